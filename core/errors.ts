@@ -1,0 +1,55 @@
+/**
+ * The one error type of the package and the closed list of its codes.
+ *
+ * An operating error (bad input, a broker that is not there, a wrong pipeline) is a `MillraceError`: the message says
+ * what could not be done, with which value, and what to do. A programmer error is an assertion (assert.ts).
+ */
+
+export const ERROR_CODES = [
+  'ERR_MILLRACE_BATCH', // bytes that are no valid Arrow message
+  'ERR_MILLRACE_BROKER', // a Kafka broker cannot be reached, or refuses
+  'ERR_MILLRACE_CAPACITY', // a fixed-size structure is asked to hold more than it was made for
+  'ERR_MILLRACE_CHECKPOINT', // a position or a state file cannot be read or written
+  'ERR_MILLRACE_CODEC', // a value cannot be decoded or encoded
+  'ERR_MILLRACE_CORRUPT', // bytes whose checksum or framing is broken
+  'ERR_MILLRACE_FILE', // a file or folder cannot be read or written
+  'ERR_MILLRACE_MEMORY', // the memory budget is used up
+  'ERR_MILLRACE_MODULE', // a pipeline module cannot be loaded, or has no usable default export
+  'ERR_MILLRACE_OPTION', // an option has a value that it cannot have
+  'ERR_MILLRACE_PIPELINE', // a pipeline that cannot be run as written
+  'ERR_MILLRACE_SCHEMA', // a schema, or a value that does not fit its column
+  'ERR_MILLRACE_SINK', // a sink failed to write
+  'ERR_MILLRACE_SOURCE', // a source failed to read
+  'ERR_MILLRACE_TOPIC', // a topic that does not exist
+  'ERR_MILLRACE_USER_FUNCTION', // a function of the user's threw
+  'ERR_MILLRACE_WORKER', // a worker thread died
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+/** An operating error, with a stable `code` of {@link ERROR_CODES} and the cause where there is one. */
+export class MillraceError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'MillraceError';
+    this.code = code;
+  }
+}
+
+/** A value as it may stand in an error message: quoted, on one line, and never longer than 80 characters. */
+export function shown(value: unknown): string {
+  let text: string;
+  if (typeof value === 'string') text = JSON.stringify(value);
+  else if (typeof value === 'bigint') text = `${value}n`;
+  else if (typeof value === 'function') text = `function ${value.name || '(anonymous)'}`;
+  else if (typeof value === 'object' && value !== null) {
+    try {
+      text = JSON.stringify(value) ?? Object.prototype.toString.call(value);
+    } catch {
+      text = Object.prototype.toString.call(value);
+    }
+  } else text = String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}

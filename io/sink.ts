@@ -1,0 +1,70 @@
+/**
+ * The contract of a sink. Like a source it has two ends: the inner one (`encoder`) runs in the workers, synchronously,
+ * and turns result batches into blocks of bytes; the outer one (`open`) runs on the coordinator's thread and writes them.
+ *
+ * Nothing is done until `commit` says so: the runtime calls `write` for the blocks of an epoch, in (shard, sequence)
+ * order, and then `commit(epoch)`; source positions are committed after that has resolved. A sink that is given the
+ * same epoch twice (after a failure) must end in the same state where it can.
+ */
+
+import type { AnyRow, Batch, Schema, SharedMemory, SlabAllocator } from '../core/index.ts';
+
+export interface Sink<R = unknown> {
+  /** What it is and where: `kafka clicks-per-page`, `log out`, `console`. */
+  readonly name: string;
+  /** Checks the sink against the schema of the stream when the plan is made. Throws MillraceError ERR_MILLRACE_PIPELINE. */
+  check(schema: Schema): void;
+  /** Coordinator end. Checks that the outside is there. */
+  open(context: SinkContext): Promise<SinkWriter>;
+  /** Worker end. `info` is what `open` told about the outside. */
+  encoder(context: SinkEncoderContext): SinkEncoder;
+  readonly _row?: R;
+}
+
+export interface SinkContext {
+  readonly schema: Schema;
+  readonly pipeline: string;
+  readonly signal: AbortSignal;
+}
+
+/** Structured-cloneable facts that `open` found and the encoders need (the number of partitions of the topic). */
+export interface SinkInfo {
+  readonly partitionCount: number;
+}
+
+export interface SinkWriter {
+  readonly info: SinkInfo;
+  /** Writes one block. `bytes` is a view of shared memory, good until the promise settles. Calls may overlap; order is that of the calls. */
+  write(block: SinkBlock): Promise<void>;
+  /** Makes what was written for the epoch visible and durable. Resolves when it is. */
+  commit(epoch: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface SinkBlock {
+  readonly epoch: number;
+  readonly shard: number;
+  /** Output partition, as the encoder chose it; 0 where there are none. */
+  readonly partition: number;
+  readonly rowCount: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface SinkEncoderContext {
+  readonly memory: SharedMemory;
+  readonly slabs: SlabAllocator;
+  readonly schema: Schema;
+  readonly info: SinkInfo;
+  /** Hands over a finished block: a slab that the runtime frees once it is written. */
+  block(partition: number, rowCount: number, slab: number, byteLength: number): void;
+}
+
+export interface SinkEncoder {
+  /** Encodes the rows of a batch; may hand over blocks. */
+  write(batch: Batch): void;
+  /** Hands over what is pending: the epoch, or the shard, ends here. */
+  flush(): void;
+}
+
+/** For sinks at the edge that want rows. */
+export type RowCallback = (rows: readonly AnyRow[], epoch: number) => void | Promise<void>;
