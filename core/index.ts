@@ -9,3 +9,6 @@ export { attachMemory, createMemory, MEMORY_BYTES_MAX, memoryHandle, type Shared
 export * from './schema.ts';
 export { SlabAllocator, SLAB_BYTES_MIN, type SlabUsage } from './slab.ts';
 export { type Clock, type Duration, durationMs } from './time.ts';
+export { Counters, sumCounters } from './counters.ts';
+export { RingBuffer } from './ring.ts';
+export { distance, Sequence } from './sequence.ts';

@@ -141,6 +141,6 @@ export class RingBuffer {
   /** Records published and not released, as any thread sees it; at once out of date where both sides are at work. */
   get size(): number {
     const released = this.#releasedSequence.get();
-    return distance(released, this.#publishedSequence.get());
+    return Math.min(this.capacity, distance(released, this.#publishedSequence.get()));
   }
 }
