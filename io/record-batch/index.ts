@@ -1,0 +1,6 @@
+/** Kafka's record batch v2, shared by the embedded log and Kafka: layout, decoder, encoder. */
+
+export { type RecordBatchDecoderOptions, recordBatchDecoder } from './chunk-decoder.ts';
+export { setBaseOffset, setProducer } from './encode.ts';
+export * from './layout.ts';
+export { type RecordSinkOptions, recordSinkEncoder } from './sink-encoder.ts';

@@ -1,0 +1,203 @@
+/**
+ * Kafka's record batch v2: where its header fields lie, and how to read them from bytes. No record is looked at here,
+ * no checksum is computed: this is what a source needs on the coordinator's thread to cut a fetch, or a segment of the
+ * embedded log, into frames.
+ *
+ *    0  baseOffset            i64   offset of the first record
+ *    8  batchLength           i32   bytes behind this field: the whole batch is 12 + batchLength
+ *   12  partitionLeaderEpoch  i32
+ *   16  magic                 i8    2
+ *   17  crc                   u32   CRC32C of all that follows
+ *   21  attributes            i16   bits 0-2 compression, 3 log append time, 4 transactional, 5 control
+ *   23  lastOffsetDelta       i32   offset of the last record - baseOffset, kept when compaction removed records
+ *   27  baseTimestamp         i64
+ *   35  maxTimestamp          i64
+ *   43  producerId            i64   -1: none
+ *   51  producerEpoch         i16
+ *   53  baseSequence          i32
+ *   57  recordCount           i32
+ *   61  records               compressed as a whole, where the attributes say so
+ *
+ * All numbers are big endian. Layout: Apache Kafka, DefaultRecordBatch (KIP-98).
+ */
+
+export const RECORD_BATCH = {
+  baseOffset: 0,
+  batchLength: 8,
+  partitionLeaderEpoch: 12,
+  magic: 16,
+  crc: 17,
+  attributes: 21,
+  lastOffsetDelta: 23,
+  baseTimestamp: 27,
+  maxTimestamp: 35,
+  producerId: 43,
+  producerEpoch: 51,
+  baseSequence: 53,
+  recordCount: 57,
+  records: 61,
+  /** Bytes in front of what batchLength counts. */
+  lengthEnd: 12,
+  /** Bytes that tell the magic apart: present in the old message formats as well. */
+  prefixBytes: 17,
+  headerBytes: 61,
+  magicValue: 2,
+} as const;
+
+export const ATTRIBUTE = { compression: 0x07, logAppendTime: 0x08, transactional: 0x10, control: 0x20 } as const;
+
+/** Names of the values of `attributes & ATTRIBUTE.compression`. */
+export const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
+
+/**
+ * FRAME.flags of a frame that holds a record batch. ABORTED: the source found that the batch belongs to an aborted
+ * transaction; the decoder reports its rows as `filtered`. FRAME.cut is the offset below which records are not wanted.
+ */
+export const FRAME_ABORTED = 1;
+
+/** Bytes that a sink or a source will surely take for one batch: more than that is no batch but broken framing. */
+export const BATCH_BYTES_MAX = 1 << 30;
+
+/** The header of one batch. One object a batch, never one a record. */
+export interface RecordBatchHeader {
+  readonly baseOffset: number;
+  /** The whole batch, length field included. */
+  readonly byteLength: number;
+  readonly partitionLeaderEpoch: number;
+  readonly magic: number;
+  readonly crc: number;
+  readonly attributes: number;
+  /** Index into COMPRESSIONS; 5 to 7 mean nothing. */
+  readonly compression: number;
+  readonly isLogAppendTime: boolean;
+  readonly isTransactional: boolean;
+  readonly isControl: boolean;
+  readonly lastOffsetDelta: number;
+  /** baseOffset + lastOffsetDelta + 1: where the next batch can start. */
+  readonly nextOffset: number;
+  readonly baseTimestamp: number;
+  readonly maxTimestamp: number;
+  readonly producerId: bigint;
+  readonly producerEpoch: number;
+  readonly baseSequence: number;
+  readonly recordCount: number;
+}
+
+/**
+ * The header of the batch at `at`. The caller makes sure that RECORD_BATCH.headerBytes are there, and judges the values:
+ * they are what the bytes say, hostile or not.
+ */
+export function readBatchHeader(bytes: Uint8Array, at = 0): RecordBatchHeader {
+  const attributes = readU16(bytes, at + RECORD_BATCH.attributes);
+  const baseOffset = readI64(bytes, at + RECORD_BATCH.baseOffset);
+  const lastOffsetDelta = readI32(bytes, at + RECORD_BATCH.lastOffsetDelta);
+  return {
+    baseOffset,
+    byteLength: batchBytesAt(bytes, at),
+    partitionLeaderEpoch: readI32(bytes, at + RECORD_BATCH.partitionLeaderEpoch),
+    magic: magicAt(bytes, at),
+    crc: readI32(bytes, at + RECORD_BATCH.crc) >>> 0,
+    attributes,
+    compression: attributes & ATTRIBUTE.compression,
+    isLogAppendTime: (attributes & ATTRIBUTE.logAppendTime) !== 0,
+    isTransactional: (attributes & ATTRIBUTE.transactional) !== 0,
+    isControl: (attributes & ATTRIBUTE.control) !== 0,
+    lastOffsetDelta,
+    nextOffset: baseOffset + lastOffsetDelta + 1,
+    baseTimestamp: readI64(bytes, at + RECORD_BATCH.baseTimestamp),
+    maxTimestamp: readI64(bytes, at + RECORD_BATCH.maxTimestamp),
+    producerId: producerIdAt(bytes, at),
+    producerEpoch: readI16(bytes, at + RECORD_BATCH.producerEpoch),
+    baseSequence: readI32(bytes, at + RECORD_BATCH.baseSequence),
+    recordCount: readI32(bytes, at + RECORD_BATCH.recordCount),
+  };
+}
+
+/** Bytes of the whole batch at `at`; needs 12 bytes. Less than RECORD_BATCH.headerBytes, or negative, is broken framing. */
+export function batchBytesAt(bytes: Uint8Array, at: number): number {
+  return RECORD_BATCH.lengthEnd + readI32(bytes, at + RECORD_BATCH.batchLength);
+}
+
+export function baseOffsetAt(bytes: Uint8Array, at: number): number {
+  return readI64(bytes, at + RECORD_BATCH.baseOffset);
+}
+
+/** Needs RECORD_BATCH.prefixBytes. 0 and 1 are the message sets of Kafka before 0.11. */
+export function magicAt(bytes: Uint8Array, at: number): number {
+  return ((bytes[at + RECORD_BATCH.magic] as number) << 24) >> 24;
+}
+
+/** The offset behind the last record of the batch. */
+export function nextOffsetAt(bytes: Uint8Array, at: number): number {
+  return baseOffsetAt(bytes, at) + readI32(bytes, at + RECORD_BATCH.lastOffsetDelta) + 1;
+}
+
+export function recordCountAt(bytes: Uint8Array, at: number): number {
+  return readI32(bytes, at + RECORD_BATCH.recordCount);
+}
+
+export function isControlAt(bytes: Uint8Array, at: number): boolean {
+  return (readU16(bytes, at + RECORD_BATCH.attributes) & ATTRIBUTE.control) !== 0;
+}
+
+export function isTransactionalAt(bytes: Uint8Array, at: number): boolean {
+  return (readU16(bytes, at + RECORD_BATCH.attributes) & ATTRIBUTE.transactional) !== 0;
+}
+
+export function producerIdAt(bytes: Uint8Array, at: number): bigint {
+  const high = BigInt(readI32(bytes, at + RECORD_BATCH.producerId));
+  return (high << 32n) | BigInt(readI32(bytes, at + RECORD_BATCH.producerId + 4) >>> 0);
+}
+
+/**
+ * The type of a control batch, from the key of its one record: 0 abort, 1 commit; -1 when the batch is no control batch
+ * or its record cannot be read.
+ */
+export function controlTypeAt(bytes: Uint8Array, at: number): number {
+  const end = at + batchBytesAt(bytes, at);
+  if (!isControlAt(bytes, at) || end > bytes.length || recordCountAt(bytes, at) < 1) return -1;
+  // Record: length, attributes, timestamp delta, offset delta, key length: varints, then the key (version i16, type i16).
+  let position = at + RECORD_BATCH.records;
+  for (let field = 0; field < 5; field++) {
+    if (field === 1) position++;
+    else {
+      while (position < end && (bytes[position] as number) >= 0x80) position++;
+      position++;
+    }
+  }
+  return position + 4 <= end && (bytes[position - 1] as number) >= 8 ? readI16(bytes, position + 2) : -1;
+}
+
+export function readI16(bytes: Uint8Array, at: number): number {
+  return (readU16(bytes, at) << 16) >> 16;
+}
+
+function readU16(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+}
+
+export function readI32(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 24) | ((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
+}
+
+/** As a number: exact up to 2^53, which is 285,000 years of offsets at a million a millisecond. */
+export function readI64(bytes: Uint8Array, at: number): number {
+  return readI32(bytes, at) * 4_294_967_296 + (readI32(bytes, at + 4) >>> 0);
+}
+
+export function writeI16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >> 8;
+  bytes[at + 1] = value;
+}
+
+export function writeI32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >> 24;
+  bytes[at + 1] = value >> 16;
+  bytes[at + 2] = value >> 8;
+  bytes[at + 3] = value;
+}
+
+export function writeI64(bytes: Uint8Array, at: number, value: number): void {
+  writeI32(bytes, at, Math.floor(value / 4_294_967_296) | 0);
+  writeI32(bytes, at + 4, value >>> 0);
+}
