@@ -1,0 +1,61 @@
+/**
+ * Framing of plain text: splits a run of bytes at line ends into a RecordIndex. It copies nothing and decodes nothing.
+ *
+ * A line ends at \n; a \r in front of it belongs to the line end. What follows the last \n, when it is not empty, is a
+ * line too (the last of a file that does not end with \n): whoever cuts a file into runs cuts behind a \n.
+ * A quoted line end, as CSV allows it, is a line end here.
+ */
+
+import { assert, kernelExports, type SharedMemory } from '../core/index.ts';
+import type { RecordSpace } from './record-index.ts';
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+export interface LineKernels {
+  lineSplit(address: number, byteLength: number, values: number, valueLengths: number, offsets: number, firstOffset: number, capacity: number): number;
+}
+
+/**
+ * Lists the lines of `byteLength` bytes at `address` in `index`, as many as its capacity holds, and sets its count.
+ * The offset of a line is `firstOffset` plus the position of its first byte: a byte position in the file.
+ *
+ * @returns the number of lines; when the index is full there may be more behind {@link lineBytes}
+ */
+export function splitLines(memory: SharedMemory, address: number, byteLength: number, index: RecordSpace, firstOffset: number): number {
+  const kernels = kernelExports<LineKernels>(memory);
+  index.count = kernels
+    ? kernels.lineSplit(address, byteLength, index.values, index.valueLengths, index.offsets, firstOffset, index.capacity)
+    : lineSplit(memory, address, byteLength, index.values, index.valueLengths, index.offsets, firstOffset, index.capacity);
+  return index.count;
+}
+
+/** Bytes of the run at `address` that the lines in `index` take, the end of the last one included: where to go on when the index was full. */
+export function lineBytes(memory: SharedMemory, address: number, byteLength: number, index: RecordSpace): number {
+  if (index.count === 0) return 0;
+  const last = index.count - 1;
+  const end = (memory.u32[(index.values >>> 2) + last] as number) + (memory.i32[(index.valueLengths >>> 2) + last] as number);
+  const left = address + byteLength - end;
+  assert(left >= 0, 'the index is of another run');
+  if (left === 0) return byteLength;
+  return end - address + (memory.u8[end] === LF ? 1 : 2);
+}
+
+/** The TypeScript reference of the kernel. */
+export function lineSplit(memory: SharedMemory, address: number, byteLength: number, values: number, valueLengths: number, offsets: number, firstOffset: number, capacity: number): number {
+  const { u8, u32, i32, f64 } = memory;
+  const end = address + byteLength;
+  let start = address;
+  let count = 0;
+  while (start < end && count < capacity) {
+    let stop = start;
+    while (stop < end && u8[stop] !== LF) stop++;
+    const isCrLf = stop < end && stop > start && u8[stop - 1] === CR;
+    u32[(values >>> 2) + count] = start;
+    i32[(valueLengths >>> 2) + count] = stop - start - (isCrLf ? 1 : 0);
+    f64[(offsets >>> 3) + count] = firstOffset + (start - address);
+    count++;
+    start = stop + 1;
+  }
+  return count;
+}
