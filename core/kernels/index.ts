@@ -1,3 +1,4 @@
 // The module that the build compiles: every kernel, by file. See README.md in this folder.
 export { memoryCopy } from "./memory";
 export { lineSplit } from "./lines";
+export { crc32c, crc32cTables } from "./crc32c";
