@@ -55,8 +55,16 @@ export interface SinkEncoderContext {
   readonly slabs: SlabAllocator;
   readonly schema: Schema;
   readonly info: SinkInfo;
+  /** Where the rows that come now belong: for sinks that run the user's code in the worker. */
+  position(): SinkPosition;
   /** Hands over a finished block: a slab that the runtime frees once it is written. */
   block(partition: number, rowCount: number, slab: number, byteLength: number): void;
+}
+
+/** The epoch, and the shard (or, for rows that no key-by sharded, the worker's scan) that rows come from. */
+export interface SinkPosition {
+  readonly epoch: number;
+  readonly shard: number;
 }
 
 export interface SinkEncoder {

@@ -23,6 +23,11 @@ export interface Source<R = unknown> {
   readonly schema: Schema;
   /** True when it ends by itself (memory, files, a generator with a row count), whatever the trigger. */
   readonly bounded: boolean;
+  /**
+   * What a step of one in the offset weighs, in bytes, where frames are smaller than the rows that they stand for (the
+   * generator: 16 bytes for 4096 rows). Chunks are cut, and credit is charged, by the larger of this and the frame's bytes.
+   */
+  readonly offsetBytes?: number;
   /** Coordinator end. Checks that the outside is there; reads nothing yet. */
   open(context: SourceContext): Promise<SourceReader>;
   /** Worker end. One decoder per source and worker. */

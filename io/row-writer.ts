@@ -1,0 +1,62 @@
+/**
+ * Rows that are JavaScript objects already, into the columns of a BatchBuilder: how the sources at the edge (generator,
+ * memory, iterable) write. It reads the wanted columns only, and makes nothing per row.
+ */
+
+import { type AnyRow, type BatchBuilder, type ColumnSpace, MillraceError, shown } from '../core/index.ts';
+
+const encoder = new TextEncoder();
+
+export class RowWriter {
+  readonly #builder: BatchBuilder;
+  readonly #columns: readonly number[];
+  readonly #ownOnly: readonly boolean[];
+
+  /** @param columns positions of the columns to write; the others are left as they are */
+  constructor(builder: BatchBuilder, columns: readonly number[] = builder.columns.map((_, c) => c)) {
+    this.#builder = builder;
+    this.#columns = columns;
+    // A missing `toString` must read as missing, and `__proto__` as a column: those names are looked up as own only.
+    this.#ownOnly = builder.columns.map(({ name }) => name in Object.prototype);
+  }
+
+  /**
+   * Appends a row.
+   *
+   * @throws MillraceError ERR_MILLRACE_SCHEMA when it is no object, or a value does not fit; the builder is then to be reset
+   */
+  append(row: AnyRow): void {
+    if (typeof row !== 'object' || row === null) {
+      throw new MillraceError('ERR_MILLRACE_SCHEMA', `A row is ${shown(row)}. It must be an object with a property for each column.`);
+    }
+    const builder = this.#builder;
+    const columns = this.#columns;
+    const at = builder.rowCount;
+    for (let n = 0; n < columns.length; n++) {
+      const c = columns[n] as number;
+      const column = builder.columns[c] as ColumnSpace;
+      const value = this.#ownOnly[c] === true && !Object.hasOwn(row, column.name) ? undefined : row[column.name];
+      if (typeof value === 'string' && column.type.name === 'utf8') this.#setText(column, at, value);
+      else builder.setValue(c, at, value);
+    }
+    builder.rowCount = at + 1;
+  }
+
+  /** Text without a Buffer of its own. The builder marks rows valid when it is reset, so the bit is right already. */
+  #setText(column: ColumnSpace, row: number, text: string): void {
+    const builder = this.#builder;
+    const { memory } = builder;
+    builder.reserve(column, text.length * 3);
+    let at = column.data + column.byteLength;
+    const { u8 } = memory;
+    let i = 0;
+    for (; i < text.length && i < 64; i++) {
+      const code = text.charCodeAt(i);
+      if (code >= 0x80) break;
+      u8[at++] = code;
+    }
+    if (i < text.length) at += encoder.encodeInto(text.slice(i), u8.subarray(at, column.data + column.byteCapacity)).written;
+    column.byteLength = at - column.data;
+    memory.i32[(column.offsets >>> 2) + row + 1] = column.byteLength;
+  }
+}
