@@ -1,0 +1,8 @@
+/** The door of `millrace/io/kafka`: `kafka.source` and `kafka.sink`. kafkajs is loaded when a source or a sink opens, never by the import. */
+
+import { sink } from './sink.ts';
+import { source } from './source.ts';
+
+export const kafka = { source, sink } as const;
+
+export type { KafkaConnectionOptions, KafkaSinkOptions, KafkaSourceOptions } from './options.ts';

@@ -1,0 +1,269 @@
+/**
+ * A real Apache Kafka broker for tests and for trying things out: `npm run kafka [-- --port 9092]`.
+ *
+ * The jars come from Maven (scripts/kafka/pom.xml lists them) into `.cache/kafka/`, once; every later start makes no
+ * network call. The broker is one KRaft node on 127.0.0.1, with a data folder of its own that is removed at the end.
+ * It prints `KAFKA_BROKERS=127.0.0.1:PORT` when it answers, and runs until SIGINT, SIGTERM, or the end of standard input.
+ *
+ * Plain Node and no packages, so that it runs before anything is built. `startKafka` is the same as a function.
+ * Not here yet: TLS and SASL listeners, several brokers. Both are more lines in `serverProperties`.
+ */
+
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const KAFKA_VERSION = process.env.KAFKA_VERSION ?? '4.3.1';
+const JAVA_MAJOR_MIN = 17;
+const READY_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 10_000;
+
+const scriptsDir = path.dirname(fileURLToPath(import.meta.url));
+const cacheDir = path.join(scriptsDir, '..', '.cache', 'kafka');
+
+/**
+ * Starts a broker and resolves when it answers.
+ *
+ * @param {{ port?: number, properties?: Record<string, string | number>, version?: string }} [options]
+ *   port: of the client listener, default a free one. properties: more lines for server.properties, or other values for the default ones.
+ * @returns {Promise<{ brokers: string, pid: number, logFile: string, exited: Promise<number | null>, stop(): Promise<void> }>}
+ * @throws Error that says what to install when Java or Maven is missing
+ */
+export async function startKafka({ port, properties = {}, version = KAFKA_VERSION } = {}) {
+  const java = findJava();
+  const classPath = provisionJars(version);
+  const [clientPort, controllerPort] = await freePorts(2);
+  const dir = fs.mkdtempSync(path.join(cacheDir, 'run-'));
+  const configFile = path.join(dir, 'server.properties');
+  const logFile = path.join(dir, 'broker.log');
+  const brokers = `127.0.0.1:${port ?? clientPort}`;
+  fs.writeFileSync(configFile, serverProperties(port ?? clientPort, controllerPort, path.join(dir, 'data'), properties));
+
+  const logging = `-Dlog4j2.configurationFile=${path.join(scriptsDir, 'kafka', 'log4j2.properties')}`;
+  const format = spawnSync(java, ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', logging, '-cp', classPath, 'kafka.tools.StorageTool', 'format', '--cluster-id', clusterId(), '--config', configFile], { encoding: 'utf8' });
+  if (format.status !== 0) {
+    fs.rmSync(dir, { recursive: true, force: true });
+    throw new Error(`Kafka's StorageTool could not format ${dir}:\n${format.stdout}${format.stderr}`);
+  }
+
+  const log = fs.openSync(logFile, 'a');
+  const child = spawn(java, ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', logging, '-cp', classPath, 'kafka.Kafka', configFile], { stdio: ['ignore', log, log] });
+  fs.closeSync(log);
+  const exited = new Promise((resolve) => child.once('exit', (code) => resolve(code)));
+  // The last resort: neither the broker nor its data outlives the process that started it.
+  const killAtExit = () => {
+    child.kill('SIGKILL');
+    fs.rmSync(dir, { recursive: true, force: true });
+  };
+  process.once('exit', killAtExit);
+
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+      await exited;
+      clearTimeout(timer);
+    }
+    process.removeListener('exit', killAtExit);
+    fs.rmSync(dir, { recursive: true, force: true });
+  };
+
+  const deadline = Date.now() + READY_TIMEOUT_MS;
+  while (!(await answers(port ?? clientPort))) {
+    const dead = child.exitCode !== null || child.signalCode !== null;
+    if (dead || Date.now() > deadline) {
+      const tail = fs.readFileSync(logFile, 'utf8').slice(-4000);
+      await stop();
+      throw new Error(`The Kafka broker ${dead ? 'ended while starting' : `did not answer at ${brokers} within ${READY_TIMEOUT_MS / 1000} s`}. The end of its log:\n${tail}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return { brokers, pid: /** @type {number} */ (child.pid), logFile, exited, stop };
+}
+
+/** Says what is missing for `startKafka`, or undefined when it can run here. Starts nothing. */
+export function missingForKafka(version = KAFKA_VERSION) {
+  try {
+    findJava();
+    if (!fs.existsSync(jarsMarker(version))) findMaven();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** @returns {string} the java program, of a version that Kafka 4 runs on */
+function findJava() {
+  const java = process.env.JAVA_HOME ? path.join(process.env.JAVA_HOME, 'bin', 'java') : 'java';
+  const probe = spawnSync(java, ['-version'], { encoding: 'utf8' });
+  if (probe.error || probe.status !== 0) {
+    throw new Error(`No Java at ${java}. Apache Kafka ${KAFKA_VERSION} needs Java ${JAVA_MAJOR_MIN} or newer: install a JRE (Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME.`);
+  }
+  const major = Number(/version "(\d+)/.exec(probe.stderr)?.[1] ?? 0);
+  if (major < JAVA_MAJOR_MIN) {
+    throw new Error(`${java} is Java ${major}. Apache Kafka ${KAFKA_VERSION} needs Java ${JAVA_MAJOR_MIN} or newer: install one, and set JAVA_HOME to it.`);
+  }
+  return java;
+}
+
+function findMaven() {
+  const probe = spawnSync('mvn', ['-version'], { encoding: 'utf8', shell: process.platform === 'win32' });
+  if (probe.error || probe.status !== 0) {
+    throw new Error(`No Maven (mvn) on the PATH. The first start fetches Apache Kafka with it: install it (Debian: apt-get install maven), or set KAFKA_BROKERS to a broker that runs.`);
+  }
+}
+
+/** @param {string} version */
+function jarsMarker(version) {
+  return path.join(cacheDir, version, 'complete');
+}
+
+/**
+ * The class path of the broker. Calls Maven at the first start only: a marker file says that the jars are all there.
+ *
+ * @param {string} version
+ */
+function provisionJars(version) {
+  const dir = path.join(cacheDir, version);
+  const marker = jarsMarker(version);
+  if (!fs.existsSync(marker)) {
+    findMaven();
+    fs.mkdirSync(dir, { recursive: true });
+    process.stderr.write(`Fetching Apache Kafka ${version} with Maven into ${path.relative(process.cwd(), dir) || dir} (once)...\n`);
+    const pom = path.join(scriptsDir, 'kafka', 'pom.xml');
+    const args = ['-q', '-B', '-f', pom, `-Dkafka.version=${version}`, 'dependency:copy-dependencies', `-DoutputDirectory=${dir}`, '-DincludeScope=runtime'];
+    const result = spawnSync('mvn', args, { encoding: 'utf8', shell: process.platform === 'win32' });
+    if (result.status !== 0) throw new Error(`Maven could not fetch Apache Kafka ${version}:\n${result.stdout}${result.stderr}`);
+    fs.writeFileSync(marker, `${new Date().toISOString()}\n`);
+  }
+  return path.join(dir, '*');
+}
+
+/**
+ * @param {number} clientPort
+ * @param {number} controllerPort
+ * @param {string} dataDir
+ * @param {Record<string, string | number>} more
+ */
+function serverProperties(clientPort, controllerPort, dataDir, more) {
+  const lines = {
+    'process.roles': 'broker,controller',
+    'node.id': 1,
+    listeners: `PLAINTEXT://127.0.0.1:${clientPort},CONTROLLER://127.0.0.1:${controllerPort}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${clientPort}`,
+    'inter.broker.listener.name': 'PLAINTEXT',
+    'controller.listener.names': 'CONTROLLER',
+    'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+    'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
+    'log.dirs': dataDir.replaceAll('\\', '/'),
+    // One node can keep one copy only: with the defaults no group would ever find its coordinator.
+    'offsets.topic.replication.factor': 1,
+    'offsets.topic.num.partitions': 5,
+    'transaction.state.log.replication.factor': 1,
+    'transaction.state.log.min.isr': 1,
+    'transaction.state.log.num.partitions': 5,
+    'share.coordinator.state.topic.replication.factor': 1,
+    'share.coordinator.state.topic.min.isr': 1,
+    'group.initial.rebalance.delay.ms': 0,
+    'group.min.session.timeout.ms': 1000,
+    'num.partitions': 4,
+    'num.network.threads': 2,
+    'num.io.threads': 2,
+    ...more,
+  };
+  return `${Object.entries(lines).map(([name, value]) => `${name}=${value}`).join('\n')}\n`;
+}
+
+/** A random cluster id in Kafka's form: 16 bytes in base64url. Kafka refuses one that begins with a dash. */
+function clusterId() {
+  for (;;) {
+    const id = randomBytes(16).toString('base64url');
+    if (!id.startsWith('-')) return id;
+  }
+}
+
+/**
+ * @param {number} count
+ * @returns {Promise<number[]>} ports that are free on 127.0.0.1, all different
+ */
+async function freePorts(count) {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => new Promise((resolve, reject) => {
+      const server = net.createServer();
+      server.once('error', reject);
+      server.listen(0, '127.0.0.1', () => resolve(server));
+    })),
+  );
+  const ports = servers.map((server) => server.address().port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+/**
+ * Whether a broker answers an ApiVersions request (version 0) there. An open port is not enough: the broker opens it
+ * before it serves requests.
+ *
+ * @param {number} port
+ * @returns {Promise<boolean>}
+ */
+function answers(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect({ host: '127.0.0.1', port });
+    const done = (/** @type {boolean} */ answer) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(2000, () => done(false));
+    socket.once('error', () => done(false));
+    socket.once('close', () => done(false));
+    // size, api key 18, version 0, correlation id 7, client id null
+    socket.once('connect', () => socket.write(Buffer.from([0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 255, 255])));
+    socket.once('data', (bytes) => done(bytes.length >= 10 && bytes.readInt32BE(4) === 7 && bytes.readInt16BE(8) === 0));
+  });
+}
+
+/** @param {string[]} args */
+function parsePort(args) {
+  if (args.length === 0) return undefined;
+  const port = Number(args[1]);
+  if (args[0] === '--port' && args.length === 2 && Number.isInteger(port) && port > 0 && port < 65_536) return port;
+  process.stderr.write('Usage: npm run kafka [-- --port <1 to 65535>]\n');
+  process.exit(2);
+}
+
+async function main() {
+  const port = parsePort(process.argv.slice(2));
+  /** @type {Awaited<ReturnType<typeof startKafka>> | undefined} */
+  let kafka;
+  let stopping = false;
+  const stop = async () => {
+    if (stopping) return;
+    stopping = true;
+    await kafka?.stop();
+    process.exit(0);
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  try {
+    kafka = await startKafka(port === undefined ? {} : { port });
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+    process.exit(1);
+  }
+  // The end of standard input ends the broker where somebody holds the other end (a terminal, a pipe of the parent's). /dev/null ends nothing.
+  const input = fs.fstatSync(0);
+  if (process.stdin.isTTY || input.isFIFO() || input.isSocket()) process.stdin.on('end', stop).resume();
+  process.stdout.write(`KAFKA_BROKERS=${kafka.brokers}\n`);
+  process.stderr.write(`Apache Kafka ${KAFKA_VERSION} runs (pid ${kafka.pid}, log ${path.relative(process.cwd(), kafka.logFile)}). Ctrl-C stops it and removes its data.\n`);
+  const code = await kafka.exited;
+  if (!stopping) {
+    process.stderr.write(`The broker ended by itself with code ${code}. The end of its log:\n${fs.readFileSync(kafka.logFile, 'utf8').slice(-4000)}`);
+    await kafka.stop();
+    process.exit(1);
+  }
+}
+
+if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) await main();
