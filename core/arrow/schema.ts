@@ -91,16 +91,18 @@ function readType(field: wire.Field, number: number, name: string): [DataType | 
     case wire.Type.Binary:
       return [binary, name];
     case wire.Type.Int: {
-      const int: wire.Int = field.type(new wire.Int());
-      const arrowType = `${int.isSigned() ? '' : 'u'}int${int.bitWidth()}`;
+      const int: wire.Int | null = field.type(new wire.Int());
+      const arrowType = int === null ? 'int without a width' : `${int.isSigned() ? '' : 'u'}int${int.bitWidth()}`;
       return [INTEGERS.get(arrowType), arrowType];
     }
     case wire.Type.FloatingPoint: {
-      const precision = (field.type(new wire.FloatingPoint()) as wire.FloatingPoint).precision();
-      return precision === wire.Precision.DOUBLE ? [f64, 'float64'] : precision === wire.Precision.SINGLE ? [f32, 'float32'] : [undefined, 'float16'];
+      const float: wire.FloatingPoint | null = field.type(new wire.FloatingPoint());
+      const precision = float?.precision();
+      return precision === wire.Precision.DOUBLE ? [f64, 'float64'] : precision === wire.Precision.SINGLE ? [f32, 'float32'] : [undefined, precision === wire.Precision.HALF ? 'float16' : 'float without a precision'];
     }
     case wire.Type.Timestamp: {
-      const unit = (field.type(new wire.Timestamp()) as wire.Timestamp).unit();
+      const stamp: wire.Timestamp | null = field.type(new wire.Timestamp());
+      const unit = stamp?.unit() ?? -1;
       return [unit === wire.TimeUnit.MILLISECOND ? timestamp : undefined, `timestamp[${UNITS[unit] ?? `unit ${unit}`}]`];
     }
     default:

@@ -19,12 +19,14 @@ function streamOf(of: Schema, batches: readonly Batch[]): Uint8Array {
 }
 
 const plain = (value: unknown) => (value instanceof Uint8Array ? [...value] : (value ?? null));
-const plainRows = (rows: readonly AnyRow[]) => rows.map((row) => Object.entries(row).map(([name, value]) => [name, plain(value)]));
+/** Rows as lists of [name, value] by name: an object puts columns with names like "0" first. */
+const plainRows = (rows: readonly AnyRow[]) => rows.map((row) => Object.entries(row).map(([name, value]) => [name, plain(value)] as const).sort(byName));
+const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]) => (a < b ? -1 : a > b ? 1 : 0);
 
-function rowsOfArrow(bytes: Uint8Array, of: Schema): unknown[][] {
+function rowsOfArrow(bytes: Uint8Array, of: Schema): (readonly [string, unknown])[][] {
   const table = arrow.tableFromIPC(bytes);
   assert.deepEqual(table.schema.fields.map(({ name, nullable: isNullable }) => [name, isNullable]), of.fields.map(({ name, type }) => [name, type.nullable]));
-  return Array.from({ length: table.numRows }, (_, row) => of.fields.map(({ name }, c) => [name, plain(table.getChildAt(c)?.get(row))]));
+  return Array.from({ length: table.numRows }, (_, row) => of.fields.map(({ name }, c) => [name, plain(table.getChildAt(c)?.get(row))] as const).sort(byName));
 }
 
 test('arrow: what we write, apache-arrow reads, and so do we', () => {
