@@ -3,3 +3,11 @@
 export type * from './codec.ts';
 export type * from './sink.ts';
 export * from './source.ts';
+export { type BatchCallback, forEachBatch } from './batch-callback.ts';
+export { type CollectSink, collect } from './collect.ts';
+export { type StdoutOptions, stdout } from './console/sink.ts';
+export { type FilesLocation, type FilesSinkOptions, type FilesSourceOptions, files } from './files/index.ts';
+export { type GeneratorOptions, generator } from './generator.ts';
+export { iterable } from './iterable.ts';
+export { lineSinkEncoder } from './line-encoder.ts';
+export { type MemoryOptions, memory } from './memory.ts';

@@ -1,0 +1,40 @@
+/** `forEachBatch`: a sink that is a function of the user's, called in the worker that made the rows. Nothing travels. */
+
+import { type Batch, MillraceError, shown } from '../core/index.ts';
+import type { Sink, SinkPosition } from './sink.ts';
+
+/** The batch is good for the call only: copy what is to stay (`batch.toRows()`). */
+export type BatchCallback = (batch: Batch, position: SinkPosition) => void;
+
+/**
+ * At least once: after a failure the function may see an epoch again. It must be synchronous, since a worker does not
+ * wait; what it throws ends the job with ERR_MILLRACE_USER_FUNCTION.
+ */
+export function forEachBatch(callback: BatchCallback): Sink<never> {
+  if (typeof callback !== 'function') throw new MillraceError('ERR_MILLRACE_PIPELINE', `forEachBatch got ${shown(callback)}; pass a function (batch, { epoch, shard }) => void.`);
+  return {
+    name: 'forEachBatch',
+    check: () => {},
+    open: async () => ({ info: { partitionCount: 1 }, write: async () => {}, commit: async () => {}, close: async () => {} }),
+    encoder: (context) => ({
+      write(batch) {
+        if (batch.rowCount > 0) call(callback, batch, context.position());
+      },
+      flush: () => {},
+    }),
+  };
+}
+
+function call(callback: BatchCallback, batch: Batch, position: SinkPosition): void {
+  const where = `in epoch ${position.epoch}, shard ${position.shard}`;
+  let result: unknown;
+  try {
+    result = callback(batch, position);
+  } catch (cause) {
+    throw new MillraceError('ERR_MILLRACE_USER_FUNCTION', `The function of forEachBatch failed ${where}: ${cause instanceof Error ? cause.message : shown(cause)}`, { cause });
+  }
+  if (typeof (result as PromiseLike<unknown> | undefined)?.then === 'function') {
+    (result as Promise<unknown>).then(undefined, () => {}); // or its rejection would end the process
+    throw new MillraceError('ERR_MILLRACE_USER_FUNCTION', `The function of forEachBatch gave a promise ${where}. A worker does not wait: make the function synchronous, or write a sink.`);
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * The block that a sink encoder is filling: a slab with a cursor. Shared by the encoders of sinks that want one run of
+ * bytes (lines, Arrow messages) and have no partitions.
+ */
+
+import type { SinkEncoderContext } from './sink.ts';
+
+const BLOCK_BYTES = 64 * 1_024;
+
+export class BlockWriter {
+  readonly #context: SinkEncoderContext;
+  #slab = 0;
+  #rowCount = 0;
+  /** Where the next bytes go, and the end of the room. Both 0 while there is no block. */
+  at = 0;
+  limit = 0;
+
+  constructor(context: SinkEncoderContext) {
+    this.#context = context;
+  }
+
+  /** Makes room for `bytes` at `at`; hands the block over and begins another where that many are not left. */
+  reserve(bytes: number): void {
+    if (this.limit - this.at >= bytes && this.#slab !== 0) return;
+    this.flush();
+    this.#slab = this.#context.slabs.alloc(Math.max(bytes, BLOCK_BYTES));
+    this.at = this.#slab;
+    this.limit = this.#slab + this.#context.slabs.slabBytes(this.#slab);
+  }
+
+  /** Rows were written, up to the address `end`. */
+  advance(end: number, rowCount: number): void {
+    this.at = end;
+    this.#rowCount += rowCount;
+  }
+
+  /** Hands the block over, if there are rows in it. */
+  flush(): void {
+    if (this.#slab === 0) return;
+    if (this.#rowCount > 0) this.#context.block(0, this.#rowCount, this.#slab, this.at - this.#slab);
+    else this.#context.slabs.free(this.#slab);
+    this.#slab = 0;
+    this.#rowCount = 0;
+    this.at = 0;
+    this.limit = 0;
+  }
+}

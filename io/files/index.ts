@@ -1,0 +1,9 @@
+/** Text files as a source and as a sink: `files.source({ path, value })`, `files.sink({ dir, value })`. */
+
+import { filesSink } from './sink.ts';
+import { filesSource } from './source.ts';
+
+export type { FilesSinkOptions } from './sink.ts';
+export type { FilesLocation, FilesSourceOptions } from './source.ts';
+
+export const files = { source: filesSource, sink: filesSink } as const;

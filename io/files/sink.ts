@@ -1,0 +1,178 @@
+/**
+ * Text files out, a row a line. Each epoch has a file of its own, `PREFIX-EPOCH-PART.EXT`, written under a hidden name,
+ * made durable, and renamed when the epoch is committed: a file that can be seen is complete. An epoch that is given
+ * again (after a failure) writes the same names again, so nothing is doubled.
+ */
+
+import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { MillraceError, type Schema, shown } from '../../core/index.ts';
+import type { Codec } from '../codec.ts';
+import { lineSinkEncoder } from '../line-encoder.ts';
+import type { Sink, SinkBlock, SinkWriter } from '../sink.ts';
+
+export interface FilesSinkOptions {
+  /** The folder. It is made if it is not there. */
+  readonly dir: string;
+  /** How a line is written: `json()`, `csv()`, `text()`. */
+  readonly value: Codec;
+  /** First part of the names: letters, digits, `_`, `.`, `=`, `-`, not beginning with a dot. Default `part`. */
+  readonly prefix?: string;
+  /** Last part of the names. Default by codec: `jsonl`, `csv`, `txt`. */
+  readonly ext?: string;
+  /** A file per epoch (`one`, the default), or one per epoch and shard. */
+  readonly parts?: 'one' | 'shard';
+}
+
+const NAME = /^[A-Za-z0-9_=][A-Za-z0-9_.=-]*$/;
+const EXTENSIONS: ReadonlyMap<string, string> = new Map([['json', 'jsonl'], ['csv', 'csv']]);
+const TEMPORARY = '.tmp';
+
+/**
+ * @example files.sink({ dir: './out', value: json() }) // out/part-0000000001-00000.jsonl, ...
+ * @throws MillraceError ERR_MILLRACE_OPTION for a name that could leave the folder, ERR_MILLRACE_PIPELINE for a codec
+ * that writes no lines. The job fails with ERR_MILLRACE_FILE when the folder or a file cannot be written.
+ */
+export function filesSink(options: FilesSinkOptions): Sink {
+  const { dir, value, prefix = 'part', ext = EXTENSIONS.get(value?.name) ?? 'txt', parts = 'one' } = options;
+  if (typeof dir !== 'string' || dir === '') throw new MillraceError('ERR_MILLRACE_OPTION', `files.sink: dir is ${shown(dir)}; it must be the path of a folder.`);
+  for (const [option, name] of [['prefix', prefix], ['ext', ext]] as const) {
+    if (typeof name !== 'string' || !NAME.test(name) || name.length > 100) {
+      throw new MillraceError('ERR_MILLRACE_OPTION', `files.sink: ${option} is ${shown(name)}; use letters, digits, "_", "=", "-" and ".", with no "." or "-" in front.`);
+    }
+  }
+  if (parts !== 'one' && parts !== 'shard') throw new MillraceError('ERR_MILLRACE_OPTION', `files.sink: parts is ${shown(parts)}; it must be 'one' or 'shard'.`);
+  return {
+    name: `files ${dir}`,
+    check(_schema: Schema): void {
+      if (value.name === 'arrow') throw new MillraceError('ERR_MILLRACE_PIPELINE', 'files.sink writes lines, which the arrow codec does not. Use json(), csv() or text().');
+    },
+    async open() {
+      const root = resolve(dir);
+      try {
+        await mkdir(root, { recursive: true });
+        const names = await readdir(root);
+        // What a run that died left behind was never committed.
+        await Promise.all(names.filter((name) => name.startsWith(`.${prefix}-`) && name.endsWith(TEMPORARY)).map((name) => rm(join(root, name))));
+        return new FilesWriter(root, prefix, ext, parts, names);
+      } catch (cause) {
+        throw fileError(`The folder ${shown(root)} cannot be written to`, cause);
+      }
+    },
+    encoder: (context) => lineSinkEncoder(context, value),
+  };
+}
+
+/** A file that is being written. `end` is where the next block goes: blocks are placed when `write` is called, so they keep that order. */
+interface Part {
+  readonly name: string;
+  readonly temporary: string;
+  readonly file: Promise<FileHandle>;
+  end: number;
+}
+
+class FilesWriter implements SinkWriter {
+  readonly info = { partitionCount: 1 };
+  readonly #dir: string;
+  readonly #prefix: string;
+  readonly #ext: string;
+  readonly #parts: 'one' | 'shard';
+  /** By epoch, then by part. */
+  readonly #open = new Map<number, Map<number, Part>>();
+  /** Our files that were in the folder when it was opened, by epoch: should one be given again, it replaces all of them. */
+  readonly #found = new Map<number, string[]>();
+
+  constructor(dir: string, prefix: string, ext: string, parts: 'one' | 'shard', names: readonly string[]) {
+    this.#dir = dir;
+    this.#prefix = prefix;
+    this.#ext = ext;
+    this.#parts = parts;
+    for (const name of names) {
+      if (!name.startsWith(`${prefix}-`) || !name.endsWith(`.${ext}`)) continue;
+      const rest = name.slice(prefix.length + 1, name.length - ext.length - 1);
+      const epoch = /^(\d{10,})-\d{5}$/.exec(rest)?.[1];
+      if (epoch === undefined) continue;
+      const found = this.#found.get(Number(epoch));
+      if (found) found.push(name);
+      else this.#found.set(Number(epoch), [name]);
+    }
+  }
+
+  async write({ epoch, shard, bytes }: SinkBlock): Promise<void> {
+    const part = this.#part(epoch, this.#parts === 'shard' ? shard : 0);
+    const position = part.end;
+    part.end += bytes.length;
+    try {
+      const file = await part.file;
+      for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+    } catch (cause) {
+      throw fileError(`The file ${shown(part.temporary)} cannot be written`, cause);
+    }
+  }
+
+  async commit(epoch: number): Promise<void> {
+    const parts = this.#open.get(epoch);
+    if (parts === undefined) return;
+    this.#open.delete(epoch);
+    const stale = new Set(this.#found.get(epoch));
+    this.#found.delete(epoch);
+    for (const part of parts.values()) {
+      try {
+        const file = await part.file;
+        await file.sync();
+        await file.close();
+        await rename(part.temporary, join(this.#dir, part.name));
+      } catch (cause) {
+        throw fileError(`The file ${shown(join(this.#dir, part.name))} cannot be put in place`, cause);
+      }
+      stale.delete(part.name);
+    }
+    // Shards that this time had no rows.
+    for (const name of stale) await rm(join(this.#dir, name), { force: true });
+    await this.#syncFolder();
+  }
+
+  /** What was not committed is removed. */
+  async close(): Promise<void> {
+    const parts = [...this.#open.values()].flatMap((of) => [...of.values()]);
+    this.#open.clear();
+    await Promise.all(
+      parts.map(async (part) => {
+        const file = await part.file.catch(() => undefined);
+        await file?.close();
+        await rm(part.temporary, { force: true });
+      }),
+    );
+  }
+
+  #part(epoch: number, number: number): Part {
+    let parts = this.#open.get(epoch);
+    if (parts === undefined) this.#open.set(epoch, (parts = new Map()));
+    let part = parts.get(number);
+    if (part === undefined) {
+      const name = `${this.#prefix}-${String(epoch).padStart(10, '0')}-${String(number).padStart(5, '0')}.${this.#ext}`;
+      const temporary = join(this.#dir, `.${name}${TEMPORARY}`);
+      // wx: never through a link that someone else put there.
+      const file = rm(temporary, { force: true }).then(() => open(temporary, 'wx'));
+      file.catch(() => {}); // whoever awaits it hears of it
+      part = { name, temporary, file, end: 0 };
+      parts.set(number, part);
+    }
+    return part;
+  }
+
+  async #syncFolder(): Promise<void> {
+    try {
+      const folder = await open(this.#dir, 'r');
+      await folder.sync().finally(() => folder.close());
+    } catch (cause) {
+      // Windows opens no folders; a rename is durable there all the same.
+      if (process.platform !== 'win32') throw fileError(`The folder ${shown(this.#dir)} cannot be made durable`, cause);
+    }
+  }
+}
+
+function fileError(what: string, cause: unknown): MillraceError {
+  if (cause instanceof MillraceError) return cause;
+  return new MillraceError('ERR_MILLRACE_FILE', `${what}: ${(cause as Error).message}.`, { cause });
+}

@@ -1,0 +1,195 @@
+/**
+ * Text files in, a record a line. One partition per file, in the order of the paths; an offset is a byte position.
+ *
+ * The coordinator reads each file in runs of whole lines and hands the bytes on as they are; the workers find the lines
+ * and decode them. A file is read up to the size that it has at the start: this is no tail -f. A quoted line end, as CSV
+ * allows it, is a line end here.
+ */
+
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { MillraceError, shown } from '../../core/index.ts';
+import type { Codec } from '../codec.ts';
+import { LineDecoder } from '../line-decoder.ts';
+import type { CommittedPosition, Offset, Source, SourceContext, SourceReader } from '../source.ts';
+
+/** Where the files are: one path, several, or a folder with the end that the wanted names have. Sub-folders are not searched. */
+export type FilesLocation =
+  | { readonly path: string; readonly paths?: never; readonly dir?: never }
+  | { readonly paths: readonly string[]; readonly path?: never; readonly dir?: never }
+  | { readonly dir: string; readonly ext?: string; readonly path?: never; readonly paths?: never };
+
+export type FilesSourceOptions<R> = FilesLocation & {
+  /** What a line is: `text()`, `json(schema)`, `csv(schema)`. */
+  readonly value: Codec<R>;
+  /** Lines to leave out at the start of each file, such as a header. Default 0. */
+  readonly skipLines?: number;
+  /** Bytes that are looked through for the end of a line: a longer one is an error. At least 512 KiB; default 16 MiB. */
+  readonly lineBytesMax?: number;
+};
+
+const RUN_BYTES = 512 * 1_024;
+const LINE_BYTES_MAX = 16 * 1_024 * 1_024;
+/** Files that are open at the same time. */
+const OPEN_MAX = 8;
+const LF = 0x0a;
+
+/**
+ * It commits no positions: a new start reads from the beginning, unless the runtime has a checkpoint.
+ *
+ * @example files.source({ path: 'access.log', value: text() })
+ * @throws MillraceError ERR_MILLRACE_OPTION for options that make no sense. The job fails with ERR_MILLRACE_FILE when a
+ * file cannot be read, or has a line above the cap.
+ */
+export function filesSource<R>(options: FilesSourceOptions<R>): Source<R> {
+  const { value, skipLines = 0, lineBytesMax = LINE_BYTES_MAX } = options;
+  const given = [options.path, options.paths, options.dir].filter((where) => where !== undefined);
+  if (given.length !== 1) throw new MillraceError('ERR_MILLRACE_OPTION', `files.source: give one of path, paths and dir; there are ${given.length}.`);
+  if (!(Number.isSafeInteger(skipLines) && skipLines >= 0)) throw new MillraceError('ERR_MILLRACE_OPTION', `files.source: skipLines is ${shown(skipLines)}; it must be a whole number of at least 0.`);
+  if (!(Number.isSafeInteger(lineBytesMax) && lineBytesMax >= RUN_BYTES && lineBytesMax <= 1 << 30)) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `files.source: lineBytesMax is ${shown(lineBytesMax)}; it must be a whole number of bytes, ${RUN_BYTES} (512 KiB) to 1 GiB.`);
+  }
+  if (value?.schema === undefined) throw new MillraceError('ERR_MILLRACE_PIPELINE', 'files.source: the value codec has no schema to decode to. Give it one: json({ name: utf8 }), csv({ ... }), text().');
+  const where = options.path ?? options.dir ?? `${options.paths?.[0]}${(options.paths?.length ?? 0) > 1 ? ', ...' : ''}`;
+  return {
+    name: `files ${where}`,
+    schema: value.schema,
+    bounded: true,
+    async open(context) {
+      const paths = await listFiles(options);
+      const sizes = await Promise.all(paths.map(fileSize));
+      return new FilesReader(context, paths, sizes, skipLines, lineBytesMax);
+    },
+    decoder: (context) => new LineDecoder(context, value),
+  };
+}
+
+async function listFiles(location: FilesLocation): Promise<string[]> {
+  if (location.path !== undefined) return [resolve(location.path)];
+  if (location.paths !== undefined) return location.paths.map((path) => resolve(path));
+  const { dir, ext = '' } = location;
+  try {
+    const entries = await readdir(dir, { withFileTypes: true });
+    // Hidden files are somebody's work in progress: the sink's own, for one.
+    const names = entries.filter((entry) => entry.isFile() && !entry.name.startsWith('.') && entry.name.endsWith(ext)).map((entry) => entry.name);
+    return names.sort((a, b) => (a < b ? -1 : 1)).map((name) => resolve(join(dir, name)));
+  } catch (cause) {
+    throw fileError(`The folder ${shown(dir)} cannot be listed`, cause);
+  }
+}
+
+async function fileSize(path: string): Promise<number> {
+  try {
+    const facts = await stat(path);
+    if (!facts.isFile()) throw new Error('it is no file');
+    return facts.size;
+  } catch (cause) {
+    throw fileError(`The file ${shown(path)} cannot be read`, cause);
+  }
+}
+
+function fileError(what: string, cause: unknown): MillraceError {
+  if (cause instanceof MillraceError) return cause;
+  return new MillraceError('ERR_MILLRACE_FILE', `${what}: ${(cause as Error).message}.`, { cause });
+}
+
+class FilesReader implements SourceReader {
+  readonly partitionCount: number;
+  readonly #context: SourceContext;
+  readonly #paths: readonly string[];
+  readonly #sizes: readonly number[];
+  readonly #skipLines: number;
+  readonly #lineBytesMax: number;
+  readonly #closed = new AbortController();
+  readonly #signal: AbortSignal;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(context: SourceContext, paths: readonly string[], sizes: readonly number[], skipLines: number, lineBytesMax: number) {
+    this.partitionCount = paths.length;
+    this.#context = context;
+    this.#paths = paths;
+    this.#sizes = sizes;
+    this.#skipLines = skipLines;
+    this.#lineBytesMax = lineBytesMax;
+    this.#signal = AbortSignal.any([context.signal, this.#closed.signal]);
+  }
+
+  async positions(): Promise<CommittedPosition[]> {
+    return this.#paths.map((_, partition) => ({ partition, offset: this.#start(partition), metadata: '' }));
+  }
+
+  start(): void {
+    for (let partition = 0; partition < this.partitionCount; partition++) this.#context.high(partition, this.#sizes[partition] as number);
+    let taken = 0;
+    const readOn = async (): Promise<void> => {
+      while (taken < this.partitionCount && !this.#signal.aborted) await this.#readFile(taken++);
+    };
+    this.#running = Promise.all(Array.from({ length: OPEN_MAX }, readOn)).catch((error) => {
+      if (!this.#signal.aborted) this.#context.fail(error);
+      this.#closed.abort();
+    });
+  }
+
+  /** Keeps nothing: whoever wants to resume gives `from`. */
+  async commit(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await this.#running;
+  }
+
+  #start(partition: number): Offset {
+    return this.#context.from?.get(partition) ?? 0;
+  }
+
+  async #readFile(partition: number): Promise<void> {
+    const path = this.#paths[partition] as string;
+    let file: FileHandle | undefined;
+    try {
+      file = await open(path, 'r');
+      await this.#readLines(partition, path, file);
+      if (!this.#signal.aborted) this.#context.end(partition);
+    } catch (cause) {
+      throw fileError(`The file ${shown(path)} cannot be read`, cause);
+    } finally {
+      await file?.close();
+    }
+  }
+
+  async #readLines(partition: number, path: string, file: FileHandle): Promise<void> {
+    const size = this.#sizes[partition] as number;
+    let buffer = Buffer.allocUnsafe(Math.min(RUN_BYTES, Math.max(size, 1)));
+    let position = this.#start(partition);
+    let skip = position === 0 ? this.#skipLines : 0;
+    let filled = 0; // bytes of `buffer` in use; they begin at `position` of the file
+    while (position < size && !this.#signal.aborted) {
+      const wanted = Math.min(buffer.length - filled, size - position - filled);
+      const { bytesRead } = await file.read(buffer, filled, wanted, position + filled);
+      if (bytesRead === 0) throw new Error(`it has become shorter while it was read: it had ${size} bytes, and ends at ${position + filled}`);
+      filled += bytesRead;
+      const isEnd = position + filled >= size;
+      let from = position === 0 && filled >= 3 && buffer[0] === 0xef && buffer[1] === 0xbb && buffer[2] === 0xbf ? 3 : 0;
+      const to = isEnd ? filled : buffer.lastIndexOf(LF, filled - 1) + 1;
+      for (; skip > 0; skip--) {
+        const lineEnd = buffer.subarray(0, to).indexOf(LF, from);
+        if (lineEnd < 0 && !isEnd) break;
+        from = lineEnd < 0 ? to : lineEnd + 1;
+      }
+      if (to > from) {
+        const hasCredit = this.#context.emit(partition, buffer.subarray(from, to), position + from, position + to);
+        if (!hasCredit) await this.#context.credit(partition);
+      }
+      position += to;
+      filled -= to;
+      if (to === 0 && filled === buffer.length) {
+        // No line end in all of it: more room.
+        if (buffer.length >= this.#lineBytesMax) {
+          throw new MillraceError('ERR_MILLRACE_FILE', `The file ${shown(path)} has a line of more than ${this.#lineBytesMax} bytes at byte ${position}. Raise lineBytesMax if that is right.`);
+        }
+        const larger = Buffer.allocUnsafe(Math.min(buffer.length * 2, this.#lineBytesMax));
+        buffer.copy(larger, 0, 0, filled);
+        buffer = larger;
+      } else buffer.copyWithin(0, to, to + filled);
+    }
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * The worker end of a source whose frames are runs of text lines: finds the lines and lets a codec decode them. An
+ * offset is a byte position, so the row at offset n is the line that begins at byte n.
+ */
+
+import type { Batch } from '../core/index.ts';
+import type { Codec, RecordDecoder } from './codec.ts';
+import { FrameCursor } from './frames.ts';
+import { lineBytes, splitLines } from './lines.ts';
+import { allocRecordIndex, type RecordSpace } from './record-index.ts';
+import type { Chunk, ChunkDecoder, DecoderContext, Offset } from './source.ts';
+
+/** Lines that are listed at a time. */
+const INDEX_LINES = 8_192;
+
+export class LineDecoder implements ChunkDecoder {
+  readonly #context: DecoderContext;
+  readonly #frames: FrameCursor;
+  readonly #index: RecordSpace;
+  readonly #records: RecordDecoder;
+  // What of the current frame is not listed yet.
+  #address = 0;
+  #bytes = 0;
+  #offset: Offset = 0;
+  #isOpen = false;
+
+  constructor(context: DecoderContext, codec: Codec) {
+    this.#context = context;
+    this.#frames = new FrameCursor(context.memory);
+    this.#index = allocRecordIndex(context.slabs, INDEX_LINES, 'lines');
+    this.#records = codec.decoder(context);
+  }
+
+  open(chunk: Chunk): void {
+    this.#frames.open(chunk);
+    this.#index.partition = chunk.partition;
+    this.#bytes = 0;
+    this.#isOpen = false;
+  }
+
+  next(): Batch | undefined {
+    for (;;) {
+      const batch = this.#isOpen ? this.#records.next() : undefined;
+      if (batch !== undefined) return batch;
+      this.#isOpen = this.#list();
+      if (!this.#isOpen) return undefined;
+    }
+  }
+
+  offsetOf(row: number): Offset {
+    return this.#context.memory.f64[(this.#index.offsets >>> 3) + this.#records.recordOf(row)] as number;
+  }
+
+  /** Lists the next lines of the frame, or of the next one. False at the end of the chunk. */
+  #list(): boolean {
+    const { memory } = this.#context;
+    while (this.#bytes === 0) {
+      if (!this.#frames.advance()) return false;
+      this.#address = this.#frames.body;
+      this.#bytes = this.#frames.bodyBytes;
+      this.#offset = this.#frames.first;
+    }
+    splitLines(memory, this.#address, this.#bytes, this.#index, this.#offset);
+    const taken = lineBytes(memory, this.#address, this.#bytes, this.#index);
+    this.#address += taken;
+    this.#bytes -= taken;
+    this.#offset += taken;
+    this.#records.open(this.#index);
+    return true;
+  }
+}
