@@ -2,3 +2,6 @@
 export { memoryCopy } from "./memory";
 export { lineSplit } from "./lines";
 export { crc32c, crc32cTables } from "./crc32c";
+export { recordAppend, recordPartitions, recordScan } from "./record-batch";
+export { lz4Block, snappyBlock } from "./lz-block";
+export { jsonDecode, jsonPrepare } from "./json";

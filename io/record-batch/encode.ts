@@ -1,11 +1,47 @@
-/** Changes to a finished record batch. */
+/**
+ * Headers of record batches: one for a batch that was just filled, and the changes that a sink makes to a finished one.
+ * Records themselves are append.ts's.
+ */
 
-/** Sets the base offset. The CRC does not cover it. */
-export function setBaseOffset(bytes: Uint8Array, offset: number, at = 0): void {
-  throw new Error('not yet', { cause: [bytes, offset, at] });
+import { crc32c, crc32cBytes, type SharedMemory } from '../../core/index.ts';
+import { ATTRIBUTE, batchBytesAt, RECORD_BATCH, writeI16, writeI32, writeI64 } from './layout.ts';
+
+export interface FilledBatch {
+  readonly recordCount: number;
+  readonly baseTimestamp: number;
+  readonly maxTimestamp: number;
 }
 
-/** Sets the producer fields, and the CRC anew. */
+/**
+ * Writes the header of an uncompressed batch that lies at `address`, records and all `byteLength` bytes of it: base
+ * offset 0, no producer, CRC.
+ */
+export function writeBatchHeader(memory: SharedMemory, address: number, byteLength: number, filled: FilledBatch): void {
+  const { u8, view } = memory;
+  u8.fill(0, address, address + RECORD_BATCH.headerBytes);
+  view.setInt32(address + RECORD_BATCH.batchLength, byteLength - RECORD_BATCH.lengthEnd);
+  view.setInt32(address + RECORD_BATCH.partitionLeaderEpoch, -1);
+  view.setInt8(address + RECORD_BATCH.magic, RECORD_BATCH.magicValue);
+  view.setInt32(address + RECORD_BATCH.lastOffsetDelta, filled.recordCount - 1);
+  writeI64(u8, address + RECORD_BATCH.baseTimestamp, filled.baseTimestamp);
+  writeI64(u8, address + RECORD_BATCH.maxTimestamp, filled.maxTimestamp);
+  u8.fill(0xff, address + RECORD_BATCH.producerId, address + RECORD_BATCH.recordCount);
+  view.setInt32(address + RECORD_BATCH.recordCount, filled.recordCount);
+  view.setUint32(address + RECORD_BATCH.crc, crc32c(memory, address + RECORD_BATCH.attributes, byteLength - RECORD_BATCH.attributes));
+}
+
+/** Sets the base offset of the batch at `at`. The CRC does not cover it: this costs eight bytes. */
+export function setBaseOffset(bytes: Uint8Array, offset: number, at = 0): void {
+  writeI64(bytes, at + RECORD_BATCH.baseOffset, offset);
+}
+
+/** Sets the producer of the batch at `at`, for idempotent and transactional writes, and the CRC anew (a pass over the bytes). */
 export function setProducer(bytes: Uint8Array, producerId: bigint, epoch: number, sequence: number, isTransactional = false, at = 0): void {
-  throw new Error('not yet', { cause: [bytes, producerId, epoch, sequence, isTransactional, at] });
+  writeI32(bytes, at + RECORD_BATCH.producerId, Number(BigInt.asIntN(32, producerId >> 32n)));
+  writeI32(bytes, at + RECORD_BATCH.producerId + 4, Number(BigInt.asIntN(32, producerId)));
+  writeI16(bytes, at + RECORD_BATCH.producerEpoch, epoch);
+  writeI32(bytes, at + RECORD_BATCH.baseSequence, sequence);
+  const low = at + RECORD_BATCH.attributes + 1;
+  bytes[low] = isTransactional ? (bytes[low] as number) | ATTRIBUTE.transactional : (bytes[low] as number) & ~ATTRIBUTE.transactional;
+  writeI32(bytes, at + RECORD_BATCH.crc, crc32cBytes(bytes, at + RECORD_BATCH.attributes, at + batchBytesAt(bytes, at)));
 }

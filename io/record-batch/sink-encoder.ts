@@ -1,18 +1,253 @@
-/** Result batches to record batches: the worker end of every sink that writes record batches v2. */
+/**
+ * Result batches to record batches v2, uncompressed: the worker end of every sink that writes them, which are Kafka and
+ * the embedded log.
+ *
+ *   Batch -> codec -> values -> keys -> partitions -> staging, one block a partition -> header, CRC -> block(partition)
+ *
+ * Blocks have base offset 0 and no producer: the outer end sets what it must (encode.ts). A block is copied from its
+ * staging to a slab of its size, because most are far smaller than they may get: each shard flushes its own.
+ */
 
-import type { Clock } from '../../core/index.ts';
-import type { Codec } from '../codec.ts';
+import { type Batch, type Clock, MillraceError, type SharedMemory, shown } from '../../core/index.ts';
+import type { Codec, RecordEncoder } from '../codec.ts';
 import type { SinkEncoder, SinkEncoderContext } from '../sink.ts';
+import { APPEND, type AppendRecords, appendRecords, BLOCK, RECORD_OVERHEAD_MAX } from './append.ts';
+import { writeBatchHeader } from './encode.ts';
+import { KeyColumns } from './keys.ts';
+import { RECORD_BATCH } from './layout.ts';
+import { type PartitionRecords, partitionRecords } from './partitioner.ts';
 
 export interface RecordSinkOptions {
   readonly codec: Codec;
-  /** Column, or columns, whose text is the record's key and decides its partition. */
+  /**
+   * Column whose text is the record's key (utf8 and binary: its bytes), or several: then a JSON array of their values.
+   * The key decides the partition as Kafka's default partitioner does. Without one, and with codecs that put a whole
+   * batch into a record (arrow), records are spread by the hash of their value.
+   */
   readonly key?: string | readonly string[];
   /** `now` (default), or the name of a timestamp column: `windowEnd`. */
   readonly timestamp?: 'now' | (string & {});
   readonly clock?: Clock;
+  /** A block is handed over before it gets larger. Default 512 KiB. */
+  readonly blockBytes?: number;
+  /** The largest record batch that the outside takes. Default 1,048,588 bytes, the broker's `message.max.bytes`. */
+  readonly batchBytesMax?: number;
 }
 
+const BLOCK_BYTES = 512 << 10;
+const BATCH_BYTES_MAX = 1_048_588;
+const SCRATCH_BYTES_MIN = 1 << 16;
+const STAGING_BYTES_MIN = 1 << 14;
+/** Rows that are encoded in one go. */
+const ROWS_MAX = 4_096;
+const TIMESTAMP_MAX = 2 ** 52;
+
+/**
+ * The encoder of a sink.
+ *
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when `key` or `timestamp` names no column, or one that cannot serve
+ */
 export function recordSinkEncoder(context: SinkEncoderContext, options: RecordSinkOptions): SinkEncoder {
-  throw new Error('not yet', { cause: [context, options] });
+  return new RecordSinkEncoder(context, options);
+}
+
+class RecordSinkEncoder implements SinkEncoder {
+  readonly #context: SinkEncoderContext;
+  readonly #memory: SharedMemory;
+  readonly #codec: RecordEncoder;
+  readonly #codecName: string;
+  readonly #keys: KeyColumns | undefined;
+  readonly #timeColumn: number;
+  readonly #clock: Clock;
+  readonly #blockBytes: number;
+  readonly #batchBytesMax: number;
+  readonly #append: AppendRecords;
+  readonly #partition: PartitionRecords;
+  // By row of a run: ends, keys, keyLengths, partitions (4 bytes each), timestamps (8).
+  readonly #job: number;
+  readonly #ends: number;
+  readonly #keyAddresses: number;
+  readonly #keyLengths: number;
+  readonly #partitions: number;
+  readonly #timestamps: number;
+  readonly #blocks: number;
+  /** By partition: slab that the open block is staged in (0: none yet), its size, and result rows in it. */
+  readonly #stagings: number[];
+  readonly #stagingBytes: number[];
+  readonly #rowCounts: number[];
+  #scratch = 0;
+  #scratchBytes = 0;
+
+  constructor(context: SinkEncoderContext, options: RecordSinkOptions) {
+    const { slabs, schema, info } = context;
+    this.#context = context;
+    this.#memory = context.memory;
+    this.#codec = options.codec.encoder(context, schema);
+    this.#codecName = options.codec.name;
+    const names = options.key === undefined || this.#codec.wholeBatch ? [] : [options.key].flat();
+    this.#keys = names.length === 0 ? undefined : new KeyColumns(slabs, schema, names.map((name) => schema.require(name, 'The key of the sink')));
+    this.#timeColumn = -1;
+    if (options.timestamp !== undefined && options.timestamp !== 'now') {
+      this.#timeColumn = schema.require(options.timestamp, 'The timestamp of the sink');
+      const { type } = schema.field(this.#timeColumn);
+      if (type.name !== 'timestamp') throw new MillraceError('ERR_MILLRACE_PIPELINE', `The timestamp of the sink names the column ${shown(options.timestamp)}, which is ${type.name}. Name a timestamp column, or leave it out for the time of writing.`);
+    }
+    this.#clock = options.clock ?? Date.now;
+    this.#batchBytesMax = options.batchBytesMax ?? BATCH_BYTES_MAX;
+    this.#blockBytes = Math.min(options.blockBytes ?? BLOCK_BYTES, this.#batchBytesMax);
+    this.#append = appendRecords(this.#memory);
+    this.#partition = partitionRecords(this.#memory);
+    const arrays = slabs.alloc(ROWS_MAX * (4 * 4 + 8) + 64);
+    this.#timestamps = arrays;
+    this.#ends = arrays + ROWS_MAX * 8;
+    this.#keyAddresses = this.#ends + ROWS_MAX * 4;
+    this.#keyLengths = this.#keyAddresses + ROWS_MAX * 4;
+    this.#partitions = this.#keyLengths + ROWS_MAX * 4;
+    this.#job = this.#partitions + ROWS_MAX * 4;
+    this.#blocks = slabs.alloc(info.partitionCount * BLOCK.byteLength);
+    this.#memory.u8.fill(0, this.#blocks, this.#blocks + info.partitionCount * BLOCK.byteLength);
+    this.#stagings = new Array<number>(info.partitionCount).fill(0);
+    this.#stagingBytes = new Array<number>(info.partitionCount).fill(0);
+    this.#rowCounts = new Array<number>(info.partitionCount).fill(0);
+  }
+
+  write(batch: Batch): void {
+    const now = this.#clock();
+    let row = 0;
+    while (row < batch.rowCount) {
+      const to = Math.min(batch.rowCount, row + ROWS_MAX);
+      const rows = this.#encode(batch, row, to);
+      const recordCount = this.#codec.wholeBatch ? 1 : rows;
+      this.#fillTimestamps(batch, row, recordCount, now);
+      this.#keys?.list(batch, row, row + rows, this.#keyAddresses, this.#keyLengths);
+      const keys = this.#keys === undefined ? 0 : this.#keyAddresses;
+      this.#partition(recordCount, keys, this.#keyLengths, this.#scratch, this.#ends, this.#context.info.partitionCount, this.#partitions);
+      this.#appendAll(recordCount, keys, rows);
+      row += rows;
+    }
+  }
+
+  flush(): void {
+    for (let partition = 0; partition < this.#stagings.length; partition++) this.#close(partition);
+  }
+
+  /** Encodes rows into the scratch, as many as fit; makes it larger when not even one does. */
+  #encode(batch: Batch, from: number, to: number): number {
+    if (this.#scratch === 0) this.#reserveScratch(SCRATCH_BYTES_MIN);
+    for (;;) {
+      const rows = this.#codec.encode(batch, from, to, this.#scratch, this.#scratch + this.#scratchBytes, this.#ends);
+      if (rows > 0) return rows;
+      if (this.#scratchBytes >= this.#batchBytesMax) throw this.#tooLarge(`more than ${this.#scratchBytes}`);
+      this.#reserveScratch(this.#scratchBytes * 2);
+    }
+  }
+
+  #reserveScratch(bytes: number): void {
+    const { slabs } = this.#context;
+    if (this.#scratch !== 0) slabs.free(this.#scratch);
+    this.#scratch = slabs.alloc(bytes);
+    this.#scratchBytes = slabs.slabBytes(this.#scratch);
+  }
+
+  #fillTimestamps(batch: Batch, from: number, recordCount: number, now: number): void {
+    const { f64 } = this.#memory;
+    const out = this.#timestamps >>> 3;
+    if (this.#timeColumn < 0) {
+      f64.fill(now, out, out + recordCount);
+      return;
+    }
+    // Kafka knows no time before 1970; a null is the time of writing.
+    for (let i = 0; i < recordCount; i++) {
+      const value = batch.value(this.#timeColumn, from + i) as number | null;
+      f64[out + i] = value === null ? now : Math.min(Math.max(value, 0), TIMESTAMP_MAX);
+    }
+  }
+
+  /** Appends the encoded records. With a whole batch in one record, `rows` are its rows. */
+  #appendAll(recordCount: number, keys: number, rows: number): void {
+    const { u32 } = this.#memory;
+    const job = this.#job >>> 2;
+    u32[job] = 0;
+    u32[job + 1] = recordCount;
+    u32[job + 2] = this.#scratch;
+    u32[job + 3] = this.#ends;
+    u32[job + 4] = keys;
+    u32[job + 5] = this.#keyLengths;
+    u32[job + 6] = this.#timestamps;
+    u32[job + 7] = this.#partitions;
+    u32[job + 8] = this.#blocks;
+    for (;;) {
+      this.#append(this.#job);
+      const record = u32[job] as number;
+      if (record >= recordCount) break;
+      this.#makeRoom(u32[(this.#partitions >>> 2) + record] as number, record, keys);
+    }
+    if (this.#codec.wholeBatch) {
+      const partition = u32[this.#partitions >>> 2] as number;
+      this.#rowCounts[partition] = (this.#rowCounts[partition] as number) + rows;
+    }
+  }
+
+  /** Room in the partition's block for the record: more staging, or a new block. */
+  #makeRoom(partition: number, record: number, keys: number): void {
+    const { u32, i32 } = this.#memory;
+    const value = (u32[(this.#ends >>> 2) + record] as number) - (u32[(this.#job + APPEND.value) >>> 2] as number);
+    const key = keys === 0 ? 0 : Math.max(0, i32[(this.#keyLengths >>> 2) + record] as number);
+    const recordBytes = key + value + RECORD_OVERHEAD_MAX;
+    const block = this.#blocks + partition * BLOCK.byteLength;
+    let used = (u32[(block + BLOCK.position) >>> 2] as number) - (this.#stagings[partition] as number);
+    if (this.#stagings[partition] === 0 || i32[(block + BLOCK.count) >>> 2] === 0) used = RECORD_BATCH.headerBytes;
+    if (used > RECORD_BATCH.headerBytes && used + recordBytes > this.#blockBytes) {
+      this.#close(partition);
+      used = RECORD_BATCH.headerBytes;
+    }
+    const needed = used + recordBytes;
+    if (needed - RECORD_OVERHEAD_MAX > this.#batchBytesMax) throw this.#tooLarge(String(key + value));
+    const bytes = this.#stagingBytes[partition] as number;
+    if (needed > bytes) this.#growStaging(partition, used, Math.max(needed, bytes * 2, STAGING_BYTES_MIN));
+    const staging = this.#stagings[partition] as number;
+    u32[(block + BLOCK.position) >>> 2] = staging + used;
+    // A block closes at blockBytes; only a record that is larger by itself goes beyond.
+    const limit = Math.min(this.#stagingBytes[partition] as number, Math.max(this.#blockBytes, needed));
+    u32[(block + BLOCK.limit) >>> 2] = staging + limit;
+  }
+
+  #growStaging(partition: number, used: number, bytes: number): void {
+    const { slabs } = this.#context;
+    const old = this.#stagings[partition] as number;
+    const slab = slabs.alloc(bytes);
+    if (old !== 0) {
+      this.#memory.u8.copyWithin(slab, old, old + used);
+      slabs.free(old);
+    }
+    this.#stagings[partition] = slab;
+    this.#stagingBytes[partition] = slabs.slabBytes(slab);
+  }
+
+  /** Hands over the partition's block, if there is a record in it. */
+  #close(partition: number): void {
+    const { u8, u32, i32, f64 } = this.#memory;
+    const block = this.#blocks + partition * BLOCK.byteLength;
+    const recordCount = i32[(block + BLOCK.count) >>> 2] as number;
+    if (recordCount === 0) return;
+    const staging = this.#stagings[partition] as number;
+    const byteLength = (u32[(block + BLOCK.position) >>> 2] as number) - staging;
+    writeBatchHeader(this.#memory, staging, byteLength, {
+      recordCount,
+      baseTimestamp: f64[(block + BLOCK.baseTimestamp) >>> 3] as number,
+      maxTimestamp: f64[(block + BLOCK.maxTimestamp) >>> 3] as number,
+    });
+    const slab = this.#context.slabs.alloc(byteLength);
+    u8.copyWithin(slab, staging, staging + byteLength);
+    const rows = this.#codec.wholeBatch ? (this.#rowCounts[partition] as number) : recordCount;
+    this.#rowCounts[partition] = 0;
+    i32[(block + BLOCK.count) >>> 2] = 0;
+    u32[(block + BLOCK.position) >>> 2] = staging + RECORD_BATCH.headerBytes;
+    this.#context.block(partition, rows, slab, byteLength);
+  }
+
+  #tooLarge(bytes: string): MillraceError {
+    const what = this.#codec.wholeBatch ? 'A batch of results' : 'One row of the result';
+    return new MillraceError('ERR_MILLRACE_SINK', `${what} takes ${bytes} bytes as ${this.#codecName}, but the largest record batch that the sink writes is ${this.#batchBytesMax}. Drop large columns, or raise the limit here and at the topic (max.message.bytes).`);
+  }
 }

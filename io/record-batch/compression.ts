@@ -1,0 +1,259 @@
+/**
+ * Decompresses the records of a record batch into an arena of the shared memory: gzip, snappy (raw, and in the framing
+ * of the Java client), lz4 (frame format) and zstd. What a batch claims or turns out to hold beyond the cap is refused
+ * before, or as soon as, it shows: a batch of 1 MiB can expand a thousandfold (kafkajs #1795).
+ *
+ * gzip and zstd are Node's own zlib; zstd is there from Node 22.15 on, before that the package fzstd does it, at about
+ * a fifth of the speed. Checksums inside the formats are not looked at, except by zlib: the batch's CRC32C covers them.
+ */
+
+import * as zlib from 'node:zlib';
+import { Decompress } from 'fzstd';
+import type { SharedMemory, SlabAllocator } from '../../core/index.ts';
+import { shown } from '../../core/index.ts';
+import { COMPRESSIONS } from './layout.ts';
+import { type LzBlocks, lzBlocks } from './lz-block.ts';
+
+/** A fault of the input, with a message for the ledger. Not a MillraceError: no caller of ours lets it out. */
+export class BrokenBatch extends Error {}
+
+const ARENA_BYTES = 1 << 20;
+/** An arena that had to grow beyond this is given back when its chunk is done. */
+const ARENA_BYTES_KEPT = 8 << 20;
+
+/**
+ * Decompressed bytes, one run behind the other, good until `clear`. It grows only while it is empty: `place` says no
+ * when there are runs in it that somebody still reads.
+ */
+export class Arena {
+  readonly memory: SharedMemory;
+  readonly #slabs: SlabAllocator;
+  #slab = 0;
+  #byteLength = 0;
+  #used = 0;
+
+  constructor(slabs: SlabAllocator) {
+    this.memory = slabs.memory;
+    this.#slabs = slabs;
+  }
+
+  /** An address with room for `bytes`, or 0 when runs in use are in the way. */
+  place(bytes: number): number {
+    if (bytes > this.#byteLength - this.#used) {
+      if (this.#used > 0) return 0;
+      this.#release();
+      this.#slab = this.#slabs.alloc(Math.max(bytes, ARENA_BYTES));
+      this.#byteLength = this.#slabs.slabBytes(this.#slab);
+    }
+    return this.#slab + this.#used;
+  }
+
+  /** Keeps what lies from the last `place` to `end`. */
+  keep(end: number): void {
+    this.#used = Math.ceil((end - this.#slab) / 8) * 8;
+  }
+
+  /** Nobody reads any run any more. */
+  clear(): void {
+    this.#used = 0;
+  }
+
+  /** `clear`, and gives back what is too large to hold on to. */
+  shrink(): void {
+    this.#used = 0;
+    if (this.#byteLength > ARENA_BYTES_KEPT) this.#release();
+  }
+
+  #release(): void {
+    if (this.#slab !== 0) this.#slabs.free(this.#slab);
+    this.#slab = 0;
+    this.#byteLength = 0;
+  }
+}
+
+/** Decompressed records: from `address` to `end`. One object a compressed batch. */
+export interface Decompressed {
+  readonly address: number;
+  readonly end: number;
+}
+
+type ZstdDecompress = (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array;
+const nodeZstd = (zlib as { zstdDecompressSync?: ZstdDecompress }).zstdDecompressSync;
+
+/** Decompresses batches one after the other into its arena. */
+export class Decompressor {
+  readonly arena: Arena;
+  readonly #memory: SharedMemory;
+  readonly #blocks: LzBlocks;
+  readonly #bytesMax: number;
+
+  /** @param bytesMax most bytes that one batch may become */
+  constructor(slabs: SlabAllocator, bytesMax: number) {
+    this.arena = new Arena(slabs);
+    this.#memory = slabs.memory;
+    this.#blocks = lzBlocks(slabs.memory);
+    this.#bytesMax = bytesMax;
+  }
+
+  /**
+   * @param compression index into COMPRESSIONS, not 0
+   * @returns undefined when the arena holds runs that are in the way: try again after `arena.clear`
+   * @throws BrokenBatch
+   */
+  decompress(compression: number, from: number, to: number): Decompressed | undefined {
+    switch (COMPRESSIONS[compression]) {
+      case 'gzip':
+        return this.#place(this.#inflate('gzip', () => zlib.gunzipSync(this.#copy(from, to), { maxOutputLength: this.#bytesMax })));
+      case 'snappy':
+        return this.#snappy(from, to);
+      case 'lz4':
+        return this.#lz4(from, to);
+      case 'zstd':
+        return this.#place(this.#inflate('zstd', () => this.#zstd(this.#copy(from, to))));
+      default:
+        throw new BrokenBatch(`is compressed by method ${compression}, which Kafka does not define (1 gzip, 2 snappy, 3 lz4, 4 zstd)`);
+    }
+  }
+
+  #tooLarge(bytes: number | string): BrokenBatch {
+    return new BrokenBatch(`decompresses to ${bytes} bytes; ${this.#bytesMax} is the most that is taken. Raise decompressedBytesMax if such batches are meant`);
+  }
+
+  /** node:zlib takes no shared memory on every Node that we run on. */
+  #copy(from: number, to: number): Uint8Array {
+    return this.#memory.u8.slice(from, to);
+  }
+
+  #inflate(name: string, inflate: () => Uint8Array): Uint8Array {
+    try {
+      return inflate();
+    } catch (error) {
+      if (error instanceof BrokenBatch) throw error;
+      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw this.#tooLarge('more');
+      throw new BrokenBatch(`is no valid ${name} (${shown((error as Error).message)})`);
+    }
+  }
+
+  #place(bytes: Uint8Array): Decompressed | undefined {
+    const address = this.arena.place(Math.max(bytes.length, 1));
+    if (address === 0) return undefined;
+    this.#memory.u8.set(bytes, address);
+    this.arena.keep(address + bytes.length);
+    return { address, end: address + bytes.length };
+  }
+
+  #zstd(bytes: Uint8Array): Uint8Array {
+    if (nodeZstd !== undefined) return nodeZstd(bytes, { maxOutputLength: this.#bytesMax });
+    const pieces: Uint8Array[] = [];
+    let length = 0;
+    const stream = new Decompress((piece) => {
+      length += piece.length;
+      if (length > this.#bytesMax) throw this.#tooLarge('more');
+      // The stream uses its buffer again.
+      pieces.push(piece.slice());
+    });
+    // In small steps, so that a bomb shows after a block or two, not after all of them.
+    for (let at = 0; at < bytes.length; at += ZSTD_STEP_BYTES) {
+      stream.push(bytes.subarray(at, at + ZSTD_STEP_BYTES), at + ZSTD_STEP_BYTES >= bytes.length);
+    }
+    return pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces, length);
+  }
+
+  /**
+   * Snappy: one raw block, or xerial's framing, which the Java client writes:
+   * 82 'SNAPPY' 00, version i32, compatible i32, then blocks: length i32 (big endian), raw block.
+   */
+  #snappy(from: number, to: number): Decompressed | undefined {
+    const { u8, view } = this.#memory;
+    const isFramed = to - from >= XERIAL_HEADER_BYTES && XERIAL_MAGIC.every((byte, i) => u8[from + i] === byte);
+    const blocks: [from: number, to: number, bytes: number][] = [];
+    let total = 0;
+    let at = isFramed ? from + XERIAL_HEADER_BYTES : from;
+    while (at < to) {
+      let end = to;
+      if (isFramed) {
+        if (to - at < 4) throw new BrokenBatch('is snappy in xerial framing, cut off inside a block length');
+        end = at + 4 + view.getInt32(at);
+        at += 4;
+        if (end <= at || end > to) throw new BrokenBatch('is snappy in xerial framing with a block longer than the batch');
+      }
+      // The preamble: how long the block gets, as a plain varint.
+      let bytes = 0;
+      for (let scale = 1; ; scale *= 128) {
+        const byte = at < end && scale < 2 ** 35 ? (u8[at++] as number) : -1;
+        if (byte < 0) throw new BrokenBatch('is snappy with a broken preamble');
+        bytes += (byte & 0x7f) * scale;
+        if (byte < 0x80) break;
+      }
+      total += bytes;
+      if (total > this.#bytesMax) throw this.#tooLarge(total);
+      blocks.push([at, end, bytes]);
+      at = end;
+    }
+    const address = this.arena.place(Math.max(total, 1));
+    if (address === 0) return undefined;
+    let out = address;
+    for (const [blockFrom, blockTo, bytes] of blocks) {
+      if (this.#blocks.snappyBlock(blockFrom, blockTo, out, out + bytes) !== out + bytes) throw new BrokenBatch('is no valid snappy');
+      out += bytes;
+    }
+    this.arena.keep(out);
+    return { address, end: out };
+  }
+
+  /** LZ4 frame format 1.6: magic, flags, block size, [content size], [dictionary], header checksum; blocks; end mark. */
+  #lz4(from: number, to: number): Decompressed | undefined {
+    const { u8, view } = this.#memory;
+    if (to - from < 7 || view.getUint32(from, true) !== LZ4_MAGIC) throw new BrokenBatch('is no lz4 frame');
+    const flags = u8[from + 4] as number;
+    const blockBytesMax = LZ4_BLOCK_BYTES[((u8[from + 5] as number) >>> 4) & 7];
+    if (flags >>> 6 !== 1 || blockBytesMax === undefined || (flags & 1) !== 0) throw new BrokenBatch(`is an lz4 frame with flags ${flags}, ${u8[from + 5]}: of a version, a block size or with a dictionary that Kafka does not use`);
+    const hasBlockChecksum = (flags & 0x10) !== 0;
+    const hasContentSize = (flags & 0x08) !== 0;
+    const first = from + 6 + (hasContentSize ? 8 : 0) + 1;
+    const blocks: [from: number, to: number, isStored: boolean][] = [];
+    let room = 0;
+    let at = first;
+    for (;;) {
+      if (to - at < 4) throw new BrokenBatch('is an lz4 frame without an end');
+      const word = view.getUint32(at, true);
+      at += 4;
+      if (word === 0) break;
+      const bytes = word & 0x7fff_ffff;
+      const isStored = word > 0x7fff_ffff;
+      if (bytes > to - at || bytes > blockBytesMax) throw new BrokenBatch('is an lz4 frame with a block longer than the frame');
+      // No block gets larger than its frame's limit, nor than 255 times its size.
+      room += isStored ? bytes : Math.min(blockBytesMax, bytes * 255);
+      blocks.push([at, at + bytes, isStored]);
+      at += bytes + (hasBlockChecksum ? 4 : 0);
+    }
+    if (hasContentSize) {
+      const declared = view.getUint32(from + 6, true) + view.getUint32(from + 10, true) * 4_294_967_296;
+      if (declared > this.#bytesMax) throw this.#tooLarge(declared);
+      room = Math.min(room, declared);
+    }
+    room = Math.min(room, this.#bytesMax);
+    const address = this.arena.place(Math.max(room, 1));
+    if (address === 0) return undefined;
+    let out = address;
+    for (const [blockFrom, blockTo, isStored] of blocks) {
+      const limit = Math.min(out + blockBytesMax, address + room);
+      if (isStored) {
+        if (blockTo - blockFrom > limit - out) throw this.#tooLarge('more');
+        u8.copyWithin(out, blockFrom, blockTo);
+        out += blockTo - blockFrom;
+      } else {
+        out = this.#blocks.lz4Block(blockFrom, blockTo, out, limit, address);
+        if (out === 0) throw new BrokenBatch(room === this.#bytesMax ? `is no valid lz4, or decompresses to more than ${room} bytes` : 'is no valid lz4');
+      }
+    }
+    this.arena.keep(out);
+    return { address, end: out };
+  }
+}
+
+const ZSTD_STEP_BYTES = 16_384;
+const XERIAL_MAGIC = [0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00];
+const XERIAL_HEADER_BYTES = 16;
+const LZ4_MAGIC = 0x184d2204;
+const LZ4_BLOCK_BYTES = [undefined, undefined, undefined, undefined, 1 << 16, 1 << 18, 1 << 20, 1 << 22];
