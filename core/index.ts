@@ -21,3 +21,4 @@ export { type AccumulatorField, type KeyField, SlotLayout } from './slot-layout.
 export { type Rng, type SeekableRng, seededRng } from './prng.ts';
 export { crc32c, crc32cBytes } from './crc32c.ts';
 export { Watermark, type WatermarkOptions } from './watermark.ts';
+export { ArrowReader, batchBytes, readBatch, readSchema, readStream, streamBytes, writeBatch, writeSchema, writeStream } from './arrow/index.ts';

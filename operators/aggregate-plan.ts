@@ -1,0 +1,213 @@
+/**
+ * The plan of an aggregation: from what the user wrote and the input schema to slot layout, result columns and the way
+ * windows are combined. Plain values, no memory: every thread makes the same plan from the same pipeline.
+ *
+ * Aggregates share accumulators: mean('ms') and sum('ms') read one sum, and the count of rows is there once. How a
+ * window's panes are put together is chosen once for the slot as a whole, since its accumulators travel together:
+ *
+ *   none        no window: one table, updated for ever
+ *   tumbling    a window is one pane: its table is the result
+ *   merge       a window is so few panes that merging them each time is cheapest
+ *   running     all accumulators can be subtracted: one table, add the pane that enters, take out the one that leaves
+ *   two-stack   some cannot (min, max): suffix tables of the older panes, one running table of the newer ones
+ *
+ * Two stacks: Tangwongsan, Hirzel and Schneider, "Low-Latency Sliding-Window Aggregation in Worst-Case Constant Time", DEBS 2017.
+ */
+
+import { type Accumulator, accumulator, type AccumulatorName, type DataType, type Field, f64, MillraceError, nullable, type PaneGrid, Schema, shown, SlotLayout, timestamp } from '../core/index.ts';
+import type { Aggregate } from './aggregates.ts';
+import { paneGridOf, type WindowSpec } from './windows.ts';
+
+export type Strategy = 'none' | 'tumbling' | 'merge' | 'running' | 'two-stack';
+
+/** How one aggregate's result column is computed from the accumulators of a slot. */
+export interface ResultColumn {
+  readonly name: string;
+  readonly aggregate: Aggregate;
+  readonly type: DataType;
+  /** `value`: the accumulator as it is. `mean`: f64 of `accumulator` divided by that of `validBy`. */
+  readonly form: 'value' | 'mean';
+  /** Index of the accumulator in the layout. */
+  readonly accumulator: number;
+  /** Index of the count that is 0 where the result is null; -1: it never is. */
+  readonly validBy: number;
+}
+
+export interface AggregatePlan {
+  readonly input: Schema;
+  /** Key columns, then (with a window) windowStart and windowEnd, then the aggregates, in the order written. */
+  readonly output: Schema;
+  /** Positions of the key columns in the input. */
+  readonly keys: readonly number[];
+  /** Position of the input column of each accumulator of the layout; -1 for one that takes none. */
+  readonly inputs: readonly number[];
+  readonly layout: SlotLayout;
+  readonly results: readonly ResultColumn[];
+  readonly window: WindowSpec | undefined;
+  readonly grid: PaneGrid | undefined;
+  /** Position of the event time column in the input; -1 without a window. */
+  readonly eventTime: number;
+  /** Names of the input columns that it reads. */
+  readonly columnsRead: readonly string[];
+  readonly strategy: Strategy;
+  /** Why this strategy, for explain. */
+  readonly reason: string;
+  /** True when an accumulator is a sum of floats, which drifts when it is added to and subtracted from for long. */
+  readonly drifts: boolean;
+  /** Several lines, for explain. */
+  describe(): string;
+}
+
+export interface AggregateRequest {
+  readonly input: Schema;
+  /** Names of the key columns; none: one group for all rows. */
+  readonly keys: readonly string[];
+  readonly aggregates: Readonly<Record<string, Aggregate>>;
+  readonly window?: WindowSpec;
+  /** Name of the event time column (type timestamp); needed with a window. */
+  readonly eventTime?: string;
+}
+
+/**
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when a column is missing or of a type that the aggregate does not take, when two
+ *   result columns have one name, or when there is a window and no event time
+ */
+export function planAggregate(request: AggregateRequest): AggregatePlan {
+  const { input, window } = request;
+  const keys = request.keys.map((name) => input.require(name, 'keyBy'));
+  const grid = window === undefined ? undefined : paneGridOf(window);
+  const eventTime = window === undefined ? -1 : eventTimeColumn(request, window);
+
+  const accumulators = new AccumulatorSet(input);
+  // Present wherever a pane may be taken out again: a group is gone when its count of rows falls to 0.
+  if (grid !== undefined && grid.panesPerWindow > 1) accumulators.place('count', -1);
+  const names = Object.keys(request.aggregates);
+  if (names.length === 0) throw new MillraceError('ERR_MILLRACE_PIPELINE', 'aggregate() is given no aggregates. Give at least one: aggregate({ rows: count() }).');
+  const results = names.map((name) => resultColumn(name, request.aggregates[name], input, accumulators));
+
+  const layout = new SlotLayout(keys.map((key) => input.field(key).type), accumulators.list);
+  const fields: Field[] = keys.map((key) => input.field(key));
+  if (window !== undefined) fields.push({ name: 'windowStart', type: timestamp }, { name: 'windowEnd', type: timestamp });
+  for (const { name, type } of results) fields.push({ name, type });
+  const read = new Set([...keys, ...accumulators.inputs, eventTime]);
+  const { strategy, reason } = chooseStrategy(grid, results, accumulators.list);
+  const plan = {
+    input,
+    output: outputSchema(fields),
+    keys,
+    inputs: accumulators.inputs,
+    layout,
+    results,
+    window,
+    grid,
+    eventTime,
+    columnsRead: input.fields.filter((_, column) => read.has(column)).map((field) => field.name),
+    strategy,
+    reason,
+    drifts: accumulators.list.some((a) => a.name === 'sum' && a.result.name === 'f64'),
+  };
+  return { ...plan, describe: () => describePlan(plan) };
+}
+
+function eventTimeColumn(request: AggregateRequest, window: WindowSpec): number {
+  if (request.eventTime === undefined) {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window} needs event time, and this stream has none. Put .withWatermark(column, delay) before it.`);
+  }
+  const column = request.input.require(request.eventTime, 'withWatermark');
+  const { type } = request.input.field(column);
+  if (type.name !== 'timestamp') {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `withWatermark names the column ${shown(request.eventTime)}, which is ${type.name}. Event time must be a timestamp; convert it with .map.`);
+  }
+  return column;
+}
+
+/** The accumulators of a slot, each there once. */
+class AccumulatorSet {
+  readonly list: Accumulator[] = [];
+  /** Input column of each; -1: none. */
+  readonly inputs: number[] = [];
+  readonly #input: Schema;
+
+  constructor(input: Schema) {
+    this.#input = input;
+  }
+
+  /** Index of this accumulator of this column. */
+  place(name: AccumulatorName, column: number): number {
+    const known = this.list.findIndex((a, index) => a.name === name && this.inputs[index] === column);
+    if (known >= 0) return known;
+    this.list.push(column < 0 ? accumulator(name) : accumulator(name, this.#input.field(column).type));
+    this.inputs.push(column);
+    return this.list.length - 1;
+  }
+
+  /** Index of the count of a column's values: that of the rows where it has no nulls. */
+  placeCount(column: number): number {
+    return column >= 0 && this.#input.field(column).type.nullable ? this.place('countValid', column) : this.place('count', -1);
+  }
+}
+
+const SUMMABLE: ReadonlySet<string> = new Set(['bool', 'i8', 'i16', 'i32', 'u32', 'i64', 'f32', 'f64']);
+const ORDERED: ReadonlySet<string> = new Set([...SUMMABLE, 'timestamp']);
+
+function resultColumn(name: string, aggregate: Aggregate | undefined, input: Schema, accumulators: AccumulatorSet): ResultColumn {
+  if (typeof aggregate !== 'object' || aggregate === null || typeof aggregate.name !== 'string') {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `aggregate() is given ${shown(aggregate)} for ${shown(name)}. Give an aggregate such as count() or mean('ms').`);
+  }
+  const column = aggregate.column === undefined ? -1 : input.require(aggregate.column, `${aggregate.name}()`);
+  if (aggregate.name === 'count') {
+    return { name, aggregate, type: f64, form: 'value', accumulator: accumulators.placeCount(column), validBy: -1 };
+  }
+  const of = input.field(column).type;
+  const takes = aggregate.name === 'sum' || aggregate.name === 'mean' ? SUMMABLE : ORDERED;
+  if (!takes.has(of.name)) {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${aggregate.name}(${shown(aggregate.column)}) of a ${of.name} column: it takes ${[...takes].join(', ')}. Convert the column with .map, or take another.`);
+  }
+  const isMean = aggregate.name === 'mean';
+  const at = accumulators.place(aggregate.name === 'mean' ? 'sum' : aggregate.name, column);
+  const validBy = of.nullable || isMean ? accumulators.placeCount(column) : -1;
+  const plain = isMean ? f64 : (accumulators.list[at] as Accumulator).result;
+  // The accumulator's type may carry the input's nullability; the result is nullable exactly where the input is.
+  const type: DataType = of.nullable ? nullable(plain) : plain;
+  return { name, aggregate, type, form: isMean ? 'mean' : 'value', accumulator: at, validBy };
+}
+
+function outputSchema(fields: readonly Field[]): Schema {
+  const seen = new Set<string>();
+  for (const { name } of fields) {
+    if (seen.has(name)) {
+      throw new MillraceError('ERR_MILLRACE_PIPELINE', `Two result columns are named ${shown(name)}. A result row has the key columns, windowStart and windowEnd of a window, and the aggregates; rename one.`);
+    }
+    seen.add(name);
+  }
+  return new Schema(fields);
+}
+
+/** Windows of at most this many panes are merged from them each time: running totals would cost as much. */
+const MERGE_PANES_MAX = 2;
+
+function chooseStrategy(grid: PaneGrid | undefined, results: readonly ResultColumn[], accumulators: readonly Accumulator[]): { strategy: Strategy; reason: string } {
+  if (grid === undefined) return { strategy: 'none', reason: 'no window: one table that is updated for ever' };
+  const panes = grid.panesPerWindow;
+  if (panes === 1) return { strategy: 'tumbling', reason: 'a window is one pane' };
+  if (panes <= MERGE_PANES_MAX) return { strategy: 'merge', reason: `a window is ${panes} panes: merging them costs no more than a running total` };
+  const kept = results.filter((result) => !(accumulators[result.accumulator] as Accumulator).canSubtract);
+  if (kept.length === 0) return { strategy: 'running', reason: 'all aggregates can be subtracted: add the pane that enters, take out the one that leaves' };
+  const named = kept.map((result) => result.name).join(', ');
+  return { strategy: 'two-stack', reason: `${named} cannot be subtracted, and the aggregates of a slot travel together` };
+}
+
+function describePlan(plan: Omit<AggregatePlan, 'describe'>): string {
+  const keys = plan.keys.map((key) => plan.input.field(key).name).join(', ') || '(none: one group)';
+  const lines = [`aggregate by ${keys}`];
+  if (plan.window !== undefined && plan.grid !== undefined) {
+    lines.push(`  window    ${plan.window}; a window is ${plan.grid.panesPerWindow} pane${plan.grid.panesPerWindow === 1 ? '' : 's'}`);
+  }
+  lines.push(`  strategy  ${plan.strategy}: ${plan.reason}`);
+  lines.push(`  slot      ${plan.layout.slotBytes} bytes, ${plan.layout.keyBytes} of them key`);
+  for (const { name, aggregate, type, accumulator: at } of plan.results) {
+    const of = plan.layout.accumulators[at]?.accumulator;
+    lines.push(`  ${name} = ${aggregate.name}(${aggregate.column ?? ''}): ${type.name}${type.nullable ? '?' : ''}${of?.canSubtract === false ? ', cannot be subtracted' : ''}`);
+  }
+  return lines.join('\n');
+}

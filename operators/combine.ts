@@ -1,0 +1,198 @@
+/**
+ * The first half of an aggregation, in the worker that scans: rows of one chunk into small group tables, one a pane, which
+ * become an exchange block at the chunk's end. The second half is in the shards (window-aggregate.ts, running-aggregate.ts).
+ *
+ *   beginEpoch -> { beginChunk -> add(batch) ... -> endChunk } ... -> takeBlocks
+ *
+ * The tables are small and never grow, so that a hot key costs one cache line and many keys do not fill the cache; when
+ * one is full, or there are too many, all are written out as a block and begin anew. What is in a block, and in what order,
+ * follows from the rows of the chunk alone: partial sums are cut at chunk ends, never where a thread happened to be.
+ *
+ * Late rows (see windows.ts) are counted, handed to the `late` hook by number, and not added.
+ */
+
+import { assert, type Batch, type Column, GroupTable, type SlabAllocator } from '../core/index.ts';
+import type { AggregatePlan } from './aggregate-plan.ts';
+import { type ChunkOrigin, writeExchangeBlock } from './exchange.ts';
+import { PaneSplit } from './pane-split.ts';
+
+/** Bytes of one table: some of them fit in the L2 cache beside the columns of a batch. */
+const TABLE_BYTES = 131_072;
+const SLOTS_MAX = 4_096;
+const SLOTS_MIN = 256;
+/** Most panes that are open at a time in one chunk. */
+const TABLE_COUNT_MAX = 64;
+
+export interface CombinerHooks {
+  /** Rows of `batch` that came too late. `rows` holds their numbers, ascending, and is good during the call only. */
+  late?(batch: Batch, rows: Uint32Array): void;
+}
+
+/** What every scan of an epoch has to know. The same for all threads. */
+export interface EpochStart {
+  /** As of the end of the epoch before; -Infinity at first. */
+  readonly watermark: number;
+  /** Watermark.timeBound of the epoch; +Infinity: no bound. */
+  readonly timeBound: number;
+}
+
+/**
+ * Combines the rows of chunks for one aggregation. One a thread; synchronous.
+ *
+ * @example
+ * combiner.beginEpoch({ watermark, timeBound: Infinity });
+ * combiner.beginChunk({ source: 0, partition: 3, first: 1_000 });
+ * for (let batch = decoder.next(); batch; batch = decoder.next()) combiner.add(batch);
+ * const { maxTimeMs } = combiner.endChunk();
+ * exchange.push(...combiner.takeBlocks());
+ */
+export class Combiner {
+  readonly plan: AggregatePlan;
+  readonly #slabs: SlabAllocator;
+  readonly #late: ((batch: Batch, rows: Uint32Array) => void) | undefined;
+  readonly #split: PaneSplit | undefined;
+  readonly #slotCount: number;
+  readonly #spare: GroupTable[] = [];
+  // The open panes of the chunk, and their tables beside.
+  readonly #panes: number[] = [];
+  readonly #tables: GroupTable[] = [];
+  #blocks: number[] = [];
+  #origin: ChunkOrigin | undefined;
+  #sequence = 0;
+  #lateBefore = Number.NEGATIVE_INFINITY;
+  #timeBound = Number.POSITIVE_INFINITY;
+  #maxTimeMs = Number.NEGATIVE_INFINITY;
+  #lateCount = 0;
+
+  constructor(slabs: SlabAllocator, plan: AggregatePlan, hooks: CombinerHooks = {}) {
+    this.plan = plan;
+    this.#slabs = slabs;
+    this.#late = hooks.late?.bind(hooks);
+    this.#split = plan.grid === undefined ? undefined : new PaneSplit(slabs, plan.grid);
+    let slotCount = SLOTS_MAX;
+    while (slotCount > SLOTS_MIN && slotCount * plan.layout.slotBytes > TABLE_BYTES) slotCount /= 2;
+    this.#slotCount = slotCount;
+  }
+
+  /** Bytes of tables held, blocks not counted. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const table of this.#tables) bytes += table.bytes;
+    for (const table of this.#spare) bytes += table.bytes;
+    return bytes;
+  }
+
+  beginEpoch({ watermark, timeBound }: EpochStart): void {
+    assert(this.#origin === undefined, 'an epoch begins within a chunk');
+    this.#lateBefore = lateBefore(this.plan, watermark);
+    this.#timeBound = timeBound;
+  }
+
+  beginChunk(origin: ChunkOrigin): void {
+    assert(this.#origin === undefined, 'a chunk begins within a chunk');
+    this.#origin = origin;
+    this.#sequence = 0;
+    this.#maxTimeMs = Number.NEGATIVE_INFINITY;
+    this.#lateCount = 0;
+  }
+
+  /**
+   * Adds the rows of a batch whose schema is the plan's input.
+   *
+   * @returns how many of them were late
+   * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room for a block
+   */
+  add(batch: Batch): number {
+    assert(this.#origin !== undefined, 'a batch outside a chunk');
+    const keys = this.plan.keys.map((column) => batch.column(column));
+    const inputs = this.plan.inputs.map((column) => (column < 0 ? undefined : batch.column(column)));
+    const split = this.#split;
+    if (split === undefined) {
+      this.#update(0, keys, inputs, batch.rowCount, 0);
+      return 0;
+    }
+    split.split(batch, batch.column(this.plan.eventTime), this.#lateBefore, this.#timeBound);
+    for (let i = 0; i < split.paneCount; i++) {
+      const { pane, count, selection } = split.panes[i] as (typeof split.panes)[number];
+      this.#update(pane, keys, inputs, count, selection);
+    }
+    if (split.maxTimeMs > this.#maxTimeMs) this.#maxTimeMs = split.maxTimeMs;
+    if (split.lateCount > 0) {
+      this.#lateCount += split.lateCount;
+      const from = split.lateRows >>> 2;
+      this.#late?.(batch, this.#slabs.memory.u32.subarray(from, from + split.lateCount));
+    }
+    return split.lateCount;
+  }
+
+  /**
+   * Ends the chunk: what is in the tables becomes a block.
+   *
+   * @returns the greatest event time of the chunk's rows that may move the watermark (-Infinity: none), and its late rows
+   */
+  endChunk(): { readonly maxTimeMs: number; readonly lateCount: number } {
+    this.#flush();
+    this.#origin = undefined;
+    return { maxTimeMs: this.#maxTimeMs, lateCount: this.#lateCount };
+  }
+
+  /** Addresses of the blocks since the last call. They are the caller's now, to be freed when all shards have merged them. */
+  takeBlocks(): number[] {
+    const blocks = this.#blocks;
+    this.#blocks = [];
+    return blocks;
+  }
+
+  /** Gives all memory back, blocks that nobody took included. */
+  release(): void {
+    for (const block of this.takeBlocks()) this.#slabs.free(block);
+    for (const table of [...this.#tables, ...this.#spare]) table.release();
+    this.#tables.length = 0;
+    this.#panes.length = 0;
+    this.#spare.length = 0;
+    this.#split?.release();
+    this.#origin = undefined;
+  }
+
+  #update(pane: number, keys: readonly Column[], inputs: readonly (Column | undefined)[], count: number, selection: number): void {
+    for (let done = 0; done < count; ) {
+      const consumed = this.#table(pane).update(keys, inputs, done, count, selection);
+      done += consumed;
+      if (done < count) {
+        assert(consumed > 0 || this.#tables.length > 0, 'an empty combiner takes no row');
+        this.#flush();
+      }
+    }
+  }
+
+  #table(pane: number): GroupTable {
+    const known = this.#panes.lastIndexOf(pane);
+    if (known >= 0) return this.#tables[known] as GroupTable;
+    if (this.#tables.length === TABLE_COUNT_MAX) this.#flush();
+    const table = this.#spare.pop() ?? new GroupTable(this.#slabs, this.plan.layout, { capacityMin: this.#slotCount, fixed: true });
+    this.#panes.push(pane);
+    this.#tables.push(table);
+    return table;
+  }
+
+  #flush(): void {
+    const block = writeExchangeBlock(this.#slabs, this.#origin as ChunkOrigin, this.#sequence, this.#panes, this.#tables);
+    if (block !== 0) {
+      this.#sequence++;
+      this.#blocks.push(block);
+    }
+    for (const table of this.#tables) {
+      table.clear();
+      this.#spare.push(table);
+    }
+    this.#tables.length = 0;
+    this.#panes.length = 0;
+  }
+}
+
+/** Rows with an event time before this are late: the start of the first window that is still open at a watermark. */
+export function lateBefore(plan: AggregatePlan, watermark: number): number {
+  const { grid, window } = plan;
+  if (grid === undefined || window === undefined || !Number.isFinite(watermark)) return watermark;
+  return grid.windowStart(grid.lastWindowEndedBy(watermark - window.latenessMs) + 1);
+}

@@ -1,0 +1,9 @@
+/** The door of operators: what a stage does to a batch. Synchronous, no I/O, no threads. */
+
+export { type Aggregate, type AggregateName, type AggregatesOf, count, max, mean, min, type ResultOf, type ResultsOf, type SameAsColumn, sum, type SumOfColumn } from './aggregates.ts';
+export { type AggregatePlan, type AggregateRequest, planAggregate, type ResultColumn, type Strategy } from './aggregate-plan.ts';
+export { Combiner, type CombinerHooks, type EpochStart } from './combine.ts';
+export { type ChunkOrigin, exchangeBlockBytes, exchangeBlockOrigin, orderExchangeBlocks } from './exchange.ts';
+export { type Emit, RESULT_ROWS_MAX, ResultWriter } from './result-writer.ts';
+export { type ShardAggregate, shardAggregate, type ShardSnapshot } from './shard-aggregate.ts';
+export { type Emission, paneGridOf, sliding, tumbling, type WindowShape, WindowSpec } from './windows.ts';

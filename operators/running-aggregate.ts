@@ -1,0 +1,74 @@
+/**
+ * One shard of an aggregation without windows: one table that is updated for ever. At the end of each epoch the groups that
+ * changed in it are emitted, with their totals so far; a sink for this overwrites by key.
+ */
+
+import { GroupTable, SHARD_BITS, type SlabAllocator } from '../core/index.ts';
+import type { AggregatePlan } from './aggregate-plan.ts';
+import { eachPaneOf } from './exchange.ts';
+import type { Emit, ResultWriter } from './result-writer.ts';
+import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
+import { findSlots } from './slot-lookup.ts';
+import { tableMaker } from './window-state.ts';
+
+export class RunningAggregate implements ShardAggregate {
+  readonly plan: AggregatePlan;
+  readonly shard: number;
+  readonly #slabs: SlabAllocator;
+  readonly #table: GroupTable;
+  /** The groups of this epoch alone: what changed. */
+  readonly #changes: GroupTable;
+  readonly #writer: ResultWriter;
+  #watermark = Number.NEGATIVE_INFINITY;
+
+  constructor(slabs: SlabAllocator, plan: AggregatePlan, shard: number, writer: ResultWriter, from?: ShardSnapshot) {
+    this.plan = plan;
+    this.shard = shard;
+    this.#slabs = slabs;
+    const make = tableMaker(slabs, plan, SHARD_BITS);
+    const address = from?.panes[0]?.address;
+    this.#table = address === undefined ? make() : GroupTable.attach(slabs, plan.layout, address);
+    this.#watermark = from?.watermark ?? Number.NEGATIVE_INFINITY;
+    this.#changes = make();
+    this.#writer = writer;
+  }
+
+  get stateBytes(): number {
+    return this.#table.bytes;
+  }
+
+  get groupCount(): number {
+    return this.#table.size;
+  }
+
+  merge(block: number): void {
+    eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, (_, tableBlock) => {
+      this.#table.mergeBlock(tableBlock, this.shard);
+      this.#changes.mergeBlock(tableBlock, this.shard);
+    });
+  }
+
+  advance(watermark: number, emit: Emit): void {
+    this.#watermark = watermark;
+    const { memory } = this.#slabs;
+    this.#changes.eachTile((slots, count) => {
+      findSlots(memory, this.#table, this.#changes, slots, count, this.#writer.found);
+      this.#writer.writeSlots(this.#table, this.#writer.found, count, 0, 0, emit);
+    });
+    this.#writer.flush(emit);
+    this.#changes.clear();
+  }
+
+  close(emit: Emit): void {
+    this.advance(Number.POSITIVE_INFINITY, emit);
+  }
+
+  snapshot(): ShardSnapshot {
+    return { watermark: this.#watermark, panes: [{ pane: 0, address: this.#table.address }] };
+  }
+
+  release(): void {
+    this.#table.release();
+    this.#changes.release();
+  }
+}

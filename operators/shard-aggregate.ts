@@ -1,0 +1,49 @@
+/**
+ * The second half of an aggregation, in the owner of a shard: what the combiners left is merged into the shard's state, and
+ * results come out. One contract, two of them: with windows (window-aggregate.ts) and without (running-aggregate.ts).
+ *
+ *   each epoch, at the barrier:  merge(block) for each block, in the order of orderExchangeBlocks;  advance(watermark, emit)
+ *   at the end of all input:     close(emit)
+ *
+ * Synchronous; one thread at a time. The groups are in shared memory; the little that is not is what `snapshot` gives.
+ */
+
+import type { SlabAllocator } from '../core/index.ts';
+import type { AggregatePlan } from './aggregate-plan.ts';
+import type { Emit, ResultWriter } from './result-writer.ts';
+import { RunningAggregate } from './running-aggregate.ts';
+import { WindowAggregate } from './window-aggregate.ts';
+
+/** The state of a shard between two epochs. The tables stay where they are: whoever stores it copies them. */
+export interface ShardSnapshot {
+  readonly watermark: number;
+  /** Pane numbers, ascending (0 without windows), and the address of each pane's table, for GroupTable.attach. */
+  readonly panes: readonly { readonly pane: number; readonly address: number }[];
+}
+
+export interface ShardAggregate {
+  /** Merges this shard's part of an exchange block. The block is not needed after. */
+  merge(block: number): void;
+  /**
+   * Ends an epoch: results that are due go to `emit`, at most 4,096 rows a batch, windows in ascending order. A batch is good
+   * during the call of `emit` only. The watermark never moves backwards; -Infinity: nothing is known yet.
+   */
+  advance(watermark: number, emit: Emit): void;
+  /** The end of all input: what is still open is emitted. */
+  close(emit: Emit): void;
+  /** As of the last `advance`. */
+  snapshot(): ShardSnapshot;
+  /** Bytes of state held, without what is kept for reuse. */
+  readonly stateBytes: number;
+  /** Groups held, over all panes. */
+  readonly groupCount: number;
+  release(): void;
+}
+
+/**
+ * @param writer one a thread serves all its shards
+ * @param from state to go on from: its tables become this shard's own
+ */
+export function shardAggregate(slabs: SlabAllocator, plan: AggregatePlan, shard: number, writer: ResultWriter, from?: ShardSnapshot): ShardAggregate {
+  return plan.window === undefined ? new RunningAggregate(slabs, plan, shard, writer, from) : new WindowAggregate(slabs, plan, shard, writer, from);
+}

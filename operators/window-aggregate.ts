@@ -1,0 +1,169 @@
+/**
+ * One shard of a windowed aggregation: a ring of pane tables, and the windows that the watermark closes.
+ *
+ * A row's groups are merged into one pane whatever the number of windows that it counts in; a window is put together from
+ * its panes when it is emitted (window-state.ts). Stretches of time without rows cost nothing: from each window the next
+ * one with rows is found through the ring. What is emitted when is told in windows.ts.
+ */
+
+import { assert, GroupTable, type PaneGrid, PaneRing, SHARD_BITS, type SlabAllocator } from '../core/index.ts';
+import type { AggregatePlan } from './aggregate-plan.ts';
+import { eachPaneOf } from './exchange.ts';
+import type { Emit, ResultWriter } from './result-writer.ts';
+import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
+import { findSlots } from './slot-lookup.ts';
+import { tableMaker, type WindowState, windowState } from './window-state.ts';
+import type { WindowSpec } from './windows.ts';
+
+export class WindowAggregate implements ShardAggregate {
+  readonly plan: AggregatePlan;
+  readonly shard: number;
+  readonly #slabs: SlabAllocator;
+  readonly #grid: PaneGrid;
+  readonly #window: WindowSpec;
+  readonly #panes: PaneRing<GroupTable>;
+  readonly #state: WindowState;
+  readonly #writer: ResultWriter;
+  /** Emit 'update': the groups of this epoch alone, by pane, to know what changed. */
+  readonly #changes: PaneRing<GroupTable> | undefined;
+  readonly #changesState: WindowState | undefined;
+  #watermark = Number.NEGATIVE_INFINITY;
+  /** The first window that is still open. */
+  #next = Number.NEGATIVE_INFINITY;
+
+  constructor(slabs: SlabAllocator, plan: AggregatePlan, shard: number, writer: ResultWriter, from?: ShardSnapshot) {
+    assert(plan.window !== undefined && plan.grid !== undefined, 'a windowed aggregation without a window');
+    this.plan = plan;
+    this.shard = shard;
+    this.#slabs = slabs;
+    this.#grid = plan.grid;
+    this.#window = plan.window;
+    const make = tableMaker(slabs, plan, SHARD_BITS);
+    const restored = [...(from?.panes ?? [])];
+    const states = {
+      make: () => {
+        const address = restored.shift()?.address;
+        return address === undefined ? make() : GroupTable.attach(slabs, plan.layout, address);
+      },
+      recycle: (table: GroupTable) => table.clear(),
+      drop: (table: GroupTable) => table.release(),
+    };
+    this.#panes = new PaneRing(states);
+    this.#state = windowState(plan, this.#panes, make);
+    this.#writer = writer;
+    if (plan.window.emission === 'update') {
+      this.#changes = new PaneRing({ ...states, make });
+      this.#changesState = windowState(plan, this.#changes, make);
+    }
+    if (from !== undefined) {
+      for (const { pane } of from.panes) this.#panes.open(pane);
+      this.#watermark = from.watermark;
+      this.#next = this.#firstOpenWindow(from.watermark);
+    }
+  }
+
+  get stateBytes(): number {
+    let bytes = this.#state.bytes;
+    for (let i = 0; i < this.#panes.size; i++) bytes += this.#panes.state(i).bytes;
+    return bytes;
+  }
+
+  get groupCount(): number {
+    let count = 0;
+    for (let i = 0; i < this.#panes.size; i++) count += this.#panes.state(i).size;
+    return count;
+  }
+
+  merge(block: number): void {
+    eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, (pane, tableBlock) => {
+      if (this.#grid.lastWindowOf(pane) < this.#next) assert(false, `rows for pane ${pane}, whose windows are closed: the combiner had an older watermark than shard ${this.shard}`);
+      this.#panes.open(pane).mergeBlock(tableBlock, this.shard);
+      this.#state.touched(pane);
+      this.#changes?.open(pane).mergeBlock(tableBlock, this.shard);
+    });
+  }
+
+  advance(watermark: number, emit: Emit): void {
+    assert(watermark >= this.#watermark, `a watermark of ${watermark} after ${this.#watermark}`);
+    this.#watermark = watermark;
+    const next = this.#firstOpenWindow(watermark);
+    if (this.#changes === undefined) this.#emitClosed(next, emit);
+    else this.#emitChanges(emit);
+    if (next > this.#next) {
+      this.#next = next;
+      this.#close(this.#grid.firstPane(next));
+    }
+    this.#writer.flush(emit);
+  }
+
+  close(emit: Emit): void {
+    this.advance(Number.POSITIVE_INFINITY, emit);
+  }
+
+  snapshot(): ShardSnapshot {
+    const panes = Array.from({ length: this.#panes.size }, (_, i) => ({ pane: this.#panes.number(i), address: this.#panes.state(i).address }));
+    return { watermark: this.#watermark, panes };
+  }
+
+  release(): void {
+    this.#state.release();
+    this.#panes.release();
+    this.#changesState?.release();
+    this.#changes?.release();
+  }
+
+  #firstOpenWindow(watermark: number): number {
+    return Number.isFinite(watermark) ? this.#grid.lastWindowEndedBy(watermark - this.#window.latenessMs) + 1 : watermark;
+  }
+
+  /** Emits all windows before `next` that have a row and are open yet. */
+  #emitClosed(next: number, emit: Emit): void {
+    const grid = this.#grid;
+    let window = this.#next;
+    while (this.#panes.size > 0) {
+      window = Math.max(window, grid.firstWindowOf(this.#panes.first));
+      if (window >= next) return;
+      this.#writer.writeTable(this.#state.moveTo(window), grid.windowStart(window), grid.windowEnd(window), emit);
+      if (this.#writer.sawNonFinite) {
+        this.#writer.sawNonFinite = false;
+        this.#state.restart();
+      }
+      window++;
+      this.#close(grid.firstPane(window));
+    }
+  }
+
+  /** Emits the groups that changed in this epoch, of each window that is open. */
+  #emitChanges(emit: Emit): void {
+    const grid = this.#grid;
+    const changes = this.#changes as PaneRing<GroupTable>;
+    const changesState = this.#changesState as WindowState;
+    const { memory } = this.#slabs;
+    this.#state.restart();
+    changesState.restart();
+    let window = this.#next;
+    let i = 0;
+    while (i < changes.size) {
+      window = Math.max(window, grid.firstWindowOf(changes.number(i)));
+      const table = this.#state.moveTo(window);
+      const changed = changesState.moveTo(window);
+      const start = grid.windowStart(window);
+      changed.eachTile((slots, count) => {
+        findSlots(memory, table, changed, slots, count, this.#writer.found);
+        this.#writer.writeSlots(table, this.#writer.found, count, start, start + grid.sizeMs, emit);
+      });
+      if (this.#writer.sawNonFinite) {
+        this.#writer.sawNonFinite = false;
+        this.#state.restart();
+      }
+      window++;
+      i = changes.indexFrom(grid.firstPane(window));
+    }
+    changes.closeBelow(Number.POSITIVE_INFINITY);
+  }
+
+  #close(pane: number): void {
+    this.#state.leave(pane);
+    this.#panes.closeBelow(pane);
+  }
+}

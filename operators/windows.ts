@@ -1,0 +1,107 @@
+/**
+ * Windows as a user writes them: `tumbling('1m')`, `sliding('1m', '10s').lateness('5s').emit('update')`. Descriptions
+ * only, immutable; how a window is computed is decided by the plan (aggregate-plan.ts).
+ *
+ * What a window emits, and when. The watermark is the event time that the stream has passed; it moves at the end of an
+ * epoch, so all that is said here happens at the end of epochs. A window has the start (inclusive) and the end (exclusive).
+ *
+ *   emit('final')   (default) every key of a window once: when the watermark reaches end + lateness. Until then rows
+ *                   are merged, late or not. Lateness thus trades delay for completeness; results never change.
+ *   emit('update')  at the end of every epoch, for each key and window that changed in it, the value so far: early
+ *                   results before the end, corrections for `lateness` after it. The last row of a key and window is
+ *                   its final value. A sink for this must overwrite by key and window.
+ *
+ * A row is late when every window that it belongs to is closed, which is when the watermark, as it stood when the
+ * row's epoch began, has reached end + lateness. A late row changes no result: it is counted and goes to the late
+ * output. A row that is late for some of its windows only is counted in the others.
+ * A row without an event time (null), or with one that no calendar has (beyond 8.64e15 ms), is treated as late.
+ */
+
+import { type Duration, durationMs, MillraceError, PaneGrid, shown } from '../core/index.ts';
+
+/** When the results of a window are sent. */
+export type Emission = 'final' | 'update';
+
+/** What the windows look like in time. Open: session, count, cumulative and global windows join here. */
+export type WindowShape =
+  | { readonly kind: 'tumbling'; readonly sizeMs: number; readonly offsetMs: number }
+  | { readonly kind: 'sliding'; readonly sizeMs: number; readonly slideMs: number };
+
+/** A window and its manners. Immutable: `lateness` and `emit` give a new one. */
+export class WindowSpec<S extends WindowShape = WindowShape> {
+  readonly shape: S;
+  readonly latenessMs: number;
+  readonly emission: Emission;
+
+  constructor(shape: S, latenessMs = 0, emission: Emission = 'final') {
+    this.shape = Object.freeze(shape);
+    this.latenessMs = latenessMs;
+    this.emission = emission;
+    Object.freeze(this);
+  }
+
+  /**
+   * How long after its end (in event time, by the watermark) a window still takes rows.
+   *
+   * @throws MillraceError ERR_MILLRACE_OPTION when it is no duration
+   */
+  lateness(duration: Duration): WindowSpec<S> {
+    return new WindowSpec(this.shape, durationMs(duration, `The lateness of ${this}`), this.emission);
+  }
+
+  /** @throws MillraceError ERR_MILLRACE_OPTION when it is neither 'final' nor 'update' */
+  emit(emission: Emission): WindowSpec<S> {
+    if (emission !== 'final' && emission !== 'update') {
+      throw new MillraceError('ERR_MILLRACE_OPTION', `emit() of ${this} is given ${shown(emission)}. Give 'final' (each window once) or 'update' (at every epoch that changes it).`);
+    }
+    return new WindowSpec(this.shape, this.latenessMs, emission);
+  }
+
+  /** As explain prints it. */
+  toString(): string {
+    const { shape } = this;
+    const ms = shape.kind === 'tumbling' ? `${shape.sizeMs} ms${shape.offsetMs === 0 ? '' : `, offset ${shape.offsetMs} ms`}` : `${shape.sizeMs} ms every ${shape.slideMs} ms`;
+    return `${shape.kind}(${ms})${this.latenessMs > 0 ? `, lateness ${this.latenessMs} ms` : ''}${this.emission === 'final' ? '' : ', emit update'}`;
+  }
+}
+
+/** Most panes in one window: beyond it the slide is surely a slip of the pen, and the state would be millions of tables. */
+export const PANES_PER_WINDOW_MAX = 100_000;
+
+/**
+ * Windows of `size`, one behind the other. The first starts at 1970 plus `offset`, which may be negative; days of a time zone are
+ * `tumbling('1d', { offset: -2 * 3_600_000 })`.
+ *
+ * @throws MillraceError ERR_MILLRACE_OPTION when the size is no duration of at least 1 ms, or the offset none of whole milliseconds
+ */
+export function tumbling(size: Duration, options: { readonly offset?: Duration } = {}): WindowSpec {
+  const sizeMs = durationMs(size, 'The size of tumbling()', 1);
+  const offset = options.offset ?? 0;
+  // A negative offset is a number: a duration with a unit has no sign.
+  const offsetMs = typeof offset === 'number' && Number.isSafeInteger(offset) ? offset : durationMs(offset, 'The offset of tumbling()');
+  return new WindowSpec({ kind: 'tumbling', sizeMs, offsetMs });
+}
+
+/**
+ * Windows of `size`, one every `slide`: a row belongs to size / slide of them. The size need be no multiple of the slide.
+ *
+ * @throws MillraceError ERR_MILLRACE_OPTION when either is no duration of at least 1 ms, the slide is longer than the size, or
+ *   the slide is so short that a window would have more than {@link PANES_PER_WINDOW_MAX} panes
+ */
+export function sliding(size: Duration, slide: Duration): WindowSpec {
+  const sizeMs = durationMs(size, 'The size of sliding()', 1);
+  const slideMs = durationMs(slide, 'The slide of sliding()', 1);
+  if (slideMs > sizeMs) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `sliding() has a slide of ${slideMs} ms, which is longer than its size of ${sizeMs} ms: the rows between two windows would be in none. Make the slide at most the size.`);
+  }
+  if (new PaneGrid(sizeMs, slideMs).panesPerWindow > PANES_PER_WINDOW_MAX) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `sliding() has a slide of ${slideMs} ms in a size of ${sizeMs} ms: a row would be in ${Math.floor(sizeMs / slideMs)} windows. Make the slide at least ${Math.ceil(sizeMs / PANES_PER_WINDOW_MAX) * 2} ms.`);
+  }
+  return new WindowSpec({ kind: 'sliding', sizeMs, slideMs });
+}
+
+/** The panes of a window. */
+export function paneGridOf(window: WindowSpec): PaneGrid {
+  const { shape } = window;
+  return shape.kind === 'tumbling' ? new PaneGrid(shape.sizeMs, shape.sizeMs, shape.offsetMs) : new PaneGrid(shape.sizeMs, shape.slideMs);
+}
