@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import * as flatbuffers from 'flatbuffers';
+import * as wire from '../../core/arrow/generated/index.ts';
 import { ArrowReader, type Batch, isValid, MillraceError, readBatch, readSchema, type Schema, streamBytes, writeStream } from '../../core/index.ts';
 import { firstBadOffset } from '../../core/arrow/read.ts';
-import { batchOf, cases, memory, slabs, withSlab } from './arrow-cases.ts';
+import { framed } from '../../core/arrow/schema.ts';
+import { batchOf, cases, memory, place, slabs, withSlab } from './arrow-cases.ts';
 
 const MUTATIONS = Number(process.env.MILLRACE_ARROW_MUTATIONS ?? 20_000);
 const seed = Number(process.env.MILLRACE_ARROW_SEED ?? Date.now() % 2 ** 31);
@@ -151,4 +154,26 @@ test('arrow: offsets are checked as a plain loop checks them', () => {
     }),
     { numRuns: 2000 },
   );
+});
+
+test('arrow: a schema whose columns share their children is refused before it is unfolded', () => {
+  const LIST = 12;
+  const builder = new flatbuffers.Builder(1024);
+  const name = builder.createString('c');
+  const listOf = (children: number[]) => {
+    const at = wire.Field.createChildrenVector(builder, children);
+    wire.Field.startField(builder);
+    wire.Field.addName(builder, name);
+    wire.Field.addTypeType(builder, LIST);
+    wire.Field.addChildren(builder, at);
+    return wire.Field.endField(builder);
+  };
+  let field = listOf([]);
+  for (let depth = 0; depth < 30; depth++) field = listOf([field, field, field]);
+  const fields = wire.Schema.createFieldsVector(builder, [field]);
+  wire.Schema.startSchema(builder);
+  wire.Schema.addFields(builder, fields);
+  const message = framed(builder, 1, wire.Schema.endSchema(builder));
+  const address = place(message);
+  assert.throws(() => readSchema(memory, address, message.length), /refers to itself/);
 });

@@ -1,0 +1,3 @@
+export type PyarrowFound = { readonly python: string; readonly missing?: undefined } | { readonly python?: undefined; readonly missing: string };
+export function findPyarrow(): PyarrowFound;
+export function provisionPyarrow(): PyarrowFound;
