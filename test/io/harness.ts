@@ -64,8 +64,8 @@ export async function readSource(source: Source, options: SourceRunOptions = {})
     ...(from && { from }),
     signal: abort.signal,
     emit(partition, bytes, first, next, flags = 0, cut = 0) {
-      // A copy at once: the source may use its buffer again when emit has returned.
-      if (frames.length < framesMax) frames.push({ partition, bytes: bytes.slice(), first, next, flags, cut });
+      // A copy at once (slice would be none for a Buffer): the source may use its bytes again when emit has returned.
+      if (frames.length < framesMax) frames.push({ partition, bytes: new Uint8Array(bytes), first, next, flags, cut });
       if (frames.length >= framesMax) done.resolve();
       return frames.length % creditFrames !== 0;
     },
