@@ -1,0 +1,190 @@
+/**
+ * For the Kafka tests: topics with names of their own, a plain kafkajs beside ours, a codec that takes values as they
+ * are, and a source context whose credit the test gives by hand.
+ */
+
+import { randomBytes } from 'node:crypto';
+import type { TestContext } from 'node:test';
+import { type Admin, Kafka, logLevel, type Producer } from 'kafkajs';
+import { type Batch, BatchBuilder, nullable, schema, utf8 } from '../../core/index.ts';
+import type { Codec, RecordIndex } from '../../io/codec.ts';
+import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../../io/source.ts';
+import { kafka, type KafkaSourceOptions } from '../../io/kafka/index.ts';
+import { kafkaBroker } from '../kafka-broker.ts';
+import { decodeFrames, type EmittedFrame } from './harness.ts';
+
+process.env['KAFKAJS_NO_PARTITIONER_WARNING'] = '1';
+
+export interface TextRow {
+  readonly key: string | null;
+  readonly value: string;
+}
+
+/** Key and value of a record as text; as a sink it writes the column `value`. */
+export const textValue: Codec<TextRow> = {
+  name: 'text-value',
+  schema: schema({ key: nullable(utf8), value: utf8 }),
+  decoder({ memory, slabs, batchRows }) {
+    const builder = new BatchBuilder(slabs, textValue.schema as NonNullable<Codec['schema']>, batchRows);
+    let records: RecordIndex | undefined;
+    let from = 0;
+    let at = 0;
+    const text = (addresses: number, lengths: number, i: number): string | null => {
+      const length = memory.i32[(lengths >>> 2) + i] as number;
+      const address = memory.u32[(addresses >>> 2) + i] as number;
+      return length < 0 ? null : Buffer.from(memory.u8.slice(address, address + length)).toString('latin1');
+    };
+    return {
+      open(list) {
+        records = list;
+        at = 0;
+      },
+      next(): Batch | undefined {
+        if (records === undefined || at >= records.count) return undefined;
+        builder.reset();
+        from = at;
+        for (; at < records.count && builder.rowCount < batchRows; at++) {
+          builder.appendRow({ key: text(records.keys, records.keyLengths, at), value: text(records.values, records.valueLengths, at) ?? '' });
+        }
+        return builder.finish();
+      },
+      recordOf: (row) => from + row,
+    };
+  },
+  encoder: ({ memory }, { fields }) => ({
+    wholeBatch: false,
+    encode(batch, first, to, address, limit, ends) {
+      const column = fields.findIndex((field) => field.name === 'value');
+      let at = address;
+      for (let row = first; row < to; row++) {
+        const bytes = Buffer.from(batch.value(column, row) as string, 'latin1');
+        if (at + bytes.length > limit) return row - first;
+        memory.u8.set(bytes, at);
+        at += bytes.length;
+        memory.u32[(ends >>> 2) + row - first] = at;
+      }
+      return to - first;
+    },
+  }),
+};
+
+/** What a Kafka test works with. Everything is closed when the test ends. */
+export interface Stage {
+  readonly brokers: string[];
+  /** An ordinary kafkajs: the one that an application in this process would have. */
+  readonly plain: Kafka;
+  readonly admin: Admin;
+  readonly producer: Producer;
+  topic(partitions?: number, config?: Record<string, string>): Promise<string>;
+  open(options: Partial<KafkaSourceOptions> & { topic: string }, context?: ContextOptions): Promise<Reading>;
+}
+
+export interface ContextOptions {
+  readonly drain?: boolean;
+  readonly from?: ReadonlyMap<number, Offset>;
+  /** Frames that a partition may emit before it has to wait. Default: no limit. */
+  readonly credit?: number;
+}
+
+/** An open source and what it has emitted. */
+export interface Reading {
+  readonly reader: SourceReader;
+  readonly positions: CommittedPosition[];
+  readonly frames: EmittedFrame[];
+  readonly ended: Set<number>;
+  readonly high: Map<number, number>;
+  readonly assignments: (readonly number[])[];
+  readonly failures: unknown[];
+  /** Gives credit for so many more frames of the partition. */
+  give(partition: number, frames: number): void;
+  /** Values in order by partition and offset. */
+  values(): string[];
+  rejected(): number;
+}
+
+export async function openStage(t: TestContext): Promise<Stage | undefined> {
+  const brokers = await kafkaBroker(t);
+  if (brokers === undefined) return undefined;
+  const plain = new Kafka({ brokers, logLevel: logLevel.NOTHING });
+  const admin = plain.admin();
+  const producer = plain.producer({ allowAutoTopicCreation: false });
+  await Promise.all([admin.connect(), producer.connect()]);
+  const closes: (() => Promise<void>)[] = [() => admin.disconnect(), () => producer.disconnect()];
+  t.after(async () => {
+    for (const close of closes.reverse()) await close();
+  });
+  return {
+    brokers,
+    plain,
+    admin,
+    producer,
+    async topic(numPartitions = 1, config = {}) {
+      const topic = `${t.name.replaceAll(/[^a-z0-9]+/gi, '-').slice(0, 60)}-${randomBytes(4).toString('hex')}`;
+      await admin.createTopics({ topics: [{ topic, numPartitions, configEntries: Object.entries(config).map(([name, value]) => ({ name, value })) }], waitForLeaders: true });
+      return topic;
+    },
+    async open(options, contextOptions = {}) {
+      const reading = await openReading({ brokers, group: `group-${options.topic}`, value: textValue, ...options }, contextOptions);
+      closes.push(() => reading.reader.close());
+      return reading;
+    },
+  };
+}
+
+async function openReading(options: KafkaSourceOptions, { drain = false, from, credit = Number.POSITIVE_INFINITY }: ContextOptions): Promise<Reading> {
+  const source = kafka.source(options);
+  const frames: EmittedFrame[] = [];
+  const ended = new Set<number>();
+  const high = new Map<number, number>();
+  const assignments: (readonly number[])[] = [];
+  const failures: unknown[] = [];
+  const credits = new Map<number, number>();
+  const waiting = new Map<number, () => void>();
+  const left = (partition: number): number => credits.get(partition) ?? credit;
+  const context: SourceContext = {
+    drain,
+    ...(from && { from }),
+    signal: new AbortController().signal,
+    emit(partition, bytes, first, next, flags = 0, cut = 0) {
+      frames.push({ partition, bytes: bytes.slice(), first, next, flags, cut });
+      credits.set(partition, left(partition) - 1);
+      return left(partition) > 0;
+    },
+    credit: (partition) => (left(partition) > 0 ? Promise.resolve() : new Promise((resolve) => waiting.set(partition, resolve))),
+    end: (partition) => void ended.add(partition),
+    high: (partition, end) => void high.set(partition, end),
+    assigned: (partitions) => void assignments.push(partitions),
+    fail: (error) => void failures.push(error),
+  };
+  const reader = await source.open(context);
+  const positions = await reader.positions();
+  reader.start();
+  return {
+    reader,
+    positions,
+    frames,
+    ended,
+    high,
+    assignments,
+    failures,
+    give(partition, more) {
+      credits.set(partition, left(partition) + more);
+      waiting.get(partition)?.();
+      waiting.delete(partition);
+    },
+    values: () => decodeFrames(source, frames, { memoryBytes: 256 << 20 }).rows.map(({ row }) => (row as unknown as TextRow).value),
+    rejected: () => decodeFrames(source, frames).rejections.reduce((sum, rejection) => sum + rejection.rows, 0),
+  };
+}
+
+/** Waits until `condition` holds; fails with `what` after `seconds`. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>, seconds = 20): Promise<void> {
+  for (const deadline = Date.now() + seconds * 1000; !(await condition()); ) {
+    if (Date.now() > deadline) throw new Error(`waited ${seconds} s for: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
