@@ -1,0 +1,176 @@
+/**
+ * What a slot of a group table accumulates: count, sum, min and max, each as a few bytes that can be updated by a column,
+ * merged with another slot's, and (counts and sums) subtracted again.
+ *
+ * An accumulator is its place in a slot plus functions over whole tiles: it never sees a row. Before `update` the group
+ * table brings the input column to one of three lanes, 8 bytes a value: f64 (bool and all numbers but i64), i64 (i64,
+ * timestamp), or valid (1 or 0), with the accumulator's identity in the place of nulls; so there is one loop a kind, not
+ * one a type. What the finished values mean (a mean, a null where no row had a value) is the operators' affair.
+ *
+ *   kind         lane    slot bytes       identity          subtract
+ *   count        -       i64              0                 yes       rows, null or not
+ *   countValid   valid   i64              0                 yes       rows whose input is not null
+ *   sum          f64     f64 hi, f64 lo   0, 0              yes       hi + lo, compensated
+ *   sum          i64     i128             0                 yes       exact
+ *   min          f64     f64              NaN               no        NaN only when all are NaN
+ *   max          f64     f64              -Infinity         no        NaN when any is NaN
+ *   min, max     i64     i64              greatest, least   no
+ *
+ * NaN is the greatest value, as in DuckDB and Spark; -0 counts as 0. A min, max or sum of no value holds its identity:
+ * where a column may be null, put a `countValid` of it beside and read null where that is 0.
+ *
+ * A sum of f64 carries the rounding errors of its additions along (TwoSum, Knuth; summation after Ogita, Rump and Oishi,
+ * "Accurate sum and dot product", 2005), so that the order of rows and merges changes it by no more than 2^-100 of the
+ * sum of magnitudes: the result does not depend on which thread took which batch. Infinity and NaN stay what they are;
+ * subtracting an infinite sum gives NaN.
+ */
+
+import { MillraceError } from './errors.ts';
+import type { GroupKernels } from './group/kernels.ts';
+import type { SharedMemory } from './memory.ts';
+import { type DataType, f64, i64 } from './schema.ts';
+
+export type AccumulatorName = 'count' | 'countValid' | 'sum' | 'min' | 'max';
+/** In which form an accumulator takes its input; `none`: no input at all. */
+export type Lane = 'none' | 'f64' | 'i64' | 'valid';
+
+/** One accumulator of a slot layout. Made by {@link accumulator}; a new kind is a new object of this shape. */
+export interface Accumulator {
+  readonly name: AccumulatorName;
+  /** The input column's type; undefined for `count`, which takes none. */
+  readonly input: DataType | undefined;
+  /** Of the finished value: i64 for counts and for sums of i64, f64 for other sums, the input's type for min and max. */
+  readonly result: DataType;
+  /** A multiple of 8. */
+  readonly slotBytes: number;
+  readonly lane: Lane;
+  readonly canSubtract: boolean;
+  /** Writes the identity at `field`. Its first 8 bytes are also what the lane holds for a null. */
+  identity(memory: SharedMemory, field: number): void;
+  /** Adds `count` lane values to the field at `offset` of each of `slots` (address of u32[count]). */
+  update(kernels: GroupKernels, slots: number, count: number, offset: number, values: number): void;
+  /** Merges (sign 1) or subtracts (sign -1) `count` fields that begin at `fields`, `stride` bytes apart. */
+  merge(kernels: GroupKernels, slots: number, count: number, offset: number, fields: number, stride: number, sign: 1 | -1): void;
+  /** Writes the finished values as f64, or, where `result` is 8 bytes of integer and `asI64` is set, as i64. Returns how many do not fit. */
+  finish(kernels: GroupKernels, slots: number, count: number, offset: number, to: number, asI64: boolean): number;
+}
+
+type Behaviour = Omit<Accumulator, 'name' | 'input' | 'result'>;
+
+/**
+ * @param input the column's type; for every kind but `count`
+ * @example accumulator('count'); accumulator('sum', f64); accumulator('max', timestamp)
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when there is no such aggregate of that type
+ */
+export function accumulator(name: AccumulatorName, input?: DataType): Accumulator {
+  if (name === 'count') return Object.freeze({ name, input: undefined, result: i64, ...COUNT });
+  if (input === undefined) throw new MillraceError('ERR_MILLRACE_PIPELINE', `${name} needs a column.`);
+  if (name === 'countValid') return Object.freeze({ name, input, result: i64, ...COUNT_VALID });
+  if (input.name === 'utf8' || input.name === 'binary' || (input.name === 'bool' && name === 'sum')) {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${name} of a ${input.name} column is not possible. Take a column of numbers.`);
+  }
+  const isLong = input.name === 'i64' || input.name === 'timestamp';
+  if (name === 'sum') return Object.freeze({ name, input, result: isLong ? i64 : f64, ...(isLong ? SUM_I64 : SUM_F64) });
+  const behaviour = name === 'min' ? (isLong ? MIN_I64 : MIN_F64) : isLong ? MAX_I64 : MAX_F64;
+  return Object.freeze({ name, input, result: input, ...behaviour });
+}
+
+function finishLong(kernels: GroupKernels, slots: number, count: number, offset: number, to: number, asI64: boolean): number {
+  if (asI64) kernels.groupGatherLongs(slots, count, offset, to);
+  else kernels.groupGatherI64AsF64(slots, count, offset, to);
+  return 0;
+}
+
+function finishF64(kernels: GroupKernels, slots: number, count: number, offset: number, to: number): number {
+  kernels.groupGatherLongs(slots, count, offset, to);
+  return 0;
+}
+
+function zero(words: number): Accumulator['identity'] {
+  return (memory, field) => memory.u32.fill(0, field >>> 2, (field >>> 2) + words);
+}
+
+const COUNT: Behaviour = {
+  slotBytes: 8,
+  lane: 'none',
+  canSubtract: true,
+  identity: zero(2),
+  update: (kernels, slots, count, offset) => kernels.groupCount(slots, count, offset),
+  merge: (kernels, slots, count, offset, fields, stride, sign) => kernels.groupAddI64(slots, count, offset, fields, stride, sign),
+  finish: finishLong,
+};
+
+const COUNT_VALID: Behaviour = {
+  ...COUNT,
+  lane: 'valid',
+  update: (kernels, slots, count, offset, values) => kernels.groupAddI64(slots, count, offset, values, 8, 1),
+};
+
+const SUM_F64: Behaviour = {
+  slotBytes: 16,
+  lane: 'f64',
+  canSubtract: true,
+  identity: zero(4),
+  update: (kernels, slots, count, offset, values) => kernels.groupSumF64(slots, count, offset, values),
+  merge: (kernels, slots, count, offset, fields, stride, sign) => kernels.groupMergeSumF64(slots, count, offset, fields, stride, sign),
+  finish(kernels, slots, count, offset, to) {
+    kernels.groupGatherSumF64(slots, count, offset, to);
+    return 0;
+  },
+};
+
+const SUM_I64: Behaviour = {
+  slotBytes: 16,
+  lane: 'i64',
+  canSubtract: true,
+  identity: zero(4),
+  update: (kernels, slots, count, offset, values) => kernels.groupSumI64(slots, count, offset, values),
+  merge: (kernels, slots, count, offset, fields, stride, sign) => kernels.groupMergeSumI64(slots, count, offset, fields, stride, sign),
+  finish(kernels, slots, count, offset, to, asI64) {
+    if (asI64) return kernels.groupGatherSumI64(slots, count, offset, to);
+    kernels.groupGatherSumI64AsF64(slots, count, offset, to);
+    return 0;
+  },
+};
+
+const MIN_F64: Behaviour = {
+  slotBytes: 8,
+  lane: 'f64',
+  canSubtract: false,
+  identity: (memory, field) => {
+    memory.f64[field >>> 3] = Number.NaN;
+  },
+  update: (kernels, slots, count, offset, values) => kernels.groupMinF64(slots, count, offset, values, 8),
+  merge: (kernels, slots, count, offset, fields, stride) => kernels.groupMinF64(slots, count, offset, fields, stride),
+  finish: finishF64,
+};
+
+const MAX_F64: Behaviour = {
+  ...MIN_F64,
+  identity: (memory, field) => {
+    memory.f64[field >>> 3] = Number.NEGATIVE_INFINITY;
+  },
+  update: (kernels, slots, count, offset, values) => kernels.groupMaxF64(slots, count, offset, values, 8),
+  merge: (kernels, slots, count, offset, fields, stride) => kernels.groupMaxF64(slots, count, offset, fields, stride),
+};
+
+const MIN_I64: Behaviour = {
+  slotBytes: 8,
+  lane: 'i64',
+  canSubtract: false,
+  identity: (memory, field) => {
+    memory.i64[field >>> 3] = 0x7fff_ffff_ffff_ffffn;
+  },
+  update: (kernels, slots, count, offset, values) => kernels.groupMinI64(slots, count, offset, values, 8),
+  merge: (kernels, slots, count, offset, fields, stride) => kernels.groupMinI64(slots, count, offset, fields, stride),
+  finish: finishLong,
+};
+
+const MAX_I64: Behaviour = {
+  ...MIN_I64,
+  identity: (memory, field) => {
+    memory.i64[field >>> 3] = -0x8000_0000_0000_0000n;
+  },
+  update: (kernels, slots, count, offset, values) => kernels.groupMaxI64(slots, count, offset, values, 8),
+  merge: (kernels, slots, count, offset, fields, stride) => kernels.groupMaxI64(slots, count, offset, fields, stride),
+};

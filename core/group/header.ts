@@ -1,0 +1,47 @@
+/**
+ * The header of a group table in shared memory: u32 fields at these byte offsets, read and written by the TypeScript and
+ * the WebAssembly kernels (core/kernels/group-header.ts repeats them) and by every thread that attaches.
+ *
+ *   header slab   | fields | byte-string fields of the key | identity slot | first arena ...
+ *   arena slab    | u32 address of the one before | strings, each at a multiple of 8 ...
+ */
+
+/** Address of the slot array. */
+export const BASE = 0;
+/** Slots: a power of two. */
+export const CAPACITY = 4;
+/** The slot of a tag is number (tag << SKIP_BITS) >>> SHIFT. */
+export const SHIFT = 8;
+export const SKIP_BITS = 12;
+/** Groups in the table, and how many it may hold. */
+export const USED = 16;
+export const LIMIT = 20;
+export const SLOT_BYTES = 24;
+export const KEY_BYTES = 28;
+/** Address of a slot with the accumulators' identities. */
+export const IDENTITY = 32;
+/** Where the next long string goes, and where the room ends. */
+export const ARENA_AT = 36;
+export const ARENA_END = 40;
+/** Bytes that the arena lacked when a probe stopped, else 0. */
+export const ARENA_NEED = 44;
+/** Newest arena slab, or 0. */
+export const ARENA_SLAB = 48;
+/** Bytes of all arena slabs. */
+export const ARENA_BYTES = 52;
+/** Bytes of the long strings of the groups in the table, each rounded up to 8. */
+export const LONG_BYTES = 56;
+/** Byte-string fields of the key: how many, and at STRING_FIELDS pairs of u32: offset in the slot, bytes inline. */
+export const STRING_COUNT = 60;
+export const MAGIC = 64;
+/** Slots that the table was made with: `clear` shrinks no further. */
+export const CAPACITY_MIN = 68;
+/** 1 = the table never grows. */
+export const FIXED = 72;
+export const STRING_FIELDS = 128;
+export const HEADER_BYTES = 128 + 32 * 8;
+
+export const MAGIC_VALUE = 0x6d_72_67_74;
+
+/** Blocks (GroupTable.copyOut): u32 bounds[65] at 0, slots from here, then the bytes of their long strings. */
+export const BLOCK_SLOTS = 264;

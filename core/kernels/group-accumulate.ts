@@ -1,0 +1,110 @@
+// Accumulators over a tile's slots, one pass each. Contract: AccumulateKernels in core/group/kernels.ts.
+
+// @ts-ignore: decorator
+@inline
+function fieldOf(slots: usize, index: u32, offset: usize): usize {
+  return <usize>load<u32>(slots + (<usize>index << 2)) + offset;
+}
+
+export function groupCount(slots: usize, count: u32, offset: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const field = fieldOf(slots, i, offset);
+    store<u64>(field, load<u64>(field) + 1);
+  }
+}
+
+export function groupAddI64(slots: usize, count: u32, offset: usize, values: usize, stride: usize, sign: i32): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const field = fieldOf(slots, i, offset);
+    store<i64>(field, load<i64>(field) + <i64>sign * load<i64>(values + <usize>i * stride));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function addF64(field: usize, x: f64, extra: f64): void {
+  const hi = load<f64>(field);
+  const sum = hi + x;
+  const part = sum - hi;
+  const error = hi - (sum - part) + (x - part);
+  store<f64>(field, sum);
+  store<f64>(field, load<f64>(field, 8) + select<f64>(error, 0, error == error) + extra, 8);
+}
+
+export function groupSumF64(slots: usize, count: u32, offset: usize, values: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const field = fieldOf(slots, i, offset);
+    const x = load<f64>(values + (<usize>i << 3));
+    const hi = load<f64>(field);
+    const sum = hi + x;
+    const part = sum - hi;
+    const error = hi - (sum - part) + (x - part);
+    store<f64>(field, sum);
+    store<f64>(field, load<f64>(field, 8) + select<f64>(error, 0, error == error), 8);
+  }
+}
+
+export function groupMergeSumF64(slots: usize, count: u32, offset: usize, values: usize, stride: usize, sign: i32): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const from = values + <usize>i * stride;
+    addF64(fieldOf(slots, i, offset), <f64>sign * load<f64>(from), <f64>sign * load<f64>(from, 8));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function addI128(field: usize, low: u64, high: u64): void {
+  const sum = load<u64>(field) + low;
+  store<u64>(field, sum);
+  store<u64>(field, load<u64>(field, 8) + high + u64(sum < low), 8);
+}
+
+export function groupSumI64(slots: usize, count: u32, offset: usize, values: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const value = load<i64>(values + (<usize>i << 3));
+    addI128(fieldOf(slots, i, offset), <u64>value, <u64>(value >> 63));
+  }
+}
+
+export function groupMergeSumI64(slots: usize, count: u32, offset: usize, values: usize, stride: usize, sign: i32): void {
+  const flip: u64 = sign > 0 ? 0 : -1;
+  for (let i: u32 = 0; i < count; i++) {
+    const from = values + <usize>i * stride;
+    const field = fieldOf(slots, i, offset);
+    addI128(field, load<u64>(from) ^ flip, load<u64>(from, 8) ^ flip);
+    if (flip != 0) addI128(field, 1, 0);
+  }
+}
+
+export function groupMinF64(slots: usize, count: u32, offset: usize, values: usize, stride: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const field = fieldOf(slots, i, offset);
+    // Adding 0 turns -0 into 0.
+    const value = load<f64>(values + <usize>i * stride) + 0.0;
+    const least = load<f64>(field);
+    store<f64>(field, select<f64>(value, least, i32(value < least) | i32(least != least)));
+  }
+}
+
+export function groupMaxF64(slots: usize, count: u32, offset: usize, values: usize, stride: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const field = fieldOf(slots, i, offset);
+    const value = load<f64>(values + <usize>i * stride) + 0.0;
+    const greatest = load<f64>(field);
+    store<f64>(field, select<f64>(value, greatest, i32(value > greatest) | i32(value != value)));
+  }
+}
+
+export function groupMinI64(slots: usize, count: u32, offset: usize, values: usize, stride: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const field = fieldOf(slots, i, offset);
+    store<i64>(field, min<i64>(load<i64>(values + <usize>i * stride), load<i64>(field)));
+  }
+}
+
+export function groupMaxI64(slots: usize, count: u32, offset: usize, values: usize, stride: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const field = fieldOf(slots, i, offset);
+    store<i64>(field, max<i64>(load<i64>(values + <usize>i * stride), load<i64>(field)));
+  }
+}

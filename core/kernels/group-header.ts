@@ -1,0 +1,18 @@
+// Field offsets of a group table's header: core/group/header.ts says what they mean.
+
+export const BASE: usize = 0;
+export const CAPACITY: usize = 4;
+export const SHIFT: usize = 8;
+export const SKIP_BITS: usize = 12;
+export const USED: usize = 16;
+export const LIMIT: usize = 20;
+export const SLOT_BYTES: usize = 24;
+export const KEY_BYTES: usize = 28;
+export const IDENTITY: usize = 32;
+export const ARENA_AT: usize = 36;
+export const ARENA_END: usize = 40;
+export const ARENA_NEED: usize = 44;
+export const LONG_BYTES: usize = 56;
+export const STRING_COUNT: usize = 60;
+export const STRING_FIELDS: usize = 128;
+export const BLOCK_SLOTS: usize = 264;

@@ -1,0 +1,294 @@
+// The table: find or insert, remove, rehash, scan, copy out. Contract: ProbeKernels in core/group/kernels.ts.
+
+import { ARENA_AT, ARENA_END, ARENA_NEED, BASE, BLOCK_SLOTS, CAPACITY, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, SHIFT, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED } from "./group-header";
+
+const SHARD_SHIFT: u32 = 26;
+const SHARD_COUNT: u32 = 64;
+
+// Copies a multiple of 8 bytes.
+// @ts-ignore: decorator
+@inline
+function copyLongs(to: usize, from: usize, bytes: usize): void {
+  for (let at: usize = 0; at < bytes; at += 8) store<u64>(to + at, load<u64>(from + at));
+}
+
+function longBytes(table: usize, image: usize): u32 {
+  let bytes: u32 = 0;
+  const count = load<u32>(table, STRING_COUNT);
+  for (let s: u32 = 0; s < count; s++) {
+    const place = table + STRING_FIELDS + (<usize>s << 3);
+    const length = load<u32>(image + load<u32>(place));
+    if (length > load<u32>(place, 4)) bytes += (length + 7) & ~7;
+  }
+  return bytes;
+}
+
+function moveStrings(table: usize, slot: usize, to: usize): usize {
+  let next = to;
+  const count = load<u32>(table, STRING_COUNT);
+  for (let s: u32 = 0; s < count; s++) {
+    const place = table + STRING_FIELDS + (<usize>s << 3);
+    const field = slot + load<u32>(place);
+    const length = load<u32>(field);
+    if (length <= load<u32>(place, 4)) continue;
+    memory.copy(next, load<u32>(field, 4), length);
+    store<u32>(field, next, 4);
+    next += (length + 7) & ~7;
+  }
+  return next;
+}
+
+// Whether two images with the same tag are of the same key: word by word, strings that lie outside by their bytes.
+function sameKey(table: usize, image: usize, slot: usize): bool {
+  const keyBytes = load<u32>(table, KEY_BYTES);
+  for (let offset: u32 = 4; offset < keyBytes; offset += 4) {
+    if (load<u32>(image + offset) != load<u32>(slot + offset) && !sameLongString(table, image, slot, offset - 4)) return false;
+  }
+  return true;
+}
+
+function sameLongString(table: usize, image: usize, slot: usize, offset: u32): bool {
+  const count = load<u32>(table, STRING_COUNT);
+  for (let s: u32 = 0; s < count; s++) {
+    const place = table + STRING_FIELDS + (<usize>s << 3);
+    if (load<u32>(place) != offset) continue;
+    const length = load<u32>(image + offset);
+    if (length <= load<u32>(place, 4) || length != load<u32>(slot + offset)) return false;
+    const a: usize = load<u32>(image + offset, 4);
+    const b: usize = load<u32>(slot + offset, 4);
+    let i: u32 = 0;
+    for (; i + 8 <= length; i += 8) if (load<u64>(a + i) != load<u64>(b + i)) return false;
+    for (; i < length; i++) if (load<u8>(a + i) != load<u8>(b + i)) return false;
+    return true;
+  }
+  return false;
+}
+
+// Fills an empty slot. False: there is no room, and the header says for what.
+function insert(table: usize, image: usize, slot: usize): bool {
+  const used = load<u32>(table, USED);
+  if (used >= load<u32>(table, LIMIT)) return false;
+  const strings = load<u32>(table, STRING_COUNT);
+  const need: u32 = strings == 0 ? 0 : longBytes(table, image);
+  const arena = load<u32>(table, ARENA_AT);
+  if (need > load<u32>(table, ARENA_END) - arena) {
+    store<u32>(table, need, ARENA_NEED);
+    return false;
+  }
+  const keyBytes: usize = load<u32>(table, KEY_BYTES);
+  copyLongs(slot, image, keyBytes);
+  copyLongs(slot + keyBytes, <usize>load<u32>(table, IDENTITY) + keyBytes, <usize>load<u32>(table, SLOT_BYTES) - keyBytes);
+  if (need > 0) {
+    store<u32>(table, moveStrings(table, slot, arena), ARENA_AT);
+    store<u32>(table, load<u32>(table, LONG_BYTES) + need, LONG_BYTES);
+  }
+  store<u32>(table, used + 1, USED);
+  return true;
+}
+
+// Whether the words of two key images behind the first are the same. `words` is a constant; 0 = any number.
+// @ts-ignore: decorator
+@inline
+function sameRest(image: usize, slot: usize, words: u32, keyBytes: usize): bool {
+  if (words == 1) return true;
+  if (words == 2) return load<u64>(image, 8) == load<u64>(slot, 8);
+  if (words == 4) {
+    const first = v128.xor(v128.load(image, 8), v128.load(slot, 8));
+    return !v128.any_true(first) && load<u64>(image, 24) == load<u64>(slot, 24);
+  }
+  if (words == 5) {
+    const first = v128.xor(v128.load(image, 8), v128.load(slot, 8));
+    const second = v128.xor(v128.load(image, 24), v128.load(slot, 24));
+    return !v128.any_true(v128.or(first, second));
+  }
+  for (let at: usize = 8; at < keyBytes; at += 8) if (load<u64>(image + at) != load<u64>(slot + at)) return false;
+  return true;
+}
+
+// @ts-ignore: decorator
+@inline
+function probeTile(table: usize, images: usize, stride: usize, count: u32, slots: usize, words: u32): u32 {
+  const base: usize = load<u32>(table, BASE);
+  const slotBytes: usize = load<u32>(table, SLOT_BYTES);
+  const keyBytes: usize = load<u32>(table, KEY_BYTES);
+  const shift = load<u32>(table, SHIFT);
+  const skipBits = load<u32>(table, SKIP_BITS);
+  const hasStrings = load<u32>(table, STRING_COUNT) > 0;
+  const last = base + (<usize>load<u32>(table, CAPACITY) - 1) * slotBytes;
+  let image = images;
+  for (let i: u32 = 0; i < count; i++) {
+    const head = load<u64>(image);
+    let slot = base + <usize>((<u32>head << skipBits) >>> shift) * slotBytes;
+    while (true) {
+      const there = load<u64>(slot);
+      if (there == head && sameRest(image, slot, words, keyBytes)) break;
+      if (<u32>there == 0) {
+        if (!insert(table, image, slot)) return i;
+        break;
+      }
+      // The same tag, but other words: another key, unless strings lie outside.
+      if (hasStrings && <u32>there == <u32>head && sameKey(table, image, slot)) break;
+      slot = slot == last ? base : slot + slotBytes;
+    }
+    store<u32>(slots + (<usize>i << 2), slot);
+    image += stride;
+  }
+  return count;
+}
+
+export function groupProbe(table: usize, images: usize, stride: usize, count: u32, slots: usize): u32 {
+  const keyBytes = load<u32>(table, KEY_BYTES);
+  if (keyBytes == 8) return probeTile(table, images, stride, count, slots, 1);
+  if (keyBytes == 16) return probeTile(table, images, stride, count, slots, 2);
+  if (keyBytes == 32) return probeTile(table, images, stride, count, slots, 4);
+  if (keyBytes == 40) return probeTile(table, images, stride, count, slots, 5);
+  return probeTile(table, images, stride, count, slots, 0);
+}
+
+// The slot that a tag names.
+// @ts-ignore: decorator
+@inline
+function slotOf(table: usize, tag: u32): usize {
+  return <usize>load<u32>(table, BASE) + <usize>((tag << load<u32>(table, SKIP_BITS)) >>> load<u32>(table, SHIFT)) * <usize>load<u32>(table, SLOT_BYTES);
+}
+
+// @ts-ignore: decorator
+@inline
+function endOf(table: usize): usize {
+  return <usize>load<u32>(table, BASE) + <usize>load<u32>(table, CAPACITY) * <usize>load<u32>(table, SLOT_BYTES);
+}
+
+// @ts-ignore: decorator
+@inline
+function slotAfter(table: usize, slot: usize): usize {
+  const next = slot + <usize>load<u32>(table, SLOT_BYTES);
+  return next == endOf(table) ? <usize>load<u32>(table, BASE) : next;
+}
+
+// The slot of the key, or the empty one where it would be.
+function find(table: usize, image: usize): usize {
+  const tag = load<u32>(image);
+  let slot = slotOf(table, tag);
+  while (true) {
+    const there = load<u32>(slot);
+    if (there == 0 || (there == tag && sameKey(table, image, slot))) return slot;
+    slot = slotAfter(table, slot);
+  }
+}
+
+export function groupLookup(table: usize, images: usize, stride: usize, count: u32, slots: usize): u32 {
+  let found: u32 = 0;
+  for (let i: u32 = 0; i < count; i++) {
+    const slot = find(table, images + <usize>i * stride);
+    const isThere = load<u32>(slot) != 0;
+    store<u32>(slots + (<usize>i << 2), isThere ? slot : 0);
+    found += u32(isThere);
+  }
+  return found;
+}
+
+// Empties a slot and closes the gap: moves up each later slot of the run that may stand nearer its place.
+function remove(table: usize, slot: usize): void {
+  const slotBytes: usize = load<u32>(table, SLOT_BYTES);
+  const span = <usize>load<u32>(table, CAPACITY) * slotBytes;
+  store<u32>(table, load<u32>(table, LONG_BYTES) - longBytes(table, slot), LONG_BYTES);
+  store<u32>(table, load<u32>(table, USED) - 1, USED);
+  let gap = slot;
+  for (let next = slotAfter(table, gap); load<u32>(next) != 0; next = slotAfter(table, next)) {
+    const home = slotOf(table, load<u32>(next));
+    const fromHome = next >= home ? next - home : next + span - home;
+    const fromGap = next >= gap ? next - gap : next + span - gap;
+    if (fromHome < fromGap) continue;
+    copyLongs(gap, next, slotBytes);
+    gap = next;
+  }
+  store<u32>(gap, 0);
+}
+
+export function groupRemoveEmpty(table: usize, images: usize, stride: usize, count: u32, countOffset: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const slot = find(table, images + <usize>i * stride);
+    if (load<u32>(slot) != 0 && load<u64>(slot + countOffset) == 0) remove(table, slot);
+  }
+}
+
+export function groupRehash(table: usize, formerBase: usize, formerCapacity: u32): void {
+  const base: usize = load<u32>(table, BASE);
+  const slotBytes: usize = load<u32>(table, SLOT_BYTES);
+  const shift = load<u32>(table, SHIFT);
+  const skipBits = load<u32>(table, SKIP_BITS);
+  const last = base + (<usize>load<u32>(table, CAPACITY) - 1) * slotBytes;
+  let former = formerBase;
+  for (let i: u32 = 0; i < formerCapacity; i++) {
+    const tag = load<u32>(former);
+    if (tag != 0) {
+      let slot = base + <usize>((tag << skipBits) >>> shift) * slotBytes;
+      while (load<u32>(slot) != 0) slot = slot == last ? base : slot + slotBytes;
+      copyLongs(slot, former, slotBytes);
+    }
+    former += slotBytes;
+  }
+}
+
+export function groupMoveStrings(table: usize): void {
+  const slotBytes: usize = load<u32>(table, SLOT_BYTES);
+  const end = endOf(table);
+  let at: usize = load<u32>(table, ARENA_AT);
+  for (let slot: usize = load<u32>(table, BASE); slot < end; slot += slotBytes) if (load<u32>(slot) != 0) at = moveStrings(table, slot, at);
+  store<u32>(table, at, ARENA_AT);
+}
+
+export function groupScan(table: usize, from: u32, max: u32, slots: usize): u32 {
+  const slotBytes: usize = load<u32>(table, SLOT_BYTES);
+  const capacity = load<u32>(table, CAPACITY);
+  let slot = <usize>load<u32>(table, BASE) + <usize>from * slotBytes;
+  let found: u32 = 0;
+  let i = from;
+  for (; i < capacity && found < max; i++) {
+    store<u32>(slots + (<usize>found << 2), slot);
+    found += u32(load<u32>(slot) != 0);
+    slot += slotBytes;
+  }
+  store<u32>(slots + (<usize>max << 2), i);
+  return found;
+}
+
+export function groupPack(slots: usize, count: u32, slotBytes: usize, to: usize): void {
+  let at = to;
+  for (let i: u32 = 0; i < count; i++) {
+    copyLongs(at, load<u32>(slots + (<usize>i << 2)), slotBytes);
+    at += slotBytes;
+  }
+}
+
+export function groupCopyOut(table: usize, block: usize): void {
+  const slotBytes: usize = load<u32>(table, SLOT_BYTES);
+  const base: usize = load<u32>(table, BASE);
+  const end = endOf(table);
+  const hasStrings = load<u32>(table, STRING_COUNT) > 0;
+  for (let s: u32 = 0; s <= SHARD_COUNT; s++) store<u32>(block + (<usize>s << 2), 0);
+  for (let slot = base; slot < end; slot += slotBytes) {
+    const tag = load<u32>(slot);
+    if (tag == 0) continue;
+    const upper = block + ((tag >>> SHARD_SHIFT) << 2);
+    store<u32>(upper, load<u32>(upper, 4) + 1, 4);
+  }
+  for (let s: u32 = 0; s < SHARD_COUNT; s++) {
+    const bound = block + (<usize>s << 2);
+    store<u32>(bound, load<u32>(bound, 4) + load<u32>(bound), 4);
+  }
+  let strings = block + BLOCK_SLOTS + <usize>load<u32>(table, USED) * slotBytes;
+  for (let slot = base; slot < end; slot += slotBytes) {
+    const tag = load<u32>(slot);
+    if (tag == 0) continue;
+    // The lower bound of a shard serves as its cursor, and is its upper bound in the end.
+    const bound = block + ((tag >>> SHARD_SHIFT) << 2);
+    const place = load<u32>(bound);
+    store<u32>(bound, place + 1);
+    const to = block + BLOCK_SLOTS + <usize>place * slotBytes;
+    copyLongs(to, slot, slotBytes);
+    if (hasStrings) strings = moveStrings(table, to, strings);
+  }
+  for (let s = SHARD_COUNT; s > 0; s--) store<u32>(block + (<usize>s << 2), load<u32>(block + (<usize>(s - 1) << 2)));
+  store<u32>(block, 0);
+}
