@@ -11,7 +11,8 @@ export type BatchCallback = (batch: Batch, position: SinkPosition) => void;
  * wait; what it throws ends the job with ERR_MILLRACE_USER_FUNCTION.
  */
 export function forEachBatch(callback: BatchCallback): Sink<never> {
-  if (typeof callback !== 'function') throw new MillraceError('ERR_MILLRACE_PIPELINE', `forEachBatch got ${shown(callback)}; pass a function (batch, { epoch, shard }) => void.`);
+  if (typeof callback !== 'function')
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `forEachBatch got ${shown(callback)}; pass a function (batch, { epoch, shard }) => void.`);
   return {
     name: 'forEachBatch',
     check: () => {},
@@ -31,10 +32,17 @@ function call(callback: BatchCallback, batch: Batch, position: SinkPosition): vo
   try {
     result = callback(batch, position);
   } catch (cause) {
-    throw new MillraceError('ERR_MILLRACE_USER_FUNCTION', `The function of forEachBatch failed ${where}: ${cause instanceof Error ? cause.message : shown(cause)}`, { cause });
+    throw new MillraceError(
+      'ERR_MILLRACE_USER_FUNCTION',
+      `The function of forEachBatch failed ${where}: ${cause instanceof Error ? cause.message : shown(cause)}`,
+      { cause },
+    );
   }
   if (typeof (result as PromiseLike<unknown> | undefined)?.then === 'function') {
     (result as Promise<unknown>).then(undefined, () => {}); // or its rejection would end the process
-    throw new MillraceError('ERR_MILLRACE_USER_FUNCTION', `The function of forEachBatch gave a promise ${where}. A worker does not wait: make the function synchronous, or write a sink.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_USER_FUNCTION',
+      `The function of forEachBatch gave a promise ${where}. A worker does not wait: make the function synchronous, or write a sink.`,
+    );
   }
 }

@@ -7,7 +7,18 @@
  */
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { type AnyRow, BatchBuilder, MillraceError, type Rng, type RowOf, schema as toSchema, type Schema, type SchemaFields, seededRng, shown } from '../core/index.ts';
+import {
+  type AnyRow,
+  BatchBuilder,
+  MillraceError,
+  type Rng,
+  type RowOf,
+  type Schema,
+  type SchemaFields,
+  seededRng,
+  shown,
+  schema as toSchema,
+} from '../core/index.ts';
 import { FrameCursor } from './frames.ts';
 import { RowWriter } from './row-writer.ts';
 import type { Chunk, ChunkDecoder, CommittedPosition, DecoderContext, Offset, Source, SourceContext, SourceReader } from './source.ts';
@@ -52,7 +63,10 @@ export function generator<const S extends SchemaFields>(options: GeneratorOption
     offsetBytes: rowBytes(schema),
     async open(context) {
       if (context.drain && rows === undefined) {
-        throw new MillraceError('ERR_MILLRACE_OPTION', "A generator without a row count has no end, so the trigger 'availableNow' would never stop. Give it `rows`, or take another trigger.");
+        throw new MillraceError(
+          'ERR_MILLRACE_OPTION',
+          "A generator without a row count has no end, so the trigger 'availableNow' would never stop. Give it `rows`, or take another trigger.",
+        );
       }
       return new GeneratorReader(context, rows ?? Number.POSITIVE_INFINITY, rowsPerSecond, partitions);
     },

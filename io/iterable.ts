@@ -22,7 +22,10 @@ const LINGER_MS = 5;
  * @throws MillraceError ERR_MILLRACE_OPTION when it cannot be iterated. The job fails with ERR_MILLRACE_SOURCE when the
  * iterator throws, with ERR_MILLRACE_SCHEMA when a row does not fit.
  */
-export function iterable<const S extends SchemaFields>(rows: AnyIterable<RowOf<S>> | (() => AnyIterable<RowOf<S>>), options: { readonly schema: S }): Source<RowOf<S>> {
+export function iterable<const S extends SchemaFields>(
+  rows: AnyIterable<RowOf<S>> | (() => AnyIterable<RowOf<S>>),
+  options: { readonly schema: S },
+): Source<RowOf<S>> {
   if (typeof rows !== 'function' && !isIterable(rows)) refuse(rows);
   if (options?.schema === undefined) throw new MillraceError('ERR_MILLRACE_SCHEMA', 'iterable: it needs a schema: iterable(rows, { schema: { name: utf8 } }).');
   const schema = toSchema(options.schema);
@@ -44,7 +47,10 @@ function isIterable(value: unknown): value is AnyIterable<unknown> {
 }
 
 function refuse(value: unknown): never {
-  throw new MillraceError('ERR_MILLRACE_OPTION', `iterable: got ${shown(value)}, which cannot be iterated. Pass an async iterable, an iterable, or a function that gives one.`);
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    `iterable: got ${shown(value)}, which cannot be iterated. Pass an async iterable, an iterable, or a function that gives one.`,
+  );
 }
 
 class IterableReader implements SourceReader {
@@ -111,7 +117,11 @@ class IterableReader implements SourceReader {
       return await this.#iterator.next();
     } catch (cause) {
       this.#isDone = true;
-      throw new MillraceError('ERR_MILLRACE_SOURCE', `iterable: the iterator failed behind row ${this.#first + this.#frames.rowCount}: ${(cause as Error)?.message ?? shown(cause)}`, { cause });
+      throw new MillraceError(
+        'ERR_MILLRACE_SOURCE',
+        `iterable: the iterator failed behind row ${this.#first + this.#frames.rowCount}: ${(cause as Error)?.message ?? shown(cause)}`,
+        { cause },
+      );
     }
   }
 

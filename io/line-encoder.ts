@@ -42,7 +42,8 @@ export function lineSinkEncoder(context: SinkEncoderContext, codec: Codec): Sink
         // A byte a row stays free for the line ends.
         const written = encoder.encode(batch, from, batch.rowCount, start, block.limit - wanted, ends);
         if (written === 0) {
-          if (room >= ROOM_BYTES_MAX) throw new MillraceError('ERR_MILLRACE_CODEC', `The ${codec.name} codec cannot write a row in ${room} bytes. Leave the long values out.`);
+          if (room >= ROOM_BYTES_MAX)
+            throw new MillraceError('ERR_MILLRACE_CODEC', `The ${codec.name} codec cannot write a row in ${room} bytes. Leave the long values out.`);
           room *= 4;
           continue;
         }

@@ -6,7 +6,21 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { binary, bool, type DataType, f64, i64, MillraceError, nullable, type RowOf, Schema, type SchemaFields, shown, schema as toSchema, utf8 } from '../core/index.ts';
+import {
+  binary,
+  bool,
+  type DataType,
+  f64,
+  i64,
+  MillraceError,
+  nullable,
+  type RowOf,
+  Schema,
+  type SchemaFields,
+  shown,
+  schema as toSchema,
+  utf8,
+} from '../core/index.ts';
 import { RowFrameDecoder, RowFrameWriter } from './row-frames.ts';
 import type { CommittedPosition, Source, SourceContext, SourceReader } from './source.ts';
 
@@ -43,7 +57,8 @@ export function memory(rows: readonly object[], options: MemoryOptions & { reado
 }
 
 function inferSchema(rows: readonly object[]): Schema {
-  if (rows.length === 0) throw new MillraceError('ERR_MILLRACE_SCHEMA', 'memory: there are no rows to infer a schema from. Give one: memory(rows, { schema: { name: utf8 } }).');
+  if (rows.length === 0)
+    throw new MillraceError('ERR_MILLRACE_SCHEMA', 'memory: there are no rows to infer a schema from. Give one: memory(rows, { schema: { name: utf8 } }).');
   const columns = new Map<string, { type: DataType | undefined; first: unknown; rowsWithValue: number }>();
   rows.forEach((row, i) => {
     if (typeof row !== 'object' || row === null) throw new MillraceError('ERR_MILLRACE_SCHEMA', `memory: row ${i} is ${shown(row)}; it must be an object.`);
@@ -53,10 +68,16 @@ function inferSchema(rows: readonly object[]): Schema {
       if (value === null || value === undefined) continue;
       const type = typeOf(value);
       if (type === undefined) {
-        throw new MillraceError('ERR_MILLRACE_SCHEMA', `memory: row ${i} has ${shown(value)} in ${shown(name)}, which is no value of a column. Use number, string, boolean, bigint, Uint8Array or null.`);
+        throw new MillraceError(
+          'ERR_MILLRACE_SCHEMA',
+          `memory: row ${i} has ${shown(value)} in ${shown(name)}, which is no value of a column. Use number, string, boolean, bigint, Uint8Array or null.`,
+        );
       }
       if (column.type !== undefined && column.type !== type) {
-        throw new MillraceError('ERR_MILLRACE_SCHEMA', `memory: the column ${shown(name)} is ${shown(value)} in row ${i} and ${shown(column.first)} before. Give all rows of a column the same type.`);
+        throw new MillraceError(
+          'ERR_MILLRACE_SCHEMA',
+          `memory: the column ${shown(name)} is ${shown(value)} in row ${i} and ${shown(column.first)} before. Give all rows of a column the same type.`,
+        );
       }
       column.type = type;
       column.first ??= value;
@@ -65,7 +86,8 @@ function inferSchema(rows: readonly object[]): Schema {
   });
   return new Schema(
     [...columns].map(([name, { type, rowsWithValue }]) => {
-      if (type === undefined) throw new MillraceError('ERR_MILLRACE_SCHEMA', `memory: the column ${shown(name)} is null in every row, so its type is not known. Give a schema.`);
+      if (type === undefined)
+        throw new MillraceError('ERR_MILLRACE_SCHEMA', `memory: the column ${shown(name)} is null in every row, so its type is not known. Give a schema.`);
       return { name, type: rowsWithValue < rows.length ? nullable(type) : type };
     }),
   );

@@ -31,7 +31,8 @@ const ROWS_DEFAULT = 20;
 export function stdout(options: StdoutOptions = {}): Sink {
   const { format = 'table', stream } = options;
   const rowsMax = options.rows ?? (format === 'table' ? ROWS_DEFAULT : Number.POSITIVE_INFINITY);
-  if (format !== 'table' && format !== 'json') throw new MillraceError('ERR_MILLRACE_OPTION', `stdout: format is ${shown(format)}; it must be 'table' or 'json'.`);
+  if (format !== 'table' && format !== 'json')
+    throw new MillraceError('ERR_MILLRACE_OPTION', `stdout: format is ${shown(format)}; it must be 'table' or 'json'.`);
   if (!(rowsMax >= 0)) throw new MillraceError('ERR_MILLRACE_OPTION', `stdout: rows is ${shown(rowsMax)}; it must be a number of at least 0.`);
   const lines = json();
   return {

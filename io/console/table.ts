@@ -10,10 +10,22 @@ const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
 /** @example table(schema({ page: utf8, n: i32 }), [{ page: '/a', n: 1 }]) // 'page  n\n----  -\n/a    1\n' */
 export function table(schema: Schema, rows: readonly AnyRow[]): string {
   const { fields } = schema;
-  const lines = [fields.map(({ name }) => clipped(name)), fields.map(() => ''), ...rows.map((row) => fields.map(({ name, type }) => clipped(cell(row[name], type))))];
+  const lines = [
+    fields.map(({ name }) => clipped(name)),
+    fields.map(() => ''),
+    ...rows.map((row) => fields.map(({ name, type }) => clipped(cell(row[name], type)))),
+  ];
   const widths = fields.map((_, c) => Math.max(1, ...lines.map((cells) => width(cells[c] as string))));
   lines[1] = widths.map((w) => '-'.repeat(w));
-  return lines.map((cells) => `${cells.map((text, c) => padded(text, widths[c] as number, RIGHT.has(schema.field(c).type.name))).join(GAP).trimEnd()}\n`).join('');
+  return lines
+    .map(
+      (cells) =>
+        `${cells
+          .map((text, c) => padded(text, widths[c] as number, RIGHT.has(schema.field(c).type.name)))
+          .join(GAP)
+          .trimEnd()}\n`,
+    )
+    .join('');
 }
 
 function cell(value: unknown, type: DataType): string {
@@ -26,7 +38,12 @@ function cell(value: unknown, type: DataType): string {
 
 function time(ms: number): string {
   const date = new Date(ms);
-  return Number.isNaN(date.getTime()) ? String(ms) : date.toISOString().replace('T', ' ').replace(/(\.000)?Z$/, '');
+  return Number.isNaN(date.getTime())
+    ? String(ms)
+    : date
+        .toISOString()
+        .replace('T', ' ')
+        .replace(/(\.000)?Z$/, '');
 }
 
 /** At most six digits behind the point, so that a mean does not fill the line. */
@@ -40,13 +57,19 @@ function clipped(text: string): string {
   const plain = text.length > CELL_CHARACTERS * 8 ? text.slice(0, CELL_CHARACTERS * 8) : text;
   const clean = plain.replace(/\p{Cc}/gu, '·');
   const parts = [...graphemes.segment(clean)];
-  return parts.length <= CELL_CHARACTERS ? clean : `${parts.slice(0, CELL_CHARACTERS - 1).map((part) => part.segment).join('')}…`;
+  return parts.length <= CELL_CHARACTERS
+    ? clean
+    : `${parts
+        .slice(0, CELL_CHARACTERS - 1)
+        .map((part) => part.segment)
+        .join('')}…`;
 }
 
 /** Characters as a reader counts them. East Asian wide ones count as two. */
 function width(text: string): number {
   let columns = 0;
-  for (const { segment } of graphemes.segment(text)) columns += /^[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}]/u.test(segment) ? 2 : 1;
+  for (const { segment } of graphemes.segment(text))
+    columns += /^[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}]/u.test(segment) ? 2 : 1;
   return columns;
 }
 

@@ -25,7 +25,10 @@ export interface FilesSinkOptions {
 }
 
 const NAME = /^[A-Za-z0-9_=][A-Za-z0-9_.=-]*$/;
-const EXTENSIONS: ReadonlyMap<string, string> = new Map([['json', 'jsonl'], ['csv', 'csv']]);
+const EXTENSIONS: ReadonlyMap<string, string> = new Map([
+  ['json', 'jsonl'],
+  ['csv', 'csv'],
+]);
 const TEMPORARY = '.tmp';
 
 /**
@@ -35,17 +38,26 @@ const TEMPORARY = '.tmp';
  */
 export function filesSink(options: FilesSinkOptions): Sink {
   const { dir, value, prefix = 'part', ext = EXTENSIONS.get(value?.name) ?? 'txt', parts = 'one' } = options;
-  if (typeof dir !== 'string' || dir === '') throw new MillraceError('ERR_MILLRACE_OPTION', `files.sink: dir is ${shown(dir)}; it must be the path of a folder.`);
-  for (const [option, name] of [['prefix', prefix], ['ext', ext]] as const) {
+  if (typeof dir !== 'string' || dir === '')
+    throw new MillraceError('ERR_MILLRACE_OPTION', `files.sink: dir is ${shown(dir)}; it must be the path of a folder.`);
+  for (const [option, name] of [
+    ['prefix', prefix],
+    ['ext', ext],
+  ] as const) {
     if (typeof name !== 'string' || !NAME.test(name) || name.length > 100) {
-      throw new MillraceError('ERR_MILLRACE_OPTION', `files.sink: ${option} is ${shown(name)}; use letters, digits, "_", "=", "-" and ".", with no "." or "-" in front.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_OPTION',
+        `files.sink: ${option} is ${shown(name)}; use letters, digits, "_", "=", "-" and ".", with no "." or "-" in front.`,
+      );
     }
   }
-  if (parts !== 'one' && parts !== 'shard') throw new MillraceError('ERR_MILLRACE_OPTION', `files.sink: parts is ${shown(parts)}; it must be 'one' or 'shard'.`);
+  if (parts !== 'one' && parts !== 'shard')
+    throw new MillraceError('ERR_MILLRACE_OPTION', `files.sink: parts is ${shown(parts)}; it must be 'one' or 'shard'.`);
   return {
     name: `files ${dir}`,
     check(_schema: Schema): void {
-      if (value.name === 'arrow') throw new MillraceError('ERR_MILLRACE_PIPELINE', 'files.sink writes lines, which the arrow codec does not. Use json(), csv() or text().');
+      if (value.name === 'arrow')
+        throw new MillraceError('ERR_MILLRACE_PIPELINE', 'files.sink writes lines, which the arrow codec does not. Use json(), csv() or text().');
     },
     async open() {
       const root = resolve(dir);

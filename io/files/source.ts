@@ -45,11 +45,19 @@ export function filesSource<R>(options: FilesSourceOptions<R>): Source<R> {
   const { value, skipLines = 0, lineBytesMax = LINE_BYTES_MAX } = options;
   const given = [options.path, options.paths, options.dir].filter((where) => where !== undefined);
   if (given.length !== 1) throw new MillraceError('ERR_MILLRACE_OPTION', `files.source: give one of path, paths and dir; there are ${given.length}.`);
-  if (!(Number.isSafeInteger(skipLines) && skipLines >= 0)) throw new MillraceError('ERR_MILLRACE_OPTION', `files.source: skipLines is ${shown(skipLines)}; it must be a whole number of at least 0.`);
+  if (!(Number.isSafeInteger(skipLines) && skipLines >= 0))
+    throw new MillraceError('ERR_MILLRACE_OPTION', `files.source: skipLines is ${shown(skipLines)}; it must be a whole number of at least 0.`);
   if (!(Number.isSafeInteger(lineBytesMax) && lineBytesMax >= RUN_BYTES && lineBytesMax <= 1 << 30)) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `files.source: lineBytesMax is ${shown(lineBytesMax)}; it must be a whole number of bytes, ${RUN_BYTES} (512 KiB) to 1 GiB.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `files.source: lineBytesMax is ${shown(lineBytesMax)}; it must be a whole number of bytes, ${RUN_BYTES} (512 KiB) to 1 GiB.`,
+    );
   }
-  if (value?.schema === undefined) throw new MillraceError('ERR_MILLRACE_PIPELINE', 'files.source: the value codec has no schema to decode to. Give it one: json({ name: utf8 }), csv({ ... }), text().');
+  if (value?.schema === undefined)
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      'files.source: the value codec has no schema to decode to. Give it one: json({ name: utf8 }), csv({ ... }), text().',
+    );
   const where = options.path ?? options.dir ?? `${options.paths?.[0]}${(options.paths?.length ?? 0) > 1 ? ', ...' : ''}`;
   return {
     name: `files ${where}`,
@@ -184,7 +192,10 @@ class FilesReader implements SourceReader {
       if (to === 0 && filled === buffer.length) {
         // No line end in all of it: more room.
         if (buffer.length >= this.#lineBytesMax) {
-          throw new MillraceError('ERR_MILLRACE_FILE', `The file ${shown(path)} has a line of more than ${this.#lineBytesMax} bytes at byte ${position}. Raise lineBytesMax if that is right.`);
+          throw new MillraceError(
+            'ERR_MILLRACE_FILE',
+            `The file ${shown(path)} has a line of more than ${this.#lineBytesMax} bytes at byte ${position}. Raise lineBytesMax if that is right.`,
+          );
         }
         const larger = Buffer.allocUnsafe(Math.min(buffer.length * 2, this.#lineBytesMax));
         buffer.copy(larger, 0, 0, filled);

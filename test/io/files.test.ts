@@ -28,12 +28,20 @@ const line = (i: number, s = '') => `${JSON.stringify({ i, s })}`;
 
 describe('files.source', () => {
   test('reads lines with any line end, the last one without, and knows where each began', async () => {
-    for (const [eol, tail] of [['\n', '\n'], ['\n', ''], ['\r\n', '\r\n'], ['\r\n', '']] as const) {
+    for (const [eol, tail] of [
+      ['\n', '\n'],
+      ['\n', ''],
+      ['\r\n', '\r\n'],
+      ['\r\n', ''],
+    ] as const) {
       const lines = [line(0, 'é'), line(1), line(2, '\u{1f600}')];
       const text = lines.join(eol) + tail;
       const got = await sourceRows(files.source({ path: await file(text), value: json(fields) }));
       const starts = lines.map((_, i) => Buffer.byteLength(lines.slice(0, i).join(eol) + (i > 0 ? eol : '')));
-      assert.deepEqual(got, lines.map((l, i) => ({ partition: 0, offset: starts[i], row: JSON.parse(l) })));
+      assert.deepEqual(
+        got,
+        lines.map((l, i) => ({ partition: 0, offset: starts[i], row: JSON.parse(l) })),
+      );
     }
     assert.deepEqual(await sourceRows(files.source({ path: await file(''), value: json(fields) })), []);
     const bom = await sourceRows(files.source({ path: await file(`\ufeff${line(1)}\n`), value: json(fields) }));
@@ -51,28 +59,52 @@ describe('files.source', () => {
     assert.equal(frames.at(-1)?.next, size);
     const { rows, rejections } = decodeFrames(source, frames, { batchRows: 512 });
     assert.equal(rejections.length, 0);
-    assert.deepEqual(rows.map((r) => JSON.stringify(r.row)), lines);
+    assert.deepEqual(
+      rows.map((r) => JSON.stringify(r.row)),
+      lines,
+    );
     const from = frames[2]?.first as number;
-    assert.deepEqual(await sourceRows(source, { from: new Map([[0, from]]) }), rows.filter((r) => r.offset >= from));
+    assert.deepEqual(
+      await sourceRows(source, { from: new Map([[0, from]]) }),
+      rows.filter((r) => r.offset >= from),
+    );
   });
 
   test('a partition per file, in the order of the names; hidden files and folders are left alone', async () => {
     const folder = join(dir, 'many');
     await mkdir(join(folder, 'd.jsonl'), { recursive: true });
-    for (const [name, i] of [['b.jsonl', 2], ['a.jsonl', 1], ['c.txt', 3], ['.z.jsonl', 4]] as const) await writeFile(join(folder, name), `${line(i)}\n`);
+    for (const [name, i] of [
+      ['b.jsonl', 2],
+      ['a.jsonl', 1],
+      ['c.txt', 3],
+      ['.z.jsonl', 4],
+    ] as const)
+      await writeFile(join(folder, name), `${line(i)}\n`);
     for (let i = 0; i < 20; i++) await writeFile(join(folder, `x${String(i).padStart(2, '0')}.jsonl`), `${line(100 + i)}\n`);
     const got = await sourceRows(files.source({ dir: folder, ext: '.jsonl', value: json(fields) }));
-    assert.deepEqual(got.map((r) => [r.partition, r.row.i]), [1, 2, ...Array.from({ length: 20 }, (_, i) => 100 + i)].map((i, p) => [p, i]));
+    assert.deepEqual(
+      got.map((r) => [r.partition, r.row.i]),
+      [1, 2, ...Array.from({ length: 20 }, (_, i) => 100 + i)].map((i, p) => [p, i]),
+    );
     const two = await sourceRows(files.source({ paths: [join(folder, 'c.txt'), join(folder, 'a.jsonl')], value: json(fields) }));
-    assert.deepEqual(two.map((r) => r.row.i), [3, 1]);
+    assert.deepEqual(
+      two.map((r) => r.row.i),
+      [3, 1],
+    );
   });
 
   test('leaves out head lines, and reports lines that cannot be decoded without harming others', async () => {
     const path = await file(`# head\n# head 2\n${line(1)}\nnot json\n${line(2)}\n`);
     const source = files.source({ path, value: json(fields), skipLines: 2 });
     const { rows, rejections } = decodeFrames(source, (await readSource(source)).frames);
-    assert.deepEqual(rows.map((r) => r.row.i), [1, 2]);
-    assert.deepEqual(rejections.map((r) => [r.reason, r.offset, r.rows]), [['undecodable', `# head\n# head 2\n${line(1)}\n`.length, 1]]);
+    assert.deepEqual(
+      rows.map((r) => r.row.i),
+      [1, 2],
+    );
+    assert.deepEqual(
+      rejections.map((r) => [r.reason, r.offset, r.rows]),
+      [['undecodable', `# head\n# head 2\n${line(1)}\n`.length, 1]],
+    );
     assert.deepEqual(await sourceRows(files.source({ path: await file('# only'), value: json(fields), skipLines: 5 })), []);
   });
 
@@ -80,8 +112,14 @@ describe('files.source', () => {
     const text = `${line(0)}\n${line(1, 'y'.repeat(1_500_000))}\n${line(2)}`;
     const path = await file(text);
     const rows = await sourceRows(files.source({ path, value: json(fields) }));
-    assert.deepEqual(rows.map((r) => (r.row.s as string).length), [0, 1_500_000, 0]);
-    await assert.rejects(readSource(files.source({ path, value: json(fields), lineBytesMax: 1 << 20 })), { code: 'ERR_MILLRACE_FILE', message: new RegExp(`more than 1048576 bytes at byte ${line(0).length + 1}`) });
+    assert.deepEqual(
+      rows.map((r) => (r.row.s as string).length),
+      [0, 1_500_000, 0],
+    );
+    await assert.rejects(readSource(files.source({ path, value: json(fields), lineBytesMax: 1 << 20 })), {
+      code: 'ERR_MILLRACE_FILE',
+      message: new RegExp(`more than 1048576 bytes at byte ${line(0).length + 1}`),
+    });
   });
 
   test('says which file cannot be read, and refuses options that make no sense', async () => {
@@ -139,7 +177,11 @@ describe('files.sink', () => {
   test('rows that are longer than a block', async () => {
     const folder = join(dir, 'long');
     const run = await SinkRun.open(files.sink({ dir: folder, value: json() }), schema);
-    const long = [{ page: 'a', n: 1 }, { page: 'é'.repeat(300_000), n: 2 }, { page: '', n: 3 }];
+    const long = [
+      { page: 'a', n: 1 },
+      { page: 'é'.repeat(300_000), n: 2 },
+      { page: '', n: 3 },
+    ];
     await run.write(long);
     await run.commit(1);
     assert.equal(await read(folder, 'part-0000000001-00000.jsonl'), text(long));

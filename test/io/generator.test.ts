@@ -12,7 +12,12 @@ const row = (i: number, rng: Rng) => ({ page: `/page-${rng.int(50)}`, ms: rng() 
 describe('generator', () => {
   test('makes the same rows at any number of partitions and any batch size', async () => {
     const all = [];
-    for (const [partitions, batchRows] of [[1, 4096], [1, 64], [3, 4096], [7, 512]] as const) {
+    for (const [partitions, batchRows] of [
+      [1, 4096],
+      [1, 64],
+      [3, 4096],
+      [7, 512],
+    ] as const) {
       const rows = await sourceRows(generator({ rows: 20_011, seed: 9, schema: fields, row, partitions }), { batchRows });
       assert.equal(rows.length, 20_011);
       const sorted = rows.map((r) => r.row).sort((a, b) => (a.i as number) - (b.i as number));
@@ -35,15 +40,35 @@ describe('generator', () => {
   test('goes on at a given offset', async () => {
     const source = generator({ rows: 10_000, seed: 3, schema: fields, row, partitions: 2 });
     const whole = await sourceRows(source);
-    const rest = await sourceRows(source, { from: new Map([[0, 1_234], [1, 4_999]]) });
-    assert.deepEqual(rest, whole.filter((r) => r.offset >= (r.partition === 0 ? 1_234 : 4_999)));
+    const rest = await sourceRows(source, {
+      from: new Map([
+        [0, 1_234],
+        [1, 4_999],
+      ]),
+    });
+    assert.deepEqual(
+      rest,
+      whole.filter((r) => r.offset >= (r.partition === 0 ? 1_234 : 4_999)),
+    );
   });
 
   test('frames are small, and say where they begin and end', async () => {
     const { frames, high, ended } = await readSource(generator({ rows: 10_000, seed: 3, schema: fields, row, partitions: 2 }), { creditFrames: 1 });
     assert.ok(frames.every((frame) => frame.bytes.length === 16));
-    assert.deepEqual(frames.filter((f) => f.partition === 1).map((f) => [f.first, f.next]), [[0, 4096], [4096, 5000]]);
-    assert.deepEqual([...high], [[0, 5000], [1, 5000]]);
+    assert.deepEqual(
+      frames.filter((f) => f.partition === 1).map((f) => [f.first, f.next]),
+      [
+        [0, 4096],
+        [4096, 5000],
+      ],
+    );
+    assert.deepEqual(
+      [...high],
+      [
+        [0, 5000],
+        [1, 5000],
+      ],
+    );
     assert.deepEqual([...ended].sort(), [0, 1]);
   });
 
@@ -68,24 +93,48 @@ describe('generator', () => {
   test('decodes only the columns that are read', async () => {
     const source = generator({ rows: 10, seed: 3, schema: fields, row: (i) => ({ page: 'x', ms: i === 5 ? ('bad' as unknown as number) : 1, i }) });
     const { frames } = await readSource(source);
-    assert.deepEqual(decodeFrames(source, frames, { columns: [2] }).rows.map((r) => r.row.i), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert.deepEqual(
+      decodeFrames(source, frames, { columns: [2] }).rows.map((r) => r.row.i),
+      [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+    );
     assert.throws(() => decodeFrames(source, frames), { code: 'ERR_MILLRACE_SCHEMA', message: /row 5 .*"ms".*"bad"/s });
   });
 
   test('names the row whose function threw, gave nothing, or gave what does not fit', async () => {
     const { frames } = await readSource(generator({ rows: 100, seed: 3, schema: fields, row, partitions: 3 }));
-    const failing = (fn: (i: number) => unknown) => () => decodeFrames(generator({ rows: 100, seed: 3, schema: fields, row: fn as never, partitions: 3 }), frames);
+    const failing = (fn: (i: number) => unknown) => () =>
+      decodeFrames(generator({ rows: 100, seed: 3, schema: fields, row: fn as never, partitions: 3 }), frames);
     const good = { page: '', ms: 0, i: 0 };
-    assert.throws(failing((i) => { if (i === 42) throw new Error('boom'); return good; }), { code: 'ERR_MILLRACE_USER_FUNCTION', message: /row 42: boom/ });
-    assert.throws(failing((i) => (i === 7 ? undefined : good)), { code: 'ERR_MILLRACE_USER_FUNCTION', message: /row 7: A row is undefined/ });
-    assert.throws(failing((i) => (i === 8 ? { page: '', ms: 0 } : good)), { code: 'ERR_MILLRACE_SCHEMA', message: /row 8 .*"i"/ });
-    assert.throws(failing((i) => (i === 9 ? { ...good, i: 1.5 } : good)), { code: 'ERR_MILLRACE_SCHEMA', message: /row 9 .*1\.5/ });
+    assert.throws(
+      failing((i) => {
+        if (i === 42) throw new Error('boom');
+        return good;
+      }),
+      { code: 'ERR_MILLRACE_USER_FUNCTION', message: /row 42: boom/ },
+    );
+    assert.throws(
+      failing((i) => (i === 7 ? undefined : good)),
+      { code: 'ERR_MILLRACE_USER_FUNCTION', message: /row 7: A row is undefined/ },
+    );
+    assert.throws(
+      failing((i) => (i === 8 ? { page: '', ms: 0 } : good)),
+      { code: 'ERR_MILLRACE_SCHEMA', message: /row 8 .*"i"/ },
+    );
+    assert.throws(
+      failing((i) => (i === 9 ? { ...good, i: 1.5 } : good)),
+      { code: 'ERR_MILLRACE_SCHEMA', message: /row 9 .*1\.5/ },
+    );
   });
 
   test('text of any kind arrives as it was, and names of Object.prototype are columns like others', async () => {
     const texts = ['', 'a', 'ü', '€uro'.repeat(40), 'x'.repeat(64), `${'x'.repeat(63)}é`, '\u{1f600}', 'a\0b', 'z'.repeat(10_000)];
     const schema = { ['__proto__']: nullable(utf8), toString: nullable(utf8), text: utf8 };
-    const source = generator({ rows: texts.length * 2, seed: 0, schema, row: (i) => (i % 2 ? ({ text: texts[i >> 1] } as never) : JSON.parse(`{"__proto__":"p","toString":"s","text":${JSON.stringify(texts[i >> 1])}}`)) });
+    const source = generator({
+      rows: texts.length * 2,
+      seed: 0,
+      schema,
+      row: (i) => (i % 2 ? ({ text: texts[i >> 1] } as never) : JSON.parse(`{"__proto__":"p","toString":"s","text":${JSON.stringify(texts[i >> 1])}}`)),
+    });
     const rows = (await sourceRows(source)).map((r) => r.row);
     rows.forEach((r, i) => {
       assert.equal(r.text, texts[i >> 1]);
@@ -96,7 +145,8 @@ describe('generator', () => {
 
   test('refuses options that make no sense', () => {
     const make = (options: object) => () => generator({ rows: 1, seed: 1, schema: fields, row, ...options } as never);
-    for (const bad of [{ rows: -1 }, { rows: 1.5 }, { rowsPerSecond: 0 }, { seed: 'x' }, { partitions: 0 }, { row: 3 }]) assert.throws(make(bad), { code: 'ERR_MILLRACE_OPTION' });
+    for (const bad of [{ rows: -1 }, { rows: 1.5 }, { rowsPerSecond: 0 }, { seed: 'x' }, { partitions: 0 }, { row: 3 }])
+      assert.throws(make(bad), { code: 'ERR_MILLRACE_OPTION' });
     assert.throws(make({ schema: { a: 'utf8' } }), { code: 'ERR_MILLRACE_SCHEMA' });
   });
 });

@@ -117,7 +117,11 @@ export interface DecodeOptions {
 }
 
 /** Runs the worker end over the frames: every row with its coordinates, in order by partition, and what was rejected. */
-export function decodeFrames(source: Source, frames: readonly EmittedFrame[], options: DecodeOptions = {}): { rows: DecodedRow[]; rejections: Rejection[]; batchRows: number[] } {
+export function decodeFrames(
+  source: Source,
+  frames: readonly EmittedFrame[],
+  options: DecodeOptions = {},
+): { rows: DecodedRow[]; rejections: Rejection[]; batchRows: number[] } {
   const { batchRows = 4_096, framesAChunk = 4, columns = source.schema.fields.map((_, c) => c), memoryBytes = 64 << 20 } = options;
   const slabs = new SlabAllocator(createMemory(memoryBytes));
   const rejections: Rejection[] = [];

@@ -18,16 +18,30 @@ async function* numbers(count: number, pauseEvery = Number.POSITIVE_INFINITY) {
 
 describe('iterable', () => {
   test('reads async iterables, iterables, and functions that give one', async () => {
-    for (const source of [iterable(numbers(9_000), { schema }), iterable(() => numbers(9_000), { schema }), iterable(Array.from({ length: 9_000 }, (_, i) => ({ i })), { schema })]) {
+    for (const source of [
+      iterable(numbers(9_000), { schema }),
+      iterable(() => numbers(9_000), { schema }),
+      iterable(
+        Array.from({ length: 9_000 }, (_, i) => ({ i })),
+        { schema },
+      ),
+    ]) {
       const rows = await sourceRows(source, { creditFrames: 1 });
-      assert.deepEqual(rows.map((r) => [r.offset, r.row.i]), Array.from({ length: 9_000 }, (_, i) => [i, i]));
+      assert.deepEqual(
+        rows.map((r) => [r.offset, r.row.i]),
+        Array.from({ length: 9_000 }, (_, i) => [i, i]),
+      );
     }
     assert.deepEqual(await sourceRows(iterable([], { schema })), []);
   });
 
   test('rows of a slow iterator do not wait for a full frame', async () => {
     const { frames } = await readSource(iterable(numbers(20, 10), { schema }));
-    assert.deepEqual(frames.map((f) => [f.first, f.next]).flat().filter((at) => at === 10), [10, 10], 'a frame ends where the iterator paused');
+    assert.deepEqual(
+      frames.flatMap((f) => [f.first, f.next]).filter((at) => at === 10),
+      [10, 10],
+      'a frame ends where the iterator paused',
+    );
   });
 
   test('an endless iterator is told to end when the source is closed', async () => {

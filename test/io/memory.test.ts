@@ -9,7 +9,16 @@ import { readSource, sourceRows } from './harness.ts';
 
 describe('memory', () => {
   test('gives back any rows, at any number of partitions', async () => {
-    const row = fc.record({ n: fc.option(fc.double()), s: fc.string({ unit: 'binary' }), b: fc.boolean(), i: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), u: fc.uint8Array({ maxLength: 9 }) }, { noNullPrototype: true });
+    const row = fc.record(
+      {
+        n: fc.option(fc.double()),
+        s: fc.string({ unit: 'binary' }),
+        b: fc.boolean(),
+        i: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+        u: fc.uint8Array({ maxLength: 9 }),
+      },
+      { noNullPrototype: true },
+    );
     await fc.assert(
       fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 5 }), async (rows, partitions) => {
         const given = rows.some((r) => r.n !== null) ? rows : [{ ...(rows[0] as (typeof rows)[0]), n: 1 }, ...rows];
@@ -23,7 +32,12 @@ describe('memory', () => {
   });
 
   test('infers the schema over all rows', () => {
-    const source = memory([{ a: 1, b: 'x' }, { a: null, b: 'y', c: true }, { a: 2, b: '', c: false, d: 1n, e: new Uint8Array(1), f: undefined, ['__proto__']: 'own' }, { f: 5 }] as Record<string, unknown>[]);
+    const source = memory([
+      { a: 1, b: 'x' },
+      { a: null, b: 'y', c: true },
+      { a: 2, b: '', c: false, d: 1n, e: new Uint8Array(1), f: undefined, ['__proto__']: 'own' },
+      { f: 5 },
+    ] as Record<string, unknown>[]);
     assert.equal(source.schema.toString(), '"a":f64?, "b":utf8?, "c":bool?, "d":i64?, "e":binary?, "f":f64?, "__proto__":utf8?');
     assert.equal(memory([{ a: 1 }, { a: 2 }]).schema.toString(), '"a":f64');
   });
@@ -33,10 +47,24 @@ describe('memory', () => {
     const source = memory(rows, { partitions: 2 });
     const { frames, high, ended } = await readSource(source, { creditFrames: 1 });
     assert.ok(frames.length >= 4);
-    assert.deepEqual([...high], [[0, 5000], [1, 5000]]);
+    assert.deepEqual(
+      [...high],
+      [
+        [0, 5000],
+        [1, 5000],
+      ],
+    );
     assert.equal(ended.size, 2);
-    const rest = await sourceRows(source, { from: new Map([[0, 4_990], [1, 5_000]]) });
-    assert.deepEqual(rest.map((r) => r.row.i), [9980, 9982, 9984, 9986, 9988, 9990, 9992, 9994, 9996, 9998]);
+    const rest = await sourceRows(source, {
+      from: new Map([
+        [0, 4_990],
+        [1, 5_000],
+      ]),
+    });
+    assert.deepEqual(
+      rest.map((r) => r.row.i),
+      [9980, 9982, 9984, 9986, 9988, 9990, 9992, 9994, 9996, 9998],
+    );
     const bytes = Math.max(...(await readSource(memory(Array.from({ length: 2_000 }, () => ({ s: 'y'.repeat(2_000) }))))).frames.map((f) => f.bytes.length));
     assert.ok(bytes < 2 << 20, `a frame of ${bytes} bytes`);
   });
@@ -57,7 +85,8 @@ describe('memory', () => {
       [[{ a: null }], /null in every row/],
       [[{ a: 1 }, 5], /row 1 is 5/],
       [[{ a: new Date(0) }], /row 0 /],
-    ] as const) assert.throws(() => memory(rows as never), { code: 'ERR_MILLRACE_SCHEMA', message });
+    ] as const)
+      assert.throws(() => memory(rows as never), { code: 'ERR_MILLRACE_SCHEMA', message });
     assert.throws(() => memory([{ a: 1 }], { partitions: 0 }), { code: 'ERR_MILLRACE_OPTION' });
     assert.throws(() => memory('rows' as never), { code: 'ERR_MILLRACE_OPTION' });
   });

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { Writable } from 'node:stream';
 import { describe, test } from 'node:test';
-import { binary, bool, f64, i64, nullable, schema as toSchema, timestamp, utf8 } from '../../core/index.ts';
+import { binary, bool, f64, i64, nullable, timestamp, schema as toSchema, utf8 } from '../../core/index.ts';
 import { collect, forEachBatch, type StdoutOptions, stdout } from '../../io/index.ts';
 import { SinkRun } from './harness.ts';
 
@@ -14,14 +14,25 @@ describe('collect', () => {
     const sink = collect<{ page: string; n: number | null }>();
     const run = await SinkRun.open(sink, schema);
     assert.equal(sink.rows.length, 0);
-    await run.write([{ page: 'a', n: 1 }, { page: 'b', n: null }], { epoch: 1, shard: 0 });
+    await run.write(
+      [
+        { page: 'a', n: 1 },
+        { page: 'b', n: null },
+      ],
+      { epoch: 1, shard: 0 },
+    );
     await run.write([{ page: 'é'.repeat(100_000), n: 2 }], { epoch: 1, shard: 1 });
     assert.equal(sink.rows.length, 0, 'nothing before the commit');
     await run.commit(1);
     await run.commit(2);
     await run.write([{ page: 'd', n: 4 }], { epoch: 3, shard: 0 });
     await run.commit(3);
-    const expected = [{ page: 'a', n: 1 }, { page: 'b', n: null }, { page: 'é'.repeat(100_000), n: 2 }, { page: 'd', n: 4 }];
+    const expected = [
+      { page: 'a', n: 1 },
+      { page: 'b', n: null },
+      { page: 'é'.repeat(100_000), n: 2 },
+      { page: 'd', n: 4 },
+    ];
     assert.deepEqual(sink.rows, expected);
     await run.write([{ page: 'd', n: 5 }], { epoch: 3, shard: 0 });
     await run.commit(3);
@@ -41,7 +52,10 @@ describe('collect', () => {
     await run.commit(1);
     assert.equal(sink.rows.length, 3_000);
     const got = sink.rows[2_999] as Record<string, unknown>;
-    assert.deepEqual([got.b, got.i, got.t, got.x, Object.getOwnPropertyDescriptor(got, '__proto__')?.value], [true, -(2n ** 63n), -1, Uint8Array.of(0, 255), 'own']);
+    assert.deepEqual(
+      [got.b, got.i, got.t, got.x, Object.getOwnPropertyDescriptor(got, '__proto__')?.value],
+      [true, -(2n ** 63n), -1, Uint8Array.of(0, 255), 'own'],
+    );
   });
 });
 
@@ -63,18 +77,45 @@ describe('stdout', () => {
   test('prints a table per epoch, and says how many rows it left out', async () => {
     const text = await printed({ rows: 2 }, async (run) => {
       await run.write([{ page: '/home', n: 1.25 }], { epoch: 4, shard: 0 });
-      await run.write([{ page: '/', n: null }, { page: '/x', n: 3 }, { page: '/y', n: 4 }], { epoch: 4, shard: 9 });
+      await run.write(
+        [
+          { page: '/', n: null },
+          { page: '/x', n: 3 },
+          { page: '/y', n: 4 },
+        ],
+        { epoch: 4, shard: 9 },
+      );
       await run.commit(4);
       await run.commit(5);
       await run.write([{ page: '/z', n: 10 / 3 }], { epoch: 6, shard: 0 });
       await run.commit(6);
     });
-    assert.equal(text, ['epoch 4: 4 rows', 'page      n', '-----  ----', '/home  1.25', '/      null', '... 2 more', '', 'epoch 6: 1 row', 'page         n', '----  --------', '/z    3.333333', '', ''].join('\n'));
+    assert.equal(
+      text,
+      [
+        'epoch 4: 4 rows',
+        'page      n',
+        '-----  ----',
+        '/home  1.25',
+        '/      null',
+        '... 2 more',
+        '',
+        'epoch 6: 1 row',
+        'page         n',
+        '----  --------',
+        '/z    3.333333',
+        '',
+        '',
+      ].join('\n'),
+    );
   });
 
   test('cells are cut, on one line, without control characters; wide characters keep the columns straight', async () => {
     const text = await printed({}, async (run) => {
-      await run.write([{ page: `a\n\u001b[31m${'x'.repeat(100)}`, n: 1 }, { page: '日本', n: 2 }]);
+      await run.write([
+        { page: `a\n\u001b[31m${'x'.repeat(100)}`, n: 1 },
+        { page: '日本', n: 2 },
+      ]);
       await run.commit(1);
     });
     const lines = text.split('\n');
@@ -83,11 +124,21 @@ describe('stdout', () => {
   });
 
   test('prints times as people read them', async () => {
-    const text = await printed({}, async (run) => {
-      await run.write([{ at: 0, id: 2n ** 60n, raw: Uint8Array.of(1, 171) }, { at: 1_700_000_000_123, id: -1n, raw: new Uint8Array(0) }]);
-      await run.commit(1);
-    }, toSchema({ at: timestamp, id: i64, raw: binary }));
-    assert.deepEqual(text.split('\n').slice(3, 5), ['1970-01-01 00:00:00      1152921504606846976  0x01ab', '2023-11-14 22:13:20.123                   -1  0x']);
+    const text = await printed(
+      {},
+      async (run) => {
+        await run.write([
+          { at: 0, id: 2n ** 60n, raw: Uint8Array.of(1, 171) },
+          { at: 1_700_000_000_123, id: -1n, raw: new Uint8Array(0) },
+        ]);
+        await run.commit(1);
+      },
+      toSchema({ at: timestamp, id: i64, raw: binary }),
+    );
+    assert.deepEqual(text.split('\n').slice(3, 5), [
+      '1970-01-01 00:00:00      1152921504606846976  0x01ab',
+      '2023-11-14 22:13:20.123                   -1  0x',
+    ]);
   });
 
   test('json: a line a row, all of them unless told otherwise', async () => {
@@ -115,7 +166,10 @@ describe('stdout', () => {
 describe('forEachBatch', () => {
   test('calls the function with the batch and its place, and hands over nothing', async () => {
     const seen: unknown[] = [];
-    const run = await SinkRun.open(forEachBatch((batch, place) => seen.push([batch.toRows(), place])), schema);
+    const run = await SinkRun.open(
+      forEachBatch((batch, place) => seen.push([batch.toRows(), place])),
+      schema,
+    );
     await run.write([{ page: 'a', n: 1 }], { epoch: 5, shard: 63 });
     await run.write([], { epoch: 5, shard: 1 });
     await run.commit(5);
@@ -124,9 +178,22 @@ describe('forEachBatch', () => {
   });
 
   test('a function that throws, or is asynchronous, ends the job', async () => {
-    const failing = await SinkRun.open(forEachBatch(() => { throw new Error('boom'); }), schema);
-    await assert.rejects(failing.write([{ page: '', n: 1 }], { epoch: 2, shard: 3 }), { code: 'ERR_MILLRACE_USER_FUNCTION', message: /epoch 2, shard 3: boom/ });
-    const slow = await SinkRun.open(forEachBatch((async () => { throw new Error('later'); }) as never), schema);
+    const failing = await SinkRun.open(
+      forEachBatch(() => {
+        throw new Error('boom');
+      }),
+      schema,
+    );
+    await assert.rejects(failing.write([{ page: '', n: 1 }], { epoch: 2, shard: 3 }), {
+      code: 'ERR_MILLRACE_USER_FUNCTION',
+      message: /epoch 2, shard 3: boom/,
+    });
+    const slow = await SinkRun.open(
+      forEachBatch((async () => {
+        throw new Error('later');
+      }) as never),
+      schema,
+    );
     await assert.rejects(slow.write([{ page: '', n: 1 }]), { code: 'ERR_MILLRACE_USER_FUNCTION', message: /promise/ });
     assert.throws(() => forEachBatch(5 as never), { code: 'ERR_MILLRACE_PIPELINE' });
   });
