@@ -120,7 +120,8 @@ function offsetAt(memory: SharedMemory, column: Column, index: number): number {
   return memory.i32[(column.offsets >>> 2) + index] as number;
 }
 
-const decoder = new TextDecoder();
+// A leading U+FEFF is a character of the text.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const SHORT = 32;
 
 /** The text of UTF-8 bytes in shared memory. Short ASCII, the common case, takes no copy through the decoder. */

@@ -1,0 +1,388 @@
+/**
+ * Emits a user's expression over columns: the same operators in the same order, so that JavaScript itself gives the
+ * semantics, with three changes that cannot be seen: numbers that may be null are read as numbers where ToNumber is
+ * applied anyway, texts are compared with literals as bytes, and i64 values with literals as halves.
+ *
+ * What is not in the list here throws NotEmittable; the caller then keeps the user's closure. `Math`, `undefined`,
+ * `NaN`, `Infinity` and `Number` are taken for the globals.
+ */
+
+import type { Expression, Node } from 'acorn';
+import { type ExpressionBody, propertyName } from './parse.ts';
+import { BIGINT, BOOLEAN, conditionText, halves, isNullText, mayBeNull, NULL, NUMBER, NUMERIC, OBJECT, type Slot, STRING, slotMask, textSpan, toNumberText, UNDEFINED, validText, valueText } from './slots.ts';
+import { numberText, type Source } from './source.ts';
+
+export class NotEmittable extends Error {}
+
+const MATH_FUNCTIONS: ReadonlySet<string> = new Set(['floor', 'ceil', 'round', 'trunc', 'abs', 'sign', 'sqrt', 'cbrt', 'min', 'max', 'pow', 'exp', 'log', 'log2', 'log10', 'log1p', 'expm1', 'hypot', 'fround', 'sin', 'cos', 'tan', 'asin', 'acos', 'atan', 'atan2', 'sinh', 'cosh', 'tanh', 'clz32', 'imul']);
+const MATH_CONSTANTS: ReadonlyMap<string, number> = new Map(Object.entries({ PI: Math.PI, E: Math.E, LN2: Math.LN2, LN10: Math.LN10, LOG2E: Math.LOG2E, LOG10E: Math.LOG10E, SQRT2: Math.SQRT2, SQRT1_2: Math.SQRT1_2 }));
+const NUMBER_TESTS: ReadonlySet<string> = new Set(['isFinite', 'isInteger', 'isNaN', 'isSafeInteger']);
+const STRING_METHODS: ReadonlyMap<string, number> = new Map([
+  ['startsWith', BOOLEAN], ['endsWith', BOOLEAN], ['includes', BOOLEAN],
+  ['toLowerCase', STRING], ['toUpperCase', STRING], ['trim', STRING], ['trimStart', STRING], ['trimEnd', STRING], ['slice', STRING], ['substring', STRING], ['charAt', STRING],
+  ['charCodeAt', NUMBER], ['indexOf', NUMBER], ['lastIndexOf', NUMBER],
+]);
+const SEARCHES: ReadonlySet<string> = new Set(['startsWith', 'endsWith', 'includes']);
+const INLINE_BYTES_MAX = 16;
+const INT64_MIN = -(2n ** 63n);
+const INT64_MAX = 2n ** 63n - 1n;
+
+/** An emitted sub-expression: parenthesised text, the types that it can have, and whether it can throw. */
+export interface Term {
+  readonly text: string;
+  readonly mask: number;
+  readonly throws: boolean;
+  /** The text after ToNumber, where it is shorter than `+text`. Only for numeric masks. */
+  readonly number?: string;
+  readonly condition?: string;
+  /** The column, when the term is nothing but a column. */
+  readonly slot?: Slot;
+  /** The value, when it is a literal. */
+  readonly literal?: { readonly value: unknown };
+}
+
+export class ExpressionEmitter {
+  readonly #source: Source;
+  readonly #body: ExpressionBody;
+  readonly #slotOf: (name: string) => Slot | undefined;
+  readonly #locals = new Map<string, Term>();
+
+  constructor(source: Source, body: ExpressionBody, slotOf: (name: string) => Slot | undefined) {
+    this.#source = source;
+    this.#body = body;
+    this.#slotOf = slotOf;
+  }
+
+  /** Emits a `const` of the body: later terms refer to it by `id`. */
+  bindLocal(name: string, id: string, term: Term): void {
+    // A local that only names a column stays one; a literal stays one.
+    const isAlias = term.slot !== undefined || term.literal !== undefined;
+    this.#locals.set(name, isAlias ? term : { text: id, mask: term.mask, throws: false });
+  }
+
+  /** @throws NotEmittable */
+  term(node: Node): Term {
+    const e = node as Expression;
+    switch (e.type) {
+      case 'Literal':
+        return this.#literal(e.value, (e as { bigint?: string }).bigint);
+      case 'Identifier':
+        return this.#identifier(e.name);
+      case 'MemberExpression':
+      case 'CallExpression':
+        return this.#access(e, false);
+      case 'ChainExpression':
+        return this.#access(e.expression, true);
+      case 'UnaryExpression':
+        return this.#unary(e.operator, this.term(e.argument));
+      case 'BinaryExpression':
+        if (e.left.type === 'PrivateIdentifier') throw new NotEmittable();
+        return this.#binary(e.operator, this.term(e.left), this.term(e.right));
+      case 'LogicalExpression':
+        return this.#logical(e.operator, this.term(e.left), this.term(e.right));
+      case 'ConditionalExpression':
+        return this.#conditional(this.term(e.test), this.term(e.consequent), this.term(e.alternate));
+      case 'TemplateLiteral':
+        return this.#template(e.quasis.map((quasi) => quasi.value.cooked ?? ''), e.expressions.map((part) => this.term(part)));
+      default:
+        throw new NotEmittable();
+    }
+  }
+
+  #literal(value: unknown, bigint: string | undefined): Term {
+    const literal = { value };
+    if (bigint !== undefined && typeof value === 'bigint') return { text: value < 0n ? `(-${-value}n)` : `${value}n`, mask: BIGINT, throws: false, literal };
+    if (value === null) return { text: 'null', mask: NULL, throws: false, number: '0', literal };
+    if (typeof value === 'number') return { text: numberText(this.#source, value), mask: NUMBER, throws: false, literal };
+    if (typeof value === 'boolean') return { text: String(value), mask: BOOLEAN, throws: false, literal };
+    if (typeof value === 'string') return { text: this.#source.constant(value), mask: STRING, throws: false, literal };
+    throw new NotEmittable();
+  }
+
+  #identifier(name: string): Term {
+    const local = this.#locals.get(name);
+    if (local) return local;
+    const column = this.#body.columns.get(name);
+    if (column !== undefined) return this.#column(column);
+    if (name === this.#body.row || this.#body.locals.some((other) => other.name === name)) throw new NotEmittable();
+    if (name === 'undefined') return { text: '(void 0)', mask: UNDEFINED, throws: false, number: '(0/0)', literal: { value: undefined } };
+    if (name === 'NaN') return this.#literal(Number.NaN, undefined);
+    if (name === 'Infinity') return this.#literal(Number.POSITIVE_INFINITY, undefined);
+    throw new NotEmittable();
+  }
+
+  #column(name: string): Term {
+    const slot = this.#slotOf(name);
+    if (slot === undefined) throw new NotEmittable();
+    const source = this.#source;
+    const mask = slotMask(slot);
+    // The forms are made when asked for: making one asks for its loads, which go again when nothing uses them.
+    return {
+      get text() {
+        return valueText(source, slot);
+      },
+      get number() {
+        return toNumberText(source, slot);
+      },
+      get condition() {
+        return conditionText(source, slot);
+      },
+      mask,
+      throws: false,
+      slot,
+    };
+  }
+
+  /** `row.column`, `text.length`, `text.method(...)`, `Math.x`, and the same behind `?.`. */
+  #access(node: Node, isChain: boolean): Term {
+    const call = node.type === 'CallExpression' ? (node as Expression & { type: 'CallExpression' }) : undefined;
+    const member = (call ? call.callee : node) as Node & { object: Node; property: Node; computed: boolean; optional: boolean };
+    if (member.type !== 'MemberExpression' || call?.optional) throw new NotEmittable();
+    const name = propertyName(member.property, member.computed);
+    if (name === undefined) throw new NotEmittable();
+    const object = member.object as Node & { name?: string };
+    if (object.type === 'Identifier' && !this.#isBound(object.name as string)) {
+      if (object.name === this.#body.row) {
+        if (call) throw new NotEmittable();
+        return this.#column(name);
+      }
+      if (object.name === 'Math' && !member.optional) return this.#math(name, call?.arguments);
+      if (object.name === 'Number' && !member.optional && call && NUMBER_TESTS.has(name)) {
+        const [argument, ...more] = this.#terms(call.arguments);
+        if (argument === undefined || more.length > 0) throw new NotEmittable();
+        return { text: `Number.${name}(${argument.text})`, mask: BOOLEAN, throws: false };
+      }
+    }
+    return this.#text(this.term(member.object), name, call?.arguments, isChain && member.optional);
+  }
+
+  #isBound(name: string): boolean {
+    return this.#body.columns.has(name) || this.#body.locals.some((local) => local.name === name);
+  }
+
+  #terms(nodes: readonly Node[]): Term[] {
+    return nodes.map((node) => this.term(node));
+  }
+
+  #math(name: string, nodes: readonly Node[] | undefined): Term {
+    const constant = MATH_CONSTANTS.get(name);
+    if (nodes === undefined && constant !== undefined) return this.#literal(constant, undefined);
+    if (nodes === undefined || !MATH_FUNCTIONS.has(name)) throw new NotEmittable();
+    const terms = this.#terms(nodes);
+    const isNumeric = terms.every((term) => isWithin(term.mask, NUMERIC));
+    if (!isNumeric && terms.some((term) => (term.mask & OBJECT) !== 0)) throw new NotEmittable();
+    return { text: `Math.${name}(${terms.map((term) => (isNumeric ? toNumber(term) : term.text)).join(',')})`, mask: NUMBER, throws: terms.some((term) => term.throws || (term.mask & BIGINT) !== 0) };
+  }
+
+  #text(object: Term, name: string, nodes: readonly Node[] | undefined, isOptional: boolean): Term {
+    const result = nodes === undefined ? (name === 'length' ? NUMBER : 0) : (STRING_METHODS.get(name) ?? 0);
+    if (result === 0 || !isWithin(object.mask, STRING | NULL | UNDEFINED) || (object.mask & STRING) === 0) throw new NotEmittable();
+    const args = this.#terms(nodes ?? []);
+    if (args.some((term) => (term.mask & OBJECT) !== 0)) throw new NotEmittable();
+    const mayMiss = (object.mask & (NULL | UNDEFINED)) !== 0;
+    const mask = isOptional && mayMiss ? result | UNDEFINED : result;
+    const throws = object.throws || (mayMiss && !isOptional) || args.some((term) => term.throws) || (nodes !== undefined && args.some((term) => (term.mask & BIGINT) !== 0));
+    const suffix = `.${name}${nodes === undefined ? '' : `(${args.map((term) => term.text).join(',')})`}`;
+    const fast = this.#textInPlace(object, name, args, nodes !== undefined);
+    if (fast !== undefined) {
+      const { slot } = object as { slot: Slot & { at: 'input' } };
+      const miss = isOptional ? '(void 0)' : `(null)${suffix}`;
+      const text = mayMiss ? `(${validText(this.#source, slot.column)}===1?${fast}:${miss})` : fast;
+      return { text, mask, throws };
+    }
+    // A number literal as the receiver cannot occur, so no digit meets the dot.
+    return { text: isOptional ? `(${object.text}?${suffix})` : `${object.text}${suffix}`, mask, throws };
+  }
+
+  /** Length, and searches for a literal, over the bytes of an input column. The null check is the caller's. */
+  #textInPlace(object: Term, name: string, args: readonly Term[], isCall: boolean): string | undefined {
+    if (object.slot?.at !== 'input') return undefined;
+    const { start, end } = textSpan(this.#source, object.slot.column);
+    if (!isCall) return `h2(${start},${end})`;
+    if (!SEARCHES.has(name) || args.length !== 1) return undefined;
+    const bytes = literalBytes((args[0] as Term).literal?.value);
+    if (bytes === undefined) return undefined;
+    if (bytes.length === 0) return 'true';
+    if (name === 'includes') return `h4(${start},${end},${this.#source.constant(bytes)})`;
+    const from = name === 'startsWith' ? start : `(${end}-${bytes.length})`;
+    return `(${end}-${start}>=${bytes.length}&&${this.#bytesAt(from, bytes)})`;
+  }
+
+  #bytesAt(from: string, bytes: Uint8Array): string {
+    if (bytes.length > INLINE_BYTES_MAX) return `h3(${from},${this.#source.constant(bytes)})`;
+    return Array.from(bytes, (byte, at) => `u8[(${from}+${at})>>>0]===${byte}`).join('&&');
+  }
+
+  #unary(operator: string, a: Term): Term {
+    const { throws } = a;
+    switch (operator) {
+      case '!':
+        return { text: `(!${condition(a)})`, mask: BOOLEAN, throws };
+      case 'typeof':
+        return { text: `(typeof ${a.text})`, mask: STRING, throws };
+      case 'void':
+        return { text: `(void ${a.text})`, mask: UNDEFINED, throws };
+    }
+    const known = a.literal?.value;
+    if (operator === '-' && (typeof known === 'number' || typeof known === 'bigint')) return this.#literal(-known, '');
+    refuseObject(a);
+    const isNumeric = isWithin(a.mask, NUMERIC);
+    const hasBigint = (a.mask & BIGINT) !== 0;
+    switch (operator) {
+      case '+':
+        return { text: `(+${isNumeric ? toNumber(a) : a.text})`, mask: NUMBER, throws: throws || hasBigint };
+      case '-':
+      case '~':
+        return { text: `(${operator}${isNumeric ? toNumber(a) : a.text})`, mask: bigOrNumber(a), throws: throws || hasBigint };
+      default:
+        throw new NotEmittable();
+    }
+  }
+
+  #binary(operator: string, a: Term, b: Term): Term {
+    const isEquality = /^[!=]==?$/.test(operator);
+    // Whether bytes are null is known without them; all else that they do as objects is left to the closure.
+    if (!isEquality || (a.literal?.value !== null && b.literal?.value !== null)) refuseObject(a, b);
+    const throws = a.throws || b.throws;
+    const isNumeric = isWithin(a.mask | b.mask, NUMERIC);
+    const plain = `(${a.text}${operator}${b.text})`;
+    const numeric = () => `(${toNumber(a)}${operator}${toNumber(b)})`;
+    const hasBigint = ((a.mask | b.mask) & BIGINT) !== 0;
+    switch (operator) {
+      case '+': {
+        if (isNumeric) return { text: numeric(), mask: NUMBER, throws };
+        if (isWithin(a.mask, STRING) || isWithin(b.mask, STRING)) return { text: plain, mask: STRING, throws };
+        const mayBeText = ((a.mask | b.mask) & STRING) !== 0;
+        return { text: plain, mask: bigOrNumber(a, b) | (mayBeText ? STRING : 0), throws: throws || hasBigint };
+      }
+      case '-': case '*': case '/': case '%': case '**': case '&': case '|': case '^': case '<<': case '>>':
+        return { text: isNumeric ? numeric() : plain, mask: bigOrNumber(a, b), throws: throws || hasBigint };
+      case '>>>':
+        return { text: isNumeric ? numeric() : plain, mask: NUMBER, throws: throws || hasBigint };
+      case '<': case '>': case '<=': case '>=': {
+        const inHalves = halvesCompared(this.#source, operator, a, b);
+        return { text: inHalves ?? (isNumeric ? numeric() : plain), mask: BOOLEAN, throws };
+      }
+      case '===': case '!==': case '==': case '!=':
+        return { text: this.#equality(operator, a, b) ?? plain, mask: BOOLEAN, throws };
+      default:
+        throw new NotEmittable();
+    }
+  }
+
+  /** Equality without making the value, where that gives the same answer. */
+  #equality(operator: string, a: Term, b: Term): string | undefined {
+    if (a.slot === undefined && b.slot !== undefined) return this.#equality(operator, b, a);
+    if (a.slot === undefined) return undefined;
+    const { slot } = a;
+    const not = operator.startsWith('!') ? '!' : '';
+    if (b.literal && (b.literal.value === null || (b.literal.value === undefined && operator.length === 2))) {
+      return `(${not}${isNullText(this.#source, slot) ?? 'false'})`;
+    }
+    if (slot.at !== 'input') return undefined;
+    const valid = mayBeNull(slot) ? `${validText(this.#source, slot.column)}===1&&` : '';
+    const bytes = slotMask(slot) & STRING ? literalBytes(b.literal?.value) : undefined;
+    if (bytes !== undefined) {
+      const { start, end } = textSpan(this.#source, slot.column);
+      return `(${not}(${valid}${end}-${start}===${bytes.length}${bytes.length > 0 ? `&&${this.#bytesAt(start, bytes)}` : ''}))`;
+    }
+    const inHalves = halvesCompared(this.#source, operator, a, b);
+    if (inHalves !== undefined) return inHalves;
+    if (valid !== '' && slotMask(slot) & NUMBER && isWithin(b.mask, NUMBER) && !b.throws) {
+      return `(${not}(${valid}${toNumberText(this.#source, slot)}===${b.text}))`;
+    }
+    return undefined;
+  }
+
+  #logical(operator: string, a: Term, b: Term): Term {
+    const throws = a.throws || b.throws;
+    const text = `(${a.text}${operator}${b.text})`;
+    const mask = operator === '&&' ? a.mask | b.mask : (a.mask & ~(NULL | UNDEFINED)) | b.mask;
+    if (operator !== '??') return { text, mask, throws, condition: `(${condition(a)}${operator}${condition(b)})` };
+    if (a.slot?.at === 'input' && mayBeNull(a.slot) && slotMask(a.slot) & NUMBER && isWithin(b.mask, NUMERIC)) {
+      const valid = validText(this.#source, a.slot.column);
+      const raw = toNumberText(this.#source, a.slot);
+      return { text: `(${valid}===1?${raw}:${b.text})`, number: `(${valid}===1?${raw}:${toNumber(b)})`, mask, throws };
+    }
+    return { text, mask, throws };
+  }
+
+  #conditional(test: Term, a: Term, b: Term): Term {
+    const choice = (left: string, right: string) => `(${condition(test)}?${left}:${right})`;
+    const mask = a.mask | b.mask;
+    return {
+      text: choice(a.text, b.text),
+      mask,
+      throws: test.throws || a.throws || b.throws,
+      condition: choice(condition(a), condition(b)),
+      ...(isWithin(mask, NUMERIC) && mask !== NUMBER ? { number: choice(toNumber(a), toNumber(b)) } : {}),
+    };
+  }
+
+  #template(texts: readonly string[], terms: readonly Term[]): Term {
+    refuseObject(...terms);
+    let text = this.#source.constant(texts[0]);
+    terms.forEach((term, at) => {
+      text += `+${term.text}`;
+      const next = texts[at + 1] as string;
+      if (next !== '') text += `+${this.#source.constant(next)}`;
+    });
+    return { text: `(${text})`, mask: STRING, throws: terms.some((term) => term.throws) };
+  }
+}
+
+export function condition(term: Term): string {
+  return term.condition ?? term.text;
+}
+
+function toNumber(term: Term): string {
+  if (term.mask === NUMBER && term.slot === undefined) return term.text;
+  return term.number ?? (term.mask === NUMBER ? term.text : `(+${term.text})`);
+}
+
+function isWithin(mask: number, set: number): boolean {
+  return (mask & ~set) === 0;
+}
+
+function refuseObject(...terms: Term[]): void {
+  if (terms.some((term) => (term.mask & OBJECT) !== 0)) throw new NotEmittable();
+}
+
+/** What arithmetic gives: a bigint of two bigints, a number of two that are none, else one of both or a TypeError. */
+function bigOrNumber(...terms: Term[]): number {
+  if (terms.every((term) => isWithin(term.mask, BIGINT))) return BIGINT;
+  return terms.some((term) => !(term.mask & BIGINT)) ? NUMBER : NUMBER | BIGINT;
+}
+
+/** The bytes of a literal for which equality of bytes is equality of texts, whatever bytes the column holds. */
+function literalBytes(value: unknown): Uint8Array | undefined {
+  if (typeof value !== 'string' || value.includes('\ufffd') || /\p{Surrogate}/u.test(value)) return undefined;
+  return new Uint8Array(Buffer.from(value, 'utf8'));
+}
+
+const MIRRORED: ReadonlyMap<string, string> = new Map([['<', '>'], ['>', '<'], ['<=', '>='], ['>=', '<=']]);
+
+/** An i64 column against an integer literal, without a bigint. Nulls: never equal, and 0 in an order, as in JavaScript. */
+function halvesCompared(source: Source, operator: string, a: Term, b: Term): string | undefined {
+  if (b.slot !== undefined && a.literal !== undefined) return halvesCompared(source, MIRRORED.get(operator) ?? operator, b, a);
+  const slot = a.slot;
+  if (slot?.at !== 'input' || slot.field.type.name !== 'i64' || b.literal === undefined) return undefined;
+  const literal = b.literal.value;
+  const isOrder = MIRRORED.has(operator);
+  const isInteger = typeof literal === 'bigint' || (typeof literal === 'number' && Number.isSafeInteger(literal) && (isOrder || operator.length === 2));
+  if (!isInteger) return undefined;
+  const value = BigInt(literal as bigint | number);
+  if (value < INT64_MIN || value > INT64_MAX) return undefined;
+  const { high, low } = halves(source, slot.column);
+  const valid = mayBeNull(slot) ? validText(source, slot.column) : undefined;
+  const h = value >> 32n < 0n ? `(-${-(value >> 32n)})` : `${value >> 32n}`;
+  const l = `${value & 0xffff_ffffn}`;
+  if (!isOrder) {
+    const equal = `(${valid === undefined ? '' : `${valid}===1&&`}${high}===${h}&&${low}===${l})`;
+    return operator.startsWith('!') ? `(!${equal})` : equal;
+  }
+  const strict = operator[0] as string;
+  const ordered = `(${high}${strict}${h}||(${high}===${h}&&${low}${operator}${l}))`;
+  const ofNull = { '<': 0n < value, '>': 0n > value, '<=': 0n <= value, '>=': 0n >= value }[operator];
+  return valid === undefined ? ordered : `(${valid}===1?${ordered}:${ofNull})`;
+}

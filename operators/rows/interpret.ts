@@ -1,0 +1,90 @@
+/**
+ * The loop without generated code: the same steps, the user's functions called with row objects. For processes that
+ * forbid code from strings; it is also what the generated loops are tested against.
+ */
+
+import { assert, type Batch, type BatchBuilder, type Field, readValue } from '../../core/index.ts';
+import { STATE } from './loop.ts';
+import type { LoopPlan, Output, RowPart } from './plan.ts';
+import { fitted, ownValue, refusePromise, requireRow } from './values.ts';
+
+/** What the interpreted loop needs of its program. */
+export interface LoopHost {
+  readonly state: Int32Array;
+  batch(): Batch;
+  builder(): BatchBuilder;
+  origins(): Int32Array;
+  nextBuilder(): void;
+  refuseLate(): void;
+}
+
+/** A loop that behaves as the generated one: see loop.ts for the state. */
+export function interpretedLoop(plan: LoopPlan, host: LoopHost): (rowCount: number) => void {
+  const { state } = host;
+  const { fields } = plan.outputSchema;
+  const stored = plan.outputs.flatMap((output, c) => (output.from === 'loop' ? [{ output, column: c }] : []));
+  const emit = (row: unknown): void => {
+    if (state[STATE.emitting] === 0) host.refuseLate();
+    requireRow(row);
+    const values = fitAll(row, fields);
+    if (state[STATE.rowsOut] === state[STATE.capacity]) host.nextBuilder();
+    append(host, stored, (output, column) => values[column]);
+  };
+  const passes = (row: number, locals: Map<string, unknown>): boolean => {
+    const batch = host.batch();
+    for (const step of plan.steps) {
+      state[STATE.operation] = step.operation;
+      const fn = step.fn as (row: unknown, emit?: unknown) => unknown;
+      const object = rowObject(batch, row, step.row, locals);
+      if (step.kind === 'filter') {
+        const answer = fn(object);
+        if (!answer) return false;
+        refusePromise(answer);
+      } else if (step.kind === 'map') {
+        const result = fn(object);
+        requireRow(result);
+        refusePromise(result);
+        const values = fitAll(result, step.results.map(({ field }) => field));
+        step.results.forEach(({ id }, c) => locals.set(id, values[c]));
+      } else {
+        state[STATE.emitting] = 1;
+        fn(object, emit);
+        state[STATE.emitting] = 0;
+      }
+    }
+    return true;
+  };
+  return (rowCount) => {
+    for (; (state[STATE.row] as number) < rowCount; state[STATE.row] = (state[STATE.row] as number) + 1) {
+      if (state[STATE.pending] !== 0) return;
+      state[STATE.rowsOutBefore] = state[STATE.rowsOut] as number;
+      const locals = new Map<string, unknown>();
+      if (passes(state[STATE.row] as number, locals) && !plan.expands) append(host, stored, (output) => locals.get(output.id));
+    }
+  };
+}
+
+type Stored = Output & { readonly from: 'loop' };
+
+function append(host: LoopHost, stored: readonly { readonly output: Stored; readonly column: number }[], valueOf: (output: Stored, column: number) => unknown): void {
+  const at = host.state[STATE.rowsOut] as number;
+  const builder = host.builder();
+  for (const { output, column } of stored) {
+    const space = builder.columns[output.place];
+    assert(space, `column ${output.place} of the output`);
+    // A row that failed may have left bytes behind the last one.
+    if (space.offsets !== 0) space.byteLength = builder.memory.i32[(space.offsets >>> 2) + at] as number;
+    builder.setValue(output.place, at, valueOf(output, column));
+  }
+  host.origins()[at] = host.state[STATE.row] as number;
+  host.state[STATE.rowsOut] = at + 1;
+}
+
+function fitAll(row: object, fields: readonly Field[]): unknown[] {
+  const values = fields.map(({ name }) => (name in Object.prototype ? ownValue(row, name) : (row as Record<string, unknown>)[name]));
+  return values.map((value, c) => fitted(fields[c] as Field, value));
+}
+
+function rowObject(batch: Batch, row: number, parts: readonly RowPart[], locals: ReadonlyMap<string, unknown>): object {
+  return Object.fromEntries(parts.map(({ name, slot }) => [name, slot.at === 'input' ? readValue(batch.memory, batch.column(slot.column), row) : locals.get(slot.id)]));
+}

@@ -1,0 +1,318 @@
+/**
+ * Plans one run of row operations (filter, map, select, at most one flatMap at its end): which columns it reads, which
+ * it passes on untouched, and the text of its loop. Nothing here sees a row.
+ *
+ *   input batch --loop--> origins (the rows that stay) + computed columns --gather--> output batch
+ *
+ * A column that passes through is not written by the loop: it is gathered by the rows that stayed, or, when all
+ * stayed, taken as it is. In the interpreted form the same steps call the user's functions row by row (interpret.ts).
+ */
+
+import { assert, type Batch, type BatchBuilder, type AnyRow, type Field, Schema, shown } from '../../core/index.ts';
+import { condition, ExpressionEmitter, NotEmittable, type Term } from './expression.ts';
+import { type ParsedFunction, parseRowFunction, propertyName, type RowFunction } from './parse.ts';
+import { loadedColumns, loopText } from './loop.ts';
+import { fitText, resultText, storeText } from './output.ts';
+import { ANY, isNullText, mayBeNull, NULL, type Slot, UNDEFINED, valueText } from './slots.ts';
+import { Source } from './source.ts';
+
+export type RowOperation =
+  | { readonly kind: 'filter'; readonly fn: (row: any) => unknown }
+  | { readonly kind: 'map'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
+  | { readonly kind: 'flatMap'; readonly schema: Schema; readonly fn: (row: any, emit: (row: AnyRow) => void) => void }
+  | { readonly kind: 'select'; readonly columns: readonly string[] }
+  | { readonly kind: 'mapBatches'; readonly schema: Schema; readonly fn: (batch: Batch, out: BatchBuilder) => void };
+
+export type LoopOperation = Exclude<RowOperation, { kind: 'mapBatches' }>;
+
+export interface PlanMode {
+  /** Generate a loop; else interpret. */
+  readonly generate: boolean;
+  /** Emit expressions; else call closures. */
+  readonly expressions: boolean;
+}
+
+/** A column of the row object that a closure is called with. */
+export interface RowPart {
+  readonly name: string;
+  readonly slot: Slot;
+}
+
+/** What the interpreter does, in order. Slots with an id are places in its array of locals. */
+export type Step =
+  | { readonly kind: 'filter'; readonly operation: number; readonly fn: RowFunction; readonly row: readonly RowPart[] }
+  | { readonly kind: 'map'; readonly operation: number; readonly fn: RowFunction; readonly row: readonly RowPart[]; readonly results: readonly { readonly field: Field; readonly id: string }[] }
+  | { readonly kind: 'flatMap'; readonly operation: number; readonly fn: RowFunction; readonly row: readonly RowPart[]; readonly fields: readonly Field[] };
+
+/** Where a column of the output comes from. */
+export type Output =
+  | { readonly from: 'nowhere' }
+  /** `place`: position among the columns that are written. */
+  | { readonly from: 'input'; readonly column: number; readonly place: number }
+  /** `id`: the local that holds the value of the current row. */
+  | { readonly from: 'loop'; readonly place: number; readonly id: string; readonly mayBeNull: boolean };
+
+export interface LoopPlan {
+  readonly kind: 'loop';
+  readonly outputSchema: Schema;
+  readonly columnsRead: readonly number[];
+  readonly outputs: readonly Output[];
+  /** Schema of the columns that are written: by the loop, or by gathering. */
+  readonly written: Schema;
+  readonly expands: boolean;
+  /** False: every row stays as it is, there is no loop to run. */
+  readonly hasLoop: boolean;
+  readonly steps: readonly Step[];
+  readonly code: { readonly text: string; readonly constants: readonly unknown[] } | undefined;
+  readonly descriptions: readonly string[];
+  /** Input columns that the loop itself reads. */
+  readonly loaded: readonly number[];
+}
+
+/**
+ * @param first number of the first operation in the pipeline's chain, from 1: for messages
+ * @param needed output columns that are read downstream
+ */
+export function planLoop(input: Schema, operations: readonly LoopOperation[], first: number, needed: readonly number[] | 'all', mode: PlanMode): LoopPlan {
+  const planner = new LoopPlanner(input, mode);
+  operations.forEach((operation, at) => planner.add(operation, first + at));
+  return planner.finish(needed);
+}
+
+/** The schema behind an operation. */
+export function schemaAfter(schema: Schema, operation: RowOperation): Schema {
+  return operation.kind === 'filter' ? schema : operation.kind === 'select' ? schema.select(operation.columns, 'select') : operation.schema;
+}
+
+class LoopPlanner {
+  readonly #input: Schema;
+  readonly #mode: PlanMode;
+  readonly #source = new Source();
+  readonly #steps: Step[] = [];
+  readonly #descriptions: string[] = [];
+  /** Columns that the interpreted steps read. */
+  readonly #stepColumns = new Set<number>();
+  #schema: Schema;
+  #slots: readonly Slot[];
+  #expands = false;
+
+  constructor(input: Schema, mode: PlanMode) {
+    this.#input = input;
+    this.#mode = mode;
+    this.#schema = input;
+    this.#slots = input.fields.map((field, column) => ({ at: 'input', column, field }));
+  }
+
+  add(operation: LoopOperation, number: number): void {
+    assert(!this.#expands, 'an operation behind a flatMap in one loop');
+    const before = this.#schema;
+    if (operation.kind === 'select') {
+      this.#slots = operation.columns.map((name) => this.#slots[before.require(name, 'select')] as Slot);
+      this.#schema = before.select(operation.columns, 'select');
+      this.#descriptions.push(`select: ${operation.columns.join(', ') || '(no columns)'}`);
+      return;
+    }
+    const parsed = parseRowFunction(operation.fn as RowFunction, `${operation.kind} #${number}`);
+    if (operation.kind !== 'flatMap' && this.#mode.generate && this.#mode.expressions && this.#tryExpression(operation, number, parsed)) {
+      this.#descriptions.push(`${operation.kind}: expression over ${columnList(parsed, before)}`);
+      return;
+    }
+    const row = this.#rowParts(parsed);
+    const form = this.#mode.generate ? 'closure' : 'interpreted closure';
+    this.#descriptions.push(`${operation.kind}: ${form} reading ${row.length === before.length && row.length > 0 && parsed.reads === 'all' ? 'every column' : nameList(row.map((part) => part.name))}`);
+    if (operation.kind === 'filter') this.#filter(operation.fn, number, row);
+    else if (operation.kind === 'map') this.#map(operation.fn as RowFunction, number, row, operation.schema);
+    else this.#flatMap(operation.fn as RowFunction, number, row, operation.schema);
+  }
+
+  #rowParts(parsed: ParsedFunction): RowPart[] {
+    const { fields } = this.#schema;
+    // A name that is no column may be inherited and look at the whole row (toString): then all columns are there.
+    const reads = parsed.reads === 'all' || [...parsed.reads].some((name) => this.#schema.indexOf(name) < 0) ? undefined : parsed.reads;
+    const parts: RowPart[] = [];
+    fields.forEach((field, c) => {
+      if (reads === undefined || reads.has(field.name)) parts.push({ name: field.name, slot: this.#slots[c] as Slot });
+    });
+    for (const { slot } of parts) if (slot.at === 'input') this.#stepColumns.add(slot.column);
+    return parts;
+  }
+
+  /** Emits the operation as an expression; false when that cannot be done exactly. */
+  #tryExpression(operation: LoopOperation & { fn: unknown }, number: number, { body }: ParsedFunction): boolean {
+    if (body === undefined) return false;
+    const source = this.#source;
+    const slotOf = (name: string) => this.#slots[this.#schema.indexOf(name)];
+    try {
+      const emitter = new ExpressionEmitter(source, body, slotOf);
+      const declarations: [id: string, term: Term][] = [];
+      const evaluate = (name: string, term: Term): void => {
+        const id = source.local('v');
+        emitter.bindLocal(name, id, term);
+        if (term.slot === undefined && term.literal === undefined) declarations.push([id, term]);
+      };
+      for (const { name, value } of body.locals) evaluate(name, emitter.term(value));
+      if (operation.kind === 'filter') {
+        const term = emitter.term(body.result);
+        this.#declareAll(number, declarations);
+        this.#mark(number, term.throws);
+        source.effect(`if(!${condition(term)})continue;`);
+      } else if (operation.kind === 'map') {
+        const object = body.result;
+        if (object.type !== 'ObjectExpression') return false;
+        const terms = new Map<string, Term>();
+        for (const property of object.properties) {
+          const name = property.type === 'Property' && property.kind === 'init' && !property.method ? propertyName(property.key, property.computed) : undefined;
+          if (property.type !== 'Property' || name === undefined || terms.has(name) || (name === '__proto__' && !property.shorthand && !property.computed)) return false;
+          terms.set(name, emitter.term(property.value));
+        }
+        if (operation.schema.fields.some(({ name }) => !terms.has(name))) return false;
+        this.#declareAll(number, declarations);
+        this.#mapTerms(number, operation.schema, terms);
+      }
+      return true;
+    } catch (error) {
+      if (error instanceof NotEmittable) return false;
+      throw error;
+    }
+  }
+
+  #declareAll(number: number, declarations: readonly [string, Term][]): void {
+    for (const [id, term] of declarations) {
+      this.#mark(number, term.throws);
+      const text = `const ${id}=${term.text};`;
+      if (term.throws) this.#source.effect(text, id);
+      else this.#source.declare(id, text);
+    }
+  }
+
+  #mapTerms(number: number, schema: Schema, terms: ReadonlyMap<string, Term>): void {
+    const computed = new Map<string, string>();
+    const declarations: [string, Term][] = [];
+    for (const [name, term] of terms) {
+      const field = schema.fields[schema.indexOf(name)];
+      if (term.slot !== undefined && (field === undefined || field.type.name === term.slot.field.type.name)) continue;
+      const id = this.#source.local('v');
+      computed.set(name, id);
+      declarations.push([id, term]);
+    }
+    this.#declareAll(number, declarations);
+    this.#slots = schema.fields.map((field): Slot => {
+      const term = terms.get(field.name) as Term;
+      const id = computed.get(field.name);
+      if (id !== undefined) return this.#fit(number, field, id, term.mask);
+      const slot = term.slot as Slot;
+      if (mayBeNull(slot) && !field.type.nullable) {
+        this.#mark(number, true);
+        this.#source.effect(`if(${isNullText(this.#source, slot)})h7(${this.#source.constant(field)},null);`);
+      }
+      return slot.at === 'input' ? { ...slot, field } : { ...slot, field, mayBeNull: slot.mayBeNull && field.type.nullable };
+    });
+    this.#schema = schema;
+  }
+
+  #fit(number: number, field: Field, id: string, mask: number): Slot {
+    const fits = this.#source.local('r');
+    const { text, mayFail } = fitText(this.#source, field, id, fits, mask);
+    this.#mark(number, mayFail);
+    if (mayFail) this.#source.effect(text, fits);
+    else this.#source.declare(fits, text);
+    return { at: 'local', id: fits, field, mayBeNull: field.type.nullable && (mask & (NULL | UNDEFINED)) !== 0 };
+  }
+
+  /** Notes which operation runs, for the message of an error. */
+  #mark(number: number, throws: boolean): void {
+    if (throws) this.#source.effect(`z0=${number};`);
+  }
+
+  /** A fresh object literal: the optimiser takes it apart again (escape analysis), computed constant keys or not. */
+  #rowText(row: readonly RowPart[]): string {
+    return `{${row.map(({ name, slot }) => `[${this.#source.constant(name)}]:${valueText(this.#source, slot)}`).join(',')}}`;
+  }
+
+  #filter(fn: RowFunction, operation: number, row: readonly RowPart[]): void {
+    if (!this.#mode.generate) {
+      this.#steps.push({ kind: 'filter', operation, fn, row });
+      return;
+    }
+    const p = this.#source.local('p');
+    this.#mark(operation, true);
+    this.#source.effect(`const ${p}=${this.#source.constant(fn)}(${this.#rowText(row)});if(!${p})continue;if(${p}!==true)h6(${p});`, p);
+  }
+
+  #map(fn: RowFunction, operation: number, row: readonly RowPart[], schema: Schema): void {
+    const source = this.#source;
+    if (!this.#mode.generate) {
+      const slots = schema.fields.map((field): Slot & { at: 'local' } => ({ at: 'local', id: source.local('r'), field, mayBeNull: field.type.nullable }));
+      this.#steps.push({ kind: 'map', operation, fn, row, results: slots.map(({ field, id }) => ({ field, id })) });
+      this.#slots = slots;
+    } else {
+      const p = source.local('p');
+      this.#mark(operation, true);
+      // A promise would pass for a row of nulls.
+      const refusePromise = schema.fields.every((field) => field.type.nullable) ? `h6(${p});` : '';
+      source.effect(`const ${p}=${source.constant(fn)}(${this.#rowText(row)});if(typeof ${p}!=="object"||${p}===null)h5(${p});${refusePromise}`, p);
+      this.#slots = this.#results(operation, p, schema);
+    }
+    this.#schema = schema;
+  }
+
+  #results(operation: number, p: string, schema: Schema): Slot[] {
+    const source = this.#source;
+    const values = schema.fields.map((field) => {
+      const id = source.local('v');
+      source.effect(`const ${id}=${resultText(source, p, field)};`, id);
+      return id;
+    });
+    return schema.fields.map((field, c) => this.#fit(operation, field, values[c] as string, ANY));
+  }
+
+  #flatMap(fn: RowFunction, operation: number, row: readonly RowPart[], schema: Schema): void {
+    this.#expands = true;
+    this.#steps.push({ kind: 'flatMap', operation, fn, row, fields: schema.fields });
+    if (this.#mode.generate) {
+      this.#mark(operation, true);
+      this.#source.effect(`st0[1]=i0;st0[4]=1;${this.#source.constant(fn)}(${this.#rowText(row)},em0);st0[4]=0;if(st0[2]!==0){i0++;break;}`);
+    }
+    this.#schema = schema;
+    this.#slots = schema.fields.map((field, c) => ({ at: 'local', id: `r${c}`, field, mayBeNull: field.type.nullable }));
+  }
+
+  finish(needed: readonly number[] | 'all'): LoopPlan {
+    const written: Field[] = [];
+    const outputs = this.#slots.map((slot, c): Output => {
+      if (needed !== 'all' && !needed.includes(c)) return { from: 'nowhere' };
+      const place = written.length;
+      written.push(this.#schema.field(c));
+      return slot.at === 'input' ? { from: 'input', column: slot.column, place } : { from: 'loop', place, id: slot.id, mayBeNull: slot.mayBeNull };
+    });
+    const { generate } = this.#mode;
+    const stores = outputs.flatMap((output, c) => (output.from === 'loop' && !this.#expands ? [storeText(this.#schema.field(c), output.place, output.id, output.mayBeNull)] : []));
+    const body = this.#source.finish(stores);
+    const loaded = generate ? loadedColumns(this.#input, body) : [...this.#stepColumns];
+    const gathered = outputs.flatMap((output) => (output.from === 'input' ? [output.column] : []));
+    const hasLoop = this.#expands || stores.length > 0 || this.#steps.length > 0 || body.lines.length > 0;
+    const text = { input: this.#input, output: this.#schema, source: this.#source, body, stores, loaded, outputs, expands: this.#expands };
+    return {
+      kind: 'loop',
+      outputSchema: this.#schema,
+      columnsRead: [...new Set([...loaded, ...gathered])].sort((a, b) => a - b),
+      outputs,
+      written: new Schema(written),
+      expands: this.#expands,
+      hasLoop,
+      steps: this.#steps,
+      code: hasLoop && generate ? { text: loopText(text), constants: this.#source.constants } : undefined,
+      descriptions: this.#descriptions,
+      loaded,
+    };
+  }
+}
+
+function columnList(parsed: ParsedFunction, schema: Schema): string {
+  const names = parsed.reads === 'all' ? schema.fields.map((field) => field.name) : [...parsed.reads];
+  return nameList(names);
+}
+
+function nameList(names: readonly string[]): string {
+  return names.map((name) => (/^[\w$.-]+$/.test(name) ? name : shown(name))).join(', ') || 'no column';
+}
