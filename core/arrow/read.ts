@@ -12,6 +12,7 @@
  */
 
 import { Batch, type Column } from '../batch.ts';
+import { kernelExports } from '../kernels.ts';
 import type { SharedMemory } from '../memory.ts';
 import type { DataType, Schema } from '../schema.ts';
 import { invalid, KIND, MessageFrame } from './message.ts';
@@ -19,6 +20,11 @@ import { readWireFields, schemaOfWire, typeAdvice, type WireField, wireFieldsOf 
 
 const ROWS_MAX = 2 ** 31 - 8;
 const CODECS = ['LZ4_FRAME', 'ZSTD'];
+
+interface ArrowKernels {
+  /** 1 when one of the offsets is negative or below the one before. */
+  readonly arrowOffsetsFall: (at: number, rowCount: number) => number;
+}
 
 /** Where the columns of a schema lie in the record batches of a stream. */
 interface Plan {
@@ -45,6 +51,7 @@ export class ArrowReader {
   readonly memory: SharedMemory;
   readonly schema: Schema | undefined;
   readonly #frame: MessageFrame;
+  readonly #kernels: ArrowKernels | undefined;
   readonly #wanted: readonly boolean[] | undefined;
   readonly #barePlan: Plan | undefined;
   #streamPlan: Plan | undefined;
@@ -59,6 +66,7 @@ export class ArrowReader {
     this.memory = memory;
     this.schema = schema;
     this.#frame = new MessageFrame(memory);
+    this.#kernels = kernelExports<ArrowKernels>(memory);
     this.#wanted = schema && columns && schema.fields.map((_, c) => columns.includes(c));
     this.#barePlan = schema && planFor(wireFieldsOf(schema), schema, this.#wanted);
   }
@@ -177,6 +185,9 @@ export class ArrowReader {
 
   #checkOffsets(column: ColumnPlan, offsets: number, rowCount: number, dataBytes: number): void {
     if (offsets % 4 !== 0) invalid(`the offsets of column ${JSON.stringify(column.name)} lie at ${offsets}, no multiple of 4`);
+    // The kernel only says whether; which one, and for the message only, is for the reference to find.
+    const last = this.memory.i32[(offsets >>> 2) + rowCount] as number;
+    if (this.#kernels !== undefined && last <= dataBytes && this.#kernels.arrowOffsetsFall(offsets, rowCount) === 0) return;
     const fault = firstBadOffset(this.memory.i32, offsets >>> 2, rowCount, dataBytes);
     if (fault >= 0) {
       const value = this.memory.i32[(offsets >>> 2) + fault] as number;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import * as flatbuffers from 'flatbuffers';
 import * as wire from '../../core/arrow/generated/index.ts';
-import { ArrowReader, type Batch, isValid, MillraceError, readBatch, readSchema, type Schema, streamBytes, writeStream } from '../../core/index.ts';
+import { ArrowReader, type Batch, isValid, kernelExports, MillraceError, readBatch, readSchema, type Schema, streamBytes, writeStream } from '../../core/index.ts';
 import { firstBadOffset } from '../../core/arrow/read.ts';
 import { framed } from '../../core/arrow/schema.ts';
 import { batchOf, cases, memory, place, slabs, withSlab } from './arrow-cases.ts';
@@ -145,15 +145,22 @@ test('arrow: every truncation of a stream is refused, or read up to a message bo
 });
 
 test('arrow: offsets are checked as a plain loop checks them', () => {
+  const kernels = kernelExports<{ arrowOffsetsFall(at: number, rowCount: number): number }>(memory);
+  const slab = slabs.alloc(4096);
   const offsets = fc.array(fc.oneof({ weight: 20, arbitrary: fc.nat(20) }, fc.constantFrom(-1, -(2 ** 31), 2 ** 31 - 1)), { minLength: 1, maxLength: 30 });
   fc.assert(
     fc.property(offsets, fc.boolean(), fc.nat(40), (values, isSorted, dataBytes) => {
       const list = isSorted ? values.toSorted((a, b) => a - b) : values;
       const expected = list.findIndex((value, i) => value < 0 || value > dataBytes || (i > 0 && value < (list[i - 1] as number)));
       assert.equal(firstBadOffset(Int32Array.from([99, ...list, -5]), 1, list.length - 1, dataBytes), expected);
+      if (kernels === undefined) return;
+      memory.i32.set([...list, -5], slab >>> 2);
+      const falls = list.some((value, i) => value < 0 || (i > 0 && value < (list[i - 1] as number)));
+      assert.equal(kernels.arrowOffsetsFall(slab, list.length - 1), falls ? 1 : 0);
     }),
     { numRuns: 2000 },
   );
+  slabs.free(slab);
 });
 
 test('arrow: a schema whose columns share their children is refused before it is unfolded', () => {
