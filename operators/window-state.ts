@@ -7,7 +7,7 @@
  * panes, so a snapshot does not hold it.
  */
 
-import { GroupTable, type PaneGrid, type PaneRing, type SlabAllocator } from '../core/index.ts';
+import { GroupTable, type PaneGrid, type PaneRing, SLAB_BYTES_MIN, type SlabAllocator } from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 
 export interface WindowState {
@@ -250,8 +250,8 @@ class TwoStackWindow implements WindowState {
   }
 }
 
-/** A maker of tables for one shard. */
+/** A maker of tables for one shard. They start as small as a slab allows: there is one a pane and shard. */
 export function tableMaker(slabs: SlabAllocator, plan: AggregatePlan, skipBits: number): TableMaker {
-  // Small at first: there is one a pane and shard.
-  return () => new GroupTable(slabs, plan.layout, { capacityMin: 32, skipBits });
+  const capacityMin = 2 ** Math.floor(Math.log2(Math.max(1, SLAB_BYTES_MIN / plan.layout.slotBytes)));
+  return () => new GroupTable(slabs, plan.layout, { capacityMin, skipBits });
 }

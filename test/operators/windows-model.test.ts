@@ -11,7 +11,7 @@ import { type Chunk, type Epoch, type ModelAggregate, modelEpochs, normal, runEp
 fc.configureGlobal({ includeErrorInReport: true });
 const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 250);
 
-const input = schema({ at: nullable(timestamp), page: utf8, note: nullable(utf8), id: i32, big: i64, ms: f64, maybe: nullable(f64), amount: i64, small: nullable(u32), ratio: f32 });
+const input = schema({ at: nullable(timestamp), page: utf8, note: nullable(utf8), id: i32, big: i64, ms: f64, maybe: nullable(f64), amount: i64, small: nullable(u32), ratio: f32, wild: f64 });
 
 const LONG = 'a key of more bytes than fit into a slot, so that they lie in the arena: ';
 const time = fc.oneof({ weight: 8, arbitrary: fc.integer({ min: -3_000, max: 6_000 }) }, { weight: 1, arbitrary: fc.constantFrom(-86_400_000, 4_102_444_800_000, null) });
@@ -28,6 +28,7 @@ const row = fc.record({
   amount: fc.bigInt({ min: -1_000_000n, max: 1_000_000n }),
   small: fc.option(fc.integer({ min: 0, max: 4_294_967_295 }), { nil: null }),
   ratio: quarter,
+  wild: fc.oneof({ weight: 9, arbitrary: quarter }, { weight: 1, arbitrary: fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY) }),
 });
 
 const keySets = fc.constantFrom<string[]>([], ['page'], ['id'], ['note'], ['big'], ['page', 'id'], ['id', 'big', 'note']);
@@ -53,6 +54,11 @@ const AGGREGATES: Readonly<Record<string, Both>> = {
   maybeMean: [mean('maybe'), (rows) => orNull(numbers(rows, 'maybe'), (v) => add(v) / v.length)],
   amount: [sum('amount'), (rows) => rows.reduce((a, r) => a + (r.amount as bigint), 0n)],
   ratio: [sum('ratio'), (rows) => add(numbers(rows, 'ratio'))],
+  wildTotal: [sum('wild'), (rows) => add(numbers(rows, 'wild'))],
+  wildMean: [mean('wild'), (rows) => add(numbers(rows, 'wild')) / rows.length],
+  // NaN is the greatest value.
+  wildLeast: [min('wild'), (rows) => numbers(rows, 'wild').reduce((a, b) => (Number.isNaN(a) || b < a ? b : a), Number.NaN)],
+  wildMost: [max('wild'), (rows) => Math.max(...numbers(rows, 'wild'))],
   least: [min('ms'), (rows) => Math.min(...numbers(rows, 'ms'))],
   most: [max('small'), (rows) => orNull(numbers(rows, 'small'), (v) => Math.max(...v))],
   lastId: [max('id'), (rows) => Math.max(...numbers(rows, 'id'))],
@@ -60,7 +66,7 @@ const AGGREGATES: Readonly<Record<string, Both>> = {
   leastAmount: [min('amount'), (rows) => rows.map((r) => r.amount as bigint).reduce((a, b) => (b < a ? b : a))],
   leastRatio: [min('ratio'), (rows) => Math.min(...numbers(rows, 'ratio'))],
 };
-const INVERTIBLE = ['rows', 'notes', 'total', 'average', 'maybeTotal', 'maybeMean', 'amount', 'ratio'];
+const INVERTIBLE = ['rows', 'notes', 'total', 'average', 'maybeTotal', 'maybeMean', 'amount', 'ratio', 'wildTotal', 'wildMean'];
 const aggregateNames = fc.oneof(fc.subarray(INVERTIBLE, { minLength: 1 }), fc.subarray(Object.keys(AGGREGATES), { minLength: 1 }));
 
 const PARTITIONS = 3;

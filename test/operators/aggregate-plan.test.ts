@@ -1,0 +1,108 @@
+// What a plan decides, what it refuses, and what the compiler refuses before it.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { f32, f64, i64, MillraceError, nullable, type RowOf, schema, timestamp, utf8 } from '../../core/index.ts';
+import { type AggregatesOf, count, max, mean, min, planAggregate, type ResultsOf, sliding, sum, tumbling } from '../../operators/index.ts';
+
+const fields = { at: timestamp, page: utf8, ms: f64, maybe: nullable(f64), amount: i64, price: f32 };
+const input = schema(fields);
+type Row = RowOf<typeof fields>;
+
+const refuses = (code: string, pattern: RegExp) => (error: unknown) => error instanceof MillraceError && error.code === code && pattern.test(error.message);
+
+describe('plan of an aggregation', () => {
+  it('names the result columns: keys, window, aggregates; nullable where the input is', () => {
+    const plan = planAggregate({ input, keys: ['page'], aggregates: { n: count(), total: sum('amount'), m: mean('maybe'), top: max('price'), from: min('at') }, window: tumbling('1m'), eventTime: 'at' });
+    assert.equal(plan.output.toString(), '"page":utf8, "windowStart":timestamp, "windowEnd":timestamp, "n":f64, "total":i64, "m":f64?, "top":f32, "from":timestamp');
+    assert.deepEqual(plan.columnsRead, ['at', 'page', 'maybe', 'amount', 'price']);
+    assert.equal(planAggregate({ input, keys: [], aggregates: { n: count() } }).output.toString(), '"n":f64');
+  });
+
+  it('shares accumulators', () => {
+    const plan = planAggregate({ input, keys: ['page'], aggregates: { n: count(), a: mean('ms'), b: sum('ms'), c: mean('ms'), d: count('ms') } });
+    assert.deepEqual(plan.layout.accumulators.map(({ accumulator }) => accumulator.name), ['count', 'sum']);
+  });
+
+  it('chooses how windows are combined, and says why', () => {
+    const strategy = (aggregates: Parameters<typeof planAggregate>[0]['aggregates'], window?: ReturnType<typeof tumbling>) => {
+      const plan = planAggregate({ input, keys: ['page'], aggregates, ...(window ? { window, eventTime: 'at' } : {}) });
+      assert.match(plan.describe(), new RegExp(`strategy  ${plan.strategy}: `));
+      return plan.strategy;
+    };
+    assert.equal(strategy({ n: count() }), 'none');
+    assert.equal(strategy({ n: count(), top: max('ms') }, tumbling('1m')), 'tumbling');
+    assert.equal(strategy({ n: count(), m: mean('ms') }, sliding('1m', '10s')), 'running');
+    assert.equal(strategy({ n: count(), top: max('ms') }, sliding('1m', '10s')), 'two-stack');
+    assert.equal(strategy({ n: count(), top: max('ms') }, sliding('1m', '30s')), 'merge');
+    assert.match(planAggregate({ input, keys: [], aggregates: { n: count(), top: max('ms') }, window: sliding('1m', '10s'), eventTime: 'at' }).describe(), /top cannot be subtracted/);
+  });
+
+  it('refuses what cannot be', () => {
+    const plan = (request: object) => () => planAggregate({ input, keys: ['page'], aggregates: { n: count() }, ...request });
+    const pipeline = (pattern: RegExp) => refuses('ERR_MILLRACE_PIPELINE', pattern);
+    assert.throws(plan({ keys: ['pgae'] }), pipeline(/keyBy names the column "pgae"/));
+    assert.throws(plan({ aggregates: { m: mean('page') } }), pipeline(/mean\("page"\) of a utf8 column/));
+    assert.throws(plan({ aggregates: { m: max('page') } }), pipeline(/max\("page"\) of a utf8 column/));
+    assert.throws(plan({ aggregates: { m: sum('at') } }), pipeline(/sum\("at"\) of a timestamp column/));
+    assert.throws(plan({ aggregates: { m: sum('typo') } }), pipeline(/sum\(\) names the column "typo"/));
+    assert.throws(plan({ aggregates: {} }), pipeline(/no aggregates/));
+    assert.throws(plan({ aggregates: { n: 'count' } }), pipeline(/"count" for "n"/));
+    assert.throws(plan({ aggregates: { page: count() } }), pipeline(/Two result columns are named "page"/));
+    assert.throws(plan({ aggregates: { windowEnd: count() }, window: tumbling(5), eventTime: 'at' }), pipeline(/Two result columns are named "windowEnd"/));
+    assert.throws(plan({ window: tumbling(5) }), pipeline(/no?.*withWatermark/));
+    assert.throws(plan({ window: tumbling(5), eventTime: 'ms' }), pipeline(/must be a timestamp/));
+    assert.throws(() => (sum as () => unknown)(), pipeline(/sum\(\) names no column/));
+    assert.throws(() => (count as (column: unknown) => unknown)(7), pipeline(/count\(\) is given 7/));
+  });
+
+  it('takes a result column with any name', () => {
+    const aggregates = Object.fromEntries([['__proto__', count()]]);
+    assert.equal(planAggregate({ input, keys: ['page'], aggregates }).output.field(1).name, '__proto__');
+  });
+});
+
+describe('types of aggregates', () => {
+  it('infers result rows, and refuses columns that are not there', () => {
+    const aggregates = { n: count(), total: sum('amount'), sumMs: sum('ms'), m: mean('ms'), maybe: mean('maybe'), low: min('maybe'), top: max('amount') };
+    const accept = <A extends AggregatesOf<Row>>(of: A): A => of;
+    accept(aggregates);
+    // @ts-expect-error there is no column typo
+    accept({ m: mean('typo') });
+    const result = { n: 1, total: 2n, sumMs: 3, m: 4, maybe: null, low: null, top: 5n } satisfies ResultsOf<typeof aggregates, Row>;
+    const numbers: number[] = [result.n, result.sumMs, result.m];
+    assert.equal(numbers.length, 3);
+    // @ts-expect-error a sum of i64 is a bigint
+    ({ ...result, total: 2 }) satisfies ResultsOf<typeof aggregates, Row>;
+    // @ts-expect-error a mean of a column without nulls is never null
+    ({ ...result, m: null }) satisfies ResultsOf<typeof aggregates, Row>;
+  });
+});
+
+describe('windows', () => {
+  it('reads durations', () => {
+    assert.deepEqual(tumbling('1m', { offset: '15s' }).shape, { kind: 'tumbling', sizeMs: 60_000, offsetMs: 15_000 });
+    assert.deepEqual(tumbling('1d', { offset: -7_200_000 }).shape, { kind: 'tumbling', sizeMs: 86_400_000, offsetMs: -7_200_000 });
+    assert.deepEqual(sliding('1m', 10_000).shape, { kind: 'sliding', sizeMs: 60_000, slideMs: 10_000 });
+  });
+
+  it('is immutable: lateness and emit give new ones', () => {
+    const plain = sliding('1m', '10s');
+    const late = plain.lateness('5s').emit('update');
+    assert.deepEqual([plain.latenessMs, plain.emission, late.latenessMs, late.emission], [0, 'final', 5_000, 'update']);
+    assert.equal(String(late), 'sliding(60000 ms every 10000 ms), lateness 5000 ms, emit update');
+  });
+
+  it('refuses what is no window', () => {
+    const option = (pattern: RegExp) => refuses('ERR_MILLRACE_OPTION', pattern);
+    assert.throws(() => tumbling(0), option(/size of tumbling\(\) is 0/));
+    assert.throws(() => tumbling('5x' as '5s'), option(/"5x"/));
+    assert.throws(() => tumbling(1.5), option(/1\.5/));
+    assert.throws(() => tumbling(10, { offset: Number.NaN }), option(/offset/));
+    assert.throws(() => sliding('10s', '1m'), option(/longer than its size/));
+    assert.throws(() => sliding('10s', 0), option(/slide/));
+    assert.throws(() => sliding('365d', 1), option(/Make the slide at least/));
+    assert.throws(() => tumbling(5).lateness(-1), option(/lateness/));
+    assert.throws(() => tumbling(5).emit('often' as 'final'), option(/"often"/));
+  });
+});
