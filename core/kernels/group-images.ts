@@ -72,7 +72,6 @@ export function groupImageBytes(images: usize, stride: usize, offset: usize, inl
     const start = load<u32>(ends);
     const length: u32 = isNull ? 0 : load<u32>(ends, 4) - start;
     const source = data + start;
-    store<u32>(field, length);
     if (length <= inlineBytes) {
       const tail: u32 = length > 16 ? length - 16 : 0;
       let low: v128;
@@ -85,11 +84,13 @@ export function groupImageBytes(images: usize, stride: usize, offset: usize, inl
         high = loadSlowly(source + 16, tail);
       }
       putHash(image, isNull ? hashNull(seed) : hashBlock(hashStart(length, seed), low, high), isNull, nullBit, flags);
+      store<u32>(field, length);
       v128.store(field, low, 4);
       if (inlineBytes == 24) store<u64>(field, i64x2.extract_lane(high, 0), 20);
       else store<u32>(field, i32x4.extract_lane(high, 0), 20);
     } else {
       putHash(image, hashBytes(source, length, seed, memoryEnd), false, nullBit, flags);
+      store<u32>(field, length);
       store<u32>(field, <u32>source, 4);
       for (let at: usize = 8; at < <usize>inlineBytes + 4; at += 4) store<u32>(field + at, 0);
     }
