@@ -1,0 +1,103 @@
+/**
+ * The decoder of `json(schema)`: records to batches. The kernel decodes runs of records; one that it cannot take whole (a number of
+ * more than 19 digits, no room left in a column, anything that is wrong) comes back to the row reader, which decodes or refuses it.
+ */
+
+import { type Batch, kernelExports, type Schema } from '../../core/index.ts';
+import type { RecordDecoder, RecordIndex } from '../codec.ts';
+import { ColumnWriter } from '../column-writer.ts';
+import { rejectRecord } from '../rejection.ts';
+import type { DecoderContext } from '../source.ts';
+import { refreshProgram, writeProgram } from './program.ts';
+import { JsonRowReader } from './row.ts';
+
+/** See core/kernels/json.ts. */
+export interface JsonKernels {
+  jsonPrepare(program: number): void;
+  jsonDecode(program: number, values: number, lengths: number, count: number, row: number): number;
+}
+
+/** Room that is kept for a record in each column ahead of need, at most. */
+const ROOM_BYTES_MAX = 1 << 20;
+const ROOM_SLACK_BYTES = 64;
+
+/** The kernel takes lone surrogates in a name for U+FFFD; such a column is left to the row reader. */
+const isWellFormed = (name: string): boolean => Buffer.from(name).toString() === name;
+
+export class JsonDecoder implements RecordDecoder {
+  readonly #context: DecoderContext;
+  readonly #writer: ColumnWriter;
+  readonly #reader: JsonRowReader;
+  readonly #kernels: JsonKernels | undefined;
+  readonly #recordOf: Int32Array;
+  #program = 0;
+  #records: RecordIndex | undefined;
+  #next = 0;
+
+  constructor(context: DecoderContext, schema: Schema) {
+    this.#context = context;
+    this.#writer = new ColumnWriter(context.slabs, schema, context.columns, context.batchRows);
+    this.#reader = new JsonRowReader(this.#writer);
+    this.#recordOf = new Int32Array(this.#writer.builder.capacity);
+    const kernels = kernelExports<JsonKernels>(context.memory);
+    if (kernels && this.#writer.columns.every((column) => isWellFormed(column.name))) {
+      this.#kernels = kernels;
+      this.#program = writeProgram(context.slabs, this.#writer.columns);
+      kernels.jsonPrepare(this.#program);
+    }
+  }
+
+  open(records: RecordIndex): void {
+    this.#records = records;
+    this.#next = 0;
+  }
+
+  next(): Batch | undefined {
+    const records = this.#records;
+    if (!records || this.#next >= records.count) return undefined;
+    const { builder } = this.#writer;
+    builder.reset();
+    const rows = Math.min(builder.capacity, this.#context.batchRows);
+    let row = 0;
+    while (row < rows && this.#next < records.count) {
+      row = this.#run(records, row, rows);
+      if (row < rows && this.#next < records.count && this.#one(records, row)) row++;
+    }
+    return row === 0 ? undefined : this.#writer.finish(row);
+  }
+
+  recordOf(row: number): number {
+    return this.#recordOf[row] as number;
+  }
+
+  /** Lets the kernel decode from the next record on, from row `row`; the row behind what it did. */
+  #run(records: RecordIndex, row: number, rows: number): number {
+    if (!this.#kernels) return row;
+    const count = Math.min(rows - row, records.count - this.#next);
+    const done = this.#kernels.jsonDecode(this.#program, records.values + this.#next * 4, records.valueLengths + this.#next * 4, count, row);
+    for (let i = 0; i < done; i++) this.#recordOf[row + i] = this.#next + i;
+    this.#next += done;
+    return row + done;
+  }
+
+  /** Decodes the next record by the row reader; false when it is refused. */
+  #one(records: RecordIndex, row: number): boolean {
+    const { memory } = this.#context;
+    const record = this.#next++;
+    const from = memory.u32[(records.values >>> 2) + record] as number;
+    const length = memory.i32[(records.valueLengths >>> 2) + record] as number;
+    if (length < 0) {
+      rejectRecord(this.#context, records, record, 'json', 'it has no value (a tombstone)');
+      return false;
+    }
+    const isGood = this.#reader.read(from, from + length, row);
+    if (isGood) this.#recordOf[row] = record;
+    else rejectRecord(this.#context, records, record, 'json', this.#reader.fault);
+    if (this.#program !== 0) {
+      // The kernel wants room for a whole record in each column: see that the next one like this finds it.
+      this.#writer.reserveBytes(isGood ? row + 1 : row, Math.min(length, ROOM_BYTES_MAX) + ROOM_SLACK_BYTES);
+      refreshProgram(memory, this.#program, this.#writer.columns);
+    }
+    return isGood;
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * The encoder of `json()`: rows of a batch to JSON objects, one a record, byte for byte as `JSON.stringify` writes them.
+ * No object is made per row. The kernel writes runs of rows; a row that it hands back (a double of more than 15 digits,
+ * text that is no UTF-8) is written here.
+ */
+
+import { type Batch, type Column, isValid, kernelExports, type Schema, type SharedMemory } from '../../core/index.ts';
+import { base64Bytes, encodeBase64 } from '../base64.ts';
+import type { EncoderContext, RecordEncoder } from '../codec.ts';
+import { ESCAPE_FACTOR, NUMBER_BYTES_MAX, writeAscii, writeI64, writeJsonString, writeNumber } from '../text-writer.ts';
+import { COLUMN, PROGRAM, TYPE_CODES } from './program.ts';
+
+/** See core/kernels/json-encode.ts. */
+export interface JsonEncodeKernels {
+  jsonEncode(program: number, from: number, to: number, address: number, limit: number, ends: number): number;
+}
+
+/** Every type has a JSON form; nothing to refuse. */
+export function checkEncodable(_schema: Schema): void {}
+
+export class JsonEncoder implements RecordEncoder {
+  readonly wholeBatch = false;
+  readonly #memory: SharedMemory;
+  readonly #schema: Schema;
+  /** What stands in front of each value: `{"a":`, `,"b":`. */
+  readonly #prefixes: readonly Uint8Array[];
+  /** Most bytes of a row without its text and binary values. */
+  readonly #fixedBytes: number;
+  readonly #kernels: JsonEncodeKernels | undefined;
+  #program = 0;
+
+  constructor(context: EncoderContext, schema: Schema) {
+    this.#memory = context.memory;
+    this.#schema = schema;
+    this.#prefixes = schema.fields.map(({ name }, c) => Buffer.from(`${c === 0 ? '{' : ','}${JSON.stringify(name)}:`));
+    this.#fixedBytes = this.#prefixes.reduce((sum, prefix) => sum + prefix.length + NUMBER_BYTES_MAX, 2);
+    const kernels = kernelExports<JsonEncodeKernels>(context.memory);
+    if (kernels?.jsonEncode && schema.length > 0) {
+      this.#kernels = kernels;
+      this.#program = this.#writeProgram(context);
+    }
+  }
+
+  encode(batch: Batch, from: number, to: number, address: number, limit: number, ends: number): number {
+    if (this.#program !== 0) this.#refreshProgram(batch);
+    let at = address;
+    let row = from;
+    while (row < to) {
+      if (this.#kernels) {
+        const done = this.#kernels.jsonEncode(this.#program, row, to, at, limit, ends + (row - from) * 4);
+        row += done;
+        if (done > 0) at = this.#memory.u32[(ends >>> 2) + (row - from) - 1] as number;
+        if (row === to) break;
+      }
+      if (at + this.#bound(batch, row) > limit) break;
+      at = this.#row(batch, row, at);
+      this.#memory.u32[(ends >>> 2) + (row - from)] = at;
+      row++;
+    }
+    return row - from;
+  }
+
+  /** More bytes than the row can take. */
+  #bound(batch: Batch, row: number): number {
+    let bytes = this.#fixedBytes;
+    for (const { type, offsets } of batch.columns) {
+      if (offsets === 0) continue;
+      const i32 = this.#memory.i32;
+      const length = (i32[(offsets >>> 2) + row + 1] as number) - (i32[(offsets >>> 2) + row] as number);
+      bytes += type.name === 'binary' ? base64Bytes(length) : length * ESCAPE_FACTOR;
+    }
+    return bytes;
+  }
+
+  #row(batch: Batch, row: number, address: number): number {
+    const { u8 } = this.#memory;
+    let at = address;
+    if (this.#prefixes.length === 0) u8[at++] = 0x7b;
+    for (let c = 0; c < this.#prefixes.length; c++) {
+      const prefix = this.#prefixes[c] as Uint8Array;
+      u8.set(prefix, at);
+      at = this.#value(batch.columns[c] as Column, row, at + prefix.length);
+    }
+    u8[at++] = 0x7d;
+    return at;
+  }
+
+  #value(column: Column, row: number, at: number): number {
+    const memory = this.#memory;
+    const { u8, i32 } = memory;
+    const { data, offsets } = column;
+    if (!isValid(memory, column, row)) return writeAscii(u8, at, 'null');
+    switch (column.type.name) {
+      case 'bool':
+        return writeAscii(u8, at, (((u8[data + (row >>> 3)] as number) >>> (row & 7)) & 1) === 1 ? 'true' : 'false');
+      case 'i8':
+        return writeNumber(u8, at, memory.i8[data + row] as number);
+      case 'i16':
+        return writeNumber(u8, at, memory.i16[(data >>> 1) + row] as number);
+      case 'i32':
+        return writeNumber(u8, at, i32[(data >>> 2) + row] as number);
+      case 'u32':
+        return writeNumber(u8, at, memory.u32[(data >>> 2) + row] as number);
+      case 'f32':
+        return writeFloat(u8, at, memory.f32[(data >>> 2) + row] as number);
+      case 'f64':
+        return writeFloat(u8, at, memory.f64[(data >>> 3) + row] as number);
+      case 'i64':
+      case 'timestamp':
+        return writeI64(memory, at, data + row * 8);
+      case 'utf8':
+        return writeJsonString(u8, at, data + (i32[(offsets >>> 2) + row] as number), data + (i32[(offsets >>> 2) + row + 1] as number));
+      case 'binary': {
+        u8[at] = 0x22;
+        const end = encodeBase64(u8, data + (i32[(offsets >>> 2) + row] as number), data + (i32[(offsets >>> 2) + row + 1] as number), at + 1);
+        u8[end] = 0x22;
+        return end + 1;
+      }
+    }
+  }
+
+  /** Header and columns as in program.ts: the prefix is a column's key, the fixed bytes stand in the table's place. */
+  #writeProgram({ memory, slabs }: EncoderContext): number {
+    const columnsAt = PROGRAM.bytes;
+    const keysAt = columnsAt + this.#prefixes.length * COLUMN.bytes;
+    const program = slabs.alloc(keysAt + this.#prefixes.reduce((sum, prefix) => sum + prefix.length, 0) + 64);
+    const set = (at: number, value: number): void => {
+      memory.u32[(program + at) >>> 2] = value;
+    };
+    set(PROGRAM.columnCount, this.#prefixes.length);
+    set(PROGRAM.tableMask, this.#fixedBytes);
+    set(PROGRAM.columns, program + columnsAt);
+    let keyAt = program + keysAt;
+    this.#prefixes.forEach((prefix, c) => {
+      const at = columnsAt + c * COLUMN.bytes;
+      set(at + COLUMN.type, TYPE_CODES[this.#schema.field(c).type.name]);
+      set(at + COLUMN.key, keyAt);
+      set(at + COLUMN.keyLength, prefix.length);
+      memory.u8.set(prefix, keyAt);
+      keyAt += prefix.length;
+    });
+    return program;
+  }
+
+  #refreshProgram(batch: Batch): void {
+    const { u32 } = this.#memory;
+    for (let c = 0; c < batch.columns.length; c++) {
+      const { data, offsets, validity } = batch.columns[c] as Column;
+      const at = (this.#program + PROGRAM.bytes + c * COLUMN.bytes) >>> 2;
+      u32[at + (COLUMN.data >>> 2)] = data;
+      u32[at + (COLUMN.offsets >>> 2)] = offsets;
+      u32[at + (COLUMN.validity >>> 2)] = validity;
+    }
+  }
+}
+
+function writeFloat(u8: Uint8Array, at: number, value: number): number {
+  return Number.isFinite(value) ? writeNumber(u8, at, value) : writeAscii(u8, at, 'null');
+}

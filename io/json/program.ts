@@ -1,0 +1,113 @@
+/**
+ * What the JSON kernel must know of the columns, as bytes in the shared memory: keys, types and addresses, a hash table
+ * of the keys, and the keys of the record before (records of a topic mostly have their keys in one order).
+ *
+ *   header       64 bytes, PROGRAM
+ *   columns      64 bytes each, COLUMN
+ *   predictions  64 bytes each, PREDICTIONS of them: key i of the record before, PREDICTION; the kernel keeps them
+ *   table        u32 each: column + 1, or 0. Linear probing, at most a quarter full. The kernel builds it
+ *   powers       10^0 to 10^22 as f64; then 5^-342 to 5^308, 128 bits each, high half first (see powersOfFive)
+ *   keys         the bytes of the keys
+ *
+ * The kernel, core/kernels/json.ts, has the same numbers.
+ */
+
+import type { ColumnSpace, SharedMemory, SlabAllocator, TypeName } from '../../core/index.ts';
+
+export const PROGRAM = { columnCount: 0, tableMask: 4, table: 8, stamp: 12, predictions: 16, columns: 20, powers: 24, bytes: 64 } as const;
+export const COLUMN = { type: 0, data: 4, offsets: 8, validity: 12, limit: 16, stamp: 20, key: 24, keyLength: 28, nullable: 32, bytes: 64 } as const;
+export const PREDICTIONS = 64;
+const PREDICTION_BYTES = 64;
+const PREDICTION_LENGTH = 32;
+/** A length that no key has: the prediction never holds. */
+const NO_KEY = 0xffff_ffff;
+
+export const TYPE_CODES: Readonly<Record<TypeName, number>> = { bool: 0, i8: 1, i16: 2, i32: 3, u32: 4, i64: 5, f32: 6, f64: 7, utf8: 8, binary: 9, timestamp: 10 };
+
+const EXACT_POWERS = 23;
+const FIVE_MIN = -342;
+const FIVE_MAX = 308;
+const POWERS_BYTES = 192 + (FIVE_MAX - FIVE_MIN + 1) * 16;
+const OVERREAD = 64;
+
+/** Lays out the program of some columns; `refreshProgram` must follow whenever their data has moved. @returns its address, a slab */
+export function writeProgram(slabs: SlabAllocator, columns: readonly ColumnSpace[]): number {
+  const { memory } = slabs;
+  const keys = columns.map((column) => Buffer.from(column.name));
+  const tableSize = 2 ** Math.ceil(Math.log2(Math.max(columns.length, 1) * 4));
+  const columnsAt = PROGRAM.bytes;
+  const predictionsAt = columnsAt + columns.length * COLUMN.bytes;
+  const powersAt = predictionsAt + PREDICTIONS * PREDICTION_BYTES;
+  const tableAt = powersAt + POWERS_BYTES;
+  const keysAt = tableAt + tableSize * 4;
+  const bytes = keysAt + keys.reduce((sum, key) => sum + key.length, 0) + OVERREAD;
+  const program = slabs.alloc(bytes);
+  memory.u8.fill(0, program, program + bytes);
+  const set = (at: number, value: number): void => {
+    memory.u32[(program + at) >>> 2] = value;
+  };
+  set(PROGRAM.columnCount, columns.length);
+  set(PROGRAM.tableMask, tableSize - 1);
+  set(PROGRAM.table, program + tableAt);
+  set(PROGRAM.predictions, program + predictionsAt);
+  set(PROGRAM.columns, program + columnsAt);
+  set(PROGRAM.powers, program + powersAt);
+  let keyAt = keysAt;
+  columns.forEach((column, w) => {
+    const at = columnsAt + w * COLUMN.bytes;
+    const key = keys[w] as Buffer;
+    set(at + COLUMN.type, TYPE_CODES[column.type.name]);
+    set(at + COLUMN.offsets, column.offsets);
+    set(at + COLUMN.validity, column.validity);
+    set(at + COLUMN.nullable, column.type.nullable ? 1 : 0);
+    set(at + COLUMN.key, program + keyAt);
+    set(at + COLUMN.keyLength, key.length);
+    memory.u8.set(key, program + keyAt);
+    keyAt += key.length;
+  });
+  for (let i = 0; i < PREDICTIONS; i++) set(predictionsAt + i * PREDICTION_BYTES + PREDICTION_LENGTH, NO_KEY);
+  for (let i = 0; i < EXACT_POWERS; i++) memory.f64[((program + powersAt) >>> 3) + i] = Number(`1e${i}`);
+  memory.u8.set(new Uint8Array(powersOfFive().buffer), program + powersAt + 192);
+  refreshProgram(memory, program, columns);
+  return program;
+}
+
+/** Tells the program where the columns' data lies now, and how far it may be written. */
+export function refreshProgram(memory: SharedMemory, program: number, columns: readonly ColumnSpace[]): void {
+  columns.forEach((column, w) => {
+    const at = (program + PROGRAM.bytes + w * COLUMN.bytes) >>> 2;
+    memory.u32[at + (COLUMN.data >>> 2)] = column.data;
+    memory.u32[at + (COLUMN.limit >>> 2)] = column.data + column.byteCapacity;
+  });
+}
+
+let fives: BigUint64Array | undefined;
+
+/**
+ * 5^q to 128 bits, the top bit set, for q from -342 to 308: what the kernel multiplies with to make the nearest double
+ * of a decimal. Negative powers are rounded up, positive ones cut. Lemire, "Number Parsing at a Gigabyte per Second",
+ * Software: Practice and Experience 51(8), 2021.
+ */
+function powersOfFive(): BigUint64Array {
+  if (fives) return fives;
+  fives = new BigUint64Array((FIVE_MAX - FIVE_MIN + 1) * 2);
+  for (let q = FIVE_MIN; q <= FIVE_MAX; q++) {
+    let value: bigint;
+    if (q >= 0) value = top128(5n ** BigInt(q));
+    else {
+      const power = 5n ** BigInt(-q);
+      let bits = power.toString(2).length;
+      if (power === 1n << BigInt(bits - 1)) bits--;
+      value = top128((1n << BigInt(q >= -27 ? bits + 127 : 2 * bits + 128)) / power + 1n);
+    }
+    fives[(q - FIVE_MIN) * 2] = value >> 64n;
+    fives[(q - FIVE_MIN) * 2 + 1] = value & 0xffff_ffff_ffff_ffffn;
+  }
+  return fives;
+}
+
+/** A number shifted so that its top bit is bit 127. */
+function top128(value: bigint): bigint {
+  const excess = BigInt(value.toString(2).length - 128);
+  return excess >= 0n ? value >> excess : value << -excess;
+}

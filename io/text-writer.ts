@@ -1,0 +1,130 @@
+/**
+ * Values as text, written straight to shared memory: numbers as JavaScript prints them, integers of 64 bits, strings as
+ * JSON escapes them. For the encoders of text formats; each function returns the address behind what it wrote, and the
+ * caller has seen to it that there is room.
+ */
+
+import type { SharedMemory } from '../core/index.ts';
+import { utf8Fault } from './utf8.ts';
+
+/** Most bytes of a number as JavaScript prints it: -2.2250738585072014e-308. */
+export const NUMBER_BYTES_MAX = 25;
+/** Most bytes of a JSON string for each byte of its text: a control character as \u0001. */
+export const ESCAPE_FACTOR = 6;
+
+const ZERO = 0x30;
+const MINUS = 0x2d;
+const TWO_32 = 4_294_967_296;
+/** From here on doubles are not all integers that digits alone tell: `String()` knows. */
+const EXACT_MAX = 9_007_199_254_740_991;
+const FIFTEEN_DIGITS = 1e15;
+const DECIMALS_MAX = 15;
+const SMALLEST_PLAIN = 1e-5;
+const POWERS = Array.from({ length: DECIMALS_MAX + 1 }, (_, i) => Number(`1e${i}`));
+const HEX = '0123456789abcdef';
+
+/** The letter behind the backslash for a byte that JSON escapes with one; 1 for \u00xx; 0 for a byte that stays. */
+const ESCAPES = new Uint8Array(256);
+ESCAPES.fill(1, 0, 0x20);
+for (const [byte, letter] of [[8, 'b'], [9, 't'], [10, 'n'], [12, 'f'], [13, 'r'], [0x22, '"'], [0x5c, '\\']] as const) ESCAPES[byte] = letter.charCodeAt(0);
+
+/** A finite double, as `String(value)` prints it (-0 as 0). */
+export function writeNumber(u8: Uint8Array, address: number, value: number): number {
+  if (value === 0) {
+    u8[address] = ZERO;
+    return address + 1;
+  }
+  let at = address;
+  let size = value;
+  if (value < 0) {
+    u8[at++] = MINUS;
+    size = -value;
+  }
+  if (size <= EXACT_MAX && Math.floor(size) === size) return writeInteger(u8, at, size);
+  if (size < FIFTEEN_DIGITS && size >= SMALLEST_PLAIN) {
+    // Two decimals of up to 15 digits are never the same double, so the first that gives the value back is the shortest.
+    for (let decimals = 1; decimals <= DECIMALS_MAX; decimals++) {
+      const power = POWERS[decimals] as number;
+      const digits = Math.round(size * power);
+      if (digits >= FIFTEEN_DIGITS) break;
+      if (digits / power === size) return writeDecimal(u8, at, digits, decimals);
+    }
+  }
+  return writeAscii(u8, at, String(size));
+}
+
+/** `digits` with a point in front of the last `decimals`. */
+function writeDecimal(u8: Uint8Array, address: number, digits: number, decimals: number): number {
+  const power = POWERS[decimals] as number;
+  const whole = Math.floor(digits / power);
+  let at = writeInteger(u8, address, whole);
+  u8[at++] = 0x2e;
+  let rest = digits - whole * power;
+  for (let i = at + decimals - 1; i >= at; i--) {
+    const next = Math.floor(rest / 10);
+    u8[i] = ZERO + (rest - next * 10);
+    rest = next;
+  }
+  return at + decimals;
+}
+
+/** An integer from 0 to 2^53 - 1. */
+export function writeInteger(u8: Uint8Array, address: number, value: number): number {
+  let count = 1;
+  for (let limit = 10; value >= limit; limit *= 10) count++;
+  let rest = value;
+  let at = address + count;
+  while (rest >= 1e9) {
+    const next = Math.floor(rest / 10);
+    u8[--at] = ZERO + (rest - next * 10);
+    rest = next;
+  }
+  let small = rest | 0;
+  while (at > address) {
+    const next = (small / 10) | 0;
+    u8[--at] = ZERO + (small - next * 10);
+    small = next;
+  }
+  return address + count;
+}
+
+/** The 64-bit integer at `from` (a multiple of 8). No BigInt is made for what a double holds. */
+export function writeI64(memory: SharedMemory, address: number, from: number): number {
+  const high = memory.i32[(from >>> 2) + 1] as number;
+  const value = high * TWO_32 + (memory.u32[from >>> 2] as number);
+  if (!Number.isSafeInteger(value)) return writeAscii(memory.u8, address, String(memory.i64[from >>> 3]));
+  if (value >= 0) return writeInteger(memory.u8, address, value);
+  memory.u8[address] = MINUS;
+  return writeInteger(memory.u8, address + 1, -value);
+}
+
+export function writeAscii(u8: Uint8Array, address: number, text: string): number {
+  for (let i = 0; i < text.length; i++) u8[address + i] = text.charCodeAt(i);
+  return address + text.length;
+}
+
+/** UTF-8 text as a JSON string, quotes included, escaped as `JSON.stringify` does. What is no UTF-8 becomes U+FFFD. */
+export function writeJsonString(u8: Uint8Array, address: number, from: number, to: number): number {
+  let at = address;
+  let high = 0;
+  u8[at++] = 0x22;
+  for (let i = from; i < to; i++) {
+    const byte = u8[i] as number;
+    high |= byte;
+    const escape = ESCAPES[byte] as number;
+    if (escape === 0) u8[at++] = byte;
+    else if (escape === 1) {
+      at = writeAscii(u8, at, '\\u00');
+      u8[at++] = HEX.charCodeAt(byte >>> 4);
+      u8[at++] = HEX.charCodeAt(byte & 15);
+    } else {
+      u8[at++] = 0x5c;
+      u8[at++] = escape;
+    }
+  }
+  u8[at++] = 0x22;
+  if (high < 0x80 || utf8Fault(u8, from, to) === to) return at;
+  const text = Buffer.from(JSON.stringify(Buffer.from(u8.slice(from, to)).toString('utf8')));
+  u8.set(text, address);
+  return address + text.length;
+}
