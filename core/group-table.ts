@@ -241,6 +241,19 @@ export class GroupTable {
     field.accumulator.finish(this.#kernels, slots, count, field.offset, to, false);
   }
 
+  /**
+   * Writes to `to` (u32[count]) the slots of this table that have the keys of `count` slots (at most 1,024) of a table of the same
+   * layout, whose addresses are at `slots`; 0 where there is none.
+   *
+   * @returns how many there are
+   */
+  lookupSlots(slots: number, count: number, to: number): number {
+    const { slotBytes } = this.layout;
+    const pack = this.#scratch.images(TILE_ROWS * slotBytes);
+    this.#kernels.groupPack(slots, count, slotBytes, pack);
+    return this.#kernels.groupLookup(this.address, pack, slotBytes, count, to);
+  }
+
   /** The slot of a key (JavaScript values as in a row), or 0. Cold path: it goes through a batch of one row. */
   find(key: readonly unknown[]): number {
     assert(key.length === this.layout.keys.length, `a key of ${key.length} values for ${this.layout.keys.length} columns`);

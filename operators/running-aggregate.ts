@@ -8,7 +8,6 @@ import type { AggregatePlan } from './aggregate-plan.ts';
 import { eachPaneOf } from './exchange.ts';
 import type { Emit, ResultWriter } from './result-writer.ts';
 import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
-import { findSlots } from './slot-lookup.ts';
 import { tableMaker } from './window-state.ts';
 
 export class RunningAggregate implements ShardAggregate {
@@ -50,9 +49,8 @@ export class RunningAggregate implements ShardAggregate {
 
   advance(watermark: number, emit: Emit): void {
     this.#watermark = watermark;
-    const { memory } = this.#slabs;
     this.#changes.eachTile((slots, count) => {
-      findSlots(memory, this.#table, this.#changes, slots, count, this.#writer.found);
+      this.#table.lookupSlots(slots, count, this.#writer.found);
       this.#writer.writeSlots(this.#table, this.#writer.found, count, 0, 0, emit);
     });
     this.#writer.flush(emit);

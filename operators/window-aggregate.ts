@@ -11,7 +11,6 @@ import type { AggregatePlan } from './aggregate-plan.ts';
 import { eachPaneOf } from './exchange.ts';
 import type { Emit, ResultWriter } from './result-writer.ts';
 import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
-import { findSlots } from './slot-lookup.ts';
 import { tableMaker, type WindowState, windowState } from './window-state.ts';
 import type { WindowSpec } from './windows.ts';
 
@@ -138,7 +137,6 @@ export class WindowAggregate implements ShardAggregate {
     const grid = this.#grid;
     const changes = this.#changes as PaneRing<GroupTable>;
     const changesState = this.#changesState as WindowState;
-    const { memory } = this.#slabs;
     this.#state.restart();
     changesState.restart();
     let window = this.#next;
@@ -149,7 +147,7 @@ export class WindowAggregate implements ShardAggregate {
       const changed = changesState.moveTo(window);
       const start = grid.windowStart(window);
       changed.eachTile((slots, count) => {
-        findSlots(memory, table, changed, slots, count, this.#writer.found);
+        table.lookupSlots(slots, count, this.#writer.found);
         this.#writer.writeSlots(table, this.#writer.found, count, start, start + grid.sizeMs, emit);
       });
       if (this.#writer.sawNonFinite) {
