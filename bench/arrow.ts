@@ -12,7 +12,23 @@ import assert from 'node:assert/strict';
 import * as flechette from '@uwdata/flechette';
 import * as peer from 'apache-arrow';
 import { bench, group, run, summary } from 'mitata';
-import { ArrowReader, type Batch, BatchBuilder, createMemory, f64, type Schema, SlabAllocator, schema, seededRng, streamBytes, timestamp, u32, utf8, writeBatch, writeStream } from '../core/index.ts';
+import {
+  ArrowReader,
+  type Batch,
+  BatchBuilder,
+  createMemory,
+  f64,
+  type Schema,
+  SlabAllocator,
+  schema,
+  seededRng,
+  streamBytes,
+  timestamp,
+  u32,
+  utf8,
+  writeBatch,
+  writeStream,
+} from '../core/index.ts';
 
 const isTiny = process.argv.includes('--tiny');
 const rows = isTiny ? 64 : 8192;
@@ -42,7 +58,13 @@ function sampleOf(of: Schema): Sample {
   const streamAddress = slabs.alloc(room);
   const bytes = writeStream(memory, of, [batch], streamAddress, streamAddress + room);
   const bareAddress = slabs.alloc(room);
-  return { batch, stream: memory.u8.slice(streamAddress, streamAddress + bytes), streamAddress, bareAddress, bareBytes: writeBatch(batch, bareAddress, bareAddress + room) };
+  return {
+    batch,
+    stream: memory.u8.slice(streamAddress, streamAddress + bytes),
+    streamAddress,
+    bareAddress,
+    bareBytes: writeBatch(batch, bareAddress, bareAddress + room),
+  };
 }
 
 function verify({ batch, stream, streamAddress, bareAddress, bareBytes }: Sample): void {
@@ -63,7 +85,10 @@ function verify({ batch, stream, streamAddress, bareAddress, bareBytes }: Sample
   });
 }
 
-for (const [title, of] of [['4 fixed-width columns', schemaOf(fixed)], ['3 fixed-width columns and text', full]] as const) {
+for (const [title, of] of [
+  ['4 fixed-width columns', schemaOf(fixed)],
+  ['3 fixed-width columns and text', full],
+] as const) {
   const sample = sampleOf(of);
   verify(sample);
   const { stream, streamAddress, bareAddress, bareBytes, batch } = sample;

@@ -90,7 +90,10 @@ export class RingBuffer {
   static create(memory: SharedMemory, address: number, capacity: number, recordBytes = 64): RingBuffer {
     const bytes = RingBuffer.bytesFor(capacity, recordBytes);
     if (!(Number.isInteger(address) && address >= 0 && address % 64 === 0 && address + bytes <= memory.byteLength)) {
-      throw new MillraceError('ERR_MILLRACE_OPTION', `A ring of ${bytes} bytes does not fit at address ${shown(address)} of ${memory.byteLength} bytes. Take a multiple of 64, and room for RingBuffer.bytesFor(capacity, recordBytes).`);
+      throw new MillraceError(
+        'ERR_MILLRACE_OPTION',
+        `A ring of ${bytes} bytes does not fit at address ${shown(address)} of ${memory.byteLength} bytes. Take a multiple of 64, and room for RingBuffer.bytesFor(capacity, recordBytes).`,
+      );
     }
     memory.u8.fill(0, address, address + HEADER_BYTES);
     memory.u32[(address + CAPACITY) >>> 2] = capacity;

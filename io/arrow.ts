@@ -6,7 +6,20 @@
  * more columns than asked for are passed over. A value is taken whole or rejected whole.
  */
 
-import { type AnyRow, ArrowReader, type Batch, batchBytes, MillraceError, type RowOf, Schema, type SchemaFields, schema as schemaOf, streamBytes, writeBatch, writeStream } from '../core/index.ts';
+import {
+  type AnyRow,
+  ArrowReader,
+  type Batch,
+  batchBytes,
+  MillraceError,
+  type RowOf,
+  Schema,
+  type SchemaFields,
+  schema as schemaOf,
+  streamBytes,
+  writeBatch,
+  writeStream,
+} from '../core/index.ts';
 import type { Codec, EncoderContext, RecordDecoder, RecordEncoder, RecordIndex } from './codec.ts';
 import type { DecoderContext } from './source.ts';
 
@@ -27,14 +40,18 @@ export function arrow<S extends SchemaFields>(columns: S, options?: ArrowOptions
 export function arrow(columns?: Schema, options?: ArrowOptions): Codec<AnyRow>;
 export function arrow(columns?: SchemaFields | Schema, options: ArrowOptions = {}): Codec<AnyRow> {
   const form = options.form ?? 'stream';
-  if (form !== 'stream' && form !== 'batch') throw new MillraceError('ERR_MILLRACE_OPTION', `The form of the arrow codec is ${JSON.stringify(form)}. Write 'stream' or 'batch'.`);
+  if (form !== 'stream' && form !== 'batch')
+    throw new MillraceError('ERR_MILLRACE_OPTION', `The form of the arrow codec is ${JSON.stringify(form)}. Write 'stream' or 'batch'.`);
   const schema = columns && (columns instanceof Schema ? columns : schemaOf(columns));
   return {
     name: 'arrow',
     schema,
     decoder(context) {
       if (schema === undefined) {
-        throw new MillraceError('ERR_MILLRACE_PIPELINE', 'arrow() without columns cannot decode: the pipeline is planned before the first message arrives. Give the columns: arrow({ page: utf8, ms: f64 }).');
+        throw new MillraceError(
+          'ERR_MILLRACE_PIPELINE',
+          'arrow() without columns cannot decode: the pipeline is planned before the first message arrives. Give the columns: arrow({ page: utf8, ms: f64 }).',
+        );
       }
       return new ArrowDecoder(context, schema);
     },

@@ -19,10 +19,13 @@ if (status !== 0) {
 for (const file of readdirSync(folder)) if (file.endsWith('.ts')) rmSync(join(folder, file));
 for (const file of readdirSync(join(out, 'arrow'))) {
   let text = readFileSync(join(out, 'arrow', file), 'utf8');
-  text = text.replace(/^export function union(List)?To[^]*?^}\n+/gm, '');
+  text = text.replace(/^export function union(List)?To[\s\S]*?^}\n+/gm, '');
   const isEnum = /^export enum /m.test(text);
   if (isEnum) text = text.replace(/^import .*\n/gm, '');
-  text = text.replace(/^export enum (\w+) \{([^}]*)\}/gm, (_, name, members) => `export const ${name} = {${members.replaceAll(' = ', ': ')}} as const;\nexport type ${name} = number;`);
+  text = text.replace(
+    /^export enum (\w+) \{([^}]*)\}/gm,
+    (_, name, members) => `export const ${name} = {${members.replaceAll(' = ', ': ')}} as const;\nexport type ${name} = number;`,
+  );
   text = text.replace(/, unionTo\w+, unionListTo\w+/g, '').replace(/from '\.\.\/arrow\/(.*)\.js'/g, "from './$1.ts'");
   writeFileSync(join(folder, file), `${text.trimEnd().replace(/\n{3,}/g, '\n\n')}\n`);
 }

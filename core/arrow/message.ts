@@ -65,14 +65,18 @@ export class MessageFrame {
     if (address % 8 !== 0) invalid(`they begin at address ${address}, which is no multiple of 8 (copy them to one first)`);
     if (limit - address < PREFIX_BYTES) invalid(`${limit - address} bytes are too few for a message, which takes at least ${PREFIX_BYTES}`);
     const continuation = view.getUint32(address, true);
-    if (continuation !== CONTINUATION) invalid(`they begin with 0x${continuation.toString(16).padStart(8, '0')} instead of the continuation mark 0xffffffff (no Arrow IPC stream, a file with its magic, or a stream from before Arrow 0.15)`);
+    if (continuation !== CONTINUATION)
+      invalid(
+        `they begin with 0x${continuation.toString(16).padStart(8, '0')} instead of the continuation mark 0xffffffff (no Arrow IPC stream, a file with its magic, or a stream from before Arrow 0.15)`,
+      );
     const metadataBytes = view.getInt32(address + 4, true);
     this.metadata = address + PREFIX_BYTES;
     this.metadataEnd = this.body = this.end = this.metadata + metadataBytes;
     this.bodyBytes = this.bodyField = this.header = 0;
     this.kind = KIND.end;
     if (metadataBytes === 0) return;
-    if (metadataBytes < 16 || metadataBytes > limit - this.metadata) invalid(`the metadata is declared as ${metadataBytes} bytes, but ${limit - this.metadata} are there`);
+    if (metadataBytes < 16 || metadataBytes > limit - this.metadata)
+      invalid(`the metadata is declared as ${metadataBytes} bytes, but ${limit - this.metadata} are there`);
     if (metadataBytes % 8 !== 0) invalid(`the metadata is ${metadataBytes} bytes, no multiple of 8`);
     this.enterAt(this.metadata);
     const version = this.field(0, 2);
@@ -82,9 +86,11 @@ export class MessageFrame {
     const header = this.field(2, 4);
     this.bodyField = this.field(3, 8);
     this.bodyBytes = this.bodyField === 0 ? 0 : this.long(this.bodyField);
-    if (!(this.bodyBytes >= 0 && this.bodyBytes <= limit - this.body)) invalid(`the body is declared as ${this.bodyBytes} bytes, but ${limit - this.body} are there`);
+    if (!(this.bodyBytes >= 0 && this.bodyBytes <= limit - this.body))
+      invalid(`the body is declared as ${this.bodyBytes} bytes, but ${limit - this.body} are there`);
     this.kind = kind === 0 ? 0 : view.getUint8(kind);
-    if (this.kind < KIND.schema || this.kind > KIND.recordBatch || header === 0) invalid(`the message holds ${KIND_NAMES[this.kind] ?? `something of kind ${this.kind}`}, neither a schema nor a batch`);
+    if (this.kind < KIND.schema || this.kind > KIND.recordBatch || header === 0)
+      invalid(`the message holds ${KIND_NAMES[this.kind] ?? `something of kind ${this.kind}`}, neither a schema nor a batch`);
     this.header = this.#indirect(header);
     this.end = this.body + this.bodyBytes;
   }
@@ -92,11 +98,14 @@ export class MessageFrame {
   /** Goes into a table: `field` and `vector` are about it from now on. */
   enter(table: number): void {
     const view = this.#view;
-    if (table < this.metadata + 4 || table > this.metadataEnd - 4) invalid(`a table at byte ${table - this.metadata} of ${this.metadataEnd - this.metadata} of metadata`);
+    if (table < this.metadata + 4 || table > this.metadataEnd - 4)
+      invalid(`a table at byte ${table - this.metadata} of ${this.metadataEnd - this.metadata} of metadata`);
     const vtable = table - view.getInt32(table, true);
-    if (vtable < this.metadata || vtable > this.metadataEnd - 4) invalid(`a vtable at byte ${vtable - this.metadata} of ${this.metadataEnd - this.metadata} of metadata`);
+    if (vtable < this.metadata || vtable > this.metadataEnd - 4)
+      invalid(`a vtable at byte ${vtable - this.metadata} of ${this.metadataEnd - this.metadata} of metadata`);
     const vtableBytes = view.getUint16(vtable, true);
-    if (vtableBytes < 4 || vtable + vtableBytes > this.metadataEnd) invalid(`a vtable of ${vtableBytes} bytes at byte ${vtable - this.metadata} of ${this.metadataEnd - this.metadata} of metadata`);
+    if (vtableBytes < 4 || vtable + vtableBytes > this.metadataEnd)
+      invalid(`a vtable of ${vtableBytes} bytes at byte ${vtable - this.metadata} of ${this.metadataEnd - this.metadata} of metadata`);
     this.#table = table;
     this.#vtable = vtable;
     this.#vtableBytes = vtableBytes;

@@ -143,7 +143,8 @@ export class ArrowReader {
       if (frame.long(node) !== rowCount) invalid(`column ${JSON.stringify(column.name)} has ${frame.long(node)} rows in a batch of ${rowCount}`);
       const nullCount = frame.long(node + 8);
       if (!(nullCount >= 0 && nullCount <= rowCount)) invalid(`column ${JSON.stringify(column.name)} has ${nullCount} nulls in ${rowCount} rows`);
-      if (nullCount > 0 && !type.nullable) invalid(`column ${JSON.stringify(column.name)} has ${nullCount} nulls, but its type is ${type.name}, not nullable(${type.name})`);
+      if (nullCount > 0 && !type.nullable)
+        invalid(`column ${JSON.stringify(column.name)} has ${nullCount} nulls, but its type is ${type.name}, not nullable(${type.name})`);
       let at = buffers + column.buffer * 16;
       const bitmapBytes = Math.ceil(rowCount / 8);
       const validity = this.#buffer(column, at, nullCount > 0 ? bitmapBytes : 0, 'validity bits');
@@ -160,7 +161,10 @@ export class ArrowReader {
       const valueBytes = isBytes ? 0 : type.width === 0 ? bitmapBytes : rowCount * type.width;
       const data = this.#buffer(column, at, valueBytes, 'values');
       bytesLeft -= this.#bytes;
-      if (bytesLeft < 0) invalid(`the buffers overlap: up to column ${JSON.stringify(column.name)} they take ${frame.bodyBytes - bytesLeft} bytes of a body of ${frame.bodyBytes}`);
+      if (bytesLeft < 0)
+        invalid(
+          `the buffers overlap: up to column ${JSON.stringify(column.name)} they take ${frame.bodyBytes - bytesLeft} bytes of a body of ${frame.bodyBytes}`,
+        );
       if (isBytes) this.#checkOffsets(column, offsets, rowCount, this.#bytes);
       columns.push({ type, data, offsets, validity: nullCount > 0 ? validity : 0 });
     }
@@ -176,7 +180,8 @@ export class ArrowReader {
     const offset = frame.long(at);
     const bytes = frame.long(at + 8);
     this.#bytes = bytes;
-    if (!(offset >= 0 && bytes >= 0 && offset + bytes <= frame.bodyBytes)) invalid(`the ${what} of column ${JSON.stringify(column.name)} are ${bytes} bytes from ${offset} on in a body of ${frame.bodyBytes}`);
+    if (!(offset >= 0 && bytes >= 0 && offset + bytes <= frame.bodyBytes))
+      invalid(`the ${what} of column ${JSON.stringify(column.name)} are ${bytes} bytes from ${offset} on in a body of ${frame.bodyBytes}`);
     if (bytes < neededBytes) invalid(`the ${what} of column ${JSON.stringify(column.name)} are ${bytes} bytes, but its rows need ${neededBytes}`);
     if (offset % 8 !== 0 && bytes > 0) invalid(`the ${what} of column ${JSON.stringify(column.name)} begin at ${offset}, no multiple of 8`);
     // An empty buffer has no bytes to point at; the body's start is a good address for a width of any size.
@@ -191,7 +196,9 @@ export class ArrowReader {
     const fault = firstBadOffset(this.memory.i32, offsets >>> 2, rowCount, dataBytes);
     if (fault >= 0) {
       const value = this.memory.i32[(offsets >>> 2) + fault] as number;
-      invalid(`offset ${fault} of column ${JSON.stringify(column.name)} is ${value}, ${value < 0 || value > dataBytes ? `outside its ${dataBytes} bytes` : 'below the one before'}`);
+      invalid(
+        `offset ${fault} of column ${JSON.stringify(column.name)} is ${value}, ${value < 0 || value > dataBytes ? `outside its ${dataBytes} bytes` : 'below the one before'}`,
+      );
     }
   }
 
@@ -199,8 +206,10 @@ export class ArrowReader {
     const frame = this.#frame;
     frame.enterAt(at);
     const codec = frame.field(0, 1);
-    const number = codec === 0 ? 0 : this.memory.u8[codec] as number;
-    return invalid(`the body is compressed with ${CODECS[number] ?? `codec ${number}`}, which is not supported: write it without compression, and let Kafka compress the record batch`);
+    const number = codec === 0 ? 0 : (this.memory.u8[codec] as number);
+    return invalid(
+      `the body is compressed with ${CODECS[number] ?? `codec ${number}`}, which is not supported: write it without compression, and let Kafka compress the record batch`,
+    );
   }
 }
 
@@ -220,7 +229,15 @@ function planFor(fields: readonly WireField[], schema: Schema, wanted: readonly 
     const isBytes = type.name === 'utf8' || type.name === 'binary';
     if (wanted !== undefined && wanted[c] === false) return { name, type, isBytes, node: -1, buffer: -1 };
     const place = places.get(name);
-    if (place === undefined) return invalid(`there is no column ${JSON.stringify(name)}; there are ${fields.slice(0, 20).map((field) => JSON.stringify(field.name)).join(', ') || 'none'}${fields.length > 20 ? ', ...' : ''}`);
+    if (place === undefined)
+      return invalid(
+        `there is no column ${JSON.stringify(name)}; there are ${
+          fields
+            .slice(0, 20)
+            .map((field) => JSON.stringify(field.name))
+            .join(', ') || 'none'
+        }${fields.length > 20 ? ', ...' : ''}`,
+      );
     if (doubles.has(name)) invalid(`two columns are named ${JSON.stringify(name)}`);
     const { field } = place;
     if (field.type === undefined) invalid(`column ${JSON.stringify(name)} is ${field.arrowType}, which is not supported: ${typeAdvice(field)}`);

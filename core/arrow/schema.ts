@@ -26,12 +26,41 @@ export interface WireField {
 
 /** Type, and how many buffers of its own it has, by number in the format's union `Type`. NaN: not a fixed number. */
 const TYPES: readonly (readonly [name: string, buffers: number])[] = [
-  ['no type', Number.NaN], ['null', 0], ['int', 2], ['float', 2], ['binary', 3], ['utf8', 3], ['bool', 2], ['decimal', 2], ['date', 2],
-  ['time', 2], ['timestamp', 2], ['interval', 2], ['list', 2], ['struct', 1], ['union', Number.NaN], ['fixed_size_binary', 2],
-  ['fixed_size_list', 1], ['map', 2], ['duration', 2], ['large_binary', 3], ['large_utf8', 3], ['large_list', 2], ['run_end_encoded', 0],
-  ['binary_view', Number.NaN], ['utf8_view', Number.NaN], ['list_view', 3], ['large_list_view', 3],
+  ['no type', Number.NaN],
+  ['null', 0],
+  ['int', 2],
+  ['float', 2],
+  ['binary', 3],
+  ['utf8', 3],
+  ['bool', 2],
+  ['decimal', 2],
+  ['date', 2],
+  ['time', 2],
+  ['timestamp', 2],
+  ['interval', 2],
+  ['list', 2],
+  ['struct', 1],
+  ['union', Number.NaN],
+  ['fixed_size_binary', 2],
+  ['fixed_size_list', 1],
+  ['map', 2],
+  ['duration', 2],
+  ['large_binary', 3],
+  ['large_utf8', 3],
+  ['large_list', 2],
+  ['run_end_encoded', 0],
+  ['binary_view', Number.NaN],
+  ['utf8_view', Number.NaN],
+  ['list_view', 3],
+  ['large_list_view', 3],
 ];
-const INTEGERS: ReadonlyMap<string, DataType> = new Map<string, DataType>([['int8', i8], ['int16', i16], ['int32', i32], ['uint32', u32], ['int64', i64]]);
+const INTEGERS: ReadonlyMap<string, DataType> = new Map<string, DataType>([
+  ['int8', i8],
+  ['int16', i16],
+  ['int32', i32],
+  ['uint32', u32],
+  ['int64', i64],
+]);
 const UNITS = ['s', 'ms', 'us', 'ns'];
 const DEPTH_MAX = 32;
 
@@ -98,7 +127,11 @@ function readType(field: wire.Field, number: number, name: string): [DataType | 
     case wire.Type.FloatingPoint: {
       const float: wire.FloatingPoint | null = field.type(new wire.FloatingPoint());
       const precision = float?.precision();
-      return precision === wire.Precision.DOUBLE ? [f64, 'float64'] : precision === wire.Precision.SINGLE ? [f32, 'float32'] : [undefined, precision === wire.Precision.HALF ? 'float16' : 'float without a precision'];
+      return precision === wire.Precision.DOUBLE
+        ? [f64, 'float64']
+        : precision === wire.Precision.SINGLE
+          ? [f32, 'float32']
+          : [undefined, precision === wire.Precision.HALF ? 'float16' : 'float without a precision'];
     }
     case wire.Type.Timestamp: {
       const stamp: wire.Timestamp | null = field.type(new wire.Timestamp());
@@ -114,7 +147,8 @@ function readType(field: wire.Field, number: number, name: string): [DataType | 
 export function typeAdvice(field: WireField): string {
   if (field.arrowType.startsWith('timestamp')) return "cast it to timestamp('ms') before it is written";
   if (field.arrowType.startsWith('dictionary')) return 'write it without dictionary encoding';
-  if (field.arrowType.startsWith('large_') || field.arrowType.endsWith('_view')) return `cast it to ${field.arrowType.includes('utf8') ? 'utf8 (string)' : 'binary'} before it is written`;
+  if (field.arrowType.startsWith('large_') || field.arrowType.endsWith('_view'))
+    return `cast it to ${field.arrowType.includes('utf8') ? 'utf8 (string)' : 'binary'} before it is written`;
   return 'cast it to bool, int8, int16, int32, uint32, int64, float32, float64, utf8, binary or timestamp[ms] before it is written';
 }
 
@@ -131,7 +165,13 @@ export function schemaOfWire(fields: readonly WireField[]): Schema {
 
 /** The columns that messages of this schema have. */
 export function wireFieldsOf(schema: Schema): WireField[] {
-  return schema.fields.map(({ name, type }) => ({ name, type, arrowType: type.name, nodes: 1, buffers: type.name === 'utf8' || type.name === 'binary' ? 3 : 2 }));
+  return schema.fields.map(({ name, type }) => ({
+    name,
+    type,
+    arrowType: type.name,
+    nodes: 1,
+    buffers: type.name === 'utf8' || type.name === 'binary' ? 3 : 2,
+  }));
 }
 
 const messages = new WeakMap<Schema, Uint8Array>();

@@ -1,7 +1,28 @@
 /** Seeded rows of every type, as plain values: the model that the Arrow tests compare with. */
 
 import fc from 'fast-check';
-import { type AnyRow, type Batch, BatchBuilder, binary, bool, createMemory, type DataType, f32, f64, i8, i16, i32, i64, nullable, Schema, SlabAllocator, type TypeName, timestamp, u32, utf8 } from '../../core/index.ts';
+import {
+  type AnyRow,
+  type Batch,
+  BatchBuilder,
+  binary,
+  bool,
+  createMemory,
+  type DataType,
+  f32,
+  f64,
+  i8,
+  i16,
+  i32,
+  i64,
+  nullable,
+  Schema,
+  SlabAllocator,
+  type TypeName,
+  timestamp,
+  u32,
+  utf8,
+} from '../../core/index.ts';
 
 export const slabs = new SlabAllocator(createMemory(32 << 20));
 export const { memory } = slabs;
@@ -29,7 +50,14 @@ export interface Case {
 
 /** A schema of up to six columns and up to 70 rows for it. */
 export const cases: fc.Arbitrary<Case> = fc
-  .uniqueArray(fc.record({ name: fc.oneof(fc.string({ maxLength: 8 }), fc.constantFrom('__proto__', 'constructor', 'é', '')), type: fc.constantFrom(...TYPES), isNullable: fc.boolean() }), { minLength: 1, maxLength: 6, selector: (column) => column.name })
+  .uniqueArray(
+    fc.record({
+      name: fc.oneof(fc.string({ maxLength: 8 }), fc.constantFrom('__proto__', 'constructor', 'é', '')),
+      type: fc.constantFrom(...TYPES),
+      isNullable: fc.boolean(),
+    }),
+    { minLength: 1, maxLength: 6, selector: (column) => column.name },
+  )
   .chain((columns) => {
     const fields = columns.map(({ name, type, isNullable }) => ({ name, type: isNullable ? nullable(type) : type }));
     const row = fc.tuple(...fields.map(({ type }) => (type.nullable ? fc.option(values[type.name], { freq: 3 }) : values[type.name])));

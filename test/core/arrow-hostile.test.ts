@@ -3,9 +3,27 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import * as flatbuffers from 'flatbuffers';
 import * as wire from '../../core/arrow/generated/index.ts';
-import { ArrowReader, type Batch, isValid, kernelExports, MillraceError, readBatch, readSchema, type Schema, streamBytes, writeStream } from '../../core/index.ts';
 import { firstBadOffset } from '../../core/arrow/read.ts';
 import { framed } from '../../core/arrow/schema.ts';
+import {
+  ArrowReader,
+  type Batch,
+  batchBytes,
+  bool,
+  i32,
+  isValid,
+  kernelExports,
+  MillraceError,
+  nullable,
+  readBatch,
+  readSchema,
+  type Schema,
+  schema,
+  streamBytes,
+  utf8,
+  writeBatch,
+  writeStream,
+} from '../../core/index.ts';
 import { batchOf, cases, memory, place, slabs, withSlab } from './arrow-cases.ts';
 
 const MUTATIONS = Number(process.env.MILLRACE_ARROW_MUTATIONS ?? 20_000);
@@ -54,7 +72,8 @@ function mutate(bytes: Uint8Array, metadataEnd: number, random: (below: number) 
 /** Every byte that the batch lets its reader touch lies between the two addresses. */
 function checkInside(batch: Batch, from: number, to: number): void {
   const { rowCount } = batch;
-  const inside = (start: number, bytes: number, what: string) => assert.ok(start >= from && start + bytes <= to, `${what}: ${start} + ${bytes} in ${from}..${to}`);
+  const inside = (start: number, bytes: number, what: string) =>
+    assert.ok(start >= from && start + bytes <= to, `${what}: ${start} + ${bytes} in ${from}..${to}`);
   for (const column of batch.columns) {
     if (column.validity !== 0) inside(column.validity, Math.ceil(rowCount / 8), 'validity');
     if (column.offsets === 0) {
@@ -120,7 +139,11 @@ test(`arrow: ${MUTATIONS} damaged streams give batches within their bytes, or th
   // The test would prove nothing if every damage were refused at the door, or none.
   assert.ok(read > MUTATIONS / 50 && refused > MUTATIONS / 20, `${read} read, ${refused} refused`);
   memory.u8.set((originals[0] as (typeof originals)[number]).bytes, slab);
-  assert.equal((readers[0] as ArrowReader).read(slab, (originals[0] as (typeof originals)[number]).bytes.length).length, 2, 'and after all that, a good one is read');
+  assert.equal(
+    (readers[0] as ArrowReader).read(slab, (originals[0] as (typeof originals)[number]).bytes.length).length,
+    2,
+    'and after all that, a good one is read',
+  );
   slabs.free(slab);
 });
 
@@ -183,4 +206,29 @@ test('arrow: a schema whose columns share their children is refused before it is
   const message = framed(builder, 1, wire.Schema.endSchema(builder));
   const address = place(message);
   assert.throws(() => readSchema(memory, address, message.length), /refers to itself/);
+});
+
+test('arrow: more rows than a buffer has, in a message that is right but for that', () => {
+  for (const [type, value, isNullable, what, bytes, needed] of [
+    [i32, 1, false, 'values', 308, 444],
+    [bool, true, false, 'values', 10, 14],
+    [utf8, '', false, 'offsets', 312, 448],
+    [i32, 1, true, 'validity bits', 10, 14],
+  ] as const) {
+    const of = schema({ a: isNullable ? nullable(type) : type });
+    const rows = Array.from({ length: 77 }, (_, row) => ({ a: isNullable && row === 3 ? null : value }));
+    const { batch, release } = batchOf({ schema: of, rows });
+    withSlab(batchBytes(batch), (address, limit) => {
+      const byteLength = writeBatch(batch, address, limit);
+      let places = 0;
+      for (let at = address >>> 3; at < limit >>> 3; at++) {
+        if (memory.i64[at] !== 77n) continue;
+        memory.i64[at] = 111n;
+        places++;
+      }
+      assert.equal(places, 2, 'the rows of the batch and of its column');
+      assert.throws(() => readBatch(memory, address, byteLength, of), new RegExp(`the ${what} of column "a" are ${bytes} bytes, but its rows need ${needed}`));
+    });
+    release();
+  }
 });

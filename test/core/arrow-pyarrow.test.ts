@@ -6,13 +6,45 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { type AnyRow, binary, bool, f32, f64, i8, i16, i32, i64, MillraceError, nullable, readStream, type Schema, schema, streamBytes, timestamp, u32, utf8, writeStream } from '../../core/index.ts';
+import {
+  type AnyRow,
+  binary,
+  bool,
+  f32,
+  f64,
+  i8,
+  i16,
+  i32,
+  i64,
+  MillraceError,
+  nullable,
+  readStream,
+  type Schema,
+  schema,
+  streamBytes,
+  timestamp,
+  u32,
+  utf8,
+  writeStream,
+} from '../../core/index.ts';
 import { findPyarrow } from '../../scripts/provision-pyarrow.js';
 import { batchOf, cases, memory, place, slabs, withSlab } from './arrow-cases.ts';
 
 const { python, missing } = findPyarrow();
 
-const ARROW_NAMES = { bool: 'bool', i8: 'int8', i16: 'int16', i32: 'int32', u32: 'uint32', i64: 'int64', f32: 'float', f64: 'double', utf8: 'string', binary: 'binary', timestamp: 'timestamp[ms, tz=UTC]' };
+const ARROW_NAMES = {
+  bool: 'bool',
+  i8: 'int8',
+  i16: 'int16',
+  i32: 'int32',
+  u32: 'uint32',
+  i64: 'int64',
+  f32: 'float',
+  f64: 'double',
+  utf8: 'string',
+  binary: 'binary',
+  timestamp: 'timestamp[ms, tz=UTC]',
+};
 
 /** A value as fixtures/pyarrow-peer.py writes it; floats are read back from its hexadecimal form. */
 function plain(value: unknown, typeName: string): unknown {
@@ -36,8 +68,18 @@ const listsOf = (of: Schema, rows: readonly AnyRow[]) => rows.map((row) => of.fi
 const numbersIn = (of: Schema, rows: readonly unknown[][]) => rows.map((row) => row.map((value, c) => numberOf(value, of.field(c).type.name)));
 
 const all = schema({
-  b: nullable(bool), i8: nullable(i8), i16: nullable(i16), i32: nullable(i32), u32: nullable(u32), i64: nullable(i64),
-  f32: nullable(f32), f64: nullable(f64), s: nullable(utf8), bin: nullable(binary), at: nullable(timestamp), naive: nullable(timestamp),
+  b: nullable(bool),
+  i8: nullable(i8),
+  i16: nullable(i16),
+  i32: nullable(i32),
+  u32: nullable(u32),
+  i64: nullable(i64),
+  f32: nullable(f32),
+  f64: nullable(f64),
+  s: nullable(utf8),
+  bin: nullable(binary),
+  at: nullable(timestamp),
+  naive: nullable(timestamp),
 });
 
 test('arrow: both ways with pyarrow', { skip: python || process.env.CI === 'true' ? false : missing }, () => {
@@ -60,7 +102,10 @@ test('arrow: both ways with pyarrow', { skip: python || process.env.CI === 'true
     samples.forEach(({ schema: of, rows }, i) => {
       const seen = ours[`ours-${i}.arrows`];
       assert.ok(seen);
-      assert.deepEqual(seen.types, of.fields.map(({ name, type }) => [name, ARROW_NAMES[type.name], type.nullable]));
+      assert.deepEqual(
+        seen.types,
+        of.fields.map(({ name, type }) => [name, ARROW_NAMES[type.name], type.nullable]),
+      );
       const expected = [...rows, ...rows.slice(Math.min(8, rows.length - (rows.length % 8)))];
       assert.deepEqual(numbersIn(of, seen.rows), listsOf(of, expected));
     });
@@ -81,13 +126,27 @@ test('arrow: both ways with pyarrow', { skip: python || process.env.CI === 'true
     }
 
     const refusals: [string, RegExp][] = [
-      ['zstd', /compressed with ZSTD/], ['lz4', /compressed with LZ4_FRAME/], ['dictionary', /dictionary of utf8/], ['large', /large_utf8/],
-      ['view', /utf8_view/], ['nested', /is list/], ['us', /timestamp\[us\].*cast it to timestamp\('ms'\)/], ['decimal', /is decimal/],
+      ['zstd', /compressed with ZSTD/],
+      ['lz4', /compressed with LZ4_FRAME/],
+      ['dictionary', /dictionary of utf8/],
+      ['large', /large_utf8/],
+      ['view', /utf8_view/],
+      ['nested', /is list/],
+      ['us', /timestamp\[us\].*cast it to timestamp\('ms'\)/],
+      ['decimal', /is decimal/],
     ];
     for (const [name, pattern] of refusals) {
-      assert.throws(() => read(name), (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_BATCH' && pattern.test(error.message), name);
+      assert.throws(
+        () => read(name),
+        (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_BATCH' && pattern.test(error.message),
+        name,
+      );
     }
-    assert.deepEqual(read('wide', schema({ s: nullable(utf8), i32: nullable(i32) })), [{ s: 'x', i32: 7 }, { s: 'yy', i32: null }, { s: null, i32: 9 }]);
+    assert.deepEqual(read('wide', schema({ s: nullable(utf8), i32: nullable(i32) })), [
+      { s: 'x', i32: 7 },
+      { s: 'yy', i32: null },
+      { s: null, i32: 9 },
+    ]);
     assert.ok(readdirSync(folder).length > samples.length, 'the peer has run');
   } finally {
     rmSync(folder, { recursive: true });

@@ -2,11 +2,32 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as arrow from 'apache-arrow';
 import fc from 'fast-check';
-import { type AnyRow, ArrowReader, type Batch, batchBytes, f64, i32, MillraceError, nullable, readBatch, readSchema, readStream, type Schema, schema, streamBytes, timestamp, utf8, writeBatch, writeSchema, writeStream } from '../../core/index.ts';
+import {
+  type AnyRow,
+  ArrowReader,
+  type Batch,
+  batchBytes,
+  f64,
+  i32,
+  MillraceError,
+  nullable,
+  readBatch,
+  readSchema,
+  readStream,
+  type Schema,
+  schema,
+  streamBytes,
+  timestamp,
+  utf8,
+  writeBatch,
+  writeSchema,
+  writeStream,
+} from '../../core/index.ts';
 import { batchOf, type Case, cases, memory, place, slabs, TYPES, withSlab } from './arrow-cases.ts';
 
 const runs = { numRuns: Number(process.env.MILLRACE_ARROW_RUNS ?? 300) };
-const isBatchError = (pattern: RegExp) => (error: unknown) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_BATCH' && pattern.test(error.message);
+const isBatchError = (pattern: RegExp) => (error: unknown) =>
+  error instanceof MillraceError && error.code === 'ERR_MILLRACE_BATCH' && pattern.test(error.message);
 
 /** A stream of ours, as bytes of its own. */
 function streamOf(of: Schema, batches: readonly Batch[]): Uint8Array {
@@ -20,12 +41,20 @@ function streamOf(of: Schema, batches: readonly Batch[]): Uint8Array {
 
 const plain = (value: unknown) => (value instanceof Uint8Array ? [...value] : (value ?? null));
 /** Rows as lists of [name, value] by name: an object puts columns with names like "0" first. */
-const plainRows = (rows: readonly AnyRow[]) => rows.map((row) => Object.entries(row).map(([name, value]) => [name, plain(value)] as const).sort(byName));
+const plainRows = (rows: readonly AnyRow[]) =>
+  rows.map((row) =>
+    Object.entries(row)
+      .map(([name, value]) => [name, plain(value)] as const)
+      .sort(byName),
+  );
 const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]) => (a < b ? -1 : a > b ? 1 : 0);
 
 function rowsOfArrow(bytes: Uint8Array, of: Schema): (readonly [string, unknown])[][] {
   const table = arrow.tableFromIPC(bytes);
-  assert.deepEqual(table.schema.fields.map(({ name, nullable: isNullable }) => [name, isNullable]), of.fields.map(({ name, type }) => [name, type.nullable]));
+  assert.deepEqual(
+    table.schema.fields.map(({ name, nullable: isNullable }) => [name, isNullable]),
+    of.fields.map(({ name, type }) => [name, type.nullable]),
+  );
   return Array.from({ length: table.numRows }, (_, row) => of.fields.map(({ name }, c) => [name, plain(table.getChildAt(c)?.get(row))] as const).sort(byName));
 }
 
@@ -78,12 +107,21 @@ test('arrow: slices, and a bare record batch message', () => {
 });
 
 test('arrow: a batch is a view of the bytes, not a copy', () => {
-  const { batch } = batchOf({ schema: schema({ n: f64, name: nullable(utf8) }), rows: [{ n: 1, name: 'a' }, { n: 2, name: null }] });
+  const { batch } = batchOf({
+    schema: schema({ n: f64, name: nullable(utf8) }),
+    rows: [
+      { n: 1, name: 'a' },
+      { n: 2, name: null },
+    ],
+  });
   withSlab(batchBytes(batch), (address, limit) => {
     writeBatch(batch, address, limit);
     const read = readBatch(memory, address, limit - address, batch.schema);
     memory.f64[((read.columns[0]?.data ?? 0) >>> 3) + 1] = 42;
-    assert.deepEqual(read.toRows(), [{ n: 1, name: 'a' }, { n: 42, name: null }]);
+    assert.deepEqual(read.toRows(), [
+      { n: 1, name: 'a' },
+      { n: 42, name: null },
+    ]);
     for (const column of read.columns) {
       for (const at of [column.data, column.offsets, column.validity]) assert.ok(at === 0 || (at >= address && at <= limit && at % 8 === 0));
     }
@@ -91,12 +129,23 @@ test('arrow: a batch is a view of the bytes, not a copy', () => {
 });
 
 const arrowTypes: readonly arrow.DataType[] = [
-  new arrow.Bool(), new arrow.Int8(), new arrow.Int16(), new arrow.Int32(), new arrow.Uint32(), new arrow.Int64(),
-  new arrow.Float32(), new arrow.Float64(), new arrow.Utf8(), new arrow.Binary(), new arrow.TimestampMillisecond(),
+  new arrow.Bool(),
+  new arrow.Int8(),
+  new arrow.Int16(),
+  new arrow.Int32(),
+  new arrow.Uint32(),
+  new arrow.Int64(),
+  new arrow.Float32(),
+  new arrow.Float64(),
+  new arrow.Utf8(),
+  new arrow.Binary(),
+  new arrow.TimestampMillisecond(),
 ];
 
 function tableOf({ schema: of, rows }: Case): arrow.Table {
-  const fields = of.fields.map(({ name, type }) => new arrow.Field(name, arrowTypes[TYPES.findIndex((t) => t.name === type.name)] as arrow.DataType, type.nullable));
+  const fields = of.fields.map(
+    ({ name, type }) => new arrow.Field(name, arrowTypes[TYPES.findIndex((t) => t.name === type.name)] as arrow.DataType, type.nullable),
+  );
   const columns = fields.map((field) => arrow.makeBuilder({ type: field.type, nullValues: [null] }));
   for (const row of rows) columns.forEach((builder, c) => builder.append(row[(fields[c] as arrow.Field).name]));
   const children = columns.map((builder) => builder.finish().flush());
@@ -120,17 +169,26 @@ test('arrow: what apache-arrow writes, we read', () => {
 });
 
 test('arrow: columns are found by name; others are passed over', () => {
-  const rows = [{ a: 1, b: 'x', c: 2.5 }, { a: 3, b: 'yy', c: -1 }];
+  const rows = [
+    { a: 1, b: 'x', c: 2.5 },
+    { a: 3, b: 'yy', c: -1 },
+  ];
   const { batch } = batchOf({ schema: schema({ a: i32, b: utf8, c: f64 }), rows });
   const bytes = streamOf(batch.schema, [batch]);
   const address = place(bytes);
   const read = (of: Schema) => readBatch(memory, address, bytes.length, of);
-  assert.deepEqual(read(schema({ c: f64, a: nullable(i32) })).toRows(), [{ c: 2.5, a: 1 }, { c: -1, a: 3 }]);
+  assert.deepEqual(read(schema({ c: f64, a: nullable(i32) })).toRows(), [
+    { c: 2.5, a: 1 },
+    { c: -1, a: 3 },
+  ]);
   assert.throws(() => read(schema({ d: f64 })), isBatchError(/no column "d"; there are "a", "b", "c"/));
   assert.throws(() => read(schema({ a: f64 })), isBatchError(/column "a" is int32, but the schema wants f64/));
   const reader = new ArrowReader(memory, batch.schema, [1]);
   const [only] = reader.read(address, bytes.length);
-  assert.deepEqual(only?.columns.map(({ data }) => data !== 0), [false, true, false]);
+  assert.deepEqual(
+    only?.columns.map(({ data }) => data !== 0),
+    [false, true, false],
+  );
   assert.equal(only?.value(1, 1), 'yy');
   // The same reader, another schema in front: the plan follows.
   const other = batchOf({ schema: schema({ x: f64, c: f64, b: utf8, a: i32 }), rows: [{ x: 0, c: 1, b: 'other', a: 1 }] }).batch;
@@ -197,11 +255,21 @@ test('arrow: nulls in a column that the schema says has none', () => {
   const { batch } = batchOf({ schema: schema({ a: nullable(i32) }), rows: [{ a: 1 }, { a: null }] });
   const bytes = streamOf(batch.schema, [batch]);
   const address = place(bytes);
-  assert.throws(() => readBatch(memory, address, bytes.length, schema({ a: i32 })), isBatchError(/column "a" has 1 nulls, but its type is i32, not nullable\(i32\)/));
+  assert.throws(
+    () => readBatch(memory, address, bytes.length, schema({ a: i32 })),
+    isBatchError(/column "a" has 1 nulls, but its type is i32, not nullable\(i32\)/),
+  );
 });
 
 test('arrow: equal batches give equal bytes, whatever lay in memory before', () => {
-  const { batch } = batchOf({ schema: schema({ b: nullable(utf8), n: f64 }), rows: [{ b: 'é', n: 1 }, { b: null, n: 2 }, { b: 'abc', n: 3 }] });
+  const { batch } = batchOf({
+    schema: schema({ b: nullable(utf8), n: f64 }),
+    rows: [
+      { b: 'é', n: 1 },
+      { b: null, n: 2 },
+      { b: 'abc', n: 3 },
+    ],
+  });
   const write = (fill: number) =>
     withSlab(batchBytes(batch), (address, limit) => {
       memory.u8.fill(fill, address, limit);

@@ -16,8 +16,22 @@ test('counters: add, set and read, across attachments, past 32 bits', () => {
   two.set('rowsLate', 9);
   const other = Counters.attach(memory, 0, names);
   assert.equal(other.get('rowsIn'), 4_294_967_297);
-  assert.deepEqual([...other.snapshot()], [['rowsIn', 4_294_967_297], ['rowsLate', 0], ['__proto__', 7]]);
-  assert.deepEqual([...sumCounters([one, two])], [['rowsIn', 4_294_967_300], ['rowsLate', 9], ['__proto__', 7]]);
+  assert.deepEqual(
+    [...other.snapshot()],
+    [
+      ['rowsIn', 4_294_967_297],
+      ['rowsLate', 0],
+      ['__proto__', 7],
+    ],
+  );
+  assert.deepEqual(
+    [...sumCounters([one, two])],
+    [
+      ['rowsIn', 4_294_967_300],
+      ['rowsLate', 9],
+      ['__proto__', 7],
+    ],
+  );
   assert.equal(memory.u8[128], 0xff, 'nothing behind the region is touched');
 });
 

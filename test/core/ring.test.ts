@@ -12,37 +12,43 @@ function ringOf(capacity: number, recordBytes = 64) {
 
 test('ring: against an array, same operations, from a sequence just before the wrap', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 5 }), fc.constantFrom(8, 24, 64), fc.array(fc.constantFrom('put', 'take', 'peek', 'size'), { maxLength: 400 }), fc.boolean(), (shift, recordBytes, operations, nearWrap) => {
-      const { memory, ring: made } = ringOf(1 << shift, recordBytes);
-      if (nearWrap) memory.u32[64 >>> 2] = memory.u32[128 >>> 2] = 0xffff_fff0;
-      const producer = nearWrap ? RingBuffer.attach(memory, 0) : made;
-      const consumer = RingBuffer.attach(memory, 0);
-      const model: number[] = [];
-      let next = 1;
-      for (const operation of operations) {
-        if (operation === 'put') {
-          const to = producer.tryClaim();
-          assert.equal(to === 0, model.length === 1 << shift);
-          assert.equal(producer.tryClaim(), to);
-          if (to === 0) continue;
-          memory.f64[to >>> 3] = next;
-          memory.f64[(to + recordBytes - 8) >>> 3] = next;
-          producer.publish();
-          model.push(next++);
-        } else if (operation === 'size') assert.equal(consumer.size, model.length);
-        else {
-          const from = consumer.tryTake();
-          assert.equal(from === 0, model.length === 0);
-          if (from === 0) continue;
-          assert.equal(memory.f64[from >>> 3], model[0]);
-          assert.equal(memory.f64[(from + recordBytes - 8) >>> 3], model[0]);
-          if (operation === 'take') {
-            consumer.release();
-            model.shift();
+    fc.property(
+      fc.integer({ min: 0, max: 5 }),
+      fc.constantFrom(8, 24, 64),
+      fc.array(fc.constantFrom('put', 'take', 'peek', 'size'), { maxLength: 400 }),
+      fc.boolean(),
+      (shift, recordBytes, operations, nearWrap) => {
+        const { memory, ring: made } = ringOf(1 << shift, recordBytes);
+        if (nearWrap) memory.u32[64 >>> 2] = memory.u32[128 >>> 2] = 0xffff_fff0;
+        const producer = nearWrap ? RingBuffer.attach(memory, 0) : made;
+        const consumer = RingBuffer.attach(memory, 0);
+        const model: number[] = [];
+        let next = 1;
+        for (const operation of operations) {
+          if (operation === 'put') {
+            const to = producer.tryClaim();
+            assert.equal(to === 0, model.length === 1 << shift);
+            assert.equal(producer.tryClaim(), to);
+            if (to === 0) continue;
+            memory.f64[to >>> 3] = next;
+            memory.f64[(to + recordBytes - 8) >>> 3] = next;
+            producer.publish();
+            model.push(next++);
+          } else if (operation === 'size') assert.equal(consumer.size, model.length);
+          else {
+            const from = consumer.tryTake();
+            assert.equal(from === 0, model.length === 0);
+            if (from === 0) continue;
+            assert.equal(memory.f64[from >>> 3], model[0]);
+            assert.equal(memory.f64[(from + recordBytes - 8) >>> 3], model[0]);
+            if (operation === 'take') {
+              consumer.release();
+              model.shift();
+            }
           }
         }
-      }
-    }),
+      },
+    ),
   );
 });
 
@@ -86,7 +92,10 @@ test('ring: two threads, every record whole, once and in order', async () => {
 test('ring: what it refuses', () => {
   const memory = attachMemory(new SharedArrayBuffer(4096));
   for (const capacity of [0, 3, -4, 1.5, Number.NaN, 2 ** 31]) {
-    assert.throws(() => RingBuffer.create(memory, 0, capacity), (e) => e instanceof MillraceError && e.code === 'ERR_MILLRACE_OPTION');
+    assert.throws(
+      () => RingBuffer.create(memory, 0, capacity),
+      (e) => e instanceof MillraceError && e.code === 'ERR_MILLRACE_OPTION',
+    );
   }
   for (const recordBytes of [0, 4, 12]) assert.throws(() => RingBuffer.bytesFor(4, recordBytes), /multiple of 8/);
   assert.throws(() => RingBuffer.create(memory, 0, 64), /does not fit/);

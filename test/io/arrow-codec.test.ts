@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as peer from 'apache-arrow';
 import fc from 'fast-check';
-import { BatchBuilder, createMemory, f64, i64, MillraceError, nullable, Schema, schema, SlabAllocator, utf8 } from '../../core/index.ts';
+import { BatchBuilder, createMemory, f64, i64, MillraceError, nullable, Schema, SlabAllocator, schema, utf8 } from '../../core/index.ts';
 import { arrow } from '../../io/arrow.ts';
 import type { RecordIndex } from '../../io/codec.ts';
 import type { Rejection } from '../../io/source.ts';
@@ -26,10 +26,22 @@ function batchOf(rows: readonly Row[]) {
 /** A value as apache-arrow writes it. */
 function valueOf(rows: readonly Row[]): Uint8Array {
   const table = new peer.Table({
-    extra: peer.vectorFromArray(rows.map((_, i) => i % 2 === 0), new peer.Bool()),
-    id: peer.vectorFromArray(rows.map(({ id }) => id), new peer.Int64()),
-    page: peer.vectorFromArray(rows.map(({ page }) => page), new peer.Utf8()),
-    ms: peer.vectorFromArray(rows.map(({ ms }) => ms), new peer.Float64()),
+    extra: peer.vectorFromArray(
+      rows.map((_, i) => i % 2 === 0),
+      new peer.Bool(),
+    ),
+    id: peer.vectorFromArray(
+      rows.map(({ id }) => id),
+      new peer.Int64(),
+    ),
+    page: peer.vectorFromArray(
+      rows.map(({ page }) => page),
+      new peer.Utf8(),
+    ),
+    ms: peer.vectorFromArray(
+      rows.map(({ ms }) => ms),
+      new peer.Float64(),
+    ),
   });
   return peer.tableToIPC(table, 'stream');
 }
@@ -38,7 +50,19 @@ function valueOf(rows: readonly Row[]): Uint8Array {
 function recordsOf(values: readonly (Uint8Array | null)[], gap: number): RecordIndex & { slab: number } {
   const tables = slabs.alloc(Math.max(8, values.length) * 24);
   const slab = slabs.alloc(values.reduce((sum, value) => sum + gap + (value?.length ?? 0), 64));
-  const index = { count: values.length, values: tables, valueLengths: tables + values.length * 4, offsets: Math.ceil((tables + values.length * 8) / 8) * 8, keys: 0, keyLengths: 0, timestamps: 0, headers: 0, topic: 't', partition: 0, slab };
+  const index = {
+    count: values.length,
+    values: tables,
+    valueLengths: tables + values.length * 4,
+    offsets: Math.ceil((tables + values.length * 8) / 8) * 8,
+    keys: 0,
+    keyLengths: 0,
+    timestamps: 0,
+    headers: 0,
+    topic: 't',
+    partition: 0,
+    slab,
+  };
   let at = slab;
   values.forEach((value, i) => {
     at += gap;
@@ -72,16 +96,27 @@ function decode(values: readonly (Uint8Array | null)[], { gap = 0, batchRows = 4
   return { rows, rejections, largest };
 }
 
-const row = fc.record({ page: fc.option(fc.string({ maxLength: 9 }), { freq: 4 }), ms: fc.double(), id: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }) }, { noNullPrototype: true });
+const row = fc.record(
+  { page: fc.option(fc.string({ maxLength: 9 }), { freq: 4 }), ms: fc.double(), id: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }) },
+  { noNullPrototype: true },
+);
 
 test('arrow codec: values of apache-arrow, at any address, cut to batches of batchRows', () => {
   fc.assert(
-    fc.property(fc.array(fc.array(row, { maxLength: 40 }), { maxLength: 5 }), fc.integer({ min: 0, max: 17 }), fc.constantFrom(8, 16, 4096), (values, gap, batchRows) => {
-      const { rows, rejections, largest } = decode(values.map(valueOf), { gap, batchRows });
-      assert.deepEqual(rejections, []);
-      assert.ok(largest <= batchRows);
-      assert.deepEqual(rows, values.flatMap((list, record) => list.map(({ page, ms, id }) => ({ record, row: { page, ms, id } }))));
-    }),
+    fc.property(
+      fc.array(fc.array(row, { maxLength: 40 }), { maxLength: 5 }),
+      fc.integer({ min: 0, max: 17 }),
+      fc.constantFrom(8, 16, 4096),
+      (values, gap, batchRows) => {
+        const { rows, rejections, largest } = decode(values.map(valueOf), { gap, batchRows });
+        assert.deepEqual(rejections, []);
+        assert.ok(largest <= batchRows);
+        assert.deepEqual(
+          rows,
+          values.flatMap((list, record) => list.map(({ page, ms, id }) => ({ record, row: { page, ms, id } }))),
+        );
+      },
+    ),
     { numRuns: 150 },
   );
 });
@@ -91,8 +126,14 @@ test('arrow codec: a bad value is rejected with its offset, and harms no neighbo
   const truncated = good.slice(0, good.length - 40);
   const other = peer.tableToIPC(new peer.Table({ page: peer.vectorFromArray(['x'], new peer.Utf8()) }), 'stream');
   const { rows, rejections } = decode([good, truncated, null, good, new Uint8Array(0), Buffer.from('{"page":1}'), other, good], { gap: 3 });
-  assert.deepEqual(rows.map(({ record }) => record), [0, 3, 7]);
-  assert.deepEqual(rejections.map(({ offset, rows: lost, reason }) => [offset, lost, reason]), [101, 102, 104, 105, 106].map((offset) => [offset, 1, 'undecodable']));
+  assert.deepEqual(
+    rows.map(({ record }) => record),
+    [0, 3, 7],
+  );
+  assert.deepEqual(
+    rejections.map(({ offset, rows: lost, reason }) => [offset, lost, reason]),
+    [101, 102, 104, 105, 106].map((offset) => [offset, 1, 'undecodable']),
+  );
   assert.match(rejections[1]?.message ?? '', /null/);
   assert.match(rejections[3]?.message ?? '', /continuation mark/);
   assert.deepEqual(Buffer.from(rejections[3]?.sample ?? []).toString(), '{"page":1}');
@@ -101,8 +142,19 @@ test('arrow codec: a bad value is rejected with its offset, and harms no neighbo
 });
 
 test('arrow codec: only the columns that are read are decoded', () => {
-  const { rows } = decode([valueOf([{ page: 'a', ms: 1.5, id: 1n }, { page: null, ms: 2.5, id: 2n }])], { read: [1] });
-  assert.deepEqual(rows.map((one) => one.row), [[1.5], [2.5]]);
+  const { rows } = decode(
+    [
+      valueOf([
+        { page: 'a', ms: 1.5, id: 1n },
+        { page: null, ms: 2.5, id: 2n },
+      ]),
+    ],
+    { read: [1] },
+  );
+  assert.deepEqual(
+    rows.map((one) => one.row),
+    [[1.5], [2.5]],
+  );
 });
 
 for (const form of ['stream', 'batch'] as const) {
@@ -124,7 +176,10 @@ for (const form of ['stream', 'batch'] as const) {
           from += written;
         }
         const decoded = decode(values).rows.map((one) => one.row);
-        assert.deepEqual(decoded, rows.slice(0, decoded.length).map(({ page, ms, id }) => ({ page, ms, id })));
+        assert.deepEqual(
+          decoded,
+          rows.slice(0, decoded.length).map(({ page, ms, id }) => ({ page, ms, id })),
+        );
         if (room >= 2000 && form === 'batch') assert.equal(decoded.length, rows.length);
         if (form === 'stream') for (const value of values) assert.equal(peer.tableFromIPC(value).schema.fields.length, 3);
         slabs.free(slab);
@@ -138,7 +193,13 @@ for (const form of ['stream', 'batch'] as const) {
 test('arrow codec: what it refuses at plan time', () => {
   const context = { memory, slabs, columns: [], batchRows: 8, reject: () => {} };
   assert.equal(arrow().schema, undefined);
-  assert.throws(() => arrow().decoder(context), (e) => e instanceof MillraceError && e.code === 'ERR_MILLRACE_PIPELINE' && /Give the columns/.test(e.message));
-  assert.throws(() => arrow(columns, { form: 'file' as never }), (e) => e instanceof MillraceError && e.code === 'ERR_MILLRACE_OPTION');
+  assert.throws(
+    () => arrow().decoder(context),
+    (e) => e instanceof MillraceError && e.code === 'ERR_MILLRACE_PIPELINE' && /Give the columns/.test(e.message),
+  );
+  assert.throws(
+    () => arrow(columns, { form: 'file' as never }),
+    (e) => e instanceof MillraceError && e.code === 'ERR_MILLRACE_OPTION',
+  );
   assert.ok(arrow(new Schema([{ name: 'a', type: f64 }])).schema?.equals(schema({ a: f64 })));
 });
