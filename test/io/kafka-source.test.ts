@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Producer } from 'kafkajs';
-import { MillraceError } from '../../core/index.ts';
+import { MillraceError, type Schema } from '../../core/index.ts';
 import { FRAME_ABORTED } from '../../io/record-batch/index.ts';
 import { kafka } from '../../io/kafka/index.ts';
-import { openStage, pause, type Reading, until, textValue } from './kafka-fixture.ts';
+import { openStage, pause, type Reading, recordBatchOf, textValue, until } from './kafka-fixture.ts';
 
 const allEnded = (reading: Reading): Promise<void> => until('all partitions to end', () => reading.failures.length > 0 || reading.ended.size === reading.reader.partitionCount);
 
@@ -121,7 +121,9 @@ test('takes a record batch of 130,000 records', async (t) => {
   if (stage === undefined) return;
   const topic = await stage.topic(1, { 'max.message.bytes': '16000000' });
   const values = Array.from({ length: 130_000 }, (_, i) => String(i));
-  await stage.producer.send({ topic, messages: values.map((value) => ({ value })) });
+  const writer = await kafka.sink({ brokers: stage.brokers, topic, value: textValue }).open({ schema: textValue.schema as Schema, pipeline: 'test', signal: new AbortController().signal });
+  await writer.write({ epoch: 1, shard: 0, partition: 0, rowCount: values.length, bytes: recordBatchOf(values) });
+  await writer.close();
   const reading = await stage.open({ topic, maxBytesPerPartition: 65_536 }, { drain: true });
   await allEnded(reading);
   assert.deepEqual(reading.failures, []);
