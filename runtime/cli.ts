@@ -1,0 +1,187 @@
+#!/usr/bin/env node
+/**
+ * The command line: `millrace run | explain | demo`. Reads arguments, calls the library, prints. Exit codes: 0 done,
+ * 1 failed, 2 used wrongly.
+ */
+
+import { existsSync, readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { type Duration, MillraceError } from '../core/index.ts';
+import { demo } from './demo/demo.ts';
+import { describePlan, mermaidPlan } from './explain.ts';
+import type { RunOptions } from './options.ts';
+import { ProgressPrinter } from './progress-printer.ts';
+import { explain, run } from './run.ts';
+
+const HELP = `millrace: stream processing on worker threads
+
+  millrace run <module>       run the pipeline that a module exports
+      --workers <n>           worker threads (default: cores - 1)
+      --trigger <time>        epoch length, '250ms' or '10s' (default 100ms), or availableNow: drain what is there, then stop
+      --memory <size>         all shared memory of the job (default 1GiB)
+      --param <key=value>     handed to the module's default export; may be repeated
+      --json                  progress as one JSON object a line
+  millrace explain <module>   print the plan
+      --mermaid               as a Mermaid flowchart
+      --param <key=value>
+  millrace demo               make page clicks, count them per page and minute, check the result
+      --rows <n>              clicks (default 5000000)
+      --workers <n>           worker threads (default: at least 2)
+      --trigger <time>        epoch length
+      --brokers <host:port>   through Kafka instead of the embedded log
+      --format <json|arrow>   how clicks are written (default json)
+      --sink-delay <time>     slow the sink down by this much an epoch
+      --seed <n>              other clicks
+      --json                  end with one line of JSON
+  millrace --help, --version
+`;
+
+/** Wrong arguments: exit code 2. */
+class UsageError extends Error {}
+
+async function main(args: string[]): Promise<number> {
+  const [command, ...rest] = args;
+  switch (command) {
+    case 'run':
+      return runCommand(rest);
+    case 'explain':
+      return explainCommand(rest);
+    case 'demo':
+      return demoCommand(rest);
+    case '--version':
+    case '-v':
+      console.log((JSON.parse(readFileSync(packageFile(), 'utf8')) as { version: string }).version);
+      return 0;
+    case '--help':
+    case '-h':
+    case 'help':
+      console.log(HELP);
+      return 0;
+    default:
+      throw new UsageError(command === undefined ? 'a command is missing' : `there is no command ${JSON.stringify(command)}`);
+  }
+}
+
+async function runCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, {
+    workers: { type: 'string' },
+    trigger: { type: 'string' },
+    memory: { type: 'string' },
+    param: { type: 'string', multiple: true },
+    json: { type: 'boolean' },
+  });
+  const job = await run(oneModule(positionals), {
+    ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
+    ...option('trigger', values.trigger as RunOptions['trigger']),
+    ...option('memory', values.memory as RunOptions['memory']),
+    params: params(values.param as string[] | undefined),
+  });
+  const printer = new ProgressPrinter(values.json === true ? 'json' : 'text');
+  job.on('progress', (progress) => printer.show(progress));
+  const stop = () => void job.stop({ drain: true });
+  process.once('SIGINT', stop);
+  process.once('SIGTERM', stop);
+  try {
+    await job.done;
+  } finally {
+    process.removeListener('SIGINT', stop);
+    process.removeListener('SIGTERM', stop);
+    printer.end(job.progress());
+  }
+  return 0;
+}
+
+async function explainCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, { mermaid: { type: 'boolean' }, param: { type: 'string', multiple: true } });
+  const plan = await explain(oneModule(positionals), params(values.param as string[] | undefined));
+  console.log(values.mermaid === true ? mermaidPlan(plan) : describePlan(plan));
+  return 0;
+}
+
+async function demoCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, {
+    rows: { type: 'string' },
+    workers: { type: 'string' },
+    trigger: { type: 'string' },
+    brokers: { type: 'string' },
+    format: { type: 'string' },
+    'sink-delay': { type: 'string' },
+    seed: { type: 'string' },
+    json: { type: 'boolean' },
+  });
+  if (positionals.length > 0) throw new UsageError(`demo takes no ${JSON.stringify(positionals[0])}`);
+  const format = values.format ?? 'json';
+  if (format !== 'json' && format !== 'arrow') throw new UsageError(`--format is ${JSON.stringify(format)}: give json or arrow`);
+  const number = (name: string) => (values[name] === undefined ? undefined : wholeNumber(name, values[name] as string));
+  const isVerified = await demo({
+    ...option('rows', number('rows')),
+    ...option('workers', number('workers')),
+    ...option('seed', number('seed')),
+    ...option('trigger', values.trigger as Duration | undefined),
+    ...option('brokers', values.brokers as string | undefined),
+    ...option('sinkDelay', values['sink-delay'] as Duration | undefined),
+    format,
+    json: values.json === true,
+  });
+  return isVerified ? 0 : 1;
+}
+
+type ArgumentOptions = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>;
+
+function parse(args: string[], options: ArgumentOptions) {
+  try {
+    return parseArgs({ args, options, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** package.json: one folder up from the sources, two from dist. */
+function packageFile(): URL {
+  const near = new URL('../package.json', import.meta.url);
+  return existsSync(near) ? near : new URL('../../package.json', import.meta.url);
+}
+
+function oneModule(positionals: readonly string[]): string {
+  if (positionals.length !== 1) throw new UsageError(`give one module, not ${positionals.length}`);
+  return positionals[0] as string;
+}
+
+function wholeNumber(name: string, value: string): number {
+  if (!/^\d+$/.test(value)) throw new UsageError(`--${name} is ${JSON.stringify(value)}: give a whole number`);
+  return Number(value);
+}
+
+function params(pairs: readonly string[] = []): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=');
+      if (at < 1) throw new UsageError(`--param is ${JSON.stringify(pair)}: give key=value`);
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+function option<K extends string, V>(name: K, value: V | undefined): { [P in K]?: V } {
+  return (value === undefined ? {} : { [name]: value }) as { [P in K]?: V };
+}
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error) => {
+    if (error instanceof UsageError) {
+      console.error(`millrace: ${error.message}\n\n${HELP}`);
+      process.exitCode = 2;
+      return;
+    }
+    if (error instanceof MillraceError) {
+      console.error(`${error.code}: ${error.message}`);
+      if (error.cause instanceof Error && error.code === 'ERR_MILLRACE_USER_FUNCTION') console.error(error.cause.stack);
+      else if (typeof error.cause === 'string') console.error(error.cause);
+    } else console.error(error);
+    // An option that cannot be is a usage error, wherever it is found.
+    process.exitCode = error instanceof MillraceError && error.code === 'ERR_MILLRACE_OPTION' ? 2 : 1;
+  },
+);

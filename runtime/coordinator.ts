@@ -1,0 +1,503 @@
+/**
+ * The coordinator: one per job, on the thread that called `run`. It manages offsets, epoch boundaries and back-pressure,
+ * and touches no row. It never blocks: it wakes when a worker rings, when a source emits, or when the trigger's time is up.
+ *
+ *   sources --frames--> intake --chunks--> rings --> workers
+ *   workers --blocks, "epoch done"--> rings --> outputs --> sinks ; then positions --> sources
+ *
+ * One epoch after the other: `endEpoch` cuts the intake and tells every worker; when all have merged and handed over
+ * their blocks, `#finishEpoch` has them written, and commits what may be committed. At most two epochs are under way, so
+ * that a slow sink stops the next cut, then the credit, then the fetch.
+ */
+
+import { Counters, createMemory, MillraceError, memoryHandle, RingBuffer, SlabAllocator, Watermark } from '../core/index.ts';
+import type { CommittedPosition, SourceReader } from '../io/index.ts';
+import { Control, type ControlShape, PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
+import { type EpochRecord, Epochs, type ExchangeProgress, positionsOf } from './epochs.ts';
+import { describePlan } from './explain.ts';
+import { Intake } from './intake.ts';
+import { FROM_WORKER, MESSAGE, MESSAGE_BYTES, RING_CAPACITY, TO_WORKER } from './messages.ts';
+import type { ResolvedOptions } from './options.ts';
+import { type OpenSink, Outputs } from './outputs.ts';
+import type { Plan, SourcePlan, WatermarkPlan } from './plan.ts';
+import { type LedgerSample, WorkerPool } from './pool.ts';
+import { COUNTER_NAMES, type CounterName, ProgressLog, type ProgressSources } from './progress.ts';
+import { ring, waitAsync } from './wait.ts';
+import { restoreWatermarks, watermarkMetadata } from './watermarks.ts';
+
+const EPOCHS_UNDER_WAY_MAX = 2;
+const CHUNK_BYTES_MAX = 1 << 20;
+const CHUNK_BYTES_MIN = 64 << 10;
+const SAMPLES_MAX = 100;
+const IDLE_WAIT_MS = 1_000;
+
+interface WorkerLink {
+  readonly toWorker: RingBuffer;
+  readonly fromWorker: RingBuffer;
+  readonly doorbell: number;
+  /** Records that did not fit into the ring yet. */
+  readonly backlog: ((at: number) => void)[];
+  /** Bytes of chunks that it was given and has not reported done. */
+  loadBytes: number;
+  readonly chunkBytes: Map<number, number>;
+}
+
+export class Coordinator {
+  readonly #plan: Plan;
+  readonly #url: string;
+  readonly #options: ResolvedOptions;
+  readonly #memory;
+  readonly #slabs: SlabAllocator;
+  readonly #abort = new AbortController();
+  readonly #intake: Intake;
+  readonly #epochs: Epochs;
+  readonly #watermarks: Watermark[] = [];
+  readonly #links: WorkerLink[] = [];
+  readonly #samples: LedgerSample[] = [];
+  readonly #readers: SourceReader[] = [];
+  readonly #pool: WorkerPool;
+  readonly #now: () => number;
+  readonly progressLog: ProgressLog;
+  #control!: Control;
+  #counters: Counters<CounterName>[][] = [];
+  #outputs!: Outputs;
+  #heldUntil: number[] = [];
+  #writing: Promise<void> = Promise.resolve();
+  #epochStartedAtMs = 0;
+  #epochWanted = false;
+  #timer: NodeJS.Timeout | undefined;
+  #lastStates = '';
+  #failure: unknown;
+  #finishing = false;
+  #isOver = false;
+  #resolveDone!: () => void;
+  #rejectDone!: (error: unknown) => void;
+  /** Settles when the job is over: resolved after everything was written and committed, rejected with the first fatal error. */
+  readonly done: Promise<void>;
+
+  constructor(plan: Plan, url: string, options: ResolvedOptions, now: () => number) {
+    this.#plan = plan;
+    this.#url = url;
+    this.#now = now;
+    this.#options = options;
+    this.#memory = createMemory(options.memoryBytes);
+    this.#slabs = new SlabAllocator(this.#memory);
+    this.#pool = new WorkerPool(options.workers);
+    this.#epochs = new Epochs(plan.exchanges.map((exchange) => exchange.upstream));
+    this.#heldUntil = plan.exchanges.map(() => Number.NEGATIVE_INFINITY);
+    this.done = new Promise((resolve, reject) => {
+      this.#resolveDone = resolve;
+      this.#rejectDone = reject;
+    });
+    // Whoever does not look at `done` still learns of a failure through the job's events.
+    this.done.catch(() => {});
+    const creditBytes = Math.min(options.memoryBytes / 4, 64 << 20);
+    this.#intake = new Intake(
+      this.#slabs,
+      { chunkBytes: CHUNK_BYTES_MAX, creditBytes, epochBytes: Math.min(options.memoryBytes / 8, 64 << 20) },
+      {
+        chunk: (source, global, chunk, sequence) => this.#dispatch(source, global, chunk, sequence),
+        epochFull: () => this.#wantEpoch(),
+        ended: () => this.#wantEpochSoon(),
+        assigned: () => {},
+        failed: (source, error) => this.fail(wrapped(error, 'ERR_MILLRACE_SOURCE', `The source ${(plan.sources[source] as SourcePlan).source.name} failed`)),
+      },
+      now,
+    );
+    this.progressLog = new ProgressLog(plan, now, () => this.#progressSources());
+  }
+
+  /** Opens sources and sinks, starts the workers, and starts reading. */
+  async start(): Promise<void> {
+    try {
+      const sinks = await this.#openSinks();
+      this.#outputs = new Outputs(this.#slabs, sinks, this.#options.sinkDelayMs);
+      const committed = await this.#openSources();
+      this.#layControl();
+      this.#startWorkers(committed, sinks);
+      restoreWatermarks(this.#watermarks, committed, this.#readers.map((reader) => reader.partitionCount));
+      this.#readers.forEach((reader) => reader.start());
+      this.#epochStartedAtMs = performance.now();
+      this.#timer = setInterval(() => this.#tick(), this.#options.triggerMs);
+      void this.#listen();
+    } catch (error) {
+      await this.fail(error);
+      throw error;
+    }
+  }
+
+  /** Stops reading; with `drain` everything taken in is finished, written and committed first. */
+  async stop(options: { drain: boolean }): Promise<void> {
+    if (this.#isOver) return;
+    this.#intake.close();
+    if (options.drain) {
+      this.#finishing = true;
+      this.#wantEpoch();
+      await this.done;
+    } else {
+      await this.#over();
+    }
+  }
+
+  /** The first fatal error ends the job. Uncommitted work is dropped. */
+  async fail(error: unknown): Promise<void> {
+    if (this.#failure !== undefined || this.#isOver) return;
+    this.#failure = error;
+    await this.#over();
+  }
+
+  get samples(): readonly LedgerSample[] {
+    return this.#samples;
+  }
+
+  // ---- setting up
+
+  async #openSinks(): Promise<OpenSink[]> {
+    return Promise.all(
+      this.#plan.sinks.map(async ({ sink, schema }) => ({
+        name: sink.name,
+        writer: await sink.open({ schema, pipeline: this.#plan.name, signal: this.#abort.signal }),
+      })),
+    );
+  }
+
+  async #openSources(): Promise<CommittedPosition[][]> {
+    for (const [index, { source }] of this.#plan.sources.entries()) {
+      const context = this.#intake.context(index, { drain: this.#options.drain, signal: this.#abort.signal });
+      const reader = await source.open(context);
+      this.#readers.push(reader);
+      this.#intake.addSource(reader.partitionCount, source.offsetBytes);
+    }
+    this.#intake.limitChunks(CHUNK_BYTES_MIN);
+    return Promise.all(this.#readers.map((reader) => reader.positions()));
+  }
+
+  #layControl(): void {
+    const shape: ControlShape = {
+      workers: this.#options.workers,
+      partitions: this.#intake.partitions.length,
+      watermarks: this.#plan.watermarks.length,
+      exchanges: this.#plan.exchanges.length,
+    };
+    this.#control = new Control(this.#memory, this.#slabs.alloc(Control.bytesFor(shape)), shape);
+    this.#control.clear();
+    const regionBytes = Counters.bytesFor(COUNTER_NAMES);
+    for (let worker = 0; worker < shape.workers; worker++) {
+      const ringBytes = RingBuffer.bytesFor(RING_CAPACITY, MESSAGE_BYTES);
+      this.#links.push({
+        toWorker: RingBuffer.create(this.#memory, this.#slabs.alloc(ringBytes), RING_CAPACITY, MESSAGE_BYTES),
+        fromWorker: RingBuffer.create(this.#memory, this.#slabs.alloc(ringBytes), RING_CAPACITY, MESSAGE_BYTES),
+        doorbell: this.#control.workerDoorbell(worker),
+        backlog: [],
+        loadBytes: 0,
+        chunkBytes: new Map(),
+      });
+      const at = this.#slabs.alloc(Math.max(64, regionBytes * shape.partitions));
+      this.#counters.push(Array.from({ length: shape.partitions }, (_, p) => Counters.create(this.#memory, at + p * regionBytes, COUNTER_NAMES)));
+    }
+    for (const { strategy, sources } of this.#plan.watermarks) {
+      const partitions = this.#intake.partitions.filter((state) => sources.includes(state.source)).map((state) => state.global);
+      this.#watermarks.push(new Watermark({ delayMs: strategy.delayMs }, partitions));
+    }
+  }
+
+  #startWorkers(committed: CommittedPosition[][], sinks: readonly OpenSink[]): void {
+    const { codeGeneration } = this.#options;
+    this.#links.forEach((link, worker) => {
+      this.#pool
+        .run(
+          {
+            url: this.#url,
+            params: this.#options.params,
+            fingerprint: describePlan(this.#plan),
+            worker,
+            memory: memoryHandle(this.#memory),
+            control: this.#control.address,
+            shape: this.#control.shape,
+            ringIn: link.toWorker.address,
+            ringOut: link.fromWorker.address,
+            counters: (this.#counters[worker] as Counters[])[0]?.address ?? 0,
+            partitions: this.#readers.map((reader) => reader.partitionCount),
+            committed,
+            sinks: sinks.map(({ writer }) => writer.info),
+            batchRows: this.#options.batchRows,
+            ...(codeGeneration === undefined ? {} : { codeGeneration }),
+          },
+          (message) => {
+            if (message.kind === 'sample' && this.#samples.length < SAMPLES_MAX) this.#samples.push(message.sample);
+          },
+        )
+        .then(
+          () => {
+            if (!this.#isOver) void this.fail(new MillraceError('ERR_MILLRACE_WORKER', `Worker ${worker} left before the job was over.`));
+          },
+          (error) => this.fail(error),
+        );
+    });
+  }
+
+  // ---- chunks and epochs
+
+  #dispatch(source: number, global: number, chunk: { address: number; byteLength: number; partition: number; first: number; next: number }, sequence: number): void {
+    // To the worker that has least to do; which one it is makes no difference to the result.
+    let worker = 0;
+    for (let w = 1; w < this.#links.length; w++) if ((this.#links[w] as WorkerLink).loadBytes < (this.#links[worker] as WorkerLink).loadBytes) worker = w;
+    const link = this.#links[worker] as WorkerLink;
+    link.loadBytes += chunk.byteLength;
+    link.chunkBytes.set(chunk.address, chunk.byteLength);
+    const epoch = this.#epochs.current;
+    this.#send(link, (at) => {
+      const { u32, f64 } = this.#memory;
+      u32[(at + MESSAGE.kind) >>> 2] = TO_WORKER.chunk;
+      u32[(at + MESSAGE.epoch) >>> 2] = epoch;
+      u32[(at + MESSAGE.address) >>> 2] = chunk.address;
+      u32[(at + MESSAGE.bytes) >>> 2] = chunk.byteLength;
+      u32[(at + MESSAGE.source) >>> 2] = source;
+      u32[(at + MESSAGE.partition) >>> 2] = chunk.partition;
+      u32[(at + MESSAGE.sequence) >>> 2] = sequence;
+      f64[(at + MESSAGE.first) >>> 3] = chunk.first;
+      f64[(at + MESSAGE.next) >>> 3] = chunk.next;
+    });
+    void global;
+  }
+
+  #send(link: WorkerLink, fill: (at: number) => void): void {
+    link.backlog.push(fill);
+    this.#pushBacklog(link);
+  }
+
+  #pushBacklog(link: WorkerLink): void {
+    let pushed = 0;
+    while (pushed < link.backlog.length) {
+      const at = link.toWorker.tryClaim();
+      if (at === 0) break;
+      (link.backlog[pushed] as (at: number) => void)(at);
+      link.toWorker.publish();
+      pushed++;
+    }
+    if (pushed > 0) {
+      link.backlog.splice(0, pushed);
+      ring(this.#memory.i32, link.doorbell);
+    }
+  }
+
+  /** The trigger's time is up. */
+  #tick(): void {
+    this.progressLog.tick();
+    if (this.#epochs.underWay >= EPOCHS_UNDER_WAY_MAX) {
+      this.#epochWanted = true;
+      return;
+    }
+    if (this.#hasNews()) this.#endEpoch();
+  }
+
+  /** There are rows, or a partition changed its state, since the last epoch. */
+  #hasNews(): boolean {
+    return this.#intake.epochBytes > 0 || this.#finishing || this.#states().join() !== this.#lastStates;
+  }
+
+  #wantEpochSoon(): void {
+    // When everything has ended there is nothing to wait for.
+    if (this.#intake.partitions.every((state) => state.ended)) this.#wantEpoch();
+  }
+
+  #wantEpoch(): void {
+    if (this.#epochs.underWay < EPOCHS_UNDER_WAY_MAX) {
+      // Not within the call of a source that is in the middle of emitting.
+      this.#epochWanted = true;
+      queueMicrotask(() => this.#endWantedEpoch());
+    } else this.#epochWanted = true;
+  }
+
+  #endWantedEpoch(): void {
+    if (!this.#epochWanted || this.#isOver || this.#epochs.underWay >= EPOCHS_UNDER_WAY_MAX) return;
+    this.#epochWanted = false;
+    if (this.#hasNews()) this.#endEpoch();
+  }
+
+  #endEpoch(): void {
+    if (this.#isOver) return;
+    const bytes = this.#intake.epochBytes;
+    this.#intake.endEpoch();
+    const epoch = this.#epochs.current;
+    const nowMs = this.#now();
+    const states = this.#states();
+    this.#lastStates = states.join();
+    states.forEach((state, global) => this.#control.setPartition(epoch, global, state));
+    this.#epochs.end(this.#intake.partitions.map((state) => state.position), this.#epochStartedAtMs, bytes);
+    this.#epochStartedAtMs = performance.now();
+    for (const link of this.#links) {
+      this.#send(link, (at) => {
+        this.#memory.u32[(at + MESSAGE.kind) >>> 2] = TO_WORKER.endEpoch;
+        this.#memory.u32[(at + MESSAGE.epoch) >>> 2] = epoch;
+        this.#memory.f64[(at + MESSAGE.first) >>> 3] = nowMs;
+      });
+    }
+  }
+
+  #states(): number[] {
+    const idleMs = this.#intake.partitions.map((state) => {
+      const strategies = this.#plan.watermarks.filter((watermark) => watermark.sources.includes(state.source)).map((watermark) => watermark.strategy.idleMs ?? Number.POSITIVE_INFINITY);
+      return Math.min(Number.POSITIVE_INFINITY, ...strategies);
+    });
+    return this.#intake.partitions.map((state, global) => {
+      if (state.ended) return this.#options.drain && !(this.#plan.sources[state.source] as SourcePlan).source.bounded ? PARTITION_DRAINED : PARTITION_ENDED;
+      return this.#intake.idleForMs(state) >= (idleMs[global] as number) ? PARTITION_IDLE : PARTITION_ACTIVE;
+    });
+  }
+
+  // ---- what workers tell
+
+  async #listen(): Promise<void> {
+    const { i32 } = this.#memory;
+    while (!this.#isOver) {
+      const seen = Atomics.load(i32, this.#control.coordinatorDoorbell);
+      try {
+        for (const [worker, link] of this.#links.entries()) this.#drainRing(worker, link);
+        if (this.#epochWanted) this.#endWantedEpoch();
+      } catch (error) {
+        await this.fail(error);
+        return;
+      }
+      await waitAsync(i32, this.#control.coordinatorDoorbell, seen, IDLE_WAIT_MS);
+    }
+  }
+
+  #drainRing(worker: number, link: WorkerLink): void {
+    const { u32 } = this.#memory;
+    for (let at = link.fromWorker.tryTake(); at !== 0; at = link.fromWorker.tryTake()) {
+      const field = (offset: number) => u32[(at + offset) >>> 2] as number;
+      const kind = field(MESSAGE.kind);
+      const epoch = field(MESSAGE.epoch);
+      if (kind === FROM_WORKER.chunkDone) {
+        const address = field(MESSAGE.address);
+        link.loadBytes -= link.chunkBytes.get(address) ?? 0;
+        link.chunkBytes.delete(address);
+        link.fromWorker.release();
+        this.#intake.chunkDone(address);
+        continue;
+      }
+      if (kind === FROM_WORKER.output) {
+        this.#outputs.add(epoch, {
+          sink: field(MESSAGE.sink),
+          stage: field(MESSAGE.stage),
+          unit: field(MESSAGE.unit),
+          unitSequence: field(MESSAGE.unitSequence),
+          order: field(MESSAGE.order),
+          outputPartition: field(MESSAGE.outputPartition),
+          rows: field(MESSAGE.rows),
+          address: field(MESSAGE.address),
+          bytes: field(MESSAGE.bytes),
+        });
+      } else if (kind === FROM_WORKER.epochDone) {
+        const record = this.#epochs.get(epoch);
+        if (record !== undefined && ++record.workersDone === this.#links.length) this.#merged(record);
+      } else throw new Error(`millrace: worker ${worker} sent a record of kind ${kind}`);
+      link.fromWorker.release();
+    }
+    this.#pushBacklog(link);
+  }
+
+  /** All workers have merged the epoch: what its windows hold now, and then its output. */
+  #merged(record: EpochRecord): void {
+    const { epoch } = record;
+    for (const [index, watermark] of this.#watermarks.entries()) this.#advanceWatermark(watermark, index, epoch);
+    const progress: ExchangeProgress[] = this.#plan.exchanges.map(({ watermarks }, exchange) => {
+      for (let worker = 0; worker < this.#links.length; worker++) {
+        const held = this.#memory.f64[this.#control.held(epoch, worker, exchange)] as number;
+        if (held > (this.#heldUntil[exchange] as number)) this.#heldUntil[exchange] = held;
+      }
+      return {
+        heldUntil: this.#heldUntil[exchange] as number,
+        watermark: Math.min(Number.POSITIVE_INFINITY, ...watermarks.map((w) => (this.#watermarks[w] as Watermark).current)),
+      };
+    });
+    const metadata = this.#intake.partitions.map((state) => watermarkMetadata(this.#watermarks, state.global, (w) => (this.#plan.watermarks[w] as WatermarkPlan).sources.includes(state.source)));
+    this.#epochs.merged(record, progress, metadata);
+    const mergedAtMs = performance.now();
+    this.#writing = this.#writing.then(() => this.#finishEpoch(record, mergedAtMs)).catch((error) => this.fail(error));
+  }
+
+  /** As the workers do it, but a drained partition keeps its claim: what is committed must not pass what it may still bring. */
+  #advanceWatermark(watermark: Watermark, index: number, epoch: number): void {
+    for (const state of this.#intake.partitions) {
+      if (!(this.#plan.watermarks[index] as WatermarkPlan).sources.includes(state.source)) continue;
+      let maxMs = Number.NEGATIVE_INFINITY;
+      for (let worker = 0; worker < this.#links.length; worker++) {
+        maxMs = Math.max(maxMs, this.#memory.f64[this.#control.maxima(epoch, worker, index) + state.global] as number);
+      }
+      watermark.observe(state.global, maxMs);
+      const partition = this.#control.partition(epoch, state.global);
+      if (partition === PARTITION_ENDED) watermark.end(state.global);
+      else if (partition === PARTITION_IDLE) watermark.idle(state.global);
+    }
+    watermark.advance();
+  }
+
+  async #finishEpoch(record: EpochRecord, mergedAtMs: number): Promise<void> {
+    if (this.#isOver) return;
+    await this.#outputs.writeEpoch(record.epoch);
+    const writtenAtMs = performance.now();
+    const commit = this.#epochs.written(record);
+    if (commit !== undefined) await this.#commit(commit, record.metadata);
+    this.progressLog.epoch({ epoch: record.epoch, bytes: record.bytes, startedAtMs: record.startedAtMs, mergedAtMs, writtenAtMs, committedAtMs: performance.now() });
+    if (this.#epochWanted) this.#endWantedEpoch();
+    if (this.#isFinished()) await this.#over();
+    else if (this.#finishing || this.#intake.partitions.every((state) => state.ended)) this.#wantEpoch();
+  }
+
+  async #commit(record: EpochRecord, metadata: readonly string[]): Promise<void> {
+    let firstGlobal = 0;
+    for (const reader of this.#readers) {
+      const positions = positionsOf(record, firstGlobal, reader.partitionCount, metadata);
+      if (positions.length > 0) await reader.commit(positions);
+      firstGlobal += reader.partitionCount;
+    }
+  }
+
+  /** Everything that there is to do was done: all ended (or a stop was asked for), no epoch under way, nothing taken in since. */
+  #isFinished(): boolean {
+    const allEnded = this.#finishing || this.#intake.partitions.every((state) => state.ended);
+    return allEnded && this.#epochs.underWay === 0 && this.#intake.epochBytes === 0 && this.#states().join() === this.#lastStates;
+  }
+
+  /** Ends everything, in either case; then settles `done`. */
+  async #over(): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearInterval(this.#timer);
+    this.#intake.close();
+    this.#abort.abort();
+    for (const link of this.#links) {
+      this.#send(link, (at) => {
+        this.#memory.u32[(at + MESSAGE.kind) >>> 2] = TO_WORKER.stop;
+      });
+    }
+    if (this.#failure !== undefined) this.#control?.abort();
+    await Promise.allSettled(this.#readers.map((reader) => reader.close()));
+    await this.#outputs?.close();
+    this.progressLog.close();
+    await this.#pool.close();
+    if (this.#failure !== undefined) this.#rejectDone(this.#failure);
+    else this.#resolveDone();
+  }
+
+  #progressSources(): ProgressSources {
+    return {
+      partitions: this.#intake.partitions,
+      counters: this.#counters,
+      watermarks: this.#watermarks,
+      rowsOut: this.#outputs?.rowsOut ?? 0,
+      bytesIn: this.#intake.bytesIn,
+      memory: this.#slabs.usage(),
+      epoch: this.#epochs.current,
+      committedEpoch: this.#epochs.committed,
+      samples: this.#samples,
+    };
+  }
+}
+
+function wrapped(error: unknown, code: 'ERR_MILLRACE_SOURCE', what: string): MillraceError {
+  if (error instanceof MillraceError) return error;
+  return new MillraceError(code, `${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+}

@@ -1,0 +1,99 @@
+/**
+ * The demo, which `npm start` runs: make page clicks, count them per page and minute, check the result against a plain
+ * loop over the same clicks. On the embedded log in a temporary folder, or through Kafka.
+ */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Duration } from '../../core/index.ts';
+import type { RunOptions } from '../options.ts';
+import { ProgressPrinter, grouped } from '../progress-printer.ts';
+import { run } from '../run.ts';
+import { type PageMinute, checksum, expectedResult, printTopPages } from './result.ts';
+
+export interface DemoOptions {
+  readonly rows?: number;
+  readonly workers?: number;
+  readonly trigger?: Duration;
+  readonly brokers?: string;
+  readonly format: 'json' | 'arrow';
+  readonly sinkDelay?: Duration;
+  readonly seed?: number;
+  readonly json: boolean;
+}
+
+const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+
+/** Where clicks come from and results go: the modules to run, their params, and where they are to be read back. */
+export interface Place {
+  readonly makeClicks: string;
+  readonly mainJob: string;
+  readonly params: Record<string, unknown>;
+  /** Params of results.ts. */
+  readonly results: Record<string, unknown>;
+  close(): Promise<void>;
+}
+
+/** Runs it all. Returns whether the result is right. */
+export async function demo(options: DemoOptions): Promise<boolean> {
+  const { rows = 5_000_000, workers = Math.max(2, availableParallelism() - 1), seed = 1, format } = options;
+  const say = (text: string) => (options.json ? process.stderr : process.stdout).write(`${text}\n`);
+  const place = options.brokers === undefined ? await onLog() : await (await import('./on-kafka.ts')).onKafka(options.brokers);
+  try {
+    const params = { ...place.params, format, rows, seed };
+    say(`making ${grouped(rows)} clicks as ${format} ...`);
+    const madeSeconds = await runToEnd(example(place.makeClicks), { workers, trigger: 'availableNow', params });
+    say(`made in ${madeSeconds.toFixed(1)} s; counting them per page and minute with ${workers} worker${workers === 1 ? '' : 's'} ...`);
+
+    const seconds = await runToEnd(example(place.mainJob), {
+      workers,
+      params,
+      drain: true,
+      ...(options.trigger === undefined ? {} : { trigger: options.trigger }),
+      ...(options.sinkDelay === undefined ? {} : { sinkDelay: options.sinkDelay }),
+    });
+    const maxRssBytes = process.resourceUsage().maxRSS * 1_024;
+    await (await run(new URL(`./results.${ending}`, import.meta.url), { workers: 1, trigger: 'availableNow', params: place.results })).done;
+    const result = (await import('./results.ts')).results.rows as unknown as readonly PageMinute[];
+    const expected = await expectedResult(rows, seed);
+    const sum = checksum(result);
+    const isVerified = sum === checksum(expected);
+
+    if (!options.json) printTopPages(result);
+    say(`${grouped(rows)} rows in ${seconds.toFixed(2)} s: ${grouped(rows / seconds)} rows/s; ${grouped(result.length)} results, checksum ${sum}, ${isVerified ? 'as the plain loop has it' : `but the plain loop has ${grouped(expected.length)} results with checksum ${checksum(expected)}`}`);
+    if (options.json) {
+      console.log(JSON.stringify({ rows, windows: result.length, seconds, rowsPerSecond: Math.round(rows / seconds), maxRssBytes, checksum: sum, verified: isVerified }));
+    }
+    return isVerified;
+  } finally {
+    await place.close();
+  }
+}
+
+async function onLog(): Promise<Place> {
+  const dir = await mkdtemp(join(tmpdir(), 'millrace-demo-'));
+  return {
+    makeClicks: 'clicks-data',
+    mainJob: 'clicks',
+    params: { dir },
+    results: { dir },
+    close: () => rm(dir, { recursive: true, force: true }),
+  };
+}
+
+/** Runs a module until its source is drained, with progress. Returns the seconds from start to the last commit. */
+async function runToEnd(module: URL, options: RunOptions): Promise<number> {
+  const startedAt = performance.now();
+  const job = await run(module, options);
+  const printer = new ProgressPrinter('text');
+  job.on('progress', (progress) => printer.show(progress));
+  await job.done;
+  printer.end(job.progress());
+  return (performance.now() - startedAt) / 1_000;
+}
+
+/** An example of ours: TypeScript beside the sources, JavaScript in the package. */
+export function example(name: string): URL {
+  return new URL(`../../examples/${name}.${ending}`, import.meta.url);
+}

@@ -1,0 +1,74 @@
+/** The plan as text: for a person (`millrace explain`), as a Mermaid graph, and as the fingerprint that workers compare. */
+
+import type { ExchangePlan, FlowPlan, Plan } from './plan.ts';
+
+/** Several lines, one step each, in the order in which a batch passes them. */
+export function describePlan(plan: Plan): string {
+  const lines = [`pipeline ${plan.name}`];
+  plan.sources.forEach(({ source, flow }, index) => {
+    const read = flow.rows.columnsRead.map((column) => source.schema.field(column).name);
+    lines.push(`source ${index}: ${source.name} (${source.schema})`);
+    lines.push(`  decodes ${read.join(', ') || '(no column)'}`);
+    lines.push(...describeFlow(plan, flow, '  '));
+  });
+  plan.exchanges.forEach((exchange, index) => {
+    lines.push(`exchange ${index}: rows are combined in the scan, merged by 64 shards`);
+    lines.push(...exchange.aggregate.describe().split('\n').map((line) => `  ${line}`));
+    lines.push(`  gives (${exchange.aggregate.output})`);
+    lines.push(...describeFlow(plan, exchange.flow, '  '));
+  });
+  plan.sinks.forEach(({ sink, schema }, index) => lines.push(`sink ${index}: ${sink.name} (${schema})`));
+  return lines.join('\n');
+}
+
+function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
+  const lines = flow.rows.describe().map((line) => `${indent}${line}`);
+  if (flow.watermark !== undefined) {
+    const { strategy } = plan.watermarks[flow.watermark] as Plan['watermarks'][number];
+    const extras = `${strategy.idleMs === undefined ? '' : `, idle after ${strategy.idleMs} ms`}${strategy.maxSkewMs === undefined ? '' : `, at most ${strategy.maxSkewMs} ms ahead of the clock`}`;
+    lines.push(`${indent}watermark ${flow.watermark}: ${strategy.column} - ${strategy.delayMs} ms${extras}`);
+  }
+  for (const exchange of flow.exchanges) lines.push(`${indent}-> exchange ${exchange}`);
+  for (const sink of flow.sinks) lines.push(`${indent}-> sink ${sink}`);
+  flow.next.forEach((next, index) => {
+    lines.push(`${indent}fork ${index + 1}:`);
+    lines.push(...describeFlow(plan, next, `${indent}  `));
+  });
+  return lines;
+}
+
+/** The plan as a Mermaid flowchart. */
+export function mermaidPlan(plan: Plan): string {
+  const lines = ['flowchart LR'];
+  let flows = 0;
+  const draw = (from: string, flow: FlowPlan): void => {
+    let at = from;
+    const steps = flow.rows.describe();
+    if (steps.length > 0) {
+      at = `f${flows++}`;
+      lines.push(`  ${from} --> ${at}[${label(steps.join('<br>'))}]`);
+    }
+    if (flow.watermark !== undefined) {
+      const { strategy } = plan.watermarks[flow.watermark] as Plan['watermarks'][number];
+      const to = `f${flows++}`;
+      lines.push(`  ${at} --> ${to}[${label(`watermark ${strategy.column} - ${strategy.delayMs} ms`)}]`);
+      at = to;
+    }
+    for (const exchange of flow.exchanges) lines.push(`  ${at} ==>|by key| x${exchange}`);
+    for (const sink of flow.sinks) lines.push(`  ${at} --> k${sink}`);
+    for (const next of flow.next) draw(at, next);
+  };
+  plan.exchanges.forEach((exchange: ExchangePlan, index) => lines.push(`  x${index}[[${label(exchange.aggregate.describe().split('\n').slice(0, 3).map((line) => line.trim()).join('<br>'))}]]`));
+  plan.sinks.forEach(({ sink }, index) => lines.push(`  k${index}[(${label(sink.name)})]`));
+  plan.sources.forEach(({ source, flow }, index) => {
+    lines.push(`  s${index}[(${label(source.name)})]`);
+    draw(`s${index}`, flow);
+  });
+  plan.exchanges.forEach((exchange, index) => draw(`x${index}`, exchange.flow));
+  return lines.join('\n');
+}
+
+/** A Mermaid label: quoted, with the characters that end it written as entities. */
+function label(text: string): string {
+  return `"${text.replace(/["#;<>]/g, (c) => (c === '<' || c === '>' ? (text.includes('<br>') ? c : `#${c.charCodeAt(0)};`) : `#${c.charCodeAt(0)};`))}"`;
+}

@@ -1,0 +1,64 @@
+/**
+ * Loads a pipeline module and makes its plan: the same steps on the main thread and in every worker, because a closure
+ * cannot cross threads but a module can be imported on both sides.
+ */
+
+import { MillraceError, shown } from '../core/index.ts';
+import { type Graph, graphOf } from './pipeline.ts';
+
+export type Params = Readonly<Record<string, unknown>>;
+
+let typescript: Promise<unknown> | undefined;
+
+/** From here on this thread imports .ts files (tsx; Node's own type stripping is not in our oldest Node). */
+export function supportTypeScript(): Promise<unknown> {
+  typescript ??= import('tsx/esm/api').then(({ register }) => register());
+  return typescript;
+}
+
+/**
+ * The graph of the module's default export: a pipeline, or a function of `params` that gives one.
+ *
+ * @throws MillraceError ERR_MILLRACE_MODULE when the module cannot be imported or exports no pipeline; whatever the
+ * module itself throws as a MillraceError passes through
+ */
+export async function loadGraph(url: string, params: Params): Promise<Graph> {
+  const module = await importModule(url);
+  const exported = module.default;
+  if (exported === undefined) {
+    throw new MillraceError('ERR_MILLRACE_MODULE', `The module ${shown(url)} has no default export. Write: export default pipeline('name').from(...)...to(...).`);
+  }
+  const value = typeof exported === 'function' ? await callExport(exported as (params: Params) => unknown, params, url) : exported;
+  const graph = graphOf(value);
+  if (graph === undefined) {
+    throw new MillraceError('ERR_MILLRACE_MODULE', `The default export of ${shown(url)} is ${shown(value)}, which is no pipeline. Export a pipeline, or a function that returns one.`);
+  }
+  return graph;
+}
+
+async function callExport(fn: (params: Params) => unknown, params: Params, url: string): Promise<unknown> {
+  try {
+    return await fn(params);
+  } catch (error) {
+    if (error instanceof MillraceError) throw error;
+    throw new MillraceError('ERR_MILLRACE_MODULE', `The default export of ${shown(url)} threw: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+async function importModule(url: string): Promise<{ default?: unknown }> {
+  const isTypeScript = /\.[cm]?tsx?$/.test(new URL(url).pathname);
+  try {
+    if (!isTypeScript) return await import(url);
+    try {
+      // Already possible where the process was started under tsx.
+      return await import(url);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error;
+      await supportTypeScript();
+      return await import(url);
+    }
+  } catch (error) {
+    if (error instanceof MillraceError) throw error;
+    throw new MillraceError('ERR_MILLRACE_MODULE', `The module ${shown(url)} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Outputs: the blocks that workers hand over for the sinks. They are kept until their epoch is complete, put in an order
+ * that does not depend on threads (stage, then partition or shard, then number), written, and made final by the sinks'
+ * `commit`. The slabs are freed when that is done: a slow sink holds memory and, through the epochs under way, the sources.
+ */
+
+import { MillraceError, type SlabAllocator } from '../core/index.ts';
+import type { SinkWriter } from '../io/index.ts';
+
+/** One block, as a worker announced it. */
+export interface OutputBlock {
+  readonly sink: number;
+  readonly stage: number;
+  readonly unit: number;
+  readonly unitSequence: number;
+  readonly order: number;
+  readonly outputPartition: number;
+  readonly rows: number;
+  readonly address: number;
+  readonly bytes: number;
+}
+
+export interface OpenSink {
+  readonly name: string;
+  readonly writer: SinkWriter;
+}
+
+export class Outputs {
+  readonly #slabs: SlabAllocator;
+  readonly #sinks: readonly OpenSink[];
+  readonly #delayMs: number;
+  readonly #blocks = new Map<number, OutputBlock[]>();
+  rowsOut = 0;
+
+  /** @param delayMs waits this long before each epoch's write: to see what a slow sink does */
+  constructor(slabs: SlabAllocator, sinks: readonly OpenSink[], delayMs: number) {
+    this.#slabs = slabs;
+    this.#sinks = sinks;
+    this.#delayMs = delayMs;
+  }
+
+  add(epoch: number, block: OutputBlock): void {
+    const blocks = this.#blocks.get(epoch);
+    if (blocks === undefined) this.#blocks.set(epoch, [block]);
+    else blocks.push(block);
+  }
+
+  /** Bytes that wait to be written. */
+  get pendingBytes(): number {
+    let bytes = 0;
+    for (const blocks of this.#blocks.values()) for (const block of blocks) bytes += block.bytes;
+    return bytes;
+  }
+
+  /**
+   * Writes and commits all of an epoch's blocks. Epochs in order, one call at a time.
+   *
+   * @throws MillraceError ERR_MILLRACE_SINK when a sink fails with an error that has no code of its own
+   */
+  async writeEpoch(epoch: number): Promise<void> {
+    const blocks = (this.#blocks.get(epoch) ?? []).sort((a, b) => a.stage - b.stage || a.unit - b.unit || a.unitSequence - b.unitSequence || a.order - b.order);
+    if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
+    const { u8 } = this.#slabs.memory;
+    const touched = new Set<number>();
+    const writes: Promise<void>[] = [];
+    for (const block of blocks) {
+      touched.add(block.sink);
+      const { writer } = this.#sinks[block.sink] as OpenSink;
+      const bytes = u8.subarray(block.address, block.address + block.bytes);
+      writes.push(this.#guard(block.sink, writer.write({ epoch, shard: block.unit, partition: block.outputPartition, rowCount: block.rows, bytes })));
+    }
+    await Promise.all(writes);
+    for (const sink of [...touched].sort((a, b) => a - b)) await this.#guard(sink, (this.#sinks[sink] as OpenSink).writer.commit(epoch));
+    for (const block of blocks) {
+      this.rowsOut += block.rows;
+      this.#slabs.free(block.address);
+    }
+    this.#blocks.delete(epoch);
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#sinks.map(({ writer }) => writer.close()));
+  }
+
+  async #guard(sink: number, promise: Promise<void>): Promise<void> {
+    try {
+      await promise;
+    } catch (error) {
+      if (error instanceof MillraceError) throw error;
+      const { name } = this.#sinks[sink] as OpenSink;
+      throw new MillraceError('ERR_MILLRACE_SINK', `The sink ${name} failed: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    }
+  }
+}

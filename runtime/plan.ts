@@ -1,0 +1,203 @@
+/**
+ * The plan: from the graph that the user built to what the threads do. Made once, the same on every thread, before any
+ * memory exists.
+ *
+ * A source, and the result of an exchange, each start a tree of flows. A flow takes batches, runs the row functions that
+ * lie between two forks (fused), may note event times, and hands the result to exchanges, to sinks, and to further flows:
+ *
+ *   source 0 -> [filter, map] -> watermark 0 -> exchange 0 (by key)
+ *   exchange 0 -> windows -> [filter] -> sink 0
+ *                              '------> [select] -> exchange 1 -> ... -> sink 1
+ *
+ * Which columns a decoder has to fill is worked out from the leaves up: what sinks write, exchanges group and fold, and
+ * functions read.
+ */
+
+import { assert, MillraceError, type Schema } from '../core/index.ts';
+import type { Sink, Source } from '../io/index.ts';
+import { type AggregatePlan, planRows, type RowOperation, type RowPlan } from '../operators/index.ts';
+import type { Graph, Node, WatermarkStrategy } from './pipeline.ts';
+
+export interface Plan {
+  readonly name: string;
+  readonly sources: readonly SourcePlan[];
+  readonly watermarks: readonly WatermarkPlan[];
+  /** In an order in which each comes behind those that feed it. */
+  readonly exchanges: readonly ExchangePlan[];
+  readonly sinks: readonly SinkPlan[];
+}
+
+export interface SourcePlan {
+  readonly source: Source;
+  readonly flow: FlowPlan;
+}
+
+export interface WatermarkPlan {
+  readonly strategy: WatermarkStrategy;
+  /** The sources whose rows come by. */
+  readonly sources: readonly number[];
+}
+
+export interface ExchangePlan {
+  readonly aggregate: AggregatePlan;
+  /** The watermarks whose minimum is the event time of this exchange. */
+  readonly watermarks: readonly number[];
+  /** Exchanges whose results feed this one. */
+  readonly upstream: readonly number[];
+  /** What happens to the results. */
+  readonly flow: FlowPlan;
+}
+
+export interface SinkPlan {
+  readonly sink: Sink;
+  readonly schema: Schema;
+}
+
+/** What happens to the batches that arrive somewhere. */
+export interface FlowPlan {
+  readonly rows: RowPlan;
+  /** The operations that `rows` fuses, for explain. */
+  readonly operations: readonly RowOperation[];
+  /** Note the event times of the rows, for this watermark. */
+  readonly watermark: number | undefined;
+  readonly exchanges: readonly number[];
+  readonly sinks: readonly number[];
+  readonly next: readonly FlowPlan[];
+}
+
+export interface PlanOptions {
+  /** False: run user functions without generated code. Default: generate where the process allows it. */
+  readonly codeGeneration?: boolean;
+}
+
+/**
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when the pipeline leads nowhere
+ */
+export function makePlan(graph: Graph, options: PlanOptions = {}): Plan {
+  if (graph.sinks.length === 0) {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `The pipeline "${graph.name}" writes nothing. End it with to(sink), print() or forEachBatch().`);
+  }
+  return new Planner(graph, options).plan();
+}
+
+type Edge = { readonly to: Node } | { readonly sink: number };
+
+class Planner {
+  readonly #graph: Graph;
+  readonly #options: PlanOptions;
+  readonly #edges = new Map<Node, Edge[]>();
+  readonly #sources: Extract<Node, { kind: 'source' }>[] = [];
+  readonly #watermarks: Extract<Node, { kind: 'watermark' }>[] = [];
+  readonly #aggregates: Extract<Node, { kind: 'aggregate' }>[] = [];
+
+  constructor(graph: Graph, options: PlanOptions) {
+    this.#graph = graph;
+    this.#options = options;
+  }
+
+  plan(): Plan {
+    this.#graph.sinks.forEach(({ parent }, sink) => {
+      this.#visit(parent);
+      this.#edge(parent, { sink });
+    });
+    return {
+      name: this.#graph.name,
+      sources: this.#sources.map((node) => ({ source: node.source, flow: this.#flow(node, node.schema) })),
+      watermarks: this.#watermarks.map((node) => ({ strategy: node.strategy, sources: this.#sourcesOf(node) })),
+      exchanges: this.#aggregates.map((node) => ({
+        aggregate: node.plan,
+        watermarks: this.#watermarksOf(node.parent),
+        upstream: this.#upstreamOf(node.parent),
+        flow: this.#flow(node, node.schema),
+      })),
+      sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
+    };
+  }
+
+  /** Numbers the nodes, parents first, and notes who feeds whom. */
+  #visit(node: Node): void {
+    if (this.#edges.has(node)) return;
+    this.#edges.set(node, []);
+    for (const parent of parentsOf(node)) {
+      this.#visit(parent);
+      this.#edge(parent, { to: node });
+    }
+    if (node.kind === 'source') this.#sources.push(node);
+    else if (node.kind === 'watermark') this.#watermarks.push(node);
+    else if (node.kind === 'aggregate') this.#aggregates.push(node);
+  }
+
+  #edge(from: Node, edge: Edge): void {
+    (this.#edges.get(from) as Edge[]).push(edge);
+  }
+
+  /** The flow of the batches that leave `node`. */
+  #flow(node: Node, input: Schema): FlowPlan {
+    return this.#flowOf(input, [], undefined, this.#edges.get(node) as Edge[], node.schema);
+  }
+
+  #flowOf(input: Schema, operations: RowOperation[], watermark: number | undefined, edges: readonly Edge[], output: Schema): FlowPlan {
+    // As long as there is one way on, and it is row functions, they belong to this flow.
+    let at = edges;
+    let schema = output;
+    while (watermark === undefined && at.length === 1) {
+      const edge = at[0] as Edge;
+      if ('sink' in edge) break;
+      const { to } = edge;
+      if (to.kind === 'rows') operations.push(to.operation);
+      else if (to.kind === 'watermark') watermark = this.#watermarks.indexOf(to);
+      else if (to.kind !== 'union') break;
+      schema = to.schema;
+      at = this.#edges.get(to) as Edge[];
+    }
+    const exchanges: number[] = [];
+    const sinks: number[] = [];
+    const next: FlowPlan[] = [];
+    for (const edge of at) {
+      if ('sink' in edge) sinks.push(edge.sink);
+      else if (edge.to.kind === 'aggregate') exchanges.push(this.#aggregates.indexOf(edge.to));
+      else next.push(this.#flowOf(schema, [], undefined, [edge], schema));
+    }
+    const needed = new Set<number>(next.flatMap((flow) => flow.rows.columnsRead));
+    for (const exchange of exchanges) {
+      const { plan } = this.#aggregates[exchange] as { plan: AggregatePlan };
+      for (const column of plan.columnsRead) needed.add(plan.input.indexOf(column));
+    }
+    if (watermark !== undefined) needed.add((this.#watermarks[watermark] as { strategy: WatermarkStrategy }).strategy.columnIndex);
+    const all = sinks.length > 0 ? ('all' as const) : [...needed].sort((a, b) => a - b);
+    const { codeGeneration } = this.#options;
+    const rows = planRows(input, operations, all, codeGeneration === undefined ? {} : { codeGeneration });
+    return { rows, operations, watermark, exchanges, sinks, next };
+  }
+
+  #sourcesOf(node: Node): number[] {
+    if (node.kind === 'source') return [this.#sources.indexOf(node)];
+    return [...new Set(parentsOf(node).flatMap((parent) => this.#sourcesOf(parent)))].sort((a, b) => a - b);
+  }
+
+  /** The nearest watermarks above a node. */
+  #watermarksOf(node: Node): number[] {
+    if (node.kind === 'watermark') return [this.#watermarks.indexOf(node)];
+    return [...new Set(parentsOf(node).flatMap((parent) => this.#watermarksOf(parent)))].sort((a, b) => a - b);
+  }
+
+  /** The nearest exchanges above a node. */
+  #upstreamOf(node: Node): number[] {
+    if (node.kind === 'aggregate') return [this.#aggregates.indexOf(node)];
+    return [...new Set(parentsOf(node).flatMap((parent) => this.#upstreamOf(parent)))].sort((a, b) => a - b);
+  }
+}
+
+function parentsOf(node: Node): readonly Node[] {
+  switch (node.kind) {
+    case 'source':
+      return [];
+    case 'union':
+      return node.parents;
+    case 'rows':
+    case 'watermark':
+    case 'aggregate':
+      assert(node.parent, 'a node without a parent');
+      return [node.parent];
+  }
+}

@@ -1,0 +1,53 @@
+/** Prints progress for a person (one line that is written over on a terminal), or as JSON lines. To stderr, so that results stay clean. */
+
+import type { Progress } from './progress.ts';
+
+const SPARSE_MS = 2_000;
+
+export class ProgressPrinter {
+  readonly #form: 'text' | 'json';
+  readonly #out: NodeJS.WriteStream;
+  #lastAt = 0;
+
+  constructor(form: 'text' | 'json', out: NodeJS.WriteStream = process.stderr) {
+    this.#form = form;
+    this.#out = out;
+  }
+
+  show(progress: Progress): void {
+    if (this.#form === 'json') {
+      this.#out.write(`${JSON.stringify(plain(progress))}\n`);
+    } else if (this.#out.isTTY) {
+      this.#out.write(`\r\x1b[2K${line(progress)}`);
+    } else if (performance.now() - this.#lastAt >= SPARSE_MS) {
+      this.#lastAt = performance.now();
+      this.#out.write(`${line(progress)}\n`);
+    }
+  }
+
+  /** The last word, and what the ledger holds. */
+  end(progress: Progress): void {
+    if (this.#form === 'json') {
+      this.#out.write(`${JSON.stringify(plain(progress))}\n`);
+      return;
+    }
+    this.#out.write(`${this.#out.isTTY ? '\r\x1b[2K' : ''}${line(progress)}\n`);
+    for (const [reason, count] of Object.entries(progress.ledger)) if (count > 0) this.#out.write(`  ${grouped(count)} rows ${reason}\n`);
+    for (const sample of progress.samples.slice(0, 5)) this.#out.write(`  ${sample.reason}: ${sample.source}, partition ${sample.partition}, offset ${sample.offset}: ${sample.message}\n`);
+  }
+}
+
+function line(progress: Progress): string {
+  const watermark = Number.isFinite(progress.watermark) ? new Date(progress.watermark).toISOString().replace('.000Z', 'Z') : progress.watermark > 0 ? 'end' : '-';
+  const rate = progress.rowsPerSecondNow > 0 ? progress.rowsPerSecondNow : progress.rowsPerSecond;
+  return `${progress.pipeline}: ${grouped(progress.rowsIn)} rows in, ${grouped(progress.rowsOut)} out, ${grouped(Math.round(rate))} rows/s, watermark ${watermark}, lag ${grouped(progress.lag)}`;
+}
+
+function plain(progress: Progress): unknown {
+  return { ...progress, watermark: Number.isFinite(progress.watermark) ? progress.watermark : null };
+}
+
+/** 1234567 as 1,234,567, whatever the locale. */
+export function grouped(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}

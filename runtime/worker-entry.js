@@ -1,0 +1,21 @@
+// What Piscina loads in a worker thread. JavaScript, because a worker's first file cannot be TypeScript on every Node
+// that we support: run from source, it registers tsx before it imports worker.ts; in the package it imports worker.js.
+
+import { existsSync } from 'node:fs';
+
+const isSource = existsSync(new URL('./worker.ts', import.meta.url));
+
+async function load() {
+  if (isSource) {
+    const { register } = await import('tsx/esm/api');
+    register();
+    return import('./worker.ts');
+  }
+  return import('./worker.js');
+}
+
+const worker = load();
+
+export default async function work(task) {
+  return (await worker).work(task);
+}
