@@ -209,6 +209,7 @@ test('says so when rows were deleted before they were read, or goes on behind th
   await until('the rows', () => before.frames.length === 6);
   await before.reader.commit([{ partition: 0, offset: 1, metadata: '' }]);
   await before.reader.close();
+  await stage.admin.fetchTopicOffsets(topic); // loads the metadata that the next call needs
   await stage.admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '4' }] });
 
   const strict = await stage.open({ topic }, { drain: true });
