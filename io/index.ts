@@ -11,3 +11,6 @@ export { type GeneratorOptions, generator } from './generator.ts';
 export { iterable } from './iterable.ts';
 export { lineSinkEncoder } from './line-encoder.ts';
 export { type MemoryOptions, memory } from './memory.ts';
+export { arrow } from './arrow.ts';
+export { json } from './json.ts';
+export { type LogBatch, type LogSinkOptions, type LogSourceOptions, log, logTopics, readLog } from './log/index.ts';

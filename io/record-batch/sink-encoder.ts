@@ -202,7 +202,7 @@ class RecordSinkEncoder implements SinkEncoder {
       used = RECORD_BATCH.headerBytes;
     }
     const needed = used + recordBytes;
-    if (needed - RECORD_OVERHEAD_MAX > this.#batchBytesMax) throw this.#tooLarge(String(key + value));
+    if (needed > this.#batchBytesMax) throw this.#tooLarge(String(key + value));
     const bytes = this.#stagingBytes[partition] as number;
     if (needed > bytes) this.#growStaging(partition, used, Math.max(needed, bytes * 2, STAGING_BYTES_MIN));
     const staging = this.#stagings[partition] as number;
@@ -243,6 +243,7 @@ class RecordSinkEncoder implements SinkEncoder {
     this.#rowCounts[partition] = 0;
     i32[(block + BLOCK.count) >>> 2] = 0;
     u32[(block + BLOCK.position) >>> 2] = staging + RECORD_BATCH.headerBytes;
+    u32[(block + BLOCK.limit) >>> 2] = staging + Math.min(this.#stagingBytes[partition] as number, this.#blockBytes);
     this.#context.block(partition, rows, slab, byteLength);
   }
 

@@ -1,0 +1,305 @@
+/**
+ * The embedded log as a sink: appends record batches to the segments of a topic's partitions.
+ *
+ * What it promises: when `commit` has resolved, what was written before is on disk (fdatasync). Blocks become visible to
+ * readers as they are written, before the commit; after a crash in the middle of an epoch those that made it are there,
+ * and the epoch is written once more: at least once. A torn end is cut off at the next start.
+ */
+
+import { type FileHandle, mkdir, open, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { MillraceError, shown } from '../../core/index.ts';
+import type { Codec } from '../codec.ts';
+import { batchBytesAt, nextOffsetAt, RECORD_BATCH, recordSinkEncoder, setBaseOffset } from '../record-batch/index.ts';
+import type { Sink, SinkBlock, SinkInfo, SinkWriter } from '../sink.ts';
+import { dirPath, fileError, listPartitions, listSegments, lockPath, partitionPath, segmentPath, topicPath } from './layout.ts';
+import { syncDir } from './positions.ts';
+import { segmentEnd } from './segment.ts';
+
+export interface LogSinkOptions {
+  /** Folder that the topics lie in; made when it does not exist. */
+  readonly dir: string | URL;
+  readonly topic: string;
+  readonly value: Codec;
+  /** Column, or columns, that give the key of the record, which decides its partition. */
+  readonly key?: string | readonly string[];
+  /** Partitions of a new topic, 1 to 4096. Default 4. One that exists must have this many, if it is given. */
+  readonly partitions?: number;
+  /** Time of the records: `now` (default), or a timestamp column. */
+  readonly timestamp?: 'now' | (string & {});
+  /** A segment is closed before it gets larger. Default 256 MiB. */
+  readonly segmentBytes?: number;
+}
+
+const PARTITIONS = 4;
+const PARTITIONS_MAX = 4_096;
+const SEGMENT_BYTES = 256 << 20;
+/** No broker's limit holds here. */
+const BATCH_BYTES_MAX = 16 << 20;
+/** Blocks that go into one call of writev. */
+const WRITEV_BLOCKS_MAX = 256;
+
+/**
+ * @throws MillraceError ERR_MILLRACE_OPTION for a wrong option. `open` rejects with ERR_MILLRACE_FILE when the folder cannot
+ * be written, or another writer has the topic.
+ */
+export function logSink(options: LogSinkOptions): Sink {
+  const { topic, value, partitions, segmentBytes = SEGMENT_BYTES } = options;
+  const dir = dirPath(options.dir);
+  topicPath(dir, topic);
+  if (typeof value?.encoder !== 'function') throw new MillraceError('ERR_MILLRACE_OPTION', `The log sink of ${shown(topic)} has the value ${shown(value)}. Give it a codec: json().`);
+  if (partitions !== undefined && !(Number.isSafeInteger(partitions) && partitions >= 1 && partitions <= PARTITIONS_MAX)) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `The log sink of ${shown(topic)} has ${shown(partitions)} partitions; it can have 1 to ${PARTITIONS_MAX}.`);
+  }
+  if (!(segmentBytes > 0)) throw new MillraceError('ERR_MILLRACE_OPTION', `The log sink of ${shown(topic)} has segments of ${shown(segmentBytes)} bytes; give a number above 0.`);
+  return {
+    name: `log ${topic}`,
+    check(schema) {
+      for (const key of [options.key ?? []].flat()) schema.require(key, `The key of the log sink ${topic}`);
+      if (options.timestamp !== undefined && options.timestamp !== 'now') schema.require(options.timestamp, `The timestamp of the log sink ${topic}`);
+    },
+    open: () => LogWriter.open(dir, topic, partitions, segmentBytes),
+    encoder: (context) =>
+      recordSinkEncoder(context, {
+        codec: value,
+        ...(options.key === undefined ? {} : { key: options.key }),
+        ...(options.timestamp === undefined ? {} : { timestamp: options.timestamp }),
+        batchBytesMax: BATCH_BYTES_MAX,
+      }),
+  };
+}
+
+/** Writes record batches to a topic. One a topic at a time, in all processes. */
+export class LogWriter implements SinkWriter {
+  readonly info: SinkInfo;
+  readonly #partitions: readonly PartitionWriter[];
+  readonly #lock: string;
+
+  private constructor(partitions: readonly PartitionWriter[], lock: string) {
+    this.#partitions = partitions;
+    this.#lock = lock;
+    this.info = { partitionCount: partitions.length };
+  }
+
+  static async open(dir: string, topic: string, partitions?: number, segmentBytes = SEGMENT_BYTES): Promise<LogWriter> {
+    const path = topicPath(dir, topic);
+    const existing = await listPartitions(path);
+    if (existing > 0 && partitions !== undefined && partitions !== existing) {
+      throw new MillraceError('ERR_MILLRACE_OPTION', `The topic ${shown(topic)} in ${dir} has ${existing} partitions, not ${partitions}. Leave the option out, or write to another topic.`);
+    }
+    try {
+      await mkdir(path, { recursive: true });
+    } catch (cause) {
+      throw fileError('cannot make the folder', path, cause);
+    }
+    const lock = resolve(lockPath(dir, topic));
+    await takeLock(lock, topic);
+    const writers: PartitionWriter[] = [];
+    try {
+      const count = existing || (partitions ?? PARTITIONS);
+      for (let partition = 0; partition < count; partition++) writers.push(await PartitionWriter.open(partitionPath(dir, topic, partition), segmentBytes));
+      await syncDir(path);
+      return new LogWriter(writers, lock);
+    } catch (cause) {
+      for (const writer of writers) await writer.close();
+      await releaseLock(lock);
+      throw fileError('cannot be opened for writing in', path, cause);
+    }
+  }
+
+  write(block: SinkBlock): Promise<void> {
+    const partition = this.#partitions[block.partition];
+    if (partition === undefined) return Promise.reject(new MillraceError('ERR_MILLRACE_SINK', `A block is for partition ${block.partition}, but the topic has ${this.#partitions.length}.`));
+    return partition.append(block.bytes);
+  }
+
+  async commit(_epoch: number): Promise<void> {
+    await Promise.all(this.#partitions.map((partition) => partition.sync()));
+  }
+
+  async close(): Promise<void> {
+    try {
+      for (const partition of this.#partitions) await partition.close();
+    } finally {
+      await releaseLock(this.#lock);
+    }
+  }
+
+  /** Offset behind the last record, by partition. */
+  get ends(): number[] {
+    return this.#partitions.map((partition) => partition.nextOffset);
+  }
+}
+
+interface PendingBlock {
+  readonly bytes: Uint8Array;
+  readonly firstOffset: number;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/** Appends to one partition: blocks in the order of the calls, as many in one system call as have come together. */
+class PartitionWriter {
+  readonly #dir: string;
+  readonly #segmentBytes: number;
+  #file: FileHandle;
+  #path: string;
+  #position: number;
+  nextOffset: number;
+  #pending: PendingBlock[] = [];
+  #writing: Promise<void> | undefined;
+  #isDirty = false;
+  #failure: MillraceError | undefined;
+
+  private constructor(dir: string, segmentBytes: number, file: FileHandle, path: string, position: number, nextOffset: number) {
+    this.#dir = dir;
+    this.#segmentBytes = segmentBytes;
+    this.#file = file;
+    this.#path = path;
+    this.#position = position;
+    this.nextOffset = nextOffset;
+  }
+
+  /** Opens the last segment, and cuts off what a crash left half written. */
+  static async open(dir: string, segmentBytes: number): Promise<PartitionWriter> {
+    await mkdir(dir, { recursive: true });
+    const base = (await listSegments(dir)).at(-1) ?? 0;
+    const path = segmentPath(dir, base);
+    await writeFile(path, '', { flag: 'a' });
+    const end = await segmentEnd(path, base, true);
+    const file = await open(path, 'r+');
+    const { size } = await file.stat();
+    if (size > end.position) {
+      process.emitWarning(`The log segment ${path} had ${size - end.position} bytes of an unfinished write behind offset ${end.nextOffset}. They are cut off.`, 'MillraceWarning');
+      await truncate(path, end.position);
+      await file.datasync();
+    }
+    await syncDir(dir);
+    return new PartitionWriter(dir, segmentBytes, file, path, end.position, end.nextOffset);
+  }
+
+  /** Gives the batches of a block their offsets, and queues it. Resolves when it is written (not yet synced). */
+  append(bytes: Uint8Array): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const firstOffset = this.nextOffset;
+    let next = firstOffset;
+    for (let at = 0; at < bytes.length; at += batchBytesAt(bytes, at)) {
+      if (bytes.length - at < RECORD_BATCH.headerBytes || batchBytesAt(bytes, at) < RECORD_BATCH.headerBytes || batchBytesAt(bytes, at) > bytes.length - at) {
+        return Promise.reject(new MillraceError('ERR_MILLRACE_SINK', `A block for ${this.#dir} holds no whole record batch at byte ${at}.`));
+      }
+      setBaseOffset(bytes, next, at);
+      next = nextOffsetAt(bytes, at);
+    }
+    this.nextOffset = next;
+    return new Promise((written, reject) => {
+      this.#pending.push({ bytes, firstOffset, resolve: written, reject });
+      this.#writing ??= this.#drain();
+    });
+  }
+
+  async sync(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing;
+    if (this.#failure !== undefined) throw this.#failure;
+    if (!this.#isDirty) return;
+    this.#isDirty = false;
+    try {
+      await this.#file.datasync();
+    } catch (cause) {
+      // Nobody can tell what is on disk after that.
+      this.#failure = this.#writeError(cause);
+      throw this.#failure;
+    }
+  }
+
+  async close(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing;
+    await this.#file.close();
+  }
+
+  /** Writes what is pending until nothing is. Never rejects: errors go to the blocks' own promises. */
+  async #drain(): Promise<void> {
+    // A turn, so that the blocks of an epoch, which come one behind the other, go together.
+    await undefined;
+    while (this.#pending.length > 0) {
+      const run: PendingBlock[] = [];
+      try {
+        if (this.#failure !== undefined) throw this.#failure;
+        await this.#rollFor(this.#pending[0] as PendingBlock);
+        let byteLength = 0;
+        for (const block of this.#pending) {
+          if (run.length === WRITEV_BLOCKS_MAX || (run.length > 0 && this.#position + byteLength + block.bytes.length > this.#segmentBytes)) break;
+          run.push(block);
+          byteLength += block.bytes.length;
+        }
+        this.#pending.splice(0, run.length);
+        this.#isDirty = true;
+        await this.#writeAll(run.map((block) => block.bytes), byteLength);
+        for (const block of run) block.resolve();
+      } catch (cause) {
+        this.#failure ??= this.#writeError(cause);
+        for (const block of [...run, ...this.#pending.splice(0)]) block.reject(this.#failure);
+      }
+    }
+    this.#writing = undefined;
+  }
+
+  /** One writev; where the system took only a part, the rest by itself. */
+  async #writeAll(views: Uint8Array[], byteLength: number): Promise<void> {
+    let written = (await this.#file.writev(views, this.#position)).bytesWritten;
+    if (written < byteLength) {
+      const all = Buffer.concat(views, byteLength);
+      while (written < byteLength) written += (await this.#file.write(all, written, byteLength - written, this.#position + written)).bytesWritten;
+    }
+    this.#position += byteLength;
+  }
+
+  async #rollFor(block: PendingBlock): Promise<void> {
+    if (this.#position === 0 || this.#position + block.bytes.length <= this.#segmentBytes) return;
+    await this.#file.datasync();
+    await this.#file.close();
+    this.#path = segmentPath(this.#dir, block.firstOffset);
+    this.#file = await open(this.#path, 'wx');
+    this.#position = 0;
+    await syncDir(this.#dir);
+  }
+
+  #writeError(cause: unknown): MillraceError {
+    return new MillraceError('ERR_MILLRACE_SINK', `The log cannot write ${this.#path}: ${(cause as Error).message}. Nothing more is written to it; start again when the disk is well.`, { cause });
+  }
+}
+
+/** Locks that this process holds: its own id in a lock file may also be of an earlier process that had it. */
+const held = new Set<string>();
+
+async function takeLock(path: string, topic: string): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await writeFile(path, `${process.pid}\n`, { flag: 'wx' });
+      held.add(path);
+      return;
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw fileError('cannot be written in', path, cause);
+    }
+    const owner = Number((await readFile(path, 'utf8').catch(() => '')).trim());
+    if (attempt > 0 || isAlive(owner, path)) {
+      throw new MillraceError('ERR_MILLRACE_FILE', `The topic ${shown(topic)} is being written by process ${owner || '(unknown)'} (${path}). One writer at a time: stop it, or write to another topic.`);
+    }
+    await unlink(path).catch(() => {});
+  }
+}
+
+async function releaseLock(path: string): Promise<void> {
+  held.delete(path);
+  await unlink(path).catch(() => {});
+}
+
+function isAlive(pid: number, lock: string): boolean {
+  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
+  if (pid === process.pid) return held.has(lock);
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

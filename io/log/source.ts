@@ -1,0 +1,277 @@
+/**
+ * The embedded log as a source: reads the segments of a topic's partitions and hands over its record batches as they
+ * lie in the file; the records are found in the workers, by the decoder that Kafka's source uses.
+ *
+ * One loop a partition, which waits for the disk, for credit, or for growth. A batch costs the coordinator a look at its
+ * header; a record costs it nothing.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MillraceError, shown } from '../../core/index.ts';
+import type { Codec } from '../codec.ts';
+import { baseOffsetAt, nextOffsetAt, recordBatchDecoder } from '../record-batch/index.ts';
+import type { CommittedPosition, Offset, Source, SourceContext, SourceReader } from '../source.ts';
+import { dirPath, groupPath, listPartitions, listSegments, listTopics, partitionPath, segmentPath, topicPath } from './layout.ts';
+import { readPositions, writePositions } from './positions.ts';
+import { SegmentReader, segmentEnd } from './segment.ts';
+
+export interface LogSourceOptions<R = unknown> {
+  /** Folder that the topics lie in. */
+  readonly dir: string | URL;
+  readonly topic: string;
+  /** Under this name positions are committed. Without one every start reads from the beginning. */
+  readonly group?: string;
+  /** What the values of the records are: `json({...})`, `arrow(...)`, `text()`, `raw()`. */
+  readonly value: Codec<R>;
+  /** Refuse to run unless the topic has this many partitions. */
+  readonly partitions?: number;
+}
+
+const IDLE_MS = 25;
+/** Buffers of many partitions together stay below a fetch of Kafka's. */
+const READ_BYTES = 1 << 20;
+const READ_BYTES_ALL = 32 << 20;
+const READ_BYTES_MIN = 1 << 16;
+/** Of bytes that are no batch, what the decoder gets to see. */
+const BROKEN_BYTES_MAX = 1 << 16;
+
+/**
+ * @throws MillraceError ERR_MILLRACE_OPTION for a wrong dir, topic or group, ERR_MILLRACE_PIPELINE for a codec without a
+ * schema. `open` rejects with ERR_MILLRACE_TOPIC when there is no such topic, ERR_MILLRACE_FILE when it cannot be read,
+ * ERR_MILLRACE_CHECKPOINT when the group's positions do not fit the topic.
+ */
+export function logSource<R>(options: LogSourceOptions<R>): Source<R> {
+  const { topic, group, value } = options;
+  const dir = dirPath(options.dir);
+  topicPath(dir, topic);
+  if (group !== undefined) groupPath(dir, topic, group);
+  if (value?.schema === undefined) {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `The log source of ${shown(topic)} has no schema to decode to. Give value a codec with one: json({ page: utf8, ms: f64 }).`);
+  }
+  return {
+    name: `log ${topic}`,
+    schema: value.schema,
+    bounded: false,
+    open: (context) => LogReader.open(context, dir, options),
+    decoder: (context) => recordBatchDecoder(context, value, { topic }),
+  };
+}
+
+class LogReader implements SourceReader {
+  readonly partitionCount: number;
+  readonly #context: SourceContext;
+  readonly #dir: string;
+  readonly #topic: string;
+  readonly #groupPath: string | undefined;
+  /** What the group's file holds. */
+  readonly #committed: Map<number, CommittedPosition>;
+  readonly #closed = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #aborted: Promise<void>;
+  #loops: Promise<unknown> = Promise.resolve();
+  #commits: Promise<void> = Promise.resolve();
+
+  private constructor(context: SourceContext, dir: string, topic: string, path: string | undefined, partitionCount: number, committed: Map<number, CommittedPosition>) {
+    this.#context = context;
+    this.#dir = dir;
+    this.#topic = topic;
+    this.#groupPath = path;
+    this.#committed = committed;
+    this.partitionCount = partitionCount;
+    this.#signal = AbortSignal.any([context.signal, this.#closed.signal]);
+    this.#aborted = new Promise((resolve) => {
+      if (this.#signal.aborted) resolve();
+      else this.#signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+  }
+
+  static async open(context: SourceContext, dir: string, options: LogSourceOptions): Promise<LogReader> {
+    const { topic, group, partitions } = options;
+    const partitionCount = await listPartitions(topicPath(dir, topic));
+    if (partitionCount === 0) {
+      const topics = await listTopics(dir);
+      throw new MillraceError('ERR_MILLRACE_TOPIC', `There is no topic ${shown(topic)} in ${dir}; ${topics.length === 0 ? 'there are no topics at all' : `there are: ${topics.join(', ')}`}. Check topic and dir, or write the topic first.`);
+    }
+    if (partitions !== undefined && partitions !== partitionCount) {
+      throw new MillraceError('ERR_MILLRACE_OPTION', `The topic ${shown(topic)} in ${dir} has ${partitionCount} partitions, not ${shown(partitions)}. Leave the option out, or correct it.`);
+    }
+    const path = group === undefined ? undefined : groupPath(dir, topic, group);
+    const committed = path === undefined ? new Map<number, CommittedPosition>() : await readPositions(path);
+    for (const partition of committed.keys()) {
+      if (partition >= partitionCount) throw new MillraceError('ERR_MILLRACE_CHECKPOINT', `The group ${shown(group)} has a position in partition ${partition} of ${shown(topic)}, which has ${partitionCount}: the topic was replaced. Delete ${path} to read it from its beginning.`);
+    }
+    return new LogReader(context, dir, topic, path, partitionCount, committed);
+  }
+
+  async positions(): Promise<CommittedPosition[]> {
+    const positions: CommittedPosition[] = [];
+    for (let partition = 0; partition < this.partitionCount; partition++) {
+      const known = this.#committed.get(partition);
+      const [first = 0] = await listSegments(partitionPath(this.#dir, this.#topic, partition));
+      positions.push({ partition, offset: this.#context.from?.get(partition) ?? known?.offset ?? first, metadata: known?.metadata ?? '' });
+    }
+    return positions;
+  }
+
+  start(): void {
+    this.#loops = this.#start().catch((error) => {
+      if (!this.#signal.aborted) this.#context.fail(error);
+    });
+  }
+
+  async commit(positions: readonly CommittedPosition[]): Promise<void> {
+    const path = this.#groupPath;
+    if (path === undefined) return;
+    for (const position of positions) this.#committed.set(position.partition, position);
+    // Only what was asked for when the write starts matters; a write that fails leaves the next ones alone.
+    const written = this.#commits.then(() => writePositions(path, this.#committed));
+    this.#commits = written.catch(() => {});
+    return written;
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await this.#loops;
+    await this.#commits;
+  }
+
+  async #start(): Promise<void> {
+    const positions = await this.positions();
+    await Promise.all(positions.map(({ partition, offset }) => this.#read(partition, offset)));
+  }
+
+  /** Credit, or the end of the reader. */
+  async #credit(partition: number): Promise<void> {
+    await Promise.race([this.#context.credit(partition), this.#aborted]);
+  }
+
+  /** Reads one partition from an offset to the end there is now (drain), or for ever. */
+  async #read(partition: number, start: Offset): Promise<void> {
+    const context = this.#context;
+    const signal = this.#signal;
+    const dir = partitionPath(this.#dir, this.#topic, partition);
+    const end = await partitionEnd(dir);
+    if (start > end) {
+      throw new MillraceError('ERR_MILLRACE_CHECKPOINT', `Reading of partition ${partition} of ${shown(this.#topic)} is to start at offset ${start}, but the log ends at ${end}: the topic was replaced, or its end was lost. Delete the group's positions to read it from its beginning.`);
+    }
+    context.high(partition, end);
+    const limit = context.drain ? end : Number.POSITIVE_INFINITY;
+    const cursor = new PartitionCursor(dir, start, Math.max(READ_BYTES_MIN, Math.min(READ_BYTES, READ_BYTES_ALL / this.partitionCount)));
+    try {
+      while (!signal.aborted && cursor.next < limit) {
+        const isMore = await cursor.fill();
+        if (signal.aborted) return;
+        for (let batch = cursor.take(); batch !== undefined; batch = cursor.take()) {
+          const first = baseOffsetAt(batch, 0);
+          const next = nextOffsetAt(batch, 0);
+          if (next <= start) continue;
+          if (first >= limit) break;
+          if (!context.emit(partition, batch, Math.max(first, start), next, 0, start)) {
+            await this.#credit(partition);
+            if (signal.aborted) return;
+          }
+        }
+        if (cursor.next >= limit) break;
+        // Behind a full read there is at least one record more.
+        context.high(partition, Math.max(end, isMore ? cursor.next + 1 : cursor.next));
+        if (isMore) continue;
+        const gap = await cursor.advance();
+        if (gap !== undefined) {
+          if (gap.next > start && !context.emit(partition, gap.bytes, Math.max(gap.first, start), gap.next, 0, start)) await this.#credit(partition);
+        } else if (cursor.isAtEnd) {
+          if (context.drain) throw new MillraceError('ERR_MILLRACE_CORRUPT', `Partition ${partition} of ${shown(this.#topic)} ended at ${end} when reading began, but now ends at ${cursor.next}. Was the log cut off meanwhile?`);
+          await sleep(IDLE_MS, undefined, { signal });
+        }
+      }
+      if (!signal.aborted) {
+        context.high(partition, end);
+        context.end(partition);
+      }
+    } finally {
+      await cursor.close();
+    }
+  }
+}
+
+/** The offset behind the last record of a partition. */
+export async function partitionEnd(partitionDir: string): Promise<Offset> {
+  const bases = await listSegments(partitionDir);
+  const last = bases.at(-1);
+  if (last === undefined) return 0;
+  return (await segmentEnd(segmentPath(partitionDir, last), last, false)).nextOffset;
+}
+
+interface Gap {
+  readonly bytes: Uint8Array;
+  readonly first: Offset;
+  readonly next: Offset;
+}
+
+/** Goes through the segments of a partition. */
+export class PartitionCursor {
+  readonly #dir: string;
+  readonly #readBytes: number;
+  #reader: SegmentReader | undefined;
+  #base = -1;
+  /** Where the next batch starts, as far as it is known. */
+  next: Offset;
+  /** True when `advance` found neither more bytes nor a further segment. */
+  isAtEnd = false;
+
+  constructor(partitionDir: string, start: Offset, readBytes = READ_BYTES) {
+    this.#dir = partitionDir;
+    this.#readBytes = readBytes;
+    this.next = start;
+  }
+
+  /** Reads on in the segment. False when it has nothing more for now. */
+  async fill(): Promise<boolean> {
+    if (this.#reader === undefined) {
+      // The segment that holds the start: the last one that begins at it or before.
+      const bases = await listSegments(this.#dir);
+      const base = bases.findLast((candidate) => candidate <= this.next) ?? bases[0];
+      if (base === undefined) return false;
+      await this.#open(base);
+    }
+    return (this.#reader as SegmentReader).fill();
+  }
+
+  /** The next whole batch that was read. */
+  take(): Uint8Array | undefined {
+    const batch = this.#reader?.take();
+    if (batch !== undefined) this.next = nextOffsetAt(batch, 0);
+    return batch;
+  }
+
+  /**
+   * Goes to the next segment, if there is one. When the segment that is left has bytes at its end that are no batch, or
+   * the next one starts further on, then offsets are missing: what is there of them is returned, to be reported.
+   */
+  async advance(): Promise<Gap | undefined> {
+    const bases = await listSegments(this.#dir);
+    const base = bases.find((candidate) => candidate > this.#base && candidate >= this.next);
+    this.isAtEnd = base === undefined;
+    if (base === undefined || this.#reader === undefined) {
+      this.#reader?.again();
+      return undefined;
+    }
+    // The writer was done with the old segment before it made the new one. Look once more at what it wrote last.
+    if (!this.#reader.isBroken && (await this.#reader.fill())) return undefined;
+    const bytes = await this.#reader.rest(BROKEN_BYTES_MAX);
+    const gap = base > this.next || bytes.length > 0 ? { bytes, first: this.next, next: base } : undefined;
+    await this.#open(base);
+    this.next = base;
+    return gap;
+  }
+
+  async close(): Promise<void> {
+    await this.#reader?.close();
+    this.#reader = undefined;
+  }
+
+  async #open(base: number): Promise<void> {
+    await this.#reader?.close();
+    this.#reader = await SegmentReader.open(segmentPath(this.#dir, base), this.#readBytes);
+    this.#base = base;
+  }
+}
