@@ -35,6 +35,8 @@ export interface Term {
   /** The text after ToNumber, where it is shorter than `+text`. Only for numeric masks. */
   readonly number?: string;
   readonly condition?: string;
+  /** The condition as 1 or 0 without a branch, see {@link bits}. */
+  readonly bits?: string;
   /** The column, when the term is nothing but a column. */
   readonly slot?: Slot;
   /** The value, when it is a literal. */
@@ -298,7 +300,11 @@ export class ExpressionEmitter {
     const throws = a.throws || b.throws;
     const text = `(${a.text}${operator}${b.text})`;
     const mask = operator === '&&' ? a.mask | b.mask : (a.mask & ~(NULL | UNDEFINED)) | b.mask;
-    if (operator !== '??') return { text, mask, throws, condition: `(${condition(a)}${operator}${condition(b)})` };
+    if (operator !== '??') {
+      const [left, right] = [bits(a), bits(b)];
+      const flat = left !== undefined && right !== undefined ? { bits: `(${left}${operator[0]}${right})` } : {};
+      return { text, mask, throws, condition: `(${condition(a)}${operator}${condition(b)})`, ...flat };
+    }
     if (a.slot?.at === 'input' && mayBeNull(a.slot) && slotMask(a.slot) & NUMBER && isWithin(b.mask, NUMERIC)) {
       const valid = validText(this.#source, a.slot.column);
       const raw = toNumberText(this.#source, a.slot);
@@ -333,6 +339,17 @@ export class ExpressionEmitter {
 
 export function condition(term: Term): string {
   return term.condition ?? term.text;
+}
+
+/**
+ * The condition as 1 or 0, for a term that is a boolean, cannot throw and is as cheap to compute as to skip: no text or
+ * bigint is made for it. Then `&` may stand for `&&`.
+ */
+export function bits(term: Term): string | undefined {
+  if (term.bits !== undefined) return term.bits;
+  if (term.mask !== BOOLEAN || term.throws) return undefined;
+  const text = condition(term);
+  return /\bh\d|void|Math/.test(text) ? undefined : `(+${text})`;
 }
 
 function toNumber(term: Term): string {

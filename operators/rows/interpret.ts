@@ -55,11 +55,13 @@ export function interpretedLoop(plan: LoopPlan, host: LoopHost): (rowCount: numb
     return true;
   };
   return (rowCount) => {
-    for (; (state[STATE.row] as number) < rowCount; state[STATE.row] = (state[STATE.row] as number) + 1) {
+    for (; (state[STATE.position] as number) < rowCount; state[STATE.position] = (state[STATE.position] as number) + 1) {
       if (state[STATE.pending] !== 0) return;
+      const row = state[STATE.position] as number;
+      state[STATE.row] = row;
       state[STATE.rowsOutBefore] = state[STATE.rowsOut] as number;
       const locals = new Map<string, unknown>();
-      if (passes(state[STATE.row] as number, locals) && !plan.expands) append(host, stored, (output) => locals.get(output.id));
+      if (passes(row, locals) && !plan.expands) append(host, stored, (output) => locals.get(output.id));
     }
   };
 }

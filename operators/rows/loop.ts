@@ -2,24 +2,33 @@
  * The text around the statements of a generated loop: captured constants, addresses, the loop itself, and what is
  * known of it when a statement throws.
  *
- *   factory(memory, constants, helpers, state, addressesIn, addressesOut, origins) -> loop(rowCount)
+ *   factory(memory, constants, helpers, state, addressesIn, addressesOut, origins, selection) -> loop(rowCount)
  *
- * The loop starts at row state[1] with state[0] rows written, and leaves both there, also when it throws: the caller
- * reports the row, steps over it and calls again. So one failing row costs a call, and a loop that never throws nothing.
+ *   1. select   the filters at the head that cannot throw: row numbers that pass, written without a branch where the
+ *               condition allows (a branch that is hard to predict costs more than the rest of the loop)
+ *   2. compute  every row that is left: the other operations, the columns that they compute
+ *
+ * Part 2 starts at state.position with state.rowsOut rows written, and leaves both there, also when it throws: the
+ * caller reports the row, steps over it and calls again. A failing row costs a call, a loop that never throws nothing.
+ *
+ * Branch-free selection: Ross, "Selection conditions in main memory", TODS 29(1), 2004.
  */
 
 import type { Field, Schema } from '../../core/index.ts';
 import { fitText, resultText, storeText } from './output.ts';
 import type { Output } from './plan.ts';
 import { ANY } from './slots.ts';
-import { type LoopBody, Source } from './source.ts';
+import { IDENTIFIER, type LoopBody, Source } from './source.ts';
 
 /** What `h0`, `h1`, ... are in a generated text; program.ts gives them in this order. */
 export const HELPERS = ['readText', 'readBytes', 'textLength', 'bytesAt', 'bytesWithin', 'requireRow', 'refusePromise', 'refuseValue', 'refuseLate', 'nextBuilder', 'writeText', 'writeBinary', 'ownValue', 'wellFormed', 'plainBytes', 'isBytes'] as const;
 export type HelperName = (typeof HELPERS)[number];
 
-/** Places in the state, an Int32Array. */
-export const STATE = { rowsOut: 0, row: 1, pending: 2, rowsOutBefore: 3, emitting: 4, operation: 5, capacity: 6 } as const;
+/**
+ * Places in the state, an Int32Array. `row` is the input row whose flatMap runs; `selected` is the number of rows that
+ * part 1 left, or -1 before it ran.
+ */
+export const STATE = { rowsOut: 0, row: 1, pending: 2, rowsOutBefore: 3, emitting: 4, operation: 5, capacity: 6, position: 7, selected: 8 } as const;
 
 /** Numbers by column in the address lists: data, offsets, validity. */
 export const ADDRESSES_A_COLUMN = 3;
@@ -30,6 +39,8 @@ export interface LoopParts {
   readonly input: Schema;
   readonly output: Schema;
   readonly source: Source;
+  /** Part 1; undefined when there is nothing to select. */
+  readonly selection: LoopBody | undefined;
   readonly body: LoopBody;
   readonly stores: readonly string[];
   readonly loaded: readonly number[];
@@ -37,39 +48,52 @@ export interface LoopParts {
   readonly expands: boolean;
 }
 
-/** Input columns whose addresses the body uses. */
-export function loadedColumns(input: Schema, body: LoopBody): number[] {
-  return input.fields.flatMap((_, c) => (['d', 't', 'q', 'w'].some((base) => body.uses.has(`${base}${c}`)) ? [c] : []));
+/** Input columns whose addresses are used. */
+export function loadedColumns(input: Schema, uses: ReadonlySet<string>): number[] {
+  return input.fields.flatMap((_, c) => (['d', 't', 'q', 'w'].some((base) => uses.has(`${base}${c}`)) ? [c] : []));
 }
 
-export function loopText({ input, output, source, body, stores, loaded, outputs, expands }: LoopParts): string {
+export function loopText({ input, output, source, selection, body, stores, loaded, outputs, expands }: LoopParts): string {
   const emit = expands ? emitText(source, output, outputs) : '';
+  const used = new Set([...body.uses, ...(selection?.uses ?? [])]);
   const bases: string[] = [];
   for (const c of loaded) {
     const at = c * ADDRESSES_A_COLUMN;
-    if (body.uses.has(`d${c}`)) bases.push(`const d${c}=ai0[${at}]>>>${widthShift(input.field(c))};`);
-    if (body.uses.has(`t${c}`)) bases.push(`const t${c}=ai0[${at}]>>>0;`);
-    if (body.uses.has(`q${c}`)) bases.push(`const q${c}=ai0[${at + 1}]>>>2;`);
-    if (body.uses.has(`w${c}`)) bases.push(`const w${c}=ai0[${at + 2}]>>>0;`);
+    if (used.has(`d${c}`)) bases.push(`const d${c}=ai0[${at}]>>>${widthShift(input.field(c))};`);
+    if (used.has(`t${c}`)) bases.push(`const t${c}=ai0[${at}]>>>0;`);
+    if (used.has(`q${c}`)) bases.push(`const q${c}=ai0[${at + 1}]>>>2;`);
+    if (used.has(`w${c}`)) bases.push(`const w${c}=ai0[${at + 2}]>>>0;`);
   }
   if (!expands) bases.push(...outputBases(output, outputs));
-  const save = expands ? 'st0[1]=i0;' : 'st0[0]=j0;st0[1]=i0;';
-  return [
-    '"use strict";',
-    ...VIEWS.map((view) => `const ${view}=me0.${view};`),
-    ...HELPERS.map((_, n) => `const h${n}=he0[${n}];`),
-    ...source.constants.map((_, n) => `const k${n}=ka0[${n}];`),
-    emit,
-    'return function(n0){',
-    ...bases,
-    expands ? 'let i0=st0[1];' : 'let i0=st0[1];let j0=st0[0];',
-    'let z0=0;try{for(;i0<n0;i0++){',
+  const save = expands ? 'st0[7]=at0;' : 'st0[0]=j0;st0[7]=at0;';
+  const isSelectionAll = selection !== undefined && !expands && stores.length === 0 && body.lines.length === 0;
+  const select = selection === undefined ? [] : ['if(m0<0){m0=0;for(let i0=0;i0<n0;i0++){', ...selection.lines, '}st0[8]=m0;}'];
+  const compute = [
+    expands ? 'let at0=st0[7];' : 'let at0=st0[7];let j0=st0[0];',
+    'let z0=0;try{for(;at0<m0;at0++){',
+    selection === undefined ? 'const i0=at0;' : 'const i0=se0[at0];',
     expands ? 'st0[3]=st0[0];' : '',
     ...body.lines,
     ...stores,
     expands ? '' : 'or0[j0]=i0;j0++;',
-    `}${save}}catch(er0){${save}st0[5]=z0;throw er0;}};`,
-  ].join('\n');
+    `}${save}}catch(er0){${save}st0[5]=z0;throw er0;}`,
+  ];
+  const lines = [
+    emit,
+    'return function(n0){',
+    ...bases,
+    selection === undefined ? 'const m0=n0;' : 'let m0=st0[8];',
+    ...select,
+    ...(isSelectionAll ? ['st0[0]=m0;'] : compute),
+    '};',
+  ].filter((line) => line !== '');
+  const uses = new Set(lines.flatMap((line) => line.match(IDENTIFIER) ?? []));
+  const captured = [
+    ...VIEWS.map((view) => ({ id: view, text: `const ${view}=me0.${view};` })),
+    ...HELPERS.map((_, n) => ({ id: `h${n}`, text: `const h${n}=he0[${n}];` })),
+    ...source.constants.map((_, n) => ({ id: `k${n}`, text: `const k${n}=ka0[${n}];` })),
+  ];
+  return ['"use strict";', ...captured.flatMap(({ id, text }) => (uses.has(id) ? [text] : [])), ...lines].join('\n');
 }
 
 /** The `emit` of a flatMap: checks a row and appends it to the builder whose addresses are in the list now. */

@@ -9,12 +9,12 @@
  */
 
 import { assert, type Batch, type BatchBuilder, type AnyRow, type Field, Schema, shown } from '../../core/index.ts';
-import { condition, ExpressionEmitter, NotEmittable, type Term } from './expression.ts';
+import { bits, condition, ExpressionEmitter, NotEmittable, type Term } from './expression.ts';
 import { type ParsedFunction, parseRowFunction, propertyName, type RowFunction } from './parse.ts';
 import { loadedColumns, loopText } from './loop.ts';
 import { fitText, resultText, storeText } from './output.ts';
 import { ANY, isNullText, mayBeNull, NULL, type Slot, UNDEFINED, valueText } from './slots.ts';
-import { Source } from './source.ts';
+import { type LoopBody, Source } from './source.ts';
 
 export type RowOperation =
   | { readonly kind: 'filter'; readonly fn: (row: any) => unknown }
@@ -88,6 +88,10 @@ class LoopPlanner {
   readonly #input: Schema;
   readonly #mode: PlanMode;
   readonly #source = new Source();
+  /** The filters at the head that cannot throw. */
+  readonly #selection = new Source(this.#source);
+  readonly #selected: Term[] = [];
+  #isHead = true;
   readonly #steps: Step[] = [];
   readonly #descriptions: string[] = [];
   /** Columns that the interpreted steps read. */
@@ -113,7 +117,13 @@ class LoopPlanner {
       return;
     }
     const parsed = parseRowFunction(operation.fn as RowFunction, `${operation.kind} #${number}`);
-    if (operation.kind !== 'flatMap' && this.#mode.generate && this.#mode.expressions && this.#tryExpression(operation, number, parsed)) {
+    const mayEmit = operation.kind !== 'flatMap' && this.#mode.generate && this.#mode.expressions;
+    if (mayEmit && this.#isHead && operation.kind === 'filter' && this.#trySelect(parsed)) {
+      this.#descriptions.push(`filter: expression over ${columnList(parsed, before)}`);
+      return;
+    }
+    this.#isHead = false;
+    if (mayEmit && this.#tryExpression(operation, number, parsed)) {
       this.#descriptions.push(`${operation.kind}: expression over ${columnList(parsed, before)}`);
       return;
     }
@@ -135,6 +145,31 @@ class LoopPlanner {
     });
     for (const { slot } of parts) if (slot.at === 'input') this.#stepColumns.add(slot.column);
     return parts;
+  }
+
+  /** Emits a filter at the head as a selection; false when it might throw, or is no expression. */
+  #trySelect({ body }: ParsedFunction): boolean {
+    if (body === undefined || body.locals.length > 0) return false;
+    try {
+      const term = new ExpressionEmitter(this.#selection, body, (name) => this.#slots[this.#schema.indexOf(name)]).term(body.result);
+      if (!term.throws) this.#selected.push(term);
+      return !term.throws;
+    } catch (error) {
+      if (error instanceof NotEmittable) return false;
+      throw error;
+    }
+  }
+
+  #finishSelection(): LoopBody | undefined {
+    if (this.#selected.length === 0) return undefined;
+    const source = this.#selection;
+    const flat = this.#selected.map(bits);
+    if (flat.every((text) => text !== undefined)) source.effect(`se0[m0]=i0;m0=m0+(${flat.join('&')});`);
+    else {
+      for (const term of this.#selected) source.effect(`if(!${condition(term)})continue;`);
+      source.effect('se0[m0]=i0;m0++;');
+    }
+    return source.finish([]);
   }
 
   /** Emits the operation as an expression; false when that cannot be done exactly. */
@@ -271,7 +306,7 @@ class LoopPlanner {
     this.#steps.push({ kind: 'flatMap', operation, fn, row, fields: schema.fields });
     if (this.#mode.generate) {
       this.#mark(operation, true);
-      this.#source.effect(`st0[1]=i0;st0[4]=1;${this.#source.constant(fn)}(${this.#rowText(row)},em0);st0[4]=0;if(st0[2]!==0){i0++;break;}`);
+      this.#source.effect(`st0[1]=i0;st0[4]=1;${this.#source.constant(fn)}(${this.#rowText(row)},em0);st0[4]=0;if(st0[2]!==0){at0++;break;}`);
     }
     this.#schema = schema;
     this.#slots = schema.fields.map((field, c) => ({ at: 'local', id: `r${c}`, field, mayBeNull: field.type.nullable }));
@@ -287,11 +322,12 @@ class LoopPlanner {
     });
     const { generate } = this.#mode;
     const stores = outputs.flatMap((output, c) => (output.from === 'loop' && !this.#expands ? [storeText(this.#schema.field(c), output.place, output.id, output.mayBeNull)] : []));
+    const selection = this.#finishSelection();
     const body = this.#source.finish(stores);
-    const loaded = generate ? loadedColumns(this.#input, body) : [...this.#stepColumns];
+    const loaded = generate ? loadedColumns(this.#input, new Set([...body.uses, ...(selection?.uses ?? [])])) : [...this.#stepColumns];
     const gathered = outputs.flatMap((output) => (output.from === 'input' ? [output.column] : []));
-    const hasLoop = this.#expands || stores.length > 0 || this.#steps.length > 0 || body.lines.length > 0;
-    const text = { input: this.#input, output: this.#schema, source: this.#source, body, stores, loaded, outputs, expands: this.#expands };
+    const hasLoop = this.#expands || stores.length > 0 || this.#steps.length > 0 || body.lines.length > 0 || selection !== undefined;
+    const text = { input: this.#input, output: this.#schema, source: this.#source, selection, body, stores, loaded, outputs, expands: this.#expands };
     return {
       kind: 'loop',
       outputSchema: this.#schema,

@@ -46,7 +46,7 @@ export class LoopSegment implements Segment {
   readonly #plan: LoopPlan;
   readonly #context: RowContext;
   readonly #report: Report;
-  readonly #state = new Int32Array(8);
+  readonly #state = new Int32Array(Object.keys(STATE).length);
   readonly #addressesIn: number[];
   readonly #addressesOut: number[];
   readonly #loop: (rowCount: number) => void;
@@ -56,6 +56,8 @@ export class LoopSegment implements Segment {
   #outs: Out[];
   #spare: Out[] = [];
   readonly #originsHolder: Int32Array[];
+  /** Rows that the filters at the head left. The loop overwrites it with the origins as it goes, but for a flatMap. */
+  readonly #selection: Int32Array;
   readonly #capacity: number;
   #batch: Batch | undefined;
   #base = 0;
@@ -69,6 +71,7 @@ export class LoopSegment implements Segment {
     const first = this.#outs[0] as Out;
     this.#capacity = first.builder.capacity;
     this.#originsHolder = [first.origins];
+    this.#selection = plan.expands ? new Int32Array(this.#capacity) : first.origins;
     this.#ones = context.slabs.alloc(this.#capacity / 8);
     context.memory.u8.fill(0xff, this.#ones, this.#ones + this.#capacity / 8);
     this.#addressesIn = new Array(plan.loaded.reduce((a, b) => Math.max(a, b), -1) * ADDRESSES_A_COLUMN + ADDRESSES_A_COLUMN).fill(0);
@@ -106,7 +109,8 @@ export class LoopSegment implements Segment {
     this.#takeAddresses(batch);
     (this.#outs[0] as Out).builder.reset();
     this.#giveAddresses();
-    state[STATE.row] = 0;
+    state[STATE.position] = 0;
+    state[STATE.selected] = -1;
     state[STATE.rowsOut] = 0;
     state[STATE.pending] = 0;
     state[STATE.emitting] = 0;
@@ -151,7 +155,8 @@ export class LoopSegment implements Segment {
   /** Reports the row at which the loop stopped, undoes what it wrote, and steps over it. */
   #failed(cause: unknown, batch: Batch): void {
     const state = this.#state;
-    const row = state[STATE.row] as number;
+    const position = state[STATE.position] as number;
+    const row = state[STATE.selected] === -1 ? position : (this.#selection[position] as number);
     if (this.#plan.expands) {
       this.#spare.push(...this.#outs.splice(1));
       state[STATE.pending] = 0;
@@ -168,7 +173,7 @@ export class LoopSegment implements Segment {
       for (const { validity } of builder.columns) if (validity !== 0) u8[validity + (at >>> 3)] = (u8[validity + (at >>> 3)] as number) | (1 << (at & 7));
       if (!this.#plan.expands) break;
     }
-    state[STATE.row] = row + 1;
+    state[STATE.position] = position + 1;
   }
 
   /** Emits the builders that one row's flatMap filled; the last one, not full yet, becomes the only one. */
@@ -243,8 +248,8 @@ export class LoopSegment implements Segment {
       isBytes: (value: unknown) => value instanceof Uint8Array,
     };
     // Code of its own for every program: V8's type feedback is not shared with other pipelines.
-    const factory = new Function('me0', 'ka0', 'he0', 'st0', 'ai0', 'ao0', 'or0', code.text);
-    return factory(memory, code.constants, HELPERS.map((name) => helpers[name]), this.#state, this.#addressesIn, this.#addressesOut, expands ? this.#originsHolder : (this.#originsHolder[0] as Int32Array));
+    const factory = new Function('me0', 'ka0', 'he0', 'st0', 'ai0', 'ao0', 'or0', 'se0', code.text);
+    return factory(memory, code.constants, HELPERS.map((name) => helpers[name]), this.#state, this.#addressesIn, this.#addressesOut, expands ? this.#originsHolder : (this.#originsHolder[0] as Int32Array), this.#selection);
   }
 }
 

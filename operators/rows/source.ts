@@ -11,7 +11,8 @@
 export const GENERATED_TOKEN =
   /^(?:[a-z]{1,3}\d+|\d+n?|"(?:use strict|number|string|boolean|bigint|object)"|[-+*/%<>=!&|^~?:;,.(){}[\]]|let|const|return|function|for|if|else|continue|break|typeof|void|null|true|false|try|catch|throw|Math|Number|BigInt|asIntN|floor|ceil|round|trunc|abs|sign|sqrt|cbrt|min|max|pow|exp|log|log2|log10|log1p|expm1|hypot|fround|sin|cos|tan|asin|acos|atan|atan2|sinh|cosh|tanh|clz32|imul|isFinite|isInteger|isNaN|isSafeInteger|length|startsWith|endsWith|includes|toLowerCase|toUpperCase|trim|trimStart|trimEnd|slice|substring|charAt|charCodeAt|indexOf|lastIndexOf)$/;
 
-const IDENTIFIER = /\b[a-z]+\d+\b/g;
+/** Every identifier made here, and some words. */
+export const IDENTIFIER = /\b[a-z]+\d+\b/g;
 
 interface Statement {
   readonly text: string;
