@@ -45,6 +45,8 @@ export interface Accumulator {
   readonly slotBytes: number;
   readonly lane: Lane;
   readonly canSubtract: boolean;
+  /** Its part in the pass that count, sum, min and max of one f64 lane share (group/inputs.ts); undefined: none. */
+  readonly fuses: 'count' | 'sum' | 'min' | 'max' | undefined;
   /** Writes the identity at `field`. Its first 8 bytes are also what the lane holds for a null. */
   identity(memory: SharedMemory, field: number): void;
   /** Adds `count` lane values to the field at `offset` of each of `slots` (address of u32[count]). */
@@ -94,6 +96,7 @@ const COUNT: Behaviour = {
   slotBytes: 8,
   lane: 'none',
   canSubtract: true,
+  fuses: 'count',
   identity: zero(2),
   update: (kernels, slots, count, offset) => kernels.groupCount(slots, count, offset),
   merge: (kernels, slots, count, offset, fields, stride, sign) => kernels.groupAddI64(slots, count, offset, fields, stride, sign),
@@ -103,6 +106,7 @@ const COUNT: Behaviour = {
 const COUNT_VALID: Behaviour = {
   ...COUNT,
   lane: 'valid',
+  fuses: undefined,
   update: (kernels, slots, count, offset, values) => kernels.groupAddI64(slots, count, offset, values, 8, 1),
 };
 
@@ -110,6 +114,7 @@ const SUM_F64: Behaviour = {
   slotBytes: 16,
   lane: 'f64',
   canSubtract: true,
+  fuses: 'sum',
   identity: zero(4),
   update: (kernels, slots, count, offset, values) => kernels.groupSumF64(slots, count, offset, values),
   merge: (kernels, slots, count, offset, fields, stride, sign) => kernels.groupMergeSumF64(slots, count, offset, fields, stride, sign),
@@ -123,6 +128,7 @@ const SUM_I64: Behaviour = {
   slotBytes: 16,
   lane: 'i64',
   canSubtract: true,
+  fuses: undefined,
   identity: zero(4),
   update: (kernels, slots, count, offset, values) => kernels.groupSumI64(slots, count, offset, values),
   merge: (kernels, slots, count, offset, fields, stride, sign) => kernels.groupMergeSumI64(slots, count, offset, fields, stride, sign),
@@ -137,6 +143,7 @@ const MIN_F64: Behaviour = {
   slotBytes: 8,
   lane: 'f64',
   canSubtract: false,
+  fuses: 'min',
   identity: (memory, field) => {
     memory.f64[field >>> 3] = Number.NaN;
   },
@@ -147,6 +154,7 @@ const MIN_F64: Behaviour = {
 
 const MAX_F64: Behaviour = {
   ...MIN_F64,
+  fuses: 'max',
   identity: (memory, field) => {
     memory.f64[field >>> 3] = Number.NEGATIVE_INFINITY;
   },
@@ -158,6 +166,7 @@ const MIN_I64: Behaviour = {
   slotBytes: 8,
   lane: 'i64',
   canSubtract: false,
+  fuses: undefined,
   identity: (memory, field) => {
     memory.i64[field >>> 3] = 0x7fff_ffff_ffff_ffffn;
   },

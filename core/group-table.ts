@@ -5,10 +5,10 @@
  * It is the combiner of a scan, the state of a shard, the table of a pane. It says nothing about windows or results:
  * what the accumulators mean is the operators' affair.
  *
- *   keys  --images-->  key image a row (tag, nulls, key; lanes.ts, images.ts)
+ *   keys  --images-->  key image a row (tag, nulls, key; keys.ts, lanes.ts, images.ts)
  *         --probe--->  slot address a row: found, or inserted with the accumulators' identities (probe.ts)
  *   inputs --lane-->  8 bytes a value
- *          --update->  one pass over the slots per accumulator (accumulate.ts)
+ *          --update->  one pass over the slots per accumulator, or per column (inputs.ts, accumulate.ts)
  *
  * A tile of TILE_ROWS rows passes all phases before the next, so that its images, addresses and slots stay in the first
  * cache levels; and each phase is one loop for one shape of data, so that any mix of keys and aggregates needs few kernels.
@@ -26,7 +26,9 @@ import { MillraceError } from './errors.ts';
 import {
   ARENA_AT, ARENA_BYTES, ARENA_END, ARENA_NEED, ARENA_SLAB, BASE, BLOCK_SLOTS, CAPACITY, CAPACITY_MIN, FIXED, HEADER_BYTES, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, MAGIC, MAGIC_VALUE, SHIFT, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED,
 } from './group/header.ts';
-import { FIRST_KEY, type GroupKernels, groupKernels, LAST_KEY, TILE_ROWS, typeCode } from './group/kernels.ts';
+import { planPasses, runPasses } from './group/inputs.ts';
+import { type GroupKernels, groupKernels, TILE_ROWS } from './group/kernels.ts';
+import { writeKeyImages } from './group/keys.ts';
 import { readKeyColumn, readValueColumn } from './group/read.ts';
 import { Scratch } from './group/scratch.ts';
 import type { SharedMemory } from './memory.ts';
@@ -125,12 +127,14 @@ export class GroupTable {
     const { keyBytes } = this.layout;
     const { slots } = this.#scratch;
     const images = this.#scratch.images(TILE_ROWS * keyBytes);
+    const passes = planPasses(this.layout, inputs);
+    const identity = this.#get(IDENTITY);
     for (let at = from; at < to; at += TILE_ROWS) {
       const count = Math.min(TILE_ROWS, to - at);
-      this.#writeImages(images, keys, at, count, selection);
+      writeKeyImages(this.#kernels, this.memory, this.layout, images, keys, this.#scratch, at, count, selection);
       for (let done = 0; done < count; ) {
         const probed = this.#kernels.groupProbe(this.address, images + done * keyBytes, keyBytes, count - done, slots);
-        if (probed > 0) this.#accumulate(inputs, at + done, probed, selection);
+        if (probed > 0) runPasses(this.#kernels, this.layout, passes, this.#scratch, identity, at + done, probed, selection);
         done += probed;
         if (done < count && !this.#makeRoom()) return at + done - from;
       }
@@ -262,7 +266,7 @@ export class GroupTable {
     row.reset();
     key.forEach((value, k) => row.setValue(k, 0, value));
     const images = this.#scratch.images(TILE_ROWS * this.layout.keyBytes);
-    this.#writeImages(images, row.finish(1).columns, 0, 1, 0);
+    writeKeyImages(this.#kernels, this.memory, this.layout, images, row.finish(1).columns, this.#scratch, 0, 1, 0);
     this.#kernels.groupLookup(this.address, images, this.layout.keyBytes, 1, this.#scratch.slots);
     return this.#u32[this.#scratch.slots >>> 2] as number;
   }
@@ -348,68 +352,6 @@ export class GroupTable {
     for (let a = 0; a < inputs.length; a++) {
       const { accumulator } = layout.accumulators[a] as SlotLayout['accumulators'][number];
       assert(accumulator.lane === 'none' || inputs[a]?.type.name === accumulator.input?.name, `input column ${a} is ${inputs[a]?.type.name}, the layout has ${accumulator.input?.name}`);
-    }
-  }
-
-  #writeImages(images: number, keys: readonly Column[], from: number, count: number, selection: number): void {
-    const kernels = this.#kernels;
-    const { keyBytes: stride, nullsOffset, keys: fields } = this.layout;
-    const { lane, nulls: nullsLane } = this.#scratch;
-    if (fields.length === 0) kernels.groupImageNone(images, stride, count);
-    // A single key without nulls covers its image; others leave padding.
-    if (fields.length > 1 || nullsOffset !== 0) this.memory.u8.fill(0, images, images + count * stride);
-    for (let k = 0; k < fields.length; k++) {
-      const { type, shape, offset, inlineBytes } = fields[k] as SlotLayout['keys'][number];
-      const { data, offsets, validity } = keys[k] as Column;
-      const flags = (k === 0 ? FIRST_KEY : 0) | (k === fields.length - 1 ? LAST_KEY : 0);
-      const nulls = validity === 0 ? 0 : nullsLane;
-      if (nulls !== 0) kernels.groupLaneNulls(validity, selection, from, count, nulls);
-      if (shape === 'bytes') {
-        kernels.groupImageBytes(images, stride, offset, inlineBytes, count, data, offsets, selection, from, nulls, 1 << k, flags);
-      } else if (shape === 'long') {
-        const isPlain = selection === 0 && type.name !== 'f64';
-        if (!isPlain) kernels.groupLaneLongs(typeCode(type), data, selection, from, count, lane);
-        kernels.groupImageLongs(images, stride, offset, count, isPlain ? data + from * 8 : lane, nulls, 1 << k, flags);
-      } else {
-        const isPlain = selection === 0 && (type.name === 'u32' || type.name === 'i32');
-        if (!isPlain) kernels.groupLaneWords(typeCode(type), data, selection, from, count, lane);
-        kernels.groupImageWords(images, stride, offset, count, isPlain ? data + from * 4 : lane, nulls, 1 << k, flags);
-      }
-    }
-  }
-
-  #accumulate(inputs: readonly (Column | undefined)[], from: number, count: number, selection: number): void {
-    const kernels = this.#kernels;
-    const { accumulators } = this.layout;
-    const { slots, lane } = this.#scratch;
-    const identity = this.#get(IDENTITY);
-    // The column whose values the lane holds; those of a column with nulls differ from one accumulator to the next.
-    let inLane: Column | undefined;
-    for (let a = 0; a < accumulators.length; a++) {
-      const { accumulator, offset } = accumulators[a] as SlotLayout['accumulators'][number];
-      if (accumulator.lane === 'none') {
-        accumulator.update(kernels, slots, count, offset, 0);
-        continue;
-      }
-      const column = inputs[a] as Column;
-      const { type, data, validity } = column;
-      if (accumulator.lane === 'valid') {
-        if (validity === 0) {
-          kernels.groupCount(slots, count, offset);
-          continue;
-        }
-        kernels.groupLaneValid(validity, selection, from, count, lane);
-        inLane = undefined;
-      } else if (validity === 0 && selection === 0 && type.width === 8) {
-        accumulator.update(kernels, slots, count, offset, data + from * 8);
-        continue;
-      } else if (inLane !== column) {
-        const fill = identity + offset;
-        if (accumulator.lane === 'f64') kernels.groupLaneF64(typeCode(type), data, validity, selection, from, count, fill, lane);
-        else kernels.groupLaneI64(data, validity, selection, from, count, fill, lane);
-        inLane = validity === 0 ? column : undefined;
-      }
-      accumulator.update(kernels, slots, count, offset, lane);
     }
   }
 

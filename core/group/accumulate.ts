@@ -57,6 +57,24 @@ export function accumulateReference(memory: SharedMemory): AccumulateKernels {
     groupSumF64(slots, count, offset, values) {
       for (let i = 0; i < count; i++) addF64(((u32[(slots >>> 2) + i] as number) + offset) >>> 3, f64[(values >>> 3) + i] as number);
     },
+    groupFuseF64(slots, count, values, countAt, sumAt, minAt, maxAt) {
+      for (let i = 0; i < count; i++) {
+        const slot = u32[(slots >>> 2) + i] as number;
+        const x = (f64[(values >>> 3) + i] as number) + 0;
+        if (countAt !== 0) {
+          const at = (slot + countAt) >>> 2;
+          const low = (u32[at] as number) + 1;
+          u32[at] = low;
+          if (low === TWO_32) u32[at + 1] = (u32[at + 1] as number) + 1;
+        }
+        if (sumAt !== 0) addF64((slot + sumAt) >>> 3, x);
+        if (minAt !== 0) {
+          const least = f64[(slot + minAt) >>> 3] as number;
+          if (x < least || least !== least) f64[(slot + minAt) >>> 3] = x;
+        }
+        if (maxAt !== 0 && (x > (f64[(slot + maxAt) >>> 3] as number) || x !== x)) f64[(slot + maxAt) >>> 3] = x;
+      }
+    },
     groupSumI64(slots, count, offset, values) {
       for (let i = 0; i < count; i++) {
         const from = (values >>> 2) + i * 2;

@@ -38,6 +38,8 @@ export const MAGIC = 64;
 export const CAPACITY_MIN = 68;
 /** 1 = the table never grows. */
 export const FIXED = 72;
+/** Where a kernel stores what it read for the cache's sake only. */
+export const SINK = 76;
 export const STRING_FIELDS = 128;
 export const HEADER_BYTES = 128 + 32 * 8;
 

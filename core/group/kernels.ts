@@ -81,6 +81,8 @@ export interface AccumulateKernels {
   /** i64 += sign * value, wrapping. */
   groupAddI64(slots: number, count: number, offset: number, values: number, stride: number, sign: number): void;
   groupSumF64(slots: number, count: number, offset: number, values: number): void;
+  /** Count, sum, min and max of one lane in one pass, at these offsets of the slot; 0 = leave that one out. */
+  groupFuseF64(slots: number, count: number, values: number, countAt: number, sumAt: number, minAt: number, maxAt: number): void;
   groupSumI64(slots: number, count: number, offset: number, values: number): void;
   groupMergeSumF64(slots: number, count: number, offset: number, values: number, stride: number, sign: number): void;
   groupMergeSumI64(slots: number, count: number, offset: number, values: number, stride: number, sign: number): void;

@@ -92,6 +92,26 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     }
   }
 
+  /** Fills an empty slot. False: there is no room, and the header says for what. */
+  function insert(table: number, image: number, slot: number): boolean {
+    const used = get(table + USED);
+    if (used >= get(table + LIMIT)) return false;
+    const need = longBytes(table, image);
+    if (need > get(table + ARENA_END) - get(table + ARENA_AT)) {
+      u32[(table + ARENA_NEED) >>> 2] = need;
+      return false;
+    }
+    const keyBytes = get(table + KEY_BYTES);
+    copyWords(slot, image, keyBytes);
+    copyWords(slot + keyBytes, get(table + IDENTITY) + keyBytes, get(table + SLOT_BYTES) - keyBytes);
+    if (need > 0) {
+      u32[(table + ARENA_AT) >>> 2] = moveStrings(table, slot, get(table + ARENA_AT));
+      u32[(table + LONG_BYTES) >>> 2] = get(table + LONG_BYTES) + need;
+    }
+    u32[(table + USED) >>> 2] = used + 1;
+    return true;
+  }
+
   /** Empties a slot and closes the gap: moves up each later slot of the run that may stand nearer its place. */
   function remove(table: number, slot: number): void {
     const slotBytes = get(table + SLOT_BYTES);
@@ -111,24 +131,24 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
 
   return {
     groupProbe(table, images, stride, count, slots) {
-      const keyBytes = get(table + KEY_BYTES);
+      const base = get(table + BASE);
+      const slotBytes = get(table + SLOT_BYTES);
+      const last = base + (get(table + CAPACITY) - 1) * slotBytes;
+      const skipBits = get(table + SKIP_BITS);
+      const shift = get(table + SHIFT);
+      const isShort = get(table + KEY_BYTES) === 8;
       for (let i = 0; i < count; i++) {
         const image = images + i * stride;
-        const slot = probe(table, image);
-        if (get(slot) === 0) {
-          if (get(table + USED) >= get(table + LIMIT)) return i;
-          const need = longBytes(table, image);
-          if (need > get(table + ARENA_END) - get(table + ARENA_AT)) {
-            u32[(table + ARENA_NEED) >>> 2] = need;
-            return i;
+        const tag = u32[image >>> 2] as number;
+        let slot = base + ((tag << skipBits) >>> shift) * slotBytes;
+        for (;;) {
+          const there = u32[slot >>> 2] as number;
+          if (there === tag && (isShort ? u32[(slot >>> 2) + 1] === u32[(image >>> 2) + 1] : sameKey(table, image, slot))) break;
+          if (there === 0) {
+            if (!insert(table, image, slot)) return i;
+            break;
           }
-          copyWords(slot, image, keyBytes);
-          copyWords(slot + keyBytes, get(table + IDENTITY) + keyBytes, get(table + SLOT_BYTES) - keyBytes);
-          if (need > 0) {
-            u32[(table + ARENA_AT) >>> 2] = moveStrings(table, slot, get(table + ARENA_AT));
-            u32[(table + LONG_BYTES) >>> 2] = get(table + LONG_BYTES) + need;
-          }
-          u32[(table + USED) >>> 2] = get(table + USED) + 1;
+          slot = slot === last ? base : slot + slotBytes;
         }
         u32[(slots >>> 2) + i] = slot;
       }

@@ -44,6 +44,37 @@ export function groupSumF64(slots: usize, count: u32, offset: usize, values: usi
   }
 }
 
+// @ts-ignore: decorator
+@inline
+function fuseRows(slots: usize, count: u32, values: usize, countAt: usize, sumAt: usize, minAt: usize, maxAt: usize, hasAll: bool): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const slot: usize = load<u32>(slots + (<usize>i << 2));
+    const x = load<f64>(values + (<usize>i << 3)) + 0.0;
+    if (hasAll || countAt != 0) store<u64>(slot + countAt, load<u64>(slot + countAt) + 1);
+    if (hasAll || sumAt != 0) {
+      const hi = load<f64>(slot + sumAt);
+      const sum = hi + x;
+      const part = sum - hi;
+      const error = hi - (sum - part) + (x - part);
+      store<f64>(slot + sumAt, sum);
+      store<f64>(slot + sumAt, load<f64>(slot + sumAt, 8) + select<f64>(error, 0, error == error), 8);
+    }
+    if (hasAll || minAt != 0) {
+      const least = load<f64>(slot + minAt);
+      store<f64>(slot + minAt, select<f64>(x, least, i32(x < least) | i32(least != least)));
+    }
+    if (hasAll || maxAt != 0) {
+      const greatest = load<f64>(slot + maxAt);
+      store<f64>(slot + maxAt, select<f64>(x, greatest, i32(x > greatest) | i32(x != x)));
+    }
+  }
+}
+
+export function groupFuseF64(slots: usize, count: u32, values: usize, countAt: usize, sumAt: usize, minAt: usize, maxAt: usize): void {
+  if (countAt != 0 && sumAt != 0 && minAt != 0 && maxAt != 0) fuseRows(slots, count, values, countAt, sumAt, minAt, maxAt, true);
+  else fuseRows(slots, count, values, countAt, sumAt, minAt, maxAt, false);
+}
+
 export function groupMergeSumF64(slots: usize, count: u32, offset: usize, values: usize, stride: usize, sign: i32): void {
   for (let i: u32 = 0; i < count; i++) {
     const from = values + <usize>i * stride;

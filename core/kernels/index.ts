@@ -12,3 +12,4 @@ export { groupLaneWords, groupLaneLongs, groupLaneNulls, groupLaneF64, groupLane
 export { groupProbe, groupLookup, groupRemoveEmpty, groupRehash, groupMoveStrings, groupScan, groupPack, groupCopyOut } from "./group-probe";
 export { arrowOffsetsFall } from "./arrow";
 export { jsonEncode } from "./json-encode";
+export { recordsToColumn } from "./text";
