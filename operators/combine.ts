@@ -4,9 +4,11 @@
  *
  *   beginEpoch -> { beginChunk -> add(batch) ... -> endChunk } ... -> takeBlocks
  *
- * The tables are small and never grow, so that a hot key costs one cache line and many keys do not fill the cache; when
- * one is full, or there are too many, all are written out as a block and begin anew. What is in a block, and in what order,
- * follows from the rows of the chunk alone: partial sums are cut at chunk ends, never where a thread happened to be.
+ * The tables are small, so that a hot key costs one cache line and many keys do not fill the cache. A table has one of a few
+ * fixed sizes, since one chunk may have rows for one pane or for hundreds; a full one is exchanged for the next size, and
+ * when the greatest is full, or all together are too large, they are written out as a block and begin anew. What is in a block,
+ * and in what order, follows from the rows of the chunk alone: partial sums are cut at chunk ends, never where a thread
+ * happened to be. (So the tables do not grow by themselves: a recycled one that had grown would order its slots otherwise.)
  *
  * Late rows (see windows.ts) are counted, handed to the `late` hook by number, and not added.
  */
@@ -16,12 +18,13 @@ import type { AggregatePlan } from './aggregate-plan.ts';
 import { type ChunkOrigin, writeExchangeBlock } from './exchange.ts';
 import { PaneSplit } from './pane-split.ts';
 
-/** Bytes of one table: some of them fit in the L2 cache beside the columns of a batch. */
-const TABLE_BYTES = 131_072;
-const SLOTS_MAX = 4_096;
-const SLOTS_MIN = 256;
-/** Most panes that are open at a time in one chunk. */
-const TABLE_COUNT_MAX = 64;
+/** Bytes of the slots of all open tables together: they should stay in the L2 cache, beside the columns of a batch. */
+const OPEN_BYTES_MAX = 1 << 20;
+/** Bytes of the slots of one table of the greatest size. */
+const TABLE_BYTES_MAX = 131_072;
+/** Slots of a table: the sizes that a pane's table goes through as it fills. The last is cut down to TABLE_BYTES_MAX. */
+const SIZES = [64, 256, 1_024, 4_096] as const;
+const SIZE_LAST = SIZES.length - 1;
 
 export interface CombinerHooks {
   /** Rows of `batch` that came too late. `rows` holds their numbers, ascending, and is good during the call only. */
@@ -51,11 +54,15 @@ export class Combiner {
   readonly #slabs: SlabAllocator;
   readonly #late: ((batch: Batch, rows: Uint32Array) => void) | undefined;
   readonly #split: PaneSplit | undefined;
-  readonly #slotCount: number;
-  readonly #spare: GroupTable[] = [];
-  // The open panes of the chunk, and their tables beside.
+  /** Slots of each size, and recycled tables of it. */
+  readonly #slotCounts: readonly number[];
+  readonly #spare: GroupTable[][] = SIZES.map(() => []);
+  // The open panes of the chunk; their tables and their sizes beside; and the place of each pane.
   readonly #panes: number[] = [];
   readonly #tables: GroupTable[] = [];
+  readonly #sizes: number[] = [];
+  readonly #places = new Map<number, number>();
+  #openBytes = 0;
   #blocks: number[] = [];
   #origin: ChunkOrigin | undefined;
   #sequence = 0;
@@ -69,16 +76,18 @@ export class Combiner {
     this.#slabs = slabs;
     this.#late = hooks.late?.bind(hooks);
     this.#split = plan.grid === undefined ? undefined : new PaneSplit(slabs, plan.grid);
-    let slotCount = SLOTS_MAX;
-    while (slotCount > SLOTS_MIN && slotCount * plan.layout.slotBytes > TABLE_BYTES) slotCount /= 2;
-    this.#slotCount = slotCount;
+    this.#slotCounts = SIZES.map((slotCount) => {
+      let fitting: number = slotCount;
+      while (fitting > SIZES[0] && fitting * plan.layout.slotBytes > TABLE_BYTES_MAX) fitting /= 2;
+      return fitting;
+    });
   }
 
   /** Bytes of tables held, blocks not counted. */
   get bytes(): number {
     let bytes = 0;
     for (const table of this.#tables) bytes += table.bytes;
-    for (const table of this.#spare) bytes += table.bytes;
+    for (const tables of this.#spare) for (const table of tables) bytes += table.bytes;
     return bytes;
   }
 
@@ -146,33 +155,58 @@ export class Combiner {
   /** Gives all memory back, blocks that nobody took included. */
   release(): void {
     for (const block of this.takeBlocks()) this.#slabs.free(block);
-    for (const table of [...this.#tables, ...this.#spare]) table.release();
-    this.#tables.length = 0;
-    this.#panes.length = 0;
-    this.#spare.length = 0;
+    this.#recycle();
+    for (const tables of this.#spare) for (const table of tables.splice(0)) table.release();
     this.#split?.release();
     this.#origin = undefined;
   }
 
   #update(pane: number, keys: readonly Column[], inputs: readonly (Column | undefined)[], count: number, selection: number): void {
     for (let done = 0; done < count; ) {
-      const consumed = this.#table(pane).update(keys, inputs, done, count, selection);
-      done += consumed;
-      if (done < count) {
-        assert(consumed > 0 || this.#tables.length > 0, 'an empty combiner takes no row');
-        this.#flush();
-      }
+      const place = this.#places.get(pane) ?? this.#open(pane, count - done);
+      done += (this.#tables[place] as GroupTable).update(keys, inputs, done, count, selection);
+      if (done < count) this.#makeRoom(place);
     }
   }
 
-  #table(pane: number): GroupTable {
-    const known = this.#panes.lastIndexOf(pane);
-    if (known >= 0) return this.#tables[known] as GroupTable;
-    if (this.#tables.length === TABLE_COUNT_MAX) this.#flush();
-    const table = this.#spare.pop() ?? new GroupTable(this.#slabs, this.plan.layout, { capacityMin: this.#slotCount, fixed: true });
+  /** Opens the table of a pane, of a size that takes some rows before it is exchanged. */
+  #open(pane: number, rowCount: number): number {
+    let size = 0;
+    while (size < SIZE_LAST && rowCount * 2 > SIZES[size as 0]) size++;
+    if (this.#openBytes + this.#slotBytes(size) > OPEN_BYTES_MAX) this.#flush();
+    const place = this.#tables.length;
     this.#panes.push(pane);
-    this.#tables.push(table);
-    return table;
+    this.#tables.push(this.#take(size));
+    this.#sizes.push(size);
+    this.#places.set(pane, place);
+    this.#openBytes += this.#slotBytes(size);
+    return place;
+  }
+
+  /** A table is full: the next size, or, where there is none, all are written out. */
+  #makeRoom(place: number): void {
+    const size = this.#sizes[place] as number;
+    const more = size < SIZE_LAST ? this.#slotBytes(size + 1) - this.#slotBytes(size) : 0;
+    if (more === 0 || this.#openBytes + more > OPEN_BYTES_MAX) {
+      this.#flush();
+      return;
+    }
+    const full = this.#tables[place] as GroupTable;
+    const larger = this.#take(size + 1);
+    larger.mergeTable(full);
+    full.clear();
+    this.#spare[size]?.push(full);
+    this.#tables[place] = larger;
+    this.#sizes[place] = size + 1;
+    this.#openBytes += more;
+  }
+
+  #take(size: number): GroupTable {
+    return this.#spare[size]?.pop() ?? new GroupTable(this.#slabs, this.plan.layout, { capacityMin: this.#slotCounts[size] as number, fixed: true });
+  }
+
+  #slotBytes(size: number): number {
+    return (this.#slotCounts[size] as number) * this.plan.layout.slotBytes;
   }
 
   #flush(): void {
@@ -181,12 +215,20 @@ export class Combiner {
       this.#sequence++;
       this.#blocks.push(block);
     }
-    for (const table of this.#tables) {
+    this.#recycle();
+  }
+
+  #recycle(): void {
+    for (let place = 0; place < this.#tables.length; place++) {
+      const table = this.#tables[place] as GroupTable;
       table.clear();
-      this.#spare.push(table);
+      this.#spare[this.#sizes[place] as number]?.push(table);
     }
     this.#tables.length = 0;
     this.#panes.length = 0;
+    this.#sizes.length = 0;
+    this.#places.clear();
+    this.#openBytes = 0;
   }
 }
 
