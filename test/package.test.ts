@@ -7,6 +7,7 @@ import { before, describe, test } from 'node:test';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { type Packed, packageRoot, packFiles } from './packed-package.ts';
+import { importsOf } from './tidy/source-text.ts';
 
 interface Manifest {
   readonly type: string;
@@ -65,11 +66,11 @@ describe('package', () => {
     for (const path of paths) {
       if (!path.endsWith('.js')) continue;
       const source = readFileSync(join(packageRoot, path), 'utf8');
-      for (const [, from] of source.matchAll(/^(?:import|export)\b[^;'"]*?["']([^'".][^'"]*)["']/gm)) {
-        if ((from as string).startsWith('node:')) continue;
-        const name = (from as string)
+      for (const { from } of importsOf(source)) {
+        if (from.startsWith('node:') || from.startsWith('.')) continue;
+        const name = from
           .split('/')
-          .slice(0, from?.startsWith('@') ? 2 : 1)
+          .slice(0, from.startsWith('@') ? 2 : 1)
           .join('/');
         assert.ok(declared.has(name) || name === 'millrace', `${path} imports ${name}`);
       }
@@ -86,11 +87,8 @@ describe('package', () => {
   });
 
   test('publint has nothing to object', async () => {
-    const { messages } = await publint({
-      pkgDir: packageRoot,
-      strict: true,
-      pack: { files: packed.files.map((file) => ({ name: file.path, data: readFileSync(join(packageRoot, file.path)) })) },
-    });
+    const files = packed.files.map(({ path }) => ({ name: `package/${path}`, data: readFileSync(join(packageRoot, path)) }));
+    const { messages } = await publint({ pkgDir: 'package', strict: true, pack: { files } });
     assert.deepEqual(
       messages.map((message) => formatMessage(message, manifest, { color: false })),
       [],
