@@ -110,6 +110,15 @@ export class ColumnWriter {
     return undefined;
   }
 
+  /** A double, into an f64 or f32 column. */
+  setFloat(w: number, row: number, value: number): void {
+    const column = this.columns[w] as ColumnSpace;
+    const { memory } = this.builder;
+    if (column.type.name === 'f64') memory.f64[(column.data >>> 3) + row] = value;
+    else memory.f32[(column.data >>> 2) + row] = value;
+    this.#setValid(column, row, true);
+  }
+
   /** An instant from ISO 8601 text, `from` to `to` of `bytes`; false when it is none. */
   setTime(w: number, row: number, from: number, to: number, bytes: Uint8Array = this.builder.memory.u8): boolean {
     const column = this.columns[w] as ColumnSpace;
