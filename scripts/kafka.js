@@ -43,14 +43,32 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
   fs.writeFileSync(configFile, serverProperties(port ?? clientPort, controllerPort, path.join(dir, 'data'), properties));
 
   const logging = `-Dlog4j2.configurationFile=${path.join(scriptsDir, 'kafka', 'log4j2.properties')}`;
-  const format = spawnSync(java, ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', logging, '-cp', classPath, 'kafka.tools.StorageTool', 'format', '--cluster-id', clusterId(), '--config', configFile], { encoding: 'utf8' });
+  const format = spawnSync(
+    java,
+    [
+      '-XX:TieredStopAtLevel=1',
+      '-XX:+UseSerialGC',
+      logging,
+      '-cp',
+      classPath,
+      'kafka.tools.StorageTool',
+      'format',
+      '--cluster-id',
+      clusterId(),
+      '--config',
+      configFile,
+    ],
+    { encoding: 'utf8' },
+  );
   if (format.status !== 0) {
     fs.rmSync(dir, { recursive: true, force: true });
     throw new Error(`Kafka's StorageTool could not format ${dir}:\n${format.stdout}${format.stderr}`);
   }
 
   const log = fs.openSync(logFile, 'a');
-  const child = spawn(java, ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', logging, '-cp', classPath, 'kafka.Kafka', configFile], { stdio: ['ignore', log, log] });
+  const child = spawn(java, ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', logging, '-cp', classPath, 'kafka.Kafka', configFile], {
+    stdio: ['ignore', log, log],
+  });
   fs.closeSync(log);
   const exited = new Promise((resolve) => child.once('exit', (code) => resolve(code)));
   // The last resort: neither the broker nor its data outlives the process that started it.
@@ -77,7 +95,9 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
     if (dead || Date.now() > deadline) {
       const tail = fs.readFileSync(logFile, 'utf8').slice(-4000);
       await stop();
-      throw new Error(`The Kafka broker ${dead ? 'ended while starting' : `did not answer at ${brokers} within ${READY_TIMEOUT_MS / 1000} s`}. The end of its log:\n${tail}`);
+      throw new Error(
+        `The Kafka broker ${dead ? 'ended while starting' : `did not answer at ${brokers} within ${READY_TIMEOUT_MS / 1000} s`}. The end of its log:\n${tail}`,
+      );
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -100,7 +120,9 @@ function findJava() {
   const java = process.env.JAVA_HOME ? path.join(process.env.JAVA_HOME, 'bin', 'java') : 'java';
   const probe = spawnSync(java, ['-version'], { encoding: 'utf8' });
   if (probe.error || probe.status !== 0) {
-    throw new Error(`No Java at ${java}. Apache Kafka ${KAFKA_VERSION} needs Java ${JAVA_MAJOR_MIN} or newer: install a JRE (Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME.`);
+    throw new Error(
+      `No Java at ${java}. Apache Kafka ${KAFKA_VERSION} needs Java ${JAVA_MAJOR_MIN} or newer: install a JRE (Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME.`,
+    );
   }
   const major = Number(/version "(\d+)/.exec(probe.stderr)?.[1] ?? 0);
   if (major < JAVA_MAJOR_MIN) {
@@ -112,7 +134,9 @@ function findJava() {
 function findMaven() {
   const probe = spawnSync('mvn', ['-version'], { encoding: 'utf8', shell: process.platform === 'win32' });
   if (probe.error || probe.status !== 0) {
-    throw new Error(`No Maven (mvn) on the PATH. The first start fetches Apache Kafka with it: install it (Debian: apt-get install maven), or set KAFKA_BROKERS to a broker that runs.`);
+    throw new Error(
+      `No Maven (mvn) on the PATH. The first start fetches Apache Kafka with it: install it (Debian: apt-get install maven), or set KAFKA_BROKERS to a broker that runs.`,
+    );
   }
 }
 
@@ -174,7 +198,9 @@ function serverProperties(clientPort, controllerPort, dataDir, more) {
     'num.io.threads': 2,
     ...more,
   };
-  return `${Object.entries(lines).map(([name, value]) => `${name}=${value}`).join('\n')}\n`;
+  return `${Object.entries(lines)
+    .map(([name, value]) => `${name}=${value}`)
+    .join('\n')}\n`;
 }
 
 /** A random cluster id in Kafka's form: 16 bytes in base64url. Kafka refuses one that begins with a dash. */
@@ -191,11 +217,15 @@ function clusterId() {
  */
 async function freePorts(count) {
   const servers = await Promise.all(
-    Array.from({ length: count }, () => new Promise((resolve, reject) => {
-      const server = net.createServer();
-      server.once('error', reject);
-      server.listen(0, '127.0.0.1', () => resolve(server));
-    })),
+    Array.from(
+      { length: count },
+      () =>
+        new Promise((resolve, reject) => {
+          const server = net.createServer();
+          server.once('error', reject);
+          server.listen(0, '127.0.0.1', () => resolve(server));
+        }),
+    ),
   );
   const ports = servers.map((server) => server.address().port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
@@ -257,7 +287,9 @@ async function main() {
   const input = fs.fstatSync(0);
   if (process.stdin.isTTY || input.isFIFO() || input.isSocket()) process.stdin.on('end', stop).resume();
   process.stdout.write(`KAFKA_BROKERS=${kafka.brokers}\n`);
-  process.stderr.write(`Apache Kafka ${KAFKA_VERSION} runs (pid ${kafka.pid}, log ${path.relative(process.cwd(), kafka.logFile)}). Ctrl-C stops it and removes its data.\n`);
+  process.stderr.write(
+    `Apache Kafka ${KAFKA_VERSION} runs (pid ${kafka.pid}, log ${path.relative(process.cwd(), kafka.logFile)}). Ctrl-C stops it and removes its data.\n`,
+  );
   const code = await kafka.exited;
   if (!stopping) {
     process.stderr.write(`The broker ended by itself with code ${code}. The end of its log:\n${fs.readFileSync(kafka.logFile, 'utf8').slice(-4000)}`);

@@ -91,13 +91,25 @@ export class Connection {
     const { name, type, message } = describe(cause);
     const said = message || this.lastError;
     if (name.includes('SASL') || type.includes('SASL') || type.includes('AUTHENTICATION')) {
-      return new MillraceError('ERR_MILLRACE_BROKER', `${what}: the Kafka broker at ${brokers.join(', ')} refuses the login (${(this.options.sasl as SASLOptions | undefined)?.mechanism ?? 'no sasl option'}): ${said}. Correct the sasl option.`, { cause });
+      return new MillraceError(
+        'ERR_MILLRACE_BROKER',
+        `${what}: the Kafka broker at ${brokers.join(', ')} refuses the login (${(this.options.sasl as SASLOptions | undefined)?.mechanism ?? 'no sasl option'}): ${said}. Correct the sasl option.`,
+        { cause },
+      );
     }
     if (type.endsWith('AUTHORIZATION_FAILED')) {
-      return new MillraceError('ERR_MILLRACE_BROKER', `${what}: the Kafka broker at ${brokers.join(', ')} does not allow it (${type}). Ask for the rights, or use another user.`, { cause });
+      return new MillraceError(
+        'ERR_MILLRACE_BROKER',
+        `${what}: the Kafka broker at ${brokers.join(', ')} does not allow it (${type}). Ask for the rights, or use another user.`,
+        { cause },
+      );
     }
     if (name.includes('Connection') || name.includes('Timeout') || name.includes('NumberOfRetries') || name === 'Timeout') {
-      return new MillraceError('ERR_MILLRACE_BROKER', `${what}: no Kafka broker answers at ${brokers.join(', ')} (${this.lastError || said}). Start it, or correct the brokers option${this.options.ssl === undefined ? '' : ' and the ssl option'}.`, { cause });
+      return new MillraceError(
+        'ERR_MILLRACE_BROKER',
+        `${what}: no Kafka broker answers at ${brokers.join(', ')} (${this.lastError || said}). Start it, or correct the brokers option${this.options.ssl === undefined ? '' : ' and the ssl option'}.`,
+        { cause },
+      );
     }
     return new MillraceError('ERR_MILLRACE_BROKER', `${what}: the Kafka cluster at ${brokers.join(', ')} says: ${said}`, { cause });
   }
@@ -177,7 +189,11 @@ export async function partitionCount(connection: Connection, cluster: Cluster, w
     const names = await topicNames(cluster);
     const near = nearNames(topic, names);
     const hint = near.length > 0 ? `Near it: ${near.join(', ')}.` : names.length > 0 ? `There are ${names.length} other topics.` : 'There are no topics.';
-    throw new MillraceError('ERR_MILLRACE_TOPIC', `${what}: there is no topic ${topic} on ${connection.options.brokers.join(', ')}. ${hint} Create it, or correct the name.`, { cause });
+    throw new MillraceError(
+      'ERR_MILLRACE_TOPIC',
+      `${what}: there is no topic ${topic} on ${connection.options.brokers.join(', ')}. ${hint} Create it, or correct the name.`,
+      { cause },
+    );
   }
   return cluster.findTopicPartitionMetadata(topic).length;
 }
@@ -201,7 +217,11 @@ export async function createTopic(connection: Connection, what: string, topic: s
     const refused = (cause as { errors?: unknown[] }).errors?.[0] ?? cause;
     const { name, message } = describe(refused);
     if (name.includes('Connection') || name === 'Timeout') throw connection.error(`${what}: topic ${topic} cannot be created`, cause);
-    throw new MillraceError('ERR_MILLRACE_TOPIC', `${what}: topic ${topic} cannot be created with ${partitions} partitions and ${replicationFactor} replicas: ${message}`, { cause });
+    throw new MillraceError(
+      'ERR_MILLRACE_TOPIC',
+      `${what}: topic ${topic} cannot be created with ${partitions} partitions and ${replicationFactor} replicas: ${message}`,
+      { cause },
+    );
   } finally {
     await disconnect(connection, admin);
   }
@@ -221,7 +241,12 @@ export async function persistently<T>(ms: number, attempt: () => Promise<T>): Pr
       return await attempt();
     } catch (error) {
       const { type, name } = describe(error);
-      const passes = TRANSIENT.has(type) || name.startsWith('KafkaJSConnection') || name === 'KafkaJSRequestTimeoutError' || name === 'KafkaJSLockTimeout' || name === 'KafkaJSBrokerNotFound';
+      const passes =
+        TRANSIENT.has(type) ||
+        name.startsWith('KafkaJSConnection') ||
+        name === 'KafkaJSRequestTimeoutError' ||
+        name === 'KafkaJSLockTimeout' ||
+        name === 'KafkaJSBrokerNotFound';
       if (!passes || Date.now() + pauseMs > deadline) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
@@ -256,7 +281,11 @@ export function nearNames(name: string, names: readonly string[]): string[] {
     return { other, score: contains ? 1 : editDistance(wanted, candidate) };
   });
   const limit = Math.max(2, Math.floor(name.length / 3));
-  return scored.filter(({ score }) => score <= limit).sort((a, b) => a.score - b.score || (a.other < b.other ? -1 : 1)).slice(0, 5).map(({ other }) => other);
+  return scored
+    .filter(({ score }) => score <= limit)
+    .sort((a, b) => a.score - b.score || (a.other < b.other ? -1 : 1))
+    .slice(0, 5)
+    .map(({ other }) => other);
 }
 
 /** Levenshtein distance, one row of the table at a time. */

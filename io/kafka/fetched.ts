@@ -9,7 +9,17 @@
  * so nothing is carried from one fetch to the next.
  */
 
-import { batchBytesAt, baseOffsetAt, controlTypeAt, isControlAt, isTransactionalAt, magicAt, nextOffsetAt, RECORD_BATCH, readI64 } from '../record-batch/index.ts';
+import {
+  baseOffsetAt,
+  batchBytesAt,
+  controlTypeAt,
+  isControlAt,
+  isTransactionalAt,
+  magicAt,
+  nextOffsetAt,
+  RECORD_BATCH,
+  readI64,
+} from '../record-batch/index.ts';
 import type { RawBatch } from './raw-fetch.ts';
 
 const CONTROL_ABORT = 0;
@@ -49,10 +59,13 @@ export class FetchedRecords {
     while (at + RECORD_BATCH.prefixBytes <= bytes.length) {
       const magic = magicAt(bytes, at);
       if (magic !== RECORD_BATCH.magicValue) {
-        throw new RangeError(`the records at offset ${baseOffsetAt(bytes, at)} are in message format v${magic}. Only record batches (v2, Kafka 0.11 and newer) can be read: let the topic's old records expire, or copy it with a newer client.`);
+        throw new RangeError(
+          `the records at offset ${baseOffsetAt(bytes, at)} are in message format v${magic}. Only record batches (v2, Kafka 0.11 and newer) can be read: let the topic's old records expire, or copy it with a newer client.`,
+        );
       }
       const length = batchBytesAt(bytes, at);
-      if (length < RECORD_BATCH.headerBytes) throw new RangeError(`the record batch at offset ${baseOffsetAt(bytes, at)} says that it is ${length} bytes long.`);
+      if (length < RECORD_BATCH.headerBytes)
+        throw new RangeError(`the record batch at offset ${baseOffsetAt(bytes, at)} says that it is ${length} bytes long.`);
       if (at + length > bytes.length) return false;
       this.#at = at + length;
       const next = nextOffsetAt(bytes, at);

@@ -81,7 +81,10 @@ export function checkConnection(what: string, options: KafkaConnectionOptions & 
     }
   }
   if (typeof topic !== 'string' || !TOPIC_NAME.test(topic) || topic === '.' || topic === '..') {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `${what}: ${shown(topic)} cannot be a Kafka topic's name: 1 to 249 letters, digits, dots, dashes and underscores.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `${what}: ${shown(topic)} cannot be a Kafka topic's name: 1 to 249 letters, digits, dots, dashes and underscores.`,
+    );
   }
 }
 

@@ -18,8 +18,8 @@ import path from 'node:path';
 import vm from 'node:vm';
 import type * as kafkajs from 'kafkajs';
 import { MillraceError } from '../../core/index.ts';
-import { encodeRequest } from './raw-produce.ts';
 import { decodeRawRecords, failOutOfRange, RawBatch, sleepOrWake } from './raw-fetch.ts';
+import { encodeRequest } from './raw-produce.ts';
 
 const KAFKAJS_VERSION = '2.2.4';
 /** SHA-256 over the files of {@link GUARDED}, in this order: each as `path`, zero byte, contents, zero byte. */
@@ -70,7 +70,9 @@ export interface Cluster {
   findBroker(request: { nodeId: number | string }): Promise<Broker>;
   findGroupCoordinator(request: { groupId: string }): Promise<Broker>;
   removeBroker(address: { host: string; port: number }): void;
-  fetchTopicsOffset(topics: { topic: string; partitions: { partition: number }[]; fromBeginning: boolean }[]): Promise<{ topic: string; partitions: { partition: number; offset: string }[] }[]>;
+  fetchTopicsOffset(
+    topics: { topic: string; partitions: { partition: number }[]; fromBeginning: boolean }[],
+  ): Promise<{ topic: string; partitions: { partition: number; offset: string }[] }[]>;
 }
 
 type ClusterConstructor = new (options: object) => Cluster;
@@ -150,14 +152,21 @@ function packageRoot(): string {
   try {
     return path.dirname(createRequire(import.meta.url).resolve('kafkajs/package.json'));
   } catch (cause) {
-    throw new MillraceError('ERR_MILLRACE_BROKER', `The package kafkajs cannot be found. Install it: npm install kafkajs@${KAFKAJS_VERSION} (a bundler has to leave it outside the bundle).`, { cause });
+    throw new MillraceError(
+      'ERR_MILLRACE_BROKER',
+      `The package kafkajs cannot be found. Install it: npm install kafkajs@${KAFKAJS_VERSION} (a bundler has to leave it outside the bundle).`,
+      { cause },
+    );
   }
 }
 
 function check(root: string): void {
   const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
   if (version !== KAFKAJS_VERSION) {
-    throw new MillraceError('ERR_MILLRACE_BROKER', `kafkajs is version ${version} at ${root}; millrace reads record batches through internals of ${KAFKAJS_VERSION}. Install that one: npm install kafkajs@${KAFKAJS_VERSION}`);
+    throw new MillraceError(
+      'ERR_MILLRACE_BROKER',
+      `kafkajs is version ${version} at ${root}; millrace reads record batches through internals of ${KAFKAJS_VERSION}. Install that one: npm install kafkajs@${KAFKAJS_VERSION}`,
+    );
   }
   const hash = createHash('sha256');
   for (const file of GUARDED) {
@@ -167,7 +176,10 @@ function check(root: string): void {
   }
   const digest = hash.digest('hex');
   if (digest !== GUARDED_SHA256) {
-    throw new MillraceError('ERR_MILLRACE_BROKER', `kafkajs ${version} at ${root} is not the published one (its files have the digest ${digest}). A patched copy cannot be used: install it afresh, npm install kafkajs@${KAFKAJS_VERSION}`);
+    throw new MillraceError(
+      'ERR_MILLRACE_BROKER',
+      `kafkajs ${version} at ${root} is not the published one (its files have the digest ${digest}). A patched copy cannot be used: install it afresh, npm install kafkajs@${KAFKAJS_VERSION}`,
+    );
   }
 }
 

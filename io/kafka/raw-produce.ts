@@ -7,8 +7,8 @@
  * requests. A batch that was written although its answer got lost is written twice: at least once, not exactly once.
  */
 
-import { MillraceError, assert } from '../../core/index.ts';
-import { batchBytesAt, BATCH_BYTES_MAX, RECORD_BATCH, recordCountAt, writeI16, writeI32 } from '../record-batch/index.ts';
+import { assert, MillraceError } from '../../core/index.ts';
+import { BATCH_BYTES_MAX, batchBytesAt, RECORD_BATCH, recordCountAt, writeI16, writeI32 } from '../record-batch/index.ts';
 import { type Connection, describe } from './admin.ts';
 import { type Broker, type Cluster, privateClient } from './private-client.ts';
 
@@ -96,7 +96,10 @@ export class BatchProducer {
     const deliveries: Promise<void>[] = [];
     for (let at = 0; at < bytes.length; ) {
       const length = bytes.length - at >= RECORD_BATCH.headerBytes ? batchBytesAt(bytes, at) : 0;
-      assert(length >= RECORD_BATCH.headerBytes && length <= BATCH_BYTES_MAX && at + length <= bytes.length, `a block of the Kafka sink holds whole record batches; at ${at} of ${bytes.length} bytes stands a length of ${length}`);
+      assert(
+        length >= RECORD_BATCH.headerBytes && length <= BATCH_BYTES_MAX && at + length <= bytes.length,
+        `a block of the Kafka sink holds whole record batches; at ${at} of ${bytes.length} bytes stands a length of ${length}`,
+      );
       const batch = bytes.subarray(at, at + length);
       deliveries.push(new Promise((resolve, reject) => lane.queue.push({ partition, bytes: batch, deadline, resolve, reject })));
       at += length;
@@ -193,7 +196,10 @@ export class BatchProducer {
   async #produce(broker: Broker, deliveries: readonly Delivery[]): Promise<ProduceAnswer> {
     const versions = broker.versions[PRODUCE];
     const apiVersion = Math.min(PRODUCE_VERSION_MAX, versions?.maxVersion ?? PRODUCE_VERSION_MAX);
-    assert(apiVersion >= PRODUCE_VERSION_MIN, `the broker takes Produce requests up to version ${apiVersion} only; record batches need ${PRODUCE_VERSION_MIN} (Kafka 0.11)`);
+    assert(
+      apiVersion >= PRODUCE_VERSION_MIN,
+      `the broker takes Produce requests up to version ${apiVersion} only; record batches need ${PRODUCE_VERSION_MIN} (Kafka 0.11)`,
+    );
     const { topic, acks, requestTimeoutMs } = this.#options;
     const request = {
       apiKey: PRODUCE,
@@ -224,7 +230,10 @@ export class BatchProducer {
     const now = Date.now();
     for (const delivery of deliveries) {
       const lane = this.#lanes.get(delivery.partition) as Lane;
-      if (!isRetriable || now >= delivery.deadline) return this.#fail(this.#refusal(delivery, error));
+      if (!isRetriable || now >= delivery.deadline) {
+        this.#fail(this.#refusal(delivery, error));
+        return;
+      }
       lane.isInFlight = false;
       lane.notBefore = now + Math.min(BACKOFF_MS_MIN * 2 ** lane.failures++, BACKOFF_MS_MAX);
     }
@@ -248,10 +257,16 @@ export class BatchProducer {
     const { topic, deliveryTimeoutMs } = this.#options;
     const { type, message } = describe(cause);
     const what = `kafka ${topic}: a record batch of ${recordCountAt(delivery.bytes, 0)} records (${delivery.bytes.length} bytes) for partition ${delivery.partition} was not written`;
-    if (type === 'MESSAGE_TOO_LARGE') return new MillraceError('ERR_MILLRACE_SINK', `${what}: it is larger than the topic's max.message.bytes. Raise that setting of the topic.`, { cause });
+    if (type === 'MESSAGE_TOO_LARGE')
+      return new MillraceError('ERR_MILLRACE_SINK', `${what}: it is larger than the topic's max.message.bytes. Raise that setting of the topic.`, { cause });
     if (type.endsWith('AUTHORIZATION_FAILED')) return this.#connection.error(what, cause);
-    if ((cause as { retriable?: boolean }).retriable === false) return new MillraceError('ERR_MILLRACE_SINK', `${what}: the broker refuses it: ${message}`, { cause });
-    return new MillraceError('ERR_MILLRACE_SINK', `${what} within ${deliveryTimeoutMs / 1000} s: ${message || this.#connection.lastError}. Look at the brokers, or raise deliveryTimeout.`, { cause });
+    if ((cause as { retriable?: boolean }).retriable === false)
+      return new MillraceError('ERR_MILLRACE_SINK', `${what}: the broker refuses it: ${message}`, { cause });
+    return new MillraceError(
+      'ERR_MILLRACE_SINK',
+      `${what} within ${deliveryTimeoutMs / 1000} s: ${message || this.#connection.lastError}. Look at the brokers, or raise deliveryTimeout.`,
+      { cause },
+    );
   }
 
   #fail(error: MillraceError): void {
@@ -271,7 +286,15 @@ export class BatchProducer {
  *
  * The record batches are copied once, here: out of shared memory, into one buffer of exactly the right size.
  */
-function produceFrame(version: number, correlationId: number, clientId: string, acks: number, timeoutMs: number, topic: string, deliveries: readonly Delivery[]): Buffer {
+function produceFrame(
+  version: number,
+  correlationId: number,
+  clientId: string,
+  acks: number,
+  timeoutMs: number,
+  topic: string,
+  deliveries: readonly Delivery[],
+): Buffer {
   const client = Buffer.from(clientId, 'utf8');
   const name = Buffer.from(topic, 'utf8');
   let length = 4 + 2 + 2 + 4 + (2 + client.length) + 2 + 2 + 4 + 4 + (2 + name.length) + 4;

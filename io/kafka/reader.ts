@@ -13,7 +13,18 @@ import type { Consumer, ConsumerCrashEvent, ConsumerGroupJoinEvent, EachBatchPay
 import { assert, MillraceError } from '../../core/index.ts';
 import { FRAME_ABORTED } from '../record-batch/index.ts';
 import type { CommittedPosition, SourceContext, SourceReader } from '../source.ts';
-import { type Connection, type Committed, committedOffsets, connect, disconnect, logOffsets, persistently, READ_COMMITTED, READ_UNCOMMITTED, within } from './admin.ts';
+import {
+  type Committed,
+  type Connection,
+  committedOffsets,
+  connect,
+  disconnect,
+  logOffsets,
+  persistently,
+  READ_COMMITTED,
+  READ_UNCOMMITTED,
+  within,
+} from './admin.ts';
 import { FetchedRecords } from './fetched.ts';
 import type { KafkaSourceOptions } from './options.ts';
 import { type Cluster, privateClient } from './private-client.ts';
@@ -69,7 +80,14 @@ export class KafkaReader implements SourceReader {
     this.#connection = connection;
     this.#cluster = cluster;
     this.#from = new Map(context.from);
-    this.#partitions = Array.from({ length: partitionCount }, (_, id) => ({ id, position: UNKNOWN, end: Number.POSITIVE_INFINITY, isAssigned: false, hasEnded: false, rest: undefined }));
+    this.#partitions = Array.from({ length: partitionCount }, (_, id) => ({
+      id,
+      position: UNKNOWN,
+      end: Number.POSITIVE_INFINITY,
+      isAssigned: false,
+      hasEnded: false,
+      rest: undefined,
+    }));
     context.signal.addEventListener('abort', () => this.#stop(), { once: true });
   }
 
@@ -78,7 +96,8 @@ export class KafkaReader implements SourceReader {
       const committed = await within(ANSWER_TIMEOUT_MS, this.#committed(this.#cluster));
       const missing = this.#ids().filter((id) => !committed.has(id) && !this.#context.from?.has(id));
       const which = (this.#options.fromBeginning ?? true) ? 'earliest' : 'end';
-      const defaults = missing.length === 0 ? new Map<number, number>() : await within(ANSWER_TIMEOUT_MS, logOffsets(this.#cluster, this.#options.topic, missing, which));
+      const defaults =
+        missing.length === 0 ? new Map<number, number>() : await within(ANSWER_TIMEOUT_MS, logOffsets(this.#cluster, this.#options.topic, missing, which));
       return this.#ids().map((partition) => {
         const offset = this.#context.from?.get(partition) ?? committed.get(partition)?.offset ?? defaults.get(partition) ?? 0;
         this.#starts.set(partition, offset);
@@ -112,7 +131,11 @@ export class KafkaReader implements SourceReader {
           cause = error;
         }
       }
-      if (Date.now() >= deadline) throw this.#connection.error(`${this.#name}: positions of group ${group} cannot be committed`, cause ?? new Error('the group could not be joined in time'));
+      if (Date.now() >= deadline)
+        throw this.#connection.error(
+          `${this.#name}: positions of group ${group} cannot be committed`,
+          cause ?? new Error('the group could not be joined in time'),
+        );
     }
   }
 
@@ -188,7 +211,10 @@ export class KafkaReader implements SourceReader {
     const cluster = await connect(this.#connection, this.#name, isolation);
     try {
       await within(ANSWER_TIMEOUT_MS, cluster.addTargetTopic(this.#options.topic));
-      const ends = await within(ANSWER_TIMEOUT_MS, persistently(ANSWER_TIMEOUT_MS, () => logOffsets(cluster, this.#options.topic, this.#ids(), 'end')));
+      const ends = await within(
+        ANSWER_TIMEOUT_MS,
+        persistently(ANSWER_TIMEOUT_MS, () => logOffsets(cluster, this.#options.topic, this.#ids(), 'end')),
+      );
       for (const partition of this.#partitions) partition.end = ends.get(partition.id) ?? 0;
     } finally {
       await disconnect(this.#connection, cluster);
@@ -204,7 +230,12 @@ export class KafkaReader implements SourceReader {
     this.#lastFetchAt = Date.now();
     const grown = mine.find((id) => id >= this.partitionCount);
     if (grown !== undefined) {
-      this.#fail(new MillraceError('ERR_MILLRACE_SOURCE', `${this.#name}: the topic has grown from ${this.partitionCount} partitions to at least ${grown + 1}. Start the job again to read the new ones; it goes on where it stopped.`));
+      this.#fail(
+        new MillraceError(
+          'ERR_MILLRACE_SOURCE',
+          `${this.#name}: the topic has grown from ${this.partitionCount} partitions to at least ${grown + 1}. Start the job again to read the new ones; it goes on where it stopped.`,
+        ),
+      );
       return;
     }
     const gained: Partition[] = [];
@@ -222,7 +253,9 @@ export class KafkaReader implements SourceReader {
     }
     this.#context.assigned(mine);
     if (gained.length > 0) {
-      this.#locate(gained, epoch).catch((cause) => this.#fail(this.#connection.error(`${this.#name}: the committed positions of group ${this.#options.group} cannot be read`, cause)));
+      this.#locate(gained, epoch).catch((cause) =>
+        this.#fail(this.#connection.error(`${this.#name}: the committed positions of group ${this.#options.group} cannot be read`, cause)),
+      );
     }
   }
 
@@ -275,7 +308,9 @@ export class KafkaReader implements SourceReader {
       }
       return true;
     } catch (cause) {
-      this.#fail(cause instanceof RangeError ? new MillraceError('ERR_MILLRACE_SOURCE', `${this.#name}, partition ${partition.id}: ${cause.message}`, { cause }) : cause);
+      this.#fail(
+        cause instanceof RangeError ? new MillraceError('ERR_MILLRACE_SOURCE', `${this.#name}, partition ${partition.id}: ${cause.message}`, { cause }) : cause,
+      );
       return true;
     }
   }
@@ -313,12 +348,23 @@ export class KafkaReader implements SourceReader {
     if (this.#isStopped || !partition.isAssigned) return;
     const { topic, failOnDataLoss } = this.#options;
     const position = partition.position;
-    const [earliest, end] = await Promise.all([logOffsets(this.#cluster, topic, [partition.id], 'earliest'), logOffsets(this.#cluster, topic, [partition.id], 'end')]);
+    const [earliest, end] = await Promise.all([
+      logOffsets(this.#cluster, topic, [partition.id], 'earliest'),
+      logOffsets(this.#cluster, topic, [partition.id], 'end'),
+    ]);
     const low = earliest.get(partition.id) ?? 0;
     if (failOnDataLoss ?? true) {
       this.#pause(partition);
-      const what = position < low ? `rows ${position} to ${low - 1} were deleted before they were read` : `the log ends at ${end.get(partition.id)}, so the topic was made anew`;
-      this.#fail(new MillraceError('ERR_MILLRACE_SOURCE', `${this.#name}, partition ${partition.id}: offset ${position} is not in the log (it begins at ${low}): ${what}. Set failOnDataLoss: false to go on at ${low}, or use another group.`));
+      const what =
+        position < low
+          ? `rows ${position} to ${low - 1} were deleted before they were read`
+          : `the log ends at ${end.get(partition.id)}, so the topic was made anew`;
+      this.#fail(
+        new MillraceError(
+          'ERR_MILLRACE_SOURCE',
+          `${this.#name}, partition ${partition.id}: offset ${position} is not in the log (it begins at ${low}): ${what}. Set failOnDataLoss: false to go on at ${low}, or use another group.`,
+        ),
+      );
       return;
     }
     partition.position = low;
@@ -334,7 +380,12 @@ export class KafkaReader implements SourceReader {
   #checkSilence(): void {
     const silence = Date.now() - this.#lastFetchAt;
     if (silence < SILENCE_MS_MAX) return;
-    this.#fail(new MillraceError('ERR_MILLRACE_BROKER', `${this.#name}: no answer from the Kafka cluster at ${this.#options.brokers.join(', ')} for ${Math.round(silence / 1000)} s (${this.#connection.lastError || 'no error was reported'}). Start the job again when it is back; it goes on where it stopped.`));
+    this.#fail(
+      new MillraceError(
+        'ERR_MILLRACE_BROKER',
+        `${this.#name}: no answer from the Kafka cluster at ${this.#options.brokers.join(', ')} for ${Math.round(silence / 1000)} s (${this.#connection.lastError || 'no error was reported'}). Start the job again when it is back; it goes on where it stopped.`,
+      ),
+    );
   }
 
   #seek({ id, position }: Partition): void {
@@ -369,4 +420,3 @@ export class KafkaReader implements SourceReader {
     this.#context.fail(error);
   }
 }
-

@@ -28,7 +28,8 @@ export function sink<R>(options: KafkaSinkOptions<R>): Sink<R> {
     name,
     check: (schema) => checkColumns(name, schema, key, timestamp),
     open: (context) => openWriter(name, options, context),
-    encoder: (context: SinkEncoderContext): SinkEncoder => recordSinkEncoder(context, { codec, ...(key !== undefined && { key }), ...(timestamp !== undefined && { timestamp }) }),
+    encoder: (context: SinkEncoderContext): SinkEncoder =>
+      recordSinkEncoder(context, { codec, ...(key !== undefined && { key }), ...(timestamp !== undefined && { timestamp }) }),
   };
 }
 
@@ -36,7 +37,10 @@ function checkColumns(name: string, schema: Schema, key: KafkaSinkOptions['key']
   const wanted = [...(key === undefined ? [] : typeof key === 'string' ? [key] : key), ...(timestamp === undefined || timestamp === 'now' ? [] : [timestamp])];
   for (const column of wanted) {
     if (schema.fields.some((field) => field.name === column)) continue;
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${name}: there is no column ${shown(column)} in the stream for the record's ${column === timestamp ? 'timestamp' : 'key'}; its columns are ${schema.fields.map((field) => field.name).join(', ')}.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `${name}: there is no column ${shown(column)} in the stream for the record's ${column === timestamp ? 'timestamp' : 'key'}; its columns are ${schema.fields.map((field) => field.name).join(', ')}.`,
+    );
   }
 }
 
@@ -89,7 +93,9 @@ class KafkaWriter implements SinkWriter {
   write(block: SinkBlock): Promise<void> {
     const { partition, bytes } = block;
     if (partition >= this.info.partitionCount) {
-      return Promise.reject(new MillraceError('ERR_MILLRACE_SINK', `${this.#name}: there is no partition ${partition}; the topic has ${this.info.partitionCount}.`));
+      return Promise.reject(
+        new MillraceError('ERR_MILLRACE_SINK', `${this.#name}: there is no partition ${partition}; the topic has ${this.info.partitionCount}.`),
+      );
     }
     const written = this.#producer.send(partition, bytes);
     this.#unsettled.add(written);

@@ -18,15 +18,30 @@ export function source<R>(options: KafkaSourceOptions<R>): Source<R> {
   const name = `kafka ${options.topic}`;
   checkConnection(name, options);
   if (typeof options.group !== 'string' || options.group.length === 0) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `${name}: group is ${shown(options.group)}; it has to be the name of a consumer group, under which positions are committed.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `${name}: group is ${shown(options.group)}; it has to be the name of a consumer group, under which positions are committed.`,
+    );
   }
   checkChoice(name, 'isolation', options.isolation, ['read_committed', 'read_uncommitted']);
-  for (const field of ['maxBytesPerPartition', 'maxBytes', 'maxWaitTimeInMs', 'sessionTimeout', 'heartbeatInterval', 'rebalanceTimeout', 'connectionTimeout', 'requestTimeout'] as const) {
+  for (const field of [
+    'maxBytesPerPartition',
+    'maxBytes',
+    'maxWaitTimeInMs',
+    'sessionTimeout',
+    'heartbeatInterval',
+    'rebalanceTimeout',
+    'connectionTimeout',
+    'requestTimeout',
+  ] as const) {
     checkNumber(name, field, options[field], 1, INT32_MAX);
   }
   const { schema } = options.value;
   if (schema === undefined) {
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${name}: the codec ${options.value.name} was given no schema, so there is nothing to decode to. Name the columns: ${options.value.name}({ page: utf8, ms: f64 }).`);
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `${name}: the codec ${options.value.name} was given no schema, so there is nothing to decode to. Name the columns: ${options.value.name}({ page: utf8, ms: f64 }).`,
+    );
   }
   return {
     name,

@@ -8,8 +8,8 @@ import type { TestContext } from 'node:test';
 import { type Admin, Kafka, logLevel, type Producer } from 'kafkajs';
 import { type Batch, BatchBuilder, nullable, schema, utf8 } from '../../core/index.ts';
 import type { Codec, RecordIndex } from '../../io/codec.ts';
+import { type KafkaSourceOptions, kafka } from '../../io/kafka/index.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../../io/source.ts';
-import { kafka, type KafkaSourceOptions } from '../../io/kafka/index.ts';
 import { kafkaBroker } from '../kafka-broker.ts';
 import { decodeFrames, type EmittedFrame } from './harness.ts';
 
@@ -120,7 +120,10 @@ export async function openStage(t: TestContext): Promise<Stage | undefined> {
     producer,
     async topic(numPartitions = 1, config = {}) {
       const topic = `${t.name.replaceAll(/[^a-z0-9]+/gi, '-').slice(0, 60)}-${randomBytes(4).toString('hex')}`;
-      await admin.createTopics({ topics: [{ topic, numPartitions, configEntries: Object.entries(config).map(([name, value]) => ({ name, value })) }], waitForLeaders: true });
+      await admin.createTopics({
+        topics: [{ topic, numPartitions, configEntries: Object.entries(config).map(([name, value]) => ({ name, value })) }],
+        waitForLeaders: true,
+      });
       return topic;
     },
     async open(options, contextOptions = {}) {
@@ -202,8 +205,8 @@ export function recordBatchOf(values: readonly string[]): Buffer {
   });
   const behindCrc = Buffer.alloc(40);
   behindCrc.writeInt32BE(values.length - 1, 2);
-  behindCrc.writeBigInt64BE(1_700_000_000_000n, 6);
-  behindCrc.writeBigInt64BE(1_700_000_000_000n, 14);
+  behindCrc.writeBigInt64BE(BigInt(Date.now()), 6);
+  behindCrc.writeBigInt64BE(BigInt(Date.now()), 14);
   behindCrc.writeBigInt64BE(-1n, 22);
   behindCrc.writeInt16BE(-1, 30);
   behindCrc.writeInt32BE(-1, 32);

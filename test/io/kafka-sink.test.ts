@@ -1,12 +1,12 @@
-/** The Kafka sink against a real broker, read back by a plain kafkajs. */
+/** The Kafka sink against a real broker (kafka-broker.ts), read back by a plain kafkajs. */
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { MillraceError, schema, utf8 } from '../../core/index.ts';
-import { kafka, type KafkaSinkOptions } from '../../io/kafka/index.ts';
+import { type KafkaSinkOptions, kafka } from '../../io/kafka/index.ts';
 import type { SinkWriter } from '../../io/sink.ts';
-import { openStage, recordBatchOf, type Stage, textValue, until } from './kafka-fixture.ts';
 import { SinkRun } from './harness.ts';
+import { openStage, recordBatchOf, type Stage, textValue, until } from './kafka-fixture.ts';
 
 const columns = schema({ key: utf8, value: utf8 });
 
@@ -31,7 +31,10 @@ async function readBack(stage: Stage, topic: string, count: number): Promise<Rea
   const messages: ReadBack[] = [];
   await consumer.connect();
   await consumer.subscribe({ topic, fromBeginning: true });
-  await consumer.run({ eachMessage: async ({ partition, message }) => void messages.push({ partition, offset: message.offset, key: message.key?.toString(), value: String(message.value) }) });
+  await consumer.run({
+    eachMessage: async ({ partition, message }) =>
+      void messages.push({ partition, offset: message.offset, key: message.key?.toString(), value: String(message.value) }),
+  });
   await until(`${count} messages`, () => messages.length >= count);
   await consumer.disconnect();
   return messages.sort((a, b) => a.partition - b.partition || Number(a.offset) - Number(b.offset));
@@ -52,7 +55,10 @@ test('rows through the encoder and the broker come back as they were', async (t)
   for (let k = 0; k < 17; k++) {
     const own = back.filter(({ key }) => key === `k${k}`);
     assert.equal(new Set(own.map(({ partition }) => partition)).size, 1);
-    assert.deepEqual(own.map(({ value }) => value), rows.filter(({ key }) => key === `k${k}`).map(({ value }) => value));
+    assert.deepEqual(
+      own.map(({ value }) => value),
+      rows.filter(({ key }) => key === `k${k}`).map(({ value }) => value),
+    );
   }
 });
 
@@ -77,7 +83,10 @@ test('blocks of several record batches are written in the order of the calls, ou
   await writer.commit(1);
   await Promise.all(writes);
   const back = await readBack(stage, topic, 600);
-  assert.deepEqual([0, 1, 2, 3].map((p) => back.filter(({ partition }) => partition === p).map(({ value }) => value)), expected);
+  assert.deepEqual(
+    [0, 1, 2, 3].map((p) => back.filter(({ partition }) => partition === p).map(({ value }) => value)),
+    expected,
+  );
 });
 
 test('a record batch that the topic does not take fails the write and the commit, and says what to change', async (t) => {
@@ -112,15 +121,24 @@ test('an unknown topic is an error, or is made on request', async (t) => {
   t.after(() => writer.close());
   assert.deepEqual(writer.info, { partitionCount: 5 });
   await writer.write({ epoch: 1, shard: 0, partition: 4, rowCount: 1, bytes: recordBatchOf(['made']) });
-  assert.deepEqual((await readBack(stage, topic, 1)).map(({ partition, value }) => [partition, value]), [[4, 'made']]);
+  assert.deepEqual(
+    (await readBack(stage, topic, 1)).map(({ partition, value }) => [partition, value]),
+    [[4, 'made']],
+  );
 });
 
 test('a key column that is not there is found when the plan is made', () => {
   const sink = kafka.sink({ brokers: ['127.0.0.1:9092'], topic: 'out', key: ['key', 'paeg'], value: textValue });
-  assert.throws(() => sink.check(columns), (error: Error) => codeOf(error) === 'ERR_MILLRACE_PIPELINE' && error.message.includes('"paeg"'));
-  assert.throws(() => kafka.sink({ brokers: ['127.0.0.1:9092'], topic: 'out', value: textValue, acks: 0 as never }), (error) => codeOf(error) === 'ERR_MILLRACE_OPTION');
+  assert.throws(
+    () => sink.check(columns),
+    (error: Error) => codeOf(error) === 'ERR_MILLRACE_PIPELINE' && error.message.includes('"paeg"'),
+  );
+  assert.throws(
+    () => kafka.sink({ brokers: ['127.0.0.1:9092'], topic: 'out', value: textValue, acks: 0 as never }),
+    (error) => codeOf(error) === 'ERR_MILLRACE_OPTION',
+  );
 });
 
-test('no broker is an error within seconds', async () => {
+test('no broker is an error within seconds', { timeout: 15_000 }, async () => {
   await assert.rejects(openWriter({ brokers: ['127.0.0.1:1'], topic: 'out', value: textValue }), (error) => codeOf(error) === 'ERR_MILLRACE_BROKER');
 });
