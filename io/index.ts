@@ -14,7 +14,6 @@ export { type MemoryOptions, memory } from './memory.ts';
 export { arrow } from './arrow.ts';
 export { json } from './json.ts';
 export { type LogBatch, type LogSinkOptions, type LogSourceOptions, log, logTopics, readLog } from './log/index.ts';
-export { json } from './json.ts';
 export { csv, type CsvOptions } from './csv.ts';
 export { text } from './text.ts';
 export { raw, type RawRow, readHeaders, type RecordHeader } from './raw.ts';

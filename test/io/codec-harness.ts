@@ -22,7 +22,7 @@ export interface Decoded {
 const FILLER = 0x31; // A digit: bytes behind a record must not matter, and digits would go on with a number.
 
 /** Decodes records (null: no value) by one codec, by its kernel or by its reference. */
-export function decode(codec: Codec, values: readonly (Uint8Array | null)[], { kernel = true, columns, batchRows = 16 }: { kernel?: boolean; columns?: readonly number[]; batchRows?: number } = {}): Decoded {
+export function decode(codec: Codec, values: readonly (Uint8Array | null)[], { kernel = true, columns, batchRows = 16, firstOffset = 1000 }: { kernel?: boolean; columns?: readonly number[]; batchRows?: number; firstOffset?: number } = {}): Decoded {
   const schema = codec.schema as Schema;
   const on = kernel ? slabs : plainSlabs;
   const rejections: Rejection[] = [];
@@ -37,7 +37,7 @@ export function decode(codec: Codec, values: readonly (Uint8Array | null)[], { k
   values.forEach((value, i) => {
     memory.u32[(index.values >>> 2) + i] = at;
     memory.i32[(index.valueLengths >>> 2) + i] = value === null ? -1 : value.length;
-    memory.f64[(index.offsets >>> 3) + i] = 1000 + i;
+    memory.f64[(index.offsets >>> 3) + i] = firstOffset + i;
     if (value) {
       memory.u8.set(value, at);
       at += value.length + (i % 5);

@@ -76,12 +76,18 @@ describe('csv(schema)', () => {
   });
 
   it('checks the header line, and leaves it out', () => {
-    const headed = (first: string) => {
-      const { rows, rejections } = decode(csv({ a: f64, 'b "x"': f64 }, { header: true }) as never, [bytes(first), bytes('1,2')]);
-      return { rows, rejections };
-    };
-    // The harness counts offsets from 1000: no header there.
-    assert.equal(headed('3,4').rows.length, 2);
+    const headed = (first: string, firstOffset = 0) => decode(csv({ a: f64, 'b "x"': f64 }, { header: true }) as never, [bytes(first), bytes('1,2')], { firstOffset });
+    for (const line of ['a,"b ""x"""', '\ufeffa,"b ""x"""\r\n']) {
+      const { rows, records, rejections } = headed(line);
+      assert.deepEqual(rows, [{ a: 1, 'b "x"': 2 }]);
+      assert.deepEqual(records, [1]);
+      assert.deepEqual(rejections.map(({ reason, offset, rows: count }) => ({ reason, offset, count })), [{ reason: 'filtered', offset: 0, count: 1 }]);
+    }
+    const wrong = headed('a,c');
+    assert.equal(wrong.rows.length, 1);
+    assert.match(wrong.rejections[0]?.message ?? '', /its header names \["a","c"\], and the schema/);
+    // Only offset 0 is the head of a file.
+    assert.equal(headed('3,4', 10).rows.length, 2);
   });
 
   it('says what is wrong, beside neighbours that are read', () => {
