@@ -11,7 +11,7 @@
  *   running     all accumulators can be subtracted: one table, add the pane that enters, take out the one that leaves
  *   two-stack   some cannot (min, max): suffix tables of the older panes, one running table of the newer ones
  *
- * Two stacks: Tangwongsan, Hirzel and Schneider, "Low-Latency Sliding-Window Aggregation in Worst-Case Constant Time", DEBS 2017.
+ * How these work is told in core/window-state.ts.
  */
 
 import { type Accumulator, accumulator, type AccumulatorName, type DataType, type Field, f64, MillraceError, nullable, type PaneGrid, Schema, shown, SlotLayout, timestamp } from '../core/index.ts';

@@ -13,10 +13,9 @@
  * Late rows (see windows.ts) are counted, handed to the `late` hook by number, and not added.
  */
 
-import { assert, type Batch, type Column, GroupTable, type SlabAllocator } from '../core/index.ts';
+import { assert, type Batch, type Column, GroupTable, PaneSplit, type SlabAllocator } from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { type ChunkOrigin, writeExchangeBlock } from './exchange.ts';
-import { PaneSplit } from './pane-split.ts';
 
 /** Bytes of the slots of all open tables together: they should stay in the L2 cache, beside the columns of a batch. */
 const OPEN_BYTES_MAX = 1 << 20;
@@ -120,7 +119,7 @@ export class Combiner {
       this.#update(0, keys, inputs, batch.rowCount, 0);
       return 0;
     }
-    split.split(batch, batch.column(this.plan.eventTime), this.#lateBefore, this.#timeBound);
+    split.split(batch.column(this.plan.eventTime), batch.rowCount, this.#lateBefore, this.#timeBound);
     for (let i = 0; i < split.paneCount; i++) {
       const { pane, count, selection } = split.panes[i] as (typeof split.panes)[number];
       this.#update(pane, keys, inputs, count, selection);

@@ -3,12 +3,11 @@
  * changed in it are emitted, with their totals so far; a sink for this overwrites by key.
  */
 
-import { GroupTable, SHARD_BITS, type SlabAllocator } from '../core/index.ts';
+import { GroupTable, SHARD_BITS, type SlabAllocator, tableMaker } from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { eachPaneOf } from './exchange.ts';
 import type { Emit, ResultWriter } from './result-writer.ts';
 import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
-import { tableMaker } from './window-state.ts';
 
 export class RunningAggregate implements ShardAggregate {
   readonly plan: AggregatePlan;
@@ -24,7 +23,7 @@ export class RunningAggregate implements ShardAggregate {
     this.plan = plan;
     this.shard = shard;
     this.#slabs = slabs;
-    const make = tableMaker(slabs, plan, SHARD_BITS);
+    const make = tableMaker(slabs, plan.layout, SHARD_BITS);
     const address = from?.panes[0]?.address;
     this.#table = address === undefined ? make() : GroupTable.attach(slabs, plan.layout, address);
     this.#watermark = from?.watermark ?? Number.NEGATIVE_INFINITY;

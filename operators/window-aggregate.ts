@@ -2,16 +2,15 @@
  * One shard of a windowed aggregation: a ring of pane tables, and the windows that the watermark closes.
  *
  * A row's groups are merged into one pane whatever the number of windows that it counts in; a window is put together from
- * its panes when it is emitted (window-state.ts). Stretches of time without rows cost nothing: from each window the next
+ * its panes when it is emitted (core/window-state.ts). Stretches of time without rows cost nothing: from each window the next
  * one with rows is found through the ring. What is emitted when is told in windows.ts.
  */
 
-import { assert, GroupTable, type PaneGrid, PaneRing, SHARD_BITS, type SlabAllocator } from '../core/index.ts';
+import { assert, GroupTable, type PaneGrid, PaneRing, SHARD_BITS, type SlabAllocator, tableMaker, type WindowState, windowState } from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { eachPaneOf } from './exchange.ts';
 import type { Emit, ResultWriter } from './result-writer.ts';
 import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
-import { tableMaker, type WindowState, windowState } from './window-state.ts';
 import type { WindowSpec } from './windows.ts';
 
 export class WindowAggregate implements ShardAggregate {
@@ -37,7 +36,7 @@ export class WindowAggregate implements ShardAggregate {
     this.#slabs = slabs;
     this.#grid = plan.grid;
     this.#window = plan.window;
-    const make = tableMaker(slabs, plan, SHARD_BITS);
+    const make = tableMaker(slabs, plan.layout, SHARD_BITS);
     const restored = [...(from?.panes ?? [])];
     const states = {
       make: () => {
@@ -48,11 +47,13 @@ export class WindowAggregate implements ShardAggregate {
       drop: (table: GroupTable) => table.release(),
     };
     this.#panes = new PaneRing(states);
-    this.#state = windowState(plan, this.#panes, make);
+    // A window of one pane is a merge of one.
+    const options = { strategy: plan.strategy === 'running' || plan.strategy === 'two-stack' ? plan.strategy : 'merge', drifts: plan.drifts } as const;
+    this.#state = windowState(plan.grid, this.#panes, make, options);
     this.#writer = writer;
     if (plan.window.emission === 'update') {
       this.#changes = new PaneRing({ ...states, make });
-      this.#changesState = windowState(plan, this.#changes, make);
+      this.#changesState = windowState(plan.grid, this.#changes, make, options);
     }
     if (from !== undefined) {
       for (const { pane } of from.panes) this.#panes.open(pane);

@@ -6,7 +6,10 @@
  * each row's pane in a small directory, and a counting sort writes the row numbers. Scratch memory is kept between calls.
  */
 
-import { type Batch, type Column, EVENT_TIME_MAX, type PaneGrid, type SharedMemory, type SlabAllocator } from '../core/index.ts';
+import type { Column } from './batch.ts';
+import type { SharedMemory } from './memory.ts';
+import { EVENT_TIME_MAX, type PaneGrid } from './pane-grid.ts';
+import type { SlabAllocator } from './slab.ts';
 
 /** Marks a late row in the directory of rows. */
 const LATE = 0xffff_ffff;
@@ -41,17 +44,16 @@ export class PaneSplit {
   }
 
   /**
-   * Splits a batch.
+   * Splits the first `rowCount` rows of a batch.
    *
-   * @param times the event time column
+   * @param times the event time column, a timestamp
    * @param lateBefore rows with a time before it are late; -Infinity: none but those without a usable time
    * @param timeBound times above it do not count for `maxTimeMs`
    */
-  split(batch: Batch, times: Column, lateBefore: number, timeBound: number): void {
+  split(times: Column, rowCount: number, lateBefore: number, timeBound: number): void {
     this.lateCount = 0;
     this.paneCount = 0;
     this.maxTimeMs = Number.NEGATIVE_INFINITY;
-    const { rowCount } = batch;
     if (rowCount === 0) return;
     if (times.validity === 0 && this.#isOnePane(times, rowCount, lateBefore, timeBound)) return;
     this.#reserve(rowCount);

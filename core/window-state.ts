@@ -1,14 +1,23 @@
 /**
  * The table of one window after the other, from the tables of its panes. Three ways, one contract; which one is the
- * plan's choice (aggregate-plan.ts). None of them copies a row: they add, subtract and merge whole tables.
+ * caller's choice. None of them copies a row: they add, subtract and merge whole tables.
+ *
+ *   merge       merges the panes of each window anew: for windows of very few panes
+ *   running     one table: adds the pane that enters, subtracts the one that leaves; needs accumulators that can subtract
+ *   two-stack   suffix tables of the older panes and one table of the newer ones: for min and max
  *
  * `moveTo` is called with ascending windows. When rows came for panes that a window has taken in already (they were late
  * for the windows before), `touched` says so, and the next `moveTo` starts from the panes again. All of it follows from the
  * panes, so a snapshot does not hold it.
+ *
+ * Two stacks: Tangwongsan, Hirzel and Schneider, "Low-Latency Sliding-Window Aggregation in Worst-Case Constant Time", DEBS 2017.
  */
 
-import { GroupTable, type PaneGrid, type PaneRing, SLAB_BYTES_MIN, type SlabAllocator } from '../core/index.ts';
-import type { AggregatePlan } from './aggregate-plan.ts';
+import { GroupTable } from './group-table.ts';
+import type { PaneGrid } from './pane-grid.ts';
+import type { PaneRing } from './pane-ring.ts';
+import { SLAB_BYTES_MIN, type SlabAllocator } from './slab.ts';
+import type { SlotLayout } from './slot-layout.ts';
 
 export interface WindowState {
   /** The groups of a window. The table is good until the next call of anything here. */
@@ -26,10 +35,15 @@ export interface WindowState {
 /** Makes an empty table of the plan's layout. */
 export type TableMaker = () => GroupTable;
 
-export function windowState(plan: AggregatePlan, panes: PaneRing<GroupTable>, make: TableMaker): WindowState {
-  const grid = plan.grid as PaneGrid;
-  if (plan.strategy === 'running') return new RunningWindow(grid, panes, make, plan.drifts);
-  if (plan.strategy === 'two-stack') return new TwoStackWindow(grid, panes, make);
+export interface WindowStateOptions {
+  readonly strategy: 'merge' | 'running' | 'two-stack';
+  /** True when sums of floats are added and subtracted: then a running table is rebuilt now and again. */
+  readonly drifts: boolean;
+}
+
+export function windowState(grid: PaneGrid, panes: PaneRing<GroupTable>, make: TableMaker, { strategy, drifts }: WindowStateOptions): WindowState {
+  if (strategy === 'running') return new RunningWindow(grid, panes, make, drifts);
+  if (strategy === 'two-stack') return new TwoStackWindow(grid, panes, make);
   return new MergedWindow(grid, panes, make);
 }
 
@@ -250,8 +264,8 @@ class TwoStackWindow implements WindowState {
   }
 }
 
-/** A maker of tables for one shard. They start as small as a slab allows: there is one a pane and shard. */
-export function tableMaker(slabs: SlabAllocator, plan: AggregatePlan, skipBits: number): TableMaker {
-  const capacityMin = 2 ** Math.floor(Math.log2(Math.max(1, SLAB_BYTES_MIN / plan.layout.slotBytes)));
-  return () => new GroupTable(slabs, plan.layout, { capacityMin, skipBits });
+/** A maker of tables for panes. They start as small as a slab allows: there may be one a pane and shard. */
+export function tableMaker(slabs: SlabAllocator, layout: SlotLayout, skipBits: number): TableMaker {
+  const capacityMin = 2 ** Math.floor(Math.log2(Math.max(1, SLAB_BYTES_MIN / layout.slotBytes)));
+  return () => new GroupTable(slabs, layout, { capacityMin, skipBits });
 }
