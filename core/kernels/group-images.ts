@@ -1,6 +1,6 @@
 // Key images with their hash. Contract: ImageKernels in core/group/kernels.ts.
 
-import { hashBlock, hashBytes, hashLong, hashNull, hashStart, hashWord, loadPadded, loadSlowly, mix32x4 } from "./hash";
+import { hashBlock, hashBytes, hashLong, hashLongx4, hashNull, hashStart, hashWord, loadPadded, loadSlowly, mix32x4 } from "./hash";
 
 const FIRST_KEY: u32 = 1;
 const LAST_KEY: u32 = 2;
@@ -50,7 +50,26 @@ export function groupImageWords(images: usize, stride: usize, offset: usize, cou
 }
 
 export function groupImageLongs(images: usize, stride: usize, offset: usize, count: u32, longs: usize, nulls: usize, nullBit: u32, flags: u32): void {
-  for (let i: u32 = 0; i < count; i++) {
+  let i: u32 = 0;
+  if (stride == 16 && nulls == 0 && flags == (FIRST_KEY | LAST_KEY)) {
+    // One 8-byte value without nulls: an image is tag, 0, low, high.
+    const one = i32x4.splat(1);
+    const zero = i32x4.splat(0);
+    for (; i + 4 <= count; i += 4) {
+      const from = longs + (<usize>i << 3);
+      const a = v128.load(from);
+      const b = v128.load(from, 16);
+      const tags = v128.or(hashLongx4(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(a, b, 1, 3, 5, 7)), one);
+      const low = v128.shuffle<i32>(tags, zero, 0, 4, 1, 5);
+      const high = v128.shuffle<i32>(tags, zero, 2, 6, 3, 7);
+      const image = images + (<usize>i << 4);
+      v128.store(image, v128.shuffle<i64>(low, a, 0, 2));
+      v128.store(image, v128.shuffle<i64>(low, a, 1, 3), 16);
+      v128.store(image, v128.shuffle<i64>(high, b, 0, 2), 32);
+      v128.store(image, v128.shuffle<i64>(high, b, 1, 3), 48);
+    }
+  }
+  for (; i < count; i++) {
     const image = images + <usize>i * stride;
     const seed = seedOf(image, flags);
     const isNull = nulls != 0 && load<u8>(nulls + i) == 1;

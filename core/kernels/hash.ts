@@ -33,6 +33,13 @@ export function hashLong(value: u64, seed: u32): u32 {
   return mix32(<u32>value ^ mix32(<u32>(value >>> 32) ^ seed ^ LONG_SEED));
 }
 
+// hashLong of four values given as their halves, seed 0.
+// @ts-ignore: decorator
+@inline
+export function hashLongx4(low: v128, high: v128): v128 {
+  return mix32x4(v128.xor(low, mix32x4(v128.xor(high, i32x4.splat(<i32>LONG_SEED)))));
+}
+
 // @ts-ignore: decorator
 @inline
 export function hashNull(seed: u32): u32 {
