@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type AnyRow, type Batch, bool, f32, f64, i32, i64, MillraceError, nullable, schema, timestamp, utf8 } from '../../core/index.ts';
+import { type AnyRow, Batch, bool, f32, f64, i32, i64, MillraceError, nullable, schema, timestamp, utf8 } from '../../core/index.ts';
 import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/rows.ts';
 import { batchOf, expected, MODES, outcome, slabs } from './rows-model.ts';
 
@@ -187,6 +187,8 @@ test('a flatMap that gives more rows than fit, fails halfway, or emits too late'
   check([{ kind: 'flatMap', schema: words, fn: (r, emit) => { for (let n = 0; n < 200; n++) emit({ page: n % 3 ? `${r.page}é` : null, n }); } }]);
   check([{ kind: 'filter', fn: (r) => r.ms > 12 }, { kind: 'flatMap', schema: words, fn: (r, emit) => { for (let n = 0; n < r.ms; n++) { if (n === 70) throw new Error('70'); emit({ page: null, n }); } } }, { kind: 'filter', fn: (r) => r.n % 5 === 1 }, { kind: 'map', schema: schema({ m: f64 }), fn: (r) => ({ m: r.n / 2 }) }]);
   check([{ kind: 'flatMap', schema: words, fn: (r, emit) => { emit({ page: r.page, n: 1 }); emit({ page: r.page, n: r.ms }); } }]);
+  // Nulls of a row that failed must not stay behind.
+  check([{ kind: 'flatMap', schema: words, fn: (r, emit) => { emit({ page: r.ok ? null : r.page, n: 1 }); emit({ page: r.ok ? null : r.page, n: 1 }); if (r.ok && r.ms > 5) throw new Error('even'); } }]);
   for (const [, options] of MODES) {
     const { batch, release } = batchOf(clicks, rows);
     let late: ((row: AnyRow) => void) | undefined;
@@ -238,6 +240,14 @@ test('async and generator functions, and unknown columns, are refused when the p
     assert.throws(() => program.run(batch, () => {}), /promise/);
     release();
   }
+});
+
+test('a nullable column may come without a bitmap', () => {
+  const { batch, release } = batchOf(clicks, rows);
+  const bare = new Batch(batch.memory, batch.schema, batch.rowCount, batch.columns.map((column) => ({ ...column, validity: 0 })));
+  const operations: RowOperation[] = [{ kind: 'filter', fn: (r) => r.qty !== null && r.qty % 3 !== 1 }, { kind: 'map', schema: schema({ q: nullable(i32), h: f64 }), fn: (r) => ({ q: r.qty, h: r.qty / 2 }) }];
+  for (const [mode, options] of MODES) assert.deepEqual(outcome(bare, operations, options), expected(bare, operations), mode);
+  release();
 });
 
 test('a program gives back every slab', () => {
