@@ -16,7 +16,7 @@ export { Counters, sumCounters } from './counters.ts';
 export { RingBuffer } from './ring.ts';
 export { EVENT_TIME_MAX, PaneGrid } from './pane-grid.ts';
 export { PaneRing, type PaneStates } from './pane-ring.ts';
-export { type PaneRows, PaneSplit } from './pane-split.ts';
+export { type PaneRows, PaneSplit, type PaneSplitKernel, paneSplitReference } from './pane-split.ts';
 export { distance, Sequence } from './sequence.ts';
 export { type AccumulatorField, type KeyField, SlotLayout } from './slot-layout.ts';
 export { type Rng, type SeekableRng, seededRng } from './prng.ts';

@@ -81,7 +81,8 @@ export class PaneGrid {
 
   /** The first window that holds a pane. */
   firstWindowOf(pane: number): number {
-    return Math.ceil((pane - this.panesPerWindow + 1) / this.panesPerSlide);
+    // + 0: never -0.
+    return Math.ceil((pane - this.panesPerWindow + 1) / this.panesPerSlide) + 0;
   }
 
   /** The last window that holds a pane. */

@@ -74,7 +74,7 @@ export class Combiner {
     this.plan = plan;
     this.#slabs = slabs;
     this.#late = hooks.late?.bind(hooks);
-    this.#split = plan.grid === undefined ? undefined : new PaneSplit(slabs, plan.grid);
+    this.#split = plan.grid === undefined ? undefined : new PaneSplit(slabs, plan.grid, plan.timeShiftMs);
     this.#slotCounts = SIZES.map((slotCount) => {
       let fitting: number = slotCount;
       while (fitting > SIZES[0] && fitting * plan.layout.slotBytes > TABLE_BYTES_MAX) fitting /= 2;

@@ -13,3 +13,4 @@ export { groupProbe, groupLookup, groupRemoveEmpty, groupRehash, groupMoveString
 export { arrowOffsetsFall } from "./arrow";
 export { jsonEncode } from "./json-encode";
 export { recordsToColumn } from "./text";
+export { paneSplit } from "./pane-split";
