@@ -8,7 +8,7 @@
  */
 
 import { bench, do_not_optimize, run, summary } from 'mitata';
-import { Batch, BatchBuilder, createMemory, f64, i32, schema, SlabAllocator } from '../core/index.ts';
+import { type Batch, BatchBuilder, createMemory, f64, i32, SlabAllocator, schema } from '../core/index.ts';
 import { planRows, type RowOperation, type RowPlanOptions } from '../operators/rows.ts';
 
 const BATCH_ROWS = 4096;
@@ -85,7 +85,8 @@ function byHand(): () => Float64Array {
   };
   return () => {
     sums.fill(0);
-    for (const batch of batches) loop(memory.i32, memory.f64, batch.column(0).data >>> 2, batch.column(1).data >>> 3, batch.column(2).data >>> 3, batch.rowCount);
+    for (const batch of batches)
+      loop(memory.i32, memory.f64, batch.column(0).data >>> 2, batch.column(1).data >>> 3, batch.column(2).data >>> 3, batch.rowCount);
     return sums;
   };
 }
@@ -96,7 +97,8 @@ function byObjects(): () => Float64Array {
     sums.fill(0);
     for (const batch of batches) {
       const rows = batch.toRows() as { key: number; price: number; qty: number }[];
-      for (const row of rows.filter((r) => r.price > 20 && r.qty < 8).map((r) => ({ key: r.key, revenue: r.price * r.qty }))) sums[row.key] = (sums[row.key] as number) + row.revenue;
+      for (const row of rows.filter((r) => r.price > 20 && r.qty < 8).map((r) => ({ key: r.key, revenue: r.price * r.qty })))
+        sums[row.key] = (sums[row.key] as number) + row.revenue;
     }
     return sums;
   };
@@ -121,5 +123,9 @@ if (!isTiny) {
   });
   const { benchmarks } = await run();
   const p50 = benchmarks.map((trial) => trial.runs[0]?.stats?.p50 ?? Number.NaN);
-  benchmarks.forEach((trial, at) => console.log(`${trial.alias}: ${(rowCount / (p50[at] as number) * 1000).toFixed(0)} M rows/s, ${((p50[0] as number) / (p50[at] as number)).toFixed(2)} of the hand-written loop`));
+  benchmarks.forEach((trial, at) =>
+    console.log(
+      `${trial.alias}: ${((rowCount / (p50[at] as number)) * 1000).toFixed(0)} M rows/s, ${((p50[0] as number) / (p50[at] as number)).toFixed(2)} of the hand-written loop`,
+    ),
+  );
 }

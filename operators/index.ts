@@ -8,4 +8,3 @@ export { type Emit, RESULT_ROWS_MAX, ResultWriter } from './result-writer.ts';
 export { type ShardAggregate, shardAggregate, type ShardSnapshot } from './shard-aggregate.ts';
 export { type Emission, paneGridOf, sliding, tumbling, type WindowShape, WindowSpec } from './windows.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';
-export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';

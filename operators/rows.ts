@@ -15,7 +15,7 @@
  */
 
 import { type Batch, MillraceError, type Schema } from '../core/index.ts';
-import { type LoopOperation, type LoopPlan, planLoop, type PlanMode, type RowOperation, schemaAfter } from './rows/plan.ts';
+import { type LoopOperation, type LoopPlan, type PlanMode, planLoop, type RowOperation, schemaAfter } from './rows/plan.ts';
 import { BatchSegment, LoopSegment, type Report, type RowContext, type Segment, shownRow } from './rows/program.ts';
 
 export type { RowOperation } from './rows/plan.ts';
@@ -74,7 +74,8 @@ export function planRows(input: Schema, operations: readonly RowOperation[], nee
   for (const part of parts.toReversed()) {
     const [operation] = part.operations;
     if (operation?.kind === 'mapBatches') {
-      if (typeof operation.fn !== 'function') throw new MillraceError('ERR_MILLRACE_PIPELINE', `mapBatches #${part.first} needs a function of a batch and an output builder.`);
+      if (typeof operation.fn !== 'function')
+        throw new MillraceError('ERR_MILLRACE_PIPELINE', `mapBatches #${part.first} needs a function of a batch and an output builder.`);
       plans.unshift(operation);
       wanted = 'all';
     } else {
@@ -90,10 +91,16 @@ export function planRows(input: Schema, operations: readonly RowOperation[], nee
     describe: () => plans.flatMap((plan) => (plan.kind === 'loop' ? plan.descriptions : ['mapBatches: the whole batch'])),
     code: plans.flatMap((plan) => (plan.kind === 'loop' && plan.code ? [plan.code.text] : [])),
     instantiate(context) {
-      return new Program(context, operations, parts, (report, at) => {
-        const plan = plans[at] as (typeof plans)[number];
-        return plan.kind === 'loop' ? new LoopSegment(plan, context, report) : new BatchSegment(plan, (parts[at] as Part).first, context, report);
-      }, plans.map((plan, at) => (plan.kind === 'loop' ? plan.columnsRead : (parts[at] as Part).input.fields.map((_, c) => c))));
+      return new Program(
+        context,
+        operations,
+        parts,
+        (report, at) => {
+          const plan = plans[at] as (typeof plans)[number];
+          return plan.kind === 'loop' ? new LoopSegment(plan, context, report) : new BatchSegment(plan, (parts[at] as Part).first, context, report);
+        },
+        plans.map((plan, at) => (plan.kind === 'loop' ? plan.columnsRead : (parts[at] as Part).input.fields.map((_, c) => c))),
+      );
     },
   };
 }
@@ -131,14 +138,24 @@ class Program implements RowProgram {
   readonly #entries: readonly ((batch: Batch) => void)[];
   #emit: (out: Batch) => void = () => {};
 
-  constructor(context: RowContext, operations: readonly RowOperation[], parts: readonly Part[], make: (report: Report, at: number) => Segment, decoded: readonly (readonly number[])[]) {
+  constructor(
+    context: RowContext,
+    operations: readonly RowOperation[],
+    parts: readonly Part[],
+    make: (report: Report, at: number) => Segment,
+    decoded: readonly (readonly number[])[],
+  ) {
     this.#segments = parts.map((_, at) => {
       const report: Report = (cause, batch, row, number) => {
         let origin = row;
         for (let before = at - 1; before >= 0; before--) origin = (this.#segments[before] as Segment).originOf(origin);
         const operation = `${operations[number - 1]?.kind} #${number}`;
         const reason = cause instanceof Error ? `${cause.name === 'MillraceError' ? '' : `${cause.name}: `}${cause.message}` : String(cause);
-        const error = new MillraceError('ERR_MILLRACE_USER_FUNCTION', `${operation} failed on row ${origin} ${shownRow(batch, row, decoded[at] ?? [])}: ${reason}`, { cause });
+        const error = new MillraceError(
+          'ERR_MILLRACE_USER_FUNCTION',
+          `${operation} failed on row ${origin} ${shownRow(batch, row, decoded[at] ?? [])}: ${reason}`,
+          { cause },
+        );
         if (context.onError(error, origin, operation) === 'fail') throw error;
       };
       return make(report, at);

@@ -9,18 +9,82 @@
 
 import type { Expression, Node } from 'acorn';
 import { type ExpressionBody, propertyName } from './parse.ts';
-import { BIGINT, BOOLEAN, conditionText, halves, isNullText, mayBeNull, NULL, NUMBER, NUMERIC, OBJECT, type Slot, STRING, slotMask, textSpan, toNumberText, UNDEFINED, validText, valueText } from './slots.ts';
+import {
+  BIGINT,
+  BOOLEAN,
+  conditionText,
+  halves,
+  isNullText,
+  mayBeNull,
+  NULL,
+  NUMBER,
+  NUMERIC,
+  OBJECT,
+  type Slot,
+  STRING,
+  slotMask,
+  textSpan,
+  toNumberText,
+  UNDEFINED,
+  validText,
+  valueText,
+} from './slots.ts';
 import { numberText, type Source } from './source.ts';
 
 export class NotEmittable extends Error {}
 
-const MATH_FUNCTIONS: ReadonlySet<string> = new Set(['floor', 'ceil', 'round', 'trunc', 'abs', 'sign', 'sqrt', 'cbrt', 'min', 'max', 'pow', 'exp', 'log', 'log2', 'log10', 'log1p', 'expm1', 'hypot', 'fround', 'sin', 'cos', 'tan', 'asin', 'acos', 'atan', 'atan2', 'sinh', 'cosh', 'tanh', 'clz32', 'imul']);
-const MATH_CONSTANTS: ReadonlyMap<string, number> = new Map(Object.entries({ PI: Math.PI, E: Math.E, LN2: Math.LN2, LN10: Math.LN10, LOG2E: Math.LOG2E, LOG10E: Math.LOG10E, SQRT2: Math.SQRT2, SQRT1_2: Math.SQRT1_2 }));
+const MATH_FUNCTIONS: ReadonlySet<string> = new Set([
+  'floor',
+  'ceil',
+  'round',
+  'trunc',
+  'abs',
+  'sign',
+  'sqrt',
+  'cbrt',
+  'min',
+  'max',
+  'pow',
+  'exp',
+  'log',
+  'log2',
+  'log10',
+  'log1p',
+  'expm1',
+  'hypot',
+  'fround',
+  'sin',
+  'cos',
+  'tan',
+  'asin',
+  'acos',
+  'atan',
+  'atan2',
+  'sinh',
+  'cosh',
+  'tanh',
+  'clz32',
+  'imul',
+]);
+const MATH_CONSTANTS: ReadonlyMap<string, number> = new Map(
+  Object.entries({ PI: Math.PI, E: Math.E, LN2: Math.LN2, LN10: Math.LN10, LOG2E: Math.LOG2E, LOG10E: Math.LOG10E, SQRT2: Math.SQRT2, SQRT1_2: Math.SQRT1_2 }),
+);
 const NUMBER_TESTS: ReadonlySet<string> = new Set(['isFinite', 'isInteger', 'isNaN', 'isSafeInteger']);
 const STRING_METHODS: ReadonlyMap<string, number> = new Map([
-  ['startsWith', BOOLEAN], ['endsWith', BOOLEAN], ['includes', BOOLEAN],
-  ['toLowerCase', STRING], ['toUpperCase', STRING], ['trim', STRING], ['trimStart', STRING], ['trimEnd', STRING], ['slice', STRING], ['substring', STRING], ['charAt', STRING],
-  ['charCodeAt', NUMBER], ['indexOf', NUMBER], ['lastIndexOf', NUMBER],
+  ['startsWith', BOOLEAN],
+  ['endsWith', BOOLEAN],
+  ['includes', BOOLEAN],
+  ['toLowerCase', STRING],
+  ['toUpperCase', STRING],
+  ['trim', STRING],
+  ['trimStart', STRING],
+  ['trimEnd', STRING],
+  ['slice', STRING],
+  ['substring', STRING],
+  ['charAt', STRING],
+  ['charCodeAt', NUMBER],
+  ['indexOf', NUMBER],
+  ['lastIndexOf', NUMBER],
 ]);
 const SEARCHES: ReadonlySet<string> = new Set(['startsWith', 'endsWith', 'includes']);
 const INLINE_BYTES_MAX = 16;
@@ -85,7 +149,10 @@ export class ExpressionEmitter {
       case 'ConditionalExpression':
         return this.#conditional(this.term(e.test), this.term(e.consequent), this.term(e.alternate));
       case 'TemplateLiteral':
-        return this.#template(e.quasis.map((quasi) => quasi.value.cooked ?? ''), e.expressions.map((part) => this.term(part)));
+        return this.#template(
+          e.quasis.map((quasi) => quasi.value.cooked ?? ''),
+          e.expressions.map((part) => this.term(part)),
+        );
       default:
         throw new NotEmittable();
     }
@@ -173,7 +240,11 @@ export class ExpressionEmitter {
     const terms = this.#terms(nodes);
     const isNumeric = terms.every((term) => isWithin(term.mask, NUMERIC));
     if (!isNumeric && terms.some((term) => (term.mask & OBJECT) !== 0)) throw new NotEmittable();
-    return { text: `Math.${name}(${terms.map((term) => (isNumeric ? toNumber(term) : term.text)).join(',')})`, mask: NUMBER, throws: terms.some((term) => term.throws || (term.mask & BIGINT) !== 0) };
+    return {
+      text: `Math.${name}(${terms.map((term) => (isNumeric ? toNumber(term) : term.text)).join(',')})`,
+      mask: NUMBER,
+      throws: terms.some((term) => term.throws || (term.mask & BIGINT) !== 0),
+    };
   }
 
   #text(object: Term, name: string, nodes: readonly Node[] | undefined, isOptional: boolean): Term {
@@ -183,7 +254,8 @@ export class ExpressionEmitter {
     if (args.some((term) => (term.mask & OBJECT) !== 0)) throw new NotEmittable();
     const mayMiss = (object.mask & (NULL | UNDEFINED)) !== 0;
     const mask = isOptional && mayMiss ? result | UNDEFINED : result;
-    const throws = object.throws || (mayMiss && !isOptional) || args.some((term) => term.throws) || (nodes !== undefined && args.some((term) => (term.mask & BIGINT) !== 0));
+    const throws =
+      object.throws || (mayMiss && !isOptional) || args.some((term) => term.throws) || (nodes !== undefined && args.some((term) => (term.mask & BIGINT) !== 0));
     const suffix = `.${name}${nodes === undefined ? '' : `(${args.map((term) => term.text).join(',')})`}`;
     const fast = this.#textInPlace(object, name, args, nodes !== undefined);
     if (fast !== undefined) {
@@ -257,15 +329,30 @@ export class ExpressionEmitter {
         const mayBeText = ((a.mask | b.mask) & STRING) !== 0;
         return { text: plain, mask: bigOrNumber(a, b) | (mayBeText ? STRING : 0), throws: throws || hasBigint };
       }
-      case '-': case '*': case '/': case '%': case '**': case '&': case '|': case '^': case '<<': case '>>':
+      case '-':
+      case '*':
+      case '/':
+      case '%':
+      case '**':
+      case '&':
+      case '|':
+      case '^':
+      case '<<':
+      case '>>':
         return { text: isNumeric ? numeric() : plain, mask: bigOrNumber(a, b), throws: throws || hasBigint };
       case '>>>':
         return { text: isNumeric ? numeric() : plain, mask: NUMBER, throws: throws || hasBigint };
-      case '<': case '>': case '<=': case '>=': {
+      case '<':
+      case '>':
+      case '<=':
+      case '>=': {
         const inHalves = halvesCompared(this.#source, operator, a, b);
         return { text: inHalves ?? (isNumeric ? numeric() : plain), mask: BOOLEAN, throws };
       }
-      case '===': case '!==': case '==': case '!=':
+      case '===':
+      case '!==':
+      case '==':
+      case '!=':
         return { text: this.#equality(operator, a, b) ?? plain, mask: BOOLEAN, throws };
       default:
         throw new NotEmittable();
@@ -377,7 +464,12 @@ function literalBytes(value: unknown): Uint8Array | undefined {
   return new Uint8Array(Buffer.from(value, 'utf8'));
 }
 
-const MIRRORED: ReadonlyMap<string, string> = new Map([['<', '>'], ['>', '<'], ['<=', '>='], ['>=', '<=']]);
+const MIRRORED: ReadonlyMap<string, string> = new Map([
+  ['<', '>'],
+  ['>', '<'],
+  ['<=', '>='],
+  ['>=', '<='],
+]);
 
 /** An i64 column against an integer literal, without a bigint. Nulls: never equal, and 0 in an order, as in JavaScript. */
 function halvesCompared(source: Source, operator: string, a: Term, b: Term): string | undefined {

@@ -28,7 +28,7 @@ export function interpretedLoop(plan: LoopPlan, host: LoopHost): (rowCount: numb
     requireRow(row);
     const values = fitAll(row, fields);
     if (state[STATE.rowsOut] === state[STATE.capacity]) host.nextBuilder();
-    append(host, stored, (output, column) => values[column]);
+    append(host, stored, (_output, column) => values[column]);
   };
   const passes = (row: number, locals: Map<string, unknown>): boolean => {
     const batch = host.batch();
@@ -44,7 +44,10 @@ export function interpretedLoop(plan: LoopPlan, host: LoopHost): (rowCount: numb
         const result = fn(object);
         requireRow(result);
         refusePromise(result);
-        const values = fitAll(result, step.results.map(({ field }) => field));
+        const values = fitAll(
+          result,
+          step.results.map(({ field }) => field),
+        );
         step.results.forEach(({ id }, c) => locals.set(id, values[c]));
       } else {
         state[STATE.emitting] = 1;
@@ -68,7 +71,11 @@ export function interpretedLoop(plan: LoopPlan, host: LoopHost): (rowCount: numb
 
 type Stored = Output & { readonly from: 'loop' };
 
-function append(host: LoopHost, stored: readonly { readonly output: Stored; readonly column: number }[], valueOf: (output: Stored, column: number) => unknown): void {
+function append(
+  host: LoopHost,
+  stored: readonly { readonly output: Stored; readonly column: number }[],
+  valueOf: (output: Stored, column: number) => unknown,
+): void {
   const at = host.state[STATE.rowsOut] as number;
   const builder = host.builder();
   for (const { output, column } of stored) {
@@ -88,5 +95,7 @@ function fitAll(row: object, fields: readonly Field[]): unknown[] {
 }
 
 function rowObject(batch: Batch, row: number, parts: readonly RowPart[], locals: ReadonlyMap<string, unknown>): object {
-  return Object.fromEntries(parts.map(({ name, slot }) => [name, slot.at === 'input' ? readValue(batch.memory, batch.column(slot.column), row) : locals.get(slot.id)]));
+  return Object.fromEntries(
+    parts.map(({ name, slot }) => [name, slot.at === 'input' ? readValue(batch.memory, batch.column(slot.column), row) : locals.get(slot.id)]),
+  );
 }

@@ -21,7 +21,24 @@ import { ANY } from './slots.ts';
 import { IDENTIFIER, type LoopBody, Source } from './source.ts';
 
 /** What `h0`, `h1`, ... are in a generated text; program.ts gives them in this order. */
-export const HELPERS = ['readText', 'readBytes', 'textLength', 'bytesAt', 'bytesWithin', 'requireRow', 'refusePromise', 'refuseValue', 'refuseLate', 'nextBuilder', 'writeText', 'writeBinary', 'ownValue', 'wellFormed', 'plainBytes', 'isBytes'] as const;
+export const HELPERS = [
+  'readText',
+  'readBytes',
+  'textLength',
+  'bytesAt',
+  'bytesWithin',
+  'requireRow',
+  'refusePromise',
+  'refuseValue',
+  'refuseLate',
+  'nextBuilder',
+  'writeText',
+  'writeBinary',
+  'ownValue',
+  'wellFormed',
+  'plainBytes',
+  'isBytes',
+] as const;
 export type HelperName = (typeof HELPERS)[number];
 
 /**

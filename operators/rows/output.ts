@@ -4,7 +4,12 @@ import type { Field } from '../../core/index.ts';
 import { NULL, OBJECT, typeMask, UNDEFINED } from './slots.ts';
 import type { Source } from './source.ts';
 
-const KIND: ReadonlyMap<number, string> = new Map([[1, 'number'], [2, 'boolean'], [4, 'string'], [8, 'bigint']]);
+const KIND: ReadonlyMap<number, string> = new Map([
+  [1, 'number'],
+  [2, 'boolean'],
+  [4, 'string'],
+  [8, 'bigint'],
+]);
 
 /**
  * Declares `to`: the value of `from` as it will read back from a column of this field, or null. Values that do not fit
@@ -76,7 +81,12 @@ export function storeText(field: Field, place: number, id: string, mayBeNull: bo
   if (name === 'utf8') return `h10(${place},j0,${id});`;
   if (name === 'binary') return `h11(${place},j0,${id});`;
   const od = `od${place}`;
-  const value = name === 'bool' ? writeBit(od, id) : name === 'timestamp' ? `u32[${od}+j0*2]=${id}>>>0;i32[${od}+j0*2+1]=Math.floor(${id}/4294967296);` : `${name}[${od}+j0]=${id};`;
+  const value =
+    name === 'bool'
+      ? writeBit(od, id)
+      : name === 'timestamp'
+        ? `u32[${od}+j0*2]=${id}>>>0;i32[${od}+j0*2+1]=Math.floor(${id}/4294967296);`
+        : `${name}[${od}+j0]=${id};`;
   return mayBeNull ? `if(${id}===null)u8[(ow${place}+(j0>>>3))>>>0]&=~(1<<(j0&7));else{${value}}` : value;
 }
 

@@ -39,7 +39,10 @@ export function parseRowFunction(fn: RowFunction, operation: string): ParsedFunc
   const tag = Object.prototype.toString.call(fn);
   const node = functionNode(Function.prototype.toString.call(fn));
   if (/^\[object (Async|Generator)/.test(tag) || node?.async || node?.generator) {
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${operation} is given ${/Generator/.test(tag) || node?.generator ? 'a generator' : 'an async'} function. A row function runs to completion on each row: give a plain function, and do what must wait in a source or a sink.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `${operation} is given ${/Generator/.test(tag) || node?.generator ? 'a generator' : 'an async'} function. A row function runs to completion on each row: give a plain function, and do what must wait in a source or a sink.`,
+    );
   }
   return node === undefined ? OPAQUE : analyse(node);
 }
@@ -155,7 +158,9 @@ function isNode(value: unknown): value is Node {
 
 function mentions(node: Node, names: readonly string[]): boolean {
   if (node.type === 'Identifier') return names.includes((node as unknown as { name: string }).name);
-  return Object.values(node).some((child) => (Array.isArray(child) ? child.some((item) => isNode(item) && mentions(item, names)) : isNode(child) && mentions(child, names)));
+  return Object.values(node).some((child) =>
+    Array.isArray(child) ? child.some((item) => isNode(item) && mentions(item, names)) : isNode(child) && mentions(child, names),
+  );
 }
 
 function expressionBody(node: FunctionNode, row: string | undefined, columns: Map<string, string>): ExpressionBody | undefined {

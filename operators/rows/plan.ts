@@ -8,20 +8,24 @@
  * stayed, taken as it is. In the interpreted form the same steps call the user's functions row by row (interpret.ts).
  */
 
-import { assert, type Batch, type BatchBuilder, type AnyRow, type Field, Schema, shown } from '../../core/index.ts';
+import { type AnyRow, assert, type Batch, type BatchBuilder, type Field, Schema, shown } from '../../core/index.ts';
 import { bits, condition, ExpressionEmitter, NotEmittable, type Term } from './expression.ts';
-import { type ParsedFunction, parseRowFunction, propertyName, type RowFunction } from './parse.ts';
 import { loadedColumns, loopText } from './loop.ts';
 import { fitText, resultText, storeText } from './output.ts';
+import { type ParsedFunction, parseRowFunction, propertyName, type RowFunction } from './parse.ts';
 import { ANY, isNullText, mayBeNull, NULL, type Slot, UNDEFINED, valueText } from './slots.ts';
 import { type LoopBody, Source } from './source.ts';
 
+// A row's type is the pipeline's affair (it infers it from the schema); here a row is whatever the schema says.
+// biome-ignore-start lint/suspicious/noExplicitAny: see above
 export type RowOperation =
   | { readonly kind: 'filter'; readonly fn: (row: any) => unknown }
   | { readonly kind: 'map'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
   | { readonly kind: 'flatMap'; readonly schema: Schema; readonly fn: (row: any, emit: (row: AnyRow) => void) => void }
   | { readonly kind: 'select'; readonly columns: readonly string[] }
   | { readonly kind: 'mapBatches'; readonly schema: Schema; readonly fn: (batch: Batch, out: BatchBuilder) => void };
+
+// biome-ignore-end lint/suspicious/noExplicitAny: see above
 
 export type LoopOperation = Exclude<RowOperation, { kind: 'mapBatches' }>;
 
@@ -41,7 +45,13 @@ export interface RowPart {
 /** What the interpreter does, in order. Slots with an id are places in its array of locals. */
 export type Step =
   | { readonly kind: 'filter'; readonly operation: number; readonly fn: RowFunction; readonly row: readonly RowPart[] }
-  | { readonly kind: 'map'; readonly operation: number; readonly fn: RowFunction; readonly row: readonly RowPart[]; readonly results: readonly { readonly field: Field; readonly id: string }[] }
+  | {
+      readonly kind: 'map';
+      readonly operation: number;
+      readonly fn: RowFunction;
+      readonly row: readonly RowPart[];
+      readonly results: readonly { readonly field: Field; readonly id: string }[];
+    }
   | { readonly kind: 'flatMap'; readonly operation: number; readonly fn: RowFunction; readonly row: readonly RowPart[]; readonly fields: readonly Field[] };
 
 /** Where a column of the output comes from. */
@@ -129,7 +139,9 @@ class LoopPlanner {
     }
     const row = this.#rowParts(parsed);
     const form = this.#mode.generate ? 'closure' : 'interpreted closure';
-    this.#descriptions.push(`${operation.kind}: ${form} reading ${row.length === before.length && row.length > 0 && parsed.reads === 'all' ? 'every column' : nameList(row.map((part) => part.name))}`);
+    this.#descriptions.push(
+      `${operation.kind}: ${form} reading ${row.length === before.length && row.length > 0 && parsed.reads === 'all' ? 'every column' : nameList(row.map((part) => part.name))}`,
+    );
     if (operation.kind === 'filter') this.#filter(operation.fn, number, row);
     else if (operation.kind === 'map') this.#map(operation.fn as RowFunction, number, row, operation.schema);
     else this.#flatMap(operation.fn as RowFunction, number, row, operation.schema);
@@ -197,7 +209,8 @@ class LoopPlanner {
         const terms = new Map<string, Term>();
         for (const property of object.properties) {
           const name = property.type === 'Property' && property.kind === 'init' && !property.method ? propertyName(property.key, property.computed) : undefined;
-          if (property.type !== 'Property' || name === undefined || terms.has(name) || (name === '__proto__' && !property.shorthand && !property.computed)) return false;
+          if (property.type !== 'Property' || name === undefined || terms.has(name) || (name === '__proto__' && !property.shorthand && !property.computed))
+            return false;
           terms.set(name, emitter.term(property.value));
         }
         if (operation.schema.fields.some(({ name }) => !terms.has(name))) return false;
@@ -321,7 +334,9 @@ class LoopPlanner {
       return slot.at === 'input' ? { from: 'input', column: slot.column, place } : { from: 'loop', place, id: slot.id, mayBeNull: slot.mayBeNull };
     });
     const { generate } = this.#mode;
-    const stores = outputs.flatMap((output, c) => (output.from === 'loop' && !this.#expands ? [storeText(this.#schema.field(c), output.place, output.id, output.mayBeNull)] : []));
+    const stores = outputs.flatMap((output, c) =>
+      output.from === 'loop' && !this.#expands ? [storeText(this.#schema.field(c), output.place, output.id, output.mayBeNull)] : [],
+    );
     const selection = this.#finishSelection();
     const body = this.#source.finish(stores);
     const loaded = generate ? loadedColumns(this.#input, new Set([...body.uses, ...(selection?.uses ?? [])])) : [...this.#stepColumns];

@@ -3,12 +3,24 @@
  * knows which input row gave which output row. It owns the output columns.
  */
 
-import { assert, Batch, BatchBuilder, type Column, MillraceError, readText, shown, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import { assert, Batch, BatchBuilder, type Column, MillraceError, readText, type SharedMemory, type SlabAllocator, shown } from '../../core/index.ts';
 import { gather } from './gather.ts';
 import { interpretedLoop } from './interpret.ts';
 import { ADDRESSES_A_COLUMN, HELPERS, type HelperName, STATE } from './loop.ts';
 import type { LoopPlan, RowOperation } from './plan.ts';
-import { bytesAt, bytesWithin, ownValue, plainBytes, refusePromise, refuseValue, requireRow, textLength, wellFormed, writeBinary, writeText } from './values.ts';
+import {
+  bytesAt,
+  bytesWithin,
+  ownValue,
+  plainBytes,
+  refusePromise,
+  refuseValue,
+  requireRow,
+  textLength,
+  wellFormed,
+  writeBinary,
+  writeText,
+} from './values.ts';
 
 export interface RowContext {
   readonly memory: SharedMemory;
@@ -226,7 +238,14 @@ export class LoopSegment implements Segment {
     const builder = () => (this.#outs.at(-1) as Out).builder;
     const nextBuilder = () => this.#nextBuilder();
     if (code === undefined) {
-      return interpretedLoop(this.#plan, { state: this.#state, batch: () => this.#batch as Batch, builder, origins: () => this.#originsHolder[0] as Int32Array, nextBuilder, refuseLate });
+      return interpretedLoop(this.#plan, {
+        state: this.#state,
+        batch: () => this.#batch as Batch,
+        builder,
+        origins: () => this.#originsHolder[0] as Int32Array,
+        nextBuilder,
+        refuseLate,
+      });
     }
     const { memory } = this.#context;
     const helpers: Record<HelperName, unknown> = {
@@ -249,12 +268,24 @@ export class LoopSegment implements Segment {
     };
     // Code of its own for every program: V8's type feedback is not shared with other pipelines.
     const factory = new Function('me0', 'ka0', 'he0', 'st0', 'ai0', 'ao0', 'or0', 'se0', code.text);
-    return factory(memory, code.constants, HELPERS.map((name) => helpers[name]), this.#state, this.#addressesIn, this.#addressesOut, expands ? this.#originsHolder : (this.#originsHolder[0] as Int32Array), this.#selection);
+    return factory(
+      memory,
+      code.constants,
+      HELPERS.map((name) => helpers[name]),
+      this.#state,
+      this.#addressesIn,
+      this.#addressesOut,
+      expands ? this.#originsHolder : (this.#originsHolder[0] as Int32Array),
+      this.#selection,
+    );
   }
 }
 
 function refuseLate(): never {
-  throw new MillraceError('ERR_MILLRACE_USER_FUNCTION', 'A flatMap function called emit after it had returned. Emit while the function runs; do what must wait in a source or a sink.');
+  throw new MillraceError(
+    'ERR_MILLRACE_USER_FUNCTION',
+    'A flatMap function called emit after it had returned. Emit while the function runs; do what must wait in a source or a sink.',
+  );
 }
 
 /** mapBatches: the user's own loop. A batch is one thing here: when the function throws, all its rows failed. */

@@ -3,7 +3,7 @@
  * reader of the column sees afterwards. The rules are those of BatchBuilder.setValue. Text is written here, too.
  */
 
-import { type BatchBuilder, type ColumnSpace, type Field, MillraceError, type SharedMemory, readText, shown } from '../../core/index.ts';
+import { type BatchBuilder, type ColumnSpace, type Field, MillraceError, readText, type SharedMemory, shown } from '../../core/index.ts';
 
 const ASCII_LENGTH_MAX = 64;
 
@@ -12,7 +12,10 @@ type WellFormed = string & { toWellFormed(): string };
 /** @throws MillraceError ERR_MILLRACE_SCHEMA, always */
 export function refuseValue(field: Field, value: unknown): never {
   const wanted = `${field.type.name}${field.type.nullable ? ' or null' : ''}`;
-  throw new MillraceError('ERR_MILLRACE_SCHEMA', `Column ${shown(field.name)} holds ${wanted}, but the value is ${shown(value)}. Give a ${wanted}, or change the column's type.`);
+  throw new MillraceError(
+    'ERR_MILLRACE_SCHEMA',
+    `Column ${shown(field.name)} holds ${wanted}, but the value is ${shown(value)}. Give a ${wanted}, or change the column's type.`,
+  );
 }
 
 /**

@@ -3,11 +3,48 @@
  * but Batch.toRows, which reads the input.
  */
 
-import { BatchBuilder, binary, bool, createMemory, type DataType, f32, f64, i16, i32, i64, i8, nullable, type Schema, SlabAllocator, timestamp, u32, utf8 } from '../../core/index.ts';
-import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/rows.ts';
 import type { AnyRow, Batch } from '../../core/index.ts';
+import {
+  BatchBuilder,
+  binary,
+  bool,
+  createMemory,
+  type DataType,
+  f32,
+  f64,
+  i8,
+  i16,
+  i32,
+  i64,
+  nullable,
+  type Schema,
+  SlabAllocator,
+  timestamp,
+  u32,
+  utf8,
+} from '../../core/index.ts';
+import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/rows.ts';
 
-export const TYPES: readonly DataType[] = [bool, i8, i16, i32, u32, i64, f32, f64, utf8, binary, timestamp, nullable(f64), nullable(i32), nullable(utf8), nullable(bool), nullable(i64), nullable(timestamp), nullable(binary)];
+export const TYPES: readonly DataType[] = [
+  bool,
+  i8,
+  i16,
+  i32,
+  u32,
+  i64,
+  f32,
+  f64,
+  utf8,
+  binary,
+  timestamp,
+  nullable(f64),
+  nullable(i32),
+  nullable(utf8),
+  nullable(bool),
+  nullable(i64),
+  nullable(timestamp),
+  nullable(binary),
+];
 
 export const MODES: readonly (readonly [string, RowPlanOptions])[] = [
   ['expressions', {}],
@@ -30,12 +67,21 @@ export function batchOf(schema: Schema, rows: readonly AnyRow[], capacity = Math
 }
 
 /** Runs the operations; columns that are not read are blanked, so that a plan that forgets one is found out. */
-export function outcome(batch: Batch, operations: readonly RowOperation[], options: RowPlanOptions = {}, needed: readonly number[] | 'all' = 'all', batchRows = 64): Outcome {
+export function outcome(
+  batch: Batch,
+  operations: readonly RowOperation[],
+  options: RowPlanOptions = {},
+  needed: readonly number[] | 'all' = 'all',
+  batchRows = 64,
+): Outcome {
   const plan = planRows(batch.schema, operations, needed, options);
   const failed: number[] = [];
   const program = plan.instantiate({ memory: batch.memory, slabs, batchRows, onError: (_error, row) => (failed.push(row), 'skip') });
-  const blank = { ...batch, columns: batch.columns.map((column, c) => (plan.columnsRead.includes(c) ? column : { type: column.type, data: 0, offsets: 0, validity: 0 })) };
-  const seen = operations.length === 0 ? batch : Object.setPrototypeOf(blank, Object.getPrototypeOf(batch)) as Batch;
+  const blank = {
+    ...batch,
+    columns: batch.columns.map((column, c) => (plan.columnsRead.includes(c) ? column : { type: column.type, data: 0, offsets: 0, validity: 0 })),
+  };
+  const seen = operations.length === 0 ? batch : (Object.setPrototypeOf(blank, Object.getPrototypeOf(batch)) as Batch);
   const rows: AnyRow[] = [];
   const origins: number[] = [];
   program.run(seen, (out) => {
@@ -84,8 +130,8 @@ function stored(schema: Schema, row: AnyRow): AnyRow {
         if (!type.nullable) throw new Error('null');
         return [name, null];
       }
-      const wanted = type.name === 'bool' ? 'boolean' : type.name === 'utf8' ? 'string' : type.name === 'i64' ? 'bigint' : type.name === 'binary' ? 'object' : 'number';
-      // biome-ignore lint/suspicious/useValidTypeof: the type is data here
+      const wanted =
+        type.name === 'bool' ? 'boolean' : type.name === 'utf8' ? 'string' : type.name === 'i64' ? 'bigint' : type.name === 'binary' ? 'object' : 'number';
       if (typeof value !== wanted) throw new Error('type');
       if (type.name === 'utf8') return [name, Buffer.from(value as string, 'utf8').toString('utf8')];
       if (type.name === 'f32') return [name, new Float32Array([value as number])[0]];

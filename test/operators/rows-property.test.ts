@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noExplicitAny: functions over rows of any schema
 /**
  * Generated functions over generated schemas: emitted, called as closures, and interpreted, against the plain model.
  * MILLRACE_ROWS_CASES sets how many functions a seed gives, MILLRACE_SEED where it starts.
@@ -6,13 +7,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type AnyRow, type DataType, type Field, Schema } from '../../core/index.ts';
-import { planRows, type RowOperation } from '../../operators/rows.ts';
 import { GENERATED_TOKEN } from '../../operators/rows/source.ts';
+import { planRows, type RowOperation } from '../../operators/rows.ts';
 import { batchOf, expected, MODES, outcome, TYPES } from './rows-model.ts';
 
 const CASES = Number(process.env.MILLRACE_ROWS_CASES ?? 600);
 const SEED = Number(process.env.MILLRACE_SEED ?? 20_261);
-const NAMES = ['a', 'b2', 'page', 'x y', 'é', 'constructor', '__proto__', 'toString', "q'u\"o", '});process.exit(7)//', 'new\nline', 'i0', 'k0', 'Math'];
+const NAMES = ['a', 'b2', 'page', 'x y', 'é', 'constructor', '__proto__', 'toString', 'q\'u"o', '});process.exit(7)//', 'new\nline', 'i0', 'k0', 'Math'];
 const STRINGS = ['', 'a', 'ab', '/page', 'é', 'zürich', '😀', '\ufeffx', '\ufffd', ' a ', '12', 'a longer text of more than sixteen bytes', '\u0000'];
 const DOUBLES = [0, -0, 1, -1.5, Number.NaN, Infinity, -Infinity, 0.1, 20, 1e300, 5e-324, 2 ** 31, -(2 ** 53)];
 
@@ -69,7 +70,27 @@ function expression(random: Random, fields: readonly Field[], depth: number): st
   const sub = () => expression(random, fields, depth - 1);
   if (depth === 0 || random.below(6) === 0) {
     if (random.below(3) > 0) return column(random, fields);
-    return random.pick(['0', '1', '20', '0.1', '1e300', '-1', 'null', 'undefined', 'true', 'false', 'NaN', 'Infinity', '1n', '5n', '-1n', '4294967301n', 'Math.PI', '"-0"', ...STRINGS.map((text) => JSON.stringify(text))]);
+    return random.pick([
+      '0',
+      '1',
+      '20',
+      '0.1',
+      '1e300',
+      '-1',
+      'null',
+      'undefined',
+      'true',
+      'false',
+      'NaN',
+      'Infinity',
+      '1n',
+      '5n',
+      '-1n',
+      '4294967301n',
+      'Math.PI',
+      '"-0"',
+      ...STRINGS.map((text) => JSON.stringify(text)),
+    ]);
   }
   switch (random.below(13)) {
     case 0:
@@ -168,7 +189,11 @@ function operations(random: Random, first: readonly Field[]): RowOperation[] {
     } else if (kind === 6) {
       const next = fields(random);
       const row = `{${next.map(({ name, type }) => `[${JSON.stringify(name)}]: ${fitting(random, current, type)}`).join(', ')}}`;
-      list.push({ kind: 'flatMap', schema: new Schema(next), fn: functionOf(`(r, emit) => { for (let n = 0; n < ${random.below(4)}; n++) emit(${row}); if (${expression(random, current, 2)}) emit(${row}); }`) });
+      list.push({
+        kind: 'flatMap',
+        schema: new Schema(next),
+        fn: functionOf(`(r, emit) => { for (let n = 0; n < ${random.below(4)}; n++) emit(${row}); if (${expression(random, current, 2)}) emit(${row}); }`),
+      });
       current = next;
     } else {
       const kept = current.filter(() => random.below(2) === 0);
@@ -190,17 +215,26 @@ test(`${CASES} generated chains give the model's rows, origins and failures in e
     if (random.below(4) === 0) spoil(random, batch);
     const chain = operations(random, schema.fields);
     const want = expected(batch, chain);
-    const needed = random.below(2) === 0 ? 'all' : planRows(schema, chain, 'all').outputSchema.fields.map((_, c) => c).filter(() => random.below(2) === 0);
+    const needed =
+      random.below(2) === 0
+        ? 'all'
+        : planRows(schema, chain, 'all')
+            .outputSchema.fields.map((_, c) => c)
+            .filter(() => random.below(2) === 0);
     const names = planRows(schema, chain, 'all').outputSchema.fields.map((field) => field.name);
     const wanted = needed === 'all' ? want.rows : want.rows.map((row) => Object.fromEntries(needed.map((c) => [names[c], row[names[c] as string]])));
     kept += want.rows.length;
     for (const [mode, options] of MODES) {
       const plan = planRows(schema, chain, needed, options);
       emitted += plan.describe().filter((line) => line.includes('expression')).length;
-      const note = () => `seed ${SEED + n}, ${mode}, needed ${needed}\n${schema}\n${chain.map((operation) => ('fn' in operation ? operation.fn : JSON.stringify(operation))).join('\n')}\n${plan.code.join('\n')}`;
+      const note = () =>
+        `seed ${SEED + n}, ${mode}, needed ${needed}\n${schema}\n${chain.map((operation) => ('fn' in operation ? operation.fn : JSON.stringify(operation))).join('\n')}\n${plan.code.join('\n')}`;
       const got = outcome(batch, chain, options, needed, 64);
       try {
-        assert.deepEqual(got.failed.sort((a, b) => a - b), want.failed);
+        assert.deepEqual(
+          got.failed.sort((a, b) => a - b),
+          want.failed,
+        );
         assert.deepEqual(got.origins, want.origins);
         assert.deepEqual(got.rows, wanted);
       } catch (error) {
