@@ -1,8 +1,9 @@
 // JSON records to columns: the kernel of io/json/decode.ts. The row reader, io/json/row.ts, is its reference: what the
 // kernel takes, it writes to the same bytes; what it does not take it leaves to the reader, record by record.
 //
-// Keys are compared with those of the record before, place by place, 16 bytes at a time; only when one differs is it looked up in
-// the hash table. Strings are copied while they are scanned. As simdjson's on-demand reader (Keiser and Lemire, "On-demand
+// What stands between two values (a comma, white space, the key, a colon) is compared with what stood there in the record before, 16
+// bytes at a time; only where it differs is it parsed, and the key looked up in the hash table. Strings are copied while
+// they are scanned; digits are found by mask and put together eight at a time. As simdjson's on-demand reader (Keiser and Lemire, "On-demand
 // JSON", Software: Practice and Experience 54(6), 2024), but with no index of structural characters: records are short.
 //
 // The layout of the program is told in io/json/program.ts.
@@ -31,10 +32,15 @@ const COLUMN_SHIFT: usize = 6;
 
 const PREDICTION_COUNT: usize = 64;
 const PREDICTION_SHIFT: usize = 6;
-const PREDICTED_LENGTH: usize = 32; // u32: key and closing quote
+const PREDICTED_LENGTH: usize = 32; // u32: bytes from the end of one value to the start of the next
 const PREDICTED_COLUMN: usize = 36; // address of the column, or 0: not wanted
-const PREDICTED_MASK: usize = 40; // u32: a bit for each of its bytes
+const PREDICTED_MASK: usize = 40; // u32: a bit for each of the bytes; 0: nothing is predicted
 const PREDICTED_BYTES_MAX: usize = 32;
+
+const ENTRY_SHIFT: usize = 5;
+const ENTRY_COLUMN: usize = 16; // address of the column, or 0: free
+const ENTRY_LENGTH: usize = 20;
+const SHORT_KEY: u32 = 16;
 
 /** Bytes behind a record that may be read: a predicted key, then the longest number. */
 const OVERREAD: u64 = 160;
@@ -57,9 +63,15 @@ export function jsonPrepare(program: usize): void {
   const table = <usize>load<u32>(program + TABLE);
   for (let i: u32 = 0; i < count; i++) {
     const column = <usize>load<u32>(program + COLUMNS) + (<usize>i << COLUMN_SHIFT);
-    let slot = keyHash(<usize>load<u32>(column + KEY), load<u32>(column + KEY_LENGTH)) & mask;
-    while (load<u32>(table + (<usize>slot << 2)) != 0) slot = (slot + 1) & mask;
-    store<u32>(table + (<usize>slot << 2), i + 1);
+    const key = <usize>load<u32>(column + KEY);
+    const length = load<u32>(column + KEY_LENGTH);
+    const head = keyHead(key, length);
+    let slot = keyHash(head, key, length) & mask;
+    while (load<u32>(table + (<usize>slot << ENTRY_SHIFT) + ENTRY_COLUMN) != 0) slot = (slot + 1) & mask;
+    const entry = table + (<usize>slot << ENTRY_SHIFT);
+    v128.store(entry, head);
+    store<u32>(entry + ENTRY_COLUMN, <u32>column);
+    store<u32>(entry + ENTRY_LENGTH, length);
   }
 }
 
@@ -89,70 +101,88 @@ function decodeRecord(program: usize, from: usize, end: usize, row: u32): bool {
   let prediction = firstPrediction;
   let seen: u32 = 0;
   let p = from;
-  if (load<u8>(p) != 0x7b) {
-    p = space(p, end);
-    if (load<u8>(p) != 0x7b) return false;
-  }
-  p = space(p + 1, end);
-  if (load<u8>(p) == 0x7d) p++;
-  else {
-    while (true) {
-      if (p >= end || load<u8>(p) != 0x22) return false;
-      p++;
-      // The key: the one that stood here in the record before, or looked up.
-      let column: usize;
-      const mask = load<u32>(prediction + PREDICTED_MASK);
-      if (mask != 0 && isPredicted(p, prediction, mask)) {
-        column = <usize>load<u32>(prediction + PREDICTED_COLUMN);
-        p += <usize>load<u32>(prediction + PREDICTED_LENGTH);
-      } else {
-        const quote = plainString(p, end);
-        if (quote == 0) return false;
-        column = findColumn(program, p, <u32>(quote - p));
-        predict(prediction, p, quote + 1 - p, column);
-        p = quote + 1;
+  while (true) {
+    // Up to the value: as it was in the record before, or parsed.
+    let column: usize;
+    const mask = load<u32>(prediction + PREDICTED_MASK);
+    if (mask != 0 && isPredicted(p, prediction, mask)) {
+      column = <usize>load<u32>(prediction + PREDICTED_COLUMN);
+      p += <usize>load<u32>(prediction + PREDICTED_LENGTH);
+    } else {
+      const next = memberStart(program, prediction, p, end, prediction == firstPrediction);
+      if (next == 0) {
+        if (prediction != firstPrediction) return false;
+        p = emptyObject(p, end);
+        if (p == 0) return false;
+        break;
       }
-      if (prediction != lastPrediction) prediction += 1 << PREDICTION_SHIFT;
-      if (load<u8>(p) != 0x3a) {
-        p = space(p, end);
-        if (load<u8>(p) != 0x3a) return false;
+      column = <usize>load<u32>(prediction + PREDICTED_COLUMN);
+      p = next;
+    }
+    if (prediction != lastPrediction) prediction += 1 << PREDICTION_SHIFT;
+    let byte = load<u8>(p);
+    if (column == 0) {
+      if (byte == 0x22) p = skipString(p + 1, end);
+      else if (byte == 0x2d || <u8>(byte - 0x30) <= 9) p = skipNumber(p, end);
+      else p = skipValue(p, end);
+    } else {
+      p = decodeValue(column, p, end, byte, row, powers);
+      if (load<u32>(column + SEEN) != stamp) {
+        store<u32>(column + SEEN, stamp);
+        seen++;
       }
-      p++;
-      let byte = load<u8>(p);
-      if (byte <= 0x20) {
-        p = space(p, end);
-        byte = load<u8>(p);
-      }
-      if (column == 0) {
-        if (byte == 0x22) p = skipString(p + 1, end);
-        else if (byte == 0x2d || <u8>(byte - 0x30) <= 9) p = skipNumber(p, end);
-        else p = skipValue(p, end);
-      } else {
-        p = decodeValue(column, p, end, byte, row, powers);
-        if (load<u32>(column + SEEN) != stamp) {
-          store<u32>(column + SEEN, stamp);
-          seen++;
-        }
-      }
-      if (p == 0) return false;
+    }
+    if (p == 0) return false;
+    byte = load<u8>(p);
+    if (byte <= 0x20) {
+      p = space(p, end);
       byte = load<u8>(p);
-      if (byte <= 0x20) {
-        p = space(p, end);
-        byte = load<u8>(p);
-      }
+    }
+    if (byte == 0x7d) {
       p++;
-      if (byte == 0x2c) {
-        if (load<u8>(p) <= 0x20) p = space(p, end);
-        continue;
-      }
-      if (byte != 0x7d) return false;
       break;
     }
+    if (p >= end) return false;
   }
   if (p != end) {
     if (p > end || space(p, end) != end) return false;
   }
   return seen == load<u32>(program + COLUMN_COUNT) || nullTheMissing(program, stamp, row);
+}
+
+/**
+ * Parses what stands in front of a value: the opening brace or a comma, the key, the colon, white space around them. Notes
+ * it, with the column, as what to expect here in the next record.
+ *
+ * @returns the place of the value, or 0
+ */
+function memberStart(program: usize, prediction: usize, from: usize, end: usize, isFirst: bool): usize {
+  let p = from;
+  if (isFirst) p = space(p, end);
+  if (p >= end || load<u8>(p) != (isFirst ? <u8>0x7b : <u8>0x2c)) return 0;
+  p = space(p + 1, end);
+  if (p >= end || load<u8>(p) != 0x22) return 0;
+  p++;
+  const quote = plainString(p, end);
+  if (quote == 0) return 0;
+  const column = findColumn(program, p, <u32>(quote - p));
+  p = quote + 1;
+  if (load<u8>(p) != 0x3a) {
+    p = space(p, end);
+    if (load<u8>(p) != 0x3a) return 0;
+  }
+  p++;
+  if (load<u8>(p) <= 0x20) p = space(p, end);
+  predict(prediction, from, p - from, column);
+  return p;
+}
+
+/** Behind an object without members, or 0. */
+function emptyObject(from: usize, end: usize): usize {
+  let p = space(from, end);
+  if (load<u8>(p) != 0x7b) return 0;
+  p = space(p + 1, end);
+  return load<u8>(p) == 0x7d ? p + 1 : 0;
 }
 
 /** A number that no column was stamped with: it tells which keys this record had. */
@@ -192,48 +222,57 @@ function isPredicted(p: usize, prediction: usize, mask: u32): bool {
   return ((first | (second << 16)) & mask) == mask;
 }
 
-/** Notes the key (with its closing quote) as the one to expect here. A long one is not noted. */
+/** Notes the bytes in front of a value as those to expect here; the column in any case, long ones not. */
 // @ts-ignore: decorator
 @inline
-function predict(prediction: usize, key: usize, length: usize, column: usize): void {
+function predict(prediction: usize, from: usize, length: usize, column: usize): void {
+  store<u32>(prediction + PREDICTED_COLUMN, <u32>column);
   if (length > PREDICTED_BYTES_MAX) {
     store<u32>(prediction + PREDICTED_MASK, 0);
     return;
   }
-  v128.store(prediction, v128.load(key));
-  v128.store(prediction + 16, v128.load(key + 16));
+  v128.store(prediction, v128.load(from));
+  v128.store(prediction + 16, v128.load(from + 16));
   store<u32>(prediction + PREDICTED_LENGTH, <u32>length);
-  store<u32>(prediction + PREDICTED_COLUMN, <u32>column);
   store<u32>(prediction + PREDICTED_MASK, length == 32 ? 0xffff_ffff : (<u32>1 << <u32>length) - 1);
 }
 
 /** Address of the column of a key, or 0. */
+// @ts-ignore: decorator
+@inline
 function findColumn(program: usize, key: usize, length: u32): usize {
   const mask = load<u32>(program + TABLE_MASK);
   const table = <usize>load<u32>(program + TABLE);
-  let slot = keyHash(key, length) & mask;
+  const head = keyHead(key, length);
+  let slot = keyHash(head, key, length) & mask;
   while (true) {
-    const entry = load<u32>(table + (<usize>slot << 2));
-    if (entry == 0) return 0;
-    const column = <usize>load<u32>(program + COLUMNS) + (<usize>(entry - 1) << COLUMN_SHIFT);
-    if (load<u32>(column + KEY_LENGTH) == length && memory.compare(<usize>load<u32>(column + KEY), key, <usize>length) == 0) return column;
+    const entry = table + (<usize>slot << ENTRY_SHIFT);
+    const column = <usize>load<u32>(entry + ENTRY_COLUMN);
+    if (column == 0) return 0;
+    if (load<u32>(entry + ENTRY_LENGTH) == length && i8x16.all_true(i8x16.eq(v128.load(entry), head))) {
+      if (length <= SHORT_KEY || memory.compare(<usize>load<u32>(column + KEY), key, <usize>length) == 0) return column;
+    }
     slot = (slot + 1) & mask;
   }
   return 0;
 }
 
-/** Over the length, the first and the last (up to) eight bytes. */
+/** The first 16 bytes of a key, zeros behind its end. */
 // @ts-ignore: decorator
 @inline
-function keyHash(key: usize, length: u32): u32 {
-  let first: u64;
-  let last: u64 = 0;
-  if (length >= 8) {
-    first = load<u64>(key);
-    last = load<u64>(key + <usize>length - 8);
-  } else first = load<u64>(key) & (((<u64>1) << (length << 3)) - 1);
-  const mixed = (first ^ (last * 0x9e37_79b9_7f4a_7c15) ^ <u64>length) * 0xd6e8_feb8_6659_fd93;
-  return <u32>(mixed >> 40);
+function keyHead(key: usize, length: u32): v128 {
+  const places = i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const inside = i8x16.lt_u(places, i8x16.splat(<i8>(length < SHORT_KEY ? length : SHORT_KEY)));
+  return v128.and(v128.load(key), inside);
+}
+
+// @ts-ignore: decorator
+@inline
+function keyHash(head: v128, key: usize, length: u32): u32 {
+  let mixed = i64x2.extract_lane(head, 0) * 0x9e37_79b9_7f4a_7c15 + i64x2.extract_lane(head, 1) * 0x6c62_272e_07bb_0143;
+  if (length > SHORT_KEY) mixed ^= load<u64>(key + <usize>length - 8) * 0xd6e8_feb8_6659_fd93;
+  mixed ^= mixed >> 29;
+  return <u32>((mixed * 0xbf58_476d_1ce4_e5b9) >> 40);
 }
 
 // Values. Each returns the place behind the value, or 0: not for the kernel.
@@ -248,7 +287,7 @@ function decodeValue(column: usize, p: usize, end: usize, byte: u8, row: u32, po
   if (type == UTF8) {
     if (byte != 0x22) return 0;
     next = decodeText(column, data, p + 1, end, row);
-  } else if (type == F64 || type == F32) next = decodeFloat(type, data, p, end, byte, row, powers);
+  } else if (type == F64 || type == F32) next = decodeFloat(type, data, p, byte, row, powers);
   else if (type == TIMESTAMP && byte == 0x22) next = decodeTime(data, p + 1, end, row);
   else if (type == BOOL) {
     const isTrue = load<u32>(p) == 0x65757274;
@@ -320,25 +359,52 @@ function decodeText(column: usize, data: usize, from: usize, end: usize, row: u3
   return 0;
 }
 
+/** A bit for each of the 16 bytes that is no digit. */
+// @ts-ignore: decorator
+@inline
+function noDigits(chunk: v128): i32 {
+  return i8x16.bitmask(i8x16.gt_u(i8x16.sub(chunk, i8x16.splat(0x30)), i8x16.splat(9)));
+}
+
+/** The number that `count` digits at `p` say, 1 to 8 of them. Lemire and others, "parse eight digits" by three multiplications. */
+// @ts-ignore: decorator
+@inline
+function eightDigits(p: usize, count: i32): u64 {
+  let digits = (load<u64>(p) - 0x3030_3030_3030_3030) << ((8 - <u64>count) << 3);
+  digits = digits * 10 + (digits >> 8);
+  return ((digits & 0xff_0000_00ff) * 0xf4240_0000_0064 + ((digits >> 16) & 0xff_0000_00ff) * 0x2710_0000_0001) >> 32;
+}
+
+/** The number that `count` digits at `p` say, 1 to 16 of them. */
+// @ts-ignore: decorator
+@inline
+function sixteenDigits(p: usize, count: i32): u64 {
+  if (count <= 8) return eightDigits(p, count);
+  return eightDigits(p, count - 8) * 100_000_000 + eightDigits(p + <usize>count - 8, 8);
+}
+
 // @ts-ignore: decorator
 @inline
 function decodeInteger(type: u32, data: usize, at: usize, byte: u8, row: u32): usize {
   let p = at;
   const isNegative = byte == 0x2d;
   if (isNegative) p++;
+  const length = ctz(noDigits(v128.load(p)) | 0x10000);
+  if (length == 0) return 0;
   const from = p;
-  let value: i64 = 0;
-  const limit = p + 18;
-  let digit = load<u8>(p) - 0x30;
-  while (<u8>digit <= 9 && p < limit) {
-    value = value * 10 + <i64>digit;
-    p++;
-    digit = load<u8>(p) - 0x30;
+  let value = <i64>sixteenDigits(p, length);
+  p += <usize>length;
+  let next = load<u8>(p);
+  if (length == 16) {
+    // 17 or 18 digits fit too.
+    for (let more = 0; more < 2 && <u8>(next - 0x30) <= 9; more++) {
+      value = value * 10 + <i64>(next - 0x30);
+      next = load<u8>(++p);
+    }
+    if (<u8>(next - 0x30) <= 9) return 0;
   }
-  const length = p - from;
-  const next = load<u8>(p);
-  // No digit, a leading zero, more digits than surely fit, a fraction or an exponent: the reader knows.
-  if (length == 0 || (length > 1 && load<u8>(from) == 0x30) || <u8>digit <= 9 || next == 0x2e || (next | 0x20) == 0x65) return 0;
+  // A leading zero, a fraction or an exponent: the reader knows.
+  if ((length > 1 && load<u8>(from) == 0x30) || next == 0x2e || (next | 0x20) == 0x65) return 0;
   if (isNegative) value = -value;
   if (type == I64) store<i64>(data + (<usize>row << 3), value);
   else if (type == TIMESTAMP) {
@@ -362,10 +428,45 @@ function decodeInteger(type: u32, data: usize, at: usize, byte: u8, row: u32): u
 
 // @ts-ignore: decorator
 @inline
-function decodeFloat(type: u32, data: usize, at: usize, end: usize, byte: u8, row: u32, powers: usize): usize {
-  let p = at;
+function decodeFloat(type: u32, data: usize, at: usize, byte: u8, row: u32, powers: usize): usize {
   const isNegative = byte == 0x2d;
-  if (isNegative) p++;
+  let p = isNegative ? at + 1 : at;
+  const mask = noDigits(v128.load(p)) | 0x10000;
+  const whole = ctz(mask);
+  let next: u8 = 0;
+  if (whole == 0 || whole > 8 || (whole > 1 && load<u8>(p) == 0x30)) p = longFloat(p, powers);
+  else {
+    next = load<u8>(p + <usize>whole);
+    if (next == 0x2e) {
+      // Both sides of the point within 16 bytes: at most 15 digits.
+      const stop = ctz(mask & (mask - 1));
+      const decimals = stop - whole - 1;
+      next = load<u8>(p + <usize>stop);
+      if (stop >= 16 || decimals == 0 || decimals > 8 || (next | 0x20) == 0x65) p = longFloat(p, powers);
+      else {
+        const power = load<f64>(powers + (<usize>decimals << 3));
+        // Whole and fraction are exact, so is their sum: one rounding, that of the division.
+        floatValue = (<f64>eightDigits(p, whole) * power + <f64>eightDigits(p + <usize>whole + 1, decimals)) / power;
+        p += <usize>stop;
+      }
+    } else if ((next | 0x20) == 0x65) p = longFloat(p, powers);
+    else {
+      floatValue = <f64>eightDigits(p, whole);
+      p += <usize>whole;
+    }
+  }
+  const value = isNegative ? -floatValue : floatValue;
+  if (type == F64) store<f64>(data + (<usize>row << 3), value);
+  else store<f32>(data + (<usize>row << 2), <f32>value);
+  return p;
+}
+
+/** What the last number without its sign was worth. */
+let floatValue: f64 = 0;
+
+/** Any number without its sign, of at most 19 digits; behind it, or 0. */
+function longFloat(at: usize, powers: usize): usize {
+  let p = at;
   let digit = <u8>(load<u8>(p) - 0x30);
   if (digit > 9) return 0;
   let mantissa: u64 = <u64>digit;
@@ -407,10 +508,7 @@ function decodeFloat(type: u32, data: usize, at: usize, end: usize, byte: u8, ro
     if (p == start || digit <= 9) return 0;
     exponent += sign == 0x2d ? -power : power;
   }
-  let value = decimalToDouble(mantissa, exponent, powers);
-  if (isNegative) value = -value;
-  if (type == F64) store<f64>(data + (<usize>row << 3), value);
-  else store<f32>(data + (<usize>row << 2), <f32>value);
+  floatValue = decimalToDouble(mantissa, exponent, powers);
   return p;
 }
 

@@ -4,8 +4,8 @@
  *
  *   header       64 bytes, PROGRAM
  *   columns      64 bytes each, COLUMN
- *   predictions  64 bytes each, PREDICTIONS of them: key i of the record before, PREDICTION; the kernel keeps them
- *   table        u32 each: column + 1, or 0. Linear probing, at most a quarter full. The kernel builds it
+ *   predictions  64 bytes each, PREDICTIONS of them: what stood in front of value i in the record before. The kernel's own
+ *   table        32 bytes each: 16 bytes of a key, its column, its length. Linear probing, at most a quarter full. The kernel builds it
  *   powers       10^0 to 10^22 as f64; then 5^-342 to 5^308, 128 bits each, high half first (see powersOfFive)
  *   keys         the bytes of the keys
  *
@@ -16,11 +16,9 @@ import type { ColumnSpace, SharedMemory, SlabAllocator, TypeName } from '../../c
 
 export const PROGRAM = { columnCount: 0, tableMask: 4, table: 8, stamp: 12, predictions: 16, columns: 20, powers: 24, bytes: 64 } as const;
 export const COLUMN = { type: 0, data: 4, offsets: 8, validity: 12, limit: 16, stamp: 20, key: 24, keyLength: 28, nullable: 32, bytes: 64 } as const;
-export const PREDICTIONS = 64;
+const PREDICTIONS = 64;
 const PREDICTION_BYTES = 64;
-const PREDICTION_LENGTH = 32;
-/** A length that no key has: the prediction never holds. */
-const NO_KEY = 0xffff_ffff;
+const ENTRY_BYTES = 32;
 
 export const TYPE_CODES: Readonly<Record<TypeName, number>> = { bool: 0, i8: 1, i16: 2, i32: 3, u32: 4, i64: 5, f32: 6, f64: 7, utf8: 8, binary: 9, timestamp: 10 };
 
@@ -39,7 +37,7 @@ export function writeProgram(slabs: SlabAllocator, columns: readonly ColumnSpace
   const predictionsAt = columnsAt + columns.length * COLUMN.bytes;
   const powersAt = predictionsAt + PREDICTIONS * PREDICTION_BYTES;
   const tableAt = powersAt + POWERS_BYTES;
-  const keysAt = tableAt + tableSize * 4;
+  const keysAt = tableAt + tableSize * ENTRY_BYTES;
   const bytes = keysAt + keys.reduce((sum, key) => sum + key.length, 0) + OVERREAD;
   const program = slabs.alloc(bytes);
   memory.u8.fill(0, program, program + bytes);
@@ -65,7 +63,6 @@ export function writeProgram(slabs: SlabAllocator, columns: readonly ColumnSpace
     memory.u8.set(key, program + keyAt);
     keyAt += key.length;
   });
-  for (let i = 0; i < PREDICTIONS; i++) set(predictionsAt + i * PREDICTION_BYTES + PREDICTION_LENGTH, NO_KEY);
   for (let i = 0; i < EXACT_POWERS; i++) memory.f64[((program + powersAt) >>> 3) + i] = Number(`1e${i}`);
   memory.u8.set(new Uint8Array(powersOfFive().buffer), program + powersAt + 192);
   refreshProgram(memory, program, columns);
