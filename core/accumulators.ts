@@ -68,7 +68,7 @@ export function accumulator(name: AccumulatorName, input?: DataType): Accumulato
   if (name === 'count') return Object.freeze({ name, input: undefined, result: i64, ...COUNT });
   if (input === undefined) throw new MillraceError('ERR_MILLRACE_PIPELINE', `${name} needs a column.`);
   if (name === 'countValid') return Object.freeze({ name, input, result: i64, ...COUNT_VALID });
-  if (input.name === 'utf8' || input.name === 'binary' || (input.name === 'bool' && name === 'sum')) {
+  if (input.name === 'utf8' || input.name === 'binary') {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `${name} of a ${input.name} column is not possible. Take a column of numbers.`);
   }
   const isLong = input.name === 'i64' || input.name === 'timestamp';

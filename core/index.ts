@@ -6,6 +6,7 @@ export { BatchBuilder, type ColumnSpace } from './batch-builder.ts';
 export { ERROR_CODES, type ErrorCode, MillraceError, shown } from './errors.ts';
 export { type Accumulator, type AccumulatorName, accumulator } from './accumulators.ts';
 export { blockSlots, GroupTable, type GroupTableOptions } from './group-table.ts';
+export { type AggregateRequestOf, type ColumnValues, HashAggregator, type HashAggregatorOptions } from './hash-aggregator.ts';
 export { hashBytes, hashLong, hashNull, hashWord, mix32, SHARD_BITS, SHARD_COUNT, shardOf } from './hash.ts';
 export { kernelExports } from './kernels.ts';
 export { attachMemory, createMemory, MEMORY_BYTES_MAX, memoryHandle, type SharedMemory, type SharedMemoryHandle } from './memory.ts';

@@ -44,7 +44,7 @@ export function aggregateOf(name: string, type: DataType, inputs: readonly Value
   if (name === 'sum') {
     const isLong = type.name === 'i64' || type.name === 'timestamp';
     if (isLong) return valid.reduce((sum: bigint, value) => sum + BigInt(value as bigint), 0n);
-    return (valid as number[]).reduce((sum, value) => sum + value, 0);
+    return valid.reduce((sum: number, value) => sum + Number(value), 0);
   }
   return valid.reduce((best, value) => ((name === 'min' ? isGreater(best, value) : isGreater(value, best)) ? value : best));
 }

@@ -49,7 +49,7 @@ function addRows(slabs: SlabAllocator, table: GroupTable, spec: ModelSpec, rows:
 const typeOf = fc.tuple(fc.constantFrom(...TYPES), fc.boolean()).map(([type, isNullable]): DataType => (isNullable ? nullable(type as DataType) : type));
 const aggregateOf = fc
   .tuple(fc.constantFrom('count', 'countValid', 'sum', 'min', 'max'), typeOf)
-  .filter(([name, { name: type }]) => (name === 'count' || name === 'countValid' || (type !== 'utf8' && type !== 'binary')) && !(name === 'sum' && type === 'bool'))
+  .filter(([name, { name: type }]) => (name === 'count' || name === 'countValid' || (type !== 'utf8' && type !== 'binary')))
   .map(([name, type]) => ({ name, type }) as ModelSpec['aggregates'][number]);
 const specOf = fc.record({ keyTypes: fc.array(typeOf, { maxLength: 4 }), aggregates: fc.array(aggregateOf, { maxLength: 4 }) });
 
