@@ -53,7 +53,7 @@ export interface KafkaSourceOptions<R = unknown> extends KafkaConnectionOptions 
 export interface KafkaSinkOptions<R = unknown> extends KafkaConnectionOptions {
   readonly topic: string;
   readonly value: Codec<R>;
-  /** Column, or columns, whose text is the record's key and decides its partition. Without it records go round the partitions. */
+  /** Column, or columns, whose text is the record's key and decides its partition. Without it the value decides. */
   readonly key?: string | readonly string[];
   /** The record's timestamp: `now` (default), or a timestamp column. */
   readonly timestamp?: 'now' | (string & {});
@@ -61,6 +61,8 @@ export interface KafkaSinkOptions<R = unknown> extends KafkaConnectionOptions {
   readonly acks?: -1 | 1;
   /** Make the topic when it is not there. Without it a missing topic is an error. */
   readonly createTopic?: { readonly partitions?: number; readonly replicationFactor?: number };
+  /** The largest record batch to write: not more than the topic's max.message.bytes. Default 1,048,588, the broker's default for it. */
+  readonly batchBytesMax?: number;
   /** Milliseconds that a record batch may be tried again before the sink fails. Default 120000. */
   readonly deliveryTimeout?: number;
 }

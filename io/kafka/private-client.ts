@@ -101,7 +101,7 @@ export function privateClient(): PrivateClient {
 
 function load(): PrivateClient {
   const root = packageRoot();
-  check(root);
+  checkPackage(root);
   const modules = new Map<string, { exports: unknown }>();
   const replaced = new Map<string, unknown>([
     [path.join(root, 'src/protocol/requests/fetch/v4/decodeMessages.js'), decodeRawRecords],
@@ -160,7 +160,12 @@ function packageRoot(): string {
   }
 }
 
-function check(root: string): void {
+/**
+ * The guard: whether the kafkajs at `root` is the one that the replacements were written for.
+ *
+ * @throws MillraceError ERR_MILLRACE_BROKER that names the version found
+ */
+export function checkPackage(root: string): void {
   const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
   if (version !== KAFKAJS_VERSION) {
     throw new MillraceError(

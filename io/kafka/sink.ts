@@ -3,7 +3,7 @@
  * they are. `commit` resolves when the broker has acknowledged everything: each row is there at least once.
  */
 
-import { MillraceError, type Schema, shown } from '../../core/index.ts';
+import { MillraceError } from '../../core/index.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
 import type { Sink, SinkBlock, SinkContext, SinkEncoder, SinkEncoderContext, SinkInfo, SinkWriter } from '../sink.ts';
 import { Connection, connect, createTopic, disconnect, partitionCount } from './admin.ts';
@@ -20,28 +20,26 @@ export function sink<R>(options: KafkaSinkOptions<R>): Sink<R> {
   const name = `kafka ${options.topic}`;
   checkConnection(name, options);
   checkChoice(name, 'acks', options.acks, [-1, 1]);
+  checkNumber(name, 'batchBytesMax', options.batchBytesMax, 1 << 10, 1 << 30);
   checkNumber(name, 'deliveryTimeout', options.deliveryTimeout, 1, 2 ** 31 - 1);
   checkNumber(name, 'connectionTimeout', options.connectionTimeout, 1, 2 ** 31 - 1);
   checkNumber(name, 'requestTimeout', options.requestTimeout, 1, 2 ** 31 - 1);
-  const { value: codec, key, timestamp } = options;
+  const { value: codec, key, timestamp, batchBytesMax } = options;
   return {
     name,
-    check: (schema) => checkColumns(name, schema, key, timestamp),
+    check(schema) {
+      for (const column of key === undefined ? [] : [key].flat()) schema.require(column, `The key of the sink ${name}`);
+      if (timestamp !== undefined && timestamp !== 'now') schema.require(timestamp, `The timestamp of the sink ${name}`);
+    },
     open: (context) => openWriter(name, options, context),
     encoder: (context: SinkEncoderContext): SinkEncoder =>
-      recordSinkEncoder(context, { codec, ...(key !== undefined && { key }), ...(timestamp !== undefined && { timestamp }) }),
+      recordSinkEncoder(context, {
+        codec,
+        ...(key !== undefined && { key }),
+        ...(timestamp !== undefined && { timestamp }),
+        ...(batchBytesMax !== undefined && { batchBytesMax }),
+      }),
   };
-}
-
-function checkColumns(name: string, schema: Schema, key: KafkaSinkOptions['key'], timestamp: string | undefined): void {
-  const wanted = [...(key === undefined ? [] : typeof key === 'string' ? [key] : key), ...(timestamp === undefined || timestamp === 'now' ? [] : [timestamp])];
-  for (const column of wanted) {
-    if (schema.fields.some((field) => field.name === column)) continue;
-    throw new MillraceError(
-      'ERR_MILLRACE_PIPELINE',
-      `${name}: there is no column ${shown(column)} in the stream for the record's ${column === timestamp ? 'timestamp' : 'key'}; its columns are ${schema.fields.map((field) => field.name).join(', ')}.`,
-    );
-  }
 }
 
 async function openWriter(name: string, options: KafkaSinkOptions, context: SinkContext): Promise<SinkWriter> {
