@@ -8,7 +8,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const path = join(dirname(dirname(fileURLToPath(import.meta.url))), 'package-lock.json');
-const PLATFORM = /(aix|android|darwin|freebsd|linux|netbsd|openbsd|openharmony|sunos|win32)-(arm64|arm|x64|ia32|loong64|mips64el|ppc64|riscv64|s390x)(?:-(musl|gnu|msvc))?$/;
+const PLATFORM =
+  /(aix|android|darwin|freebsd|linux|netbsd|openbsd|openharmony|sunos|win32)-(arm64|arm|x64|ia32|loong64|mips64el|ppc64|riscv64|s390x)(?:-(musl|gnu|msvc))?$/;
 const LIBC = { musl: 'musl', gnu: 'glibc' };
 
 /** Entries for optional dependencies that a lock speaks of and does not have, by their place in it. */
@@ -19,7 +20,8 @@ export function missingEntries(lock) {
       const place = `node_modules/${name}`;
       if (Object.keys(lock.packages).some((known) => known === place || known.endsWith(`/${place}`))) continue;
       const platform = PLATFORM.exec(name);
-      if (!platform || !/^\d+\.\d+\.\d+/.test(range)) throw new Error(`${name}@${range} is not in package-lock.json, and its name says no platform, or its version is a range. Add it by hand.`);
+      if (!platform || !/^\d+\.\d+\.\d+/.test(range))
+        throw new Error(`${name}@${range} is not in package-lock.json, and its name says no platform, or its version is a range. Add it by hand.`);
       const [, os, cpu, libc] = platform;
       missing.set(place, { version: range, cpu: [cpu], ...(parent.dev && { dev: true }), ...(LIBC[libc] && { libc: [LIBC[libc]] }), optional: true, os: [os] });
     }

@@ -1,6 +1,7 @@
 /** What a user gets from the registry: the right files, entry points that exist, types first, and nothing that runs at install. */
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
@@ -84,6 +85,11 @@ describe('package', () => {
     assert.equal(manifest.engines.node, '>=20.19.0');
     assert.equal(manifest.license, 'Apache-2.0');
     assert.match(readFileSync(join(packageRoot, 'LICENSE'), 'utf8'), /Apache License\s+Version 2\.0, January 2004/);
+  });
+
+  test('the lock names the optional packages of every platform, or npm ci refuses it', () => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [join(packageRoot, 'scripts/complete-lock.js'), '--check'], { encoding: 'utf8' });
+    assert.equal(status, 0, `node scripts/complete-lock.js adds what is missing:\n${stdout}${stderr}`);
   });
 
   test('publint has nothing to object', async () => {
