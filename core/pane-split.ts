@@ -27,7 +27,22 @@ const HEADER_BYTES = 16;
 const PANE_BYTES = 16;
 const ROW_COUNT_MIN = 64;
 
-export type PaneSplitKernel = (times: number, validity: number, rowCount: number, lateBefore: number, timeBound: number, slide: number, offset: number, cut: number, header: number, panes: number, places: number, selection: number, directory: number, mask: number) => number;
+export type PaneSplitKernel = (
+  times: number,
+  validity: number,
+  rowCount: number,
+  lateBefore: number,
+  timeBound: number,
+  slide: number,
+  offset: number,
+  cut: number,
+  header: number,
+  panes: number,
+  places: number,
+  selection: number,
+  directory: number,
+  mask: number,
+) => number;
 
 /** The rows of one pane: `selection` is the address of u32 row numbers, ascending; 0: all rows of the batch. */
 export interface PaneRows {
@@ -84,7 +99,22 @@ export class PaneSplit {
     const directory = selection + this.#capacity * 4;
     // To shift the windows back is to shift the times on.
     const shift = this.#shiftMs;
-    this.paneCount = this.#kernel(times.data, times.validity, rowCount, lateBefore - shift, timeBound - shift, slideMs, offsetMs - shift, cutMs, header, panes, places, selection, directory, this.#capacity * 2 - 1);
+    this.paneCount = this.#kernel(
+      times.data,
+      times.validity,
+      rowCount,
+      lateBefore - shift,
+      timeBound - shift,
+      slideMs,
+      offsetMs - shift,
+      cutMs,
+      header,
+      panes,
+      places,
+      selection,
+      directory,
+      this.#capacity * 2 - 1,
+    );
     this.maxTimeMs = (f64[header >>> 3] as number) + shift;
     this.lateCount = u32[(header + 8) >>> 2] as number;
     this.lateRows = selection + (rowCount - this.lateCount) * 4;
@@ -156,7 +186,8 @@ export function paneSplitReference(memory: SharedMemory): PaneSplitKernel {
     let place = 0;
     for (let row = 0; row < rowCount; row++) {
       const time = timeOf(row);
-      const hasTime = (validity === 0 || (((u8[validity + (row >>> 3)] as number) >>> (row & 7)) & 1) === 1) && time >= -EVENT_TIME_MAX && time <= EVENT_TIME_MAX;
+      const hasTime =
+        (validity === 0 || (((u8[validity + (row >>> 3)] as number) >>> (row & 7)) & 1) === 1) && time >= -EVENT_TIME_MAX && time <= EVENT_TIME_MAX;
       if (hasTime && time > maxTime && time <= timeBound) maxTime = time;
       if (!hasTime || time < lateBefore) {
         u32[(places >>> 2) + row] = LATE;

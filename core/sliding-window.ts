@@ -9,11 +9,11 @@
  * and columns, over workers, are the pipeline's.
  */
 
-import { accumulator, type AccumulatorName } from './accumulators.ts';
+import { type AccumulatorName, accumulator } from './accumulators.ts';
 import { assert } from './assert.ts';
 import type { Column } from './batch.ts';
 import { MillraceError, shown } from './errors.ts';
-import { GroupTable } from './group-table.ts';
+import type { GroupTable } from './group-table.ts';
 import { createMemory, type SharedMemory } from './memory.ts';
 import { PaneGrid } from './pane-grid.ts';
 import { PaneRing } from './pane-ring.ts';
@@ -85,11 +85,20 @@ export class SlidingWindow {
   constructor({ size, slide = size, lateness = 0, key = 'u32', aggregates = ALL, slabs }: SlidingWindowOptions) {
     const sizeMs = durationMs(size, 'The size of a SlidingWindow', 1);
     const slideMs = durationMs(slide, 'The slide of a SlidingWindow', 1);
-    if (slideMs > sizeMs) throw new MillraceError('ERR_MILLRACE_OPTION', `A SlidingWindow has a slide of ${slideMs} ms, longer than its size of ${sizeMs} ms. Make the slide at most the size.`);
-    const keyType = new Map<string, DataType>([['u32', u32], ['i32', i32], ['f64', f64]]).get(key);
+    if (slideMs > sizeMs)
+      throw new MillraceError(
+        'ERR_MILLRACE_OPTION',
+        `A SlidingWindow has a slide of ${slideMs} ms, longer than its size of ${sizeMs} ms. Make the slide at most the size.`,
+      );
+    const keyType = new Map<string, DataType>([
+      ['u32', u32],
+      ['i32', i32],
+      ['f64', f64],
+    ]).get(key);
     if (keyType === undefined) throw new MillraceError('ERR_MILLRACE_OPTION', `The key of a SlidingWindow is ${shown(key)}. Use 'u32', 'i32' or 'f64'.`);
     const unknown = aggregates.find((name) => !ALL.includes(name));
-    if (unknown !== undefined || aggregates.length === 0) throw new MillraceError('ERR_MILLRACE_OPTION', `The aggregates of a SlidingWindow are ${shown(aggregates)}. Use some of ${ALL.join(', ')}.`);
+    if (unknown !== undefined || aggregates.length === 0)
+      throw new MillraceError('ERR_MILLRACE_OPTION', `The aggregates of a SlidingWindow are ${shown(aggregates)}. Use some of ${ALL.join(', ')}.`);
 
     this.#slabs = slabs ?? new SlabAllocator(createMemory(MEMORY_BYTES_DEFAULT));
     this.#memory = this.#slabs.memory;
@@ -101,7 +110,10 @@ export class SlidingWindow {
     this.#names = ['count'];
     if (aggregates.includes('sum') || aggregates.includes('mean')) this.#names.push('sum');
     for (const name of ['min', 'max'] as const) if (aggregates.includes(name)) this.#names.push(name);
-    const layout = new SlotLayout([keyType], this.#names.map((name) => (name === 'count' ? accumulator('count') : accumulator(name, f64))));
+    const layout = new SlotLayout(
+      [keyType],
+      this.#names.map((name) => (name === 'count' ? accumulator('count') : accumulator(name, f64))),
+    );
     const make = tableMaker(this.#slabs, layout, 0);
     this.#panes = new PaneRing<GroupTable>({ make, recycle: (table) => table.clear(), drop: (table) => table.release() });
     this.#canSubtract = !aggregates.includes('min') && !aggregates.includes('max');
@@ -209,8 +221,14 @@ export class SlidingWindow {
       at += count;
     });
     const counts = columns.get('count') as Float64Array;
-    const of = (name: SlidingAggregate) => (name === 'mean' ? (columns.get('sum') as Float64Array).map((sum, i) => sum / (counts[i] as number)) : (columns.get(name) as Float64Array));
-    return { windowStart: this.#grid.windowStart(window), windowEnd: this.#grid.windowEnd(window), keys, ...Object.fromEntries(this.#aggregates.map((name) => [name, of(name)])) };
+    const of = (name: SlidingAggregate) =>
+      name === 'mean' ? (columns.get('sum') as Float64Array).map((sum, i) => sum / (counts[i] as number)) : (columns.get(name) as Float64Array);
+    return {
+      windowStart: this.#grid.windowStart(window),
+      windowEnd: this.#grid.windowEnd(window),
+      keys,
+      ...Object.fromEntries(this.#aggregates.map((name) => [name, of(name)])),
+    };
   }
 
   #close(pane: number): void {

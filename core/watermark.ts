@@ -143,7 +143,10 @@ export class Watermark {
     }
     const { watermark, max } = (typeof parsed === 'object' && parsed !== null ? parsed : {}) as { watermark?: unknown; max?: unknown };
     if (!isTime(watermark) || !isTime(max)) {
-      throw new MillraceError('ERR_MILLRACE_CHECKPOINT', `The watermark committed with partition ${partition} is ${shown(text)}, which this version did not write. Start with another group, or reset the group's offsets.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_CHECKPOINT',
+        `The watermark committed with partition ${partition} is ${shown(text)}, which this version did not write. Start with another group, or reset the group's offsets.`,
+      );
     }
     if (max !== null && max > of.maxMs) of.maxMs = max;
     if (watermark !== null && watermark > this.#current) this.#current = watermark;

@@ -14,7 +14,21 @@
  * How these work is told in core/window-state.ts.
  */
 
-import { type Accumulator, accumulator, type AccumulatorName, type DataType, type Field, f64, MillraceError, nullable, type PaneGrid, Schema, shown, SlotLayout, timestamp } from '../core/index.ts';
+import {
+  type Accumulator,
+  type AccumulatorName,
+  accumulator,
+  type DataType,
+  type Field,
+  f64,
+  MillraceError,
+  nullable,
+  type PaneGrid,
+  Schema,
+  SlotLayout,
+  shown,
+  timestamp,
+} from '../core/index.ts';
 import type { Aggregate } from './aggregates.ts';
 import { paneGridOf, type WindowSpec } from './windows.ts';
 
@@ -47,6 +61,8 @@ export interface AggregatePlan {
   readonly grid: PaneGrid | undefined;
   /** Position of the event time column in the input; -1 without a window. */
   readonly eventTime: number;
+  /** Added to the event time of each row: -1 where it is the end of a window, whose last moment is what the row is of. */
+  readonly timeShiftMs: number;
   /** Names of the input columns that it reads. */
   readonly columnsRead: readonly string[];
   readonly strategy: Strategy;
@@ -66,6 +82,8 @@ export interface AggregateRequest {
   readonly window?: WindowSpec;
   /** Name of the event time column (type timestamp); needed with a window. */
   readonly eventTime?: string;
+  /** -1 where the event time column is the end of a window (default 0). */
+  readonly timeShiftMs?: 0 | -1;
 }
 
 /**
@@ -82,10 +100,14 @@ export function planAggregate(request: AggregateRequest): AggregatePlan {
   // Present wherever a pane may be taken out again: a group is gone when its count of rows falls to 0.
   if (grid !== undefined && grid.panesPerWindow > 1) accumulators.place('count', -1);
   const names = Object.keys(request.aggregates);
-  if (names.length === 0) throw new MillraceError('ERR_MILLRACE_PIPELINE', 'aggregate() is given no aggregates. Give at least one: aggregate({ rows: count() }).');
+  if (names.length === 0)
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', 'aggregate() is given no aggregates. Give at least one: aggregate({ rows: count() }).');
   const results = names.map((name) => resultColumn(name, request.aggregates[name], input, accumulators));
 
-  const layout = new SlotLayout(keys.map((key) => input.field(key).type), accumulators.list);
+  const layout = new SlotLayout(
+    keys.map((key) => input.field(key).type),
+    accumulators.list,
+  );
   const fields: Field[] = keys.map((key) => input.field(key));
   if (window !== undefined) fields.push({ name: 'windowStart', type: timestamp }, { name: 'windowEnd', type: timestamp });
   for (const { name, type } of results) fields.push({ name, type });
@@ -101,6 +123,7 @@ export function planAggregate(request: AggregateRequest): AggregatePlan {
     window,
     grid,
     eventTime,
+    timeShiftMs: request.timeShiftMs ?? 0,
     columnsRead: input.fields.filter((_, column) => read.has(column)).map((field) => field.name),
     strategy,
     reason,
@@ -116,7 +139,10 @@ function eventTimeColumn(request: AggregateRequest, window: WindowSpec): number 
   const column = request.input.require(request.eventTime, 'withWatermark');
   const { type } = request.input.field(column);
   if (type.name !== 'timestamp') {
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', `withWatermark names the column ${shown(request.eventTime)}, which is ${type.name}. Event time must be a timestamp; convert it with .map.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `withWatermark names the column ${shown(request.eventTime)}, which is ${type.name}. Event time must be a timestamp; convert it with .map.`,
+    );
   }
   return column;
 }
@@ -152,7 +178,10 @@ const ORDERED: ReadonlySet<string> = new Set([...SUMMABLE, 'timestamp']);
 
 function resultColumn(name: string, aggregate: Aggregate | undefined, input: Schema, accumulators: AccumulatorSet): ResultColumn {
   if (typeof aggregate !== 'object' || aggregate === null || typeof aggregate.name !== 'string') {
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', `aggregate() is given ${shown(aggregate)} for ${shown(name)}. Give an aggregate such as count() or mean('ms').`);
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `aggregate() is given ${shown(aggregate)} for ${shown(name)}. Give an aggregate such as count() or mean('ms').`,
+    );
   }
   const column = aggregate.column === undefined ? -1 : input.require(aggregate.column, `${aggregate.name}()`);
   if (aggregate.name === 'count') {
@@ -161,7 +190,10 @@ function resultColumn(name: string, aggregate: Aggregate | undefined, input: Sch
   const of = input.field(column).type;
   const takes = aggregate.name === 'sum' || aggregate.name === 'mean' ? SUMMABLE : ORDERED;
   if (!takes.has(of.name)) {
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${aggregate.name}(${shown(aggregate.column)}) of a ${of.name} column: it takes ${[...takes].join(', ')}. Convert the column with .map, or take another.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `${aggregate.name}(${shown(aggregate.column)}) of a ${of.name} column: it takes ${[...takes].join(', ')}. Convert the column with .map, or take another.`,
+    );
   }
   const isMean = aggregate.name === 'mean';
   const at = accumulators.place(aggregate.name === 'mean' ? 'sum' : aggregate.name, column);
@@ -176,7 +208,10 @@ function outputSchema(fields: readonly Field[]): Schema {
   const seen = new Set<string>();
   for (const { name } of fields) {
     if (seen.has(name)) {
-      throw new MillraceError('ERR_MILLRACE_PIPELINE', `Two result columns are named ${shown(name)}. A result row has the key columns, windowStart and windowEnd of a window, and the aggregates; rename one.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `Two result columns are named ${shown(name)}. A result row has the key columns, windowStart and windowEnd of a window, and the aggregates; rename one.`,
+      );
     }
     seen.add(name);
   }
@@ -186,7 +221,11 @@ function outputSchema(fields: readonly Field[]): Schema {
 /** Windows of at most this many panes are merged from them each time: running totals would cost as much. */
 const MERGE_PANES_MAX = 2;
 
-function chooseStrategy(grid: PaneGrid | undefined, results: readonly ResultColumn[], accumulators: readonly Accumulator[]): { strategy: Strategy; reason: string } {
+function chooseStrategy(
+  grid: PaneGrid | undefined,
+  results: readonly ResultColumn[],
+  accumulators: readonly Accumulator[],
+): { strategy: Strategy; reason: string } {
   if (grid === undefined) return { strategy: 'none', reason: 'no window: one table that is updated for ever' };
   const panes = grid.panesPerWindow;
   if (panes === 1) return { strategy: 'tumbling', reason: 'a window is one pane' };
@@ -207,7 +246,9 @@ function describePlan(plan: Omit<AggregatePlan, 'describe'>): string {
   lines.push(`  slot      ${plan.layout.slotBytes} bytes, ${plan.layout.keyBytes} of them key`);
   for (const { name, aggregate, type, accumulator: at } of plan.results) {
     const of = plan.layout.accumulators[at]?.accumulator;
-    lines.push(`  ${name} = ${aggregate.name}(${aggregate.column ?? ''}): ${type.name}${type.nullable ? '?' : ''}${of?.canSubtract === false ? ', cannot be subtracted' : ''}`);
+    lines.push(
+      `  ${name} = ${aggregate.name}(${aggregate.column ?? ''}): ${type.name}${type.nullable ? '?' : ''}${of?.canSubtract === false ? ', cannot be subtracted' : ''}`,
+    );
   }
   return lines.join('\n');
 }

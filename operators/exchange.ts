@@ -43,7 +43,13 @@ export interface ChunkOrigin {
  * @returns address of a slab, to be freed by whoever merged it last; 0 when there is no group at all
  * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
  */
-export function writeExchangeBlock(slabs: SlabAllocator, origin: ChunkOrigin, sequence: number, panes: readonly number[], tables: readonly GroupTable[]): number {
+export function writeExchangeBlock(
+  slabs: SlabAllocator,
+  origin: ChunkOrigin,
+  sequence: number,
+  panes: readonly number[],
+  tables: readonly GroupTable[],
+): number {
   let paneCount = 0;
   let bytes = HEADER_BYTES;
   for (const table of tables) {
@@ -92,6 +98,13 @@ export function exchangeBlockOrigin(memory: SharedMemory, block: number): ChunkO
     first: memory.f64[(block + FIRST) >>> 3] as number,
     sequence: memory.u32[(block + SEQUENCE) >>> 2] as number,
   };
+}
+
+/** The panes that a block has groups for. */
+export function exchangeBlockPanes(memory: SharedMemory, block: number): number[] {
+  assert(memory.u32[block >>> 2] === MAGIC, `${block} is no exchange block`);
+  const paneCount = memory.u32[(block + PANE_COUNT) >>> 2] as number;
+  return Array.from({ length: paneCount }, (_, i) => memory.f64[(block + HEADER_BYTES + i * ENTRY_BYTES) >>> 3] as number);
 }
 
 /** Puts the blocks of an epoch into the order in which every shard has to merge them. Sorts `blocks` itself and returns it. */

@@ -76,7 +76,8 @@ export class WindowAggregate implements ShardAggregate {
 
   merge(block: number): void {
     eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, (pane, tableBlock) => {
-      if (this.#grid.lastWindowOf(pane) < this.#next) assert(false, `rows for pane ${pane}, whose windows are closed: the combiner had an older watermark than shard ${this.shard}`);
+      if (this.#grid.lastWindowOf(pane) < this.#next)
+        assert(false, `rows for pane ${pane}, whose windows are closed: the combiner had an older watermark than shard ${this.shard}`);
       this.#panes.open(pane).mergeBlock(tableBlock, this.shard);
       this.#state.touched(pane);
       this.#changes?.open(pane).mergeBlock(tableBlock, this.shard);

@@ -52,7 +52,10 @@ export class WindowSpec<S extends WindowShape = WindowShape> {
   /** @throws MillraceError ERR_MILLRACE_OPTION when it is neither 'final' nor 'update' */
   emit(emission: Emission): WindowSpec<S> {
     if (emission !== 'final' && emission !== 'update') {
-      throw new MillraceError('ERR_MILLRACE_OPTION', `emit() of ${this} is given ${shown(emission)}. Give 'final' (each window once) or 'update' (at every epoch that changes it).`);
+      throw new MillraceError(
+        'ERR_MILLRACE_OPTION',
+        `emit() of ${this} is given ${shown(emission)}. Give 'final' (each window once) or 'update' (at every epoch that changes it).`,
+      );
     }
     return new WindowSpec(this.shape, this.latenessMs, emission);
   }
@@ -60,7 +63,10 @@ export class WindowSpec<S extends WindowShape = WindowShape> {
   /** As explain prints it. */
   toString(): string {
     const { shape } = this;
-    const ms = shape.kind === 'tumbling' ? `${shape.sizeMs} ms${shape.offsetMs === 0 ? '' : `, offset ${shape.offsetMs} ms`}` : `${shape.sizeMs} ms every ${shape.slideMs} ms`;
+    const ms =
+      shape.kind === 'tumbling'
+        ? `${shape.sizeMs} ms${shape.offsetMs === 0 ? '' : `, offset ${shape.offsetMs} ms`}`
+        : `${shape.sizeMs} ms every ${shape.slideMs} ms`;
     return `${shape.kind}(${ms})${this.latenessMs > 0 ? `, lateness ${this.latenessMs} ms` : ''}${this.emission === 'final' ? '' : ', emit update'}`;
   }
 }
@@ -92,10 +98,16 @@ export function sliding(size: Duration, slide: Duration): WindowSpec {
   const sizeMs = durationMs(size, 'The size of sliding()', 1);
   const slideMs = durationMs(slide, 'The slide of sliding()', 1);
   if (slideMs > sizeMs) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `sliding() has a slide of ${slideMs} ms, which is longer than its size of ${sizeMs} ms: the rows between two windows would be in none. Make the slide at most the size.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `sliding() has a slide of ${slideMs} ms, which is longer than its size of ${sizeMs} ms: the rows between two windows would be in none. Make the slide at most the size.`,
+    );
   }
   if (new PaneGrid(sizeMs, slideMs).panesPerWindow > PANES_PER_WINDOW_MAX) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `sliding() has a slide of ${slideMs} ms in a size of ${sizeMs} ms: a row would be in ${Math.floor(sizeMs / slideMs)} windows. Make the slide at least ${Math.ceil(sizeMs / PANES_PER_WINDOW_MAX) * 2} ms.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `sliding() has a slide of ${slideMs} ms in a size of ${sizeMs} ms: a row would be in ${Math.floor(sizeMs / slideMs)} windows. Make the slide at least ${Math.ceil(sizeMs / PANES_PER_WINDOW_MAX) * 2} ms.`,
+    );
   }
   return new WindowSpec({ kind: 'sliding', sizeMs, slideMs });
 }

@@ -6,7 +6,9 @@ import fc from 'fast-check';
 import { EVENT_TIME_MAX, PaneGrid, PaneRing } from '../../core/index.ts';
 
 describe('PaneGrid', () => {
-  const grid = fc.tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 60 }), fc.integer({ min: -100, max: 100 })).map(([a, b, offset]) => new PaneGrid(Math.max(a, b), Math.min(a, b), offset));
+  const grid = fc
+    .tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 60 }), fc.integer({ min: -100, max: 100 }))
+    .map(([a, b, offset]) => new PaneGrid(Math.max(a, b), Math.min(a, b), offset));
 
   it('puts a time into the panes of exactly the windows that hold it', () => {
     fc.assert(
@@ -58,12 +60,22 @@ describe('PaneGrid', () => {
 describe('PaneRing', () => {
   it('does what a sorted Map does', () => {
     const number = fc.oneof(fc.integer({ min: -20, max: 60 }), fc.constantFrom(-(2 ** 50), 2 ** 50, 1_000));
-    const step = fc.oneof(fc.tuple(fc.constant('open' as const), number), fc.tuple(fc.constant('close' as const), number), fc.tuple(fc.constant('find' as const), number));
+    const step = fc.oneof(
+      fc.tuple(fc.constant('open' as const), number),
+      fc.tuple(fc.constant('close' as const), number),
+      fc.tuple(fc.constant('find' as const), number),
+    );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
         let made = 0;
         let dropped = 0;
-        const ring = new PaneRing<{ rows: number }>({ make: () => (made++, { rows: 0 }), recycle: (state) => { state.rows = 0; }, drop: () => dropped++ });
+        const ring = new PaneRing<{ rows: number }>({
+          make: () => (made++, { rows: 0 }),
+          recycle: (state) => {
+            state.rows = 0;
+          },
+          drop: () => dropped++,
+        });
         const model = new Map<number, number>();
         for (const [what, pane] of steps) {
           if (what === 'open') {
@@ -79,7 +91,10 @@ describe('PaneRing', () => {
             assert.equal(index < ring.size ? ring.number(index) : undefined, above);
           }
           const sorted = [...model].sort((a, b) => a[0] - b[0]);
-          assert.deepEqual(Array.from({ length: ring.size }, (_, i) => [ring.number(i), ring.state(i).rows]), sorted);
+          assert.deepEqual(
+            Array.from({ length: ring.size }, (_, i) => [ring.number(i), ring.state(i).rows]),
+            sorted,
+          );
           assert.deepEqual([ring.first, ring.last], [sorted[0]?.[0] ?? Number.POSITIVE_INFINITY, sorted.at(-1)?.[0] ?? Number.NEGATIVE_INFINITY]);
         }
         ring.release();

@@ -51,7 +51,10 @@ describe('Watermark', () => {
     after.observe(1, 2_000);
     assert.equal(after.advance(), 490);
     for (const text of ['{', '7', '{"watermark":"x","max":1}', '{}']) {
-      assert.throws(() => after.restore(0, text), (error: unknown) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_CHECKPOINT');
+      assert.throws(
+        () => after.restore(0, text),
+        (error: unknown) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_CHECKPOINT',
+      );
     }
   });
 

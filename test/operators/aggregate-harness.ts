@@ -1,7 +1,16 @@
 // A single-threaded harness around combiners and shards, and the naive model that they are compared with. Not a test.
 
 import { type AnyRow, type Batch, BatchBuilder, createMemory, type Schema, SHARD_COUNT, SlabAllocator, Watermark } from '../../core/index.ts';
-import { type AggregatePlan, Combiner, orderExchangeBlocks, ResultWriter, type ShardAggregate, shardAggregate, type ShardSnapshot, type WindowSpec } from '../../operators/index.ts';
+import {
+  type AggregatePlan,
+  Combiner,
+  orderExchangeBlocks,
+  ResultWriter,
+  type ShardAggregate,
+  type ShardSnapshot,
+  shardAggregate,
+  type WindowSpec,
+} from '../../operators/index.ts';
 
 export interface Chunk {
   readonly partition: number;
@@ -150,7 +159,11 @@ export function modelEpochs(epochs: readonly Epoch[], options: ModelOptions): { 
         const spans: [number, number][] = [];
         if (window === undefined) spans.push([0, 0]);
         else if (time !== null) {
-          for (let start = Math.floor((time - window.offsetMs) / window.slideMs) * window.slideMs + window.offsetMs; start > time - window.sizeMs; start -= window.slideMs) {
+          for (
+            let start = Math.floor((time - window.offsetMs) / window.slideMs) * window.slideMs + window.offsetMs;
+            start > time - window.sizeMs;
+            start -= window.slideMs
+          ) {
             if (start + window.sizeMs + latenessMs > watermark) spans.push([start, start + window.sizeMs]);
           }
         }

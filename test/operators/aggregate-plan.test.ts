@@ -13,15 +13,27 @@ const refuses = (code: string, pattern: RegExp) => (error: unknown) => error ins
 
 describe('plan of an aggregation', () => {
   it('names the result columns: keys, window, aggregates; nullable where the input is', () => {
-    const plan = planAggregate({ input, keys: ['page'], aggregates: { n: count(), total: sum('amount'), m: mean('maybe'), top: max('price'), from: min('at') }, window: tumbling('1m'), eventTime: 'at' });
-    assert.equal(plan.output.toString(), '"page":utf8, "windowStart":timestamp, "windowEnd":timestamp, "n":f64, "total":i64, "m":f64?, "top":f32, "from":timestamp');
+    const plan = planAggregate({
+      input,
+      keys: ['page'],
+      aggregates: { n: count(), total: sum('amount'), m: mean('maybe'), top: max('price'), from: min('at') },
+      window: tumbling('1m'),
+      eventTime: 'at',
+    });
+    assert.equal(
+      plan.output.toString(),
+      '"page":utf8, "windowStart":timestamp, "windowEnd":timestamp, "n":f64, "total":i64, "m":f64?, "top":f32, "from":timestamp',
+    );
     assert.deepEqual(plan.columnsRead, ['at', 'page', 'maybe', 'amount', 'price']);
     assert.equal(planAggregate({ input, keys: [], aggregates: { n: count() } }).output.toString(), '"n":f64');
   });
 
   it('shares accumulators', () => {
     const plan = planAggregate({ input, keys: ['page'], aggregates: { n: count(), a: mean('ms'), b: sum('ms'), c: mean('ms'), d: count('ms') } });
-    assert.deepEqual(plan.layout.accumulators.map(({ accumulator }) => accumulator.name), ['count', 'sum']);
+    assert.deepEqual(
+      plan.layout.accumulators.map(({ accumulator }) => accumulator.name),
+      ['count', 'sum'],
+    );
   });
 
   it('chooses how windows are combined, and says why', () => {
@@ -35,7 +47,10 @@ describe('plan of an aggregation', () => {
     assert.equal(strategy({ n: count(), m: mean('ms') }, sliding('1m', '10s')), 'running');
     assert.equal(strategy({ n: count(), top: max('ms') }, sliding('1m', '10s')), 'two-stack');
     assert.equal(strategy({ n: count(), top: max('ms') }, sliding('1m', '30s')), 'merge');
-    assert.match(planAggregate({ input, keys: [], aggregates: { n: count(), top: max('ms') }, window: sliding('1m', '10s'), eventTime: 'at' }).describe(), /top cannot be subtracted/);
+    assert.match(
+      planAggregate({ input, keys: [], aggregates: { n: count(), top: max('ms') }, window: sliding('1m', '10s'), eventTime: 'at' }).describe(),
+      /top cannot be subtracted/,
+    );
   });
 
   it('refuses what cannot be', () => {

@@ -2,8 +2,22 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type AnyRow, Batch, BatchBuilder, createMemory, f64, i32, schema, SlabAllocator, timestamp, utf8 } from '../../core/index.ts';
-import { Combiner, count, exchangeBlockOrigin, max, mean, min, orderExchangeBlocks, planAggregate, ResultWriter, shardAggregate, sliding, sum, tumbling } from '../../operators/index.ts';
+import { type AnyRow, Batch, BatchBuilder, createMemory, f64, i32, SlabAllocator, schema, timestamp, utf8 } from '../../core/index.ts';
+import {
+  Combiner,
+  count,
+  exchangeBlockOrigin,
+  max,
+  mean,
+  min,
+  orderExchangeBlocks,
+  planAggregate,
+  ResultWriter,
+  shardAggregate,
+  sliding,
+  sum,
+  tumbling,
+} from '../../operators/index.ts';
 import { type Epoch, modelEpochs, normal, runEpochs } from './aggregate-harness.ts';
 
 const input = schema({ at: timestamp, page: utf8, user: i32, ms: f64 });
@@ -17,8 +31,16 @@ const epochsOf = (...epochs: AnyRow[][]): Epoch[] => {
 describe('windowed aggregation', () => {
   it('counts 20,000 rows of one key from 4 partitions to exactly 20,000, however they are spread', () => {
     const plan = planAggregate({ input, keys: ['page'], aggregates: { rows: count(), total: sum('ms') }, window: tumbling('1h'), eventTime: 'at' });
-    const epoch: Epoch = Array.from({ length: 80 }, (_, i) => ({ partition: i % 4, first: i * 250, rows: Array.from({ length: 250 }, (_, r) => click(r, '/hot', 0.1)) }));
-    const outputs = [1, 2, 3, 4].map((combiners) => runEpochs(plan, [epoch.slice(0, 33), epoch.slice(33)], { ...alone, partitions: 4, combiners, spread: (chunk) => (chunk * 7) % 5 }).results.map(({ row }) => row));
+    const epoch: Epoch = Array.from({ length: 80 }, (_, i) => ({
+      partition: i % 4,
+      first: i * 250,
+      rows: Array.from({ length: 250 }, (_, r) => click(r, '/hot', 0.1)),
+    }));
+    const outputs = [1, 2, 3, 4].map((combiners) =>
+      runEpochs(plan, [epoch.slice(0, 33), epoch.slice(33)], { ...alone, partitions: 4, combiners, spread: (chunk) => (chunk * 7) % 5 }).results.map(
+        ({ row }) => row,
+      ),
+    );
     for (const output of outputs) {
       assert.equal(output.length, 1);
       assert.equal(output[0]?.rows, 20_000);
@@ -38,7 +60,13 @@ describe('windowed aggregation', () => {
   it('opens more panes in one chunk than it has tables for', () => {
     const plan = planAggregate({ input, keys: ['page'], aggregates: { rows: count() }, window: sliding(100, 10), eventTime: 'at' });
     const rows = Array.from({ length: 3_000 }, (_, i) => click((i * 7_919) % 20_000));
-    const model = modelEpochs(epochsOf(rows), { keys: ['page'], aggregates: { rows: (r) => r.length }, window: { sizeMs: 100, slideMs: 10, offsetMs: 0, spec: sliding(100, 10) }, delayMs: 0, partitions: 1 });
+    const model = modelEpochs(epochsOf(rows), {
+      keys: ['page'],
+      aggregates: { rows: (r) => r.length },
+      window: { sizeMs: 100, slideMs: 10, offsetMs: 0, spec: sliding(100, 10) },
+      delayMs: 0,
+      partitions: 1,
+    });
     assert.deepEqual(normal(runEpochs(plan, epochsOf(rows), alone).results, plan.output), normal(model.results, plan.output));
   });
 
@@ -60,7 +88,9 @@ describe('windowed aggregation', () => {
     const calm = results.filter(({ row }) => (row.total as number) < 1e9);
     assert.ok(calm.length > 4_900);
     for (const { row } of calm) {
-      const exact = rows.filter((r) => (r.at as number) >= (row.windowStart as number) && (r.at as number) < (row.windowEnd as number)).reduce((a, r) => a + (r.ms as number), 0);
+      const exact = rows
+        .filter((r) => (r.at as number) >= (row.windowStart as number) && (r.at as number) < (row.windowEnd as number))
+        .reduce((a, r) => a + (r.ms as number), 0);
       assert.ok(Math.abs((row.total as number) - exact) <= 1e-12 * exact, `${row.total} for ${exact} at ${row.windowStart}`);
     }
   });
@@ -88,14 +118,29 @@ describe('windowed aggregation', () => {
     const builder = new BatchBuilder(slabs, input, 8);
     builder.appendRow(click(0));
     combiner.beginEpoch({ watermark: Number.NEGATIVE_INFINITY, timeBound: Number.POSITIVE_INFINITY });
-    const origins = [[1, 0, 5], [0, 2, 10], [0, 2, 9], [0, 1, 2 ** 40], [0, 1, 3]];
+    const origins = [
+      [1, 0, 5],
+      [0, 2, 10],
+      [0, 2, 9],
+      [0, 1, 2 ** 40],
+      [0, 1, 3],
+    ];
     for (const [source, partition, first] of origins as [number, number, number][]) {
       combiner.beginChunk({ source, partition, first });
       combiner.add(builder.finish());
       combiner.endChunk();
     }
     const blocks = orderExchangeBlocks(slabs.memory, combiner.takeBlocks()).map((block) => exchangeBlockOrigin(slabs.memory, block));
-    assert.deepEqual(blocks.map(({ source, partition, first }) => [source, partition, first]), [[0, 1, 3], [0, 1, 2 ** 40], [0, 2, 9], [0, 2, 10], [1, 0, 5]]);
+    assert.deepEqual(
+      blocks.map(({ source, partition, first }) => [source, partition, first]),
+      [
+        [0, 1, 3],
+        [0, 1, 2 ** 40],
+        [0, 2, 9],
+        [0, 2, 10],
+        [1, 0, 5],
+      ],
+    );
   });
 
   it('gives every slab back', () => {
@@ -132,7 +177,10 @@ describe('windowed aggregation', () => {
       for (const shard of shards) shard.advance(watermark, (batch) => assert.ok(batch instanceof Batch));
       const groups = shards.reduce((all, shard) => all + shard.groupCount, 0);
       assert.ok(groups <= 10, `${groups} panes of a key`);
-      bytesMax = Math.max(bytesMax, shards.reduce((all, shard) => all + shard.stateBytes, 0));
+      bytesMax = Math.max(
+        bytesMax,
+        shards.reduce((all, shard) => all + shard.stateBytes, 0),
+      );
     }
     assert.ok(bytesMax > 0 && bytesMax < 4 << 20, `${bytesMax} bytes`);
   });
@@ -169,12 +217,25 @@ describe('emission', () => {
 
   it('final: a window comes once, when the watermark reaches its end and the lateness', () => {
     const epochs = [[click(1), click(9)], [click(12)], [click(5), click(14)], [click(15)], [click(8), click(16)]];
-    assert.deepEqual(of(tumbling(10), ...epochs), [[1, '/', 0, 2], [5, '/', 10, 4]]);
-    assert.deepEqual(of(tumbling(10).lateness(5), ...epochs), [[3, '/', 0, 3], [5, '/', 10, 4]]);
+    assert.deepEqual(of(tumbling(10), ...epochs), [
+      [1, '/', 0, 2],
+      [5, '/', 10, 4],
+    ]);
+    assert.deepEqual(of(tumbling(10).lateness(5), ...epochs), [
+      [3, '/', 0, 3],
+      [5, '/', 10, 4],
+    ]);
   });
 
   it('update: what changed in an epoch comes at its end, corrections within the lateness included', () => {
     const epochs = [[click(1), click(2, '/b')], [click(12)], [click(5)], [click(15)], [click(8), click(16)]];
-    assert.deepEqual(of(tumbling(10).lateness(5).emit('update'), ...epochs), [[0, '/', 0, 1], [0, '/b', 0, 1], [1, '/', 10, 1], [2, '/', 0, 2], [3, '/', 10, 2], [4, '/', 10, 3]]);
+    assert.deepEqual(of(tumbling(10).lateness(5).emit('update'), ...epochs), [
+      [0, '/', 0, 1],
+      [0, '/b', 0, 1],
+      [1, '/', 10, 1],
+      [2, '/', 0, 2],
+      [3, '/', 10, 2],
+      [4, '/', 10, 3],
+    ]);
   });
 });
