@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Producer } from 'kafkajs';
-import { MillraceError, type Schema } from '../../core/index.ts';
+import { MillraceError, type Schema, seededRng } from '../../core/index.ts';
 import { kafka } from '../../io/kafka/index.ts';
 import { FRAME_ABORTED } from '../../io/record-batch/index.ts';
 import { openStage, pause, type Reading, recordBatchOf, textValue, until } from './kafka-fixture.ts';
@@ -193,6 +193,27 @@ test('without credit a partition waits, alone, and keeps its place in the group'
     Array.from({ length: 21 }, (_, i) => i),
   );
   assert.equal(reading.values().slice(0, 21).join(), Array.from({ length: 21 }, (_, i) => `0:${i}`).join());
+});
+
+test('small fetches and credit that comes and goes lose nothing and repeat nothing', async (t) => {
+  const stage = await openStage(t);
+  if (stage === undefined) return;
+  const topic = await stage.topic(3);
+  const rng = seededRng(17);
+  const expected: string[][] = [[], [], []];
+  for (let i = 0; i < 60; i++) {
+    const partition = i % 3;
+    const values = Array.from({ length: 1 + rng.int(20) }, (_, k) => `${partition} ${i} ${k} ${'x'.repeat(rng.int(120))}`);
+    expected[partition]?.push(...values);
+    await stage.producer.send({ topic, messages: values.map((value) => ({ partition, value })) });
+  }
+  const reading = await stage.open({ topic, maxBytesPerPartition: 3000, maxBytes: 7000, maxWaitTimeInMs: 20 }, { drain: true, credit: 1 });
+  const giving = setInterval(() => reading.give(rng.int(3), 1 + rng.int(3)), 5);
+  t.after(() => clearInterval(giving));
+  await allEnded(reading);
+  assert.deepEqual(reading.failures, []);
+  assert.equal(reading.frames.length, 60);
+  assert.deepEqual(reading.values(), expected.flat());
 });
 
 test('goes on where it committed, with what was committed beside', async (t) => {
