@@ -94,7 +94,7 @@ export class Coordinator {
     const creditBytes = Math.min(options.memoryBytes / 4, 64 << 20);
     this.#intake = new Intake(
       this.#slabs,
-      { chunkBytes: CHUNK_BYTES_MAX, creditBytes, epochBytes: Math.min(options.memoryBytes / 8, 64 << 20) },
+      { chunkBytes: CHUNK_BYTES_MAX, creditBytes, epochBytes: options.epochBytes },
       {
         chunk: (source, global, chunk, sequence) => this.#dispatch(source, global, chunk, sequence),
         epochFull: () => this.#wantEpoch(),
@@ -132,7 +132,8 @@ export class Coordinator {
     this.#intake.close();
     if (options.drain) {
       this.#finishing = true;
-      this.#wantEpoch();
+      if (this.#isFinished()) await this.#over();
+      else this.#wantEpoch();
       await this.done;
     } else {
       await this.#over();
@@ -293,7 +294,7 @@ export class Coordinator {
 
   /** There are rows, or a partition changed its state, since the last epoch. */
   #hasNews(): boolean {
-    return this.#intake.epochBytes > 0 || this.#finishing || this.#states().join() !== this.#lastStates;
+    return this.#intake.epochBytes > 0 || this.#states().join() !== this.#lastStates;
   }
 
   #wantEpochSoon(): void {
@@ -409,7 +410,8 @@ export class Coordinator {
       }
       return {
         heldUntil: this.#heldUntil[exchange] as number,
-        watermark: Math.min(Number.POSITIVE_INFINITY, ...watermarks.map((w) => (this.#watermarks[w] as Watermark).current)),
+        // Without event time nothing ever closes.
+        watermark: watermarks.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...watermarks.map((w) => (this.#watermarks[w] as Watermark).current)),
       };
     });
     const metadata = this.#intake.partitions.map((state) => watermarkMetadata(this.#watermarks, state.global, (w) => (this.#plan.watermarks[w] as WatermarkPlan).sources.includes(state.source)));
@@ -466,8 +468,8 @@ export class Coordinator {
     if (this.#isOver) return;
     this.#isOver = true;
     clearInterval(this.#timer);
-    this.#intake.close();
     this.#abort.abort();
+    this.#intake.release();
     for (const link of this.#links) {
       this.#send(link, (at) => {
         this.#memory.u32[(at + MESSAGE.kind) >>> 2] = TO_WORKER.stop;

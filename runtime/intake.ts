@@ -71,6 +71,7 @@ export class Intake {
   #epochBytes = 0;
   #epochIsFull = false;
   #closed = false;
+  #isOver = false;
   #waiting: (() => void)[] = [];
   bytesIn = 0;
 
@@ -160,9 +161,15 @@ export class Intake {
     this.#wake();
   }
 
-  /** Takes in nothing more: frames that still come are dropped, uncommitted. */
+  /** Takes in nothing more: frames that still come are dropped, uncommitted, and sources wait for credit until `release`. */
   close(): void {
     this.#closed = true;
+  }
+
+  /** The job is over: nobody waits any longer. */
+  release(): void {
+    this.#closed = true;
+    this.#isOver = true;
     this.#wake();
   }
 
@@ -217,12 +224,12 @@ export class Intake {
   }
 
   #credit(): Promise<void> {
-    if (this.#hasCredit || this.#closed) return Promise.resolve();
+    if (this.#isOver || (this.#hasCredit && !this.#closed)) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   #wake(): void {
-    if (this.#waiting.length === 0 || !(this.#hasCredit || this.#closed)) return;
+    if (this.#waiting.length === 0 || !(this.#isOver || (this.#hasCredit && !this.#closed))) return;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resolve of waiting) resolve();

@@ -18,6 +18,8 @@ export interface RunOptions {
   readonly guarantee?: 'at-least-once';
   /** All shared memory of the job: what is under way, and state. Default '1GiB'; at most 4 GiB. */
   readonly memory?: ByteSize;
+  /** Most bytes that an epoch takes in before it is cut early. Default: an eighth of the memory, at most 64 MiB. */
+  readonly epochBytes?: ByteSize;
   /** Handed to the module's default export where that is a function. Structured-cloneable. */
   readonly params?: Params;
   /** Waits this long before each epoch is written: shows what a slow sink does. */
@@ -33,6 +35,7 @@ export interface ResolvedOptions {
   readonly triggerMs: number;
   readonly drain: boolean;
   readonly memoryBytes: number;
+  readonly epochBytes: number;
   readonly params: Params;
   readonly sinkDelayMs: number;
   readonly batchRows: number;
@@ -43,6 +46,7 @@ const DEFAULT_TRIGGER_MS = 100;
 /** How often an epoch ends while draining, where a full epoch does not end it first. */
 const DRAIN_TRIGGER_MS = 200;
 const MEMORY_BYTES_MIN = 32 << 20;
+const EPOCH_BYTES_MAX = 64 << 20;
 const WORKERS_MAX = 64;
 
 /** @throws MillraceError ERR_MILLRACE_OPTION naming the option, its value and what it may be */
@@ -69,6 +73,7 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     triggerMs: isAvailableNow ? DRAIN_TRIGGER_MS : durationMs((options.trigger as Duration | undefined) ?? DEFAULT_TRIGGER_MS, 'trigger', 1),
     drain: isAvailableNow || options.drain === true,
     memoryBytes,
+    epochBytes: options.epochBytes === undefined ? Math.min(memoryBytes / 8, EPOCH_BYTES_MAX) : byteSize(options.epochBytes, 'epochBytes'),
     params: options.params ?? {},
     sinkDelayMs: options.sinkDelay === undefined ? 0 : durationMs(options.sinkDelay, 'sinkDelay'),
     batchRows,

@@ -281,7 +281,7 @@ function aggregateNode<T>(stream: Stream<unknown>, keys: readonly string[], aggr
   if (eventTime !== undefined && stream.schema.indexOf(eventTime) < 0) {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `The window goes by the event-time column ${shown(eventTime)}, but the rows no longer have it: ${stream.schema}. Keep it in map() and select().`);
   }
-  const plan = planAggregate({ input: stream.schema, keys, aggregates, ...(window === undefined ? {} : { window }), ...(eventTime === undefined ? {} : { eventTime }) });
+  const plan = planAggregate({ input: stream.schema, keys, aggregates, ...(window === undefined ? {} : { window }), ...(eventTime === undefined ? {} : { eventTime, timeShiftMs: isWindowEnd(stream.node) ? -1 : 0 }) });
   return new Stream<T>(stream[GRAPH], { kind: 'aggregate', schema: plan.output, parent: stream.node, plan });
 }
 
@@ -301,6 +301,13 @@ function eventTimeColumn(node: Node): string | undefined {
     case 'aggregate':
       return node.plan.window === undefined ? undefined : 'windowEnd';
   }
+}
+
+/** Whether the event time of this node's rows is the end of the window that they are the result of. */
+function isWindowEnd(node: Node): boolean {
+  if (node.kind === 'aggregate') return true;
+  if (node.kind === 'rows') return isWindowEnd(node.parent);
+  return node.kind === 'union' && node.parents.every(isWindowEnd);
 }
 
 function mustBeFunction(fn: unknown, what: string): void {
