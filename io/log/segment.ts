@@ -22,7 +22,7 @@ const READ_BYTES = 1 << 20;
 export class SegmentReader {
   readonly path: string;
   readonly #file: FileHandle;
-  #buffer: Buffer;
+  #buffer: Uint8Array;
   /** The bytes in the buffer: from `#at` to `#end`; `position` is that of `#at` in the file. */
   #at = 0;
   #end = 0;
@@ -33,7 +33,7 @@ export class SegmentReader {
   private constructor(path: string, file: FileHandle, readBytes: number) {
     this.path = path;
     this.#file = file;
-    this.#buffer = Buffer.allocUnsafeSlow(readBytes);
+    this.#buffer = new Uint8Array(readBytes);
   }
 
   static async open(path: string, readBytes = READ_BYTES): Promise<SegmentReader> {
@@ -45,7 +45,7 @@ export class SegmentReader {
   }
 
   /** The next whole batch: a view that is good until `fill`. Undefined: call `fill`. */
-  take(): Buffer | undefined {
+  take(): Uint8Array | undefined {
     const available = this.#end - this.#at;
     if (this.isBroken || available < RECORD_BATCH.headerBytes) return undefined;
     const byteLength = batchBytesAt(this.#buffer, this.#at);
@@ -73,8 +73,8 @@ export class SegmentReader {
           this.again();
           return false;
         }
-        const larger = Buffer.allocUnsafeSlow(byteLength);
-        this.#buffer.copy(larger, 0, this.#at, this.#end);
+        const larger = new Uint8Array(byteLength);
+        larger.set(this.#buffer.subarray(this.#at, this.#end));
         this.#buffer = larger;
         this.#at = 0;
         this.#end = kept;
@@ -103,8 +103,8 @@ export class SegmentReader {
   }
 
   /** Up to `bytesMax` of the bytes at `position`, whatever they are. */
-  async rest(bytesMax: number): Promise<Buffer> {
-    const buffer = Buffer.alloc(bytesMax);
+  async rest(bytesMax: number): Promise<Uint8Array> {
+    const buffer = new Uint8Array(bytesMax);
     const { bytesRead } = await this.#file.read(buffer, 0, bytesMax, this.position);
     return buffer.subarray(0, bytesRead);
   }
