@@ -9,10 +9,10 @@ const FIVES: usize = 192;
 /** The double nearest to mantissa * 10^exponent (ties to even). `mantissa` is exact. */
 export function decimalToDouble(mantissa: u64, exponent: i32, powers: usize): f64 {
   if (mantissa <= EXACT_MANTISSA) {
-    if (exponent == 0) return <f64>mantissa;
+    if (exponent == 0) return <f64><i64>mantissa;
     // Both are exact doubles, so the one operation rounds correctly (Clinger 1990).
-    if (exponent < 0 && exponent >= -22) return <f64>mantissa / load<f64>(powers + (<usize>-exponent << 3));
-    if (exponent > 0 && exponent <= 22) return <f64>mantissa * load<f64>(powers + (<usize>exponent << 3));
+    if (exponent < 0 && exponent >= -22) return <f64><i64>mantissa / load<f64>(powers + (<usize>-exponent << 3));
+    if (exponent > 0 && exponent <= 22) return <f64><i64>mantissa * load<f64>(powers + (<usize>exponent << 3));
   }
   return eiselLemire(mantissa, exponent, powers);
 }

@@ -9,7 +9,7 @@
 // The layout of the program is told in io/json/program.ts.
 
 import { decimalToDouble } from "./json-number";
-import { isUtf8, plainString, skipNumber, skipString, skipValue, space, stops, unescape } from "./json-text";
+import { isUtf8, noDigits, plainString, skipNumber, skipString, skipValue, space, stops, unescape } from "./json-text";
 
 const COLUMN_COUNT: usize = 0;
 const TABLE_MASK: usize = 4;
@@ -106,6 +106,11 @@ function decodeRecord(program: usize, from: usize, end: usize, row: u32): bool {
     let column: usize;
     const mask = load<u32>(prediction + PREDICTED_MASK);
     if (mask != 0 && isPredicted(p, prediction, mask)) {
+      column = <usize>load<u32>(prediction + PREDICTED_COLUMN);
+      p += <usize>load<u32>(prediction + PREDICTED_LENGTH);
+    } else if (prediction < lastPrediction && isNextPredicted(p, prediction + (1 << PREDICTION_SHIFT))) {
+      // A key that comes and goes is missing here; what is behind it is as it was.
+      prediction += 1 << PREDICTION_SHIFT;
       column = <usize>load<u32>(prediction + PREDICTED_COLUMN);
       p += <usize>load<u32>(prediction + PREDICTED_LENGTH);
     } else {
@@ -220,6 +225,13 @@ function isPredicted(p: usize, prediction: usize, mask: u32): bool {
   if (mask <= 0xffff) return (first & mask) == mask;
   const second = <u32>i8x16.bitmask(i8x16.eq(v128.load(p + 16), v128.load(prediction + 16)));
   return ((first | (second << 16)) & mask) == mask;
+}
+
+// @ts-ignore: decorator
+@inline
+function isNextPredicted(p: usize, prediction: usize): bool {
+  const mask = load<u32>(prediction + PREDICTED_MASK);
+  return mask != 0 && isPredicted(p, prediction, mask);
 }
 
 /** Notes the bytes in front of a value as those to expect here; the column in any case, long ones not. */
@@ -359,13 +371,6 @@ function decodeText(column: usize, data: usize, from: usize, end: usize, row: u3
   return 0;
 }
 
-/** A bit for each of the 16 bytes that is no digit. */
-// @ts-ignore: decorator
-@inline
-function noDigits(chunk: v128): i32 {
-  return i8x16.bitmask(i8x16.gt_u(i8x16.sub(chunk, i8x16.splat(0x30)), i8x16.splat(9)));
-}
-
 /** The number that `count` digits at `p` say, 1 to 8 of them. Lemire and others, "parse eight digits" by three multiplications. */
 // @ts-ignore: decorator
 @inline
@@ -446,12 +451,12 @@ function decodeFloat(type: u32, data: usize, at: usize, byte: u8, row: u32, powe
       else {
         const power = load<f64>(powers + (<usize>decimals << 3));
         // Whole and fraction are exact, so is their sum: one rounding, that of the division.
-        floatValue = (<f64>eightDigits(p, whole) * power + <f64>eightDigits(p + <usize>whole + 1, decimals)) / power;
+        floatValue = (<f64><i64>eightDigits(p, whole) * power + <f64><i64>eightDigits(p + <usize>whole + 1, decimals)) / power;
         p += <usize>stop;
       }
     } else if ((next | 0x20) == 0x65) p = longFloat(p, powers);
     else {
-      floatValue = <f64>eightDigits(p, whole);
+      floatValue = <f64><i64>eightDigits(p, whole);
       p += <usize>whole;
     }
   }

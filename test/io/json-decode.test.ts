@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { binary, bool, f32, f64, i8, i16, i32, i64, kernelExports, MillraceError, nullable, type SchemaFields, timestamp, u32, utf8 } from '../../core/index.ts';
+import { BatchBuilder, binary, bool, f32, f64, i8, i16, i32, i64, kernelExports, MillraceError, nullable, type SchemaFields, schema, timestamp, u32, utf8 } from '../../core/index.ts';
 import { json } from '../../io/json.ts';
 import type { JsonKernels } from '../../io/json/decode.ts';
+import { writeProgram } from '../../io/json/program.ts';
 import { DEPTH_MAX } from '../../io/json/scanner.ts';
-import { decode, memory } from './codec-harness.ts';
+import { decode, memory, slabs } from './codec-harness.ts';
 
 const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 600);
 
@@ -276,6 +277,47 @@ describe('json(schema): decoding', () => {
     const shuffled = (row: Record<string, unknown>) => Object.fromEntries(Object.entries(row).map((entry) => [(seed = (seed * 48_271) % 2_147_483_647), entry] as const).sort((a, b) => a[0] - b[0]).map(([, entry]) => entry));
     const records = text(...rows.map((row) => JSON.stringify(shuffled(row), (_, value: unknown) => (value === null ? undefined : value))));
     for (const kernel of [true, false]) assert.deepEqual(decode(json(fields) as never, records, { kernel }).rows, rows);
+  });
+
+  it('lets the kernel take ordinary records itself', (t) => {
+    const kernels = kernelExports<JsonKernels>(memory);
+    if (!kernels) return t.skip('no kernels');
+    const fields = { s: utf8, x: f64, n: nullable(i32), at: timestamp, big: i64, ok: bool };
+    const ordinary = [
+      '{"s":"plain","x":1.5,"n":7,"at":1700000000000,"big":123456789012345678,"ok":true}',
+      '{"s":"with \\n escapes \\u00e9 \\ud83d\\ude00","x":-0.8444218515250481,"n":null,"at":"2024-02-29T12:00:00.123Z","big":-1,"ok":false}',
+      ' { "s" : "größer" , "x" : 1e-7 , "at" : "1969-12-31T23:59:59Z" , "big" : 0 , "ok" : true } ',
+      '{"ok":true,"big":5,"at":-5,"n":-5,"x":12345678901234567,"s":"","unknown":{"a":[1,2,{"b":null}]},"more":"text","less":-1.5e3}',
+    ];
+    const builder = new BatchBuilder(slabs, schema(fields), 8);
+    builder.reserve(builder.columns[0] as (typeof builder.columns)[number], 4096);
+    const program = writeProgram(slabs, builder.columns);
+    kernels.jsonPrepare(program);
+    const frame = slabs.alloc(4096);
+    ordinary.forEach((record, i) => {
+      const at = frame + 1024 + i * 512;
+      memory.u8.set(Buffer.from(record), at);
+      memory.u32[(frame >>> 2) + i] = at;
+      memory.i32[(frame >>> 2) + 64 + i] = Buffer.byteLength(record);
+    });
+    // Once with nothing predicted, once with what the last record left.
+    for (let round = 0; round < 2; round++) assert.equal(kernels.jsonDecode(program, frame, frame + 256, ordinary.length, 0), ordinary.length);
+    slabs.free(frame);
+    slabs.free(program);
+    builder.release();
+  });
+
+  it('finds keys that come and go, each beside the others', () => {
+    const names = ['a', 'bb', 'ccc', 'dddd', 'a key of sixteen', 'a key of seventee', 'thirty-two bytes of key and more'];
+    const fields = Object.fromEntries(names.map((name) => [name, nullable(f64)]));
+    fc.assert(
+      fc.property(fc.array(fc.array(fc.boolean(), { minLength: 7, maxLength: 7 }), { minLength: 1, maxLength: 60 }), (masks) => {
+        const rows = masks.map((mask, r) => Object.fromEntries(names.map((name, i) => [name, mask[i] ? r + i / 8 : null])));
+        const records = text(...rows.map((row) => JSON.stringify(row, (_, value: unknown) => (value === null ? undefined : value))));
+        assert.deepEqual(decode(json(fields) as never, records).rows, rows);
+      }),
+      { numRuns: 100 },
+    );
   });
 
   it('cannot decode without a schema', () => {
