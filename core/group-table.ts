@@ -24,7 +24,7 @@ import type { Column } from './batch.ts';
 import { BatchBuilder, type ColumnSpace } from './batch-builder.ts';
 import { MillraceError } from './errors.ts';
 import {
-  ARENA_AT, ARENA_BYTES, ARENA_END, ARENA_NEED, ARENA_SLAB, BASE, BLOCK_SLOTS, CAPACITY, CAPACITY_MIN, FIXED, HEADER_BYTES, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, MAGIC, MAGIC_VALUE, SHIFT, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED,
+  ARENA_AT, ARENA_BYTES, ARENA_END, ARENA_NEED, ARENA_SLAB, BASE, BLOCK_SLOTS, CAPACITY, CAPACITY_MIN, FIXED, HEADER_BYTES, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, MAGIC, MAGIC_VALUE, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED,
 } from './group/header.ts';
 import { planPasses, runPasses } from './group/inputs.ts';
 import { type GroupKernels, groupKernels, TILE_ROWS } from './group/kernels.ts';
@@ -44,7 +44,7 @@ const ARENA_LINK_BYTES = 8;
 const ARENA_SLACK_BYTES = 64 << 10;
 
 export interface GroupTableOptions {
-  /** Slots to start with, rounded up to a power of two (default 1,024). At most half of them are used. */
+  /** Slots to start with (default 1,024); a growing table takes as many more as the slab has room for. At most half of them are used. */
   readonly capacityMin?: number;
   /** Top bits of the hash that all keys of this table share (SHARD_BITS for a shard's table). Default 0. */
   readonly skipBits?: number;
@@ -291,7 +291,7 @@ export class GroupTable {
     this.#set(LONG_BYTES, 0);
     this.#freeArena();
     const capacity = this.#get(CAPACITY);
-    const wanted = Math.max(this.#get(CAPACITY_MIN), powerOfTwo(size * 4));
+    const wanted = Math.max(this.#get(CAPACITY_MIN), size * 4);
     if (wanted * 4 <= capacity) {
       this.#slabs.free(this.#get(BASE));
       this.#allocSlots(wanted);
@@ -336,7 +336,7 @@ export class GroupTable {
     this.#set(FIXED, fixed ? 1 : 0);
     this.#set(MAGIC, MAGIC_VALUE);
     this.#freeArena();
-    const capacity = Math.max(CAPACITY_LEAST, powerOfTwo(capacityMin));
+    const capacity = Math.max(CAPACITY_LEAST, capacityMin);
     this.#set(CAPACITY_MIN, capacity);
     this.#allocSlots(capacity);
   }
@@ -366,23 +366,25 @@ export class GroupTable {
     if (this.#get(FIXED) === 1) return false;
     const formerBase = this.#get(BASE);
     const formerCapacity = this.#get(CAPACITY);
+    // Twice the slots need a slab of twice the size, which may have room for one more.
     this.#allocSlots(formerCapacity * 2);
     this.#kernels.groupRehash(this.address, formerBase, formerCapacity);
     this.#slabs.free(formerBase);
     return true;
   }
 
+  /** Room for at least `capacity` slots: as many as the slab holds, or, in a fixed table, no more. */
   #allocSlots(capacity: number): void {
-    const bytes = capacity * this.layout.slotBytes;
-    if (bytes > this.memory.byteLength) {
-      throw new MillraceError('ERR_MILLRACE_MEMORY', `A group table needs ${bytes} bytes for ${capacity} slots, and the whole memory has ${this.memory.byteLength}. Raise the memory option, shorten the windows, or reduce the number of distinct keys.`);
+    const { slotBytes } = this.layout;
+    if (capacity * slotBytes > this.memory.byteLength) {
+      throw new MillraceError('ERR_MILLRACE_MEMORY', `A group table needs ${capacity * slotBytes} bytes for ${capacity} slots, and the whole memory has ${this.memory.byteLength}. Raise the memory option, shorten the windows, or reduce the number of distinct keys.`);
     }
-    const base = this.#slabs.alloc(bytes);
-    this.memory.u8.fill(0, base, base + bytes);
+    const base = this.#slabs.alloc(capacity * slotBytes);
+    const count = this.#get(FIXED) === 1 ? capacity : Math.floor(this.#slabs.slabBytes(base) / slotBytes);
+    this.memory.u8.fill(0, base, base + count * slotBytes);
     this.#set(BASE, base);
-    this.#set(CAPACITY, capacity);
-    this.#set(LIMIT, capacity / 2);
-    this.#set(SHIFT, Math.clz32(capacity) + 1);
+    this.#set(CAPACITY, count);
+    this.#set(LIMIT, Math.floor(count / 2));
   }
 
   #addArenaSlab(bytes: number): void {
@@ -452,8 +454,4 @@ export function blockSlots(memory: SharedMemory, layout: SlotLayout, block: numb
   const from = shard === undefined ? 0 : (memory.u32[(block >>> 2) + shard] as number);
   const to = memory.u32[(block >>> 2) + (shard === undefined ? 64 : shard + 1)] as number;
   return { address: block + BLOCK_SLOTS + from * layout.slotBytes, count: to - from };
-}
-
-function powerOfTwo(atLeast: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(1, atLeast)));
 }

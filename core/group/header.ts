@@ -8,10 +8,9 @@
 
 /** Address of the slot array. */
 export const BASE = 0;
-/** Slots: a power of two. */
+/** Slots: any number. */
 export const CAPACITY = 4;
-/** The slot of a tag is number (tag << SKIP_BITS) >>> SHIFT. */
-export const SHIFT = 8;
+/** Top bits of the tag that all keys of the table share. The slot of a tag is its next 26 bits, scaled to CAPACITY. */
 export const SKIP_BITS = 12;
 /** Groups in the table, and how many it may hold. */
 export const USED = 16;

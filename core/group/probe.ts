@@ -7,7 +7,7 @@
 
 import type { SharedMemory } from '../memory.ts';
 import {
-  ARENA_AT, ARENA_END, ARENA_NEED, BASE, BLOCK_SLOTS, CAPACITY, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, SHIFT, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED,
+  ARENA_AT, ARENA_END, ARENA_NEED, BASE, BLOCK_SLOTS, CAPACITY, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED,
 } from './header.ts';
 import type { ProbeKernels } from './kernels.ts';
 
@@ -22,8 +22,13 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     for (let w = 0; w < bytes >>> 2; w++) u32[(to >>> 2) + w] = u32[(from >>> 2) + w] as number;
   }
 
+  /** The slot number of a tag: its top 26 bits (behind the skipped ones) scaled to the capacity. 26 + 27 bits are exact in a double. */
+  function numberOf(tag: number, skipBits: number, capacity: number): number {
+    return Math.floor((((tag << skipBits) >>> 6) * capacity) / 2 ** 26);
+  }
+
   function slotOf(table: number, tag: number): number {
-    return get(table + BASE) + (((tag << get(table + SKIP_BITS)) >>> 0) >>> get(table + SHIFT)) * get(table + SLOT_BYTES);
+    return get(table + BASE) + numberOf(tag, get(table + SKIP_BITS), get(table + CAPACITY)) * get(table + SLOT_BYTES);
   }
 
   function slotAfter(table: number, slot: number): number {
@@ -133,14 +138,14 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     groupProbe(table, images, stride, count, slots) {
       const base = get(table + BASE);
       const slotBytes = get(table + SLOT_BYTES);
-      const last = base + (get(table + CAPACITY) - 1) * slotBytes;
+      const capacity = get(table + CAPACITY);
+      const last = base + (capacity - 1) * slotBytes;
       const skipBits = get(table + SKIP_BITS);
-      const shift = get(table + SHIFT);
       const isShort = get(table + KEY_BYTES) === 8;
       for (let i = 0; i < count; i++) {
         const image = images + i * stride;
         const tag = u32[image >>> 2] as number;
-        let slot = base + ((tag << skipBits) >>> shift) * slotBytes;
+        let slot = base + numberOf(tag, skipBits, capacity) * slotBytes;
         for (;;) {
           const there = u32[slot >>> 2] as number;
           if (there === tag && (isShort ? u32[(slot >>> 2) + 1] === u32[(image >>> 2) + 1] : sameKey(table, image, slot))) break;

@@ -2,7 +2,6 @@
 
 export const BASE: usize = 0;
 export const CAPACITY: usize = 4;
-export const SHIFT: usize = 8;
 export const SKIP_BITS: usize = 12;
 export const USED: usize = 16;
 export const LIMIT: usize = 20;

@@ -1,12 +1,20 @@
 // The table: find or insert, remove, rehash, scan, copy out. Contract: ProbeKernels in core/group/kernels.ts.
 
-import { ARENA_AT, ARENA_END, ARENA_NEED, BASE, BLOCK_SLOTS, CAPACITY, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, SHIFT, SINK, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED } from "./group-header";
+import { ARENA_AT, ARENA_END, ARENA_NEED, BASE, BLOCK_SLOTS, CAPACITY, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, SINK, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED } from "./group-header";
 
 const SHARD_SHIFT: u32 = 26;
 const SHARD_COUNT: u32 = 64;
 // From this size on a table's slots are touched before they are probed: it is larger than the second cache level's share.
 const TOUCH_BYTES_MIN: u32 = 4 << 20;
 const TOUCH_ROWS: u32 = 128;
+
+// The slot number of a tag: its top 26 bits (behind the skipped ones) scaled to the capacity, which may be any number and
+// keeps the order of tags (Lemire, "Fast random integer generation in an interval", 2019).
+// @ts-ignore: decorator
+@inline
+function numberOf(tag: u32, skipBits: u32, capacity: u64): usize {
+  return <usize>((<u64>((tag << skipBits) >>> 6) * capacity) >> 26);
+}
 
 // Copies a multiple of 8 bytes.
 // @ts-ignore: decorator
@@ -114,13 +122,13 @@ function sameRest(image: usize, slot: usize, words: u32, keyBytes: usize): bool 
 function touchSlots(table: usize, images: usize, stride: usize, count: u32): void {
   const base: usize = load<u32>(table, BASE);
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
-  const shift = load<u32>(table, SHIFT);
+  const capacity = <u64>load<u32>(table, CAPACITY);
   const skipBits = load<u32>(table, SKIP_BITS);
   const end = slotBytes - 8;
   let sink: u64 = 0;
   let image = images;
   for (let i: u32 = 0; i < count; i++) {
-    const slot = base + <usize>((load<u32>(image) << skipBits) >>> shift) * slotBytes;
+    const slot = base + numberOf(load<u32>(image), skipBits, capacity) * slotBytes;
     sink ^= load<u64>(slot) ^ load<u64>(slot + end);
     image += stride;
   }
@@ -133,14 +141,14 @@ function probeRows(table: usize, images: usize, stride: usize, count: u32, slots
   const base: usize = load<u32>(table, BASE);
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
   const keyBytes: usize = load<u32>(table, KEY_BYTES);
-  const shift = load<u32>(table, SHIFT);
+  const capacity = <u64>load<u32>(table, CAPACITY);
   const skipBits = load<u32>(table, SKIP_BITS);
   const hasStrings = load<u32>(table, STRING_COUNT) > 0;
   const last = base + (<usize>load<u32>(table, CAPACITY) - 1) * slotBytes;
   let image = images;
   for (let i: u32 = 0; i < count; i++) {
     const head = load<u64>(image);
-    let slot = base + <usize>((<u32>head << skipBits) >>> shift) * slotBytes;
+    let slot = base + numberOf(<u32>head, skipBits, capacity) * slotBytes;
     while (true) {
       const there = load<u64>(slot);
       if (there == head && sameRest(image, slot, words, keyBytes)) break;
@@ -187,7 +195,7 @@ export function groupProbe(table: usize, images: usize, stride: usize, count: u3
 // @ts-ignore: decorator
 @inline
 function slotOf(table: usize, tag: u32): usize {
-  return <usize>load<u32>(table, BASE) + <usize>((tag << load<u32>(table, SKIP_BITS)) >>> load<u32>(table, SHIFT)) * <usize>load<u32>(table, SLOT_BYTES);
+  return <usize>load<u32>(table, BASE) + numberOf(tag, load<u32>(table, SKIP_BITS), load<u32>(table, CAPACITY)) * <usize>load<u32>(table, SLOT_BYTES);
 }
 
 // @ts-ignore: decorator
@@ -253,14 +261,14 @@ export function groupRemoveEmpty(table: usize, images: usize, stride: usize, cou
 export function groupRehash(table: usize, formerBase: usize, formerCapacity: u32): void {
   const base: usize = load<u32>(table, BASE);
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
-  const shift = load<u32>(table, SHIFT);
+  const capacity = <u64>load<u32>(table, CAPACITY);
   const skipBits = load<u32>(table, SKIP_BITS);
   const last = base + (<usize>load<u32>(table, CAPACITY) - 1) * slotBytes;
   let former = formerBase;
   for (let i: u32 = 0; i < formerCapacity; i++) {
     const tag = load<u32>(former);
     if (tag != 0) {
-      let slot = base + <usize>((tag << skipBits) >>> shift) * slotBytes;
+      let slot = base + numberOf(tag, skipBits, capacity) * slotBytes;
       while (load<u32>(slot) != 0) slot = slot == last ? base : slot + slotBytes;
       copyLongs(slot, former, slotBytes);
     }

@@ -62,7 +62,8 @@ export function hashBlock(hash: u32, low: v128, high: v128): u32 {
   const rb = v128.or(i32x4.shl(b, 15), i32x4.shr_u(b, 17));
   // The factor is common: add first, then multiply.
   const sums = i32x4.add(ra, rb);
-  const sum = i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1) + i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3);
+  const pairs = i32x4.add(sums, v128.shuffle<i32>(sums, sums, 2, 3, 0, 1));
+  const sum = i32x4.extract_lane(i32x4.add(pairs, v128.shuffle<i32>(pairs, pairs, 1, 0, 3, 2)), 0);
   return mix32(hash ^ (<u32>sum * BLOCK_FACTOR));
 }
 
