@@ -75,13 +75,7 @@ export class WindowAggregate implements ShardAggregate {
   }
 
   merge(block: number): void {
-    eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, (pane, tableBlock) => {
-      if (this.#grid.lastWindowOf(pane) < this.#next)
-        assert(false, `rows for pane ${pane}, whose windows are closed: the combiner had an older watermark than shard ${this.shard}`);
-      this.#panes.open(pane).mergeBlock(tableBlock, this.shard);
-      this.#state.touched(pane);
-      this.#changes?.open(pane).mergeBlock(tableBlock, this.shard);
-    });
+    eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, this.#mergePane);
   }
 
   advance(watermark: number, emit: Emit): void {
@@ -112,6 +106,16 @@ export class WindowAggregate implements ShardAggregate {
     this.#changesState?.release();
     this.#changes?.release();
   }
+
+  // One closure for all blocks.
+  readonly #mergePane = (pane: number, tableBlock: number): void => {
+    if (this.#grid.lastWindowOf(pane) < this.#next) {
+      assert(false, `rows for pane ${pane}, whose windows are closed: the combiner had an older watermark than shard ${this.shard}`);
+    }
+    this.#panes.open(pane).mergeBlock(tableBlock, this.shard);
+    this.#state.touched(pane);
+    this.#changes?.open(pane).mergeBlock(tableBlock, this.shard);
+  };
 
   #firstOpenWindow(watermark: number): number {
     return Number.isFinite(watermark) ? this.#grid.lastWindowEndedBy(watermark - this.#window.latenessMs) + 1 : watermark;
