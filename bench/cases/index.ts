@@ -1,0 +1,6 @@
+/** All cases, in the order in which they are shown. */
+
+import type { BenchCase } from '../harness.ts';
+import { groupByCases } from './group-by.ts';
+
+export const allCases: readonly BenchCase[] = [...groupByCases];
