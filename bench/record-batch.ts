@@ -16,8 +16,8 @@ import { attachMemory, Batch, binary, crc32c, crc32cBytes, createMemory, type Sh
 import type { Codec, RecordIndex } from '../io/codec.ts';
 import { log } from '../io/index.ts';
 import { LogWriter } from '../io/log/index.ts';
-import { lzBlocks } from '../io/record-batch/lz-block.ts';
 import { RECORD_BATCH, recordBatchDecoder } from '../io/record-batch/index.ts';
+import { lzBlocks } from '../io/record-batch/lz-block.ts';
 import { FRAME, frameBytes, type SourceContext } from '../io/source.ts';
 
 const require = createRequire(import.meta.url);
@@ -106,7 +106,12 @@ async function sampleBatch(): Promise<Buffer> {
     lastOffsetDelta: records - 1,
     firstTimestamp: 1_700_000_000_000,
     records: Array.from({ length: records }, (_, i) =>
-      Record({ offsetDelta: i, timestampDelta: i % 1_000, key: Buffer.from(`k${i % 100}`), value: Buffer.from(`{"page":"/p${i % 97}","user":"u${i}","ms":${i % 1_000},"at":${1_700_000_000_000 + i}}`.padEnd(100, ' ')) }),
+      Record({
+        offsetDelta: i,
+        timestampDelta: i % 1_000,
+        key: Buffer.from(`k${i % 100}`),
+        value: Buffer.from(`{"page":"/p${i % 97}","user":"u${i}","ms":${i % 1_000},"at":${1_700_000_000_000 + i}}`.padEnd(100, ' ')),
+      }),
     ),
   });
   return Buffer.from(encoded.buffer);

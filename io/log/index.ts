@@ -3,11 +3,11 @@
  * runs with no broker. The bytes are Kafka's own: record batches v2.
  */
 
+import { MillraceError, shown } from '../../core/index.ts';
+import { type RecordBatchHeader, readBatchHeader } from '../record-batch/index.ts';
 import { dirPath, listPartitions, listTopics, partitionPath, topicPath } from './layout.ts';
 import { logSink } from './sink.ts';
 import { logSource, PartitionCursor, partitionEnd } from './source.ts';
-import { readBatchHeader, type RecordBatchHeader } from '../record-batch/index.ts';
-import { MillraceError, shown } from '../../core/index.ts';
 
 export type { LogSinkOptions } from './sink.ts';
 export { LogWriter } from './sink.ts';

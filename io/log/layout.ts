@@ -25,7 +25,10 @@ const GROUP_BYTES_MAX = 200;
 /** The folder of a topic. The names are those that Kafka takes, so that none leads out of `dir`. */
 export function topicPath(dir: string, topic: string): string {
   if (typeof topic !== 'string' || !TOPIC.test(topic) || topic === '.' || topic === '..') {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `The topic ${shown(topic)} is no name for a topic: take 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `The topic ${shown(topic)} is no name for a topic: take 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'.`,
+    );
   }
   return join(dir, topic);
 }
@@ -80,7 +83,11 @@ export async function listPartitions(topicDir: string): Promise<number> {
     if (match && entry.isDirectory()) found.add(Number(match[1]));
   }
   for (let partition = 0; partition < found.size; partition++) {
-    if (!found.has(partition)) throw new MillraceError('ERR_MILLRACE_CORRUPT', `${topicDir} has ${found.size} partitions, but no folder partition-${partition}. Restore it, or write the topic anew.`);
+    if (!found.has(partition))
+      throw new MillraceError(
+        'ERR_MILLRACE_CORRUPT',
+        `${topicDir} has ${found.size} partitions, but no folder partition-${partition}. Restore it, or write the topic anew.`,
+      );
   }
   return found.size;
 }

@@ -34,7 +34,11 @@ export async function readPositions(path: string): Promise<Map<number, Committed
     }
     return found;
   } catch (cause) {
-    throw new MillraceError('ERR_MILLRACE_CHECKPOINT', `${path} holds no positions of a log (${(cause as Error).message}). Restore the file, or delete it to read the topic from its beginning.`, { cause });
+    throw new MillraceError(
+      'ERR_MILLRACE_CHECKPOINT',
+      `${path} holds no positions of a log (${(cause as Error).message}). Restore the file, or delete it to read the topic from its beginning.`,
+      { cause },
+    );
   }
 }
 

@@ -49,7 +49,12 @@ export class SegmentReader {
     const available = this.#end - this.#at;
     if (this.isBroken || available < RECORD_BATCH.headerBytes) return undefined;
     const byteLength = batchBytesAt(this.#buffer, this.#at);
-    if (byteLength < RECORD_BATCH.headerBytes || byteLength > BATCH_BYTES_MAX || magicAt(this.#buffer, this.#at) !== RECORD_BATCH.magicValue || readI32(this.#buffer, this.#at + RECORD_BATCH.lastOffsetDelta) < 0) {
+    if (
+      byteLength < RECORD_BATCH.headerBytes ||
+      byteLength > BATCH_BYTES_MAX ||
+      magicAt(this.#buffer, this.#at) !== RECORD_BATCH.magicValue ||
+      readI32(this.#buffer, this.#at + RECORD_BATCH.lastOffsetDelta) < 0
+    ) {
       this.isBroken = true;
       return undefined;
     }

@@ -47,11 +47,13 @@ export function logSink(options: LogSinkOptions): Sink {
   const { topic, value, partitions, segmentBytes = SEGMENT_BYTES } = options;
   const dir = dirPath(options.dir);
   topicPath(dir, topic);
-  if (typeof value?.encoder !== 'function') throw new MillraceError('ERR_MILLRACE_OPTION', `The log sink of ${shown(topic)} has the value ${shown(value)}. Give it a codec: json().`);
+  if (typeof value?.encoder !== 'function')
+    throw new MillraceError('ERR_MILLRACE_OPTION', `The log sink of ${shown(topic)} has the value ${shown(value)}. Give it a codec: json().`);
   if (partitions !== undefined && !(Number.isSafeInteger(partitions) && partitions >= 1 && partitions <= PARTITIONS_MAX)) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `The log sink of ${shown(topic)} has ${shown(partitions)} partitions; it can have 1 to ${PARTITIONS_MAX}.`);
   }
-  if (!(segmentBytes > 0)) throw new MillraceError('ERR_MILLRACE_OPTION', `The log sink of ${shown(topic)} has segments of ${shown(segmentBytes)} bytes; give a number above 0.`);
+  if (!(segmentBytes > 0))
+    throw new MillraceError('ERR_MILLRACE_OPTION', `The log sink of ${shown(topic)} has segments of ${shown(segmentBytes)} bytes; give a number above 0.`);
   return {
     name: `log ${topic}`,
     check(schema) {
@@ -85,7 +87,10 @@ export class LogWriter implements SinkWriter {
     const path = topicPath(dir, topic);
     const existing = await listPartitions(path);
     if (existing > 0 && partitions !== undefined && partitions !== existing) {
-      throw new MillraceError('ERR_MILLRACE_OPTION', `The topic ${shown(topic)} in ${dir} has ${existing} partitions, not ${partitions}. Leave the option out, or write to another topic.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_OPTION',
+        `The topic ${shown(topic)} in ${dir} has ${existing} partitions, not ${partitions}. Leave the option out, or write to another topic.`,
+      );
     }
     try {
       await mkdir(path, { recursive: true });
@@ -109,7 +114,10 @@ export class LogWriter implements SinkWriter {
 
   write(block: SinkBlock): Promise<void> {
     const partition = this.#partitions[block.partition];
-    if (partition === undefined) return Promise.reject(new MillraceError('ERR_MILLRACE_SINK', `A block is for partition ${block.partition}, but the topic has ${this.#partitions.length}.`));
+    if (partition === undefined)
+      return Promise.reject(
+        new MillraceError('ERR_MILLRACE_SINK', `A block is for partition ${block.partition}, but the topic has ${this.#partitions.length}.`),
+      );
     return partition.append(block.bytes);
   }
 
@@ -170,7 +178,10 @@ class PartitionWriter {
     const file = await open(path, 'r+');
     const { size } = await file.stat();
     if (size > end.position) {
-      process.emitWarning(`The log segment ${path} had ${size - end.position} bytes of an unfinished write behind offset ${end.nextOffset}. They are cut off.`, 'MillraceWarning');
+      process.emitWarning(
+        `The log segment ${path} had ${size - end.position} bytes of an unfinished write behind offset ${end.nextOffset}. They are cut off.`,
+        'MillraceWarning',
+      );
       await truncate(path, end.position);
       await file.datasync();
     }
@@ -233,7 +244,10 @@ class PartitionWriter {
         }
         this.#pending.splice(0, run.length);
         this.#isDirty = true;
-        await this.#writeAll(run.map((block) => block.bytes), byteLength);
+        await this.#writeAll(
+          run.map((block) => block.bytes),
+          byteLength,
+        );
         for (const block of run) block.resolve();
       } catch (cause) {
         this.#failure ??= this.#writeError(cause);
@@ -264,7 +278,11 @@ class PartitionWriter {
   }
 
   #writeError(cause: unknown): MillraceError {
-    return new MillraceError('ERR_MILLRACE_SINK', `The log cannot write ${this.#path}: ${(cause as Error).message}. Nothing more is written to it; start again when the disk is well.`, { cause });
+    return new MillraceError(
+      'ERR_MILLRACE_SINK',
+      `The log cannot write ${this.#path}: ${(cause as Error).message}. Nothing more is written to it; start again when the disk is well.`,
+      { cause },
+    );
   }
 }
 
@@ -282,7 +300,10 @@ async function takeLock(path: string, topic: string): Promise<void> {
     }
     const owner = Number((await readFile(path, 'utf8').catch(() => '')).trim());
     if (attempt > 0 || isAlive(owner, path)) {
-      throw new MillraceError('ERR_MILLRACE_FILE', `The topic ${shown(topic)} is being written by process ${owner || '(unknown)'} (${path}). One writer at a time: stop it, or write to another topic.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_FILE',
+        `The topic ${shown(topic)} is being written by process ${owner || '(unknown)'} (${path}). One writer at a time: stop it, or write to another topic.`,
+      );
     }
     await unlink(path).catch(() => {});
   }

@@ -46,7 +46,10 @@ export function logSource<R>(options: LogSourceOptions<R>): Source<R> {
   topicPath(dir, topic);
   if (group !== undefined) groupPath(dir, topic, group);
   if (value?.schema === undefined) {
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', `The log source of ${shown(topic)} has no schema to decode to. Give value a codec with one: json({ page: utf8, ms: f64 }).`);
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `The log source of ${shown(topic)} has no schema to decode to. Give value a codec with one: json({ page: utf8, ms: f64 }).`,
+    );
   }
   return {
     name: `log ${topic}`,
@@ -71,7 +74,14 @@ class LogReader implements SourceReader {
   #loops: Promise<unknown> = Promise.resolve();
   #commits: Promise<void> = Promise.resolve();
 
-  private constructor(context: SourceContext, dir: string, topic: string, path: string | undefined, partitionCount: number, committed: Map<number, CommittedPosition>) {
+  private constructor(
+    context: SourceContext,
+    dir: string,
+    topic: string,
+    path: string | undefined,
+    partitionCount: number,
+    committed: Map<number, CommittedPosition>,
+  ) {
     this.#context = context;
     this.#dir = dir;
     this.#topic = topic;
@@ -90,15 +100,25 @@ class LogReader implements SourceReader {
     const partitionCount = await listPartitions(topicPath(dir, topic));
     if (partitionCount === 0) {
       const topics = await listTopics(dir);
-      throw new MillraceError('ERR_MILLRACE_TOPIC', `There is no topic ${shown(topic)} in ${dir}; ${topics.length === 0 ? 'there are no topics at all' : `there are: ${topics.join(', ')}`}. Check topic and dir, or write the topic first.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_TOPIC',
+        `There is no topic ${shown(topic)} in ${dir}; ${topics.length === 0 ? 'there are no topics at all' : `there are: ${topics.join(', ')}`}. Check topic and dir, or write the topic first.`,
+      );
     }
     if (partitions !== undefined && partitions !== partitionCount) {
-      throw new MillraceError('ERR_MILLRACE_OPTION', `The topic ${shown(topic)} in ${dir} has ${partitionCount} partitions, not ${shown(partitions)}. Leave the option out, or correct it.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_OPTION',
+        `The topic ${shown(topic)} in ${dir} has ${partitionCount} partitions, not ${shown(partitions)}. Leave the option out, or correct it.`,
+      );
     }
     const path = group === undefined ? undefined : groupPath(dir, topic, group);
     const committed = path === undefined ? new Map<number, CommittedPosition>() : await readPositions(path);
     for (const partition of committed.keys()) {
-      if (partition >= partitionCount) throw new MillraceError('ERR_MILLRACE_CHECKPOINT', `The group ${shown(group)} has a position in partition ${partition} of ${shown(topic)}, which has ${partitionCount}: the topic was replaced. Delete ${path} to read it from its beginning.`);
+      if (partition >= partitionCount)
+        throw new MillraceError(
+          'ERR_MILLRACE_CHECKPOINT',
+          `The group ${shown(group)} has a position in partition ${partition} of ${shown(topic)}, which has ${partitionCount}: the topic was replaced. Delete ${path} to read it from its beginning.`,
+        );
     }
     return new LogReader(context, dir, topic, path, partitionCount, committed);
   }
@@ -152,7 +172,10 @@ class LogReader implements SourceReader {
     const dir = partitionPath(this.#dir, this.#topic, partition);
     const end = await partitionEnd(dir);
     if (start > end) {
-      throw new MillraceError('ERR_MILLRACE_CHECKPOINT', `Reading of partition ${partition} of ${shown(this.#topic)} is to start at offset ${start}, but the log ends at ${end}: the topic was replaced, or its end was lost. Delete the group's positions to read it from its beginning.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_CHECKPOINT',
+        `Reading of partition ${partition} of ${shown(this.#topic)} is to start at offset ${start}, but the log ends at ${end}: the topic was replaced, or its end was lost. Delete the group's positions to read it from its beginning.`,
+      );
     }
     context.high(partition, end);
     const limit = context.drain ? end : Number.POSITIVE_INFINITY;
@@ -179,7 +202,11 @@ class LogReader implements SourceReader {
         if (gap !== undefined) {
           if (gap.next > start && !context.emit(partition, gap.bytes, Math.max(gap.first, start), gap.next, 0, start)) await this.#credit(partition);
         } else if (cursor.isAtEnd) {
-          if (context.drain) throw new MillraceError('ERR_MILLRACE_CORRUPT', `Partition ${partition} of ${shown(this.#topic)} ended at ${end} when reading began, but now ends at ${cursor.next}. Was the log cut off meanwhile?`);
+          if (context.drain)
+            throw new MillraceError(
+              'ERR_MILLRACE_CORRUPT',
+              `Partition ${partition} of ${shown(this.#topic)} ended at ${end} when reading began, but now ends at ${cursor.next}. Was the log cut off meanwhile?`,
+            );
           await sleep(IDLE_MS, undefined, { signal });
         }
       }

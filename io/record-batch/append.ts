@@ -69,7 +69,8 @@ export function appendReference(memory: SharedMemory, job: number): void {
     const delta = timestamp - base;
     const deltaWord = delta >= 0 ? delta * 2 : -delta * 2 - 1;
     const keyWord = keyLength < 0 ? 1 : keyLength * 2;
-    const body = 2 + varintBytes(deltaWord) + varintBytes(count * 2) + varintBytes(keyWord) + Math.max(keyLength, 0) + varintBytes(valueLength * 2) + valueLength;
+    const body =
+      2 + varintBytes(deltaWord) + varintBytes(count * 2) + varintBytes(keyWord) + Math.max(keyLength, 0) + varintBytes(valueLength * 2) + valueLength;
     if (position + varintBytes(body * 2) + body > (u32[(block + BLOCK.limit) >>> 2] as number)) break;
     let at = putVarint(u8, position, body * 2);
     u8[at++] = 0;

@@ -9,8 +9,8 @@
  * reported and passed over; its neighbours are not harmed.
  */
 
-import { assert, crc32c } from '../../core/index.ts';
 import type { Batch } from '../../core/index.ts';
+import { assert, crc32c } from '../../core/index.ts';
 import type { Codec, RecordDecoder } from '../codec.ts';
 import { allocRecordIndex, type RecordSpace } from '../record-index.ts';
 import { type Chunk, type ChunkDecoder, type DecoderContext, FRAME, frameBytes, type Offset, type Rejection } from '../source.ts';
@@ -208,7 +208,8 @@ class RecordBatchDecoder implements ChunkDecoder {
     if (bodyBytes >= RECORD_BATCH.prefixBytes) {
       const magic = memory.i8[body + RECORD_BATCH.magic] as number;
       if (magic !== RECORD_BATCH.magicValue) {
-        if (magic >= 0 && magic <= OLD_MAGIC_MAX) return `has the message format v${magic} of Kafka before 0.11, which is not read. Set message.format.version (or upgrade the producers), or copy the topic with a current client`;
+        if (magic >= 0 && magic <= OLD_MAGIC_MAX)
+          return `has the message format v${magic} of Kafka before 0.11, which is not read. Set message.format.version (or upgrade the producers), or copy the topic with a current client`;
         return `has the magic ${magic}; a record batch v2 has 2`;
       }
     }
@@ -230,14 +231,21 @@ class RecordBatchDecoder implements ChunkDecoder {
     const { i32, u32 } = this.#context.memory;
     const remaining = i32[(this.#state + SCAN.remaining) >>> 2] as number;
     const lastDelta = i32[(this.#state + SCAN.lastDelta) >>> 2] as number;
-    this.#reject('corrupt', this.#frame, `holds ${SCAN_FAULTS[fault]}: ${remaining} records, from the one behind offset delta ${lastDelta} on, are lost`, remaining, u32[(this.#state + SCAN.position) >>> 2]);
+    this.#reject(
+      'corrupt',
+      this.#frame,
+      `holds ${SCAN_FAULTS[fault]}: ${remaining} records, from the one behind offset delta ${lastDelta} on, are lost`,
+      remaining,
+      u32[(this.#state + SCAN.position) >>> 2],
+    );
     this.#frame = 0;
   }
 
   #finish(): void {
     const { u32 } = this.#context.memory;
     const left = (u32[(this.#state + SCAN.end) >>> 2] as number) - (u32[(this.#state + SCAN.position) >>> 2] as number);
-    if (left > 0) this.#reject('corrupt', this.#frame, `has ${left} bytes behind the last record that it declares`, 1, u32[(this.#state + SCAN.position) >>> 2]);
+    if (left > 0)
+      this.#reject('corrupt', this.#frame, `has ${left} bytes behind the last record that it declares`, 1, u32[(this.#state + SCAN.position) >>> 2]);
     this.#frame = 0;
   }
 

@@ -207,7 +207,8 @@ export class Decompressor {
     if (to - from < 7 || view.getUint32(from, true) !== LZ4_MAGIC) throw new BrokenBatch('is no lz4 frame');
     const flags = u8[from + 4] as number;
     const blockBytesMax = LZ4_BLOCK_BYTES[((u8[from + 5] as number) >>> 4) & 7];
-    if (flags >>> 6 !== 1 || blockBytesMax === undefined || (flags & 1) !== 0) throw new BrokenBatch(`is an lz4 frame with flags ${flags}, ${u8[from + 5]}: of a version, a block size or with a dictionary that Kafka does not use`);
+    if (flags >>> 6 !== 1 || blockBytesMax === undefined || (flags & 1) !== 0)
+      throw new BrokenBatch(`is an lz4 frame with flags ${flags}, ${u8[from + 5]}: of a version, a block size or with a dictionary that Kafka does not use`);
     const hasBlockChecksum = (flags & 0x10) !== 0;
     const hasContentSize = (flags & 0x08) !== 0;
     const first = from + 6 + (hasContentSize ? 8 : 0) + 1;

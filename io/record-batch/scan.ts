@@ -99,25 +99,55 @@ export function scanReference(memory: SharedMemory, state: number): number {
   while (remaining > 0 && count < capacity) {
     start = at;
     const length = varint(u8, at, end);
-    if (behind < 0) { fault = NUMBER; break; }
+    if (behind < 0) {
+      fault = NUMBER;
+      break;
+    }
     at = behind;
-    if (length < 1 || length > end - at) { fault = LENGTH; break; }
+    if (length < 1 || length > end - at) {
+      fault = LENGTH;
+      break;
+    }
     const recordEnd = at + length;
     varlong(u8, at + 1, recordEnd);
-    if (behind < 0) { fault = NUMBER; break; }
+    if (behind < 0) {
+      fault = NUMBER;
+      break;
+    }
     const offsetDelta = varint(u8, behind, recordEnd);
-    if (behind < 0) { fault = NUMBER; break; }
-    if (offsetDelta <= lastDelta || offsetDelta > maxDelta) { fault = OFFSET; break; }
+    if (behind < 0) {
+      fault = NUMBER;
+      break;
+    }
+    if (offsetDelta <= lastDelta || offsetDelta > maxDelta) {
+      fault = OFFSET;
+      break;
+    }
     const keyLength = varint(u8, behind, recordEnd);
-    if (behind < 0) { fault = NUMBER; break; }
+    if (behind < 0) {
+      fault = NUMBER;
+      break;
+    }
     const key = behind;
-    if (keyLength < -1 || keyLength > recordEnd - key) { fault = KEY; break; }
+    if (keyLength < -1 || keyLength > recordEnd - key) {
+      fault = KEY;
+      break;
+    }
     const valueLength = varint(u8, key + Math.max(keyLength, 0), recordEnd);
-    if (behind < 0) { fault = NUMBER; break; }
+    if (behind < 0) {
+      fault = NUMBER;
+      break;
+    }
     const value = behind;
-    if (valueLength < -1 || valueLength > recordEnd - value) { fault = VALUE; break; }
+    if (valueLength < -1 || valueLength > recordEnd - value) {
+      fault = VALUE;
+      break;
+    }
     at = value + Math.max(valueLength, 0);
-    if (!headersFit(u8, at, recordEnd)) { fault = HEADERS; break; }
+    if (!headersFit(u8, at, recordEnd)) {
+      fault = HEADERS;
+      break;
+    }
     lastDelta = offsetDelta;
     remaining--;
     const offset = baseOffset + offsetDelta;

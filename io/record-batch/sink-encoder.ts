@@ -85,12 +85,23 @@ class RecordSinkEncoder implements SinkEncoder {
     this.#codec = options.codec.encoder(context, schema);
     this.#codecName = options.codec.name;
     const names = options.key === undefined || this.#codec.wholeBatch ? [] : [options.key].flat();
-    this.#keys = names.length === 0 ? undefined : new KeyColumns(slabs, schema, names.map((name) => schema.require(name, 'The key of the sink')));
+    this.#keys =
+      names.length === 0
+        ? undefined
+        : new KeyColumns(
+            slabs,
+            schema,
+            names.map((name) => schema.require(name, 'The key of the sink')),
+          );
     this.#timeColumn = -1;
     if (options.timestamp !== undefined && options.timestamp !== 'now') {
       this.#timeColumn = schema.require(options.timestamp, 'The timestamp of the sink');
       const { type } = schema.field(this.#timeColumn);
-      if (type.name !== 'timestamp') throw new MillraceError('ERR_MILLRACE_PIPELINE', `The timestamp of the sink names the column ${shown(options.timestamp)}, which is ${type.name}. Name a timestamp column, or leave it out for the time of writing.`);
+      if (type.name !== 'timestamp')
+        throw new MillraceError(
+          'ERR_MILLRACE_PIPELINE',
+          `The timestamp of the sink names the column ${shown(options.timestamp)}, which is ${type.name}. Name a timestamp column, or leave it out for the time of writing.`,
+        );
     }
     this.#clock = options.clock ?? Date.now;
     this.#batchBytesMax = options.batchBytesMax ?? BATCH_BYTES_MAX;
@@ -249,6 +260,9 @@ class RecordSinkEncoder implements SinkEncoder {
 
   #tooLarge(bytes: string): MillraceError {
     const what = this.#codec.wholeBatch ? 'A batch of results' : 'One row of the result';
-    return new MillraceError('ERR_MILLRACE_SINK', `${what} takes ${bytes} bytes as ${this.#codecName}, but the largest record batch that the sink writes is ${this.#batchBytesMax}. Drop large columns, or raise the limit here and at the topic (max.message.bytes).`);
+    return new MillraceError(
+      'ERR_MILLRACE_SINK',
+      `${what} takes ${bytes} bytes as ${this.#codecName}, but the largest record batch that the sink writes is ${this.#batchBytesMax}. Drop large columns, or raise the limit here and at the topic (max.message.bytes).`,
+    );
   }
 }

@@ -173,7 +173,13 @@ test('what is written is read, over closing, opening and rolling segments', asyn
   const collector = await drained(dir, 'clicks');
   assert.deepEqual(collector.values(0), expected(count));
   assert.deepEqual(collector.values(1), expected(count));
-  assert.deepEqual([...collector.highs], [[0, count], [1, count]]);
+  assert.deepEqual(
+    [...collector.highs],
+    [
+      [0, count],
+      [1, count],
+    ],
+  );
   assert.deepEqual(await logTopics(dir), ['clicks']);
   assert.deepEqual(await logTopics(pathToFileURL(dir)), ['clicks']);
 });
@@ -252,7 +258,10 @@ test('damage in the middle of a log is reported, and loses no neighbour', async 
   const lost = Number((names[2] as string).slice(0, 20)) - Number((names[1] as string).slice(0, 20));
   const collector = await drained(dir, 't');
   const { rows, rejections } = new DecoderHarness('kernels').decode(collector.frames);
-  assert.deepEqual(rejections.map((rejection) => rejection.reason), ['corrupt', 'corrupt']);
+  assert.deepEqual(
+    rejections.map((rejection) => rejection.reason),
+    ['corrupt', 'corrupt'],
+  );
   assert.equal(rows.length, 100 - 10 - lost);
   const reopened = await LogWriter.open(dir, 't');
   assert.deepEqual(reopened.ends, [100]);
@@ -302,16 +311,27 @@ test('positions of a group come back, with their metadata; other groups start at
   const writer = await LogWriter.open(dir, 't', 3);
   await writeRows(writer, 0, 0, 10, 5);
   await writer.close();
-  const open = (group?: string): Promise<SourceReader> => log.source({ dir, topic: 't', value: CODEC, ...(group === undefined ? {} : { group }) }).open(new Collector(true));
+  const open = (group?: string): Promise<SourceReader> =>
+    log.source({ dir, topic: 't', value: CODEC, ...(group === undefined ? {} : { group }) }).open(new Collector(true));
   const reader = await open('a/../b');
-  assert.deepEqual(await reader.positions(), [0, 1, 2].map((partition) => ({ partition, offset: 0, metadata: '' })));
+  assert.deepEqual(
+    await reader.positions(),
+    [0, 1, 2].map((partition) => ({ partition, offset: 0, metadata: '' })),
+  );
   await Promise.all([
     reader.commit([{ partition: 0, offset: 3, metadata: 'w=1' }]),
-    reader.commit([{ partition: 0, offset: 7, metadata: 'w=2' }, { partition: 2, offset: 0, metadata: '__proto__' }]),
+    reader.commit([
+      { partition: 0, offset: 7, metadata: 'w=2' },
+      { partition: 2, offset: 0, metadata: '__proto__' },
+    ]),
   ]);
   await reader.close();
   const again = await open('a/../b');
-  assert.deepEqual(await again.positions(), [{ partition: 0, offset: 7, metadata: 'w=2' }, { partition: 1, offset: 0, metadata: '' }, { partition: 2, offset: 0, metadata: '__proto__' }]);
+  assert.deepEqual(await again.positions(), [
+    { partition: 0, offset: 7, metadata: 'w=2' },
+    { partition: 1, offset: 0, metadata: '' },
+    { partition: 2, offset: 0, metadata: '__proto__' },
+  ]);
   assert.deepEqual((await (await open('other')).positions())[0], { partition: 0, offset: 0, metadata: '' });
   assert.deepEqual(await readdir(join(dir, 't/groups')), ['a%2F..%2Fb.json']);
   // Drain goes on from there.
@@ -330,7 +350,10 @@ test('a position behind the end of the log fails the job', async () => {
   const collector = new Collector(true, { from: new Map([[0, 5]]) });
   const reader = await log.source({ dir, topic: 't', value: CODEC }).open(collector);
   reader.start();
-  await assert.rejects(collector.until(() => false), { code: 'ERR_MILLRACE_CHECKPOINT', message: /offset 5, but the log ends at 0/ });
+  await assert.rejects(
+    collector.until(() => false),
+    { code: 'ERR_MILLRACE_CHECKPOINT', message: /offset 5, but the log ends at 0/ },
+  );
 });
 
 test('wrong topics, folders, names and second writers are refused', async () => {
@@ -379,7 +402,10 @@ test('a log that is cut off under a drain is an error, not a hang', async (conte
   for (const name of (await readdir(join(dir, 't/partition-0'))).sort().slice(1)) await rm(join(dir, 't/partition-0', name));
   const giver = setInterval(() => collector.give(), 1);
   context.after(() => clearInterval(giver));
-  await assert.rejects(collector.until(() => collector.ended.size === 1), { code: 'ERR_MILLRACE_CORRUPT', message: /ended at 400 when reading began/ });
+  await assert.rejects(
+    collector.until(() => collector.ended.size === 1),
+    { code: 'ERR_MILLRACE_CORRUPT', message: /ended at 400 when reading began/ },
+  );
   await reader.close();
 });
 

@@ -5,9 +5,9 @@
 
 import { createRequire } from 'node:module';
 import { gzipSync } from 'node:zlib';
-import { attachMemory, Batch, binary, createMemory, schema, type SharedMemory, SlabAllocator } from '../../core/index.ts';
+import { attachMemory, Batch, binary, createMemory, type SharedMemory, SlabAllocator, schema } from '../../core/index.ts';
 import type { Codec, RecordIndex } from '../../io/codec.ts';
-import { recordBatchDecoder, type RecordBatchDecoderOptions } from '../../io/record-batch/index.ts';
+import { type RecordBatchDecoderOptions, recordBatchDecoder } from '../../io/record-batch/index.ts';
 import { FRAME, frameBytes, type Rejection } from '../../io/source.ts';
 
 const require = createRequire(import.meta.url);
@@ -59,9 +59,18 @@ export const COMPRESS: ReadonlyMap<string, { readonly type: number; compress(byt
 ]);
 
 /** A record batch by kafkajs's encoder. */
-export async function kafkaBatch(records: readonly Sample[], options: { baseOffset?: number; compression?: string; transactional?: boolean } = {}): Promise<Buffer> {
+export async function kafkaBatch(
+  records: readonly Sample[],
+  options: { baseOffset?: number; compression?: string; transactional?: boolean } = {},
+): Promise<Buffer> {
   const { type, compress } = COMPRESS.get(options.compression ?? 'none') as { type: number; compress(bytes: Buffer): Buffer };
-  if (type !== 0) CompressionCodecs[type] = () => ({ compress: async (encoder) => compress(encoder.buffer), decompress: async () => { throw new Error('not here'); } });
+  if (type !== 0)
+    CompressionCodecs[type] = () => ({
+      compress: async (encoder) => compress(encoder.buffer),
+      decompress: async () => {
+        throw new Error('not here');
+      },
+    });
   const base = records[0]?.timestamp ?? 0;
   const encoded = await RecordBatch({
     compression: type,
@@ -70,7 +79,9 @@ export async function kafkaBatch(records: readonly Sample[], options: { baseOffs
     maxTimestamp: Math.max(...records.map((record) => record.timestamp)),
     lastOffsetDelta: records.length - 1,
     transactional: options.transactional ?? false,
-    records: records.map((record, i) => Record({ offsetDelta: i, timestampDelta: record.timestamp - base, key: record.key, value: record.value, headers: record.headers ?? {} })),
+    records: records.map((record, i) =>
+      Record({ offsetDelta: i, timestampDelta: record.timestamp - base, key: record.key, value: record.value, headers: record.headers ?? {} }),
+    ),
   });
   return Buffer.from(encoded.buffer);
 }

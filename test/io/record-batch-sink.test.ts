@@ -1,9 +1,24 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { type AnyRow, attachMemory, type Batch, BatchBuilder, createMemory, f64, i64, nullable, type Schema, schema, type SharedMemory, SlabAllocator, timestamp, utf8 } from '../../core/index.ts';
+import {
+  type AnyRow,
+  attachMemory,
+  type Batch,
+  BatchBuilder,
+  createMemory,
+  f64,
+  i64,
+  nullable,
+  type Schema,
+  type SharedMemory,
+  SlabAllocator,
+  schema,
+  timestamp,
+  utf8,
+} from '../../core/index.ts';
 import type { Codec } from '../../io/codec.ts';
-import { readBatchHeader, partitionOf, type RecordSinkOptions, recordSinkEncoder } from '../../io/record-batch/index.ts';
+import { partitionOf, type RecordSinkOptions, readBatchHeader, recordSinkEncoder } from '../../io/record-batch/index.ts';
 import { murmur2 } from '../../io/record-batch/partitioner.ts';
 import { DecoderHarness, kafkaDecode, randomOf } from './record-batch-harness.ts';
 
@@ -100,7 +115,14 @@ test('murmur2 is that of kafkajs and of the Java client', () => {
     assert.equal(murmur2(key), kafkaMurmur2(key));
   }
   // org.apache.kafka.common.utils.UtilsTest, testMurmur2.
-  const known: [string, number][] = [['21', -973932308], ['foobar', -790332482], ['a-little-bit-long-string', -985981536], ['a-little-bit-longer-string', -1486304829], ['lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8', -58897971], ['abc', 479470107]];
+  const known: [string, number][] = [
+    ['21', -973932308],
+    ['foobar', -790332482],
+    ['a-little-bit-long-string', -985981536],
+    ['a-little-bit-longer-string', -1486304829],
+    ['lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8', -58897971],
+    ['abc', 479470107],
+  ];
   for (const [text, hash] of known) assert.equal(murmur2(Buffer.from(text)), hash);
 });
 
@@ -143,9 +165,15 @@ for (const kind of ['kernels', 'reference'] as const) {
     harness.encoder.write(harness.batch(rows));
     harness.encoder.flush();
     harness.encoder.flush();
-    assert.equal(harness.blocks.reduce((sum, block) => sum + block.rowCount, 0), 600);
+    assert.equal(
+      harness.blocks.reduce((sum, block) => sum + block.rowCount, 0),
+      600,
+    );
     const large = harness.blocks.filter((block) => block.bytes.length > 4_096);
-    assert.deepEqual(large.map((block) => block.rowCount), [1]);
+    assert.deepEqual(
+      large.map((block) => block.rowCount),
+      [1],
+    );
     for (const { partition, bytes } of harness.blocks) {
       for (const record of (await kafkaDecode(bytes)).records) {
         const { n } = JSON.parse(String(record.value)) as { n: string };
@@ -173,9 +201,17 @@ test('kernels and reference write the same bytes', () => {
 
 test('several key columns make a JSON array; no key is spread over all partitions, the same way each time', async () => {
   const keyed = new SinkHarness('kernels', CLICKS, 1, { key: ['page', 'ms'] });
-  keyed.encoder.write(keyed.batch([{ page: 'a"b', n: 1n, ms: 2.5, at: 0 }, { page: null, n: 1n, ms: 0, at: 0 }]));
+  keyed.encoder.write(
+    keyed.batch([
+      { page: 'a"b', n: 1n, ms: 2.5, at: 0 },
+      { page: null, n: 1n, ms: 0, at: 0 },
+    ]),
+  );
   keyed.encoder.flush();
-  assert.deepEqual((await kafkaDecode((keyed.blocks[0] as Block).bytes)).records.map((record) => String(record.key)), ['["a\\"b",2.5]', '[null,0]']);
+  assert.deepEqual(
+    (await kafkaDecode((keyed.blocks[0] as Block).bytes)).records.map((record) => String(record.key)),
+    ['["a\\"b",2.5]', '[null,0]'],
+  );
   const spread = () => {
     const harness = new SinkHarness('kernels', CLICKS, 4);
     harness.encoder.write(harness.batch(clicks(1_000, 3)));
@@ -183,7 +219,10 @@ test('several key columns make a JSON array; no key is spread over all partition
     return harness.blocks;
   };
   const blocks = spread();
-  assert.deepEqual(blocks.map((block) => block.partition), [0, 1, 2, 3]);
+  assert.deepEqual(
+    blocks.map((block) => block.partition),
+    [0, 1, 2, 3],
+  );
   for (const { rowCount } of blocks) assert.ok(rowCount > 150 && rowCount < 350);
   assert.deepEqual(spread(), blocks);
 });

@@ -26,7 +26,12 @@ for (const kind of KINDS) {
   for (const compression of COMPRESS.keys()) {
     test(`kafkajs's batches are read: ${compression}, ${kind}`, async () => {
       const harness = new DecoderHarness(kind);
-      for (const [count, seed] of [[1, 1], [2, 2], [700, 3], [5_000, 4]] as const) {
+      for (const [count, seed] of [
+        [1, 1],
+        [2, 2],
+        [700, 3],
+        [5_000, 4],
+      ] as const) {
         const records = samples(count, seed);
         const { rows, rejections } = harness.decode([{ bytes: await kafkaBatch(records, { baseOffset: 1_000, compression }) }]);
         assert.deepEqual(rejections, []);
@@ -47,7 +52,10 @@ for (const kind of KINDS) {
     const { rows, batchRows, rejections } = new DecoderHarness(kind, { batchRows: 256 }).decode(frames);
     assert.deepEqual(rejections, []);
     assert.deepEqual(rows, expected);
-    assert.deepEqual(batchRows.slice(0, -1), batchRows.slice(0, -1).map(() => 256));
+    assert.deepEqual(
+      batchRows.slice(0, -1),
+      batchRows.slice(0, -1).map(() => 256),
+    );
   });
 
   test(`an arena in use makes the next frame wait, ${kind}`, async () => {
@@ -75,7 +83,13 @@ for (const kind of KINDS) {
       { bytes: sealed(control), first: 40, next: 50 },
     ]);
     assert.deepEqual(rows, seenOf(records, 40).slice(3));
-    assert.deepEqual(rejections.map(({ reason, rows: lost, offset }) => [reason, lost, offset]), [['filtered', 10, 40], ['filtered', 10, 40]]);
+    assert.deepEqual(
+      rejections.map(({ reason, rows: lost, offset }) => [reason, lost, offset]),
+      [
+        ['filtered', 10, 40],
+        ['filtered', 10, 40],
+      ],
+    );
     assert.match((rejections[0] as { message: string }).message, /aborted/);
     assert.match((rejections[1] as { message: string }).message, /control/);
   });
@@ -86,7 +100,10 @@ for (const kind of KINDS) {
     bytes.writeInt16BE(ATTRIBUTE.logAppendTime, RECORD_BATCH.attributes);
     bytes.writeBigInt64BE(1_234_567_890_123n, RECORD_BATCH.maxTimestamp);
     const { rows } = new DecoderHarness(kind).decode([{ bytes: sealed(bytes) }]);
-    assert.deepEqual(rows, seenOf(records).map((row) => ({ ...row, timestamp: 1_234_567_890_123 })));
+    assert.deepEqual(
+      rows,
+      seenOf(records).map((row) => ({ ...row, timestamp: 1_234_567_890_123 })),
+    );
   });
 
   test(`every flipped byte of a batch is noticed, and its neighbours are not harmed, ${kind}`, async () => {
@@ -115,7 +132,10 @@ for (const kind of KINDS) {
     for (let length = 0; length < good.length; length++) {
       const { rows, rejections } = harness.decode([{ bytes: good.subarray(0, length) }, { bytes: good }]);
       assert.equal(rows.length, 4);
-      assert.deepEqual(rejections.map((rejection) => rejection.reason), ['corrupt']);
+      assert.deepEqual(
+        rejections.map((rejection) => rejection.reason),
+        ['corrupt'],
+      );
     }
   });
 }
@@ -197,7 +217,7 @@ test('a decompression bomb is refused, for each compression', async () => {
 // 'hello', by zstd 1.5: what is read where there is no command line tool to make more.
 const ZSTD_HELLO = Buffer.from('KLUv/QRYKQAAaGVsbG+jbZ+I', 'base64');
 
-test('zstd is read, with or without Node\'s own', async (context) => {
+test("zstd is read, with or without Node's own", async (context) => {
   const records = samples(700, 3);
   const plain = await kafkaBatch(records, { baseOffset: 5 });
   let packed: Buffer;
