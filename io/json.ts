@@ -3,7 +3,7 @@
 import { MillraceError, type RowOf, type Schema, type SchemaFields, schema as toSchema } from '../core/index.ts';
 import type { Codec } from './codec.ts';
 import { JsonDecoder } from './json/decode.ts';
-import { checkEncodable, JsonEncoder } from './json/encode.ts';
+import { JsonEncoder } from './json/encode.ts';
 
 /**
  * One JSON object a record. With a schema it decodes: a key is a column, and keys that no column is named after are
@@ -32,9 +32,6 @@ export function json(fields?: SchemaFields | Schema): Codec {
       if (!schema) throw new MillraceError('ERR_MILLRACE_PIPELINE', 'json() without a schema can only write. Name the columns to read: json({ page: utf8, ms: f64 }).');
       return new JsonDecoder(context, schema);
     },
-    encoder(context, of) {
-      checkEncodable(of);
-      return new JsonEncoder(context, of);
-    },
+    encoder: (context, of) => new JsonEncoder(context, of),
   };
 }

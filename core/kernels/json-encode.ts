@@ -1,13 +1,15 @@
 // Columns to JSON records: the kernel of io/json/encode.ts, whose row writer is its reference. It stops at a row that is not
-// for it (a double of more than 15 digits, text that is no UTF-8) or that may not fit.
+// for it (text that is no UTF-8) or that may not fit.
 //
 // The program is laid out as io/json/program.ts tells: a column's key is what stands in front of its value.
 
+import { writeDigits, writeShortest } from "./double-text";
 import { isUtf8, stops } from "./json-text";
 
 const COLUMN_COUNT: usize = 0;
 const FIXED_BYTES: usize = 4;
 const COLUMNS: usize = 20;
+const POWERS: usize = 24;
 
 const TYPE: usize = 0;
 const DATA: usize = 4;
@@ -31,13 +33,12 @@ const ESCAPE_FACTOR: u64 = 6;
 /** Chunks are stored whole, so that this much is written behind a string for a moment. */
 const OVERWRITE: u64 = 32;
 
-const FIFTEEN_DIGITS: f64 = 1e15;
-
 /** Writes rows `from` to `to`, one record each, and their ends; the number of rows. See RecordEncoder in io/codec.ts. */
 export function jsonEncode(program: usize, from: u32, to: u32, address: usize, limit: usize, ends: usize): u32 {
   const columns = <usize>load<u32>(program + COLUMNS);
   const end = columns + (<usize>load<u32>(program + COLUMN_COUNT) << COLUMN_SHIFT);
   const fixed = <u64>load<u32>(program + FIXED_BYTES);
+  const powers = <usize>load<u32>(program + POWERS);
   const memoryEnd = <u64>memory.size() << 16;
   let at = address;
   for (let row = from; row < to; row++) {
@@ -45,7 +46,7 @@ export function jsonEncode(program: usize, from: u32, to: u32, address: usize, l
     for (let column = columns; column < end; column += 1 << COLUMN_SHIFT) {
       const length = <usize>load<u32>(column + KEY_LENGTH);
       copyShort(at, <usize>load<u32>(column + KEY), length);
-      at = writeValue(column, row, at + length);
+      at = writeValue(column, row, at + length, powers);
       if (at == 0) return row - from;
     }
     store<u8>(at++, 0x7d);
@@ -73,7 +74,7 @@ function textBound(columns: usize, end: usize, row: u32, memoryEnd: u64): u64 {
 /** Behind the value, or 0. */
 // @ts-ignore: decorator
 @inline
-function writeValue(column: usize, row: u32, at: usize): usize {
+function writeValue(column: usize, row: u32, at: usize, powers: usize): usize {
   const type = load<u32>(column + TYPE);
   const data = <usize>load<u32>(column + DATA);
   const validity = <usize>load<u32>(column + VALIDITY);
@@ -82,7 +83,7 @@ function writeValue(column: usize, row: u32, at: usize): usize {
     const offset = <usize>load<u32>(column + OFFSETS) + (<usize>row << 2);
     return writeText(at, data + <usize>load<u32>(offset), data + <usize>load<u32>(offset + 4));
   }
-  if (type == F64) return writeDouble(at, load<f64>(data + (<usize>row << 3)));
+  if (type == F64) return writeDouble(at, load<f64>(data + (<usize>row << 3)), powers);
   if (type == BINARY) {
     const offset = <usize>load<u32>(column + OFFSETS) + (<usize>row << 2);
     return writeBase64(at, data + <usize>load<u32>(offset), data + <usize>load<u32>(offset + 4));
@@ -96,7 +97,7 @@ function writeValue(column: usize, row: u32, at: usize): usize {
     store<u8>(at + 4, 0x65);
     return at + 5;
   }
-  if (type == F32) return writeDouble(at, <f64>load<f32>(data + (<usize>row << 2)));
+  if (type == F32) return writeDouble(at, <f64>load<f32>(data + (<usize>row << 2)), powers);
   let value: i64;
   if (type == I32) value = <i64>load<i32>(data + (<usize>row << 2));
   else if (type == U32) value = <i64>load<u32>(data + (<usize>row << 2));
@@ -128,49 +129,10 @@ function copyShort(to: usize, from: usize, length: usize): void {
   for (let i: usize = 0; i < length; i += 16) v128.store(to + i, v128.load(from + i));
 }
 
-/** Decimal digits of an unsigned number. */
-export function writeDigits(at: usize, value: u64): usize {
-  if (value < 10) {
-    store<u8>(at, 0x30 + <u8>value);
-    return at + 1;
-  }
-  let count: usize = 2;
-  let limit: u64 = 100;
-  while (count < 19 && value >= limit) {
-    count++;
-    limit *= 10;
-  }
-  if (count == 19 && value >= 10_000_000_000_000_000_000) count++;
-  const end = at + count;
-  let p = end;
-  let rest = value;
-  while (rest > 0xffff_ffff) {
-    const next = rest / 100;
-    p -= 2;
-    storePair(p, <u32>(rest - next * 100));
-    rest = next;
-  }
-  let small = <u32>rest;
-  while (p >= at + 2) {
-    const next = small / 100;
-    p -= 2;
-    storePair(p, small - next * 100);
-    small = next;
-  }
-  if (p > at) store<u8>(at, 0x30 + <u8>small);
-  return end;
-}
-
-/** Two digits. */
+/** A double as JSON.stringify prints it. */
 // @ts-ignore: decorator
 @inline
-function storePair(at: usize, pair: u32): void {
-  const tens = (pair * 103) >> 10;
-  store<u16>(at, <u16>(0x3030 + tens + ((pair - tens * 10) << 8)));
-}
-
-/** A double as JavaScript prints it; 0 when it takes more than 15 digits. */
-function writeDouble(address: usize, value: f64): usize {
+function writeDouble(address: usize, value: f64, powers: usize): usize {
   let at = address;
   if (value == 0) {
     store<u8>(at, 0x30);
@@ -179,34 +141,8 @@ function writeDouble(address: usize, value: f64): usize {
   if (!isFinite(value)) return writeNull(at);
   const size = abs(value);
   if (value < 0) store<u8>(at++, 0x2d);
-  if (size <= 9_007_199_254_740_991 && floor(size) == size) return writeDigits(at, <u64>size);
-  if (size >= FIFTEEN_DIGITS || size < 1e-5) return 0;
-  // Two decimals of up to 15 digits are never the same double, so the first that gives the value back is the shortest.
-  let power: f64 = 1;
-  for (let decimals: usize = 1; decimals <= 15; decimals++) {
-    power *= 10;
-    const digits = floor(size * power + 0.5);
-    if (digits >= FIFTEEN_DIGITS) return 0;
-    if (digits / power == size) return writeDecimal(at, <u64>digits, <u64>power, decimals);
-  }
-  return 0;
-}
-
-// @ts-ignore: decorator
-@inline
-function writeDecimal(address: usize, digits: u64, power: u64, decimals: usize): usize {
-  const whole = digits / power;
-  let rest = digits - whole * power;
-  const point = writeDigits(address, whole);
-  store<u8>(point, 0x2e);
-  let p = point + 1 + decimals;
-  const end = p;
-  while (p > point + 1) {
-    const next = rest / 10;
-    store<u8>(--p, 0x30 + <u8>(rest - next * 10));
-    rest = next;
-  }
-  return end;
+  if (size <= 9_007_199_254_740_991 && floor(size) == size) return writeDigits(at, <u64><i64>size);
+  return writeShortest(at, size, powers);
 }
 
 /** Text as a JSON string; 0 when it is no UTF-8. */

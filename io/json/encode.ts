@@ -1,7 +1,7 @@
 /**
  * The encoder of `json()`: rows of a batch to JSON objects, one a record, byte for byte as `JSON.stringify` writes them.
- * No object is made per row. The kernel writes runs of rows; a row that it hands back (a double of more than 15 digits,
- * text that is no UTF-8) is written here.
+ * No object is made per row. The kernel writes runs of rows; a row that it hands back (text that is no UTF-8) is written
+ * here.
  */
 
 import { type Batch, type Column, isValid, kernelExports, type Schema, type SharedMemory } from '../../core/index.ts';
@@ -15,8 +15,9 @@ export interface JsonEncodeKernels {
   jsonEncode(program: number, from: number, to: number, address: number, limit: number, ends: number): number;
 }
 
-/** Every type has a JSON form; nothing to refuse. */
-export function checkEncodable(_schema: Schema): void {}
+const POWER_MIN = -292;
+const POWER_MAX = 324;
+const OVERREAD = 64;
 
 export class JsonEncoder implements RecordEncoder {
   readonly wholeBatch = false;
@@ -119,17 +120,21 @@ export class JsonEncoder implements RecordEncoder {
     }
   }
 
-  /** Header and columns as in program.ts: the prefix is a column's key, the fixed bytes stand in the table's place. */
+  /** Header and columns as in program.ts: the prefix is a column's key, the fixed bytes stand in the table's place, and the powers are those of ten. */
   #writeProgram({ memory, slabs }: EncoderContext): number {
     const columnsAt = PROGRAM.bytes;
-    const keysAt = columnsAt + this.#prefixes.length * COLUMN.bytes;
-    const program = slabs.alloc(keysAt + this.#prefixes.reduce((sum, prefix) => sum + prefix.length, 0) + 64);
+    const powersAt = columnsAt + this.#prefixes.length * COLUMN.bytes;
+    const powers = new Uint8Array(powersOfTen().buffer);
+    const keysAt = powersAt + powers.length;
+    const program = slabs.alloc(keysAt + this.#prefixes.reduce((sum, prefix) => sum + prefix.length, 0) + OVERREAD);
     const set = (at: number, value: number): void => {
       memory.u32[(program + at) >>> 2] = value;
     };
     set(PROGRAM.columnCount, this.#prefixes.length);
     set(PROGRAM.tableMask, this.#fixedBytes);
     set(PROGRAM.columns, program + columnsAt);
+    set(PROGRAM.powers, program + powersAt);
+    memory.u8.set(powers, program + powersAt);
     let keyAt = program + keysAt;
     this.#prefixes.forEach((prefix, c) => {
       const at = columnsAt + c * COLUMN.bytes;
@@ -156,4 +161,22 @@ export class JsonEncoder implements RecordEncoder {
 
 function writeFloat(u8: Uint8Array, at: number, value: number): number {
   return Number.isFinite(value) ? writeNumber(u8, at, value) : writeAscii(u8, at, 'null');
+}
+
+let tens: BigUint64Array | undefined;
+
+/** 10^-292 to 10^324 to 128 bits, the top bit set, rounded up: what the kernel multiplies with to find the shortest digits of a double. */
+function powersOfTen(): BigUint64Array {
+  if (tens) return tens;
+  tens = new BigUint64Array((POWER_MAX - POWER_MIN + 1) * 2);
+  for (let power = POWER_MIN; power <= POWER_MAX; power++) {
+    const ten = 10n ** BigInt(Math.abs(power));
+    const bits = BigInt(ten.toString(2).length);
+    // As a fraction above / below, scaled so that it lies within 2^127 to 2^128.
+    const [above, below] = power >= 0 ? (bits <= 128n ? [ten << (128n - bits), 1n] : [ten, 1n << (bits - 128n)]) : [1n << (127n + bits), ten];
+    const value = (above + below - 1n) / below;
+    tens[(power - POWER_MIN) * 2] = value >> 64n;
+    tens[(power - POWER_MIN) * 2 + 1] = value & 0xffff_ffff_ffff_ffffn;
+  }
+  return tens;
 }
