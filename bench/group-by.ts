@@ -11,7 +11,22 @@
  */
 
 import { bench, do_not_optimize, run, summary } from 'mitata';
-import { accumulator, attachMemory, BatchBuilder, type Column, createMemory, type DataType, f64, GroupTable, i64, Schema, SlabAllocator, SlotLayout, u32, utf8 } from '../core/index.ts';
+import {
+  accumulator,
+  attachMemory,
+  BatchBuilder,
+  type Column,
+  createMemory,
+  type DataType,
+  f64,
+  GroupTable,
+  i64,
+  Schema,
+  SlabAllocator,
+  SlotLayout,
+  u32,
+  utf8,
+} from '../core/index.ts';
 
 const BATCH_ROWS = 4_096;
 const isTiny = process.argv.includes('--tiny');
@@ -44,7 +59,8 @@ class Input {
       seed ^= seed << 5;
       return seed >>> 0;
     };
-    const keyOf = (k: number): Key => (type.name === 'i64' ? BigInt(k) * 1_000_003n : type.name === 'utf8' ? `user-${k}-${'abcdefghijkl'.slice(0, k % 12)}` : k);
+    const keyOf = (k: number): Key =>
+      type.name === 'i64' ? BigInt(k) * 1_000_003n : type.name === 'utf8' ? `user-${k}-${'abcdefghijkl'.slice(0, k % 12)}` : k;
     const names = Array.from({ length: cardinality }, (_, k) => keyOf(k));
     this.keys = Array.from({ length: rowCount }, () => names[random() % cardinality] as Key);
     // Quarters: sums are exact, so that every engine's must be the same.
@@ -52,7 +68,14 @@ class Input {
   }
 
   columns(slabs: SlabAllocator): { key: Column; value: Column; release(): void } {
-    const builder = new BatchBuilder(slabs, new Schema([{ name: 'key', type: this.type }, { name: 'value', type: f64 }]), rowCount);
+    const builder = new BatchBuilder(
+      slabs,
+      new Schema([
+        { name: 'key', type: this.type },
+        { name: 'value', type: f64 },
+      ]),
+      rowCount,
+    );
     this.keys.forEach((key, row) => builder.setValue(0, row, key));
     slabs.memory.f64.set(this.values, (builder.columns[1]?.data as number) >>> 3);
     const batch = builder.finish(rowCount);
@@ -97,7 +120,8 @@ function verify(name: string, table: GroupTable, expected: ReadonlyMap<Key, Grou
     if (index++ % step !== 0) continue;
     const slot = table.find([key]);
     const actual = slot === 0 ? undefined : FOUR.map((_, a) => Number(table.valueAt(slot, a)));
-    if (actual === undefined || [count, sum, min, max].some((wanted, a) => actual[a] !== wanted)) throw new Error(`${name}: the group ${String(key)} is ${actual} in place of ${[count, sum, min, max]}`);
+    if (actual === undefined || [count, sum, min, max].some((wanted, a) => actual[a] !== wanted))
+      throw new Error(`${name}: the group ${String(key)} is ${actual} in place of ${[count, sum, min, max]}`);
   }
   if (rows !== rowCount) throw new Error(`${name}: the model has ${rows} rows`);
 }

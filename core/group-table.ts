@@ -22,42 +22,19 @@
 import { assert } from './assert.ts';
 import type { Column } from './batch.ts';
 import { BatchBuilder, type ColumnSpace } from './batch-builder.ts';
-import { MillraceError } from './errors.ts';
-import {
-  ARENA_AT, ARENA_BYTES, ARENA_END, ARENA_NEED, ARENA_SLAB, BASE, BLOCK_SLOTS, CAPACITY, CAPACITY_MIN, FIXED, HEADER_BYTES, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, MAGIC, MAGIC_VALUE, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED,
-} from './group/header.ts';
+import { BLOCK_SLOTS, CAPACITY, IDENTITY, LONG_BYTES, USED } from './group/header.ts';
 import { planPasses, runPasses } from './group/inputs.ts';
 import { type GroupKernels, groupKernels, TILE_ROWS } from './group/kernels.ts';
 import { writeKeyImages } from './group/keys.ts';
 import { readKeyColumn, readValueColumn } from './group/read.ts';
 import { Scratch } from './group/scratch.ts';
+import { GroupStorage, type GroupTableOptions } from './group/storage.ts';
 import type { SharedMemory } from './memory.ts';
 import { Schema } from './schema.ts';
 import type { SlabAllocator } from './slab.ts';
 import type { SlotLayout } from './slot-layout.ts';
 
-const CAPACITY_DEFAULT = 1_024;
-const CAPACITY_LEAST = 8;
-const LOAD_MAX = 1 / 2;
-/**
- * A table that lies in the cache is bound by mispredicted collisions, not by memory, so it is kept emptier (10,000 groups:
- * 8.2 ns a probe at a load of 0.46, 4.5 at 0.23, measured).
- */
-const LOAD_MAX_SPARSE = 3 / 8;
-const SPARSE_BYTES_MAX = 4 << 20;
-const ARENA_SLAB_BYTES_MAX = 1 << 20;
-const ARENA_LINK_BYTES = 8;
-/** Dead bytes that an arena may hold before they are worth a compaction. */
-const ARENA_SLACK_BYTES = 64 << 10;
-
-export interface GroupTableOptions {
-  /** Slots to start with (default 1,024); a growing table takes as many more as the slab has room for. At most half of them are used. */
-  readonly capacityMin?: number;
-  /** Top bits of the hash that all keys of this table share (SHARD_BITS for a shard's table). Default 0. */
-  readonly skipBits?: number;
-  /** True: the table never grows; `update` and `mergeSlots` stop when it is full. Default false. */
-  readonly fixed?: boolean;
-}
+export type { GroupTableOptions };
 
 /**
  * One thread at a time may change a table; while none does, any number may read it.
@@ -77,6 +54,7 @@ export class GroupTable {
   readonly memory: SharedMemory;
   readonly #slabs: SlabAllocator;
   readonly #kernels: GroupKernels;
+  readonly #storage: GroupStorage;
   readonly #scratch: Scratch;
   readonly #u32: Uint32Array;
   #lookup: BatchBuilder | undefined;
@@ -93,12 +71,8 @@ export class GroupTable {
     this.#u32 = slabs.memory.u32;
     this.#kernels = groupKernels(slabs.memory);
     this.#scratch = Scratch.of(slabs);
-    this.address = typeof options === 'number' ? options : slabs.alloc(HEADER_BYTES + layout.slotBytes);
-    if (typeof options !== 'number') this.#format(options);
-    assert(
-      this.#get(MAGIC) === MAGIC_VALUE && this.#get(SLOT_BYTES) === layout.slotBytes && this.#get(KEY_BYTES) === layout.keyBytes,
-      `no group table of this layout at ${this.address}`,
-    );
+    this.#storage = new GroupStorage(slabs, this.#kernels, layout, options);
+    this.address = this.#storage.address;
   }
 
   /** The table whose header is at `address`, made by any thread. */
@@ -108,17 +82,17 @@ export class GroupTable {
 
   /** Groups in the table. */
   get size(): number {
-    return this.#get(USED);
+    return this.#storage.get(USED);
   }
 
   /** Slots; `size` is at most half of it. */
   get capacity(): number {
-    return this.#get(CAPACITY);
+    return this.#storage.get(CAPACITY);
   }
 
   /** Bytes of slabs held. */
   get bytes(): number {
-    return this.#slabs.slabBytes(this.address) + this.#slabs.slabBytes(this.#get(BASE)) + this.#get(ARENA_BYTES);
+    return this.#storage.bytes;
   }
 
   /**
@@ -135,7 +109,7 @@ export class GroupTable {
     const { slots } = this.#scratch;
     const images = this.#scratch.images(TILE_ROWS * keyBytes);
     const passes = planPasses(this.layout, inputs);
-    const identity = this.#get(IDENTITY);
+    const identity = this.#storage.get(IDENTITY);
     for (let at = from; at < to; at += TILE_ROWS) {
       const count = Math.min(TILE_ROWS, to - at);
       writeKeyImages(this.#kernels, this.memory, this.layout, images, keys, this.#scratch, at, count, selection);
@@ -143,7 +117,7 @@ export class GroupTable {
         const probed = this.#kernels.groupProbe(this.address, images + done * keyBytes, keyBytes, count - done, slots);
         if (probed > 0) runPasses(this.#kernels, this.layout, passes, this.#scratch, identity, at + done, probed, selection);
         done += probed;
-        if (done < count && !this.#makeRoom()) return at + done - from;
+        if (done < count && !this.#storage.makeRoom()) return at + done - from;
       }
     }
     return to - from;
@@ -164,7 +138,7 @@ export class GroupTable {
         for (const { accumulator, offset } of accumulators) accumulator.merge(this.#kernels, own, probed, offset, tile + offset, slotBytes, 1);
       }
       done += probed;
-      if (probed < TILE_ROWS && done < count && !this.#makeRoom()) return done;
+      if (probed < TILE_ROWS && done < count && !this.#storage.makeRoom()) return done;
     }
     return count;
   }
@@ -191,7 +165,10 @@ export class GroupTable {
   subtractTable(other: GroupTable): void {
     const { slotBytes, accumulators } = this.layout;
     const counter = accumulators.find(({ accumulator }) => accumulator.name === 'count');
-    assert(counter !== undefined && accumulators.every(({ accumulator }) => accumulator.canSubtract), 'subtractTable needs a count, and accumulators that can subtract');
+    assert(
+      counter !== undefined && accumulators.every(({ accumulator }) => accumulator.canSubtract),
+      'subtractTable needs a count, and accumulators that can subtract',
+    );
     const own = this.#scratch.slots;
     other.#eachPack((pack, count) => {
       const found = this.#kernels.groupLookup(this.address, pack, slotBytes, count, own);
@@ -199,12 +176,12 @@ export class GroupTable {
       for (const { accumulator, offset } of accumulators) accumulator.merge(this.#kernels, own, count, offset, pack + offset, slotBytes, -1);
       this.#kernels.groupRemoveEmpty(this.address, pack, slotBytes, count, counter.offset);
     });
-    if (this.#get(ARENA_BYTES) > 2 * this.#get(LONG_BYTES) + ARENA_SLACK_BYTES) this.#compactArena();
+    this.#storage.compactArena();
   }
 
   /** Bytes that `copyOut` writes now. */
   get blockBytes(): number {
-    return BLOCK_SLOTS + this.#get(USED) * this.layout.slotBytes + this.#get(LONG_BYTES);
+    return BLOCK_SLOTS + this.#storage.get(USED) * this.layout.slotBytes + this.#storage.get(LONG_BYTES);
   }
 
   /**
@@ -292,145 +269,37 @@ export class GroupTable {
 
   /** Empty again. A table far larger than its content was shrinks. Cost: O(capacity). */
   clear(): void {
-    const size = this.#get(USED);
-    if (size === 0) return;
-    this.#set(USED, 0);
-    this.#set(LONG_BYTES, 0);
-    this.#freeArena();
-    const capacity = this.#get(CAPACITY);
-    const wanted = Math.max(this.#get(CAPACITY_MIN), size * 4);
-    if (wanted * 4 <= capacity) {
-      this.#slabs.free(this.#get(BASE));
-      this.#allocSlots(wanted);
-    } else {
-      this.memory.u8.fill(0, this.#get(BASE), this.#get(BASE) + capacity * this.layout.slotBytes);
-    }
+    this.#storage.clear();
   }
 
   /** Gives all memory back. The table must not be used after. */
   release(): void {
-    this.#freeArena();
-    this.#slabs.free(this.#get(BASE));
-    this.#set(MAGIC, 0);
-    this.#slabs.free(this.address);
+    this.#storage.release();
     this.#lookup?.release();
     this.#lookup = undefined;
   }
 
-  #get(field: number): number {
-    return this.#u32[(this.address + field) >>> 2] as number;
-  }
-
-  #set(field: number, value: number): void {
-    this.#u32[(this.address + field) >>> 2] = value;
-  }
-
-  #format({ capacityMin = CAPACITY_DEFAULT, skipBits = 0, fixed = false }: GroupTableOptions): void {
-    const { layout, memory, address } = this;
-    memory.u8.fill(0, address, address + HEADER_BYTES + layout.slotBytes);
-    const strings = layout.keys.filter(({ shape }) => shape === 'bytes');
-    strings.forEach(({ offset, inlineBytes }, s) => {
-      this.#set(STRING_FIELDS + s * 8, offset);
-      this.#set(STRING_FIELDS + s * 8 + 4, inlineBytes);
-    });
-    const identity = address + HEADER_BYTES;
-    for (const { accumulator, offset } of layout.accumulators) accumulator.identity(memory, identity + offset);
-    this.#set(STRING_COUNT, strings.length);
-    this.#set(IDENTITY, identity);
-    this.#set(SLOT_BYTES, layout.slotBytes);
-    this.#set(KEY_BYTES, layout.keyBytes);
-    this.#set(SKIP_BITS, skipBits);
-    this.#set(FIXED, fixed ? 1 : 0);
-    this.#set(MAGIC, MAGIC_VALUE);
-    this.#freeArena();
-    const capacity = Math.max(CAPACITY_LEAST, capacityMin);
-    this.#set(CAPACITY_MIN, capacity);
-    this.#allocSlots(capacity);
-  }
-
   #check(keys: readonly Column[], inputs: readonly (Column | undefined)[]): void {
     const { layout } = this;
-    assert(keys.length === layout.keys.length && inputs.length === layout.accumulators.length, `${keys.length} key and ${inputs.length} input columns for ${layout.keys.length} and ${layout.accumulators.length}`);
+    assert(
+      keys.length === layout.keys.length && inputs.length === layout.accumulators.length,
+      `${keys.length} key and ${inputs.length} input columns for ${layout.keys.length} and ${layout.accumulators.length}`,
+    );
     for (let k = 0; k < keys.length; k++) {
       const { type } = layout.keys[k] as SlotLayout['keys'][number];
       const column = keys[k] as Column;
-      assert(column.type.name === type.name && (type.nullable || column.validity === 0), `key column ${k} is ${column.type.name}, the layout has ${type.name}${type.nullable ? '?' : ''}`);
+      assert(
+        column.type.name === type.name && (type.nullable || column.validity === 0),
+        `key column ${k} is ${column.type.name}, the layout has ${type.name}${type.nullable ? '?' : ''}`,
+      );
     }
     for (let a = 0; a < inputs.length; a++) {
       const { accumulator } = layout.accumulators[a] as SlotLayout['accumulators'][number];
-      assert(accumulator.lane === 'none' || inputs[a]?.type.name === accumulator.input?.name, `input column ${a} is ${inputs[a]?.type.name}, the layout has ${accumulator.input?.name}`);
+      assert(
+        accumulator.lane === 'none' || inputs[a]?.type.name === accumulator.input?.name,
+        `input column ${a} is ${inputs[a]?.type.name}, the layout has ${accumulator.input?.name}`,
+      );
     }
-  }
-
-  /** Makes room for what stopped a probe. False: the table is fixed and full. */
-  #makeRoom(): boolean {
-    const need = this.#get(ARENA_NEED);
-    if (need > 0) {
-      this.#set(ARENA_NEED, 0);
-      this.#addArenaSlab(Math.max(need, Math.min(ARENA_SLAB_BYTES_MAX, this.#get(ARENA_BYTES))));
-      return true;
-    }
-    if (this.#get(FIXED) === 1) return false;
-    const formerBase = this.#get(BASE);
-    const formerCapacity = this.#get(CAPACITY);
-    // Twice the slots need a slab of twice the size, which may have room for one more.
-    this.#allocSlots(formerCapacity * 2);
-    this.#kernels.groupRehash(this.address, formerBase, formerCapacity);
-    this.#slabs.free(formerBase);
-    return true;
-  }
-
-  /** Room for at least `capacity` slots: as many as the slab holds, or, in a fixed table, no more. */
-  #allocSlots(capacity: number): void {
-    const { slotBytes } = this.layout;
-    if (capacity * slotBytes > this.memory.byteLength) {
-      throw new MillraceError('ERR_MILLRACE_MEMORY', `A group table needs ${capacity * slotBytes} bytes for ${capacity} slots, and the whole memory has ${this.memory.byteLength}. Raise the memory option, shorten the windows, or reduce the number of distinct keys.`);
-    }
-    const base = this.#slabs.alloc(capacity * slotBytes);
-    const count = this.#get(FIXED) === 1 ? capacity : Math.floor(this.#slabs.slabBytes(base) / slotBytes);
-    this.memory.u8.fill(0, base, base + count * slotBytes);
-    this.#set(BASE, base);
-    this.#set(CAPACITY, count);
-    const isSparse = count * slotBytes <= SPARSE_BYTES_MAX && this.#get(FIXED) === 0;
-    this.#set(LIMIT, Math.floor(count * (isSparse ? LOAD_MAX_SPARSE : LOAD_MAX)));
-  }
-
-  #addArenaSlab(bytes: number): void {
-    const slab = this.#slabs.alloc(bytes + ARENA_LINK_BYTES);
-    const slabBytes = this.#slabs.slabBytes(slab);
-    this.#u32[slab >>> 2] = this.#get(ARENA_SLAB);
-    this.#set(ARENA_SLAB, slab);
-    this.#set(ARENA_AT, slab + ARENA_LINK_BYTES);
-    this.#set(ARENA_END, slab + slabBytes);
-    this.#set(ARENA_BYTES, this.#get(ARENA_BYTES) + slabBytes);
-  }
-
-  /** Frees the arena slabs; what is left of the header's slab is the arena to start with. */
-  #freeArena(): void {
-    this.#freeArenaSlabs(this.#get(ARENA_SLAB));
-    this.#set(ARENA_SLAB, 0);
-    this.#set(ARENA_BYTES, 0);
-    this.#set(ARENA_NEED, 0);
-    this.#set(ARENA_AT, this.address + HEADER_BYTES + this.layout.slotBytes);
-    this.#set(ARENA_END, this.address + this.#slabs.slabBytes(this.address));
-  }
-
-  #freeArenaSlabs(newest: number): void {
-    for (let slab = newest; slab !== 0; ) {
-      const before = this.#u32[slab >>> 2] as number;
-      this.#slabs.free(slab);
-      slab = before;
-    }
-  }
-
-  /** Leaves the strings of removed groups behind. */
-  #compactArena(): void {
-    const former = this.#get(ARENA_SLAB);
-    this.#set(ARENA_SLAB, 0);
-    this.#set(ARENA_BYTES, 0);
-    this.#addArenaSlab(Math.max(1, this.#get(LONG_BYTES)));
-    this.#kernels.groupMoveStrings(this.address);
-    this.#freeArenaSlabs(former);
   }
 
   /** Calls `visit` with tiles of all slots, copied side by side. */

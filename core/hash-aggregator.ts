@@ -103,7 +103,14 @@ export class HashAggregator<S extends SchemaFields> {
     });
     this.output = new Schema(fields);
     this.#inputs = inputs;
-    this.#table = new GroupTable(slabs, new SlotLayout(this.#keys.map((key) => this.#input.field(key).type), accumulators), { capacityMin: groupsMin * 2 });
+    this.#table = new GroupTable(
+      slabs,
+      new SlotLayout(
+        this.#keys.map((key) => this.#input.field(key).type),
+        accumulators,
+      ),
+      { capacityMin: groupsMin * 2 },
+    );
     this.#chunk = new BatchBuilder(slabs, this.#input, CHUNK_ROWS);
   }
 
@@ -122,12 +129,20 @@ export class HashAggregator<S extends SchemaFields> {
   add(columns: { readonly [K in keyof S]?: ColumnValues }): void {
     const values = this.#input.fields.map(({ name }) => {
       const given = Object.hasOwn(columns, name) ? (columns[name] as ColumnValues | undefined) : undefined;
-      if (given === undefined) throw new MillraceError('ERR_MILLRACE_SCHEMA', `add() lacks the column ${shown(name)}. Give all of ${this.#input.fields.map((field) => field.name).join(', ')}.`);
+      if (given === undefined)
+        throw new MillraceError(
+          'ERR_MILLRACE_SCHEMA',
+          `add() lacks the column ${shown(name)}. Give all of ${this.#input.fields.map((field) => field.name).join(', ')}.`,
+        );
       return given;
     });
     const rowCount = values[0]?.length ?? 0;
     values.forEach((given, c) => {
-      if (given.length !== rowCount) throw new MillraceError('ERR_MILLRACE_SCHEMA', `Column ${shown(this.#input.field(c).name)} has ${given.length} values, column ${shown(this.#input.field(0).name)} ${rowCount}. Give columns of the same length.`);
+      if (given.length !== rowCount)
+        throw new MillraceError(
+          'ERR_MILLRACE_SCHEMA',
+          `Column ${shown(this.#input.field(c).name)} has ${given.length} values, column ${shown(this.#input.field(0).name)} ${rowCount}. Give columns of the same length.`,
+        );
     });
     for (let from = 0; from < rowCount; from += CHUNK_ROWS) {
       const count = Math.min(CHUNK_ROWS, rowCount - from);
@@ -140,7 +155,10 @@ export class HashAggregator<S extends SchemaFields> {
   /** Adds a batch over the same shared memory, in place. Columns are found by name. */
   addBatch(batch: Batch): void {
     assert(batch.memory.buffer === this.#slabs.memory.buffer, 'addBatch takes a batch over the memory of the aggregator: give it the same slabs');
-    this.#update(this.#input.fields.map(({ name }) => batch.column(batch.schema.require(name, 'HashAggregator'))), batch.rowCount);
+    this.#update(
+      this.#input.fields.map(({ name }) => batch.column(batch.schema.require(name, 'HashAggregator'))),
+      batch.rowCount,
+    );
   }
 
   /** The result row of a key (its values in the order of `keyBy`), or undefined. */
@@ -190,7 +208,12 @@ export class HashAggregator<S extends SchemaFields> {
   }
 
   #update(columns: readonly Column[], rowCount: number): void {
-    this.#table.update(this.#keys.map((key) => columns[key] as Column), this.#inputs.map((input) => (input < 0 ? undefined : columns[input])), 0, rowCount);
+    this.#table.update(
+      this.#keys.map((key) => columns[key] as Column),
+      this.#inputs.map((input) => (input < 0 ? undefined : columns[input])),
+      0,
+      rowCount,
+    );
   }
 
   #read(slots: number, count: number, out: BatchBuilder, row: number): void {

@@ -54,7 +54,10 @@ export class SlotLayout {
 
   constructor(keyTypes: readonly DataType[], accumulators: readonly Accumulator[]) {
     if (keyTypes.length > KEY_COUNT_MAX) {
-      throw new MillraceError('ERR_MILLRACE_PIPELINE', `A key of ${keyTypes.length} columns; at most ${KEY_COUNT_MAX} are possible. Put some of them together in one column.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `A key of ${keyTypes.length} columns; at most ${KEY_COUNT_MAX} are possible. Put some of them together in one column.`,
+      );
     }
     this.nullsOffset = keyTypes.some((type) => type.nullable) ? TAG_BYTES : 0;
     const offsets = new Array<number>(keyTypes.length).fill(-1);

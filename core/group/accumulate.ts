@@ -95,7 +95,13 @@ export function accumulateReference(memory: SharedMemory): AccumulateKernels {
         const at = ((u32[(slots >>> 2) + i] as number) + offset) >>> 2;
         const from = (values + i * stride) >>> 2;
         const flip = sign > 0 ? 0 : -1;
-        addI128(at, ((u32[from] as number) ^ flip) >>> 0, ((u32[from + 1] as number) ^ flip) >>> 0, ((u32[from + 2] as number) ^ flip) >>> 0, ((u32[from + 3] as number) ^ flip) >>> 0);
+        addI128(
+          at,
+          ((u32[from] as number) ^ flip) >>> 0,
+          ((u32[from + 1] as number) ^ flip) >>> 0,
+          ((u32[from + 2] as number) ^ flip) >>> 0,
+          ((u32[from + 3] as number) ^ flip) >>> 0,
+        );
         if (flip !== 0) addI128(at, 1, 0, 0, 0);
       }
     },

@@ -51,7 +51,16 @@ export function planPasses(layout: SlotLayout, inputs: readonly (Column | undefi
 }
 
 /** @param identity address of the slot with the accumulators' identities, whose values stand for nulls */
-export function runPasses(kernels: GroupKernels, layout: SlotLayout, passes: readonly Pass[], scratch: TileScratch, identity: number, from: number, count: number, selection: number): void {
+export function runPasses(
+  kernels: GroupKernels,
+  layout: SlotLayout,
+  passes: readonly Pass[],
+  scratch: TileScratch,
+  identity: number,
+  from: number,
+  count: number,
+  selection: number,
+): void {
   const { slots, lane } = scratch;
   for (let p = 0; p < passes.length; p++) {
     const { index, column, countAt, sumAt, minAt, maxAt } = passes[p] as Pass;

@@ -49,7 +49,20 @@ export interface ImageKernels {
   groupImageNone(images: number, stride: number, count: number): void;
   groupImageWords(images: number, stride: number, offset: number, count: number, words: number, nulls: number, nullBit: number, flags: number): void;
   groupImageLongs(images: number, stride: number, offset: number, count: number, longs: number, nulls: number, nullBit: number, flags: number): void;
-  groupImageBytes(images: number, stride: number, offset: number, inlineBytes: number, count: number, data: number, offsets: number, selection: number, from: number, nulls: number, nullBit: number, flags: number): void;
+  groupImageBytes(
+    images: number,
+    stride: number,
+    offset: number,
+    inlineBytes: number,
+    count: number,
+    data: number,
+    offsets: number,
+    selection: number,
+    from: number,
+    nulls: number,
+    nullBit: number,
+    flags: number,
+  ): void;
 }
 
 /** The table itself: `table` is the address of its header (header.ts). */

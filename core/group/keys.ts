@@ -7,7 +7,17 @@ import { FIRST_KEY, type GroupKernels, LAST_KEY, typeCode } from './kernels.ts';
 import type { TileScratch } from './scratch.ts';
 
 /** Writes the images of `count` rows side by side at `images`. Row i is row selection[from + i], or from + i without a selection. */
-export function writeKeyImages(kernels: GroupKernels, memory: SharedMemory, layout: SlotLayout, images: number, keys: readonly Column[], scratch: TileScratch, from: number, count: number, selection: number): void {
+export function writeKeyImages(
+  kernels: GroupKernels,
+  memory: SharedMemory,
+  layout: SlotLayout,
+  images: number,
+  keys: readonly Column[],
+  scratch: TileScratch,
+  from: number,
+  count: number,
+  selection: number,
+): void {
   const { keyBytes: stride, nullsOffset, keys: fields } = layout;
   const { lane, nulls: nullsLane } = scratch;
   if (fields.length === 0) kernels.groupImageNone(images, stride, count);

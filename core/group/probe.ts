@@ -7,7 +7,21 @@
 
 import type { SharedMemory } from '../memory.ts';
 import {
-  ARENA_AT, ARENA_END, ARENA_NEED, BASE, BLOCK_SLOTS, CAPACITY, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED,
+  ARENA_AT,
+  ARENA_END,
+  ARENA_NEED,
+  BASE,
+  BLOCK_SLOTS,
+  CAPACITY,
+  IDENTITY,
+  KEY_BYTES,
+  LIMIT,
+  LONG_BYTES,
+  SKIP_BITS,
+  SLOT_BYTES,
+  STRING_COUNT,
+  STRING_FIELDS,
+  USED,
 } from './header.ts';
 import type { ProbeKernels } from './kernels.ts';
 

@@ -8,10 +8,23 @@ import type { SlotLayout } from '../slot-layout.ts';
 import { type GroupKernels, TILE_ROWS } from './kernels.ts';
 
 /** @param lane work space of 8 * TILE_ROWS bytes */
-export function readKeyColumn(kernels: GroupKernels, layout: SlotLayout, slots: number, count: number, key: number, out: BatchBuilder, column: number, row: number, lane: number): void {
+export function readKeyColumn(
+  kernels: GroupKernels,
+  layout: SlotLayout,
+  slots: number,
+  count: number,
+  key: number,
+  out: BatchBuilder,
+  column: number,
+  row: number,
+  lane: number,
+): void {
   const field = layout.keys[key];
   const space = out.columns[column];
-  assert(field && space && space.type.name === field.type.name && (space.type.nullable || !field.type.nullable), `key ${key} to a column of ${space?.type.name}`);
+  assert(
+    field && space && space.type.name === field.type.name && (space.type.nullable || !field.type.nullable),
+    `key ${key} to a column of ${space?.type.name}`,
+  );
   assert(row + count <= out.capacity && count <= TILE_ROWS, `${count} rows at ${row} of ${out.capacity}`);
   const { offset, inlineBytes } = field;
   if (field.shape === 'bytes') {
@@ -31,7 +44,18 @@ export function readKeyColumn(kernels: GroupKernels, layout: SlotLayout, slots: 
 }
 
 /** @param lane work space of 8 * TILE_ROWS bytes */
-export function readValueColumn(kernels: GroupKernels, layout: SlotLayout, slots: number, count: number, index: number, out: BatchBuilder, column: number, row: number, validBy: number, lane: number): void {
+export function readValueColumn(
+  kernels: GroupKernels,
+  layout: SlotLayout,
+  slots: number,
+  count: number,
+  index: number,
+  out: BatchBuilder,
+  column: number,
+  row: number,
+  validBy: number,
+  lane: number,
+): void {
   const field = layout.accumulators[index];
   const space = out.columns[column];
   assert(field && space, `accumulator ${index} to column ${column}`);
@@ -43,7 +67,10 @@ export function readValueColumn(kernels: GroupKernels, layout: SlotLayout, slots
   if (space.type.width === 8) {
     const overflows = accumulator.finish(kernels, slots, count, offset, space.data + row * 8, asI64);
     if (overflows > 0) {
-      throw new MillraceError('ERR_MILLRACE_CAPACITY', `The sum of i64 values for column ${JSON.stringify(space.name)} does not fit 64 bits in ${overflows} groups. Take the sum as f64, or divide the values first.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_CAPACITY',
+        `The sum of i64 values for column ${JSON.stringify(space.name)} does not fit 64 bits in ${overflows} groups. Take the sum as f64, or divide the values first.`,
+      );
     }
   } else {
     accumulator.finish(kernels, slots, count, offset, lane, false);

@@ -1,6 +1,6 @@
 /** The model that group tables are tested against: a Map of arrays of rows, and columns made of JavaScript values. */
 
-import { Batch, BatchBuilder, type DataType, type GroupTable, nullable, Schema, type SlabAllocator, type TypeName } from '../../core/index.ts';
+import { type Batch, BatchBuilder, type DataType, type GroupTable, nullable, Schema, type SlabAllocator, type TypeName } from '../../core/index.ts';
 
 export type Value = unknown;
 export interface ModelSpec {
@@ -22,7 +22,9 @@ export function columnsOf(slabs: SlabAllocator, types: readonly DataType[], rows
 /** A text that is the same for equal keys only. */
 export function keyText(key: readonly Value[]): string {
   // String(-0) is '0'.
-  return key.map((value) => `${typeof value}:${value instanceof Uint8Array ? Buffer.from(value).toString('hex') : `${String(value).length} ${String(value)}`}`).join('|');
+  return key
+    .map((value) => `${typeof value}:${value instanceof Uint8Array ? Buffer.from(value).toString('hex') : `${String(value).length} ${String(value)}`}`)
+    .join('|');
 }
 
 /** Float values as a column of that type holds them. */
@@ -71,7 +73,12 @@ export class GroupModel {
 
   /** Group by key text: each aggregate's value as text, '-' where it has none. */
   contents(): Map<string, string> {
-    return new Map([...this.groups].map(([text, { inputs }]) => [text, this.spec.aggregates.map(({ name, type }, a) => valueText(aggregateOf(name, type, inputs[a] as Value[]))).join(' ')]));
+    return new Map(
+      [...this.groups].map(([text, { inputs }]) => [
+        text,
+        this.spec.aggregates.map(({ name, type }, a) => valueText(aggregateOf(name, type, inputs[a] as Value[]))).join(' '),
+      ]),
+    );
   }
 }
 
@@ -118,7 +125,25 @@ export const KEY_POOLS: Readonly<Record<TypeName, readonly Value[]>> = {
   f32: [0, -0, 1.5, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
   f64: [0, -0, 0.1, Number.NaN, 5e-324, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
   timestamp: [0, -1, 1_700_000_000_000, -62_135_596_800_000],
-  utf8: ['', 'a', '__proto__', 'constructor', 'nineteen bytes long', 'twenty bytes is this', 'twenty-one bytes long', 'twenty-four bytes, so so', 'twenty-five bytes, so so!', 'thirty-two bytes are these, yes.', 'thirty-three bytes are these, yes', 'é', '日本語のキーはバイトで数える', 'x'.repeat(10_000), `${'x'.repeat(9_999)}y`, 'nul\0', 'nul'],
+  utf8: [
+    '',
+    'a',
+    '__proto__',
+    'constructor',
+    'nineteen bytes long',
+    'twenty bytes is this',
+    'twenty-one bytes long',
+    'twenty-four bytes, so so',
+    'twenty-five bytes, so so!',
+    'thirty-two bytes are these, yes.',
+    'thirty-three bytes are these, yes',
+    'é',
+    '日本語のキーはバイトで数える',
+    'x'.repeat(10_000),
+    `${'x'.repeat(9_999)}y`,
+    'nul\0',
+    'nul',
+  ],
   binary: [Uint8Array.of(), Uint8Array.of(0), Uint8Array.of(0, 0), new Uint8Array(40).fill(7), new Uint8Array(40).fill(8)],
 };
 

@@ -2,7 +2,30 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
-  accumulator, attachMemory, binary, blockSlots, bool, createMemory, type DataType, f32, f64, GroupTable, i8, i16, i32, i64, MillraceError, nullable, SHARD_BITS, SHARD_COUNT, SlabAllocator, SlotLayout, shardOf, timestamp, u32, utf8,
+  accumulator,
+  attachMemory,
+  binary,
+  blockSlots,
+  bool,
+  createMemory,
+  type DataType,
+  f32,
+  f64,
+  GroupTable,
+  i8,
+  i16,
+  i32,
+  i64,
+  MillraceError,
+  nullable,
+  SHARD_BITS,
+  SHARD_COUNT,
+  SlabAllocator,
+  SlotLayout,
+  shardOf,
+  timestamp,
+  u32,
+  utf8,
 } from '../../core/index.ts';
 import { kernelExports } from '../../core/kernels.ts';
 import { columnsOf, contentsOf, GroupModel, INPUT_POOLS, KEY_POOLS, type ModelRow, type ModelSpec } from './group-table-model.ts';
@@ -49,7 +72,7 @@ function addRows(slabs: SlabAllocator, table: GroupTable, spec: ModelSpec, rows:
 const typeOf = fc.tuple(fc.constantFrom(...TYPES), fc.boolean()).map(([type, isNullable]): DataType => (isNullable ? nullable(type as DataType) : type));
 const aggregateOf = fc
   .tuple(fc.constantFrom('count', 'countValid', 'sum', 'min', 'max'), typeOf)
-  .filter(([name, { name: type }]) => (name === 'count' || name === 'countValid' || (type !== 'utf8' && type !== 'binary')))
+  .filter(([name, { name: type }]) => name === 'count' || name === 'countValid' || (type !== 'utf8' && type !== 'binary'))
   .map(([name, type]) => ({ name, type }) as ModelSpec['aggregates'][number]);
 const specOf = fc.record({ keyTypes: fc.array(typeOf, { maxLength: 4 }), aggregates: fc.array(aggregateOf, { maxLength: 4 }) });
 
@@ -62,7 +85,9 @@ function rowOf({ keyTypes, aggregates }: ModelSpec): fc.Arbitrary<ModelRow> {
   return fc.tuple(...keyTypes.map((type) => valueOf(type, KEY_POOLS)), ...aggregates.map(({ type }) => valueOf(type, INPUT_POOLS)));
 }
 
-const caseOf = specOf.chain((spec) => fc.record({ spec: fc.constant(spec), parts: fc.array(fc.array(rowOf(spec), { maxLength: 60 }), { minLength: 1, maxLength: 4 }) }));
+const caseOf = specOf.chain((spec) =>
+  fc.record({ spec: fc.constant(spec), parts: fc.array(fc.array(rowOf(spec), { maxLength: 60 }), { minLength: 1, maxLength: 4 }) }),
+);
 
 for (const { name, skip, slabs } of ENGINES) {
   describe(`GroupTable, ${name}`, { skip }, () => {
@@ -126,11 +151,21 @@ for (const { name, skip, slabs } of ENGINES) {
     test('subtracting a table takes back what merging it added, and removes groups without rows', () => {
       fc.assert(
         fc.property(caseOf, ({ spec: { keyTypes, aggregates }, parts }) => {
-          const spec: ModelSpec = { keyTypes, aggregates: [{ name: 'count', type: i32 }, ...aggregates.filter(({ name }) => name !== 'min' && name !== 'max')] };
+          const spec: ModelSpec = {
+            keyTypes,
+            aggregates: [{ name: 'count', type: i32 }, ...aggregates.filter(({ name }) => name !== 'min' && name !== 'max')],
+          };
           const layout = layoutOf(spec);
           const running = new GroupTable(slabs, layout, { capacityMin: 8 });
           // The rows were made for other aggregates: take the pool's values over again.
-          const chunks = parts.map((rows, p) => rows.map((row, r) => [...row.slice(0, keyTypes.length), ...spec.aggregates.map(({ type }, a) => (type.nullable && (r + a) % 4 === 0 ? null : INPUT_POOLS[type.name][(p + r + a) % INPUT_POOLS[type.name].length]))]));
+          const chunks = parts.map((rows, p) =>
+            rows.map((row, r) => [
+              ...row.slice(0, keyTypes.length),
+              ...spec.aggregates.map(({ type }, a) =>
+                type.nullable && (r + a) % 4 === 0 ? null : INPUT_POOLS[type.name][(p + r + a) % INPUT_POOLS[type.name].length],
+              ),
+            ]),
+          );
           const tables = chunks.map((rows) => {
             const table = new GroupTable(slabs, layout, { capacityMin: 8 });
             addRows(slabs, table, spec, rows);
@@ -194,7 +229,15 @@ for (const { name, skip, slabs } of ENGINES) {
     test('another allocator over the same memory attaches', () => {
       const layout = new SlotLayout([nullable(utf8)], [accumulator('max', i64)]);
       const table = new GroupTable(slabs, layout, { capacityMin: 8 });
-      const { batch, release } = columnsOf(slabs, [nullable(utf8), i64], [['a', 5n], [null, 7n], ['b'.repeat(100), 9n]]);
+      const { batch, release } = columnsOf(
+        slabs,
+        [nullable(utf8), i64],
+        [
+          ['a', 5n],
+          [null, 7n],
+          ['b'.repeat(100), 9n],
+        ],
+      );
       table.update([batch.column(0)], [batch.column(1)], 0, 3);
       const other = GroupTable.attach(new SlabAllocator(slabs.memory), layout, table.address);
       assert.equal(other.valueAt(other.find([null]), 0), 7n);
@@ -212,7 +255,11 @@ for (const { name, skip, slabs } of ENGINES) {
       const values = [1e16, 1, -1e16, 0.5, 1e9, 1, -1e9, 2 ** -20, 3e-320, -3e-320];
       fc.assert(
         fc.property(fc.shuffledSubarray(values, { minLength: values.length }), fc.nat(values.length), (order, cut) => {
-          const { batch, release } = columnsOf(slabs, [f64], order.map((value) => [value]));
+          const { batch, release } = columnsOf(
+            slabs,
+            [f64],
+            order.map((value) => [value]),
+          );
           const tables = [new GroupTable(slabs, layout), new GroupTable(slabs, layout)] as const;
           tables[0].update([], [batch.column(0)], 0, cut);
           tables[1].update([], [batch.column(0)], cut, order.length);
@@ -236,10 +283,17 @@ for (const { name, skip, slabs } of ENGINES) {
         [[-0], 0, 0, 0],
       ];
       for (const [values, ...expected] of cases) {
-        const { batch, release } = columnsOf(slabs, [f64], values.map((value) => [value]));
+        const { batch, release } = columnsOf(
+          slabs,
+          [f64],
+          values.map((value) => [value]),
+        );
         const table = new GroupTable(slabs, layout);
         table.update([], [batch.column(0), batch.column(0), batch.column(0)], 0, values.length);
-        assert.deepEqual([0, 1, 2].map((a) => table.valueAt(table.find([]), a)), expected);
+        assert.deepEqual(
+          [0, 1, 2].map((a) => table.valueAt(table.find([]), a)),
+          expected,
+        );
         table.release();
         release();
       }
@@ -249,7 +303,11 @@ for (const { name, skip, slabs } of ENGINES) {
       const layout = new SlotLayout([], [accumulator('sum', i64)]);
       const most = 0x7fff_ffff_ffff_ffffn;
       const sumOf = (values: bigint[]) => {
-        const { batch, release } = columnsOf(slabs, [i64], values.map((value) => [value]));
+        const { batch, release } = columnsOf(
+          slabs,
+          [i64],
+          values.map((value) => [value]),
+        );
         const table = new GroupTable(slabs, layout);
         table.update([], [batch.column(0)], 0, values.length);
         try {
@@ -261,15 +319,25 @@ for (const { name, skip, slabs } of ENGINES) {
       };
       assert.equal(sumOf([most, most, -most, -5n]), most - 5n);
       assert.equal(sumOf([-most, -1n]), -most - 1n);
-      assert.throws(() => sumOf([most, 1n]), (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_CAPACITY');
-      assert.throws(() => sumOf([-most, -2n]), (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_CAPACITY');
+      assert.throws(
+        () => sumOf([most, 1n]),
+        (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_CAPACITY',
+      );
+      assert.throws(
+        () => sumOf([-most, -2n]),
+        (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_CAPACITY',
+      );
     });
 
     test('dead strings do not pile up under merge and subtract', () => {
       const layout = new SlotLayout([utf8], [accumulator('count')]);
       const running = new GroupTable(slabs, layout);
       for (let round = 0; round < 60; round++) {
-        const { batch, release } = columnsOf(slabs, [utf8], Array.from({ length: 100 }, (_, i) => [`${round} ${i} ${'long'.repeat(100)}`]));
+        const { batch, release } = columnsOf(
+          slabs,
+          [utf8],
+          Array.from({ length: 100 }, (_, i) => [`${round} ${i} ${'long'.repeat(100)}`]),
+        );
         const pane = new GroupTable(slabs, layout);
         pane.update(batch.columns, [undefined], 0, 100);
         release();
