@@ -23,7 +23,7 @@ import type { Plan, SourcePlan, WatermarkPlan } from './plan.ts';
 import { type LedgerSample, WorkerPool } from './pool.ts';
 import { COUNTER_NAMES, type CounterName, ProgressLog, type ProgressSources } from './progress.ts';
 import { ring, waitAsync } from './wait.ts';
-import { restoreWatermarks, watermarkMetadata } from './watermarks.ts';
+import { commitMetadata, restoreWatermarks, watermarkMetadata } from './watermarks.ts';
 
 const EPOCHS_UNDER_WAY_MAX = 2;
 const CHUNK_BYTES_MAX = 1 << 20;
@@ -114,8 +114,8 @@ export class Coordinator {
       this.#outputs = new Outputs(this.#slabs, sinks, this.#options.sinkDelayMs);
       const committed = await this.#openSources();
       this.#layControl();
+      this.#epochs.current = restoreWatermarks(this.#watermarks, committed, this.#readers.map((reader) => reader.partitionCount));
       this.#startWorkers(committed, sinks);
-      restoreWatermarks(this.#watermarks, committed, this.#readers.map((reader) => reader.partitionCount));
       this.#readers.forEach((reader) => reader.start());
       this.#epochStartedAtMs = performance.now();
       this.#timer = setInterval(() => this.#tick(), this.#options.triggerMs);
@@ -414,7 +414,7 @@ export class Coordinator {
         watermark: watermarks.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...watermarks.map((w) => (this.#watermarks[w] as Watermark).current)),
       };
     });
-    const metadata = this.#intake.partitions.map((state) => watermarkMetadata(this.#watermarks, state.global, (w) => (this.#plan.watermarks[w] as WatermarkPlan).sources.includes(state.source)));
+    const metadata = this.#intake.partitions.map((state) => watermarkMetadata(epoch, this.#watermarks, state.global, (w) => (this.#plan.watermarks[w] as WatermarkPlan).sources.includes(state.source)));
     this.#epochs.merged(record, progress, metadata);
     const mergedAtMs = performance.now();
     this.#writing = this.#writing.then(() => this.#finishEpoch(record, mergedAtMs)).catch((error) => this.fail(error));
@@ -441,7 +441,12 @@ export class Coordinator {
     await this.#outputs.writeEpoch(record.epoch);
     const writtenAtMs = performance.now();
     const commit = this.#epochs.written(record);
-    if (commit !== undefined) await this.#commit(commit, record.metadata);
+    if (commit !== undefined) {
+      await this.#commit(
+        commit,
+        commit.metadata.map((text, global) => commitMetadata(text, record.metadata[global] as string)),
+      );
+    }
     this.progressLog.epoch({ epoch: record.epoch, bytes: record.bytes, startedAtMs: record.startedAtMs, mergedAtMs, writtenAtMs, committedAtMs: performance.now() });
     if (this.#epochWanted) this.#endWantedEpoch();
     if (this.#isFinished()) await this.#over();

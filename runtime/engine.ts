@@ -78,7 +78,7 @@ export class Engine {
       global += count;
     }
     this.#watermarks = plan.watermarks.map((watermark, index) => new WatermarkRunner(watermark, index, context, this.#firstGlobal));
-    restoreWatermarks(this.#watermarks.map((runner) => runner.watermark), context.committed, context.partitions);
+    const firstEpoch = restoreWatermarks(this.#watermarks.map((runner) => runner.watermark), context.committed, context.partitions);
     this.#encoders = plan.sinks.map(({ sink, schema }, index) =>
       sink.encoder({
         memory, slabs, schema,
@@ -93,7 +93,7 @@ export class Engine {
     this.#decoders = plan.sources.map(({ source, flow }) =>
       source.decoder({ memory, slabs, columns: flow.rows.columnsRead, batchRows: context.batchRows, reject: (rejection) => this.#reject(rejection) }),
     );
-    this.#beginEpoch(0, Date.now());
+    this.#beginEpoch(firstEpoch, Date.now());
   }
 
   /**

@@ -29,7 +29,7 @@ export interface EpochRecord {
   workersDone: number;
   /** Once merged: the newest epoch that no exchange held any more when this one had been merged. */
   releasable: number;
-  /** Once merged: text to commit beside the positions, by global partition: what was closed when this epoch had been merged. */
+  /** Once merged, by global partition: the watermarks as of this epoch (watermarks.ts). */
   metadata: readonly string[];
 }
 
@@ -88,7 +88,7 @@ export class Epochs {
 
   /**
    * The epoch's output is acknowledged. Returns the newest epoch whose positions may now be committed, if there is a new
-   * one; what goes beside them is this record's metadata.
+   * one; the windows closed by then are those of this record's metadata.
    */
   written(record: EpochRecord): EpochRecord | undefined {
     this.#open.delete(record.epoch);

@@ -10,7 +10,7 @@ export type Params = Readonly<Record<string, unknown>>;
 
 let typescript: Promise<unknown> | undefined;
 
-/** From here on this thread imports .ts files (tsx; Node's own type stripping is not in our oldest Node). */
+/** From here on this thread imports .ts files (tsx: Node's own type stripping is not in our oldest Node, and strips less). */
 export function supportTypeScript(): Promise<unknown> {
   typescript ??= import('tsx/esm/api').then(({ register }) => register());
   return typescript;
@@ -46,17 +46,10 @@ async function callExport(fn: (params: Params) => unknown, params: Params, url: 
 }
 
 async function importModule(url: string): Promise<{ default?: unknown }> {
-  const isTypeScript = /\.[cm]?tsx?$/.test(new URL(url).pathname);
+  // Before the first import: Node remembers a failed one.
+  if (/\.[cm]?tsx?$/.test(new URL(url).pathname)) await supportTypeScript();
   try {
-    if (!isTypeScript) return await import(url);
-    try {
-      // Already possible where the process was started under tsx.
-      return await import(url);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error;
-      await supportTypeScript();
-      return await import(url);
-    }
+    return await import(url);
   } catch (error) {
     if (error instanceof MillraceError) throw error;
     throw new MillraceError('ERR_MILLRACE_MODULE', `The module ${shown(url)} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });

@@ -1,39 +1,68 @@
-/** What is committed beside the positions: for each partition a JSON list with one text a watermark (core's Watermark.snapshot). */
+/**
+ * What is committed beside the positions: a JSON text for each partition, `{"epoch":12,"watermarks":["{...}"]}`, with one
+ * entry a watermark (core's Watermark.snapshot; empty where the partition's source does not feed it).
+ */
 
 import { MillraceError, type Watermark } from '../core/index.ts';
 import type { CommittedPosition } from '../io/index.ts';
 
+interface Metadata {
+  /** The last epoch that was written: numbers go on behind it. */
+  readonly epoch: number;
+  readonly watermarks: readonly string[];
+}
+
 /** The text for one partition; `concerns` says which watermarks its source feeds. */
-export function watermarkMetadata(watermarks: readonly Watermark[], global: number, concerns: (watermark: number) => boolean): string {
-  return JSON.stringify(watermarks.map((watermark, w) => (concerns(w) ? watermark.snapshot(global) : '')));
+export function watermarkMetadata(epoch: number, watermarks: readonly Watermark[], global: number, concerns: (watermark: number) => boolean): string {
+  return JSON.stringify({ epoch, watermarks: watermarks.map((watermark, w) => (concerns(w) ? watermark.snapshot(global) : '')) } satisfies Metadata);
+}
+
+/**
+ * What to commit beside the positions of one epoch when a later one has been written: how far each partition had come
+ * belongs to its position, or a replay of what lies behind it would come too late; which windows were closed, to the later.
+ *
+ * @param atPosition the metadata of the epoch whose positions are committed
+ * @param atCommit that of the epoch that has been written
+ */
+export function commitMetadata(atPosition: string, atCommit: string): string {
+  const later = parse(atCommit) as Metadata;
+  const merged = (parse(atPosition) as Metadata).watermarks.map((text, w) =>
+    text === '' ? '' : JSON.stringify({ ...JSON.parse(text), watermark: JSON.parse(later.watermarks[w] as string).watermark }),
+  );
+  return JSON.stringify({ epoch: later.epoch, watermarks: merged } satisfies Metadata);
 }
 
 /**
  * Takes back what was committed. Coordinator and workers do the same.
  *
+ * @returns the number of the first epoch to come
  * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the text was written by another pipeline
  */
-export function restoreWatermarks(watermarks: readonly Watermark[], committed: readonly (readonly CommittedPosition[])[], partitionCounts: readonly number[]): void {
+export function restoreWatermarks(watermarks: readonly Watermark[], committed: readonly (readonly CommittedPosition[])[], partitionCounts: readonly number[]): number {
   let firstGlobal = 0;
+  let firstEpoch = 0;
   committed.forEach((positions, source) => {
     for (const { partition, metadata } of positions) {
       if (metadata === '') continue;
-      const texts = parse(metadata);
-      if (texts === undefined || texts.length !== watermarks.length) {
+      const known = parse(metadata);
+      if (known === undefined || known.watermarks.length !== watermarks.length) {
         throw new MillraceError('ERR_MILLRACE_CHECKPOINT', `What was committed with partition ${partition} was written by another pipeline: ${metadata.slice(0, 80)}. Take another group, or reset this group's offsets.`);
       }
+      firstEpoch = Math.max(firstEpoch, known.epoch + 1);
       watermarks.forEach((watermark, w) => {
-        if (texts[w] !== '') watermark.restore(firstGlobal + partition, texts[w] as string);
+        if (known.watermarks[w] !== '') watermark.restore(firstGlobal + partition, known.watermarks[w] as string);
       });
     }
     firstGlobal += partitionCounts[source] as number;
   });
+  return firstEpoch;
 }
 
-function parse(metadata: string): string[] | undefined {
+function parse(metadata: string): Metadata | undefined {
   try {
-    const texts: unknown = JSON.parse(metadata);
-    return Array.isArray(texts) && texts.every((text) => typeof text === 'string') ? texts : undefined;
+    const known = JSON.parse(metadata) as Partial<Metadata> | null;
+    const isOurs = Number.isSafeInteger(known?.epoch) && Array.isArray(known?.watermarks) && known.watermarks.every((text) => typeof text === 'string');
+    return isOurs ? (known as Metadata) : undefined;
   } catch {
     return undefined;
   }
