@@ -266,6 +266,6 @@ class TwoStackWindow implements WindowState {
 
 /** A maker of tables for panes. They start as small as a slab allows: there may be one a pane and shard. */
 export function tableMaker(slabs: SlabAllocator, layout: SlotLayout, skipBits: number): TableMaker {
-  const capacityMin = 2 ** Math.floor(Math.log2(Math.max(1, SLAB_BYTES_MIN / layout.slotBytes)));
+  const capacityMin = Math.floor(SLAB_BYTES_MIN / layout.slotBytes);
   return () => new GroupTable(slabs, layout, { capacityMin, skipBits });
 }

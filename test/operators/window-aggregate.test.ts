@@ -57,6 +57,39 @@ describe('windowed aggregation', () => {
     for (const { row } of results) assert.deepEqual([row.rows, row.most], (row.user as number) < 10_000 ? [2, (row.user as number) + 50_000] : [1, row.user]);
   });
 
+  it('grows a table through all its sizes while keys come again', () => {
+    const plan = planAggregate({ input, keys: ['user'], aggregates: { rows: count(), total: sum('ms') }, window: tumbling(1_000), eventTime: 'at' });
+    const slabs = new SlabAllocator(createMemory(64 << 20));
+    const combiner = new Combiner(slabs, plan);
+    const builder = new BatchBuilder(slabs, input, 50);
+    combiner.beginEpoch({ watermark: Number.NEGATIVE_INFINITY, timeBound: Number.POSITIVE_INFINITY });
+    combiner.beginChunk({ source: 0, partition: 0, first: 0 });
+    const model = new Map<number, number>();
+    for (let i = 0, user = 1; i < 18_000; i += 50) {
+      builder.reset();
+      for (let r = 0; r < 50; r++) {
+        user = (user * 48_271) % 2_147_483_647;
+        const key = user % 6_000;
+        builder.appendRow(click(0, '/', i, key));
+        model.set(key, (model.get(key) ?? 0) + i);
+      }
+      combiner.add(builder.finish());
+    }
+    combiner.endChunk();
+    const blocks = combiner.takeBlocks();
+    assert.equal(blocks.length, 1, 'all in one table');
+    const writer = new ResultWriter(slabs, plan);
+    const found = new Map<number, number>();
+    for (let s = 0; s < 64; s++) {
+      const shard = shardAggregate(slabs, plan, s, writer);
+      shard.merge(blocks[0] as number);
+      shard.close((batch) => {
+        for (const row of batch.toRows()) found.set(row.user as number, row.total as number);
+      });
+    }
+    assert.deepEqual([...found].sort(), [...model].sort());
+  });
+
   it('opens more panes in one chunk than it has tables for', () => {
     const plan = planAggregate({ input, keys: ['page'], aggregates: { rows: count() }, window: sliding(100, 10), eventTime: 'at' });
     const rows = Array.from({ length: 3_000 }, (_, i) => click((i * 7_919) % 20_000));
