@@ -13,6 +13,7 @@ import type { SharedMemory, SlabAllocator } from '../../core/index.ts';
 import { shown } from '../../core/index.ts';
 import { COMPRESSIONS } from './layout.ts';
 import { type LzBlocks, lzBlocks } from './lz-block.ts';
+import { zstdWindowBytes } from './zstd-frame.ts';
 
 /** A fault of the input, with a message for the ledger. Not a MillraceError: no caller of ours lets it out. */
 export class BrokenBatch extends Error {}
@@ -143,6 +144,9 @@ export class Decompressor {
   }
 
   #zstd(bytes: Uint8Array): Uint8Array {
+    const window = zstdWindowBytes(bytes);
+    if (window === undefined) throw new BrokenBatch('is no valid zstd');
+    if (window > Math.max(this.#bytesMax, ZSTD_WINDOW_BYTES)) throw this.#tooLarge(`a window of ${window}`);
     if (nodeZstd !== undefined) return nodeZstd(bytes, { maxOutputLength: this.#bytesMax });
     const pieces: Uint8Array[] = [];
     let length = 0;
@@ -253,6 +257,8 @@ export class Decompressor {
   }
 }
 
+/** What every decoder must be ready for (RFC 8878, 3.1.1.1.2). */
+const ZSTD_WINDOW_BYTES = 8 << 20;
 const ZSTD_STEP_BYTES = 16_384;
 const XERIAL_MAGIC = [0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00];
 const XERIAL_HEADER_BYTES = 16;

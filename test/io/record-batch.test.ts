@@ -235,6 +235,17 @@ test("zstd is read, with or without Node's own", async (context) => {
   assert.deepEqual(rows, seenOf(records, 5));
   const bomb = execFileSync('zstd', ['-q', '-c', '-'], { input: Buffer.alloc(20 << 20) });
   assert.match(harness.decode([{ bytes: withRecords(plain, bomb, 4) }]).rejections[0]?.message ?? '', /decompresses to more/);
+  // A window of 2 GiB, asked for by a byte; then bytes at random.
+  const greedy = Buffer.from(packed);
+  greedy[5] = 0xa8;
+  if (((greedy[4] as number) & 0x20) === 0)
+    assert.match(harness.decode([{ bytes: withRecords(plain, greedy, 4) }]).rejections[0]?.message ?? '', /window of 2147483648/);
+  const random = randomOf(11);
+  for (let i = 0; i < MUTATIONS / 80; i++) {
+    const mutant = Buffer.from(packed);
+    for (let n = 1 + random(4); n > 0; n--) mutant[random(i % 2 === 0 ? 40 : mutant.length)] = random(256);
+    harness.decode([{ bytes: withRecords(plain, mutant, 4) }]);
+  }
   for (const length of [3, 10, packed.length - 1]) {
     assert.equal(harness.decode([{ bytes: withRecords(plain, packed.subarray(0, length), 4) }]).rejections[0]?.reason, 'corrupt');
   }
