@@ -76,15 +76,13 @@ export const PANES_PER_WINDOW_MAX = 100_000;
 
 /**
  * Windows of `size`, one behind the other. The first starts at 1970 plus `offset`, which may be negative; days of a time zone are
- * `tumbling('1d', { offset: -2 * 3_600_000 })`.
+ * `tumbling('1d', { offset: '-2h' })`.
  *
  * @throws MillraceError ERR_MILLRACE_OPTION when the size is no duration of at least 1 ms, or the offset none of whole milliseconds
  */
 export function tumbling(size: Duration, options: { readonly offset?: Duration } = {}): WindowSpec {
   const sizeMs = durationMs(size, 'The size of tumbling()', 1);
-  const offset = options.offset ?? 0;
-  // A negative offset is a number: a duration with a unit has no sign.
-  const offsetMs = typeof offset === 'number' && Number.isSafeInteger(offset) ? offset : durationMs(offset, 'The offset of tumbling()');
+  const offsetMs = signedMs(options.offset ?? 0);
   return new WindowSpec({ kind: 'tumbling', sizeMs, offsetMs });
 }
 
@@ -110,6 +108,14 @@ export function sliding(size: Duration, slide: Duration): WindowSpec {
     );
   }
   return new WindowSpec({ kind: 'sliding', sizeMs, slideMs });
+}
+
+/** An offset may be negative, which other durations may not. */
+function signedMs(offset: Duration): number {
+  if (typeof offset === 'number') return offset < 0 ? -durationMs(-offset, 'The offset of tumbling()') : durationMs(offset, 'The offset of tumbling()');
+  return typeof offset === 'string' && offset.startsWith('-')
+    ? -durationMs(offset.slice(1) as Duration, 'The offset of tumbling()')
+    : durationMs(offset, 'The offset of tumbling()');
 }
 
 /** The panes of a window. */

@@ -97,8 +97,12 @@ describe('types of aggregates', () => {
 describe('windows', () => {
   it('reads durations', () => {
     assert.deepEqual(tumbling('1m', { offset: '15s' }).shape, { kind: 'tumbling', sizeMs: 60_000, offsetMs: 15_000 });
-    assert.deepEqual(tumbling('1d', { offset: -7_200_000 }).shape, { kind: 'tumbling', sizeMs: 86_400_000, offsetMs: -7_200_000 });
+    assert.deepEqual(tumbling('1d', { offset: '-2h' }).shape, { kind: 'tumbling', sizeMs: 86_400_000, offsetMs: -7_200_000 });
     assert.deepEqual(sliding('1m', 10_000).shape, { kind: 'sliding', sizeMs: 60_000, slideMs: 10_000 });
+  });
+
+  it('shifts windows back as well as forth', () => {
+    assert.deepEqual(tumbling(10, { offset: -3 }).shape, { kind: 'tumbling', sizeMs: 10, offsetMs: -3 });
   });
 
   it('is immutable: lateness and emit give new ones', () => {
