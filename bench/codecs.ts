@@ -10,7 +10,7 @@
 
 import assert from 'node:assert/strict';
 import { bench, group, run, summary } from 'mitata';
-import { attachMemory, type Batch, createMemory, f64, nullable, type Schema, schema, seededRng, SlabAllocator, timestamp, utf8 } from '../core/index.ts';
+import { attachMemory, type Batch, createMemory, f64, nullable, type Schema, SlabAllocator, schema, seededRng, timestamp, utf8 } from '../core/index.ts';
 import { type Codec, csv, json, type RecordDecoder, text } from '../io/index.ts';
 import { allocRecordIndex, type RecordSpace } from '../io/record-index.ts';
 
@@ -33,7 +33,12 @@ interface Click {
 
 const rng = seededRng(1);
 const clicks: Click[] = Array.from({ length: count }, (_, i) => ({
-  page: `/products/${rng.int(1000)}`, user: `user-${rng.int(100_000)}`, ms: rng.int(2_000_000) / 100, at: 1_700_000_000_000 + i * 10, ref: 'https://x.y/z', ok: rng.int(2) === 1,
+  page: `/products/${rng.int(1000)}`,
+  user: `user-${rng.int(100_000)}`,
+  ms: rng.int(2_000_000) / 100,
+  at: 1_700_000_000_000 + i * 10,
+  ref: 'https://x.y/z',
+  ok: rng.int(2) === 1,
 }));
 
 function shuffled(click: Click): object {
@@ -124,7 +129,9 @@ const csvDecoder = decoderOf(csv(FIELDS) as Codec<never>, slabs);
 const textDecoder = decoderOf(text() as Codec<never>, slabs);
 {
   let at = 0;
-  decodeAll(csvDecoder, lineIndex, (batch) => batch.toRows().forEach((row) => assert.deepEqual(row, { page: clicks[at]?.page, user: clicks[at]?.user, ms: clicks[at]?.ms, at: clicks[at++]?.at })));
+  decodeAll(csvDecoder, lineIndex, (batch) =>
+    batch.toRows().forEach((row) => assert.deepEqual(row, { page: clicks[at]?.page, user: clicks[at]?.user, ms: clicks[at]?.ms, at: clicks[at++]?.at })),
+  );
   at = 0;
   decodeAll(textDecoder, lineIndex, (batch) => batch.toRows().forEach((row) => assert.equal(row.value, lines[at++])));
 }
@@ -134,8 +141,13 @@ group(`decode ${count} lines`, () => {
 });
 
 // Encoding: a result as windows give it, and one with means of 16 and 17 digits.
-for (const [name, divisor] of [['short numbers', 1], ['means of 17 digits', 3]] as const) {
-  const rows = clicks.slice(0, Math.min(count, 4096)).map(({ page, ms, at }, i) => ({ page, clicks: i % 97, meanMs: ms / divisor, windowStart: at, windowEnd: at + 60_000 }));
+for (const [name, divisor] of [
+  ['short numbers', 1],
+  ['means of 17 digits', 3],
+] as const) {
+  const rows = clicks
+    .slice(0, Math.min(count, 4096))
+    .map(({ page, ms, at }, i) => ({ page, clicks: i % 97, meanMs: ms / divisor, windowStart: at, windowEnd: at + 60_000 }));
   const of = schema({ page: utf8, clicks: f64, meanMs: f64, windowStart: timestamp, windowEnd: timestamp });
   const batch = batchOf(of, rows);
   const out = slabs.alloc(rows.length * 512);

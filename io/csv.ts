@@ -5,7 +5,18 @@
  * every line end, in quotes too, so that such a field does not survive there.
  */
 
-import { type Batch, type Column, type ColumnSpace, isValid, MillraceError, type RowOf, type Schema, type SchemaFields, type SharedMemory, schema as toSchema, shown } from '../core/index.ts';
+import {
+  type Batch,
+  type Column,
+  isValid,
+  MillraceError,
+  type RowOf,
+  type Schema,
+  type SchemaFields,
+  type SharedMemory,
+  shown,
+  schema as toSchema,
+} from '../core/index.ts';
 import { base64Bytes, encodeBase64 } from './base64.ts';
 import type { Codec, EncoderContext, RecordDecoder, RecordEncoder, RecordIndex } from './codec.ts';
 import { ColumnWriter } from './column-writer.ts';
@@ -40,14 +51,18 @@ export function csv(fields?: SchemaFields | Schema, options: CsvOptions = {}): C
   const schema = fields === undefined ? undefined : toSchema(fields);
   const { delimiter = ',', header = false } = options;
   if (typeof delimiter !== 'string' || !/^[\x20-\x7e\t]$/.test(delimiter) || /["\w.+-]/.test(delimiter)) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `The delimiter of csv() is ${shown(delimiter)}. Use one ASCII character that is no letter, digit, quote, point or sign: ',' ';' '|' or '\\t'.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `The delimiter of csv() is ${shown(delimiter)}. Use one ASCII character that is no letter, digit, quote, point or sign: ',' ';' '|' or '\\t'.`,
+    );
   }
   const byte = delimiter.charCodeAt(0);
   return {
     name: 'csv',
     schema,
     decoder(context) {
-      if (!schema) throw new MillraceError('ERR_MILLRACE_PIPELINE', 'csv() without a schema can only write. Name the columns to read: csv({ page: utf8, ms: f64 }).');
+      if (!schema)
+        throw new MillraceError('ERR_MILLRACE_PIPELINE', 'csv() without a schema can only write. Name the columns to read: csv({ page: utf8, ms: f64 }).');
       return new CsvDecoder(context, schema, byte, header);
     },
     encoder(context, of) {

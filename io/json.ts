@@ -29,7 +29,8 @@ export function json(fields?: SchemaFields | Schema): Codec {
     name: 'json',
     schema,
     decoder(context) {
-      if (!schema) throw new MillraceError('ERR_MILLRACE_PIPELINE', 'json() without a schema can only write. Name the columns to read: json({ page: utf8, ms: f64 }).');
+      if (!schema)
+        throw new MillraceError('ERR_MILLRACE_PIPELINE', 'json() without a schema can only write. Name the columns to read: json({ page: utf8, ms: f64 }).');
       return new JsonDecoder(context, schema);
     },
     encoder: (context, of) => new JsonEncoder(context, of),

@@ -42,7 +42,16 @@ export function lineBytes(memory: SharedMemory, address: number, byteLength: num
 }
 
 /** The TypeScript reference of the kernel. */
-export function lineSplit(memory: SharedMemory, address: number, byteLength: number, values: number, valueLengths: number, offsets: number, firstOffset: number, capacity: number): number {
+export function lineSplit(
+  memory: SharedMemory,
+  address: number,
+  byteLength: number,
+  values: number,
+  valueLengths: number,
+  offsets: number,
+  firstOffset: number,
+  capacity: number,
+): number {
   const { u8, u32, i32, f64 } = memory;
   const end = address + byteLength;
   let start = address;

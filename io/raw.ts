@@ -3,7 +3,20 @@
  * with `headers` as the bytes of the record's header section; `readHeaders` takes them apart.
  */
 
-import { type Batch, type ColumnSpace, binary, i32, i64, MillraceError, nullable, type RowOf, type Schema, schema as toSchema, timestamp, utf8 } from '../core/index.ts';
+import {
+  type Batch,
+  binary,
+  type ColumnSpace,
+  i32,
+  i64,
+  MillraceError,
+  nullable,
+  type RowOf,
+  type Schema,
+  timestamp,
+  schema as toSchema,
+  utf8,
+} from '../core/index.ts';
 import type { Codec, RecordDecoder, RecordIndex } from './codec.ts';
 import { ColumnWriter } from './column-writer.ts';
 import { appendRecords } from './record-column.ts';
@@ -57,7 +70,11 @@ export function readHeaders(bytes: Uint8Array | null): RecordHeader[] {
     const value = walk.valueLength < 0 ? null : bytes.slice(walk.at - walk.valueLength, walk.at);
     headers.push({ key: Buffer.from(bytes.subarray(walk.keyFrom, walk.keyFrom + walk.keyLength)).toString('utf8'), value });
   }
-  if (headers.length !== count) throw new MillraceError('ERR_MILLRACE_CORRUPT', `The ${bytes.length} bytes are no header section of a record: ${count} headers announced, ${headers.length} found.`);
+  if (headers.length !== count)
+    throw new MillraceError(
+      'ERR_MILLRACE_CORRUPT',
+      `The ${bytes.length} bytes are no header section of a record: ${count} headers announced, ${headers.length} found.`,
+    );
   return headers;
 }
 
@@ -196,5 +213,8 @@ function valueColumn(schema: Schema): number {
   const named = schema.indexOf('value');
   const type = named < 0 ? undefined : schema.field(named).type.name;
   if (type === 'binary' || type === 'utf8') return named;
-  throw new MillraceError('ERR_MILLRACE_PIPELINE', `raw() writes the column value (binary or utf8), but the columns are ${schema.toString() || '(none)'}. Make one with .map({ value: binary }, ...), or write json().`);
+  throw new MillraceError(
+    'ERR_MILLRACE_PIPELINE',
+    `raw() writes the column value (binary or utf8), but the columns are ${schema.toString() || '(none)'}. Make one with .map({ value: binary }, ...), or write json().`,
+  );
 }

@@ -28,7 +28,16 @@ export function appendRecords(writer: ColumnWriter, w: number, values: number, l
   let done = 0;
   while (done < count) {
     if (kernels) {
-      done += kernels.recordsToColumn(values + done * 4, lengths + done * 4, count - done, column.data, column.data + column.byteCapacity, column.offsets, row + done, isText ? 1 : 0);
+      done += kernels.recordsToColumn(
+        values + done * 4,
+        lengths + done * 4,
+        count - done,
+        column.data,
+        column.data + column.byteCapacity,
+        column.offsets,
+        row + done,
+        isText ? 1 : 0,
+      );
       if (done === count) break;
     }
     const from = memory.u32[(values >>> 2) + done] as number;

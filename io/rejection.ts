@@ -14,7 +14,13 @@ export function rejectRecord(context: DecoderContext, records: RecordIndex, reco
   const length = Math.max(memory.i32[(records.valueLengths >>> 2) + record] as number, 0);
   const sample = memory.u8.slice(from, from + Math.min(length, SAMPLE_BYTES_MAX));
   const offset = memory.f64[(records.offsets >>> 3) + record] as number;
-  context.reject({ reason: 'undecodable', offset, rows: 1, message: `The ${codec} codec refuses the record at offset ${offset}: ${fault}. The record: ${shownBytes(memory, from, from + length)}`, sample });
+  context.reject({
+    reason: 'undecodable',
+    offset,
+    rows: 1,
+    message: `The ${codec} codec refuses the record at offset ${offset}: ${fault}. The record: ${shownBytes(memory, from, from + length)}`,
+    sample,
+  });
 }
 
 /** Some bytes of a record, as they may stand in a message. */

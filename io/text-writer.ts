@@ -26,7 +26,16 @@ const HEX = '0123456789abcdef';
 /** The letter behind the backslash for a byte that JSON escapes with one; 1 for \u00xx; 0 for a byte that stays. */
 const ESCAPES = new Uint8Array(256);
 ESCAPES.fill(1, 0, 0x20);
-for (const [byte, letter] of [[8, 'b'], [9, 't'], [10, 'n'], [12, 'f'], [13, 'r'], [0x22, '"'], [0x5c, '\\']] as const) ESCAPES[byte] = letter.charCodeAt(0);
+for (const [byte, letter] of [
+  [8, 'b'],
+  [9, 't'],
+  [10, 'n'],
+  [12, 'f'],
+  [13, 'r'],
+  [0x22, '"'],
+  [0x5c, '\\'],
+] as const)
+  ESCAPES[byte] = letter.charCodeAt(0);
 
 /** A finite double, as `String(value)` prints it (-0 as 0). */
 export function writeNumber(u8: Uint8Array, address: number, value: number): number {

@@ -1,6 +1,6 @@
 /** Text, one line or message a record: the column `value`, and nothing parsed. */
 
-import { type Batch, type Column, MillraceError, schema as toSchema, type Schema, type SharedMemory, utf8 } from '../core/index.ts';
+import { type Batch, type Column, MillraceError, type Schema, type SharedMemory, schema as toSchema, utf8 } from '../core/index.ts';
 import type { Codec, RecordDecoder, RecordEncoder, RecordIndex } from './codec.ts';
 import { ColumnWriter } from './column-writer.ts';
 import { appendRecords } from './record-column.ts';
@@ -101,5 +101,8 @@ function valueColumn(schema: Schema): number {
   const named = schema.indexOf('value');
   if (named >= 0 && schema.field(named).type.name === 'utf8') return named;
   if (schema.length === 1 && schema.field(0).type.name === 'utf8') return 0;
-  throw new MillraceError('ERR_MILLRACE_PIPELINE', `text() writes the utf8 column value, or the only column when that is utf8, but the columns are ${schema.toString() || '(none)'}. Make one with .map({ value: utf8 }, ...), or write json().`);
+  throw new MillraceError(
+    'ERR_MILLRACE_PIPELINE',
+    `text() writes the utf8 column value, or the only column when that is utf8, but the columns are ${schema.toString() || '(none)'}. Make one with .map({ value: utf8 }, ...), or write json().`,
+  );
 }

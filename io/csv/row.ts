@@ -8,7 +8,11 @@ import { utf8Fault } from '../utf8.ts';
 
 const QUOTE = 0x22;
 const NOT_WANTED = -1;
-const WORDS: ReadonlyMap<string, number> = new Map([['NaN', Number.NaN], ['Infinity', Number.POSITIVE_INFINITY], ['-Infinity', Number.NEGATIVE_INFINITY]]);
+const WORDS: ReadonlyMap<string, number> = new Map([
+  ['NaN', Number.NaN],
+  ['Infinity', Number.POSITIVE_INFINITY],
+  ['-Infinity', Number.NEGATIVE_INFINITY],
+]);
 const WORD_BYTES_MAX = 9;
 
 /** Reads records into the columns of a writer. */
@@ -55,7 +59,10 @@ export class CsvRowReader {
       const w = this.#wanted[field] as number;
       if (w !== NOT_WANTED) {
         const problem = this.#value(w, row);
-        if (problem !== undefined) return this.#refuse(`column ${shown(this.#schema.field(field).name)} holds ${this.#schema.field(field).type.name}, but byte ${at - from} has ${shownBytes(this.#writer.builder.memory, this.#from, this.#to)}, ${problem}`);
+        if (problem !== undefined)
+          return this.#refuse(
+            `column ${shown(this.#schema.field(field).name)} holds ${this.#schema.field(field).type.name}, but byte ${at - from} has ${shownBytes(this.#writer.builder.memory, this.#from, this.#to)}, ${problem}`,
+          );
       }
       at = next + 1;
     }
@@ -71,11 +78,17 @@ export class CsvRowReader {
     while (at <= to) {
       const next = this.#field(at, to, from);
       if (next < 0) return this.#fault;
-      names.push(Buffer.from(this.#u8.slice(this.#from, this.#to)).toString('utf8').replaceAll('""', this.#hasQuotes ? '"' : '""'));
+      names.push(
+        Buffer.from(this.#u8.slice(this.#from, this.#to))
+          .toString('utf8')
+          .replaceAll('""', this.#hasQuotes ? '"' : '""'),
+      );
       at = next + 1;
     }
     const wanted = this.#schema.fields.map((field) => field.name);
-    return names.length === wanted.length && names.every((name, i) => name === wanted[i]) ? undefined : `its header names ${shown(names)}, and the schema ${shown(wanted)}; name the columns in the order of the file`;
+    return names.length === wanted.length && names.every((name, i) => name === wanted[i])
+      ? undefined
+      : `its header names ${shown(names)}, and the schema ${shown(wanted)}; name the columns in the order of the file`;
   }
 
   #withoutLineEnd(from: number, end: number): number {

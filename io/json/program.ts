@@ -20,7 +20,19 @@ const PREDICTIONS = 64;
 const PREDICTION_BYTES = 64;
 const ENTRY_BYTES = 32;
 
-export const TYPE_CODES: Readonly<Record<TypeName, number>> = { bool: 0, i8: 1, i16: 2, i32: 3, u32: 4, i64: 5, f32: 6, f64: 7, utf8: 8, binary: 9, timestamp: 10 };
+export const TYPE_CODES: Readonly<Record<TypeName, number>> = {
+  bool: 0,
+  i8: 1,
+  i16: 2,
+  i32: 3,
+  u32: 4,
+  i64: 5,
+  f32: 6,
+  f64: 7,
+  utf8: 8,
+  binary: 9,
+  timestamp: 10,
+};
 
 const EXACT_POWERS = 23;
 const FIVE_MIN = -342;

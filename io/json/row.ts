@@ -113,7 +113,9 @@ export class JsonRowReader {
       if (!isWritten && type === 'timestamp') problem = 'is no ISO 8601 time';
       if (!isWritten && type === 'binary') problem = 'is no base64';
     }
-    if (!isWritten) this.#faults[w] = `${this.#wants(w)}, but byte ${start - this.#from} has ${shownBytes(writer.builder.memory, start, scanner.at)}${problem ? `, which ${problem}` : ''}`;
+    if (!isWritten)
+      this.#faults[w] =
+        `${this.#wants(w)}, but byte ${start - this.#from} has ${shownBytes(writer.builder.memory, start, scanner.at)}${problem ? `, which ${problem}` : ''}`;
     this.#states[w] = isWritten ? WRITTEN : FAULTY;
     return true;
   }

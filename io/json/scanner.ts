@@ -27,7 +27,17 @@ const REPLACEMENT = 0xfffd;
 const CONTAINER_END = new Uint8Array(DEPTH_MAX);
 /** What stands behind the backslash, by what it means; 0 where nothing may. */
 const ESCAPES = new Uint8Array(256);
-for (const [letter, byte] of [['"', 0x22], ['\\', 0x5c], ['/', 0x2f], ['b', 8], ['f', 12], ['n', 10], ['r', 13], ['t', 9]] as const) ESCAPES[letter.charCodeAt(0)] = byte;
+for (const [letter, byte] of [
+  ['"', 0x22],
+  ['\\', 0x5c],
+  ['/', 0x2f],
+  ['b', 8],
+  ['f', 12],
+  ['n', 10],
+  ['r', 13],
+  ['t', 9],
+] as const)
+  ESCAPES[letter.charCodeAt(0)] = byte;
 const LITERALS: readonly (readonly number[])[] = ['true', 'false', 'null'].map((word) => [...Buffer.from(word)]);
 
 /** The kind of a value, by its first byte. */

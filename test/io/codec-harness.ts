@@ -22,13 +22,28 @@ export interface Decoded {
 const FILLER = 0x31; // A digit: bytes behind a record must not matter, and digits would go on with a number.
 
 /** Decodes records (null: no value) by one codec, by its kernel or by its reference. */
-export function decode(codec: Codec, values: readonly (Uint8Array | null)[], { kernel = true, columns, batchRows = 16, firstOffset = 1000 }: { kernel?: boolean; columns?: readonly number[]; batchRows?: number; firstOffset?: number } = {}): Decoded {
+export function decode(
+  codec: Codec,
+  values: readonly (Uint8Array | null)[],
+  {
+    kernel = true,
+    columns,
+    batchRows = 16,
+    firstOffset = 1000,
+  }: { kernel?: boolean; columns?: readonly number[]; batchRows?: number; firstOffset?: number } = {},
+): Decoded {
   const schema = codec.schema as Schema;
   const on = kernel ? slabs : plainSlabs;
   const rejections: Rejection[] = [];
   const freed: number[] = [];
   const tracked = trackSlabs(on, freed);
-  const decoder = codec.decoder({ memory: on.memory, slabs: tracked, columns: columns ?? schema.fields.map((_, i) => i), batchRows, reject: (rejection) => rejections.push(rejection) });
+  const decoder = codec.decoder({
+    memory: on.memory,
+    slabs: tracked,
+    columns: columns ?? schema.fields.map((_, i) => i),
+    batchRows,
+    reject: (rejection) => rejections.push(rejection),
+  });
   const bytes = values.reduce((sum, value) => sum + (value?.length ?? 0) + 24, 64);
   const frame = on.alloc(bytes);
   const index = allocRecordIndex(on, values.length + 1);

@@ -3,19 +3,44 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { BatchBuilder, binary, bool, f32, f64, i32, i64, MillraceError, nullable, schema, type SchemaFields, timestamp, utf8 } from '../../core/index.ts';
+import { BatchBuilder, binary, bool, f32, f64, i32, i64, MillraceError, nullable, type SchemaFields, schema, timestamp, utf8 } from '../../core/index.ts';
 import { csv } from '../../io/csv.ts';
 import { decode, encode, slabs } from './codec-harness.ts';
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
-const read = (fields: SchemaFields, records: readonly (string | null)[], options = {}) => decode(csv(fields, options) as never, records.map((record) => (record === null ? null : bytes(record))));
+const read = (fields: SchemaFields, records: readonly (string | null)[], options = {}) =>
+  decode(
+    csv(fields, options) as never,
+    records.map((record) => (record === null ? null : bytes(record))),
+  );
 const quote = (text: string): string => `"${text.replaceAll('"', '""')}"`;
 
-const SCHEMA = { s: utf8, t: nullable(utf8), x: f64, f: nullable(f32), n: nullable(i32), big: i64, ok: nullable(bool), at: nullable(timestamp), bin: nullable(binary) } satisfies SchemaFields;
-const text = fc.oneof(fc.string({ maxLength: 20 }), fc.array(fc.constantFrom('"', ',', ';', '\n', '\r', 'a', ' ', 'é', '😀'), { maxLength: 12 }).map((parts) => parts.join('')), fc.string({ unit: 'binary', maxLength: 10 }).map((s) => Buffer.from(s).toString()));
+const SCHEMA = {
+  s: utf8,
+  t: nullable(utf8),
+  x: f64,
+  f: nullable(f32),
+  n: nullable(i32),
+  big: i64,
+  ok: nullable(bool),
+  at: nullable(timestamp),
+  bin: nullable(binary),
+} satisfies SchemaFields;
+const text = fc.oneof(
+  fc.string({ maxLength: 20 }),
+  fc.array(fc.constantFrom('"', ',', ';', '\n', '\r', 'a', ' ', 'é', '😀'), { maxLength: 12 }).map((parts) => parts.join('')),
+  fc.string({ unit: 'binary', maxLength: 10 }).map((s) => Buffer.from(s).toString()),
+);
 const row = fc.record({
-  s: text, t: fc.option(text), x: fc.double(), f: fc.option(fc.float()), n: fc.option(fc.integer()), big: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), ok: fc.option(fc.boolean()),
-  at: fc.option(fc.integer({ min: -1e13, max: 1e13 })), bin: fc.option(fc.uint8Array({ maxLength: 12 })),
+  s: text,
+  t: fc.option(text),
+  x: fc.double(),
+  f: fc.option(fc.float()),
+  n: fc.option(fc.integer()),
+  big: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+  ok: fc.option(fc.boolean()),
+  at: fc.option(fc.integer({ min: -1e13, max: 1e13 })),
+  bin: fc.option(fc.uint8Array({ maxLength: 12 })),
 });
 type Row = typeof row extends fc.Arbitrary<infer R> ? R : never;
 const plus0 = (value: unknown): unknown => (typeof value === 'number' ? value + 0 : value);
@@ -23,20 +48,31 @@ const plus0 = (value: unknown): unknown => (typeof value === 'number' ? value + 
 describe('csv(schema)', () => {
   it('reads fields as a model writes them, quoted or not', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(row, fc.boolean()), { minLength: 1, maxLength: 30 }), fc.constantFrom(',', ';', '\t', '|'), fc.constantFrom('', '\n', '\r\n'), (rows, delimiter, lineEnd) => {
-        const field = (value: unknown, quoteAll: boolean): string => {
-          if (value === null) return '';
-          const shown = value instanceof Uint8Array ? Buffer.from(value).toString('base64') : String(value);
-          return quoteAll || shown === '' || /["\n\r,;\t|]/.test(shown) ? quote(shown) : shown;
-        };
-        const records = rows.map(([value, quoteAll]) => Object.keys(SCHEMA).map((name) => field(value[name as keyof Row], quoteAll)).join(delimiter) + lineEnd);
-        const { rows: actual, rejections } = read(SCHEMA, records, { delimiter });
-        assert.deepEqual(rejections, []);
-        actual.forEach((one, i) => {
-          for (const name of Object.keys(SCHEMA)) assert.deepEqual(plus0(one[name]), plus0((rows[i] as [Row, boolean])[0][name as keyof Row]), `${name} of ${records[i]}`);
-        });
-        assert.equal(actual.length, rows.length);
-      }),
+      fc.property(
+        fc.array(fc.tuple(row, fc.boolean()), { minLength: 1, maxLength: 30 }),
+        fc.constantFrom(',', ';', '\t', '|'),
+        fc.constantFrom('', '\n', '\r\n'),
+        (rows, delimiter, lineEnd) => {
+          const field = (value: unknown, quoteAll: boolean): string => {
+            if (value === null) return '';
+            const shown = value instanceof Uint8Array ? Buffer.from(value).toString('base64') : String(value);
+            return quoteAll || shown === '' || /["\n\r,;\t|]/.test(shown) ? quote(shown) : shown;
+          };
+          const records = rows.map(
+            ([value, quoteAll]) =>
+              Object.keys(SCHEMA)
+                .map((name) => field(value[name as keyof Row], quoteAll))
+                .join(delimiter) + lineEnd,
+          );
+          const { rows: actual, rejections } = read(SCHEMA, records, { delimiter });
+          assert.deepEqual(rejections, []);
+          actual.forEach((one, i) => {
+            for (const name of Object.keys(SCHEMA))
+              assert.deepEqual(plus0(one[name]), plus0((rows[i] as [Row, boolean])[0][name as keyof Row]), `${name} of ${records[i]}`);
+          });
+          assert.equal(actual.length, rows.length);
+        },
+      ),
       { numRuns: 200 },
     );
   });
@@ -59,7 +95,13 @@ describe('csv(schema)', () => {
         });
         const back = decode(csv(SCHEMA, { delimiter }) as never, records);
         assert.deepEqual(back.rejections, []);
-        assert.deepEqual(back.rows.map((one) => Object.values(one).map(plus0)), builder.finish().toRows().map((one) => Object.values(one).map(plus0)));
+        assert.deepEqual(
+          back.rows.map((one) => Object.values(one).map(plus0)),
+          builder
+            .finish()
+            .toRows()
+            .map((one) => Object.values(one).map(plus0)),
+        );
         builder.release();
       }),
       { numRuns: 200 },
@@ -67,7 +109,10 @@ describe('csv(schema)', () => {
   });
 
   it('tells null from the empty text', () => {
-    assert.deepEqual(read({ a: utf8, b: nullable(utf8), c: nullable(f64) }, [',,', '"","",1']).rows, [{ a: '', b: null, c: null }, { a: '', b: '', c: 1 }]);
+    assert.deepEqual(read({ a: utf8, b: nullable(utf8), c: nullable(f64) }, [',,', '"","",1']).rows, [
+      { a: '', b: null, c: null },
+      { a: '', b: '', c: 1 },
+    ]);
   });
 
   it('decodes only the columns that are asked for', () => {
@@ -76,12 +121,16 @@ describe('csv(schema)', () => {
   });
 
   it('checks the header line, and leaves it out', () => {
-    const headed = (first: string, firstOffset = 0) => decode(csv({ a: f64, 'b "x"': f64 }, { header: true }) as never, [bytes(first), bytes('1,2')], { firstOffset });
+    const headed = (first: string, firstOffset = 0) =>
+      decode(csv({ a: f64, 'b "x"': f64 }, { header: true }) as never, [bytes(first), bytes('1,2')], { firstOffset });
     for (const line of ['a,"b ""x"""', '\ufeffa,"b ""x"""\r\n']) {
       const { rows, records, rejections } = headed(line);
       assert.deepEqual(rows, [{ a: 1, 'b "x"': 2 }]);
       assert.deepEqual(records, [1]);
-      assert.deepEqual(rejections.map(({ reason, offset, rows: count }) => ({ reason, offset, count })), [{ reason: 'filtered', offset: 0, count: 1 }]);
+      assert.deepEqual(
+        rejections.map(({ reason, offset, rows: count }) => ({ reason, offset, count })),
+        [{ reason: 'filtered', offset: 0, count: 1 }],
+      );
     }
     const wrong = headed('a,c');
     assert.equal(wrong.rows.length, 1);
@@ -106,7 +155,10 @@ describe('csv(schema)', () => {
     ];
     for (const [record, message] of cases) {
       const { rows, records, rejections } = read({ a: f64, b: i32 }, ['1,2', record, '"3",4']);
-      assert.deepEqual(rows, [{ a: 1, b: 2 }, { a: 3, b: 4 }]);
+      assert.deepEqual(rows, [
+        { a: 1, b: 2 },
+        { a: 3, b: 4 },
+      ]);
       assert.deepEqual(records, [0, 2]);
       assert.equal(rejections.length, 1);
       assert.equal(rejections[0]?.offset, 1001);
@@ -117,7 +169,10 @@ describe('csv(schema)', () => {
 
   it('refuses a delimiter that cannot be one', () => {
     for (const delimiter of ['', ',,', '"', '\n', 'é', 'a', '-']) {
-      assert.throws(() => csv({ a: f64 }, { delimiter }), (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_OPTION');
+      assert.throws(
+        () => csv({ a: f64 }, { delimiter }),
+        (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_OPTION',
+      );
     }
   });
 });

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { createMemory, kernelExports, SlabAllocator } from '../../core/index.ts';
-import { allocRecordIndex } from '../../io/record-index.ts';
 import { type LineKernels, lineBytes, lineSplit, splitLines } from '../../io/lines.ts';
+import { allocRecordIndex } from '../../io/record-index.ts';
 
 const memory = createMemory(4 << 20);
 const slabs = new SlabAllocator(memory);
@@ -60,9 +60,15 @@ describe('splitLines', () => {
     if (process.env.MILLRACE_KERNELS !== 'typescript') assert.equal(typeof kernelExports<LineKernels>(memory)?.lineSplit, 'function');
   });
 
-  for (const [name, split] of [['door', viaDoor], ['reference', viaReference]] as const) {
+  for (const [name, split] of [
+    ['door', viaDoor],
+    ['reference', viaReference],
+  ] as const) {
     it(`lists what a string split lists (${name})`, () => {
-      const piece = fc.oneof(fc.constantFrom('\n', '\r\n', '\r', '', 'a'), fc.string({ maxLength: 40 }).map((s) => Buffer.from(s).toString('latin1')));
+      const piece = fc.oneof(
+        fc.constantFrom('\n', '\r\n', '\r', '', 'a'),
+        fc.string({ maxLength: 40 }).map((s) => Buffer.from(s).toString('latin1')),
+      );
       fc.assert(
         fc.property(fc.array(piece, { maxLength: 60 }), fc.nat(1_000_000), fc.nat(20), fc.constantFrom(16, 64, 4096), (pieces, firstOffset, from, capacity) => {
           const text = pieces.join('');
@@ -74,7 +80,10 @@ describe('splitLines', () => {
   }
 
   it('keeps offsets beyond 32 bits', () => {
-    assert.deepEqual(linesOf(viaDoor, 'a\nb', 2 ** 40, 0, 16).map((line) => line.offset), [2 ** 40, 2 ** 40 + 2]);
+    assert.deepEqual(
+      linesOf(viaDoor, 'a\nb', 2 ** 40, 0, 16).map((line) => line.offset),
+      [2 ** 40, 2 ** 40 + 2],
+    );
   });
 });
 

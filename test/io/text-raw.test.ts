@@ -19,8 +19,16 @@ const isUtf8 = (bytes: Uint8Array): boolean => {
 };
 
 /** Bytes that are nearly UTF-8: the corners of its table. */
-const nearUtf8 = fc.array(fc.constantFrom(0x61, 0x7f, 0x80, 0xa0, 0x8f, 0x90, 0x9f, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff), { maxLength: 12 }).map((bytes) => Uint8Array.from(bytes));
-const value = fc.oneof(fc.string({ maxLength: 60 }).map((s) => new Uint8Array(Buffer.from(s))), fc.string({ maxLength: 30, unit: 'binary' }).map((s) => new Uint8Array(Buffer.from(s))), nearUtf8);
+const nearUtf8 = fc
+  .array(fc.constantFrom(0x61, 0x7f, 0x80, 0xa0, 0x8f, 0x90, 0x9f, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff), {
+    maxLength: 12,
+  })
+  .map((bytes) => Uint8Array.from(bytes));
+const value = fc.oneof(
+  fc.string({ maxLength: 60 }).map((s) => new Uint8Array(Buffer.from(s))),
+  fc.string({ maxLength: 30, unit: 'binary' }).map((s) => new Uint8Array(Buffer.from(s))),
+  nearUtf8,
+);
 
 describe('text()', () => {
   it('reads records that are UTF-8 and refuses the others', () => {
@@ -30,7 +38,10 @@ describe('text()', () => {
         for (const kernel of [true, false]) {
           const { rows, records, rejections } = decode(text() as never, values, { kernel });
           assert.deepEqual(records, good);
-          assert.deepEqual(rows.map((row) => row.value), good.map((i) => Buffer.from(values[i] as Uint8Array).toString()));
+          assert.deepEqual(
+            rows.map((row) => row.value),
+            good.map((i) => Buffer.from(values[i] as Uint8Array).toString()),
+          );
           assert.equal(rejections.length, values.length - good.length);
           for (const { offset, message } of rejections) assert.match(message, values[offset - 1000] === null ? /has no value/ : /no well-formed UTF-8/);
         }
@@ -41,17 +52,32 @@ describe('text()', () => {
 
   it('reads records longer than the column has room', () => {
     const values = [10, 100_000, 0, 300_000, 5].map((length) => new Uint8Array(length).fill(0x78));
-    for (const kernel of [true, false]) assert.deepEqual(decode(text() as never, values, { kernel }).rows.map((row) => (row.value as string).length), [10, 100_000, 0, 300_000, 5]);
+    for (const kernel of [true, false])
+      assert.deepEqual(
+        decode(text() as never, values, { kernel }).rows.map((row) => (row.value as string).length),
+        [10, 100_000, 0, 300_000, 5],
+      );
   });
 
   it('writes the column value, or the only one', () => {
     const builder = new BatchBuilder(slabs, schema({ n: f64, value: nullable(utf8) }), 4);
-    for (const one of [{ n: 1, value: 'a' }, { n: 2, value: null }, { n: 3, value: 'ü\n' }]) builder.appendRow(one);
-    assert.deepEqual(encode(text(), builder.finish(), { step: 4 }).map((record) => Buffer.from(record).toString()), ['a', '', 'ü\n']);
+    for (const one of [
+      { n: 1, value: 'a' },
+      { n: 2, value: null },
+      { n: 3, value: 'ü\n' },
+    ])
+      builder.appendRow(one);
+    assert.deepEqual(
+      encode(text(), builder.finish(), { step: 4 }).map((record) => Buffer.from(record).toString()),
+      ['a', '', 'ü\n'],
+    );
     builder.release();
     assert.doesNotThrow(() => text().encoder({ memory, slabs }, schema({ line: utf8 })));
     for (const fields of [{ n: f64 }, { a: utf8, b: utf8 }, {}, { value: f64 }]) {
-      assert.throws(() => text().encoder({ memory, slabs }, schema(fields)), (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_PIPELINE');
+      assert.throws(
+        () => text().encoder({ memory, slabs }, schema(fields)),
+        (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_PIPELINE',
+      );
     }
   });
 });
@@ -65,7 +91,10 @@ describe('raw()', () => {
     return [...bytes, zigzag];
   };
   const section = (headers: readonly (readonly [string, Uint8Array | null])[]): Uint8Array =>
-    Uint8Array.from([...varint(headers.length), ...headers.flatMap(([key, bytes]) => [...varint(Buffer.byteLength(key)), ...Buffer.from(key), ...varint(bytes ? bytes.length : -1), ...(bytes ?? [])])]);
+    Uint8Array.from([
+      ...varint(headers.length),
+      ...headers.flatMap(([key, bytes]) => [...varint(Buffer.byteLength(key)), ...Buffer.from(key), ...varint(bytes ? bytes.length : -1), ...(bytes ?? [])]),
+    ]);
 
   for (const on of [slabs, plainSlabs]) {
     it(`gives the columns of the log (${on === slabs ? 'kernel' : 'reference'})`, () => {
@@ -83,7 +112,15 @@ describe('raw()', () => {
         value: i % 4 === 0 ? null : Uint8Array.of(i, 0xff, i),
         offset: 2 ** 40 + i,
         timestamp: i === 7 ? -1 : 1.7e12 + i,
-        headers: i % 2 === 0 ? [] : ([['trace', Uint8Array.of(1, 2, i)], ['none', null], ['', new Uint8Array(0)], ['long', new Uint8Array(200).fill(i)]] as const),
+        headers:
+          i % 2 === 0
+            ? []
+            : ([
+                ['trace', Uint8Array.of(1, 2, i)],
+                ['none', null],
+                ['', new Uint8Array(0)],
+                ['long', new Uint8Array(200).fill(i)],
+              ] as const),
       }));
       records.forEach((record, i) => {
         const [key, keyLength] = put(record.key);
@@ -99,17 +136,31 @@ describe('raw()', () => {
       index.count = records.length;
       index.topic = 'clicks';
       index.partition = 3;
-      const decoder = raw().decoder({ memory: on.memory, slabs: on, columns: [0, 1, 2, 3, 4, 5, 6], batchRows: 8, reject: () => assert.fail('no record is refused') });
+      const decoder = raw().decoder({
+        memory: on.memory,
+        slabs: on,
+        columns: [0, 1, 2, 3, 4, 5, 6],
+        batchRows: 8,
+        reject: () => assert.fail('no record is refused'),
+      });
       decoder.open(index);
       let record = 0;
       for (let batch = decoder.next(); batch; batch = decoder.next()) {
         batch.toRows().forEach((row, i) => {
           const expected = records[record] as (typeof records)[number];
           assert.equal(decoder.recordOf(i), record++);
-          assert.deepEqual({ ...row, headers: readHeaders(row.headers as Uint8Array | null) }, {
-            key: expected.key, value: expected.value, topic: 'clicks', partition: 3, offset: BigInt(expected.offset), timestamp: expected.timestamp,
-            headers: expected.headers.map(([key, value]) => ({ key, value })),
-          });
+          assert.deepEqual(
+            { ...row, headers: readHeaders(row.headers as Uint8Array | null) },
+            {
+              key: expected.key,
+              value: expected.value,
+              topic: 'clicks',
+              partition: 3,
+              offset: BigInt(expected.offset),
+              timestamp: expected.timestamp,
+              headers: expected.headers.map(([key, value]) => ({ key, value })),
+            },
+          );
           assert.equal(row.headers === null, expected.headers.length === 0);
         });
       }
@@ -132,15 +183,25 @@ describe('raw()', () => {
     const decoder = raw().decoder({ memory, slabs, columns: [0, 1, 4, 5, 6], batchRows: 8, reject: () => assert.fail() });
     decoder.open(index);
     const rows = decoder.next()?.toRows();
-    assert.deepEqual(rows?.map(({ key, value, offset, timestamp, headers }) => ({ key, value, offset, timestamp, headers })), [0, 1].map((i) => ({ key: null, value: Uint8Array.of(0x61 + i), offset: BigInt(i * 2), timestamp: null, headers: null })));
+    assert.deepEqual(
+      rows?.map(({ key, value, offset, timestamp, headers }) => ({ key, value, offset, timestamp, headers })),
+      [0, 1].map((i) => ({ key: null, value: Uint8Array.of(0x61 + i), offset: BigInt(i * 2), timestamp: null, headers: null })),
+    );
     index.release();
     slabs.free(area);
   });
 
   it('refuses a header section that is cut off', () => {
-    const whole = section([['a', Uint8Array.of(1, 2, 3)], ['b', null]]);
+    const whole = section([
+      ['a', Uint8Array.of(1, 2, 3)],
+      ['b', null],
+    ]);
     assert.equal(readHeaders(whole).length, 2);
-    for (let i = 0; i < whole.length; i++) assert.throws(() => readHeaders(whole.subarray(0, i)), (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_CORRUPT');
+    for (let i = 0; i < whole.length; i++)
+      assert.throws(
+        () => readHeaders(whole.subarray(0, i)),
+        (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_CORRUPT',
+      );
     assert.deepEqual(readHeaders(null), []);
   });
 
@@ -150,6 +211,9 @@ describe('raw()', () => {
     builder.appendRow({ value: new Uint8Array(0), n: 1 });
     assert.deepEqual(encode(raw(), builder.finish()), [Uint8Array.of(1, 2), new Uint8Array(0)]);
     builder.release();
-    assert.throws(() => raw().encoder({ memory, slabs }, schema({ n: f64 })), (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_PIPELINE');
+    assert.throws(
+      () => raw().encoder({ memory, slabs }, schema({ n: f64 })),
+      (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_PIPELINE',
+    );
   });
 });

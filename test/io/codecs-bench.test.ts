@@ -1,0 +1,14 @@
+/** The bench of the codecs verifies its own answers; here at its tiny size, with the kernels and without. */
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+for (const kernels of ['', 'typescript']) {
+  it(`bench/codecs.ts --tiny${kernels ? ` (MILLRACE_KERNELS=${kernels})` : ''}`, () => {
+    const file = fileURLToPath(new URL('../../bench/codecs.ts', import.meta.url));
+    const out = execFileSync(process.execPath, ['--import', 'tsx', file, '--tiny'], { encoding: 'utf8', env: { ...process.env, MILLRACE_KERNELS: kernels } });
+    assert.equal(out.trim(), 'verified');
+  });
+}
