@@ -64,5 +64,15 @@ export function hashBytes(u8: Uint8Array, start: number, length: number, seed: n
   return hash;
 }
 
+/** {@link hashBytes} of at most 32 bytes that lie at `u32` index `at`, zeros behind them up to a multiple of 4. */
+export function hashPadded(u32: Uint32Array, at: number, length: number, seed: number): number {
+  let sum = 0;
+  for (let lane = 0; lane < (length + 3) >>> 2; lane++) {
+    const k = Math.imul(u32[at + lane] as number, LANE_FACTORS[lane] as number);
+    sum = (sum + Math.imul((k << 15) | (k >>> 17), BLOCK_FACTOR)) | 0;
+  }
+  return mix32(seed ^ Math.imul(length, LONG_SEED) ^ sum);
+}
+
 const LANE_FACTORS = [0xcc_9e_2d_51, 0x85_eb_ca_6b, 0xc2_b2_ae_35, 0x27_d4_eb_2f, 0x16_56_67_b1, 0x9e_37_79_b1, 0x85_eb_ca_77, 0xc2_b2_ae_3d] as const;
 const BLOCK_FACTOR = 0x1b_87_35_93;

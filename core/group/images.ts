@@ -1,6 +1,6 @@
 /** TypeScript reference of the image kernels (kernels.ts): the key part of a slot for every row of a tile, hash included. */
 
-import { hashBytes, hashLong, hashNull, hashWord } from '../hash.ts';
+import { hashBytes, hashLong, hashNull, hashPadded, hashWord } from '../hash.ts';
 import type { SharedMemory } from '../memory.ts';
 import type { ImageKernels } from './kernels.ts';
 
@@ -56,12 +56,17 @@ export function imageReference(memory: SharedMemory): ImageKernels {
         const start = i32[(offsets >>> 2) + row] as number;
         const length = isNull ? 0 : (i32[(offsets >>> 2) + row + 1] as number) - start;
         const source = data + start;
-        putHash(image, isNull ? hashNull(seed) : hashBytes(u8, source, length, seed), isNull, nullBit, flags);
         const at = (image + offset) >>> 2;
-        u32[at] = length;
         for (let w = 1; w <= inlineBytes >>> 2; w++) u32[at + w] = 0;
-        if (length > inlineBytes) u32[at + 1] = source;
-        else for (let b = 0; b < length; b++) u8[image + offset + 4 + b] = u8[source + b] as number;
+        if (length <= inlineBytes) {
+          for (let b = 0; b < length; b++) u8[image + offset + 4 + b] = u8[source + b] as number;
+          putHash(image, isNull ? hashNull(seed) : hashPadded(u32, at + 1, length, seed), isNull, nullBit, flags);
+        } else {
+          u32[at + 1] = source;
+          putHash(image, hashBytes(u8, source, length, seed), false, nullBit, flags);
+        }
+        // Behind the tag: the first key's tag is written with the word behind it, which may be this one.
+        u32[at] = length;
       }
     },
   };

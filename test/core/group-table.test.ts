@@ -374,6 +374,37 @@ test('the kernels write the same bytes in TypeScript and in WebAssembly', { skip
   );
 });
 
+test('a memory that is too small says so, and what was added before stays', () => {
+  const slabs = new SlabAllocator(createMemory(1 << 20));
+  const layout = new SlotLayout([u32], [accumulator('count')]);
+  const table = new GroupTable(slabs, layout);
+  const rows = Array.from({ length: 4_096 }, (_, i) => [i]);
+  assert.throws(
+    () => {
+      for (let base = 0; ; base += rows.length) {
+        const { batch, release } = columnsOf(
+          slabs,
+          [u32],
+          rows.map(([i]) => [(i as number) + base]),
+        );
+        try {
+          table.update(batch.columns, [undefined], 0, rows.length);
+        } finally {
+          release();
+        }
+      }
+    },
+    (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_MEMORY',
+  );
+  assert.ok(table.size > 4_096);
+  let found = 0;
+  table.eachTile((_, count) => {
+    found += count;
+  });
+  assert.equal(found, table.size);
+  assert.equal(table.valueAt(table.find([4_095]), 0), 1n);
+});
+
 test('slots of a usual query are small', () => {
   const four = [accumulator('count'), accumulator('sum', f64), accumulator('min', f64), accumulator('max', f64)];
   assert.equal(new SlotLayout([u32], four).slotBytes, 48);
