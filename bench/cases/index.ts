@@ -2,5 +2,6 @@
 
 import type { BenchCase } from '../harness.ts';
 import { groupByCases } from './group-by.ts';
+import { windowCases } from './windows.ts';
 
-export const allCases: readonly BenchCase[] = [...groupByCases];
+export const allCases: readonly BenchCase[] = [...groupByCases, ...windowCases];
