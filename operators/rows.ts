@@ -15,8 +15,9 @@
  */
 
 import { type Batch, MillraceError, type Schema } from '../core/index.ts';
+import { BatchSegment } from './rows/batch-segment.ts';
 import { type LoopOperation, type LoopPlan, type PlanMode, planLoop, type RowOperation, schemaAfter } from './rows/plan.ts';
-import { BatchSegment, LoopSegment, type Report, type RowContext, type Segment, shownRow } from './rows/program.ts';
+import { LoopSegment, type Report, type RowContext, type Segment, shownRow } from './rows/program.ts';
 
 export type { RowOperation } from './rows/plan.ts';
 export type { RowContext } from './rows/program.ts';

@@ -2,13 +2,13 @@
  * The text around the statements of a generated loop: captured constants, addresses, the loop itself, and what is
  * known of it when a statement throws.
  *
- *   factory(memory, constants, helpers, state, addressesIn, addressesOut, origins, selection) -> loop(rowCount)
+ *   factory(memory, constants, helpers, state, addressesIn, addressesOut, origins, selection)
+ *     -> [select(rowCount), compute(rowsSelected)], undefined where there is nothing to do
  *
- *   1. select   the filters at the head that cannot throw: row numbers that pass, written without a branch where the
- *               condition allows (a branch that is hard to predict costs more than the rest of the loop)
+ *   1. select   the filters at the head: the numbers of the rows that pass (selection.ts)
  *   2. compute  every row that is left: the other operations, the columns that they compute
  *
- * Part 2 starts at state.position with state.rowsOut rows written, and leaves both there, also when it throws: the
+ * Either part starts at state.position and leaves it there, with the rows written so far, also when it throws: the
  * caller reports the row, steps over it and calls again. A failing row costs a call, a loop that never throws nothing.
  *
  * Branch-free selection: Ross, "Selection conditions in main memory", TODS 29(1), 2004.
@@ -42,8 +42,9 @@ export const HELPERS = [
 export type HelperName = (typeof HELPERS)[number];
 
 /**
- * Places in the state, an Int32Array. `row` is the input row whose flatMap runs; `selected` is the number of rows that
- * part 1 left, or -1 before it ran.
+ * Places in the state, an Int32Array. `row` is the input row whose flatMap runs, `selected` the
+ * number of rows that part 1 left. They are two functions, because V8 may keep a function with two loops half optimised
+ * (only the code for entering at one of the loops: seen as 4 to 60 times slower in one process of five).
  */
 export const STATE = { rowsOut: 0, row: 1, pending: 2, rowsOutBefore: 3, emitting: 4, operation: 5, capacity: 6, position: 7, selected: 8 } as const;
 
@@ -60,7 +61,6 @@ export interface LoopParts {
   readonly selection: LoopBody | undefined;
   readonly body: LoopBody;
   readonly stores: readonly string[];
-  readonly loaded: readonly number[];
   readonly outputs: readonly Output[];
   readonly expands: boolean;
 }
@@ -70,22 +70,23 @@ export function loadedColumns(input: Schema, uses: ReadonlySet<string>): number[
   return input.fields.flatMap((_, c) => (['d', 't', 'q', 'w'].some((base) => uses.has(`${base}${c}`)) ? [c] : []));
 }
 
-export function loopText({ input, output, source, selection, body, stores, loaded, outputs, expands }: LoopParts): string {
+export function loopText({ input, output, source, selection, body, stores, outputs, expands }: LoopParts): string {
   const emit = expands ? emitText(source, output, outputs) : '';
-  const used = new Set([...body.uses, ...(selection?.uses ?? [])]);
-  const bases: string[] = [];
-  for (const c of loaded) {
-    const at = c * ADDRESSES_A_COLUMN;
-    if (used.has(`d${c}`)) bases.push(`const d${c}=ai0[${at}]>>>${widthShift(input.field(c))};`);
-    if (used.has(`t${c}`)) bases.push(`const t${c}=ai0[${at}]>>>0;`);
-    if (used.has(`q${c}`)) bases.push(`const q${c}=ai0[${at + 1}]>>>2;`);
-    if (used.has(`w${c}`)) bases.push(`const w${c}=ai0[${at + 2}]>>>0;`);
-  }
-  if (!expands) bases.push(...outputBases(output, outputs));
+  const select =
+    selection === undefined
+      ? ['void 0,']
+      : [
+          'function(n0){',
+          ...inputBases(input, selection.uses),
+          'let i0=st0[7];let m0=st0[8];let z0=0;try{for(;i0<n0;i0++){',
+          ...selection.lines,
+          '}st0[8]=m0;}catch(er0){st0[7]=i0;st0[8]=m0;st0[5]=z0;throw er0;}},',
+        ];
   const save = expands ? 'st0[7]=at0;' : 'st0[0]=j0;st0[7]=at0;';
-  const isSelectionAll = selection !== undefined && !expands && stores.length === 0 && body.lines.length === 0;
-  const select = selection === undefined ? [] : ['if(m0<0){m0=0;for(let i0=0;i0<n0;i0++){', ...selection.lines, '}st0[8]=m0;}'];
   const compute = [
+    'function(m0){',
+    ...inputBases(input, body.uses),
+    ...(expands ? [] : outputBases(output, outputs)),
     expands ? 'let at0=st0[7];' : 'let at0=st0[7];let j0=st0[0];',
     'let z0=0;try{for(;at0<m0;at0++){',
     selection === undefined ? 'const i0=at0;' : 'const i0=se0[at0];',
@@ -93,17 +94,10 @@ export function loopText({ input, output, source, selection, body, stores, loade
     ...body.lines,
     ...stores,
     expands ? '' : 'or0[j0]=i0;j0++;',
-    `}${save}}catch(er0){${save}st0[5]=z0;throw er0;}`,
+    `}${save}}catch(er0){${save}st0[5]=z0;throw er0;}}`,
   ];
-  const lines = [
-    emit,
-    'return function(n0){',
-    ...bases,
-    selection === undefined ? 'const m0=n0;' : 'let m0=st0[8];',
-    ...select,
-    ...(isSelectionAll ? ['st0[0]=m0;'] : compute),
-    '};',
-  ].filter((line) => line !== '');
+  const isSelectionAll = selection !== undefined && !expands && stores.length === 0 && body.lines.length === 0;
+  const lines = [...source.constructorTexts(), emit, 'return[', ...select, ...(isSelectionAll ? ['void 0'] : compute), '];'].filter((line) => line !== '');
   const uses = new Set(lines.flatMap((line) => line.match(IDENTIFIER) ?? []));
   const captured = [
     ...VIEWS.map((view) => ({ id: view, text: `const ${view}=me0.${view};` })),
@@ -111,6 +105,19 @@ export function loopText({ input, output, source, selection, body, stores, loade
     ...source.constants.map((_, n) => ({ id: `k${n}`, text: `const k${n}=ka0[${n}];` })),
   ];
   return ['"use strict";', ...captured.flatMap(({ id, text }) => (uses.has(id) ? [text] : [])), ...lines].join('\n');
+}
+
+function inputBases(input: Schema, uses: ReadonlySet<string>): string[] {
+  return input.fields.flatMap((field, c) => {
+    const at = c * ADDRESSES_A_COLUMN;
+    const bases = [
+      { id: `d${c}`, value: `ai0[${at}]>>>${widthShift(field)}` },
+      { id: `t${c}`, value: `ai0[${at}]>>>0` },
+      { id: `q${c}`, value: `ai0[${at + 1}]>>>2` },
+      { id: `w${c}`, value: `ai0[${at + 2}]>>>0` },
+    ];
+    return bases.flatMap(({ id, value }) => (uses.has(id) ? [`const ${id}=${value};`] : []));
+  });
 }
 
 /** The `emit` of a flatMap: checks a row and appends it to the builder whose addresses are in the list now. */

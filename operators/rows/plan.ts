@@ -9,12 +9,14 @@
  */
 
 import { type AnyRow, assert, type Batch, type BatchBuilder, type Field, Schema, shown } from '../../core/index.ts';
-import { bits, condition, ExpressionEmitter, NotEmittable, type Term } from './expression.ts';
+import { ExpressionEmitter } from './expression.ts';
 import { loadedColumns, loopText } from './loop.ts';
 import { fitText, resultText, storeText } from './output.ts';
 import { type ParsedFunction, parseRowFunction, propertyName, type RowFunction } from './parse.ts';
-import { ANY, isNullText, mayBeNull, NULL, type Slot, UNDEFINED, valueText } from './slots.ts';
-import { type LoopBody, Source } from './source.ts';
+import { Selection } from './selection.ts';
+import { ANY, isNullText, mayBeNull, NULL, type RowPart, rowText, type Slot, UNDEFINED } from './slots.ts';
+import { Source } from './source.ts';
+import { condition, NotEmittable, type Term } from './term.ts';
 
 // A row's type is the pipeline's affair (it infers it from the schema); here a row is whatever the schema says.
 // biome-ignore-start lint/suspicious/noExplicitAny: see above
@@ -34,12 +36,6 @@ export interface PlanMode {
   readonly generate: boolean;
   /** Emit expressions; else call closures. */
   readonly expressions: boolean;
-}
-
-/** A column of the row object that a closure is called with. */
-export interface RowPart {
-  readonly name: string;
-  readonly slot: Slot;
 }
 
 /** What the interpreter does, in order. Slots with an id are places in its array of locals. */
@@ -98,9 +94,8 @@ class LoopPlanner {
   readonly #input: Schema;
   readonly #mode: PlanMode;
   readonly #source = new Source();
-  /** The filters at the head that cannot throw. */
-  readonly #selection = new Source(this.#source);
-  readonly #selected: Term[] = [];
+  readonly #selection = new Selection(this.#source);
+  /** Only filters and selects so far, all of them in the selection. */
   #isHead = true;
   readonly #steps: Step[] = [];
   readonly #descriptions: string[] = [];
@@ -128,12 +123,12 @@ class LoopPlanner {
     }
     const parsed = parseRowFunction(operation.fn as RowFunction, `${operation.kind} #${number}`);
     const mayEmit = operation.kind !== 'flatMap' && this.#mode.generate && this.#mode.expressions;
-    if (mayEmit && this.#isHead && operation.kind === 'filter' && this.#trySelect(parsed)) {
+    if (mayEmit && this.#isHead && operation.kind === 'filter' && this.#trySelect(number, parsed)) {
       this.#descriptions.push(`filter: expression over ${columnList(parsed, before)}`);
       return;
     }
-    this.#isHead = false;
     if (mayEmit && this.#tryExpression(operation, number, parsed)) {
+      this.#isHead = false;
       this.#descriptions.push(`${operation.kind}: expression over ${columnList(parsed, before)}`);
       return;
     }
@@ -142,6 +137,8 @@ class LoopPlanner {
     this.#descriptions.push(
       `${operation.kind}: ${form} reading ${row.length === before.length && row.length > 0 && parsed.reads === 'all' ? 'every column' : nameList(row.map((part) => part.name))}`,
     );
+    if (this.#isHead && operation.kind === 'filter' && this.#mode.generate && this.#selection.tryClosure(number, operation.fn as RowFunction, row)) return;
+    this.#isHead = false;
     if (operation.kind === 'filter') this.#filter(operation.fn, number, row);
     else if (operation.kind === 'map') this.#map(operation.fn as RowFunction, number, row, operation.schema);
     else this.#flatMap(operation.fn as RowFunction, number, row, operation.schema);
@@ -159,29 +156,18 @@ class LoopPlanner {
     return parts;
   }
 
-  /** Emits a filter at the head as a selection; false when it might throw, or is no expression. */
-  #trySelect({ body }: ParsedFunction): boolean {
+  /** Emits a filter at the head of the chain as a part of the selection; false when it belongs into the main loop. */
+  #trySelect(number: number, { body }: ParsedFunction): boolean {
     if (body === undefined || body.locals.length > 0) return false;
     try {
-      const term = new ExpressionEmitter(this.#selection, body, (name) => this.#slots[this.#schema.indexOf(name)]).term(body.result);
-      if (!term.throws) this.#selected.push(term);
-      return !term.throws;
+      return this.#selection.tryTerm(
+        number,
+        new ExpressionEmitter(this.#selection.source, body, (name) => this.#slots[this.#schema.indexOf(name)]).term(body.result),
+      );
     } catch (error) {
       if (error instanceof NotEmittable) return false;
       throw error;
     }
-  }
-
-  #finishSelection(): LoopBody | undefined {
-    if (this.#selected.length === 0) return undefined;
-    const source = this.#selection;
-    const flat = this.#selected.map(bits);
-    if (flat.every((text) => text !== undefined)) source.effect(`se0[m0]=i0;m0=m0+(${flat.join('&')});`);
-    else {
-      for (const term of this.#selected) source.effect(`if(!${condition(term)})continue;`);
-      source.effect('se0[m0]=i0;m0++;');
-    }
-    return source.finish([]);
   }
 
   /** Emits the operation as an expression; false when that cannot be done exactly. */
@@ -272,11 +258,6 @@ class LoopPlanner {
     if (throws) this.#source.effect(`z0=${number};`);
   }
 
-  /** A fresh object literal: the optimiser takes it apart again (escape analysis), computed constant keys or not. */
-  #rowText(row: readonly RowPart[]): string {
-    return `{${row.map(({ name, slot }) => `[${this.#source.constant(name)}]:${valueText(this.#source, slot)}`).join(',')}}`;
-  }
-
   #filter(fn: RowFunction, operation: number, row: readonly RowPart[]): void {
     if (!this.#mode.generate) {
       this.#steps.push({ kind: 'filter', operation, fn, row });
@@ -284,7 +265,7 @@ class LoopPlanner {
     }
     const p = this.#source.local('p');
     this.#mark(operation, true);
-    this.#source.effect(`const ${p}=${this.#source.constant(fn)}(${this.#rowText(row)});if(!${p})continue;if(${p}!==true)h6(${p});`, p);
+    this.#source.effect(`const ${p}=${this.#source.constant(fn)}(${rowText(this.#source, row)});if(!${p})continue;if(${p}!==true)h6(${p});`, p);
   }
 
   #map(fn: RowFunction, operation: number, row: readonly RowPart[], schema: Schema): void {
@@ -298,7 +279,7 @@ class LoopPlanner {
       this.#mark(operation, true);
       // A promise would pass for a row of nulls.
       const refusePromise = schema.fields.every((field) => field.type.nullable) ? `h6(${p});` : '';
-      source.effect(`const ${p}=${source.constant(fn)}(${this.#rowText(row)});if(typeof ${p}!=="object"||${p}===null)h5(${p});${refusePromise}`, p);
+      source.effect(`const ${p}=${source.constant(fn)}(${rowText(this.#source, row)});if(typeof ${p}!=="object"||${p}===null)h5(${p});${refusePromise}`, p);
       this.#slots = this.#results(operation, p, schema);
     }
     this.#schema = schema;
@@ -319,7 +300,7 @@ class LoopPlanner {
     this.#steps.push({ kind: 'flatMap', operation, fn, row, fields: schema.fields });
     if (this.#mode.generate) {
       this.#mark(operation, true);
-      this.#source.effect(`st0[1]=i0;st0[4]=1;${this.#source.constant(fn)}(${this.#rowText(row)},em0);st0[4]=0;if(st0[2]!==0){at0++;break;}`);
+      this.#source.effect(`st0[1]=i0;st0[4]=1;${this.#source.constant(fn)}(${rowText(this.#source, row)},em0);st0[4]=0;if(st0[2]!==0){at0++;break;}`);
     }
     this.#schema = schema;
     this.#slots = schema.fields.map((field, c) => ({ at: 'local', id: `r${c}`, field, mayBeNull: field.type.nullable }));
@@ -337,12 +318,12 @@ class LoopPlanner {
     const stores = outputs.flatMap((output, c) =>
       output.from === 'loop' && !this.#expands ? [storeText(this.#schema.field(c), output.place, output.id, output.mayBeNull)] : [],
     );
-    const selection = this.#finishSelection();
+    const selection = this.#selection.finish();
     const body = this.#source.finish(stores);
     const loaded = generate ? loadedColumns(this.#input, new Set([...body.uses, ...(selection?.uses ?? [])])) : [...this.#stepColumns];
     const gathered = outputs.flatMap((output) => (output.from === 'input' ? [output.column] : []));
     const hasLoop = this.#expands || stores.length > 0 || this.#steps.length > 0 || body.lines.length > 0 || selection !== undefined;
-    const text = { input: this.#input, output: this.#schema, source: this.#source, selection, body, stores, loaded, outputs, expands: this.#expands };
+    const text = { input: this.#input, output: this.#schema, source: this.#source, selection, body, stores, outputs, expands: this.#expands };
     return {
       kind: 'loop',
       outputSchema: this.#schema,

@@ -7,7 +7,7 @@ import { assert, Batch, BatchBuilder, type Column, MillraceError, readText, type
 import { gather } from './gather.ts';
 import { interpretedLoop } from './interpret.ts';
 import { ADDRESSES_A_COLUMN, HELPERS, type HelperName, STATE } from './loop.ts';
-import type { LoopPlan, RowOperation } from './plan.ts';
+import type { LoopPlan } from './plan.ts';
 import {
   bytesAt,
   bytesWithin,
@@ -49,6 +49,8 @@ export type Report = (cause: unknown, batch: Batch, row: number, operation: numb
 
 const NOTHING = { data: 0, offsets: 0, validity: 0 } as const;
 
+type LoopFunction = (rowCount: number) => void;
+
 interface Out {
   readonly builder: BatchBuilder;
   readonly origins: Int32Array;
@@ -61,7 +63,9 @@ export class LoopSegment implements Segment {
   readonly #state = new Int32Array(Object.keys(STATE).length);
   readonly #addressesIn: number[];
   readonly #addressesOut: number[];
-  readonly #loop: (rowCount: number) => void;
+  readonly #select: LoopFunction | undefined;
+  readonly #compute: LoopFunction | undefined;
+  #isSelected = false;
   /** Valid bits for columns without nulls. */
   readonly #ones: number;
   /** Builders in use, the current one last. Only a flatMap has more than one, within one row. */
@@ -89,7 +93,7 @@ export class LoopSegment implements Segment {
     this.#addressesIn = new Array(plan.loaded.reduce((a, b) => Math.max(a, b), -1) * ADDRESSES_A_COLUMN + ADDRESSES_A_COLUMN).fill(0);
     this.#addressesOut = new Array(plan.written.length * ADDRESSES_A_COLUMN).fill(0);
     this.#state[STATE.capacity] = this.#capacity;
-    this.#loop = this.#makeLoop();
+    [this.#select, this.#compute] = this.#makeLoop();
   }
 
   run(batch: Batch, emit: (out: Batch) => void): void {
@@ -122,13 +126,14 @@ export class LoopSegment implements Segment {
     (this.#outs[0] as Out).builder.reset();
     this.#giveAddresses();
     state[STATE.position] = 0;
-    state[STATE.selected] = -1;
+    state[STATE.selected] = 0;
+    this.#isSelected = false;
     state[STATE.rowsOut] = 0;
     state[STATE.pending] = 0;
     state[STATE.emitting] = 0;
     for (;;) {
       try {
-        this.#loop(batch.rowCount);
+        this.#runLoop(batch.rowCount);
       } catch (cause) {
         this.#failed(cause, batch);
         continue;
@@ -138,6 +143,18 @@ export class LoopSegment implements Segment {
     }
     const count = state[STATE.rowsOut] as number;
     if (count > 0) this.#emit(batch, this.#outs[0] as Out, count, emit);
+  }
+
+  #runLoop(rowCount: number): void {
+    const state = this.#state;
+    if (this.#select !== undefined && !this.#isSelected) {
+      this.#select(rowCount);
+      this.#isSelected = true;
+      state[STATE.position] = 0;
+    }
+    const count = this.#select === undefined ? rowCount : (state[STATE.selected] as number);
+    if (this.#compute === undefined) state[STATE.rowsOut] = count;
+    else this.#compute(count);
   }
 
   #emit(batch: Batch, out: Out, count: number, emit: (out: Batch) => void): void {
@@ -168,7 +185,7 @@ export class LoopSegment implements Segment {
   #failed(cause: unknown, batch: Batch): void {
     const state = this.#state;
     const position = state[STATE.position] as number;
-    const row = state[STATE.selected] === -1 ? position : (this.#selection[position] as number);
+    const row = !this.#isSelected ? position : (this.#selection[position] as number);
     if (this.#plan.expands) {
       this.#spare.push(...this.#outs.splice(1));
       state[STATE.pending] = 0;
@@ -233,19 +250,20 @@ export class LoopSegment implements Segment {
     });
   }
 
-  #makeLoop(): (rowCount: number) => void {
+  #makeLoop(): readonly [select: LoopFunction | undefined, compute: LoopFunction | undefined] {
     const { code, expands } = this.#plan;
     const builder = () => (this.#outs.at(-1) as Out).builder;
     const nextBuilder = () => this.#nextBuilder();
     if (code === undefined) {
-      return interpretedLoop(this.#plan, {
+      const host = {
         state: this.#state,
         batch: () => this.#batch as Batch,
         builder,
         origins: () => this.#originsHolder[0] as Int32Array,
         nextBuilder,
         refuseLate,
-      });
+      };
+      return [undefined, interpretedLoop(this.#plan, host)];
     }
     const { memory } = this.#context;
     const helpers: Record<HelperName, unknown> = {
@@ -286,52 +304,6 @@ function refuseLate(): never {
     'ERR_MILLRACE_USER_FUNCTION',
     'A flatMap function called emit after it had returned. Emit while the function runs; do what must wait in a source or a sink.',
   );
-}
-
-/** mapBatches: the user's own loop. A batch is one thing here: when the function throws, all its rows failed. */
-export class BatchSegment implements Segment {
-  readonly #fn: (RowOperation & { kind: 'mapBatches' })['fn'];
-  readonly #number: number;
-  readonly #report: Report;
-  readonly #builder: BatchBuilder;
-  #rowsIn = 0;
-  #base = 0;
-  #rowsOut = 0;
-
-  constructor(operation: RowOperation & { kind: 'mapBatches' }, number: number, context: RowContext, report: Report) {
-    this.#fn = operation.fn;
-    this.#number = number;
-    this.#report = report;
-    this.#builder = new BatchBuilder(context.slabs, operation.schema, context.batchRows);
-  }
-
-  run(batch: Batch, emit: (out: Batch) => void): void {
-    const builder = this.#builder;
-    for (let from = 0; from < batch.rowCount; from += builder.capacity) {
-      const piece = batch.slice(from, Math.min(from + builder.capacity, batch.rowCount));
-      builder.reset();
-      this.#base = from;
-      try {
-        refusePromise(this.#fn(piece, builder) as unknown);
-        assert(builder.rowCount <= builder.capacity, `mapBatches set rowCount to ${builder.rowCount}; ${builder.capacity} fit`);
-      } catch (cause) {
-        for (let row = 0; row < piece.rowCount; row++) this.#report(cause, batch, from + row, this.#number);
-        continue;
-      }
-      this.#rowsIn = piece.rowCount;
-      this.#rowsOut = builder.rowCount;
-      if (builder.rowCount > 0) emit(builder.finish());
-    }
-  }
-
-  /** Exact when as many rows came out as went in; else the nearest row of the batch. */
-  originOf(row: number): number {
-    return this.#base + (this.#rowsIn === this.#rowsOut ? row : Math.min(row, this.#rowsIn - 1));
-  }
-
-  release(): void {
-    this.#builder.release();
-  }
 }
 
 /** What a failed row holds, of the columns that were decoded: for the message. */

@@ -139,3 +139,16 @@ export function isNullText(source: Source, slot: Slot): string | undefined {
   if (!mayBeNull(slot)) return undefined;
   return slot.at === 'local' ? `(${slot.id}===null)` : `(${validText(source, slot.column)}===0)`;
 }
+
+/** A column of the row object that a closure is called with. */
+export interface RowPart {
+  readonly name: string;
+  readonly slot: Slot;
+}
+
+/** A fresh plain object with these columns. What a name of Object.prototype would find by assignment, a literal does not. */
+export function rowText(source: Source, row: readonly RowPart[]): string {
+  const values = row.map(({ slot }) => valueText(source, slot));
+  if (row.some(({ name }) => name in Object.prototype)) return `{${row.map(({ name }, n) => `[${source.constant(name)}]:${values[n]}`).join(',')}}`;
+  return `new ${source.rowConstructor(row.map(({ name }) => name))}(${values.join(',')})`;
+}

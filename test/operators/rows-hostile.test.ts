@@ -50,7 +50,7 @@ const PIECES = [
   ',',
 ];
 const WORDS =
-  /^(?:let|const|return|function|for|if|else|continue|break|typeof|void|null|true|false|try|catch|throw|Math|Number|BigInt|[a-z]{1,3}\d+|startsWith|endsWith|includes|length|toUpperCase|asIntN|floor|isSafeInteger|fround)$/;
+  /^(?:let|const|return|function|for|if|else|continue|break|new|this|prototype|typeof|void|null|true|false|try|catch|throw|Math|Number|BigInt|[a-z]{1,3}\d+|startsWith|endsWith|includes|length|toUpperCase|asIntN|floor|isSafeInteger|fround)$/;
 
 let state = Number(process.env.MILLRACE_SEED ?? 7);
 const below = (n: number): number => {
