@@ -1,7 +1,12 @@
 /** All cases, in the order in which they are shown. */
 
 import type { BenchCase } from '../harness.ts';
+import { arrowCases } from './arrow.ts';
+import { jsonDecodeCases } from './decode.ts';
+import { jsonEncodeCases } from './encode.ts';
 import { groupByCases } from './group-by.ts';
+import { recordBatchCases } from './record-batches.ts';
+import { rowCases } from './rows.ts';
 import { windowCases } from './windows.ts';
 
-export const allCases: readonly BenchCase[] = [...groupByCases, ...windowCases];
+export const allCases: readonly BenchCase[] = [...groupByCases, ...windowCases, ...rowCases, ...jsonDecodeCases, ...recordBatchCases, ...jsonEncodeCases, ...arrowCases];
