@@ -142,7 +142,8 @@ export class BatchBuilder {
     assert(this.rowCount < this.capacity, 'a row more than fits');
     const lengths = this.columns.map((column) => column.byteLength);
     try {
-      for (let c = 0; c < this.columns.length; c++) this.setValue(c, this.rowCount, Object.hasOwn(row, (this.columns[c] as ColumnSpace).name) ? row[(this.columns[c] as ColumnSpace).name] : undefined);
+      for (let c = 0; c < this.columns.length; c++)
+        this.setValue(c, this.rowCount, Object.hasOwn(row, (this.columns[c] as ColumnSpace).name) ? row[(this.columns[c] as ColumnSpace).name] : undefined);
     } catch (error) {
       this.columns.forEach((column, c) => {
         column.byteLength = lengths[c] as number;
@@ -155,7 +156,12 @@ export class BatchBuilder {
 
   /** The first `rowCount` rows as a batch over the same bytes: good until the builder is written to again. */
   finish(rowCount: number = this.rowCount): Batch {
-    return new Batch(this.memory, this.schema, rowCount, this.columns.map(({ type, data, offsets, validity }) => ({ type, data, offsets, validity })));
+    return new Batch(
+      this.memory,
+      this.schema,
+      rowCount,
+      this.columns.map(({ type, data, offsets, validity }) => ({ type, data, offsets, validity })),
+    );
   }
 
   /** Gives the slabs back. */
@@ -207,5 +213,8 @@ function setInteger(memory: SharedMemory, name: TypeName, data: number, row: num
 
 function refuse(column: ColumnSpace, value: unknown): never {
   const wanted = `${column.type.name}${column.type.nullable ? ' or null' : ''}`;
-  throw new MillraceError('ERR_MILLRACE_SCHEMA', `Column ${shown(column.name)} holds ${wanted}, but the value is ${shown(value)}. Give a ${wanted}, or change the column's type.`);
+  throw new MillraceError(
+    'ERR_MILLRACE_SCHEMA',
+    `Column ${shown(column.name)} holds ${wanted}, but the value is ${shown(value)}. Give a ${wanted}, or change the column's type.`,
+  );
 }

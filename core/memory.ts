@@ -40,14 +40,21 @@ export type SharedMemoryHandle = WasmMemory | SharedArrayBuffer;
  */
 export function createMemory(bytes: number): SharedMemory {
   if (!(bytes > 0 && bytes <= MEMORY_BYTES_MAX)) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `memory is ${shown(bytes)} bytes; it can be 1 to ${MEMORY_BYTES_MAX} (just under 4 GiB) in one process. Run more processes for more.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `memory is ${shown(bytes)} bytes; it can be 1 to ${MEMORY_BYTES_MAX} (just under 4 GiB) in one process. Run more processes for more.`,
+    );
   }
   const pages = Math.ceil(bytes / PAGE_BYTES);
   try {
     if (wasm === undefined) return attachMemory(new SharedArrayBuffer(pages * PAGE_BYTES));
     return attachMemory(new wasm.Memory({ initial: pages, maximum: pages, shared: true }));
   } catch (cause) {
-    throw new MillraceError('ERR_MILLRACE_MEMORY', `The system cannot reserve ${pages * PAGE_BYTES} bytes of shared memory. Ask for less with the memory option.`, { cause });
+    throw new MillraceError(
+      'ERR_MILLRACE_MEMORY',
+      `The system cannot reserve ${pages * PAGE_BYTES} bytes of shared memory. Ask for less with the memory option.`,
+      { cause },
+    );
   }
 }
 

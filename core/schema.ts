@@ -86,7 +86,10 @@ export class Schema {
   require(name: string, what: string): number {
     const index = this.indexOf(name);
     if (index < 0) {
-      throw new MillraceError('ERR_MILLRACE_PIPELINE', `${what} names the column ${shown(name)}, but the columns here are ${this.fields.map((f) => f.name).join(', ') || '(none)'}.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `${what} names the column ${shown(name)}, but the columns here are ${this.fields.map((f) => f.name).join(', ') || '(none)'}.`,
+      );
     }
     return index;
   }
@@ -126,7 +129,10 @@ export function schema(fields: SchemaFields | Schema): Schema {
     Object.keys(fields).map((name) => {
       const of = fields[name] as DataType | undefined;
       if (typeof of !== 'object' || of === null || !TYPE_NAMES.has(of.name)) {
-        throw new MillraceError('ERR_MILLRACE_SCHEMA', `Column ${shown(name)} has the type ${shown(of)}. Use one of ${[...TYPE_NAMES].join(', ')}, or nullable(type).`);
+        throw new MillraceError(
+          'ERR_MILLRACE_SCHEMA',
+          `Column ${shown(name)} has the type ${shown(of)}. Use one of ${[...TYPE_NAMES].join(', ')}, or nullable(type).`,
+        );
       }
       return { name, type: of };
     }),

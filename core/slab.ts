@@ -80,7 +80,10 @@ export class SlabAllocator {
     const address = this.tryAlloc(bytes);
     if (address === 0) {
       const { usedBytes, totalBytes } = this.usage();
-      throw new MillraceError('ERR_MILLRACE_MEMORY', `The memory budget is used up: ${bytes} bytes asked for, ${usedBytes} of ${totalBytes} in use. Raise the memory option, shorten the windows, or reduce the number of distinct keys.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_MEMORY',
+        `The memory budget is used up: ${bytes} bytes asked for, ${usedBytes} of ${totalBytes} in use. Raise the memory option, shorten the windows, or reduce the number of distinct keys.`,
+      );
     }
     return address;
   }

@@ -8,7 +8,13 @@ export type Duration = number | `${number}${Unit}`;
 /** Milliseconds since 1970. Injected wherever a wall clock is read, so that a test can set it. */
 export type Clock = () => number;
 
-const UNIT_MS: ReadonlyMap<string, number> = new Map([['ms', 1], ['s', 1_000], ['m', 60_000], ['h', 3_600_000], ['d', 86_400_000]]);
+const UNIT_MS: ReadonlyMap<string, number> = new Map([
+  ['ms', 1],
+  ['s', 1_000],
+  ['m', 60_000],
+  ['h', 3_600_000],
+  ['d', 86_400_000],
+]);
 
 /**
  * A duration in whole milliseconds.
@@ -24,7 +30,10 @@ export function durationMs(value: Duration, what: string, min = 0): number {
     if (parts) ms = Number(parts[1]) * (UNIT_MS.get(parts[2] as string) as number);
   }
   if (!Number.isSafeInteger(ms) || ms < min) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `${what} is ${shown(value)}, which is no duration of at least ${min} ms. Write a whole number of milliseconds, or '250ms', '10s', '1m', '2h', '1d'.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `${what} is ${shown(value)}, which is no duration of at least ${min} ms. Write a whole number of milliseconds, or '250ms', '10s', '1m', '2h', '1d'.`,
+    );
   }
   return ms;
 }

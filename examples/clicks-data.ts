@@ -20,7 +20,9 @@ export function clickAt(i: number, rng: Rng): RowOf<typeof click> {
 }
 
 export function clicks(rows: number, seed: number, sink: Sink) {
-  return pipeline('make-clicks').from(generator({ rows, seed, schema: click, row: clickAt })).to(sink);
+  return pipeline('make-clicks')
+    .from(generator({ rows, seed, schema: click, row: clickAt }))
+    .to(sink);
 }
 
 export default ({ dir, rows, seed, format }: { dir: string; rows: number; seed: number; format?: 'json' | 'arrow' }) =>

@@ -21,4 +21,12 @@ export function wordCount(lines: Source<{ readonly value: string }>, sink: Sink)
 }
 
 export default ({ path }: { path?: string } = {}) =>
-  wordCount(path === undefined ? memory(POEM.map((value) => ({ value })), { schema: { value: utf8 } }) : files.source({ path, value: text() }), stdout());
+  wordCount(
+    path === undefined
+      ? memory(
+          POEM.map((value) => ({ value })),
+          { schema: { value: utf8 } },
+        )
+      : files.source({ path, value: text() }),
+    stdout(),
+  );

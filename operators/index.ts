@@ -1,10 +1,23 @@
 /** The door of operators: what a stage does to a batch. Synchronous, no I/O, no threads. */
 
-export { type Aggregate, type AggregateName, type AggregatesOf, count, max, mean, min, type ResultOf, type ResultsOf, type SameAsColumn, sum, type SumOfColumn } from './aggregates.ts';
 export { type AggregatePlan, type AggregateRequest, planAggregate, type ResultColumn, type Strategy } from './aggregate-plan.ts';
+export {
+  type Aggregate,
+  type AggregateName,
+  type AggregatesOf,
+  count,
+  max,
+  mean,
+  min,
+  type ResultOf,
+  type ResultsOf,
+  type SameAsColumn,
+  type SumOfColumn,
+  sum,
+} from './aggregates.ts';
 export { Combiner, type CombinerHooks, type EpochStart } from './combine.ts';
 export { type ChunkOrigin, exchangeBlockBytes, exchangeBlockOrigin, exchangeBlockPanes, orderExchangeBlocks } from './exchange.ts';
 export { type Emit, RESULT_ROWS_MAX, ResultWriter } from './result-writer.ts';
-export { type ShardAggregate, shardAggregate, type ShardSnapshot } from './shard-aggregate.ts';
-export { type Emission, paneGridOf, sliding, tumbling, type WindowShape, WindowSpec } from './windows.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';
+export { type ShardAggregate, type ShardSnapshot, shardAggregate } from './shard-aggregate.ts';
+export { type Emission, paneGridOf, sliding, tumbling, type WindowShape, WindowSpec } from './windows.ts';

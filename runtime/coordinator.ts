@@ -96,7 +96,7 @@ export class Coordinator {
       this.#slabs,
       { chunkBytes: CHUNK_BYTES_MAX, creditBytes, epochBytes: options.epochBytes },
       {
-        chunk: (source, global, chunk, sequence) => this.#dispatch(source, global, chunk, sequence),
+        chunk: (source, chunk, sequence) => this.#dispatch(source, chunk, sequence),
         epochFull: () => this.#wantEpoch(),
         ended: () => this.#wantEpochSoon(),
         assigned: () => {},
@@ -114,7 +114,11 @@ export class Coordinator {
       this.#outputs = new Outputs(this.#slabs, sinks, this.#options.sinkDelayMs);
       const committed = await this.#openSources();
       this.#layControl();
-      this.#epochs.current = restoreWatermarks(this.#watermarks, committed, this.#readers.map((reader) => reader.partitionCount));
+      this.#epochs.current = restoreWatermarks(
+        this.#watermarks,
+        committed,
+        this.#readers.map((reader) => reader.partitionCount),
+      );
       this.#startWorkers(committed, sinks);
       this.#readers.forEach((reader) => reader.start());
       this.#epochStartedAtMs = performance.now();
@@ -239,7 +243,7 @@ export class Coordinator {
 
   // ---- chunks and epochs
 
-  #dispatch(source: number, global: number, chunk: { address: number; byteLength: number; partition: number; first: number; next: number }, sequence: number): void {
+  #dispatch(source: number, chunk: { address: number; byteLength: number; partition: number; first: number; next: number }, sequence: number): void {
     // To the worker that has least to do; which one it is makes no difference to the result.
     let worker = 0;
     for (let w = 1; w < this.#links.length; w++) if ((this.#links[w] as WorkerLink).loadBytes < (this.#links[worker] as WorkerLink).loadBytes) worker = w;
@@ -259,7 +263,6 @@ export class Coordinator {
       f64[(at + MESSAGE.first) >>> 3] = chunk.first;
       f64[(at + MESSAGE.next) >>> 3] = chunk.next;
     });
-    void global;
   }
 
   #send(link: WorkerLink, fill: (at: number) => void): void {
@@ -325,7 +328,11 @@ export class Coordinator {
     const states = this.#states();
     this.#lastStates = states.join();
     states.forEach((state, global) => this.#control.setPartition(epoch, global, state));
-    this.#epochs.end(this.#intake.partitions.map((state) => state.position), this.#epochStartedAtMs, bytes);
+    this.#epochs.end(
+      this.#intake.partitions.map((state) => state.position),
+      this.#epochStartedAtMs,
+      bytes,
+    );
     this.#epochStartedAtMs = performance.now();
     for (const link of this.#links) {
       this.#send(link, (at) => {
@@ -338,7 +345,9 @@ export class Coordinator {
 
   #states(): number[] {
     const idleMs = this.#intake.partitions.map((state) => {
-      const strategies = this.#plan.watermarks.filter((watermark) => watermark.sources.includes(state.source)).map((watermark) => watermark.strategy.idleMs ?? Number.POSITIVE_INFINITY);
+      const strategies = this.#plan.watermarks
+        .filter((watermark) => watermark.sources.includes(state.source))
+        .map((watermark) => watermark.strategy.idleMs ?? Number.POSITIVE_INFINITY);
       return Math.min(Number.POSITIVE_INFINITY, ...strategies);
     });
     return this.#intake.partitions.map((state, global) => {
@@ -414,7 +423,9 @@ export class Coordinator {
         watermark: watermarks.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...watermarks.map((w) => (this.#watermarks[w] as Watermark).current)),
       };
     });
-    const metadata = this.#intake.partitions.map((state) => watermarkMetadata(epoch, this.#watermarks, state.global, (w) => (this.#plan.watermarks[w] as WatermarkPlan).sources.includes(state.source)));
+    const metadata = this.#intake.partitions.map((state) =>
+      watermarkMetadata(epoch, this.#watermarks, state.global, (w) => (this.#plan.watermarks[w] as WatermarkPlan).sources.includes(state.source)),
+    );
     this.#epochs.merged(record, progress, metadata);
     const mergedAtMs = performance.now();
     this.#writing = this.#writing.then(() => this.#finishEpoch(record, mergedAtMs)).catch((error) => this.fail(error));
@@ -447,7 +458,14 @@ export class Coordinator {
         commit.metadata.map((text, global) => commitMetadata(text, record.metadata[global] as string)),
       );
     }
-    this.progressLog.epoch({ epoch: record.epoch, bytes: record.bytes, startedAtMs: record.startedAtMs, mergedAtMs, writtenAtMs, committedAtMs: performance.now() });
+    this.progressLog.epoch({
+      epoch: record.epoch,
+      bytes: record.bytes,
+      startedAtMs: record.startedAtMs,
+      mergedAtMs,
+      writtenAtMs,
+      committedAtMs: performance.now(),
+    });
     if (this.#epochWanted) this.#endWantedEpoch();
     if (this.#isFinished()) await this.#over();
     else if (this.#finishing || this.#intake.partitions.every((state) => state.ended)) this.#wantEpoch();

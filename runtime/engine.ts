@@ -78,10 +78,16 @@ export class Engine {
       global += count;
     }
     this.#watermarks = plan.watermarks.map((watermark, index) => new WatermarkRunner(watermark, index, context, this.#firstGlobal));
-    const firstEpoch = restoreWatermarks(this.#watermarks.map((runner) => runner.watermark), context.committed, context.partitions);
+    const firstEpoch = restoreWatermarks(
+      this.#watermarks.map((runner) => runner.watermark),
+      context.committed,
+      context.partitions,
+    );
     this.#encoders = plan.sinks.map(({ sink, schema }, index) =>
       sink.encoder({
-        memory, slabs, schema,
+        memory,
+        slabs,
+        schema,
         info: context.sinks[index] as SinkInfo,
         position: () => ({ epoch: this.#place.epoch, shard: this.#place.unit }),
         block: (outputPartition, rows, address, bytes) => this.#handOver(index, outputPartition, rows, address, bytes),
@@ -89,7 +95,9 @@ export class Engine {
     );
     this.#combiners = plan.exchanges.map(({ aggregate }) => new Combiner(slabs, aggregate, { late: (_, rows) => this.#count('late', rows.length) }));
     this.#sourceFlows = plan.sources.map(({ flow }) => this.#flow(flow));
-    this.#exchanges = plan.exchanges.map((exchange, index) => new ExchangeRunner(exchange, context, this.#eventTime(exchange), this.#flow(exchange.flow), ownGroups(context)));
+    this.#exchanges = plan.exchanges.map(
+      (exchange) => new ExchangeRunner(exchange, context, this.#eventTime(exchange), this.#flow(exchange.flow), ownGroups(context)),
+    );
     this.#decoders = plan.sources.map(({ source, flow }) =>
       source.decoder({ memory, slabs, columns: flow.rows.columnsRead, batchRows: context.batchRows, reject: (rejection) => this.#reject(rejection) }),
     );
@@ -172,7 +180,8 @@ export class Engine {
       place.order = 0;
       for (const { shard, aggregate } of group.shards) {
         for (const block of blocks) aggregate.merge(block);
-        for (const next of exchange.flow.exchanges) (this.#combiners[next] as Combiner).beginChunk({ source: this.#decoders.length + index, partition: shard, first: epoch });
+        for (const next of exchange.flow.exchanges)
+          (this.#combiners[next] as Combiner).beginChunk({ source: this.#decoders.length + index, partition: shard, first: epoch });
         aggregate.advance(watermark, exchange.emit);
         for (const next of exchange.flow.exchanges) (this.#combiners[next] as Combiner).endChunk();
       }
@@ -281,7 +290,15 @@ class Flow {
   readonly #next: readonly Flow[];
   readonly #emit = (batch: Batch): void => this.#forward(batch);
 
-  constructor(program: RowProgram, watermark: { runner: WatermarkRunner; place: Place } | undefined, exchanges: readonly number[], sinks: readonly number[], next: readonly Flow[], combiners: readonly Combiner[], encoders: readonly SinkEncoder[]) {
+  constructor(
+    program: RowProgram,
+    watermark: { runner: WatermarkRunner; place: Place } | undefined,
+    exchanges: readonly number[],
+    sinks: readonly number[],
+    next: readonly Flow[],
+    combiners: readonly Combiner[],
+    encoders: readonly SinkEncoder[],
+  ) {
     this.#program = program;
     this.#watermark = watermark;
     this.#combiners = exchanges.map((exchange) => combiners[exchange] as Combiner);
@@ -318,7 +335,9 @@ class WatermarkRunner {
     this.#plan = plan;
     this.#index = index;
     this.#context = context;
-    this.#globals = plan.sources.flatMap((source) => Array.from({ length: context.partitions[source] as number }, (_, p) => (firstGlobal[source] as number) + p));
+    this.#globals = plan.sources.flatMap((source) =>
+      Array.from({ length: context.partitions[source] as number }, (_, p) => (firstGlobal[source] as number) + p),
+    );
     this.#maxima = new Float64Array(context.control.shape.partitions).fill(Number.NEGATIVE_INFINITY);
     const { delayMs, maxSkewMs } = plan.strategy;
     this.watermark = new Watermark(maxSkewMs === undefined ? { delayMs } : { delayMs, maxSkewMs }, this.#globals);
@@ -412,5 +431,7 @@ function ownGroups({ control, worker }: EngineContext): number[][] {
 
 function located(error: unknown, source: string, chunk: Chunk): unknown {
   if (!(error instanceof MillraceError)) return error;
-  return new MillraceError(error.code, `${error.message} (${source}, partition ${chunk.partition}, in the rows from offset ${chunk.first} to ${chunk.next})`, { cause: error.cause ?? error });
+  return new MillraceError(error.code, `${error.message} (${source}, partition ${chunk.partition}, in the rows from offset ${chunk.first} to ${chunk.next})`, {
+    cause: error.cause ?? error,
+  });
 }

@@ -13,7 +13,12 @@ export function describePlan(plan: Plan): string {
   });
   plan.exchanges.forEach((exchange, index) => {
     lines.push(`exchange ${index}: rows are combined in the scan, merged by 64 shards`);
-    lines.push(...exchange.aggregate.describe().split('\n').map((line) => `  ${line}`));
+    lines.push(
+      ...exchange.aggregate
+        .describe()
+        .split('\n')
+        .map((line) => `  ${line}`),
+    );
     lines.push(`  gives (${exchange.aggregate.output})`);
     lines.push(...describeFlow(plan, exchange.flow, '  '));
   });
@@ -58,7 +63,18 @@ export function mermaidPlan(plan: Plan): string {
     for (const sink of flow.sinks) lines.push(`  ${at} --> k${sink}`);
     for (const next of flow.next) draw(at, next);
   };
-  plan.exchanges.forEach((exchange: ExchangePlan, index) => lines.push(`  x${index}[[${label(exchange.aggregate.describe().split('\n').slice(0, 3).map((line) => line.trim()).join('<br>'))}]]`));
+  plan.exchanges.forEach((exchange: ExchangePlan, index) =>
+    lines.push(
+      `  x${index}[[${label(
+        exchange.aggregate
+          .describe()
+          .split('\n')
+          .slice(0, 3)
+          .map((line) => line.trim())
+          .join('<br>'),
+      )}]]`,
+    ),
+  );
   plan.sinks.forEach(({ sink }, index) => lines.push(`  k${index}[(${label(sink.name)})]`));
   plan.sources.forEach(({ source, flow }, index) => {
     lines.push(`  s${index}[(${label(source.name)})]`);

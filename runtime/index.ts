@@ -1,7 +1,33 @@
 /** The front door: everything that a pipeline module and its program need, but connectors with a client of their own. */
 
-export { type Duration, ERROR_CODES, type ErrorCode, MillraceError } from '../core/index.ts';
-export { type AnyRow, Batch, BatchBuilder, binary, bool, type DataType, f32, f64, i8, i16, i32, i64, nullable, type Rng, type RowOf, type Schema, type SchemaFields, schema, seededRng, timestamp, u32, utf8 } from '../core/index.ts';
+export {
+  type AnyRow,
+  Batch,
+  BatchBuilder,
+  binary,
+  bool,
+  type DataType,
+  type Duration,
+  ERROR_CODES,
+  type ErrorCode,
+  f32,
+  f64,
+  i8,
+  i16,
+  i32,
+  i64,
+  MillraceError,
+  nullable,
+  type Rng,
+  type RowOf,
+  type Schema,
+  type SchemaFields,
+  schema,
+  seededRng,
+  timestamp,
+  u32,
+  utf8,
+} from '../core/index.ts';
 export * from '../io/index.ts';
 export { type Aggregate, count, max, mean, min, sliding, sum, tumbling, type WindowSpec } from '../operators/index.ts';
 export { describePlan, mermaidPlan } from './explain.ts';

@@ -7,7 +7,7 @@
  * are cut, the cuts between chunks follow from offsets and sizes alone, so that a replay makes the same chunks.
  */
 
-import { type SharedMemory, type SlabAllocator } from '../core/index.ts';
+import type { SharedMemory, SlabAllocator } from '../core/index.ts';
 import { type Chunk, FRAME, frameBytes, type Offset, type SourceContext } from '../io/index.ts';
 
 export interface IntakeLimits {
@@ -21,7 +21,7 @@ export interface IntakeLimits {
 
 export interface IntakeEvents {
   /** A chunk is full, or its epoch ends. */
-  chunk(source: number, globalPartition: number, chunk: Chunk, sequence: number): void;
+  chunk(source: number, chunk: Chunk, sequence: number): void;
   /** The epoch has taken in all that it may: end it as soon as that is allowed. */
   epochFull(): void;
   ended(source: number, partition: number): void;
@@ -91,9 +91,22 @@ export class Intake {
     const states: PartitionState[] = [];
     for (let partition = 0; partition < partitionCount; partition++) {
       states.push({
-        source, partition, global: this.partitions.length + partition,
-        position: undefined, high: undefined, ended: false, assigned: true, lastRowsAtMs: this.#now(), caughtUp: false,
-        address: 0, capacity: 0, used: 0, weight: 0, first: 0, next: 0, sequence: 0,
+        source,
+        partition,
+        global: this.partitions.length + partition,
+        position: undefined,
+        high: undefined,
+        ended: false,
+        assigned: true,
+        lastRowsAtMs: this.#now(),
+        caughtUp: false,
+        address: 0,
+        capacity: 0,
+        used: 0,
+        weight: 0,
+        first: 0,
+        next: 0,
+        sequence: 0,
       });
     }
     this.#bySource.push(states);
@@ -220,7 +233,7 @@ export class Intake {
     const chunk: Chunk = { partition: state.partition, address: state.address, byteLength: state.used, first: state.first, next: state.next };
     this.#weights.set(state.address, state.weight);
     state.address = 0;
-    this.#events.chunk(state.source, state.global, chunk, state.sequence++);
+    this.#events.chunk(state.source, chunk, state.sequence++);
   }
 
   #credit(): Promise<void> {

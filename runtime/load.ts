@@ -26,12 +26,18 @@ export async function loadGraph(url: string, params: Params): Promise<Graph> {
   const module = await importModule(url);
   const exported = module.default;
   if (exported === undefined) {
-    throw new MillraceError('ERR_MILLRACE_MODULE', `The module ${shown(url)} has no default export. Write: export default pipeline('name').from(...)...to(...).`);
+    throw new MillraceError(
+      'ERR_MILLRACE_MODULE',
+      `The module ${shown(url)} has no default export. Write: export default pipeline('name').from(...)...to(...).`,
+    );
   }
   const value = typeof exported === 'function' ? await callExport(exported as (params: Params) => unknown, params, url) : exported;
   const graph = graphOf(value);
   if (graph === undefined) {
-    throw new MillraceError('ERR_MILLRACE_MODULE', `The default export of ${shown(url)} is ${shown(value)}, which is no pipeline. Export a pipeline, or a function that returns one.`);
+    throw new MillraceError(
+      'ERR_MILLRACE_MODULE',
+      `The default export of ${shown(url)} is ${shown(value)}, which is no pipeline. Export a pipeline, or a function that returns one.`,
+    );
   }
   return graph;
 }
@@ -41,7 +47,9 @@ async function callExport(fn: (params: Params) => unknown, params: Params, url: 
     return await fn(params);
   } catch (error) {
     if (error instanceof MillraceError) throw error;
-    throw new MillraceError('ERR_MILLRACE_MODULE', `The default export of ${shown(url)} threw: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new MillraceError('ERR_MILLRACE_MODULE', `The default export of ${shown(url)} threw: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -52,6 +60,8 @@ async function importModule(url: string): Promise<{ default?: unknown }> {
     return await import(url);
   } catch (error) {
     if (error instanceof MillraceError) throw error;
-    throw new MillraceError('ERR_MILLRACE_MODULE', `The module ${shown(url)} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new MillraceError('ERR_MILLRACE_MODULE', `The module ${shown(url)} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
 }

@@ -81,11 +81,16 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
   };
 }
 
-const BYTE_UNITS: ReadonlyMap<string, number> = new Map([['KiB', 1024], ['MiB', 1024 ** 2], ['GiB', 1024 ** 3]]);
+const BYTE_UNITS: ReadonlyMap<string, number> = new Map([
+  ['KiB', 1024],
+  ['MiB', 1024 ** 2],
+  ['GiB', 1024 ** 3],
+]);
 
 function byteSize(value: ByteSize, what: string): number {
   if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
   const parts = /^(\d+(?:\.\d+)?)(KiB|MiB|GiB)$/.exec(String(value));
-  if (parts === null) throw new MillraceError('ERR_MILLRACE_OPTION', `${what} is ${shown(value)}. Give bytes as a number, or a text such as '512MiB' or '1GiB'.`);
+  if (parts === null)
+    throw new MillraceError('ERR_MILLRACE_OPTION', `${what} is ${shown(value)}. Give bytes as a number, or a text such as '512MiB' or '1GiB'.`);
   return Math.floor(Number(parts[1]) * (BYTE_UNITS.get(parts[2] as string) as number));
 }

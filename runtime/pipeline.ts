@@ -5,9 +5,30 @@
  * Row types travel along: `filter((r) => r.ms > 0)` compiles only if there is a numeric column `ms`.
  */
 
-import { type AnyRow, type Batch, type BatchBuilder, type Duration, durationMs, MillraceError, type RowOf, type Schema, type SchemaFields, schema as toSchema, shown } from '../core/index.ts';
+import {
+  type AnyRow,
+  type Batch,
+  type BatchBuilder,
+  type Duration,
+  durationMs,
+  MillraceError,
+  type RowOf,
+  type Schema,
+  type SchemaFields,
+  shown,
+  schema as toSchema,
+} from '../core/index.ts';
 import { forEachBatch, type Sink, type Source, stdout } from '../io/index.ts';
-import { type Aggregate, type AggregatePlan, type AggregatesOf, count, planAggregate, type ResultOf, type RowOperation, type WindowSpec } from '../operators/index.ts';
+import {
+  type Aggregate,
+  type AggregatePlan,
+  type AggregatesOf,
+  count,
+  planAggregate,
+  type ResultOf,
+  type RowOperation,
+  type WindowSpec,
+} from '../operators/index.ts';
 
 /** Nodes of the graph. `schema` is that of the rows that leave the node. */
 export type Node =
@@ -40,7 +61,10 @@ export class Graph {
 
   constructor(name: string) {
     if (typeof name !== 'string' || name === '') {
-      throw new MillraceError('ERR_MILLRACE_PIPELINE', `A pipeline is named ${shown(name)}. Give it a name that is a text and not empty: pipeline('clicks-per-page').`);
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `A pipeline is named ${shown(name)}. Give it a name that is a text and not empty: pipeline('clicks-per-page').`,
+      );
     }
     this.name = name;
   }
@@ -73,7 +97,10 @@ export class Pipeline implements PipelineLike {
   /** The rows of a source. */
   from<R>(source: Source<R>): Stream<R> {
     if (typeof source?.open !== 'function' || typeof source.decoder !== 'function') {
-      throw new MillraceError('ERR_MILLRACE_PIPELINE', `from() got ${shown(source)}, which is no source. Pass kafka.source(...), log.source(...), generator(...), memory(...), files.source(...) or a Source of your own.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `from() got ${shown(source)}, which is no source. Pass kafka.source(...), log.source(...), generator(...), memory(...), files.source(...) or a Source of your own.`,
+      );
     }
     return new Stream<R>(this[GRAPH], { kind: 'source', schema: source.schema, source });
   }
@@ -139,10 +166,16 @@ export class Stream<R> implements PipelineLike {
   /** The rows of both streams, which must have the same columns. */
   union(other: Stream<R>): Stream<R> {
     if (!this.schema.equals(other.schema)) {
-      throw new MillraceError('ERR_MILLRACE_PIPELINE', `union() needs the same columns on both sides: here ${this.schema}, there ${other.schema}. Use map() or select() first.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `union() needs the same columns on both sides: here ${this.schema}, there ${other.schema}. Use map() or select() first.`,
+      );
     }
     if (other[GRAPH] !== this[GRAPH]) {
-      throw new MillraceError('ERR_MILLRACE_PIPELINE', `union() got a stream of the pipeline ${shown(other[GRAPH].name)}, not of ${shown(this[GRAPH].name)}. Start both with from() of one pipeline: const p = pipeline('name').`);
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `union() got a stream of the pipeline ${shown(other[GRAPH].name)}, not of ${shown(this[GRAPH].name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
+      );
     }
     return new Stream<R>(this[GRAPH], { kind: 'union', schema: this.schema, parents: [this.node, other.node] });
   }
@@ -158,7 +191,10 @@ export class Stream<R> implements PipelineLike {
     const columnIndex = this.schema.require(column, 'withWatermark');
     const { type } = this.schema.field(columnIndex);
     if (type.name !== 'timestamp' || type.nullable) {
-      throw new MillraceError('ERR_MILLRACE_PIPELINE', `withWatermark names the column ${shown(column)} of type ${type.name}${type.nullable ? ' or null' : ''}. Event time is a timestamp column without nulls: declare it as timestamp in the schema.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `withWatermark names the column ${shown(column)} of type ${type.name}${type.nullable ? ' or null' : ''}. Event time is a timestamp column without nulls: declare it as timestamp in the schema.`,
+      );
     }
     const strategy: WatermarkStrategy = {
       column,
@@ -176,7 +212,8 @@ export class Stream<R> implements PipelineLike {
   keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedStream<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
   keyBy(...args: unknown[]): KeyedStream<never, never> {
     if (typeof args[1] !== 'function') {
-      if (args.length === 0) throw new MillraceError('ERR_MILLRACE_PIPELINE', 'keyBy() names no column. Name at least one, or use windowAll() for windows over all rows.');
+      if (args.length === 0)
+        throw new MillraceError('ERR_MILLRACE_PIPELINE', 'keyBy() names no column. Name at least one, or use windowAll() for windows over all rows.');
       this.schema.select(args as string[], 'keyBy');
       return new KeyedStream(this as Stream<unknown>, args as string[]) as KeyedStream<never, never>;
     }
@@ -184,7 +221,10 @@ export class Stream<R> implements PipelineLike {
     const fn = args[1] as (row: unknown) => AnyRow;
     const columns = toSchema(Object.fromEntries([...this.schema.fields, ...keys.fields].map((field) => [field.name, field.type])));
     const widened = this.#rows<unknown>(columns, { kind: 'map', schema: columns, fn: (row: AnyRow) => ({ ...row, ...fn(row) }) });
-    return new KeyedStream(widened, keys.fields.map((field) => field.name)) as KeyedStream<never, never>;
+    return new KeyedStream(
+      widened,
+      keys.fields.map((field) => field.name),
+    ) as KeyedStream<never, never>;
   }
 
   /** Windows over all rows, with no key. All rows of a window meet in one place: for small results of large streams. */
@@ -195,7 +235,10 @@ export class Stream<R> implements PipelineLike {
   /** Writes the stream to a sink. Gives the stream back, so that it can be the module's default export. */
   to(sink: Sink): this {
     if (typeof sink?.open !== 'function' || typeof sink.encoder !== 'function') {
-      throw new MillraceError('ERR_MILLRACE_PIPELINE', `to() got ${shown(sink)}, which is no sink. Pass kafka.sink(...), log.sink(...), files.sink(...), stdout(), collect() or a Sink of your own.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `to() got ${shown(sink)}, which is no sink. Pass kafka.sink(...), log.sink(...), files.sink(...), stdout(), collect() or a Sink of your own.`,
+      );
     }
     sink.check(this.schema);
     this[GRAPH].sinks.push({ parent: this.node, sink });
@@ -217,7 +260,6 @@ export class Stream<R> implements PipelineLike {
     return new Stream<T>(this[GRAPH], { kind: 'rows', schema, parent: this.node, operation });
   }
 }
-
 
 type Results<A, R> = { readonly [P in keyof A]: ResultOf<A[P], R> };
 interface WindowBounds {
@@ -273,15 +315,32 @@ export class WindowedStream<R, K> {
   }
 }
 
-function aggregateNode<T>(stream: Stream<unknown>, keys: readonly string[], aggregates: Readonly<Record<string, Aggregate>>, window: WindowSpec | undefined): Stream<T> {
+function aggregateNode<T>(
+  stream: Stream<unknown>,
+  keys: readonly string[],
+  aggregates: Readonly<Record<string, Aggregate>>,
+  window: WindowSpec | undefined,
+): Stream<T> {
   const eventTime = window === undefined ? undefined : eventTimeColumn(stream.node);
   if (window !== undefined && eventTime === undefined) {
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', 'A window needs event time. Call withWatermark(column, delay) before, on the stream that has the time column.');
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      'A window needs event time. Call withWatermark(column, delay) before, on the stream that has the time column.',
+    );
   }
   if (eventTime !== undefined && stream.schema.indexOf(eventTime) < 0) {
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', `The window goes by the event-time column ${shown(eventTime)}, but the rows no longer have it: ${stream.schema}. Keep it in map() and select().`);
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `The window goes by the event-time column ${shown(eventTime)}, but the rows no longer have it: ${stream.schema}. Keep it in map() and select().`,
+    );
   }
-  const plan = planAggregate({ input: stream.schema, keys, aggregates, ...(window === undefined ? {} : { window }), ...(eventTime === undefined ? {} : { eventTime, timeShiftMs: isWindowEnd(stream.node) ? -1 : 0 }) });
+  const plan = planAggregate({
+    input: stream.schema,
+    keys,
+    aggregates,
+    ...(window === undefined ? {} : { window }),
+    ...(eventTime === undefined ? {} : { eventTime, timeShiftMs: isWindowEnd(stream.node) ? -1 : 0 }),
+  });
   return new Stream<T>(stream[GRAPH], { kind: 'aggregate', schema: plan.output, parent: stream.node, plan });
 }
 

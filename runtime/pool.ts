@@ -5,7 +5,7 @@
 
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
-import { type ErrorCode, ERROR_CODES, MillraceError, type SharedMemoryHandle } from '../core/index.ts';
+import { ERROR_CODES, type ErrorCode, MillraceError, type SharedMemoryHandle } from '../core/index.ts';
 import type { CommittedPosition, SinkInfo } from '../io/index.ts';
 import type { ControlShape } from './control.ts';
 import type { Params } from './load.ts';

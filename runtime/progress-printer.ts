@@ -33,12 +33,17 @@ export class ProgressPrinter {
     }
     this.#out.write(`${this.#out.isTTY ? '\r\x1b[2K' : ''}${line(progress)}\n`);
     for (const [reason, count] of Object.entries(progress.ledger)) if (count > 0) this.#out.write(`  ${grouped(count)} rows ${reason}\n`);
-    for (const sample of progress.samples.slice(0, 5)) this.#out.write(`  ${sample.reason}: ${sample.source}, partition ${sample.partition}, offset ${sample.offset}: ${sample.message}\n`);
+    for (const sample of progress.samples.slice(0, 5))
+      this.#out.write(`  ${sample.reason}: ${sample.source}, partition ${sample.partition}, offset ${sample.offset}: ${sample.message}\n`);
   }
 }
 
 function line(progress: Progress): string {
-  const watermark = Number.isFinite(progress.watermark) ? new Date(progress.watermark).toISOString().replace('.000Z', 'Z') : progress.watermark > 0 ? 'end' : '-';
+  const watermark = Number.isFinite(progress.watermark)
+    ? new Date(progress.watermark).toISOString().replace('.000Z', 'Z')
+    : progress.watermark > 0
+      ? 'end'
+      : '-';
   const rate = progress.rowsPerSecondNow > 0 ? progress.rowsPerSecondNow : progress.rowsPerSecond;
   return `${progress.pipeline}: ${grouped(progress.rowsIn)} rows in, ${grouped(progress.rowsOut)} out, ${grouped(Math.round(rate))} rows/s, watermark ${watermark}, lag ${grouped(progress.lag)}`;
 }

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { Coordinator } from './coordinator.ts';
 import { describePlan } from './explain.ts';
 import { loadGraph, supportTypeScript } from './load.ts';
-import { resolveOptions, type RunOptions } from './options.ts';
+import { type RunOptions, resolveOptions } from './options.ts';
 import { makePlan, type Plan } from './plan.ts';
 import type { Progress } from './progress.ts';
 

@@ -4,7 +4,7 @@
  * Needs no test runner.
  */
 
-import { type AnyRow, type Batch, BatchBuilder, Counters, createMemory, MillraceError, type Schema, shown, SlabAllocator } from '../core/index.ts';
+import { type AnyRow, type Batch, BatchBuilder, Counters, createMemory, MillraceError, type Schema, SlabAllocator, shown } from '../core/index.ts';
 import type { ChunkDecoder, DecoderContext, Sink, Source } from '../io/index.ts';
 import { Control, PARTITION_ACTIVE, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
 import { Engine } from './engine.ts';
@@ -105,7 +105,10 @@ export class TestDriver {
     const source = isShort ? 0 : this.#sourceIndex(first as number | string);
     const partition = ((isShort ? second : third) as { partition?: number } | undefined)?.partition ?? 0;
     if (!(Number.isInteger(partition) && partition >= 0 && partition < this.#partitions)) {
-      throw new MillraceError('ERR_MILLRACE_OPTION', `send() names partition ${shown(partition)}; there are ${this.#partitions}. Make more with testDriver(pipeline, { partitions }).`);
+      throw new MillraceError(
+        'ERR_MILLRACE_OPTION',
+        `send() names partition ${shown(partition)}; there are ${this.#partitions}. Make more with testDriver(pipeline, { partitions }).`,
+      );
     }
     const global = source * this.#partitions + partition;
     const from = this.#positions[global] as number;
@@ -124,7 +127,9 @@ export class TestDriver {
 
   /** Ends the epoch: windows close as far as the watermark allows, and results come out. */
   endEpoch(): void {
-    this.#end((global) => (this.#now - (this.#lastRowsAt[global] as number) >= this.#idleMs(Math.floor(global / this.#partitions)) ? PARTITION_IDLE : PARTITION_ACTIVE));
+    this.#end((global) =>
+      this.#now - (this.#lastRowsAt[global] as number) >= this.#idleMs(Math.floor(global / this.#partitions)) ? PARTITION_IDLE : PARTITION_ACTIVE,
+    );
   }
 
   /** The end of all input: everything that is open comes out. */
@@ -137,7 +142,11 @@ export class TestDriver {
   output(sink: number | string = 0): readonly AnyRow[] {
     const index = typeof sink === 'number' ? sink : this.#plan.sinks.findIndex((plan) => plan.sink.name === sink);
     const rows = this.#outputs[index];
-    if (rows === undefined) throw new MillraceError('ERR_MILLRACE_OPTION', `output() names the sink ${shown(sink)}; there are ${this.#plan.sinks.map((plan) => plan.sink.name).join(', ')}.`);
+    if (rows === undefined)
+      throw new MillraceError(
+        'ERR_MILLRACE_OPTION',
+        `output() names the sink ${shown(sink)}; there are ${this.#plan.sinks.map((plan) => plan.sink.name).join(', ')}.`,
+      );
     return rows;
   }
 
@@ -154,19 +163,35 @@ export class TestDriver {
   }
 
   #idleMs(source: number): number {
-    return Math.min(Number.POSITIVE_INFINITY, ...this.#plan.watermarks.filter((watermark) => watermark.sources.includes(source)).map((watermark) => watermark.strategy.idleMs ?? Number.POSITIVE_INFINITY));
+    return Math.min(
+      Number.POSITIVE_INFINITY,
+      ...this.#plan.watermarks
+        .filter((watermark) => watermark.sources.includes(source))
+        .map((watermark) => watermark.strategy.idleMs ?? Number.POSITIVE_INFINITY),
+    );
   }
 
   #sourceIndex(source: number | string): number {
     const index = typeof source === 'number' ? source : this.#plan.sources.findIndex((plan) => plan.source.name === source);
-    if (this.#plan.sources[index] === undefined) throw new MillraceError('ERR_MILLRACE_OPTION', `send() names the source ${shown(source)}; there are ${this.#plan.sources.map((plan) => plan.source.name).join(', ')}.`);
+    if (this.#plan.sources[index] === undefined)
+      throw new MillraceError(
+        'ERR_MILLRACE_OPTION',
+        `send() names the source ${shown(source)}; there are ${this.#plan.sources.map((plan) => plan.source.name).join(', ')}.`,
+      );
     return index;
   }
 }
 
 /** A source whose chunks are the rows that were sent by hand. */
 function handFed(source: Source, pending: { rows: readonly AnyRow[]; first: number }[]): Source {
-  return { ...source, name: source.name, schema: source.schema, bounded: true, open: source.open, decoder: (context) => new HandFedDecoder(context, source.schema, pending) };
+  return {
+    ...source,
+    name: source.name,
+    schema: source.schema,
+    bounded: true,
+    open: source.open,
+    decoder: (context) => new HandFedDecoder(context, source.schema, pending),
+  };
 }
 
 class HandFedDecoder implements ChunkDecoder {
@@ -204,5 +229,11 @@ class HandFedDecoder implements ChunkDecoder {
 
 /** A sink that keeps its rows. */
 function kept(sink: Sink, rows: AnyRow[]): Sink {
-  return { ...sink, name: sink.name, check: () => {}, open: sink.open, encoder: () => ({ write: (batch) => void rows.push(...batch.toRows()), flush: () => {} }) };
+  return {
+    ...sink,
+    name: sink.name,
+    check: () => {},
+    open: sink.open,
+    encoder: () => ({ write: (batch) => void rows.push(...batch.toRows()), flush: () => {} }),
+  };
 }

@@ -38,7 +38,11 @@ export function commitMetadata(atPosition: string, atCommit: string): string {
  * @returns the number of the first epoch to come
  * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the text was written by another pipeline
  */
-export function restoreWatermarks(watermarks: readonly Watermark[], committed: readonly (readonly CommittedPosition[])[], partitionCounts: readonly number[]): number {
+export function restoreWatermarks(
+  watermarks: readonly Watermark[],
+  committed: readonly (readonly CommittedPosition[])[],
+  partitionCounts: readonly number[],
+): number {
   let firstGlobal = 0;
   let firstEpoch = 0;
   committed.forEach((positions, source) => {
@@ -46,7 +50,10 @@ export function restoreWatermarks(watermarks: readonly Watermark[], committed: r
       if (metadata === '') continue;
       const known = parse(metadata);
       if (known === undefined || known.watermarks.length !== watermarks.length) {
-        throw new MillraceError('ERR_MILLRACE_CHECKPOINT', `What was committed with partition ${partition} was written by another pipeline: ${metadata.slice(0, 80)}. Take another group, or reset this group's offsets.`);
+        throw new MillraceError(
+          'ERR_MILLRACE_CHECKPOINT',
+          `What was committed with partition ${partition} was written by another pipeline: ${metadata.slice(0, 80)}. Take another group, or reset this group's offsets.`,
+        );
       }
       firstEpoch = Math.max(firstEpoch, known.epoch + 1);
       watermarks.forEach((watermark, w) => {

@@ -25,7 +25,10 @@ export async function work(task: WorkerTask): Promise<PortableError | undefined>
     const { codeGeneration } = task;
     const plan = makePlan(await loadGraph(task.url, task.params), codeGeneration === undefined ? {} : { codeGeneration });
     if (describePlan(plan) !== task.fingerprint) {
-      throw new MillraceError('ERR_MILLRACE_MODULE', `The module ${task.url} gives another pipeline in a worker than on the main thread. Build it from params and constants only, not from the time, random numbers or the environment of a thread.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_MODULE',
+        `The module ${task.url} gives another pipeline in a worker than on the main thread. Build it from params and constants only, not from the time, random numbers or the environment of a thread.`,
+      );
     }
     pump(task, control, plan);
     return undefined;

@@ -25,11 +25,33 @@ const only = process.argv[2];
 if (only === undefined) rmSync(join(root, 'dist'), { recursive: true, force: true });
 mkdirSync(join(root, 'dist/core'), { recursive: true });
 run(bin('assemblyscript', 'asc'), [
-  'core/kernels/index.ts', '--outFile', 'dist/core/kernels.wasm',
-  '--optimizeLevel', '3', '--shrinkLevel', '0', '--converge', '--noAssert',
-  '--runtime', 'stub', '--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536',
-  '--enable', 'simd', '--enable', 'threads', '--enable', 'bulk-memory', '--enable', 'relaxed-simd',
-  '--memoryBase', '1024',
+  'core/kernels/index.ts',
+  '--outFile',
+  'dist/core/kernels.wasm',
+  '--optimizeLevel',
+  '3',
+  '--shrinkLevel',
+  '0',
+  '--converge',
+  '--noAssert',
+  '--runtime',
+  'stub',
+  '--importMemory',
+  '--sharedMemory',
+  '--initialMemory',
+  '1',
+  '--maximumMemory',
+  '65536',
+  '--enable',
+  'simd',
+  '--enable',
+  'threads',
+  '--enable',
+  'bulk-memory',
+  '--enable',
+  'relaxed-simd',
+  '--memoryBase',
+  '1024',
 ]);
 if (only === undefined) {
   run(bin('typescript', 'tsc'), ['-p', 'tsconfig.build.json']);

@@ -8,9 +8,9 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duration } from '../../core/index.ts';
 import type { RunOptions } from '../options.ts';
-import { ProgressPrinter, grouped } from '../progress-printer.ts';
+import { grouped, ProgressPrinter } from '../progress-printer.ts';
 import { run } from '../run.ts';
-import { type PageMinute, checksum, expectedResult, printTopPages } from './result.ts';
+import { checksum, expectedResult, type PageMinute, printTopPages } from './result.ts';
 
 export interface DemoOptions {
   readonly rows?: number;
@@ -61,9 +61,13 @@ export async function demo(options: DemoOptions): Promise<boolean> {
     const isVerified = sum === checksum(expected);
 
     if (!options.json) printTopPages(result);
-    say(`${grouped(rows)} rows in ${seconds.toFixed(2)} s: ${grouped(rows / seconds)} rows/s; ${grouped(result.length)} results, checksum ${sum}, ${isVerified ? 'as the plain loop has it' : `but the plain loop has ${grouped(expected.length)} results with checksum ${checksum(expected)}`}`);
+    say(
+      `${grouped(rows)} rows in ${seconds.toFixed(2)} s: ${grouped(rows / seconds)} rows/s; ${grouped(result.length)} results, checksum ${sum}, ${isVerified ? 'as the plain loop has it' : `but the plain loop has ${grouped(expected.length)} results with checksum ${checksum(expected)}`}`,
+    );
     if (options.json) {
-      console.log(JSON.stringify({ rows, windows: result.length, seconds, rowsPerSecond: Math.round(rows / seconds), maxRssBytes, checksum: sum, verified: isVerified }));
+      console.log(
+        JSON.stringify({ rows, windows: result.length, seconds, rowsPerSecond: Math.round(rows / seconds), maxRssBytes, checksum: sum, verified: isVerified }),
+      );
     }
     return isVerified;
   } finally {

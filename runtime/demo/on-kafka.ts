@@ -19,7 +19,11 @@ export async function onKafka(brokers: string): Promise<Place> {
     await admin.createTopics({ topics, waitForLeaders: true });
   } catch (cause) {
     await admin.disconnect();
-    throw new MillraceError('ERR_MILLRACE_BROKER', `The demo cannot make its topics at ${brokers}: ${cause instanceof Error ? cause.message : String(cause)}. Start a broker (npm run kafka) and give its address with --brokers.`, { cause });
+    throw new MillraceError(
+      'ERR_MILLRACE_BROKER',
+      `The demo cannot make its topics at ${brokers}: ${cause instanceof Error ? cause.message : String(cause)}. Start a broker (npm run kafka) and give its address with --brokers.`,
+      { cause },
+    );
   }
   return {
     makeClicks: 'clicks-data-kafka',

@@ -50,7 +50,10 @@ export function checksum(rows: readonly PageMinute[]): string {
 
 /** The top pages of the last windows, as a table. */
 export function printTopPages(rows: readonly PageMinute[]): void {
-  const starts = [...new Set(rows.map((row) => row.windowStart))].sort((a, b) => b - a).slice(0, WINDOWS_SHOWN).reverse();
+  const starts = [...new Set(rows.map((row) => row.windowStart))]
+    .sort((a, b) => b - a)
+    .slice(0, WINDOWS_SHOWN)
+    .reverse();
   const table = starts.flatMap((start) =>
     rows
       .filter((row) => row.windowStart === start)

@@ -10,7 +10,12 @@ export const results = collect();
 
 export default async ({ dir, brokers, output, group }: { dir?: string; brokers?: string; output?: string; group?: string }) => {
   const value = json(pageMinute);
-  if (dir !== undefined) return pipeline('results').from(log.source({ dir, topic: 'clicks-per-page', value })).to(results);
+  if (dir !== undefined)
+    return pipeline('results')
+      .from(log.source({ dir, topic: 'clicks-per-page', value }))
+      .to(results);
   const { kafka } = await import('../../io/kafka/index.ts');
-  return pipeline('results').from(kafka.source({ brokers: (brokers as string).split(','), topic: output as string, group: group as string, value })).to(results);
+  return pipeline('results')
+    .from(kafka.source({ brokers: (brokers as string).split(','), topic: output as string, group: group as string, value }))
+    .to(results);
 };
