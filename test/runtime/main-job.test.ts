@@ -1,0 +1,97 @@
+/** The demo's job: the same result, bit for bit, however many workers and whatever the trigger, and as a plain loop has it. */
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { checksum, expectedResult, type PageMinute } from '../../runtime/demo/result.ts';
+import { run, type RunOptions } from '../../runtime/index.ts';
+import { clickLines, expectedClicks } from './clicks-model.ts';
+import { runCli } from './cli-process.ts';
+import { results } from './pipelines/main-job.ts';
+
+const ROWS = 200_000;
+const SEED = 7;
+const example = (name: string) => new URL(`../../examples/${name}.ts`, import.meta.url);
+const mainJob = new URL('./pipelines/main-job.ts', import.meta.url);
+
+const dirs = { json: '', arrow: '' };
+let expected: string[] = [];
+
+before(async () => {
+  for (const format of ['json', 'arrow'] as const) {
+    dirs[format] = await mkdtemp(join(tmpdir(), 'millrace-test-'));
+    const job = await run(example('clicks-data'), { workers: 2, trigger: 'availableNow', params: { dir: dirs[format], rows: ROWS, seed: SEED, format } });
+    assert.equal((await job.done).rowsOut, ROWS);
+  }
+  expected = expectedClicks(ROWS, SEED);
+});
+
+after(async () => {
+  for (const dir of Object.values(dirs)) await rm(dir, { recursive: true, force: true });
+});
+
+const triggers: readonly RunOptions[] = [{ trigger: '5ms', drain: true }, { trigger: '100ms', drain: true }, { trigger: 'availableNow' }];
+const sums = new Set<string>();
+
+for (const format of ['json', 'arrow'] as const) {
+  for (const workers of [1, 2, 4]) {
+    // Arrow reads the same rows through another decoder: a diagonal of the square is enough there.
+    for (const options of format === 'json' ? triggers : [triggers[[1, 2, 4].indexOf(workers)] as RunOptions]) {
+      test(`${format}, ${workers} workers, trigger ${options.trigger}: as the loop has it`, async () => {
+        const job = await run(mainJob, { ...options, workers, params: { format, dir: dirs[format] } });
+        const { rowsIn, rowsOut } = await job.done;
+        assert.equal(rowsIn, ROWS);
+        assert.equal(rowsOut, expected.length);
+        assert.deepEqual(clickLines(results.rows), expected);
+        assert.deepEqual(Object.values(job.progress().ledger).filter((count) => count > 0), []);
+        sums.add(checksum(results.rows as unknown as PageMinute[]));
+      });
+    }
+  }
+}
+
+test('one checksum for all of them, and for the loop of the demo', async () => {
+  sums.add(checksum(await expectedResult(ROWS, SEED)));
+  assert.equal(sums.size, 1);
+});
+
+test('small batches, a small memory and small epochs change nothing', async () => {
+  const job = await run(mainJob, { workers: 2, trigger: '20ms', drain: true, batchRows: 64, memory: '64MiB', epochBytes: '512KiB', params: { format: 'json', dir: dirs.json } });
+  await job.done;
+  assert.deepEqual(clickLines(results.rows), expected);
+});
+
+test('the checksum sees every kind of wrong result, and no other order', async () => {
+  const right = await expectedResult(20_000, SEED);
+  const [first, second, ...rest] = right as [PageMinute, PageMinute, ...PageMinute[]];
+  const wrong: Record<string, readonly PageMinute[]> = {
+    'a row too few': [first, ...rest],
+    'a row twice': [first, first, second, ...rest],
+    'a count off by one': [{ ...first, clicks: first.clicks + 1 }, second, ...rest],
+    'a mean off by one bit': [{ ...first, meanMs: first.meanMs * (1 + Number.EPSILON) }, second, ...rest],
+    'another page': [{ ...first, page: `${first.page}x` }, second, ...rest],
+    'another window': [{ ...first, windowStart: first.windowStart + 1 }, second, ...rest],
+    'another end': [{ ...first, windowEnd: first.windowEnd - 1 }, second, ...rest],
+    nothing: [],
+  };
+  for (const [what, rows] of Object.entries(wrong)) assert.notEqual(checksum(rows), checksum(right), what);
+  assert.equal(checksum([...right].reverse()), checksum(right));
+});
+
+test('the demo prints what the issue says, in both formats, and the same checksum', async () => {
+  const sums = new Set<string>();
+  for (const format of ['json', 'arrow']) {
+    const { code, stdout, stderr } = await runCli(['demo', '--rows', '100000', '--workers', '2', '--format', format, '--seed', '3', '--json']);
+    assert.equal(code, 0, stderr);
+    const last = JSON.parse(stdout.trim().split('\n').at(-1) as string) as Record<string, unknown>;
+    assert.deepEqual(Object.keys(last), ['rows', 'windows', 'seconds', 'rowsPerSecond', 'maxRssBytes', 'checksum', 'verified']);
+    assert.equal(last['rows'], 100_000);
+    assert.equal(last['windows'], expectedClicks(100_000, 3).length);
+    assert.equal(last['verified'], true);
+    for (const name of ['seconds', 'rowsPerSecond', 'maxRssBytes']) assert.ok((last[name] as number) > 0, name);
+    sums.add(last['checksum'] as string);
+  }
+  assert.equal(sums.size, 1);
+});
