@@ -10,37 +10,26 @@
  * that a slow sink stops the next cut, then the credit, then the fetch.
  */
 
-import { Counters, createMemory, MillraceError, memoryHandle, RingBuffer, SlabAllocator, Watermark } from '../core/index.ts';
-import type { CommittedPosition, SourceReader } from '../io/index.ts';
+import { Counters, createMemory, MillraceError, memoryHandle, SlabAllocator, Watermark } from '../core/index.ts';
+import type { Chunk, CommittedPosition, SourceReader } from '../io/index.ts';
 import { Control, type ControlShape, PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
 import { type EpochRecord, Epochs, type ExchangeProgress, positionsOf } from './epochs.ts';
 import { describePlan } from './explain.ts';
 import { Intake } from './intake.ts';
-import { FROM_WORKER, MESSAGE, MESSAGE_BYTES, RING_CAPACITY, TO_WORKER } from './messages.ts';
 import type { ResolvedOptions } from './options.ts';
 import { type OpenSink, Outputs } from './outputs.ts';
 import type { Plan, SourcePlan, WatermarkPlan } from './plan.ts';
 import { type LedgerSample, WorkerPool } from './pool.ts';
 import { COUNTER_NAMES, type CounterName, ProgressLog, type ProgressSources } from './progress.ts';
-import { ring, waitAsync } from './wait.ts';
+import { waitAsync } from './wait.ts';
 import { commitMetadata, restoreWatermarks, watermarkMetadata } from './watermarks.ts';
+import { type WorkerEvents, WorkerLink } from './worker-link.ts';
 
 const EPOCHS_UNDER_WAY_MAX = 2;
 const CHUNK_BYTES_MAX = 1 << 20;
 const CHUNK_BYTES_MIN = 64 << 10;
 const SAMPLES_MAX = 100;
 const IDLE_WAIT_MS = 1_000;
-
-interface WorkerLink {
-  readonly toWorker: RingBuffer;
-  readonly fromWorker: RingBuffer;
-  readonly doorbell: number;
-  /** Records that did not fit into the ring yet. */
-  readonly backlog: ((at: number) => void)[];
-  /** Bytes of chunks that it was given and has not reported done. */
-  loadBytes: number;
-  readonly chunkBytes: Map<number, number>;
-}
 
 export class Coordinator {
   readonly #plan: Plan;
@@ -188,15 +177,7 @@ export class Coordinator {
     this.#control.clear();
     const regionBytes = Counters.bytesFor(COUNTER_NAMES);
     for (let worker = 0; worker < shape.workers; worker++) {
-      const ringBytes = RingBuffer.bytesFor(RING_CAPACITY, MESSAGE_BYTES);
-      this.#links.push({
-        toWorker: RingBuffer.create(this.#memory, this.#slabs.alloc(ringBytes), RING_CAPACITY, MESSAGE_BYTES),
-        fromWorker: RingBuffer.create(this.#memory, this.#slabs.alloc(ringBytes), RING_CAPACITY, MESSAGE_BYTES),
-        doorbell: this.#control.workerDoorbell(worker),
-        backlog: [],
-        loadBytes: 0,
-        chunkBytes: new Map(),
-      });
+      this.#links.push(new WorkerLink(this.#slabs, this.#control.workerDoorbell(worker)));
       const at = this.#slabs.alloc(Math.max(64, regionBytes * shape.partitions));
       this.#counters.push(Array.from({ length: shape.partitions }, (_, p) => Counters.create(this.#memory, at + p * regionBytes, COUNTER_NAMES)));
     }
@@ -219,8 +200,8 @@ export class Coordinator {
             memory: memoryHandle(this.#memory),
             control: this.#control.address,
             shape: this.#control.shape,
-            ringIn: link.toWorker.address,
-            ringOut: link.fromWorker.address,
+            ringIn: link.ringIn,
+            ringOut: link.ringOut,
             counters: (this.#counters[worker] as Counters[])[0]?.address ?? 0,
             partitions: this.#readers.map((reader) => reader.partitionCount),
             committed,
@@ -243,46 +224,11 @@ export class Coordinator {
 
   // ---- chunks and epochs
 
-  #dispatch(source: number, chunk: { address: number; byteLength: number; partition: number; first: number; next: number }, sequence: number): void {
-    // To the worker that has least to do; which one it is makes no difference to the result.
-    let worker = 0;
-    for (let w = 1; w < this.#links.length; w++) if ((this.#links[w] as WorkerLink).loadBytes < (this.#links[worker] as WorkerLink).loadBytes) worker = w;
-    const link = this.#links[worker] as WorkerLink;
-    link.loadBytes += chunk.byteLength;
-    link.chunkBytes.set(chunk.address, chunk.byteLength);
-    const epoch = this.#epochs.current;
-    this.#send(link, (at) => {
-      const { u32, f64 } = this.#memory;
-      u32[(at + MESSAGE.kind) >>> 2] = TO_WORKER.chunk;
-      u32[(at + MESSAGE.epoch) >>> 2] = epoch;
-      u32[(at + MESSAGE.address) >>> 2] = chunk.address;
-      u32[(at + MESSAGE.bytes) >>> 2] = chunk.byteLength;
-      u32[(at + MESSAGE.source) >>> 2] = source;
-      u32[(at + MESSAGE.partition) >>> 2] = chunk.partition;
-      u32[(at + MESSAGE.sequence) >>> 2] = sequence;
-      f64[(at + MESSAGE.first) >>> 3] = chunk.first;
-      f64[(at + MESSAGE.next) >>> 3] = chunk.next;
-    });
-  }
-
-  #send(link: WorkerLink, fill: (at: number) => void): void {
-    link.backlog.push(fill);
-    this.#pushBacklog(link);
-  }
-
-  #pushBacklog(link: WorkerLink): void {
-    let pushed = 0;
-    while (pushed < link.backlog.length) {
-      const at = link.toWorker.tryClaim();
-      if (at === 0) break;
-      (link.backlog[pushed] as (at: number) => void)(at);
-      link.toWorker.publish();
-      pushed++;
-    }
-    if (pushed > 0) {
-      link.backlog.splice(0, pushed);
-      ring(this.#memory.i32, link.doorbell);
-    }
+  /** To the worker that has least to do; which one it is makes no difference to the result. */
+  #dispatch(source: number, chunk: Chunk, sequence: number): void {
+    let least = this.#links[0] as WorkerLink;
+    for (const link of this.#links) if (link.loadBytes < least.loadBytes) least = link;
+    least.giveChunk(this.#epochs.current, source, chunk, sequence);
   }
 
   /** The trigger's time is up. */
@@ -334,13 +280,7 @@ export class Coordinator {
       bytes,
     );
     this.#epochStartedAtMs = performance.now();
-    for (const link of this.#links) {
-      this.#send(link, (at) => {
-        this.#memory.u32[(at + MESSAGE.kind) >>> 2] = TO_WORKER.endEpoch;
-        this.#memory.u32[(at + MESSAGE.epoch) >>> 2] = epoch;
-        this.#memory.f64[(at + MESSAGE.first) >>> 3] = nowMs;
-      });
-    }
+    for (const link of this.#links) link.endEpoch(epoch, nowMs);
   }
 
   #states(): number[] {
@@ -358,12 +298,21 @@ export class Coordinator {
 
   // ---- what workers tell
 
+  readonly #workerEvents: WorkerEvents = {
+    chunkDone: (address) => this.#intake.chunkDone(address),
+    output: (epoch, block) => this.#outputs.add(epoch, block),
+    epochDone: (epoch) => {
+      const record = this.#epochs.get(epoch);
+      if (record !== undefined && ++record.workersDone === this.#links.length) this.#merged(record);
+    },
+  };
+
   async #listen(): Promise<void> {
     const { i32 } = this.#memory;
     while (!this.#isOver) {
       const seen = Atomics.load(i32, this.#control.coordinatorDoorbell);
       try {
-        for (const [worker, link] of this.#links.entries()) this.#drainRing(worker, link);
+        for (const link of this.#links) link.receive(this.#workerEvents);
         if (this.#epochWanted) this.#endWantedEpoch();
       } catch (error) {
         await this.fail(error);
@@ -371,41 +320,6 @@ export class Coordinator {
       }
       await waitAsync(i32, this.#control.coordinatorDoorbell, seen, IDLE_WAIT_MS);
     }
-  }
-
-  #drainRing(worker: number, link: WorkerLink): void {
-    const { u32 } = this.#memory;
-    for (let at = link.fromWorker.tryTake(); at !== 0; at = link.fromWorker.tryTake()) {
-      const field = (offset: number) => u32[(at + offset) >>> 2] as number;
-      const kind = field(MESSAGE.kind);
-      const epoch = field(MESSAGE.epoch);
-      if (kind === FROM_WORKER.chunkDone) {
-        const address = field(MESSAGE.address);
-        link.loadBytes -= link.chunkBytes.get(address) ?? 0;
-        link.chunkBytes.delete(address);
-        link.fromWorker.release();
-        this.#intake.chunkDone(address);
-        continue;
-      }
-      if (kind === FROM_WORKER.output) {
-        this.#outputs.add(epoch, {
-          sink: field(MESSAGE.sink),
-          stage: field(MESSAGE.stage),
-          unit: field(MESSAGE.unit),
-          unitSequence: field(MESSAGE.unitSequence),
-          order: field(MESSAGE.order),
-          outputPartition: field(MESSAGE.outputPartition),
-          rows: field(MESSAGE.rows),
-          address: field(MESSAGE.address),
-          bytes: field(MESSAGE.bytes),
-        });
-      } else if (kind === FROM_WORKER.epochDone) {
-        const record = this.#epochs.get(epoch);
-        if (record !== undefined && ++record.workersDone === this.#links.length) this.#merged(record);
-      } else throw new Error(`millrace: worker ${worker} sent a record of kind ${kind}`);
-      link.fromWorker.release();
-    }
-    this.#pushBacklog(link);
   }
 
   /** All workers have merged the epoch: what its windows hold now, and then its output. */
@@ -493,11 +407,7 @@ export class Coordinator {
     clearInterval(this.#timer);
     this.#abort.abort();
     this.#intake.release();
-    for (const link of this.#links) {
-      this.#send(link, (at) => {
-        this.#memory.u32[(at + MESSAGE.kind) >>> 2] = TO_WORKER.stop;
-      });
-    }
+    for (const link of this.#links) link.stop();
     if (this.#failure !== undefined) this.#control?.abort();
     await Promise.allSettled(this.#readers.map((reader) => reader.close()));
     await this.#outputs?.close();

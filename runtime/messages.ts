@@ -35,6 +35,8 @@ export const MESSAGE = {
   sequence: 24, // u32: chunks of a partition are numbered
   first: 32, // f64
   next: 40, // f64
+  // end of an epoch
+  nowMs: 32, // f64: the coordinator's clock
   // output
   sink: 16, // u32
   outputPartition: 20, // u32

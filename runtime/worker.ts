@@ -123,7 +123,7 @@ function pump(task: WorkerTask, control: Control, plan: ReturnType<typeof makePl
       u32[(to + MESSAGE.address) >>> 2] = address;
       tell();
     } else {
-      const nowMs = f64[(at + MESSAGE.first) >>> 3] as number;
+      const nowMs = f64[(at + MESSAGE.nowMs) >>> 3] as number;
       incoming.release();
       engine.endEpoch(epoch, nowMs);
       const to = claim();
