@@ -1,0 +1,190 @@
+/** The command line, as a process: what it prints, how it ends, and that it ends by itself. */
+
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readLog, run } from '../../runtime/index.ts';
+import { kafkaDecode } from '../io/record-batch-harness.ts';
+import { type CliProcess, runCli, startCli } from './cli-process.ts';
+import { writeTopic } from './topics.ts';
+
+const clicks = 'test/runtime/pipelines/clicks.ts';
+const faulty = 'test/runtime/pipelines/faulty.ts';
+
+async function folder(t: TestContext): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'millrace-test-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+function clickValues(from: number, to: number): string[] {
+  return Array.from({ length: to - from }, (_, n) => JSON.stringify({ page: `/p${(from + n) % 4}`, ms: 8, at: (from + n) * 20 }));
+}
+
+const lines = (text: string) => text.trim().split('\n');
+
+/** What the job wrote, from the topic `out`. */
+async function readLogRows(dir: string): Promise<{ page: string; windowStart: number; clicks: number }[]> {
+  const rows: { page: string; windowStart: number; clicks: number }[] = [];
+  for await (const batch of readLog(dir, 'out')) {
+    for (const { value } of (await kafkaDecode(batch.bytes)).records) rows.push(JSON.parse(String(value)) as (typeof rows)[number]);
+  }
+  return rows;
+}
+
+/** Waits until the process has written something; fails when it has ended without. */
+async function until(cli: CliProcess, condition: () => boolean): Promise<void> {
+  let ended = false;
+  void cli.ended.then(() => {
+    ended = true;
+  });
+  while (!condition()) {
+    assert.ok(!ended, `the process has ended: ${cli.stderr()}`);
+    await sleep(20);
+  }
+}
+
+test('--help and --version', async () => {
+  const help = await runCli(['--help']);
+  assert.equal(help.code, 0);
+  for (const word of ['run <module>', 'explain <module>', 'demo', '--trigger', '--mermaid', '--brokers']) assert.ok(help.stdout.includes(word), word);
+  const version = await runCli(['--version']);
+  assert.equal(version.code, 0);
+  const manifest = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  assert.equal(version.stdout.trim(), manifest.version);
+});
+
+test('used wrongly: exit code 2, what is wrong, and nothing on stdout', async () => {
+  const cases: [string[], RegExp][] = [
+    [[], /command is missing/],
+    [['fly'], /"fly"/],
+    [['run'], /one module, not 0/],
+    [['run', clicks, 'second.ts'], /one module, not 2/],
+    [['run', clicks, '--fast'], /--fast/],
+    [['run', clicks, '--workers', 'two'], /--workers.*"two"/],
+    [['run', clicks, '--workers', '0'], /workers is 0/],
+    [['run', clicks, '--trigger', '5x'], /trigger.*"5x"/],
+    [['run', clicks, '--memory', '1TB'], /memory.*1TB/],
+    [['run', clicks, '--param', 'dir'], /--param.*"dir"/],
+    [['demo', '--format', 'xml'], /--format.*"xml"/],
+    [['demo', '--rows', '-5'], /--rows/],
+    [['demo', 'more'], /"more"/],
+  ];
+  // Each of them is a process: three at a time.
+  for (let from = 0; from < cases.length; from += 3) {
+    await Promise.all(
+      cases.slice(from, from + 3).map(async ([args, message]) => {
+        const { code, stdout, stderr } = await runCli(args);
+        assert.equal(code, 2, `${args.join(' ')}: ${stderr}`);
+        assert.match(stderr, message);
+        assert.doesNotMatch(stderr, /^\s+at /m, 'no stack');
+        assert.equal(stdout, '');
+      }),
+    );
+  }
+});
+
+test('explain prints the plan, and the same as Mermaid, and opens nothing', async () => {
+  const text = await runCli(['explain', clicks, '--param', 'dir=/nowhere']);
+  assert.equal(text.code, 0, text.stderr);
+  assert.match(text.stdout, /^pipeline clicks\n/);
+  for (const part of [/source 0: log in/, /watermark 0: at - 1000 ms/, /exchange 0/, /clicks/, /sink 0: collect/]) assert.match(text.stdout, part);
+  const mermaid = await runCli(['explain', clicks, '--mermaid', '--param', 'dir=/nowhere']);
+  assert.equal(mermaid.code, 0, mermaid.stderr);
+  assert.match(mermaid.stdout, /^flowchart LR\n/);
+  assert.match(mermaid.stdout, /x0\[\[/);
+  assert.doesNotMatch(mermaid.stdout, /undefined|NaN/);
+});
+
+test('run: a job that fails says why and exits with 1', async (t) => {
+  const dir = await folder(t);
+  await writeTopic(dir, 'other', 1, []);
+  const cases: [string[], RegExp][] = [
+    [['run', 'not-there.ts'], /ERR_MILLRACE_MODULE: .*not-there/],
+    [['run', faulty, '--param', 'how=missing column'], /ERR_MILLRACE_PIPELINE: .*"nope"/],
+    [['run', faulty, '--param', 'how=throws', '--trigger', 'availableNow'], /ERR_MILLRACE_USER_FUNCTION: filter #1 failed.*77777.*no row like this/],
+    [['run', clicks, '--param', `dir=${dir}`, '--trigger', 'availableNow'], /ERR_MILLRACE_TOPIC: .*"in".*other/],
+  ];
+  for (const [args, message] of cases) {
+    const { code, signal, stderr } = await runCli(args);
+    assert.equal(signal, null, `it hung: ${args.join(' ')}`);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, message);
+  }
+});
+
+test('run: drains, says what it did, and exits with 0', async (t) => {
+  const dir = await folder(t);
+  await writeTopic(dir, 'in', 2, [...clickValues(0, 3_000), 'no click']);
+  const args = ['run', clicks, '--trigger', 'availableNow', '--workers', '2', '--param', `dir=${dir}`];
+  const text = await runCli(args);
+  assert.equal(text.code, 0, text.stderr);
+  assert.match(text.stderr, /3,001 rows in/);
+  assert.match(text.stderr, /1 rows undecodable/);
+  assert.match(text.stderr, /undecodable: log in, partition 0, offset \d+: .*no click/);
+
+  const json = await runCli([...args, '--json']);
+  assert.equal(json.code, 0, json.stderr);
+  const progress = JSON.parse(lines(json.stderr).at(-1) as string) as { rowsIn: number; rowsOut: number; ledger: { undecodable: number } };
+  assert.equal(progress.rowsIn, 3_001);
+  assert.equal(progress.rowsOut, 6 * 4);
+  assert.equal(progress.ledger.undecodable, 1);
+});
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  test(`run: ${signal} drains what was read, commits, and exits with 0`, async (t) => {
+    const dir = await folder(t);
+    const params = ['--param', `dir=${dir}`, '--param', 'group=g', '--param', 'out=true'];
+    await writeTopic(dir, 'in', 2, clickValues(0, 3_000));
+    const cli = startCli(['run', clicks, '--trigger', '20ms', '--workers', '2', '--json', ...params]);
+    const hasRead = (rows: number) => () => lines(cli.stderr()).some((line) => line.startsWith('{') && (JSON.parse(line) as { rowsIn: number }).rowsIn === rows);
+    await until(cli, hasRead(3_000));
+    // A second lot closes the windows of the first, whose positions may then be committed.
+    await writeTopic(dir, 'in', 2, clickValues(3_000, 5_000), 1);
+    await until(cli, hasRead(5_000));
+    cli.child.kill(signal);
+    const { code, stderr } = await cli.ended;
+    assert.equal(code, 0, stderr);
+    const last = JSON.parse(lines(stderr).at(-1) as string) as { rowsIn: number; committedEpoch: number };
+    assert.equal(last.rowsIn, 5_000);
+    assert.ok(last.committedEpoch >= 0, 'windows that were closed are committed');
+
+    // What comes later goes on from there.
+    await writeTopic(dir, 'in', 2, clickValues(5_000, 6_000), 2);
+    const rest = await run(new URL('./pipelines/clicks.ts', import.meta.url), { trigger: 'availableNow', params: { dir, group: 'g', out: true } });
+    assert.equal((await rest.done).rowsIn, 3_000);
+    const counts = new Map<string, number>();
+    for (const row of await readLogRows(dir)) counts.set(`${row.page} ${row.windowStart}`, row.clicks);
+    // 500 clicks every ten seconds, on four pages in turn.
+    assert.equal(counts.size, 12 * 4);
+    for (const [key, clicks] of counts) assert.equal(clicks, 125, key);
+  });
+}
+
+test('demo --json: one line on stdout, the rest on stderr; without, a table', async () => {
+  const json = await runCli(['demo', '--rows', '20000', '--json']);
+  assert.equal(json.code, 0, json.stderr);
+  assert.equal(lines(json.stdout).length, 1);
+  const result = JSON.parse(json.stdout) as Record<string, unknown>;
+  assert.deepEqual(Object.keys(result), ['rows', 'windows', 'seconds', 'rowsPerSecond', 'maxRssBytes', 'checksum', 'verified']);
+  assert.equal(result['rows'], 20_000);
+  assert.equal(result['verified'], true);
+
+  const text = await runCli(['demo', '--rows', '20000', '--trigger', '50ms', '--sink-delay', '10ms', '--workers', '1']);
+  assert.equal(text.code, 0, text.stderr);
+  assert.match(text.stdout, /minute +page +clicks +mean ms/);
+  assert.match(text.stdout, /\/page\/0 /);
+  assert.ok(text.stdout.includes(`checksum ${result['checksum'] as string}`));
+});
+
+test('the demo leaves nothing in the temporary folder, neither when it fails', async (t) => {
+  const dir = await folder(t);
+  const good = await startCli(['demo', '--rows', '2000', '--json'], { env: { TMPDIR: dir } }).ended;
+  assert.equal(good.code, 0, good.stderr);
+  const bad = await startCli(['demo', '--rows', '2000', '--workers', '1000'], { env: { TMPDIR: dir } }).ended;
+  assert.equal(bad.code, 2, bad.stderr);
+  assert.deepEqual((await readdir(dir)).filter((name) => name.startsWith('millrace')), []);
+});
