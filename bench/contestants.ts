@@ -18,7 +18,14 @@ export async function contestantHere(name: string, entry: Entry, input: Input): 
 export async function contestantOutside(of: BenchCase, name: string, entry: Entry, input: Input): Promise<Contestant> {
   const program = entry.program?.(input) ?? {
     command: process.execPath,
-    args: ['--expose-gc', '--max-old-space-size=12000', '--import', 'tsx', fileURLToPath(new URL('./contestant.ts', import.meta.url)), JSON.stringify([of.name, name, input])],
+    args: [
+      '--expose-gc',
+      '--max-old-space-size=12000',
+      '--import',
+      'tsx',
+      fileURLToPath(new URL('./contestant.ts', import.meta.url)),
+      JSON.stringify([of.name, name, input]),
+    ],
   };
   const child = spawn(program.command, program.args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...entry.env } });
   const waiting: { resolve(line: string): void; reject(error: Error): void }[] = [];

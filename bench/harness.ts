@@ -31,7 +31,7 @@ export interface Contest {
   /** Not timed. */
   before?(): void | Promise<void>;
   /** What is timed; or, where the clock must not cover all of it, it gives the seconds that count. */
-  run(): void | Promise<number | void>;
+  run(): void | Promise<void> | Promise<number | undefined>;
   /** Of the last run, or of a run of its own. Not timed. */
   digest(): Digest | Promise<Digest>;
   close?(): void | Promise<void>;
@@ -93,7 +93,8 @@ export interface Effortful {
 export const EFFORTS: Readonly<Record<Effort, Effortful>> = {
   full: { rounds: 7, roundSeconds: 0.3, warmSeconds: 0.6 },
   quick: { rounds: 3, roundSeconds: 0.1, warmSeconds: 0.15 },
-  tiny: { rounds: 1, roundSeconds: 0, warmSeconds: 0 },
+  // The run that verifies is the only one.
+  tiny: { rounds: 0, roundSeconds: 0, warmSeconds: 0 },
 };
 
 /** Runs a contest for at least `seconds`, at least once. */
@@ -107,9 +108,11 @@ export async function sampleOf(contest: Contest, seconds: number): Promise<Sampl
     const start = performance.now();
     const pending = contest.run();
     const counted = pending === undefined ? undefined : await pending;
-    spent += typeof counted === 'number' ? counted : (performance.now() - start) / 1_000;
+    const whole = (performance.now() - start) / 1_000;
+    const part = typeof counted === 'number' ? counted : whole;
+    spent += part;
     const { user, system } = process.cpuUsage(cpuBefore);
-    cpu += (user + system) / 1e6;
+    cpu += ((user + system) / 1e6) * (part / whole);
     units += contest.units;
   } while (spent < seconds);
   return { units, seconds: spent, cpuSeconds: cpu, digest: await contest.digest() };
@@ -164,15 +167,16 @@ export async function runCase(of: BenchCase, input: Input, contestants: readonly
     }
     if (!sameDigest(sample.digest, expected)) wrong.push(`${of.name}: ${name} gives ${sample.digest.join(' ')}; the reference has ${expected.join(' ')}`);
   };
+  const samples = new Map<string, Sample[]>(contestants.map(({ name }) => [name, []]));
   // The first run of each is for the answer alone, and gives the units of one run.
   const unitsOfRun = new Map<string, number>();
   for (const contestant of contestants) {
     const sample = await contestant.sample(0);
     unitsOfRun.set(contestant.name, sample.units);
     await verify(contestant, sample, sample.units);
+    if (rounds === 0) samples.get(contestant.name)?.push(sample);
     if (warmSeconds > sample.seconds) await contestant.sample(warmSeconds - sample.seconds);
   }
-  const samples = new Map<string, Sample[]>(contestants.map(({ name }) => [name, []]));
   const rng = seededRng(1);
   for (let round = 0; round < rounds && wrong.length === 0; round++) {
     rng.seek(round);

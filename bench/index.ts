@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { allCases } from './cases/index.ts';
 import { contestantHere, contestantOutside } from './contestants.ts';
-import { type BenchCase, type CaseResult, type Contestant, type Effort, EFFORTS, type Entry, type Input, runCase } from './harness.ts';
+import { type BenchCase, type CaseResult, type Contestant, EFFORTS, type Effort, type Entry, type Input, runCase } from './harness.ts';
 import { compilerVersion } from './peers/cpp.ts';
 import { versionOf } from './peers/installed.ts';
 import { jsonOf, tableOf } from './report.ts';
@@ -20,7 +20,12 @@ const ROOMS = ['group-by', 'strings', 'windows', 'rows', 'decode', 'encode', 'th
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false }, tiny: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, only: { type: 'string', multiple: true } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    tiny: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true },
+  },
 });
 const effort: Effort = flags.tiny ? 'tiny' : flags.quick ? 'quick' : 'full';
 const asked = positionals.length === 0 ? ['all'] : positionals;
@@ -42,7 +47,11 @@ const versions = {
   cpp: compilerVersion(),
 };
 say(`# ${machine}`);
-say(`# ${Object.entries(versions).map(([name, version]) => `${name} ${version ?? '(not there)'}`).join(', ')}`);
+say(
+  `# ${Object.entries(versions)
+    .map(([name, version]) => `${name} ${version ?? '(not there)'}`)
+    .join(', ')}`,
+);
 if (effort !== 'tiny') say(`# ${EFFORTS[effort].rounds} rounds in random order; median (least .. greatest); a ratio above 1: ours is faster`);
 
 const scratch = mkdtempSync(join(tmpdir(), 'millrace-bench-'));

@@ -8,7 +8,9 @@ export function tableOf({ name, unit, ours, peers, skipped }: CaseResult): strin
   const width = Math.max(...['ours', ...peers.map((peer) => peer.name), ...Object.keys(skipped)].map((text) => text.length));
   for (const entry of [ours, ...peers]) {
     const ratio = entry === ours ? '' : `   ours ${shown(entry.ratio.median)}x${spreadOf(entry.ratio)}`;
-    lines.push(`  ${entry.name.padEnd(width)}  ${shown(entry.figures.median).padStart(7)} ${unit}${spreadOf(entry.figures)}${entry.cpuShare > 1.2 ? `  ${entry.cpuShare.toFixed(1)} threads busy` : ''}${ratio}`);
+    lines.push(
+      `  ${entry.name.padEnd(width)}  ${shown(entry.figures.median).padStart(7)} ${unit}${spreadOf(entry.figures)}${entry.cpuShare > 1.2 ? `  ${entry.cpuShare.toFixed(1)} threads busy` : ''}${ratio}`,
+    );
   }
   for (const [peer, why] of Object.entries(skipped)) lines.push(`  ${peer.padEnd(width)}  skipped: ${why}`);
   return lines.join('\n');
@@ -45,7 +47,11 @@ export interface JsonReport {
 
 export function jsonOf<About extends object>(results: readonly CaseResult[], about: About): JsonReport & About {
   const round = (value: number): number => Number(value.toPrecision(4));
-  const entryOf = ({ figures, cpuShare }: EntryResult): JsonEntry => ({ value: round(figures.median), spread: [round(figures.min), round(figures.max)], threadsBusy: round(cpuShare) });
+  const entryOf = ({ figures, cpuShare }: EntryResult): JsonEntry => ({
+    value: round(figures.median),
+    spread: [round(figures.min), round(figures.max)],
+    threadsBusy: round(cpuShare),
+  });
   return {
     results: results.map(({ name, ours, unit, peers, skipped, size }) => ({
       name,

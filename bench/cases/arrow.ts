@@ -8,7 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as flechette from '@uwdata/flechette';
 import * as peer from 'apache-arrow';
-import { type Batch, createMemory, f64, type Schema, schema, SlabAllocator, streamBytes, timestamp, u32, utf8 } from '../../core/index.ts';
+import { type Batch, createMemory, f64, type Schema, SlabAllocator, schema, streamBytes, timestamp, u32, utf8 } from '../../core/index.ts';
 import { arrow } from '../../io/index.ts';
 import { BATCH_TIME, type BenchCase, type Contest, type Digest, type Input } from '../harness.ts';
 import { decoderContext, indexOf } from './decode.ts';
@@ -31,13 +31,21 @@ function writeMessage({ dir }: Input, of: Schema): void {
     page: peer.vectorFromArray(rows.map(pageAt), new peer.Uint32()),
     ms: peer.vectorFromArray(rows.map(msAt), new peer.Float64()),
     at: peer.vectorFromArray(rows.map(timeAt), new peer.TimestampMillisecond('UTC')),
-    ...(of === withText ? { name: peer.vectorFromArray(rows.map(nameAt), new peer.Utf8()) } : { more: peer.vectorFromArray(rows.map(moreAt), new peer.Float64()) }),
+    ...(of === withText
+      ? { name: peer.vectorFromArray(rows.map(nameAt), new peer.Utf8()) }
+      : { more: peer.vectorFromArray(rows.map(moreAt), new peer.Float64()) }),
   };
   writeFileSync(join(dir, 'batch.arrow'), peer.tableToIPC(new peer.Table(columns), 'stream'));
 }
 const readMessage = ({ dir }: Input): Uint8Array => new Uint8Array(readFileSync(join(dir, 'batch.arrow')));
 
-function digestOf(of: Schema, page: (row: number) => number, ms: (row: number) => number, at: (row: number) => number, last: (row: number) => string | number): Digest {
+function digestOf(
+  of: Schema,
+  page: (row: number) => number,
+  ms: (row: number) => number,
+  at: (row: number) => number,
+  last: (row: number) => string | number,
+): Digest {
   const sums = [0, 0, 0, 0];
   for (let row = 0; row < ROWS; row++) {
     const weight = 1 + (row % 101);
@@ -106,14 +114,18 @@ function peerDecode<T extends PeerTable>(input: Input, of: Schema, decode: (byte
   };
 }
 
-const apacheDigest = (of: Schema) => (table: peer.Table): Digest => {
-  const value = (column: number) => (row: number) => Number(table.getChildAt(column)?.get(row));
-  return digestOf(of, value(0), value(1), value(2), of === withText ? (row) => String(table.getChildAt(3)?.get(row)) : value(3));
-};
-const flechetteDigest = (of: Schema) => (table: flechette.Table): Digest => {
-  const value = (column: number) => (row: number) => Number(table.getChildAt(column).at(row));
-  return digestOf(of, value(0), value(1), value(2), of === withText ? (row) => String(table.getChildAt(3).at(row)) : value(3));
-};
+const apacheDigest =
+  (of: Schema) =>
+  (table: peer.Table): Digest => {
+    const value = (column: number) => (row: number) => Number(table.getChildAt(column)?.get(row));
+    return digestOf(of, value(0), value(1), value(2), of === withText ? (row) => String(table.getChildAt(3)?.get(row)) : value(3));
+  };
+const flechetteDigest =
+  (of: Schema) =>
+  (table: flechette.Table): Digest => {
+    const value = (column: number) => (row: number) => Number(table.getChildAt(column).at(row));
+    return digestOf(of, value(0), value(1), value(2), of === withText ? (row) => String(table.getChildAt(3).at(row)) : value(3));
+  };
 
 function decodeCase(name: string, of: Schema): BenchCase {
   return {

@@ -76,7 +76,13 @@ function addBatch(digest: MessageDigest, batch: Batch): void {
   for (let row = 0; row < batch.rowCount; row++) {
     const time = (i32[(at.data >>> 2) + row * 2 + 1] as number) * 4_294_967_296 + (u32[(at.data >>> 2) + row * 2] as number);
     const isOk = (((u8[ok.data + (row >>> 3)] as number) >>> (row & 7)) & 1) === 1;
-    digest.add(length(page, row) + length(user, row) + length(ref, row), last(page, row) + 3 * last(user, row) + 5 * last(ref, row), f64[(ms.data >>> 3) + row] as number, time, isOk);
+    digest.add(
+      length(page, row) + length(user, row) + length(ref, row),
+      last(page, row) + 3 * last(user, row) + 5 * last(ref, row),
+      f64[(ms.data >>> 3) + row] as number,
+      time,
+      isOk,
+    );
   }
 }
 
@@ -105,7 +111,14 @@ function jsonParse(input: Input): Contest {
     digest() {
       const digest = new MessageDigest();
       for (let i = 0; i < count; i++) {
-        digest.addMessage({ page: pages[i] as string, user: users[i] as string, ref: refs[i] as string, ms: ms[i] as number, at: at[i] as number, ok: ok[i] === 1 });
+        digest.addMessage({
+          page: pages[i] as string,
+          user: users[i] as string,
+          ref: refs[i] as string,
+          ms: ms[i] as number,
+          at: at[i] as number,
+          ok: ok[i] === 1,
+        });
       }
       return digest.digest();
     },

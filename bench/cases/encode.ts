@@ -3,7 +3,7 @@
  * a division (encode/json) or few (encode/json-short), which decides how much work a number is. Checked by JSON.parse.
  */
 
-import { type Batch, BatchBuilder, createMemory, f64, schema, SlabAllocator, timestamp, utf8 } from '../../core/index.ts';
+import { type Batch, BatchBuilder, createMemory, f64, SlabAllocator, schema, timestamp, utf8 } from '../../core/index.ts';
 import { json } from '../../io/index.ts';
 import { type BenchCase, type Contest, type Digest, type Input, RECORDS } from '../harness.ts';
 
@@ -93,12 +93,9 @@ function ours({ size }: Input, isShort: boolean): Contest {
 function jsonStringify({ size }: Input, isShort: boolean): Contest {
   const rows = resultsOf(size, isShort);
   const pages = rows.map((row) => row.page);
-  const [starts, stops, clicks, means] = (['windowStart', 'windowEnd', 'clicks', 'meanMs'] as const).map((name) => Float64Array.from(rows, (row) => row[name])) as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-    Float64Array,
-  ];
+  const [starts, stops, clicks, means] = (['windowStart', 'windowEnd', 'clicks', 'meanMs'] as const).map((name) =>
+    Float64Array.from(rows, (row) => row[name]),
+  ) as [Float64Array, Float64Array, Float64Array, Float64Array];
   const out = Buffer.alloc(size * 256);
   const ends = new Uint32Array(size);
   return {

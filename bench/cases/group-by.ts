@@ -6,13 +6,43 @@
  * has its size from the start. DuckDB and Polars size their tables themselves.
  */
 
-import { accumulator, BatchBuilder, type Column, createMemory, type DataType, f64, GroupTable, i32, i64, Schema, SlabAllocator, SlotLayout, type SharedMemory, u32, utf8 } from '../../core/index.ts';
+import {
+  accumulator,
+  BatchBuilder,
+  type Column,
+  createMemory,
+  type DataType,
+  f64,
+  GroupTable,
+  i32,
+  i64,
+  Schema,
+  type SharedMemory,
+  SlabAllocator,
+  SlotLayout,
+  u32,
+  utf8,
+} from '../../core/index.ts';
 import { type BenchCase, type Contest, type Input, ROWS } from '../harness.ts';
 import { cppGroupBy } from '../peers/cpp.ts';
 import { duckdbGroupBy } from '../peers/duckdb.ts';
 import { mapGroupBy } from '../peers/map.ts';
 import { polarsGroupBy } from '../peers/polars.ts';
-import { GroupDigest, type GroupByQuestion, groupByReference, highOf, type KeyKind, pairOf, readRows, textOf, weightOfLong, weightOfText, weightOfWord, wordOf, writeRows } from './group-by-input.ts';
+import {
+  type GroupByQuestion,
+  GroupDigest,
+  groupByReference,
+  highOf,
+  type KeyKind,
+  pairOf,
+  readRows,
+  textOf,
+  weightOfLong,
+  weightOfText,
+  weightOfWord,
+  wordOf,
+  writeRows,
+} from './group-by-input.ts';
 
 const CALL_ROWS = 8_192;
 const TILE = 1_024;
@@ -37,7 +67,12 @@ function groupByCase(name: string, rooms: readonly string[], question: GroupByQu
       cpp: cppGroupBy(question, 'same'),
       ...(kind === 'u32' ? { cppPlain: cppGroupBy(question, 'plain') } : {}),
       // The kernels' TypeScript reference, which runs where WebAssembly may not.
-      typescript: { isHeavy: true, env: { MILLRACE_KERNELS: 'typescript' }, start: (input) => oursOf(input, asked(input)), ...(isHuge ? { tooSlow: { efforts: ['quick', 'full'], why: 'only up to 1M keys' } } : {}) },
+      typescript: {
+        isHeavy: true,
+        env: { MILLRACE_KERNELS: 'typescript' },
+        start: (input) => oursOf(input, asked(input)),
+        ...(isHuge ? { tooSlow: { efforts: ['quick', 'full'], why: 'only up to 1M keys' } } : {}),
+      },
       map: { ...mapGroupBy(kind), ...(isHuge ? { tooSlow: { efforts: ['quick'], why: '10 s a run: not in --quick' } } : {}) },
     },
   };
@@ -114,7 +149,13 @@ function sumOf({ f64: doubles }: SharedMemory, lane: number, count: number): num
 }
 
 /** Column of keys with room for `held` rows, and what puts those of rows `from` to `to` at its start. */
-function keyColumn(slabs: SlabAllocator, type: DataType, kind: KeyKind, ids: Uint32Array, held: number): { column: Column; fill(from: number, to: number): void } {
+function keyColumn(
+  slabs: SlabAllocator,
+  type: DataType,
+  kind: KeyKind,
+  ids: Uint32Array,
+  held: number,
+): { column: Column; fill(from: number, to: number): void } {
   const { u8, u32: words, i32: ints } = slabs.memory;
   if (type.name === 'utf8') {
     const text = kind === 'utf8' ? textOf : (id: number) => pairOf(id).text;
@@ -176,7 +217,13 @@ function digestOf(slabs: SlabAllocator, table: GroupTable, kind: KeyKind, lane: 
     for (let a = 0; a < 4; a++) table.gatherF64(slots, count, a, lane + a * TILE * 8);
     const at = lane >>> 3;
     for (let i = 0; i < count; i++) {
-      digest.add(weightAt(i), doubles[at + i] as number, doubles[at + TILE + i] as number, doubles[at + 2 * TILE + i] as number, doubles[at + 3 * TILE + i] as number);
+      digest.add(
+        weightAt(i),
+        doubles[at + i] as number,
+        doubles[at + TILE + i] as number,
+        doubles[at + 2 * TILE + i] as number,
+        doubles[at + 3 * TILE + i] as number,
+      );
     }
   });
   out.release();

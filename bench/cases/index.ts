@@ -7,6 +7,16 @@ import { jsonEncodeCases } from './encode.ts';
 import { groupByCases } from './group-by.ts';
 import { recordBatchCases } from './record-batches.ts';
 import { rowCases } from './rows.ts';
+import { threadCases } from './threads.ts';
 import { windowCases } from './windows.ts';
 
-export const allCases: readonly BenchCase[] = [...groupByCases, ...windowCases, ...rowCases, ...jsonDecodeCases, ...recordBatchCases, ...jsonEncodeCases, ...arrowCases];
+export const allCases: readonly BenchCase[] = [
+  ...groupByCases,
+  ...windowCases,
+  ...rowCases,
+  ...jsonDecodeCases,
+  ...recordBatchCases,
+  ...jsonEncodeCases,
+  ...arrowCases,
+  ...threadCases,
+];

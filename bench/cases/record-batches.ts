@@ -7,7 +7,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { Batch, binary, createMemory, schema, seededRng, SlabAllocator } from '../../core/index.ts';
+import { Batch, binary, createMemory, SlabAllocator, schema, seededRng } from '../../core/index.ts';
 import { type Codec, FRAME, frameBytes, type RecordIndex } from '../../io/index.ts';
 import { recordBatchDecoder } from '../../io/record-batch/index.ts';
 import { type BenchCase, type Contest, type Digest, type Input, RECORDS } from '../harness.ts';
@@ -156,7 +156,14 @@ function ours(input: Input): Contest {
         for (let i = 0; i < index.count; i++) {
           const value = u32[(index.values >>> 2) + i] as number;
           const length = i32[(index.valueLengths >>> 2) + i] as number;
-          addRecord(digest, f64[(index.offsets >>> 3) + i] as number, f64[(index.timestamps >>> 3) + i] as number, i32[(index.keyLengths >>> 2) + i] as number, length, u8[value + length - 2] as number);
+          addRecord(
+            digest,
+            f64[(index.offsets >>> 3) + i] as number,
+            f64[(index.timestamps >>> 3) + i] as number,
+            i32[(index.keyLengths >>> 2) + i] as number,
+            length,
+            u8[value + length - 2] as number,
+          );
         }
       };
       decode();
@@ -180,7 +187,8 @@ function kafkajs(input: Input): Contest {
     digest() {
       const digest = numbers();
       for (const records of decoded) {
-        for (const { offset, timestamp, key, value } of records) addRecord(digest, Number(offset), Number(timestamp), key?.length ?? -1, value?.length ?? -1, value?.at(-2) as number);
+        for (const { offset, timestamp, key, value } of records)
+          addRecord(digest, Number(offset), Number(timestamp), key?.length ?? -1, value?.length ?? -1, value?.at(-2) as number);
       }
       return [...digest];
     },

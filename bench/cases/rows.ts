@@ -3,7 +3,7 @@
  * compiled from the user's functions (ours), with functions that the compiler must call, and as array methods over objects.
  */
 
-import { Batch, type Column, createMemory, f64, i32, schema, SlabAllocator } from '../../core/index.ts';
+import { Batch, type Column, createMemory, f64, i32, SlabAllocator, schema } from '../../core/index.ts';
 import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/index.ts';
 import { type BenchCase, type Contest, type Digest, type Entry, type Input, ROWS } from '../harness.ts';
 
@@ -43,7 +43,8 @@ interface Sale {
   readonly price: number;
   readonly qty: number;
 }
-const objectsOf = ({ keys, prices, quantities }: Rows): Sale[] => Array.from(keys, (key, i) => ({ key, price: prices[i] as number, qty: quantities[i] as number }));
+const objectsOf = ({ keys, prices, quantities }: Rows): Sale[] =>
+  Array.from(keys, (key, i) => ({ key, price: prices[i] as number, qty: quantities[i] as number }));
 
 function sumsOfObjects(rows: readonly Sale[]): Float64Array {
   const sums = new Float64Array(KEYS);
@@ -132,7 +133,8 @@ function handWritten({ size }: Input): Contest {
     units: size,
     before: () => void sums.fill(0),
     run() {
-      for (const batch of batches) loop(memory.i32, memory.f64, batch.column(0).data >>> 2, batch.column(1).data >>> 3, batch.column(2).data >>> 3, batch.rowCount);
+      for (const batch of batches)
+        loop(memory.i32, memory.f64, batch.column(0).data >>> 2, batch.column(1).data >>> 3, batch.column(2).data >>> 3, batch.rowCount);
     },
     digest: () => [...sums],
   };

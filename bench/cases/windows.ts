@@ -7,7 +7,7 @@
  * blocks, the 64 shards, and all that the windows emit, which is 1,000 rows each.
  */
 
-import { Batch, type Column, createMemory, f64, SHARD_COUNT, schema, SlabAllocator, timestamp, u32 } from '../../core/index.ts';
+import { Batch, type Column, createMemory, f64, SHARD_COUNT, SlabAllocator, schema, timestamp, u32 } from '../../core/index.ts';
 import { Combiner, count, min, orderExchangeBlocks, planAggregate, ResultWriter, shardAggregate, sliding, sum } from '../../operators/index.ts';
 import { type BenchCase, type Contest, type Digest, type Entry, type Input, ROWS } from '../harness.ts';
 
@@ -89,7 +89,13 @@ function oursOf(slideMs: number, { size, effort }: Input): Contest {
   const { memory } = slabs;
   const { u32: words, i32: ints, f64: doubles } = memory;
   const batches = inputBatches(slabs, size);
-  const plan = planAggregate({ input, keys: ['key'], aggregates: { rows: count(), total: sum('value'), least: min('value') }, window: sliding(SIZE_MS, slideMs), eventTime: 'at' });
+  const plan = planAggregate({
+    input,
+    keys: ['key'],
+    aggregates: { rows: count(), total: sum('value'), least: min('value') },
+    window: sliding(SIZE_MS, slideMs),
+    eventTime: 'at',
+  });
   const writer = new ResultWriter(slabs, plan);
   const combiner = new Combiner(slabs, plan);
   let shards: ReturnType<typeof shardAggregate>[] = [];
@@ -99,7 +105,14 @@ function oursOf(slideMs: number, { size, effort }: Input): Contest {
     for (let i = 0; i < batch.rowCount; i++) {
       const at = (start >>> 2) + i * 2;
       const windowStart = (ints[at + 1] as number) * 4_294_967_296 + (words[at] as number);
-      digestRow(digest, words[(key >>> 2) + i] as number, windowStart, doubles[(rows >>> 3) + i] as number, doubles[(total >>> 3) + i] as number, doubles[(least >>> 3) + i] as number);
+      digestRow(
+        digest,
+        words[(key >>> 2) + i] as number,
+        windowStart,
+        doubles[(rows >>> 3) + i] as number,
+        doubles[(total >>> 3) + i] as number,
+        doubles[(least >>> 3) + i] as number,
+      );
     }
   };
   return {

@@ -5,8 +5,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Entry, Input } from '../harness.ts';
 import { type GroupByQuestion, type KeyKind, TEXTS_OF_PAIR } from '../cases/group-by-input.ts';
+import type { Entry, Input } from '../harness.ts';
 
 const SOURCES = fileURLToPath(new URL('./cpp/', import.meta.url));
 const BUILT = join(dirname(dirname(dirname(SOURCES))), '.cache', 'bench');
@@ -22,7 +22,13 @@ export function cppGroupBy({ kind, keyCount, isGrowing }: GroupByQuestion, form:
 }
 
 /** @param libraries flags behind the source: `-lsimdjson` */
-export function cppEntry(source: string, flags: readonly string[], libraries: readonly string[], args: (input: Input) => readonly string[], header?: string): Entry {
+export function cppEntry(
+  source: string,
+  flags: readonly string[],
+  libraries: readonly string[],
+  args: (input: Input) => readonly string[],
+  header?: string,
+): Entry {
   return {
     isHeavy: true,
     missing: () => missingCompiler() ?? (header === undefined ? undefined : missingHeader(header)),
@@ -48,7 +54,10 @@ function missingHeader(header: string): string | undefined {
 function compile(source: string, flags: readonly string[], libraries: readonly string[]): string {
   const hash = createHash('sha256');
   for (const file of readdirSync(SOURCES).sort()) if (file === source || file.endsWith('.h')) hash.update(readFileSync(join(SOURCES, file)));
-  const name = `${source.replace(/\.cpp$/, '')}-${hash.update([COMPILER, ...FLAGS, ...flags, ...libraries].join(' ')).digest('hex').slice(0, 16)}`;
+  const name = `${source.replace(/\.cpp$/, '')}-${hash
+    .update([COMPILER, ...FLAGS, ...flags, ...libraries].join(' '))
+    .digest('hex')
+    .slice(0, 16)}`;
   const program = join(BUILT, name);
   if (existsSync(program)) return program;
   mkdirSync(BUILT, { recursive: true });

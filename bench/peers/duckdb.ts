@@ -1,7 +1,7 @@
 /** DuckDB, in memory, the rows in a table before the clock starts; the clock covers the query. */
 
-import { type Contest, type Entry, type Input } from '../harness.ts';
-import { type KeyKind, readRows, highOf, TEXTS_OF_PAIR, wordOf } from '../cases/group-by-input.ts';
+import { highOf, type KeyKind, readRows, TEXTS_OF_PAIR, wordOf } from '../cases/group-by-input.ts';
+import type { Contest, Entry, Input } from '../harness.ts';
 import { missingPackage } from './installed.ts';
 
 const VECTOR_ROWS = 2_048;
@@ -66,7 +66,9 @@ async function contestOf(kind: KeyKind, threads: number, input: Input): Promise<
     },
     async digest() {
       const w = `(${WEIGHTS[kind]})`;
-      const reader = await connection.runAndReadAll(`SELECT count(*), sum(c), sum(s), sum(lo), sum(hi), sum(${w} * c), sum(${w} * s), sum(${w} * lo), sum(${w} * hi) FROM ${grouped}`);
+      const reader = await connection.runAndReadAll(
+        `SELECT count(*), sum(c), sum(s), sum(lo), sum(hi), sum(${w} * c), sum(${w} * s), sum(${w} * lo), sum(${w} * hi) FROM ${grouped}`,
+      );
       return (reader.getRows()[0] ?? []).map(Number);
     },
     close() {

@@ -12,7 +12,11 @@ const known = new Map<string, string | undefined>();
 export function missingPackage(name: string): string | undefined {
   if (!known.has(name)) {
     // In another process: a library with threads of its own has no business in the runner's.
-    const { status, stderr } = spawnSync(process.execPath, ['-e', `require(${JSON.stringify(require.resolve.paths(name) === null ? name : safeResolve(name))})`], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      ['-e', `require(${JSON.stringify(require.resolve.paths(name) === null ? name : safeResolve(name))})`],
+      { encoding: 'utf8' },
+    );
     known.set(name, status === 0 ? undefined : `${name} cannot be loaded: ${/(?:Error: )(.+)/.exec(stderr)?.[1] ?? `node ended with ${status}`}`);
   }
   return known.get(name);

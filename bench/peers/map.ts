@@ -3,8 +3,8 @@
  * BigInts; strings are made from their bytes row by row, as a program that reads messages has to.
  */
 
-import type { Contest, Entry, Input } from '../harness.ts';
 import { GroupDigest, highOf, type KeyKind, pairOf, readRows, textOf, weightOfLong, weightOfText, weightOfWord, wordOf } from '../cases/group-by-input.ts';
+import type { Contest, Entry, Input } from '../harness.ts';
 
 type Key = number | bigint | string;
 
@@ -66,7 +66,8 @@ function contestOf(kind: KeyKind, input: Input): Contest {
     },
     digest() {
       const digest = new GroupDigest();
-      for (const [key, group] of groups) digest.add(weightOf(key), counts[group] as number, sums[group] as number, mins[group] as number, maxs[group] as number);
+      for (const [key, group] of groups)
+        digest.add(weightOf(key), counts[group] as number, sums[group] as number, mins[group] as number, maxs[group] as number);
       return digest.digest();
     },
   };

@@ -1,7 +1,7 @@
 /** Polars with one thread, its lazy engine; the rows are in a DataFrame before the clock starts, the result is a DataFrame. */
 
-import type { Contest, Entry, Input } from '../harness.ts';
 import { GroupDigest, highOf, type KeyKind, pairOf, readRows, textOf, weightOfLong, weightOfText, weightOfWord, wordOf } from '../cases/group-by-input.ts';
+import type { Contest, Entry, Input } from '../harness.ts';
 import { missingPackage } from './installed.ts';
 
 export function polarsGroupBy(kind: KeyKind): Entry {
@@ -25,8 +25,21 @@ async function contestOf(kind: KeyKind, input: Input): Promise<Contest> {
     }
     if (kind === 'utf8') return [['k', pl.Series('k', Array.from(ids, textOf), pl.Utf8)]];
     return [
-      ['k', pl.Series('k', Array.from(ids, (id) => pairOf(id).text), pl.Utf8)],
-      ['n', pl.Series('n', Int32Array.from(ids, (id) => pairOf(id).number))],
+      [
+        'k',
+        pl.Series(
+          'k',
+          Array.from(ids, (id) => pairOf(id).text),
+          pl.Utf8,
+        ),
+      ],
+      [
+        'n',
+        pl.Series(
+          'n',
+          Int32Array.from(ids, (id) => pairOf(id).number),
+        ),
+      ],
     ];
   };
   const keys = named();
