@@ -18,6 +18,7 @@ export {
 export { Combiner, type CombinerHooks, type EpochStart } from './combine.ts';
 export { type ChunkOrigin, exchangeBlockBytes, exchangeBlockOrigin, exchangeBlockPanes, orderExchangeBlocks } from './exchange.ts';
 export { type Emit, RESULT_ROWS_MAX, ResultWriter } from './result-writer.ts';
+export { gather } from './rows/gather.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';
 export { type ShardAggregate, type ShardSnapshot, shardAggregate } from './shard-aggregate.ts';
 export { type Emission, paneGridOf, sliding, tumbling, type WindowShape, WindowSpec } from './windows.ts';

@@ -10,7 +10,7 @@
  * that a slow sink stops the next cut, then the credit, then the fetch.
  */
 
-import { Counters, createMemory, MillraceError, memoryHandle, SlabAllocator, Watermark } from '../core/index.ts';
+import { Counters, createMemory, type ErrorCode, MillraceError, memoryHandle, SlabAllocator, Watermark } from '../core/index.ts';
 import type { Chunk, CommittedPosition, SourceReader } from '../io/index.ts';
 import { Control, type ControlShape, PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
 import { type EpochRecord, Epochs, type ExchangeProgress, positionsOf } from './epochs.ts';
@@ -89,7 +89,7 @@ export class Coordinator {
         epochFull: () => this.#wantEpoch(),
         ended: () => this.#wantEpochSoon(),
         assigned: () => {},
-        failed: (source, error) => this.fail(wrapped(error, 'ERR_MILLRACE_SOURCE', `The source ${(plan.sources[source] as SourcePlan).source.name} failed`)),
+        failed: (source, error) => this.fail(wrapped(error, 'ERR_MILLRACE_SOURCE', this.#sourceFailed(source))),
       },
       now,
     );
@@ -100,7 +100,6 @@ export class Coordinator {
   async start(): Promise<void> {
     try {
       const sinks = await this.#openSinks();
-      this.#outputs = new Outputs(this.#slabs, sinks, this.#options.sinkDelayMs);
       const committed = await this.#openSources();
       this.#layControl();
       this.#epochs.current = restoreWatermarks(
@@ -109,7 +108,7 @@ export class Coordinator {
         this.#readers.map((reader) => reader.partitionCount),
       );
       this.#startWorkers(committed, sinks);
-      this.#readers.forEach((reader) => reader.start());
+      for (const [source, reader] of this.#readers.entries()) await guarded('ERR_MILLRACE_SOURCE', this.#sourceFailed(source), () => reader.start());
       this.#epochStartedAtMs = performance.now();
       this.#timer = setInterval(() => this.#tick(), this.#options.triggerMs);
       void this.#listen();
@@ -121,7 +120,10 @@ export class Coordinator {
 
   /** Stops reading; with `drain` everything taken in is finished, written and committed first. */
   async stop(options: { drain: boolean }): Promise<void> {
-    if (this.#isOver) return;
+    if (this.#isOver) {
+      await this.done.catch(() => {});
+      return;
+    }
     this.#intake.close();
     if (options.drain) {
       this.#finishing = true;
@@ -147,23 +149,34 @@ export class Coordinator {
   // ---- setting up
 
   async #openSinks(): Promise<OpenSink[]> {
-    return Promise.all(
+    const opened = await Promise.allSettled(
       this.#plan.sinks.map(async ({ sink, schema }) => ({
         name: sink.name,
-        writer: await sink.open({ schema, pipeline: this.#plan.name, signal: this.#abort.signal }),
+        writer: await guarded('ERR_MILLRACE_SINK', `The sink ${sink.name} cannot be opened`, () =>
+          sink.open({ schema, pipeline: this.#plan.name, signal: this.#abort.signal }),
+        ),
       })),
     );
+    const sinks = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    // Those that are open are closed with the job, also when another one is not and the job never begins.
+    this.#outputs = new Outputs(this.#slabs, sinks, this.#options.sinkDelayMs);
+    for (const result of opened) if (result.status === 'rejected') throw result.reason;
+    return sinks;
   }
 
   async #openSources(): Promise<CommittedPosition[][]> {
     for (const [index, { source }] of this.#plan.sources.entries()) {
       const context = this.#intake.context(index, { drain: this.#options.drain, signal: this.#abort.signal });
-      const reader = await source.open(context);
+      const reader = await guarded('ERR_MILLRACE_SOURCE', `The source ${source.name} cannot be opened`, () => source.open(context));
       this.#readers.push(reader);
       this.#intake.addSource(reader.partitionCount, source.offsetBytes);
     }
     this.#intake.limitChunks(CHUNK_BYTES_MIN);
-    return Promise.all(this.#readers.map((reader) => reader.positions()));
+    return Promise.all(this.#readers.map((reader, source) => guarded('ERR_MILLRACE_SOURCE', this.#sourceFailed(source), () => reader.positions())));
+  }
+
+  #sourceFailed(source: number): string {
+    return `The source ${(this.#plan.sources[source] as SourcePlan).source.name} failed`;
   }
 
   #layControl(): void {
@@ -387,9 +400,9 @@ export class Coordinator {
 
   async #commit(record: EpochRecord, metadata: readonly string[]): Promise<void> {
     let firstGlobal = 0;
-    for (const reader of this.#readers) {
+    for (const [source, reader] of this.#readers.entries()) {
       const positions = positionsOf(record, firstGlobal, reader.partitionCount, metadata);
-      if (positions.length > 0) await reader.commit(positions);
+      if (positions.length > 0) await guarded('ERR_MILLRACE_SOURCE', `${this.#sourceFailed(source)} to commit its positions`, () => reader.commit(positions));
       firstGlobal += reader.partitionCount;
     }
   }
@@ -409,7 +422,7 @@ export class Coordinator {
     this.#intake.release();
     for (const link of this.#links) link.stop();
     if (this.#failure !== undefined) this.#control?.abort();
-    await Promise.allSettled(this.#readers.map((reader) => reader.close()));
+    await Promise.allSettled(this.#readers.map(async (reader) => reader.close()));
     await this.#outputs?.close();
     this.progressLog.close();
     await this.#pool.close();
@@ -432,7 +445,16 @@ export class Coordinator {
   }
 }
 
-function wrapped(error: unknown, code: 'ERR_MILLRACE_SOURCE', what: string): MillraceError {
+/** What `call` gives. An error of somebody's own source or sink gets a code, and a message that says whose it is. */
+async function guarded<T>(code: ErrorCode, what: string, call: () => T | Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw wrapped(error, code, what);
+  }
+}
+
+function wrapped(error: unknown, code: ErrorCode, what: string): MillraceError {
   if (error instanceof MillraceError) return error;
   return new MillraceError(code, `${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
 }

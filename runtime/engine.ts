@@ -12,10 +12,11 @@
 
 import { type Batch, type Counters, MillraceError, readTimestamp, SHARD_COUNT, type SharedMemory, type SlabAllocator, Watermark } from '../core/index.ts';
 import type { Chunk, ChunkDecoder, CommittedPosition, Rejection, SinkEncoder, SinkInfo } from '../io/index.ts';
-import { Combiner, exchangeBlockPanes, orderExchangeBlocks, ResultWriter, type RowProgram, type ShardAggregate, shardAggregate } from '../operators/index.ts';
+import { Combiner, exchangeBlockPanes, orderExchangeBlocks, ResultWriter, type ShardAggregate, shardAggregate } from '../operators/index.ts';
 import { type Control, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
+import { Flow, LateRows } from './flow.ts';
 import type { OutputBlock } from './outputs.ts';
-import type { ExchangePlan, FlowPlan, Plan, WatermarkPlan } from './plan.ts';
+import type { ExchangePlan, FlowPlan, Plan, SourcePlan, WatermarkPlan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 import type { CounterName } from './progress.ts';
 import { restoreWatermarks } from './watermarks.ts';
@@ -33,7 +34,6 @@ export interface EngineContext {
   /** One region per global partition. */
   readonly counters: readonly Counters<CounterName>[];
   readonly batchRows: number;
-  readonly codeGeneration: boolean | undefined;
   output(epoch: number, block: OutputBlock): void;
   sample(sample: LedgerSample): void;
 }
@@ -63,6 +63,10 @@ export class Engine {
   readonly #sourceFlows: Flow[];
   readonly #exchanges: ExchangeRunner[];
   readonly #watermarks: WatermarkRunner[];
+  /** The flow whose batch is with a combiner. */
+  #combining: Flow | undefined;
+  readonly #lateFlows = new Map<number, Flow>();
+  readonly #lateRows = new Map<number, LateRows>();
   readonly #firstGlobal: number[] = [];
   readonly #samples = new Map<string, number>();
   /** Blocks of ours that other workers may still read, by parity. */
@@ -93,8 +97,14 @@ export class Engine {
         block: (outputPartition, rows, address, bytes) => this.#handOver(index, outputPartition, rows, address, bytes),
       }),
     );
-    this.#combiners = plan.exchanges.map(({ aggregate }) => new Combiner(slabs, aggregate, { late: (_, rows) => this.#count('late', rows.length) }));
-    this.#sourceFlows = plan.sources.map(({ flow }) => this.#flow(flow));
+    this.#combiners = plan.exchanges.map(
+      ({ aggregate }, exchange) => new Combiner(slabs, aggregate, { late: (batch, rows) => this.#late(exchange, batch, rows) }),
+    );
+    this.#sourceFlows = plan.sources.map(({ flow: flowPlan }, index) => {
+      const flow = this.#flow(flowPlan);
+      flow.origin = (row) => (this.#decoders[index] as ChunkDecoder).offsetOf(row);
+      return flow;
+    });
     this.#exchanges = plan.exchanges.map(
       (exchange) => new ExchangeRunner(exchange, context, this.#eventTime(exchange), this.#flow(exchange.flow), ownGroups(context)),
     );
@@ -243,17 +253,49 @@ export class Engine {
   }
 
   #flow(plan: FlowPlan): Flow {
-    const { memory, slabs, batchRows, codeGeneration } = this.#context;
-    const program = plan.rows.instantiate({ memory, slabs, batchRows, onError: () => 'fail', ...(codeGeneration === undefined ? {} : { codeGeneration }) });
-    return new Flow(
-      program,
-      plan.watermark === undefined ? undefined : { runner: this.#watermarks[plan.watermark] as WatermarkRunner, place: this.#place },
-      plan.exchanges,
-      plan.sinks,
-      plan.next.map((next) => this.#flow(next)),
-      this.#combiners,
-      this.#encoders,
-    );
+    const { memory, slabs, batchRows } = this.#context;
+    const next = plan.next.map((flow) => this.#flow(flow));
+    const late = plan.exchanges.flatMap((exchange) => this.#lateFlow(exchange) ?? []);
+    const { watermark } = plan;
+    const runner = watermark === undefined ? undefined : (this.#watermarks[watermark] as WatermarkRunner);
+    return new Flow({
+      program: plan.rows.instantiate({ memory, slabs, batchRows, onError: () => 'fail' }),
+      observe: runner === undefined ? undefined : (batch) => runner.observe(batch, this.#place.global),
+      combiners: plan.exchanges.map((exchange) => {
+        const combiner = this.#combiners[exchange] as Combiner;
+        return (batch: Batch, from: Flow) => {
+          this.#combining = from;
+          combiner.add(batch);
+        };
+      }),
+      encoders: plan.sinks.map((sink) => this.#encoders[sink] as SinkEncoder),
+      next,
+      exchanges: new Set([...plan.exchanges, ...[...next, ...late].flatMap((flow) => [...flow.exchanges])]),
+      sinks: new Set([...plan.sinks, ...[...next, ...late].flatMap((flow) => [...flow.sinks])]),
+    });
+  }
+
+  /** Where the late rows of an exchange go, if somebody wants them. */
+  #lateFlow(exchange: number): Flow | undefined {
+    const { late } = this.#context.plan.exchanges[exchange] as ExchangePlan;
+    if (late === undefined) return undefined;
+    let flow = this.#lateFlows.get(exchange);
+    if (flow === undefined) {
+      flow = this.#flow(late.flow);
+      this.#lateFlows.set(exchange, flow);
+      this.#lateRows.set(exchange, new LateRows(this.#context.slabs, late.schema, this.#context.batchRows, flow));
+    }
+    return flow;
+  }
+
+  /** The combiner of an exchange has found late rows in the batch that is going by. */
+  #late(exchange: number, batch: Batch, rows: Uint32Array): void {
+    this.#count('late', rows.length);
+    this.#lateRows.get(exchange)?.write(batch, rows, {
+      source: this.#place.stage === 0 ? (this.#context.plan.sources[this.#place.source] as SourcePlan).source.name : `exchange ${this.#place.stage - 1}`,
+      partition: this.#place.partition,
+      offsetOf: (row) => this.#combining?.offsetOf(row) ?? -1,
+    });
   }
 
   #handOver(sink: number, outputPartition: number, rows: number, address: number, bytes: number): void {
@@ -275,49 +317,6 @@ export class Engine {
     const { source, partition } = this.#place;
     const { reason, offset, rows, message } = rejection;
     this.#context.sample({ reason, source: this.#context.plan.sources[source]?.source.name ?? '', partition, offset, rows, message });
-  }
-}
-
-/** What happens to the batches that arrive at one place. */
-class Flow {
-  /** Everything that this flow and those behind it feed. */
-  readonly exchanges: readonly number[];
-  readonly sinks: readonly number[];
-  readonly #program: RowProgram;
-  readonly #watermark: { readonly runner: WatermarkRunner; readonly place: Place } | undefined;
-  readonly #combiners: readonly Combiner[];
-  readonly #encoders: readonly SinkEncoder[];
-  readonly #next: readonly Flow[];
-  readonly #emit = (batch: Batch): void => this.#forward(batch);
-
-  constructor(
-    program: RowProgram,
-    watermark: { runner: WatermarkRunner; place: Place } | undefined,
-    exchanges: readonly number[],
-    sinks: readonly number[],
-    next: readonly Flow[],
-    combiners: readonly Combiner[],
-    encoders: readonly SinkEncoder[],
-  ) {
-    this.#program = program;
-    this.#watermark = watermark;
-    this.#combiners = exchanges.map((exchange) => combiners[exchange] as Combiner);
-    this.#encoders = sinks.map((sink) => encoders[sink] as SinkEncoder);
-    this.#next = next;
-    this.exchanges = [...new Set([...exchanges, ...next.flatMap((flow) => flow.exchanges)])];
-    this.sinks = [...new Set([...sinks, ...next.flatMap((flow) => flow.sinks)])];
-  }
-
-  run(batch: Batch): void {
-    this.#program.run(batch, this.#emit);
-  }
-
-  #forward(batch: Batch): void {
-    if (batch.rowCount === 0) return;
-    if (this.#watermark !== undefined) this.#watermark.runner.observe(batch, this.#watermark.place.global);
-    for (const combiner of this.#combiners) combiner.add(batch);
-    for (const encoder of this.#encoders) encoder.write(batch);
-    for (const flow of this.#next) flow.run(batch);
   }
 }
 

@@ -21,6 +21,7 @@ export function describePlan(plan: Plan): string {
     );
     lines.push(`  gives (${exchange.aggregate.output})`);
     lines.push(...describeFlow(plan, exchange.flow, '  '));
+    if (exchange.late !== undefined) lines.push('  late rows:', ...describeFlow(plan, exchange.late.flow, '    '));
   });
   plan.sinks.forEach(({ sink, schema }, index) => lines.push(`sink ${index}: ${sink.name} (${schema})`));
   return lines.join('\n');
@@ -80,7 +81,10 @@ export function mermaidPlan(plan: Plan): string {
     lines.push(`  s${index}[(${label(source.name)})]`);
     draw(`s${index}`, flow);
   });
-  plan.exchanges.forEach((exchange, index) => draw(`x${index}`, exchange.flow));
+  plan.exchanges.forEach((exchange, index) => {
+    draw(`x${index}`, exchange.flow);
+    if (exchange.late !== undefined) draw(`x${index}`, exchange.late.flow);
+  });
   return lines.join('\n');
 }
 

@@ -33,7 +33,16 @@ export { type Aggregate, count, max, mean, min, sliding, sum, tumbling, type Win
 export { describePlan, mermaidPlan } from './explain.ts';
 export type { Params } from './load.ts';
 export type { ByteSize, RunOptions } from './options.ts';
-export { type KeyedStream, type Pipeline, type PipelineLike, pipeline, type Stream, type WindowedStream } from './pipeline.ts';
+export {
+  type KeyedStream,
+  type LateOrigin,
+  type Pipeline,
+  type PipelineLike,
+  pipeline,
+  type Stream,
+  type WindowedStream,
+  type WindowResults,
+} from './pipeline.ts';
 export type { Plan } from './plan.ts';
 export type { LedgerSample } from './pool.ts';
 export type { EpochTimes, PartitionProgress, Progress } from './progress.ts';

@@ -67,10 +67,10 @@ export class Outputs {
       touched.add(block.sink);
       const { writer } = this.#sinks[block.sink] as OpenSink;
       const bytes = u8.subarray(block.address, block.address + block.bytes);
-      writes.push(this.#guard(block.sink, writer.write({ epoch, shard: block.unit, partition: block.outputPartition, rowCount: block.rows, bytes })));
+      writes.push(this.#guard(block.sink, () => writer.write({ epoch, shard: block.unit, partition: block.outputPartition, rowCount: block.rows, bytes })));
     }
     await Promise.all(writes);
-    for (const sink of [...touched].sort((a, b) => a - b)) await this.#guard(sink, (this.#sinks[sink] as OpenSink).writer.commit(epoch));
+    for (const sink of [...touched].sort((a, b) => a - b)) await this.#guard(sink, () => (this.#sinks[sink] as OpenSink).writer.commit(epoch));
     for (const block of blocks) {
       this.rowsOut += block.rows;
       this.#slabs.free(block.address);
@@ -79,12 +79,13 @@ export class Outputs {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#sinks.map(({ writer }) => writer.close()));
+    await Promise.allSettled(this.#sinks.map(async ({ writer }) => writer.close()));
   }
 
-  async #guard(sink: number, promise: Promise<void>): Promise<void> {
+  /** A sink of the user's may also throw where it should reject. */
+  async #guard(sink: number, call: () => Promise<void>): Promise<void> {
     try {
-      await promise;
+      await call();
     } catch (error) {
       if (error instanceof MillraceError) throw error;
       const { name } = this.#sinks[sink] as OpenSink;

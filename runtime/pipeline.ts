@@ -11,12 +11,15 @@ import {
   type BatchBuilder,
   type Duration,
   durationMs,
+  i32,
+  i64,
   MillraceError,
   type RowOf,
   type Schema,
   type SchemaFields,
   shown,
   schema as toSchema,
+  utf8,
 } from '../core/index.ts';
 import { forEachBatch, type Sink, type Source, stdout } from '../io/index.ts';
 import {
@@ -29,6 +32,7 @@ import {
   type RowOperation,
   type WindowSpec,
 } from '../operators/index.ts';
+import { LATE_COLUMNS } from './flow.ts';
 
 /** Nodes of the graph. `schema` is that of the rows that leave the node. */
 export type Node =
@@ -36,7 +40,9 @@ export type Node =
   | { readonly kind: 'rows'; readonly schema: Schema; readonly parent: Node; readonly operation: RowOperation }
   | { readonly kind: 'watermark'; readonly schema: Schema; readonly parent: Node; readonly strategy: WatermarkStrategy }
   | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }
-  | { readonly kind: 'aggregate'; readonly schema: Schema; readonly parent: Node; readonly plan: AggregatePlan };
+  | { readonly kind: 'aggregate'; readonly schema: Schema; readonly parent: Node; readonly plan: AggregatePlan }
+  /** The rows that came too late for the aggregate. */
+  | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node };
 
 export interface WatermarkStrategy {
   readonly column: string;
@@ -215,7 +221,7 @@ export class Stream<R> implements PipelineLike {
       if (args.length === 0)
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'keyBy() names no column. Name at least one, or use windowAll() for windows over all rows.');
       this.schema.select(args as string[], 'keyBy');
-      return new KeyedStream(this as Stream<unknown>, args as string[]) as KeyedStream<never, never>;
+      return new KeyedStream(this, args as string[]) as KeyedStream<never, never>;
     }
     const keys = toSchema(args[0] as SchemaFields);
     const fn = args[1] as (row: unknown) => AnyRow;
@@ -229,7 +235,7 @@ export class Stream<R> implements PipelineLike {
 
   /** Windows over all rows, with no key. All rows of a window meet in one place: for small results of large streams. */
   windowAll(window: WindowSpec): WindowedStream<R, unknown> {
-    return new WindowedStream<R, unknown>(this as Stream<R>, [], window);
+    return new WindowedStream<R, unknown>(this, [], window);
   }
 
   /** Writes the stream to a sink. Gives the stream back, so that it can be the module's default export. */
@@ -267,12 +273,18 @@ interface WindowBounds {
   readonly windowEnd: number;
 }
 
+/** What an aggregation is put on: a stream, whatever its rows. */
+interface Upstream extends PipelineLike {
+  readonly node: Node;
+  readonly schema: Schema;
+}
+
 /** A stream whose rows belong together by key. K is the type of the key columns. */
 export class KeyedStream<R, K> {
-  readonly #stream: Stream<R>;
+  readonly #stream: Upstream;
   readonly #keys: readonly string[];
 
-  constructor(stream: Stream<R>, keys: readonly string[]) {
+  constructor(stream: Upstream, keys: readonly string[]) {
     this.#stream = stream;
     this.#keys = keys;
   }
@@ -295,28 +307,67 @@ export class KeyedStream<R, K> {
 
 /** A stream in windows. Result rows carry the key columns, windowStart and windowEnd (ms), and the aggregates. */
 export class WindowedStream<R, K> {
-  readonly #stream: Stream<R>;
+  readonly #stream: Upstream;
   readonly #keys: readonly string[];
   readonly #window: WindowSpec;
 
-  constructor(stream: Stream<R>, keys: readonly string[], window: WindowSpec) {
+  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec) {
     this.#stream = stream;
     this.#keys = keys;
     this.#window = window;
   }
 
-  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & WindowBounds & Results<A, R>>> {
-    return aggregateNode(this.#stream, this.#keys, aggregates, this.#window);
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): WindowResults<Simplify<K & WindowBounds & Results<A, R>>, R> {
+    return this.#results(aggregates);
   }
 
   /** Rows a window: `aggregate({ count: count() })`. */
-  count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>> {
-    return aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window);
+  count(): WindowResults<Simplify<K & WindowBounds & { readonly count: number }>, R> {
+    return this.#results({ count: count() });
+  }
+
+  #results<T>(aggregates: Readonly<Record<string, Aggregate>>): WindowResults<T, R> {
+    const stream = aggregateNode<T>(this.#stream, this.#keys, aggregates, this.#window);
+    return new WindowResults<T, R>(stream[GRAPH], stream.node as Extract<Node, { kind: 'aggregate' }>);
   }
 }
 
+/** What a late row has besides its own columns: the name of its source, the partition and the offset there. */
+export interface LateOrigin {
+  readonly lateSource: string;
+  readonly latePartition: number;
+  readonly lateOffset: bigint;
+}
+
+/** The results of windows, and the rows that came too late for them. */
+export class WindowResults<T, R> extends Stream<T> {
+  readonly #aggregate: Extract<Node, { kind: 'aggregate' }>;
+  #late: Node | undefined;
+
+  constructor(graph: Graph, node: Extract<Node, { kind: 'aggregate' }>) {
+    super(graph, node);
+    this.#aggregate = node;
+  }
+
+  /** The rows that came when all their windows were closed, with their coordinates. They count in no result. */
+  get late(): Stream<Simplify<R & LateOrigin>> {
+    this.#late ??= { kind: 'late', schema: lateSchema(this.#aggregate.plan.input), parent: this.#aggregate };
+    return new Stream(this[GRAPH], this.#late);
+  }
+}
+
+function lateSchema(input: Schema): Schema {
+  for (const name of LATE_COLUMNS) {
+    if (input.indexOf(name) >= 0)
+      throw new MillraceError('ERR_MILLRACE_PIPELINE', `A late row carries a column ${shown(name)}, which the stream has already. Rename that of the stream.`);
+  }
+  return toSchema(
+    Object.fromEntries([...input.fields.map(({ name, type }) => [name, type]), ['lateSource', utf8], ['latePartition', i32], ['lateOffset', i64]]),
+  );
+}
+
 function aggregateNode<T>(
-  stream: Stream<unknown>,
+  stream: Upstream,
   keys: readonly string[],
   aggregates: Readonly<Record<string, Aggregate>>,
   window: WindowSpec | undefined,
@@ -357,6 +408,8 @@ function eventTimeColumn(node: Node): string | undefined {
     }
     case 'rows':
       return eventTimeColumn(node.parent);
+    case 'late':
+      return undefined;
     case 'aggregate':
       return node.plan.window === undefined ? undefined : 'windowEnd';
   }

@@ -46,6 +46,8 @@ export interface ExchangePlan {
   readonly upstream: readonly number[];
   /** What happens to the results. */
   readonly flow: FlowPlan;
+  /** What happens to rows that came too late, if anybody wants to know; `schema`: the input's columns and their coordinates. */
+  readonly late: { readonly schema: Schema; readonly flow: FlowPlan } | undefined;
 }
 
 export interface SinkPlan {
@@ -109,6 +111,7 @@ class Planner {
         watermarks: this.#watermarksOf(node.parent),
         upstream: this.#upstreamOf(node.parent),
         flow: this.#flow(node, node.schema),
+        late: this.#late(node),
       })),
       sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
     };
@@ -133,7 +136,15 @@ class Planner {
 
   /** The flow of the batches that leave `node`. */
   #flow(node: Node, input: Schema): FlowPlan {
-    return this.#flowOf(input, [], undefined, this.#edges.get(node) as Edge[], node.schema);
+    const edges = (this.#edges.get(node) as Edge[]).filter((edge) => !isLate(edge));
+    return this.#flowOf(input, [], undefined, edges, node.schema);
+  }
+
+  #late(node: Node): ExchangePlan['late'] {
+    const edge = (this.#edges.get(node) as Edge[]).find(isLate);
+    if (edge === undefined) return undefined;
+    const late = (edge as { to: Node }).to;
+    return { schema: late.schema, flow: this.#flow(late, late.schema) };
   }
 
   #flowOf(input: Schema, operations: RowOperation[], watermark: number | undefined, edges: readonly Edge[], output: Schema): FlowPlan {
@@ -160,8 +171,11 @@ class Planner {
     }
     const needed = new Set<number>(next.flatMap((flow) => flow.rows.columnsRead));
     for (const exchange of exchanges) {
-      const { plan } = this.#aggregates[exchange] as { plan: AggregatePlan };
-      for (const column of plan.columnsRead) needed.add(plan.input.indexOf(column));
+      const node = this.#aggregates[exchange] as Extract<Node, { kind: 'aggregate' }>;
+      const { plan } = node;
+      // A late row goes on as it was, with all its columns.
+      const isLateWanted = (this.#edges.get(node) as Edge[]).some(isLate);
+      for (const column of isLateWanted ? plan.input.fields.map((field) => field.name) : plan.columnsRead) needed.add(plan.input.indexOf(column));
     }
     if (watermark !== undefined) needed.add((this.#watermarks[watermark] as { strategy: WatermarkStrategy }).strategy.columnIndex);
     const all = sinks.length > 0 ? ('all' as const) : [...needed].sort((a, b) => a - b);
@@ -188,6 +202,10 @@ class Planner {
   }
 }
 
+function isLate(edge: Edge): boolean {
+  return 'to' in edge && edge.to.kind === 'late';
+}
+
 function parentsOf(node: Node): readonly Node[] {
   switch (node.kind) {
     case 'source':
@@ -197,6 +215,7 @@ function parentsOf(node: Node): readonly Node[] {
     case 'rows':
     case 'watermark':
     case 'aggregate':
+    case 'late':
       assert(node.parent, 'a node without a parent');
       return [node.parent];
   }

@@ -85,7 +85,6 @@ export class TestDriver {
       sinks: plan.sinks.map(() => ({ partitionCount: 1 })),
       counters: this.#counters,
       batchRows: 4_096,
-      codeGeneration: options.codeGeneration,
       output: () => {},
       sample: (sample) => this.samples.push(sample),
     });

@@ -89,7 +89,6 @@ function pump(task: WorkerTask, control: Control, plan: ReturnType<typeof makePl
     sinks: task.sinks,
     counters: Array.from({ length: task.shape.partitions }, (_, p) => Counters.attach(memory, task.counters + p * regionBytes, COUNTER_NAMES)),
     batchRows: task.batchRows,
-    codeGeneration: task.codeGeneration,
     output,
     sample: (sample) => task.port.postMessage({ kind: 'sample', sample }),
   });

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { run, type RunOptions } from '../../runtime/index.ts';
+import { type RunOptions, run } from '../../runtime/index.ts';
 import { results } from './pipelines/clicks.ts';
 import { writeTopic } from './topics.ts';
 
@@ -61,14 +61,17 @@ test('values that are no clicks go to the ledger, and their neighbours are count
   t.after(() => rm(dir, { recursive: true, force: true }));
   const good = Array.from({ length: 1_000 }, (_, i) => JSON.stringify({ page: `/p${i % 3}`, ms: i, at: i * 10 }));
   const bad = ['{"page":"/p0","ms":1,', 'nonsense', '', '{"page":7,"ms":1,"at":1}', '{"page":"/p1","ms":"fast","at":1}', '[1]', '{"page":"/p1","ms":1}'];
-  const values = good.flatMap((value, i) => (i % 100 === 50 ? [value, bad[(i / 50) % bad.length | 0] as string] : [value]));
+  const values = good.flatMap((value, i) => (i % 100 === 50 ? [value, bad[((i / 50) % bad.length) | 0] as string] : [value]));
   await writeTopic(dir, 'in', 2, values);
   const job = await run(module('clicks'), { ...now, params: { dir } });
   await job.done;
   const progress = job.progress();
   assert.equal(progress.ledger.undecodable, 10);
   assert.equal(progress.rowsIn, 1_010);
-  assert.equal(results.rows.reduce((sum, row) => sum + (row['clicks'] as number), 0), 1_000);
+  assert.equal(
+    results.rows.reduce((sum, row) => sum + (row['clicks'] as number), 0),
+    1_000,
+  );
   assert.equal(progress.samples.length, 10);
   for (const sample of progress.samples) {
     assert.equal(sample.reason, 'undecodable');

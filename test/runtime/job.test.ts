@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Job, run, type RunOptions, seededRng } from '../../runtime/index.ts';
+import { type Job, type RunOptions, run, seededRng } from '../../runtime/index.ts';
 import { results as oneKey } from './pipelines/one-key.ts';
 import * as nested from './pipelines/windows-of-windows.ts';
 
@@ -57,7 +57,10 @@ test('an aggregation of an aggregation, a fork and a plain stream agree with a l
     assert.deepEqual(text(nested.slow.rows), text(slow));
     const { rowsIn, ledger } = job.progress();
     assert.equal(rowsIn, rows);
-    assert.deepEqual(Object.values(ledger).filter((count) => count > 0), []);
+    assert.deepEqual(
+      Object.values(ledger).filter((count) => count > 0),
+      [],
+    );
   }
 });
 
@@ -70,7 +73,10 @@ test('progress tells rows, watermark and partitions while the job runs, and stay
   assert.equal(summary.rowsIn, 200_000);
   assert.equal(progress.rowsIn, 200_000);
   assert.equal(progress.partitions.length, 3);
-  assert.equal(progress.partitions.reduce((sum, { rowsIn }) => sum + rowsIn, 0), 200_000);
+  assert.equal(
+    progress.partitions.reduce((sum, { rowsIn }) => sum + rowsIn, 0),
+    200_000,
+  );
   assert.ok(seen.every((rows, i) => i === 0 || rows >= (seen[i - 1] as number)));
 });
 

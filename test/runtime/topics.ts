@@ -1,6 +1,6 @@
 /** Topics of an embedded log, written for a test: values as they are, record by record. */
 
-import { BatchBuilder, createMemory, schema, SlabAllocator, utf8 } from '../../core/index.ts';
+import { BatchBuilder, createMemory, SlabAllocator, schema, utf8 } from '../../core/index.ts';
 import { log, text } from '../../io/index.ts';
 
 const ROWS_A_BATCH = 100;

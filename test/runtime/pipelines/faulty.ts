@@ -7,7 +7,10 @@ const rows = memory([{ page: '/a', ms: 1 }], { schema: { page: utf8, ms: f64 } }
 export default ({ how }: { how: string }) => {
   switch (how) {
     case 'missing column':
-      return pipeline('faulty').from(rows).select('nope' as 'page').to(collect());
+      return pipeline('faulty')
+        .from(rows)
+        .select('nope' as 'page')
+        .to(collect());
     case 'throws':
       return pipeline('faulty')
         .from(generator({ rows: 100_000, seed: 1, partitions: 2, schema: { n: f64 }, row: (i) => ({ n: i }) }))

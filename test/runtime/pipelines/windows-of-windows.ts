@@ -15,7 +15,14 @@ export default ({ rows }: { rows: number }) => {
     .from(generator({ rows, seed: 5, partitions: 3, schema: { page: utf8, ms: f64, at: timestamp }, row: (i, rng) => rowAt(i, rng) }))
     .withWatermark('at', '2s');
   clicks.filter((r) => r.ms > 990).to(slow);
-  const perMinute = clicks.keyBy('page').window(tumbling('1m')).aggregate({ clicks: count(), meanMs: mean('ms') });
+  const perMinute = clicks
+    .keyBy('page')
+    .window(tumbling('1m'))
+    .aggregate({ clicks: count(), meanMs: mean('ms') });
   perMinute.to(minutes);
-  return perMinute.keyBy('page').window(tumbling('1h')).aggregate({ clicks: sum('clicks'), busiest: max('clicks') }).to(hours);
+  return perMinute
+    .keyBy('page')
+    .window(tumbling('1h'))
+    .aggregate({ clicks: sum('clicks'), busiest: max('clicks') })
+    .to(hours);
 };
