@@ -16,6 +16,7 @@ import { COUNTER_NAMES } from './progress.ts';
 import { ring, waitBlocking } from './wait.ts';
 
 const WAIT_MS = 1_000;
+const CHUNKS_UNTOLD_MAX = 4;
 
 /** Runs until told to stop. Gives the error that ended it, or undefined. */
 export async function work(task: WorkerTask): Promise<PortableError | undefined> {
@@ -57,9 +58,16 @@ function pump(task: WorkerTask, control: Control, plan: ReturnType<typeof makePl
       waitBlocking(i32, doorbell, Atomics.load(i32, doorbell), 1);
     }
   };
+  let untold = 0;
   const tell = (): void => {
     outgoing.publish();
+    untold = 0;
     ring(i32, control.coordinatorDoorbell);
+  };
+  /** Waking the coordinator costs more than a record in a ring: while there is more to do, it is told of some chunks at a time. */
+  const tellLater = (): void => {
+    if (++untold >= CHUNKS_UNTOLD_MAX || incoming.tryTake() === 0) tell();
+    else outgoing.publish();
   };
   const output = (epoch: number, block: OutputBlock): void => {
     const at = claim();
@@ -120,7 +128,7 @@ function pump(task: WorkerTask, control: Control, plan: ReturnType<typeof makePl
       const to = claim();
       u32[(to + MESSAGE.kind) >>> 2] = FROM_WORKER.chunkDone;
       u32[(to + MESSAGE.address) >>> 2] = address;
-      tell();
+      tellLater();
     } else {
       const nowMs = f64[(at + MESSAGE.nowMs) >>> 3] as number;
       incoming.release();

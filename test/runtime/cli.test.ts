@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readLog, run } from '../../runtime/index.ts';
 import { kafkaDecode } from '../io/record-batch-harness.ts';
@@ -140,7 +140,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     const params = ['--param', `dir=${dir}`, '--param', 'group=g', '--param', 'out=true'];
     await writeTopic(dir, 'in', 2, clickValues(0, 3_000));
     const cli = startCli(['run', clicks, '--trigger', '20ms', '--workers', '2', '--json', ...params]);
-    const hasRead = (rows: number) => () => lines(cli.stderr()).some((line) => line.startsWith('{') && (JSON.parse(line) as { rowsIn: number }).rowsIn === rows);
+    const hasRead = (rows: number) => () =>
+      lines(cli.stderr()).some((line) => line.startsWith('{') && (JSON.parse(line) as { rowsIn: number }).rowsIn === rows);
     await until(cli, hasRead(3_000));
     // A second lot closes the windows of the first, whose positions may then be committed.
     await writeTopic(dir, 'in', 2, clickValues(3_000, 5_000), 1);
@@ -186,5 +187,8 @@ test('the demo leaves nothing in the temporary folder, neither when it fails', a
   assert.equal(good.code, 0, good.stderr);
   const bad = await startCli(['demo', '--rows', '2000', '--workers', '1000'], { env: { TMPDIR: dir } }).ended;
   assert.equal(bad.code, 2, bad.stderr);
-  assert.deepEqual((await readdir(dir)).filter((name) => name.startsWith('millrace')), []);
+  assert.deepEqual(
+    (await readdir(dir)).filter((name) => name.startsWith('millrace')),
+    [],
+  );
 });

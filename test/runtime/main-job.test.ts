@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { checksum, expectedResult, type PageMinute } from '../../runtime/demo/result.ts';
-import { run, type RunOptions } from '../../runtime/index.ts';
-import { clickLines, expectedClicks } from './clicks-model.ts';
+import { type RunOptions, run } from '../../runtime/index.ts';
 import { runCli } from './cli-process.ts';
+import { clickLines, expectedClicks } from './clicks-model.ts';
 import { results } from './pipelines/main-job.ts';
 
 const ROWS = 200_000;
@@ -45,7 +45,10 @@ for (const format of ['json', 'arrow'] as const) {
         assert.equal(rowsIn, ROWS);
         assert.equal(rowsOut, expected.length);
         assert.deepEqual(clickLines(results.rows), expected);
-        assert.deepEqual(Object.values(job.progress().ledger).filter((count) => count > 0), []);
+        assert.deepEqual(
+          Object.values(job.progress().ledger).filter((count) => count > 0),
+          [],
+        );
         sums.add(checksum(results.rows as unknown as PageMinute[]));
       });
     }
@@ -58,7 +61,15 @@ test('one checksum for all of them, and for the loop of the demo', async () => {
 });
 
 test('small batches, a small memory and small epochs change nothing', async () => {
-  const job = await run(mainJob, { workers: 2, trigger: '20ms', drain: true, batchRows: 64, memory: '64MiB', epochBytes: '512KiB', params: { format: 'json', dir: dirs.json } });
+  const job = await run(mainJob, {
+    workers: 2,
+    trigger: '20ms',
+    drain: true,
+    batchRows: 64,
+    memory: '64MiB',
+    epochBytes: '512KiB',
+    params: { format: 'json', dir: dirs.json },
+  });
   await job.done;
   assert.deepEqual(clickLines(results.rows), expected);
 });
