@@ -36,7 +36,12 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
   }
   for (const exchange of flow.exchanges) lines.push(`${indent}-> exchange ${exchange}`);
   for (const sink of flow.sinks) lines.push(`${indent}-> sink ${sink}`);
+  const ways = flow.next.length + flow.exchanges.length + flow.sinks.length;
   flow.next.forEach((next, index) => {
+    if (ways === 1) {
+      lines.push(...describeFlow(plan, next, indent));
+      return;
+    }
     lines.push(`${indent}fork ${index + 1}:`);
     lines.push(...describeFlow(plan, next, `${indent}  `));
   });

@@ -191,16 +191,6 @@ export default async ({ how, rows = 20_000 }: { how: string; rows?: number }) =>
           for (let k = 0; k < 1_000; k++) emit({ k });
         })
         .to(results);
-    case 'flatMap late emit': {
-      let kept: ((row: { n: number }) => void) | undefined;
-      return from(rows)
-        .flatMap({ n: u32 }, (r, emit) => {
-          if (kept !== undefined) kept({ n: 1_000_000 });
-          else kept = emit;
-          emit({ n: r.n });
-        })
-        .to(results);
-    }
     case 'mapBatches throws':
       return from(rows)
         .mapBatches({ n: u32 }, () => boom('no batch'))
