@@ -190,6 +190,21 @@ export async function runCase(of: BenchCase, input: Input, contestants: readonly
   return { name: of.name, unit: of.unit.name, size: input.size, ours: first as EntryResult, peers: others, skipped, wrong };
 }
 
+/** What is left of a case of which a contestant broke down: it counts as wrong, and the others go on. */
+export function failedCase(of: BenchCase, { size }: Input, error: unknown): CaseResult {
+  const none = figuresOf([]);
+  const why = error instanceof Error ? error.message : String(error);
+  return {
+    name: of.name,
+    unit: of.unit.name,
+    size,
+    ours: { name: 'ours', figures: none, cpuShare: Number.NaN, ratio: none },
+    peers: [],
+    skipped: {},
+    wrong: [`${of.name}: ${why}`],
+  };
+}
+
 function entryResult(unit: Unit, name: string, ours: readonly Sample[], own: readonly Sample[]): EntryResult {
   const speed = ({ units, seconds }: Sample): number => units / seconds;
   const seconds = own.reduce((sum, sample) => sum + sample.seconds, 0);

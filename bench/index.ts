@@ -60,7 +60,8 @@ const startMs = performance.now();
 try {
   for (const of of chosen) {
     const dir = mkdtempSync(join(scratch, 'case-'));
-    const result = await caseResult(of, { name: of.name, size: of.sizes[effort], dir, effort });
+    const input = { name: of.name, size: of.sizes[effort], dir, effort };
+    const result = await caseResult(of, input).catch((error: unknown) => failedCase(of, input, error));
     results.push(result);
     rmSync(dir, { recursive: true, force: true });
     if (effort !== 'tiny') say(tableOf(result));

@@ -55,7 +55,12 @@ async function contestOf(kind: KeyKind, input: Input): Promise<Contest> {
     },
     digest() {
       const [c, s, lo, hi] = ['c', 's', 'lo', 'hi'].map((name) => result.getColumn(name).toArray() as number[]) as [number[], number[], number[], number[]];
-      const k = result.getColumn('k').toArray() as (number | bigint | string)[];
+      // An i64 comes out as a rounded number: its remainder is taken inside.
+      const k = (kind === 'i64' ? result.select(pl.col('k').modulo(pl.lit(997).cast(pl.Int64))) : result).getColumn('k').toArray() as (
+        | number
+        | bigint
+        | string
+      )[];
       const n = by.length > 1 ? (result.getColumn('n').toArray() as number[]) : undefined;
       const digest = new GroupDigest();
       k.forEach((key, i) => digest.add(weightOf(key) + (n?.[i] ?? 0), Number(c[i]), s[i] as number, lo[i] as number, hi[i] as number));
