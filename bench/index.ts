@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { allCases } from './cases/index.ts';
 import { contestantHere, contestantOutside } from './contestants.ts';
-import { type BenchCase, type CaseResult, type Contestant, EFFORTS, type Effort, type Entry, type Input, runCase } from './harness.ts';
+import { type BenchCase, type CaseResult, type Contestant, EFFORTS, type Effort, type Entry, failedCase, type Input, runCase } from './harness.ts';
 import { compilerVersion } from './peers/cpp.ts';
 import { versionOf } from './peers/installed.ts';
 import { jsonOf, tableOf } from './report.ts';
