@@ -57,6 +57,8 @@ export class Coordinator {
   #timer: NodeJS.Timeout | undefined;
   #lastStates = '';
   #failure: unknown;
+  /** All is open, and the workers have their tasks. What fails before is thrown by `start`. */
+  #isStarted = false;
   #finishing = false;
   #isOver = false;
   #resolveDone!: () => void;
@@ -71,7 +73,7 @@ export class Coordinator {
     this.#options = options;
     this.#memory = createMemory(options.memoryBytes);
     this.#slabs = new SlabAllocator(this.#memory);
-    this.#pool = new WorkerPool(options.workers);
+    this.#pool = new WorkerPool(options.workers, (error) => void this.fail(error));
     this.#epochs = new Epochs(plan.exchanges.map((exchange) => exchange.upstream));
     this.#heldUntil = plan.exchanges.map(() => Number.NEGATIVE_INFINITY);
     this.done = new Promise((resolve, reject) => {
@@ -108,13 +110,17 @@ export class Coordinator {
         this.#readers.map((reader) => reader.partitionCount),
       );
       this.#startWorkers(committed, sinks);
+      this.#isStarted = true;
+      if (this.#failure !== undefined) throw this.#failure;
       for (const [source, reader] of this.#readers.entries()) await guarded('ERR_MILLRACE_SOURCE', this.#sourceFailed(source), () => reader.start());
+      if (this.#isOver) return;
       this.#epochStartedAtMs = performance.now();
       this.#timer = setInterval(() => this.#tick(), this.#options.triggerMs);
       void this.#listen();
     } catch (error) {
-      await this.fail(error);
-      throw error;
+      this.#failure ??= error;
+      await this.#over();
+      throw this.#failure;
     }
   }
 
@@ -139,7 +145,7 @@ export class Coordinator {
   async fail(error: unknown): Promise<void> {
     if (this.#failure !== undefined || this.#isOver) return;
     this.#failure = error;
-    await this.#over();
+    if (this.#isStarted) await this.#over();
   }
 
   get samples(): readonly LedgerSample[] {

@@ -74,7 +74,8 @@ export class WorkerPool {
   readonly #piscina: Piscina;
   readonly #ports: MessagePort[] = [];
 
-  constructor(workers: number) {
+  /** @param onError a thread failed that has no task: it could not start, or something threw after its task */
+  constructor(workers: number, onError: (error: MillraceError) => void) {
     this.#piscina = new Piscina({
       filename: new URL('./worker-entry.js', import.meta.url).href,
       minThreads: workers,
@@ -84,6 +85,11 @@ export class WorkerPool {
       atomics: 'disabled',
       // A user's function may print; the job must not depend on it.
       recordTiming: false,
+      // The entry of a worker is a file: it cannot start with this flag of a program that is a text (node --eval).
+      ...(process.execArgv.some((flag) => flag.startsWith('--input-type')) ? { execArgv: [] } : {}),
+    });
+    this.#piscina.on('error', (error: Error) => {
+      onError(new MillraceError('ERR_MILLRACE_WORKER', `A worker thread failed outside of its task: ${error.message}`, { cause: error }));
     });
   }
 
