@@ -58,6 +58,15 @@ describe('bench', () => {
     }
   });
 
+  // rows and codecs are run by the tests of what they measure.
+  for (const name of ['arrow', 'record-batch', 'windows']) {
+    test(`bench/micro/${name}.ts verifies at its tiny size`, () => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', `bench/micro/${name}.ts`, '--tiny'], { cwd: root, encoding: 'utf8' });
+      assert.equal(status, 0, stderr);
+      assert.match(stdout, /verified/);
+    });
+  }
+
   test('an unknown bench is refused with the list of those there are', () => {
     const { status, stderr } = bench('group-buy', '--tiny');
     assert.equal(status, 2);

@@ -6,8 +6,8 @@ import { it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 for (const kernels of ['', 'typescript']) {
-  it(`bench/codecs.ts --tiny${kernels ? ` (MILLRACE_KERNELS=${kernels})` : ''}`, () => {
-    const file = fileURLToPath(new URL('../../bench/codecs.ts', import.meta.url));
+  it(`bench/micro/codecs.ts --tiny${kernels ? ` (MILLRACE_KERNELS=${kernels})` : ''}`, () => {
+    const file = fileURLToPath(new URL('../../bench/micro/codecs.ts', import.meta.url));
     const out = execFileSync(process.execPath, ['--import', 'tsx', file, '--tiny'], { encoding: 'utf8', env: { ...process.env, MILLRACE_KERNELS: kernels } });
     assert.equal(out.trim(), 'verified');
   });

@@ -542,7 +542,7 @@ test('where code from strings is forbidden, the interpreter gives the same rows'
 test('the bench verifies itself', () => {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    ['--import', 'tsx', fileURLToPath(new URL('../../bench/rows.ts', import.meta.url)), '--tiny'],
+    ['--import', 'tsx', fileURLToPath(new URL('../../bench/micro/rows.ts', import.meta.url)), '--tiny'],
     { encoding: 'utf8' },
   );
   assert.equal(status, 0, stderr);

@@ -6,12 +6,12 @@
  * second, chunks of 12,288 rows. The windows of a case are not the same work (500 times as many are emitted), so two are
  * timed: `row` until all rows are in their panes, and all of it. Verified before it is timed: every result against the Maps.
  *
- *   npx tsx bench/windows.ts [--tiny] [--json]
+ *   npx tsx bench/micro/windows.ts [--tiny] [--json]
  */
 
 import assert from 'node:assert/strict';
 import { bench, do_not_optimize, group, run, summary } from 'mitata';
-import { Batch, createMemory, f64, SHARD_COUNT, SlabAllocator, schema, seededRng, timestamp, u32 } from '../core/index.ts';
+import { Batch, createMemory, f64, SHARD_COUNT, SlabAllocator, schema, seededRng, timestamp, u32 } from '../../core/index.ts';
 import {
   type Aggregate,
   Combiner,
@@ -26,7 +26,7 @@ import {
   sliding,
   sum,
   type WindowSpec,
-} from '../operators/index.ts';
+} from '../../operators/index.ts';
 
 const isTiny = process.argv.includes('--tiny');
 const rowCount = isTiny ? 40_000 : 2_000_000;

@@ -1,15 +1,15 @@
 /**
  * Row functions against the hand-written loop: filter, map, sum by a small integer key, over columns.
  *
- *   node --import tsx bench/rows.ts [--rows 1048576] [--tiny]
+ *   node --import tsx bench/micro/rows.ts [--rows 1048576] [--tiny]
  *
  * Every variant's sums are compared with a plain loop over JavaScript objects before anything is timed. The variants
  * share one process, but each compiled program has code of its own; `row objects` is what a chain of array methods costs.
  */
 
 import { bench, do_not_optimize, run, summary } from 'mitata';
-import { type Batch, BatchBuilder, createMemory, f64, i32, SlabAllocator, schema } from '../core/index.ts';
-import { planRows, type RowOperation, type RowPlanOptions } from '../operators/rows.ts';
+import { type Batch, BatchBuilder, createMemory, f64, i32, SlabAllocator, schema } from '../../core/index.ts';
+import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/rows.ts';
 
 const BATCH_ROWS = 4096;
 const KEYS = 64;

@@ -5,14 +5,14 @@
  * of each in an order of its own, with some keys left out at random, and with numbers of 17 digits. JSON.parse is given
  * what a consumer has, bytes, and its fields go into arrays: what a batch would need. Verified before it is timed.
  *
- *   npx tsx bench/codecs.ts [--tiny] [--json]
+ *   npx tsx bench/micro/codecs.ts [--tiny] [--json]
  */
 
 import assert from 'node:assert/strict';
 import { bench, group, run, summary } from 'mitata';
-import { attachMemory, type Batch, createMemory, f64, nullable, type Schema, SlabAllocator, schema, seededRng, timestamp, utf8 } from '../core/index.ts';
-import { type Codec, csv, json, type RecordDecoder, text } from '../io/index.ts';
-import { allocRecordIndex, type RecordSpace } from '../io/record-index.ts';
+import { attachMemory, type Batch, createMemory, f64, nullable, type Schema, SlabAllocator, schema, seededRng, timestamp, utf8 } from '../../core/index.ts';
+import { type Codec, csv, json, type RecordDecoder, text } from '../../io/index.ts';
+import { allocRecordIndex, type RecordSpace } from '../../io/record-index.ts';
 
 const isTiny = process.argv.includes('--tiny');
 const count = isTiny ? 256 : 16_384;

@@ -5,7 +5,7 @@
  * where every column can be read by row; ours has by then checked every offset, which the others do not. Verified before
  * it is timed: each reader's values against the model.
  *
- *   npx tsx bench/arrow.ts [--tiny] [--json]
+ *   npx tsx bench/micro/arrow.ts [--tiny] [--json]
  */
 
 import assert from 'node:assert/strict';
@@ -28,7 +28,7 @@ import {
   utf8,
   writeBatch,
   writeStream,
-} from '../core/index.ts';
+} from '../../core/index.ts';
 
 const isTiny = process.argv.includes('--tiny');
 const rows = isTiny ? 64 : 8192;

@@ -3,7 +3,7 @@
  * from the page cache. 100-byte values in batches of about 1 MiB. Verified before it is timed: the records against
  * kafkajs's decoder, the sums against each other, the decompressed bytes against the plain ones.
  *
- *   npx tsx bench/record-batch.ts [--tiny] [--json]
+ *   npx tsx bench/micro/record-batch.ts [--tiny] [--json]
  */
 
 import assert from 'node:assert/strict';
@@ -12,13 +12,13 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bench, group, run, summary } from 'mitata';
-import { attachMemory, Batch, binary, crc32c, crc32cBytes, createMemory, type SharedMemory, SlabAllocator, schema } from '../core/index.ts';
-import type { Codec, RecordIndex } from '../io/codec.ts';
-import { log } from '../io/index.ts';
-import { LogWriter } from '../io/log/index.ts';
-import { RECORD_BATCH, recordBatchDecoder } from '../io/record-batch/index.ts';
-import { lzBlocks } from '../io/record-batch/lz-block.ts';
-import { FRAME, frameBytes, type SourceContext } from '../io/source.ts';
+import { attachMemory, Batch, binary, crc32c, crc32cBytes, createMemory, type SharedMemory, SlabAllocator, schema } from '../../core/index.ts';
+import type { Codec, RecordIndex } from '../../io/codec.ts';
+import { log } from '../../io/index.ts';
+import { LogWriter } from '../../io/log/index.ts';
+import { RECORD_BATCH, recordBatchDecoder } from '../../io/record-batch/index.ts';
+import { lzBlocks } from '../../io/record-batch/lz-block.ts';
+import { FRAME, frameBytes, type SourceContext } from '../../io/source.ts';
 
 const require = createRequire(import.meta.url);
 const { RecordBatch } = require('kafkajs/src/protocol/recordBatch/v0');
