@@ -55,7 +55,8 @@ export class Coordinator {
   #epochStartedAtMs = 0;
   #epochWanted = false;
   #timer: NodeJS.Timeout | undefined;
-  #lastStates = '';
+  /** The partitions' states as of the last epoch; none before the first, which comes also when there is no partition at all. */
+  #lastStates: string | undefined;
   #failure: unknown;
   /** All is open, and the workers have their tasks. What fails before is thrown by `start`. */
   #isStarted = false;
@@ -117,6 +118,8 @@ export class Coordinator {
       this.#epochStartedAtMs = performance.now();
       this.#timer = setInterval(() => this.#tick(), this.#options.triggerMs);
       void this.#listen();
+      // A folder without files has no partition that could tell of its end.
+      this.#wantEpochSoon();
     } catch (error) {
       this.#failure ??= error;
       await this.#over();
