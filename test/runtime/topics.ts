@@ -34,3 +34,15 @@ export async function writeTopic(dir: string, topic: string, partitions: number,
   await writer.commit(epoch);
   await writer.close();
 }
+
+/** Appends whole record batches as they are to a new topic. Their base offsets are set; nothing else of them is looked at. */
+export async function writeBatches(dir: string, topic: string, partitions: number, batches: readonly { readonly partition: number; readonly bytes: Uint8Array }[]): Promise<void> {
+  const sink = log.sink({ dir, topic, value: text(), partitions });
+  const writer = await sink.open({ schema: schema({ value: utf8 }), pipeline: 'test', signal: new AbortController().signal });
+  try {
+    for (const { partition, bytes } of batches) await writer.write({ epoch: 0, shard: 0, partition, rowCount: 0, bytes });
+    await writer.commit(0);
+  } finally {
+    await writer.close();
+  }
+}
