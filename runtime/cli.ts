@@ -78,7 +78,8 @@ async function runCommand(args: string[]): Promise<number> {
   });
   const printer = new ProgressPrinter(values.json === true ? 'json' : 'text');
   job.on('progress', (progress) => printer.show(progress));
-  const stop = () => void job.stop({ drain: true });
+  // What goes wrong meanwhile is told by `done`.
+  const stop = () => void job.stop({ drain: true }).catch(() => {});
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
   try {

@@ -23,6 +23,8 @@ export interface DemoOptions {
   readonly json: boolean;
 }
 
+/** As a shell reports a program that Ctrl-C ended. */
+const EXIT_INTERRUPTED = 130;
 const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 
 /** Where clicks come from and results go: the modules to run, their params, and where they are to be read back. */
@@ -40,6 +42,9 @@ export async function demo(options: DemoOptions): Promise<boolean> {
   const { rows = 5_000_000, workers = Math.max(2, availableParallelism() - 1), seed = 1, format } = options;
   const say = (text: string) => (options.json ? process.stderr : process.stdout).write(`${text}\n`);
   const place = options.brokers === undefined ? await onLog() : await (await import('./on-kafka.ts')).onKafka(options.brokers);
+  // Gigabytes of clicks are nothing to leave behind.
+  const interrupted = () => void place.close().finally(() => process.exit(EXIT_INTERRUPTED));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
   try {
     const params = { ...place.params, format, rows, seed };
     say(`making ${grouped(rows)} clicks as ${format} ...`);
@@ -71,6 +76,7 @@ export async function demo(options: DemoOptions): Promise<boolean> {
     }
     return isVerified;
   } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, interrupted);
     await place.close();
   }
 }
@@ -82,7 +88,7 @@ async function onLog(): Promise<Place> {
     mainJob: 'clicks',
     params: { dir },
     results: { dir },
-    close: () => rm(dir, { recursive: true, force: true }),
+    close: () => rm(dir, { recursive: true, force: true, maxRetries: 3 }),
   };
 }
 

@@ -165,6 +165,27 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
+test('run: a job that fails while it drains is told once, without a stack of ours', async () => {
+  const cli = startCli(['run', 'test/runtime/pipelines/trouble.ts', '--param', 'how=endless, sink fails', '--trigger', '10ms', '--json']);
+  await until(cli, () => cli.stderr().includes('"rowsIn"'));
+  cli.child.kill('SIGINT');
+  const { code, signal, stderr } = await cli.ended;
+  assert.equal(signal, null);
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /^ERR_MILLRACE_SINK: The sink troubled failed: disk full$/m);
+  assert.doesNotMatch(stderr, /^\s+at |Unhandled/m);
+});
+
+test('demo: Ctrl-C leaves nothing behind', async (t) => {
+  const dir = await folder(t);
+  const cli = startCli(['demo', '--rows', '100000000'], { env: { TMPDIR: dir } });
+  await until(cli, () => cli.stderr().includes('rows in'));
+  cli.child.kill('SIGINT');
+  const { code, stderr } = await cli.ended;
+  assert.equal(code, 130, stderr);
+  assert.deepEqual((await readdir(dir)).filter((name) => name.startsWith('millrace')), []);
+});
+
 test('demo --json: one line on stdout, the rest on stderr; without, a table', async () => {
   const json = await runCli(['demo', '--rows', '20000', '--json']);
   assert.equal(json.code, 0, json.stderr);
