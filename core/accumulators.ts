@@ -45,6 +45,8 @@ export interface Accumulator {
   readonly slotBytes: number;
   readonly lane: Lane;
   readonly canSubtract: boolean;
+  /** How a kernel that merges whole slots knows it (core/group/runs.ts); undefined: it does not, and `merge` is called for each accumulator. */
+  readonly mergeCode?: number;
   /** Its part in the pass that count, sum, min and max of one f64 lane share (group/inputs.ts); undefined: none. */
   readonly fuses: 'count' | 'sum' | 'min' | 'max' | undefined;
   /** Writes the identity at `field`. Its first 8 bytes are also what the lane holds for a null. */
@@ -92,7 +94,11 @@ function zero(words: number): Accumulator['identity'] {
   return (memory, field) => memory.u32.fill(0, field >>> 2, (field >>> 2) + words);
 }
 
+/** What core/kernels/group-runs.ts calls them. */
+export const MERGE = { addI64: 1, sumF64: 2, sumI64: 3, minF64: 4, maxF64: 5, minI64: 6, maxI64: 7 } as const;
+
 const COUNT: Behaviour = {
+  mergeCode: MERGE.addI64,
   slotBytes: 8,
   lane: 'none',
   canSubtract: true,
@@ -111,6 +117,7 @@ const COUNT_VALID: Behaviour = {
 };
 
 const SUM_F64: Behaviour = {
+  mergeCode: MERGE.sumF64,
   slotBytes: 16,
   lane: 'f64',
   canSubtract: true,
@@ -125,6 +132,7 @@ const SUM_F64: Behaviour = {
 };
 
 const SUM_I64: Behaviour = {
+  mergeCode: MERGE.sumI64,
   slotBytes: 16,
   lane: 'i64',
   canSubtract: true,
@@ -140,6 +148,7 @@ const SUM_I64: Behaviour = {
 };
 
 const MIN_F64: Behaviour = {
+  mergeCode: MERGE.minF64,
   slotBytes: 8,
   lane: 'f64',
   canSubtract: false,
@@ -154,6 +163,7 @@ const MIN_F64: Behaviour = {
 
 const MAX_F64: Behaviour = {
   ...MIN_F64,
+  mergeCode: MERGE.maxF64,
   fuses: 'max',
   identity: (memory, field) => {
     memory.f64[field >>> 3] = Number.NEGATIVE_INFINITY;
@@ -163,6 +173,7 @@ const MAX_F64: Behaviour = {
 };
 
 const MIN_I64: Behaviour = {
+  mergeCode: MERGE.minI64,
   slotBytes: 8,
   lane: 'i64',
   canSubtract: false,
@@ -177,6 +188,7 @@ const MIN_I64: Behaviour = {
 
 const MAX_I64: Behaviour = {
   ...MIN_I64,
+  mergeCode: MERGE.maxI64,
   identity: (memory, field) => {
     memory.i64[field >>> 3] = -0x8000_0000_0000_0000n;
   },

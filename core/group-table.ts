@@ -22,7 +22,7 @@
 import { assert } from './assert.ts';
 import type { Column } from './batch.ts';
 import { BatchBuilder, type ColumnSpace } from './batch-builder.ts';
-import { BLOCK_SLOTS, CAPACITY, IDENTITY, LONG_BYTES, USED } from './group/header.ts';
+import { BLOCK_SLOTS, CAPACITY, IDENTITY, LONG_BYTES, MERGES, USED } from './group/header.ts';
 import { planPasses, runPasses } from './group/inputs.ts';
 import { type GroupKernels, groupKernels, TILE_ROWS } from './group/kernels.ts';
 import { writeKeyImages } from './group/keys.ts';
@@ -57,6 +57,10 @@ export class GroupTable {
   readonly #storage: GroupStorage;
   readonly #scratch: Scratch;
   readonly #u32: Uint32Array;
+  /** Whether runs of slots are merged by one kernel call: all accumulators have a code for it. */
+  readonly #mergesRuns: boolean;
+  /** Offset of the count by which a group is removed; 0 where groups cannot be subtracted. */
+  readonly #counterOffset: number;
   #lookup: BatchBuilder | undefined;
 
   /**
@@ -73,6 +77,9 @@ export class GroupTable {
     this.#scratch = Scratch.of(slabs);
     this.#storage = new GroupStorage(slabs, this.#kernels, layout, options);
     this.address = this.#storage.address;
+    this.#mergesRuns = this.#storage.get(MERGES) !== 0;
+    const canSubtract = layout.accumulators.every(({ accumulator }) => accumulator.canSubtract);
+    this.#counterOffset = (canSubtract ? layout.accumulators.find(({ accumulator }) => accumulator.name === 'count')?.offset : undefined) ?? 0;
   }
 
   /** The table whose header is at `address`, made by any thread. */
@@ -133,9 +140,14 @@ export class GroupTable {
     const own = this.#scratch.slots;
     for (let done = 0; done < count; ) {
       const tile = slots + done * slotBytes;
-      const probed = this.#kernels.groupProbe(this.address, tile, slotBytes, Math.min(TILE_ROWS, count - done), own);
-      if (probed > 0) {
-        for (const { accumulator, offset } of accumulators) accumulator.merge(this.#kernels, own, probed, offset, tile + offset, slotBytes, 1);
+      const wanted = Math.min(TILE_ROWS, count - done);
+      let probed: number;
+      if (this.#mergesRuns) probed = this.#kernels.groupMergeRun(this.address, tile, wanted, own);
+      else {
+        probed = this.#kernels.groupProbe(this.address, tile, slotBytes, wanted, own);
+        if (probed > 0) {
+          for (const { accumulator, offset } of accumulators) accumulator.merge(this.#kernels, own, probed, offset, tile + offset, slotBytes, 1);
+        }
       }
       done += probed;
       if (probed < TILE_ROWS && done < count && !this.#storage.makeRoom()) return done;
@@ -158,25 +170,45 @@ export class GroupTable {
     });
   }
 
-  /**
-   * Takes the groups of another table, each of which must be in this one, out again. A group whose first `count`
-   * accumulator falls to 0 is removed. All accumulators must be ones that can subtract.
-   */
+  /** Like {@link subtractSlots}, for all groups of another table. */
   subtractTable(other: GroupTable): void {
+    other.#eachPack((pack, count) => this.subtractSlots(pack, count));
+  }
+
+  /**
+   * Takes `count` groups that lie side by side at `slots`, each of which must be in this table, out again. A group whose
+   * `count` accumulator falls to 0 is removed. All accumulators must be ones that can subtract.
+   */
+  subtractSlots(slots: number, count: number): void {
     const { slotBytes, accumulators } = this.layout;
-    const counter = accumulators.find(({ accumulator }) => accumulator.name === 'count');
-    assert(
-      counter !== undefined && accumulators.every(({ accumulator }) => accumulator.canSubtract),
-      'subtractTable needs a count, and accumulators that can subtract',
-    );
+    const counter = this.#counterOffset;
+    assert(counter > 0, 'subtractSlots needs a count, and accumulators that can subtract');
     const own = this.#scratch.slots;
-    other.#eachPack((pack, count) => {
-      const found = this.#kernels.groupLookup(this.address, pack, slotBytes, count, own);
-      assert(found === count, `${count - found} groups to subtract are not in the table`);
-      for (const { accumulator, offset } of accumulators) accumulator.merge(this.#kernels, own, count, offset, pack + offset, slotBytes, -1);
-      this.#kernels.groupRemoveEmpty(this.address, pack, slotBytes, count, counter.offset);
-    });
+    for (let done = 0; done < count; done += TILE_ROWS) {
+      const run = slots + done * slotBytes;
+      const tile = Math.min(TILE_ROWS, count - done);
+      let found: number;
+      if (this.#mergesRuns) found = this.#kernels.groupSubtractRun(this.address, run, tile, counter, own);
+      else {
+        found = this.#kernels.groupLookup(this.address, run, slotBytes, tile, own);
+        if (found === tile) {
+          for (const { accumulator, offset } of accumulators) accumulator.merge(this.#kernels, own, tile, offset, run + offset, slotBytes, -1);
+          this.#kernels.groupRemoveEmpty(this.address, run, slotBytes, tile, counter);
+        }
+      }
+      assert(found === tile, `${tile - found} groups to subtract are not in the table`);
+    }
     this.#storage.compactArena();
+  }
+
+  /** Bytes that `copyRun` writes now. */
+  get runBytes(): number {
+    return this.#storage.get(USED) * this.layout.slotBytes + this.#storage.get(LONG_BYTES);
+  }
+
+  /** Writes all groups side by side, in slot order, their long strings behind them, to `address`: a multiple of 8 with room for `runBytes`. Good where it lies. */
+  copyRun(address: number): void {
+    this.#kernels.groupTableToRun(this.address, address);
   }
 
   /** Bytes that `copyOut` writes now. */

@@ -14,10 +14,12 @@ export { type AggregateRequestOf, type ColumnValues, HashAggregator, type HashAg
 export { kernelExports } from './kernels.ts';
 export { attachMemory, createMemory, MEMORY_BYTES_MAX, memoryHandle, type SharedMemory, type SharedMemoryHandle } from './memory.ts';
 export { EVENT_TIME_MAX, PaneGrid } from './pane-grid.ts';
+export { PaneGroups, PaneStore, type PaneStoreOptions, smallTable } from './pane-groups.ts';
 export { PaneRing, type PaneStates } from './pane-ring.ts';
 export { type PaneRows, PaneSplit, type PaneSplitKernel, paneSplitReference } from './pane-split.ts';
 export { type Rng, type SeekableRng, seededRng } from './prng.ts';
 export { RingBuffer } from './ring.ts';
+export { RunArena } from './run-arena.ts';
 export * from './schema.ts';
 export { distance, Sequence } from './sequence.ts';
 export { SLAB_BYTES_MIN, SlabAllocator, type SlabUsage } from './slab.ts';
@@ -25,4 +27,4 @@ export { SlidingWindow, type SlidingWindowOptions, type SlidingWindowResult } fr
 export { type AccumulatorField, type KeyField, SlotLayout } from './slot-layout.ts';
 export { type Clock, type Duration, durationMs } from './time.ts';
 export { Watermark, type WatermarkOptions } from './watermark.ts';
-export { type TableMaker, tableMaker, type WindowState, type WindowStateOptions, windowState } from './window-state.ts';
+export { type WindowState, type WindowStateOptions, windowState } from './window-state.ts';

@@ -16,16 +16,19 @@ import { MillraceError, shown } from './errors.ts';
 import type { GroupTable } from './group-table.ts';
 import { createMemory, type SharedMemory } from './memory.ts';
 import { PaneGrid } from './pane-grid.ts';
+import { type PaneGroups, PaneStore } from './pane-groups.ts';
 import { PaneRing } from './pane-ring.ts';
 import { PaneSplit } from './pane-split.ts';
 import { type DataType, f64, i32, timestamp, u32 } from './schema.ts';
 import { SlabAllocator } from './slab.ts';
 import { SlotLayout } from './slot-layout.ts';
 import { type Duration, durationMs } from './time.ts';
-import { tableMaker, type WindowState, windowState } from './window-state.ts';
+import { type WindowState, windowState } from './window-state.ts';
 
 const TILE_ROWS = 4_096;
 const MEMORY_BYTES_DEFAULT = 256 << 20;
+/** Panes that are tables: rows come for about as many at a time. */
+const OPEN_MAX = 32;
 
 export type SlidingAggregate = 'count' | 'sum' | 'mean' | 'min' | 'max';
 
@@ -73,7 +76,8 @@ export class SlidingWindow {
   readonly #keyType: DataType;
   readonly #aggregates: readonly SlidingAggregate[];
   readonly #names: AccumulatorName[];
-  readonly #panes: PaneRing<GroupTable>;
+  readonly #store: PaneStore;
+  readonly #panes: PaneRing<PaneGroups>;
   readonly #state: WindowState;
   readonly #split: PaneSplit;
   readonly #canSubtract: boolean;
@@ -114,20 +118,18 @@ export class SlidingWindow {
       [keyType],
       this.#names.map((name) => (name === 'count' ? accumulator('count') : accumulator(name, f64))),
     );
-    const make = tableMaker(this.#slabs, layout, 0);
-    this.#panes = new PaneRing<GroupTable>({ make, recycle: (table) => table.clear(), drop: (table) => table.release() });
+    this.#store = new PaneStore(this.#slabs, layout, { openMax: OPEN_MAX });
+    this.#panes = new PaneRing<PaneGroups>({ make: () => this.#store.make(), recycle: (pane) => pane.clear(), drop: (pane) => pane.clear() });
     this.#canSubtract = !aggregates.includes('min') && !aggregates.includes('max');
     const strategy = this.#grid.panesPerWindow <= 2 ? 'merge' : this.#canSubtract ? 'running' : 'two-stack';
-    this.#state = windowState(this.#grid, this.#panes, make, { strategy, drifts: true });
+    this.#state = windowState(this.#grid, this.#panes, this.#store, { strategy, drifts: true });
     this.#split = new PaneSplit(this.#slabs, this.#grid);
     this.#scratch = this.#slabs.alloc(TILE_ROWS * 24);
   }
 
   /** Bytes of state held. */
   get bytes(): number {
-    let bytes = this.#state.bytes;
-    for (let i = 0; i < this.#panes.size; i++) bytes += this.#panes.state(i).bytes;
-    return bytes;
+    return this.#state.bytes + this.#store.bytes;
   }
 
   /**
@@ -175,6 +177,7 @@ export class SlidingWindow {
   release(): void {
     this.#state.release();
     this.#panes.release();
+    this.#store.release();
     this.#split.release();
     this.#slabs.free(this.#scratch);
   }
@@ -196,7 +199,7 @@ export class SlidingWindow {
     split.split({ type: timestamp, data: timesAt, offsets: 0, validity: 0 }, rowCount, lateBefore, Number.POSITIVE_INFINITY);
     for (let i = 0; i < split.paneCount; i++) {
       const { pane, count, selection } = split.panes[i] as (typeof split.panes)[number];
-      this.#panes.open(pane).update(keyColumns, inputs, 0, count, selection);
+      this.#panes.open(pane).toTable().update(keyColumns, inputs, 0, count, selection);
       this.#state.touched(pane);
     }
     return split.lateCount;

@@ -1,29 +1,27 @@
 /**
- * The table of one window after the other, from the tables of its panes. Three ways, one contract; which one is the
- * caller's choice. None of them copies a row: they add, subtract and merge whole tables.
+ * The table of one window after the other, from the groups of its panes. Three ways, one contract; which one is the
+ * caller's choice. None of them copies a row: they add, subtract and merge whole panes.
  *
  *   merge       merges the panes of each window anew: for windows of very few panes
  *   running     one table: adds the pane that enters, subtracts the one that leaves; needs accumulators that can subtract
- *   two-stack   suffix tables of the older panes and one table of the newer ones: for min and max
+ *   two-stack   suffixes of the older panes and one table of the newer ones: for min and max
  *
- * `moveTo` is called with ascending windows. When rows came for panes that a window has taken in already (they were late
- * for the windows before), `touched` says so, and the next `moveTo` starts from the panes again. All of it follows from the
- * panes, so a snapshot does not hold it.
+ * `moveTo` is called with ascending windows. Rows that come for panes that a window has taken in already (they were late for
+ * the windows before) are told by `touched`. All of it follows from the panes, so a snapshot does not hold it.
  *
  * Two stacks: Tangwongsan, Hirzel and Schneider, "Low-Latency Sliding-Window Aggregation in Worst-Case Constant Time", DEBS 2017.
  */
 
-import { GroupTable } from './group-table.ts';
+import type { GroupTable } from './group-table.ts';
 import type { PaneGrid } from './pane-grid.ts';
+import type { PaneGroups, PaneStore } from './pane-groups.ts';
 import type { PaneRing } from './pane-ring.ts';
-import { SLAB_BYTES_MIN, type SlabAllocator } from './slab.ts';
-import type { SlotLayout } from './slot-layout.ts';
 
 export interface WindowState {
   /** The groups of a window. The table is good until the next call of anything here. */
   moveTo(window: number): GroupTable;
-  /** Rows were added to a pane. */
-  touched(pane: number): void;
+  /** Rows were added to a pane: as these slots, or, without them, in ways unknown. */
+  touched(pane: number, slots?: number, count?: number): void;
   /** Panes below this one are about to be closed. */
   leave(pane: number): void;
   /** The next window is computed from the panes alone, and may lie before the last one. */
@@ -32,37 +30,30 @@ export interface WindowState {
   release(): void;
 }
 
-/** Makes an empty table of the plan's layout. */
-export type TableMaker = () => GroupTable;
-
 export interface WindowStateOptions {
   readonly strategy: 'merge' | 'running' | 'two-stack';
   /** True when sums of floats are added and subtracted: then a running table is rebuilt now and again. */
   readonly drifts: boolean;
 }
 
-export function windowState(grid: PaneGrid, panes: PaneRing<GroupTable>, make: TableMaker, { strategy, drifts }: WindowStateOptions): WindowState {
-  if (strategy === 'running') return new RunningWindow(grid, panes, make, drifts);
-  if (strategy === 'two-stack') return new TwoStackWindow(grid, panes, make);
-  return new MergedWindow(grid, panes, make);
+/** `panes` are of `store`. */
+export function windowState(grid: PaneGrid, panes: PaneRing<PaneGroups>, store: PaneStore, { strategy, drifts }: WindowStateOptions): WindowState {
+  if (strategy === 'running') return new RunningWindow(grid, panes, store, drifts);
+  if (strategy === 'two-stack') return new TwoStackWindow(grid, panes, store);
+  return new MergedWindow(grid, panes, store);
 }
 
-/** Calls `visit` for each pane from `from` to `to`, both inclusive, that exists. */
-function eachPane(panes: PaneRing<GroupTable>, from: number, to: number, visit: (table: GroupTable) => void): void {
-  for (let i = panes.indexFrom(from); i < panes.size && panes.number(i) <= to; i++) visit(panes.state(i));
-}
-
-/** Merges the panes of each window anew. A window of one pane is that pane. */
+/** Merges the panes of each window anew. A window of one pane is that pane, while it is a table. */
 class MergedWindow implements WindowState {
   readonly #grid: PaneGrid;
-  readonly #panes: PaneRing<GroupTable>;
-  readonly #make: TableMaker;
+  readonly #panes: PaneRing<PaneGroups>;
+  readonly #store: PaneStore;
   #table: GroupTable | undefined;
 
-  constructor(grid: PaneGrid, panes: PaneRing<GroupTable>, make: TableMaker) {
+  constructor(grid: PaneGrid, panes: PaneRing<PaneGroups>, store: PaneStore) {
     this.#grid = grid;
     this.#panes = panes;
-    this.#make = make;
+    this.#store = store;
   }
 
   get bytes(): number {
@@ -74,10 +65,13 @@ class MergedWindow implements WindowState {
     const index = panes.indexFrom(this.#grid.firstPane(window));
     const last = this.#grid.lastPane(window);
     const isAlone = index < panes.size && panes.number(index) <= last && !(index + 1 < panes.size && panes.number(index + 1) <= last);
-    if (isAlone) return panes.state(index);
-    this.#table ??= this.#make();
+    if (isAlone) {
+      const { table } = panes.state(index);
+      if (table !== undefined) return table;
+    }
+    this.#table ??= this.#store.makeTable();
     this.#table.clear();
-    for (let i = index; i < panes.size && panes.number(i) <= last; i++) this.#table.mergeTable(panes.state(i));
+    for (let i = index; i < panes.size && panes.number(i) <= last; i++) panes.state(i).mergeInto(this.#table);
     return this.#table;
   }
 
@@ -102,7 +96,7 @@ const REBUILD_SLIDES_MIN = 64;
  */
 class RunningWindow implements WindowState {
   readonly #grid: PaneGrid;
-  readonly #panes: PaneRing<GroupTable>;
+  readonly #panes: PaneRing<PaneGroups>;
   readonly #table: GroupTable;
   readonly #slidesMax: number;
   // Panes in the table: from `#from` up to, not including, `#to`.
@@ -111,10 +105,10 @@ class RunningWindow implements WindowState {
   #slides = 0;
   #isStale = true;
 
-  constructor(grid: PaneGrid, panes: PaneRing<GroupTable>, make: TableMaker, drifts: boolean) {
+  constructor(grid: PaneGrid, panes: PaneRing<PaneGroups>, store: PaneStore, drifts: boolean) {
     this.#grid = grid;
     this.#panes = panes;
-    this.#table = make();
+    this.#table = store.makeTable();
     this.#slidesMax = drifts ? Math.max(REBUILD_SLIDES_MIN, grid.panesPerWindow * REBUILD_WINDOWS) : Number.POSITIVE_INFINITY;
   }
 
@@ -132,16 +126,23 @@ class RunningWindow implements WindowState {
       this.#slides = 0;
       this.#isStale = false;
     } else {
-      eachPane(this.#panes, this.#from, first - 1, (pane) => this.#table.subtractTable(pane));
+      this.#subtract(first);
     }
-    eachPane(this.#panes, this.#to, last, (pane) => this.#table.mergeTable(pane));
+    const panes = this.#panes;
+    for (let i = panes.indexFrom(this.#to); i < panes.size && panes.number(i) <= last; i++) {
+      const pane = panes.state(i);
+      pane.seal();
+      pane.mergeInto(this.#table);
+    }
     this.#from = first;
     this.#to = last + 1;
     return this.#table;
   }
 
-  touched(pane: number): void {
-    if (pane >= this.#from && pane < this.#to) this.#isStale = true;
+  touched(pane: number, slots = 0, count = 0): void {
+    if (pane < this.#from || pane >= this.#to) return;
+    if (slots === 0) this.#isStale = true;
+    else if (!this.#isStale) this.#table.mergeSlots(slots, count);
   }
 
   leave(pane: number): void {
@@ -150,7 +151,7 @@ class RunningWindow implements WindowState {
       this.#isStale = true;
       return;
     }
-    eachPane(this.#panes, this.#from, pane - 1, (table) => this.#table.subtractTable(table));
+    this.#subtract(pane);
     this.#from = pane;
   }
 
@@ -161,67 +162,77 @@ class RunningWindow implements WindowState {
   release(): void {
     this.#table.release();
   }
+
+  /** Takes out the panes below `end`. */
+  #subtract(end: number): void {
+    const panes = this.#panes;
+    for (let i = panes.indexFrom(this.#from); i < panes.size && panes.number(i) < end; i++) panes.state(i).subtractFrom(this.#table);
+  }
 }
 
 /**
- * Two stacks: `front[i]` is the merge of the older panes from its own to the newest older one; `back` is the merge of the
- * newer ones. A window is one of the front and the back. When the front is used up, all panes become the front.
+ * Two stacks: the front has, for each of the older panes, the merge of all from it to the newest older one (a suffix); the back
+ * is the merge of the newer ones. A window is one of the front and the back. When the front is used up, all panes become
+ * the front.
  *
- *   panes    3    4    5    6  |  7    8
- *   front  3..6 4..6 5..6   6  |  7..8 = back
+ *   panes    1    2    3    4    5    6  |  7    8
+ *   front  1..6 2..6 mark      mark      |  7..8 = back
+ *
+ * A suffix may have far more groups than its pane, so not all of them are there at a time: of n panes every sqrt(n)th is a
+ * mark, and the ones between two marks are made from the newer mark when their time comes. That costs each pane one merge
+ * more, and 2 sqrt(n) suffixes are held in place of n (500 panes: 45).
  */
 class TwoStackWindow implements WindowState {
   readonly #grid: PaneGrid;
-  readonly #panes: PaneRing<GroupTable>;
-  readonly #make: TableMaker;
+  readonly #panes: PaneRing<PaneGroups>;
+  readonly #store: PaneStore;
   readonly #back: GroupTable;
   readonly #result: GroupTable;
-  readonly #spare: GroupTable[] = [];
-  // Suffix tables, newest pane first, and the pane that each begins with.
-  readonly #front: GroupTable[] = [];
+  // Suffixes as runs, newest pane first, and the pane that each begins with; and the same of the marks, which are older than none of them.
+  readonly #front: number[] = [];
   readonly #frontPanes: number[] = [];
-  #backIsEmpty = true;
+  readonly #marks: number[] = [];
+  readonly #markPanes: number[] = [];
+  /** The first pane behind the front. */
+  #frontEnd = Number.NEGATIVE_INFINITY;
   #to = Number.NEGATIVE_INFINITY;
   #isStale = true;
 
-  constructor(grid: PaneGrid, panes: PaneRing<GroupTable>, make: TableMaker) {
+  constructor(grid: PaneGrid, panes: PaneRing<PaneGroups>, store: PaneStore) {
     this.#grid = grid;
     this.#panes = panes;
-    this.#make = make;
-    this.#back = make();
-    this.#result = make();
+    this.#store = store;
+    this.#back = store.makeTable();
+    this.#result = store.makeTable();
   }
 
+  /** Of its tables; the suffixes are in the store. */
   get bytes(): number {
-    let bytes = this.#back.bytes + this.#result.bytes;
-    for (const table of this.#front) bytes += table.bytes;
-    for (const table of this.#spare) bytes += table.bytes;
-    return bytes;
+    return this.#back.bytes + this.#result.bytes;
   }
 
   moveTo(window: number): GroupTable {
     const first = this.#grid.firstPane(window);
     const last = this.#grid.lastPane(window);
-    if (!this.#isStale) this.#pop(first);
-    if (this.#isStale || this.#front.length === 0) this.#flip(first, last);
-    else {
-      eachPane(this.#panes, this.#to, last, (pane) => {
-        this.#back.mergeTable(pane);
-        this.#backIsEmpty = false;
-      });
+    if (!this.#isStale) {
+      drop(this.#store, this.#front, this.#frontPanes, first);
+      while (this.#front.length === 0 && this.#marks.length > 0) this.#unfold(first);
     }
+    if (this.#isStale || this.#front.length === 0) this.#flip(first, last);
+    else this.#mergeBack(this.#to, last);
     this.#to = last + 1;
     const oldest = this.#front.at(-1);
     if (oldest === undefined) return this.#back;
-    if (this.#backIsEmpty) return oldest;
     this.#result.clear();
-    this.#result.mergeTable(oldest);
-    this.#result.mergeTable(this.#back);
+    this.#store.mergeRuns(oldest, this.#result);
+    if (this.#back.size > 0) this.#result.mergeTable(this.#back);
     return this.#result;
   }
 
-  touched(pane: number): void {
-    if (pane < this.#to) this.#isStale = true;
+  touched(pane: number, slots = 0, count = 0): void {
+    if (pane >= this.#to || this.#isStale) return;
+    if (slots !== 0 && pane >= this.#frontEnd) this.#back.mergeSlots(slots, count);
+    else this.#isStale = true;
   }
 
   leave(): void {}
@@ -231,41 +242,79 @@ class TwoStackWindow implements WindowState {
   }
 
   release(): void {
-    this.#pop(Number.POSITIVE_INFINITY);
-    for (const table of [...this.#spare, this.#back, this.#result]) table.release();
-    this.#spare.length = 0;
+    this.#dropAll();
+    this.#back.release();
+    this.#result.release();
   }
 
-  /** Drops the suffixes that begin below `pane`. */
-  #pop(pane: number): void {
-    while (this.#frontPanes.length > 0 && (this.#frontPanes.at(-1) as number) < pane) {
-      this.#frontPanes.pop();
-      const table = this.#front.pop() as GroupTable;
-      table.clear();
-      this.#spare.push(table);
+  #mergeBack(from: number, last: number): void {
+    const panes = this.#panes;
+    for (let i = panes.indexFrom(from); i < panes.size && panes.number(i) <= last; i++) {
+      const pane = panes.state(i);
+      pane.seal();
+      pane.mergeInto(this.#back);
     }
   }
 
+  #dropAll(): void {
+    drop(this.#store, this.#front, this.#frontPanes, Number.POSITIVE_INFINITY);
+    drop(this.#store, this.#marks, this.#markPanes, Number.POSITIVE_INFINITY);
+  }
+
+  /** All panes become the front: marks, and the suffixes of the panes before the oldest mark. */
   #flip(first: number, last: number): void {
-    this.#pop(Number.POSITIVE_INFINITY);
+    this.#dropAll();
     this.#back.clear();
-    this.#backIsEmpty = true;
     this.#isStale = false;
+    this.#frontEnd = last + 1;
     const panes = this.#panes;
-    let newer: GroupTable | undefined;
-    for (let i = panes.indexFrom(last + 1) - 1; i >= 0 && panes.number(i) >= first; i--) {
-      const suffix = this.#spare.pop() ?? this.#make();
-      if (newer !== undefined) suffix.mergeTable(newer);
-      suffix.mergeTable(panes.state(i));
-      this.#front.push(suffix);
+    const newest = panes.indexFrom(last + 1) - 1;
+    const oldest = panes.indexFrom(first);
+    const paneCount = newest - oldest + 1;
+    if (paneCount <= 0) return;
+    const step = Math.ceil(Math.sqrt(paneCount));
+    // Every step-th pane from the newest on is a mark, but for the last such one: what is older is soon wanted.
+    const lastMark = (Math.floor(paneCount / step) - 1) * step;
+    const suffix = this.#result;
+    suffix.clear();
+    for (let n = 1; n <= paneCount; n++) {
+      const index = newest - n + 1;
+      const pane = panes.state(index);
+      pane.seal();
+      pane.mergeInto(suffix);
+      if (n <= lastMark) {
+        if (n % step !== 0) continue;
+        this.#marks.push(this.#store.runOf(suffix));
+        this.#markPanes.push(panes.number(index));
+      } else {
+        this.#front.push(this.#store.runOf(suffix));
+        this.#frontPanes.push(panes.number(index));
+      }
+    }
+  }
+
+  /** The oldest mark, whose time has come, becomes the suffixes of the panes from it to the next mark. */
+  #unfold(first: number): void {
+    const panes = this.#panes;
+    const suffix = this.#result;
+    suffix.clear();
+    const from = Math.max(first, this.#markPanes.pop() as number);
+    this.#store.freeRuns(this.#marks.pop() as number);
+    const next = this.#marks.at(-1);
+    if (next !== undefined) this.#store.mergeRuns(next, suffix);
+    const end = this.#markPanes.at(-1) ?? this.#frontEnd;
+    for (let i = panes.indexFrom(end) - 1; i >= 0 && panes.number(i) >= from; i--) {
+      panes.state(i).mergeInto(suffix);
+      this.#front.push(this.#store.runOf(suffix));
       this.#frontPanes.push(panes.number(i));
-      newer = suffix;
     }
   }
 }
 
-/** A maker of tables for panes. They start as small as a slab allows: there may be one a pane and shard. */
-export function tableMaker(slabs: SlabAllocator, layout: SlotLayout, skipBits: number): TableMaker {
-  const capacityMin = Math.floor(SLAB_BYTES_MIN / layout.slotBytes);
-  return () => new GroupTable(slabs, layout, { capacityMin, skipBits });
+/** Frees the suffixes that begin below `pane`: the oldest are last. */
+function drop(store: PaneStore, runs: number[], numbers: number[], pane: number): void {
+  while (numbers.length > 0 && (numbers.at(-1) as number) < pane) {
+    numbers.pop();
+    store.freeRuns(runs.pop() as number);
+  }
 }

@@ -119,13 +119,20 @@ export function orderExchangeBlocks(memory: SharedMemory, blocks: number[]): num
   );
 }
 
-/** Calls `visit` with each pane of a block that has groups of `shard`, and the address of its table for GroupTable.mergeBlock. */
-export function eachPaneOf(memory: SharedMemory, layout: SlotLayout, block: number, shard: number, visit: (pane: number, tableBlock: number) => void): void {
+/** Calls `visit` with each pane of a block that has groups of `shard`: where these slots begin, and how many they are. */
+export function eachPaneOf(
+  memory: SharedMemory,
+  layout: SlotLayout,
+  block: number,
+  shard: number,
+  visit: (pane: number, slots: number, count: number) => void,
+): void {
   assert(memory.u32[block >>> 2] === MAGIC, `${block} is no exchange block`);
   const paneCount = memory.u32[(block + PANE_COUNT) >>> 2] as number;
   for (let i = 0, entry = block + HEADER_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
     const tableBlock = block + (memory.u32[(entry + 8) >>> 2] as number);
-    if (blockSlots(memory, layout, tableBlock, shard).count > 0) visit(memory.f64[entry >>> 3] as number, tableBlock);
+    const { address, count } = blockSlots(memory, layout, tableBlock, shard);
+    if (count > 0) visit(memory.f64[entry >>> 3] as number, address, count);
   }
 }
 

@@ -3,7 +3,7 @@
  * changed in it are emitted, with their totals so far; a sink for this overwrites by key.
  */
 
-import { GroupTable, SHARD_BITS, type SlabAllocator, tableMaker } from '../core/index.ts';
+import { GroupTable, SHARD_BITS, type SlabAllocator, smallTable } from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { eachPaneOf } from './exchange.ts';
 import type { Emit, ResultWriter } from './result-writer.ts';
@@ -23,7 +23,7 @@ export class RunningAggregate implements ShardAggregate {
     this.plan = plan;
     this.shard = shard;
     this.#slabs = slabs;
-    const make = tableMaker(slabs, plan.layout, SHARD_BITS);
+    const make = () => smallTable(slabs, plan.layout, SHARD_BITS);
     const address = from?.panes[0]?.address;
     this.#table = address === undefined ? make() : GroupTable.attach(slabs, plan.layout, address);
     this.#watermark = from?.watermark ?? Number.NEGATIVE_INFINITY;
@@ -40,9 +40,9 @@ export class RunningAggregate implements ShardAggregate {
   }
 
   merge(block: number): void {
-    eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, (_, tableBlock) => {
-      this.#table.mergeBlock(tableBlock, this.shard);
-      this.#changes.mergeBlock(tableBlock, this.shard);
+    eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, (_, slots, count) => {
+      this.#table.mergeSlots(slots, count);
+      this.#changes.mergeSlots(slots, count);
     });
   }
 

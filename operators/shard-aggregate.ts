@@ -14,10 +14,13 @@ import type { Emit, ResultWriter } from './result-writer.ts';
 import { RunningAggregate } from './running-aggregate.ts';
 import { WindowAggregate } from './window-aggregate.ts';
 
-/** The state of a shard between two epochs. The tables stay where they are: whoever stores it copies them. */
+/** The state of a shard between two epochs. It stays where it is: whoever stores it copies it. */
 export interface ShardSnapshot {
   readonly watermark: number;
-  /** Pane numbers, ascending (0 without windows), and the address of each pane's table, for GroupTable.attach. */
+  /**
+   * Pane numbers, ascending, and the address of each pane's first run, for PaneStore.attach. Without windows: pane 0, and the
+   * address of the one table, for GroupTable.attach.
+   */
   readonly panes: readonly { readonly pane: number; readonly address: number }[];
 }
 
@@ -35,14 +38,14 @@ export interface ShardAggregate {
   snapshot(): ShardSnapshot;
   /** Bytes of state held, without what is kept for reuse. */
   readonly stateBytes: number;
-  /** Groups held, over all panes. */
+  /** Groups held, over all panes; at most: in a pane that is runs, a key counts once a run. */
   readonly groupCount: number;
   release(): void;
 }
 
 /**
  * @param writer one a thread serves all its shards
- * @param from state to go on from: its tables become this shard's own
+ * @param from state to go on from: its memory becomes this shard's own
  */
 export function shardAggregate(slabs: SlabAllocator, plan: AggregatePlan, shard: number, writer: ResultWriter, from?: ShardSnapshot): ShardAggregate {
   return plan.window === undefined ? new RunningAggregate(slabs, plan, shard, writer, from) : new WindowAggregate(slabs, plan, shard, writer, from);

@@ -1,12 +1,12 @@
 /**
- * One shard of a windowed aggregation: a ring of pane tables, and the windows that the watermark closes.
+ * One shard of a windowed aggregation: a ring of panes, and the windows that the watermark closes.
  *
  * A row's groups are merged into one pane whatever the number of windows that it counts in; a window is put together from
  * its panes when it is emitted (core/window-state.ts). Stretches of time without rows cost nothing: from each window the next
  * one with rows is found through the ring. What is emitted when is told in windows.ts.
  */
 
-import { assert, GroupTable, type PaneGrid, PaneRing, SHARD_BITS, type SlabAllocator, tableMaker, type WindowState, windowState } from '../core/index.ts';
+import { assert, type PaneGrid, type PaneGroups, PaneRing, PaneStore, SHARD_BITS, type SlabAllocator, type WindowState, windowState } from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { eachPaneOf } from './exchange.ts';
 import type { Emit, ResultWriter } from './result-writer.ts';
@@ -19,11 +19,13 @@ export class WindowAggregate implements ShardAggregate {
   readonly #slabs: SlabAllocator;
   readonly #grid: PaneGrid;
   readonly #window: WindowSpec;
-  readonly #panes: PaneRing<GroupTable>;
+  readonly #store: PaneStore;
+  readonly #panes: PaneRing<PaneGroups>;
   readonly #state: WindowState;
   readonly #writer: ResultWriter;
   /** Emit 'update': the groups of this epoch alone, by pane, to know what changed. */
-  readonly #changes: PaneRing<GroupTable> | undefined;
+  readonly #changesStore: PaneStore | undefined;
+  readonly #changes: PaneRing<PaneGroups> | undefined;
   readonly #changesState: WindowState | undefined;
   #watermark = Number.NEGATIVE_INFINITY;
   /** The first window that is still open. */
@@ -36,24 +38,27 @@ export class WindowAggregate implements ShardAggregate {
     this.#slabs = slabs;
     this.#grid = plan.grid;
     this.#window = plan.window;
-    const make = tableMaker(slabs, plan.layout, SHARD_BITS);
+    this.#store = new PaneStore(slabs, plan.layout, { skipBits: SHARD_BITS });
     const restored = [...(from?.panes ?? [])];
-    const states = {
+    const known = new Set<number>();
+    const emptied = (pane: PaneGroups) => pane.clear();
+    this.#panes = new PaneRing({
       make: () => {
         const address = restored.shift()?.address;
-        return address === undefined ? make() : GroupTable.attach(slabs, plan.layout, address);
+        return address === undefined ? this.#store.make() : this.#store.attach(address, known);
       },
-      recycle: (table: GroupTable) => table.clear(),
-      drop: (table: GroupTable) => table.release(),
-    };
-    this.#panes = new PaneRing(states);
+      recycle: emptied,
+      drop: emptied,
+    });
     // A window of one pane is a merge of one.
     const options = { strategy: plan.strategy === 'running' || plan.strategy === 'two-stack' ? plan.strategy : 'merge', drifts: plan.drifts } as const;
-    this.#state = windowState(plan.grid, this.#panes, make, options);
+    this.#state = windowState(plan.grid, this.#panes, this.#store, options);
     this.#writer = writer;
     if (plan.window.emission === 'update') {
-      this.#changes = new PaneRing({ ...states, make });
-      this.#changesState = windowState(plan.grid, this.#changes, make, options);
+      const store = new PaneStore(slabs, plan.layout, { skipBits: SHARD_BITS });
+      this.#changesStore = store;
+      this.#changes = new PaneRing({ make: () => store.make(), recycle: emptied, drop: emptied });
+      this.#changesState = windowState(plan.grid, this.#changes, store, options);
     }
     if (from !== undefined) {
       for (const { pane } of from.panes) this.#panes.open(pane);
@@ -63,9 +68,7 @@ export class WindowAggregate implements ShardAggregate {
   }
 
   get stateBytes(): number {
-    let bytes = this.#state.bytes;
-    for (let i = 0; i < this.#panes.size; i++) bytes += this.#panes.state(i).bytes;
-    return bytes;
+    return this.#state.bytes + this.#store.bytes;
   }
 
   get groupCount(): number {
@@ -103,18 +106,20 @@ export class WindowAggregate implements ShardAggregate {
   release(): void {
     this.#state.release();
     this.#panes.release();
+    this.#store.release();
     this.#changesState?.release();
     this.#changes?.release();
+    this.#changesStore?.release();
   }
 
   // One closure for all blocks.
-  readonly #mergePane = (pane: number, tableBlock: number): void => {
+  readonly #mergePane = (pane: number, slots: number, count: number): void => {
     if (this.#grid.lastWindowOf(pane) < this.#next) {
       assert(false, `rows for pane ${pane}, whose windows are closed: the combiner had an older watermark than shard ${this.shard}`);
     }
-    this.#panes.open(pane).mergeBlock(tableBlock, this.shard);
-    this.#state.touched(pane);
-    this.#changes?.open(pane).mergeBlock(tableBlock, this.shard);
+    this.#panes.open(pane).add(slots, count);
+    this.#state.touched(pane, slots, count);
+    this.#changes?.open(pane).add(slots, count);
   };
 
   #firstOpenWindow(watermark: number): number {
@@ -141,7 +146,7 @@ export class WindowAggregate implements ShardAggregate {
   /** Emits the groups that changed in this epoch, of each window that is open. */
   #emitChanges(emit: Emit): void {
     const grid = this.#grid;
-    const changes = this.#changes as PaneRing<GroupTable>;
+    const changes = this.#changes as PaneRing<PaneGroups>;
     const changesState = this.#changesState as WindowState;
     this.#state.restart();
     changesState.restart();

@@ -2,7 +2,7 @@
  * The header of a group table in shared memory: u32 fields at these byte offsets, read and written by the TypeScript and
  * the WebAssembly kernels (core/kernels/group-header.ts repeats them) and by every thread that attaches.
  *
- *   header slab   | fields | byte-string fields of the key | identity slot | first arena ...
+ *   header slab   | fields | byte-string fields of the key | identity slot | list of accumulators | first arena ...
  *   arena slab    | u32 address of the one before | strings, each at a multiple of 8 ...
  */
 
@@ -39,6 +39,8 @@ export const CAPACITY_MIN = 68;
 export const FIXED = 72;
 /** Where a kernel stores what it read for the cache's sake only. */
 export const SINK = 76;
+/** Address of the list of accumulators: u32 how many, then pairs of u32: mergeCode, offset in the slot. 0: one of them has no code. */
+export const MERGES = 80;
 export const STRING_FIELDS = 128;
 export const HEADER_BYTES = 128 + 32 * 8;
 

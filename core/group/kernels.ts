@@ -14,6 +14,7 @@ import { gatherReference } from './gather.ts';
 import { imageReference } from './images.ts';
 import { laneReference } from './lanes.ts';
 import { probeReference } from './probe.ts';
+import { runReference } from './runs.ts';
 
 /** Rows that go through the three phases (image, probe, accumulate) together: their slots stay in the first cache levels. */
 export const TILE_ROWS = 1_024;
@@ -126,7 +127,25 @@ export interface GatherKernels {
   groupGatherEmpty(slots: number, count: number, offset: number, validity: number, row: number): void;
 }
 
-export type GroupKernels = LaneKernels & ImageKernels & ProbeKernels & AccumulateKernels & GatherKernels;
+/**
+ * Runs: slots that lie side by side, their long strings behind them or elsewhere. A whole run, keys and accumulators, in one
+ * call: panes are many and their runs short, so that calls would cost more than the work. Only for layouts whose
+ * accumulators all have a `mergeCode` (MERGES in the header). `own` is room for u32[count], count at most TILE_ROWS.
+ */
+export interface RunKernels {
+  /** Merges a run: groupProbe, then every accumulator. Returns how many slots: fewer where groupProbe stops. */
+  groupMergeRun(table: number, run: number, count: number, own: number): number;
+  /** Subtracts a run; groups whose i64 at `countOffset` falls to 0 are removed. Returns how many of its keys were there: where it is not `count`, nothing is changed. */
+  groupSubtractRun(table: number, run: number, count: number, countOffset: number, own: number): number;
+  /** Bytes of the long strings of a run, each rounded up to 8. `table`: any of the layout. */
+  groupRunLongBytes(table: number, run: number, count: number): number;
+  /** Copies a run to `to`, its long strings behind it. `table`: any of the layout. */
+  groupCopyRun(table: number, run: number, count: number, to: number): void;
+  /** Writes all groups of a table to `to` as a run, in slot order, their long strings behind them. */
+  groupTableToRun(table: number, to: number): void;
+}
+
+export type GroupKernels = LaneKernels & ImageKernels & ProbeKernels & AccumulateKernels & GatherKernels & RunKernels;
 
 const references = new WeakMap<SharedMemory, GroupKernels>();
 
@@ -139,7 +158,14 @@ export function groupKernels(memory: SharedMemory): GroupKernels {
 export function groupReference(memory: SharedMemory): GroupKernels {
   let reference = references.get(memory);
   if (reference === undefined) {
-    reference = { ...laneReference(memory), ...imageReference(memory), ...probeReference(memory), ...accumulateReference(memory), ...gatherReference(memory) };
+    const parts = {
+      ...laneReference(memory),
+      ...imageReference(memory),
+      ...probeReference(memory),
+      ...accumulateReference(memory),
+      ...gatherReference(memory),
+    };
+    reference = { ...parts, ...runReference(memory, parts) };
     references.set(memory, reference);
   }
   return reference;

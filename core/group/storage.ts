@@ -25,6 +25,7 @@ import {
   LONG_BYTES,
   MAGIC,
   MAGIC_VALUE,
+  MERGES,
   SKIP_BITS,
   SLOT_BYTES,
   STRING_COUNT,
@@ -72,7 +73,7 @@ export class GroupStorage {
     this.#memory = slabs.memory;
     this.#kernels = kernels;
     this.#u32 = slabs.memory.u32;
-    this.address = typeof options === 'number' ? options : slabs.alloc(HEADER_BYTES + layout.slotBytes);
+    this.address = typeof options === 'number' ? options : slabs.alloc(headerBytes(layout));
     if (typeof options !== 'number') this.#format(options);
     assert(
       this.get(MAGIC) === MAGIC_VALUE && this.get(SLOT_BYTES) === layout.slotBytes && this.get(KEY_BYTES) === layout.keyBytes,
@@ -167,7 +168,7 @@ export class GroupStorage {
     this.#set(ARENA_SLAB, 0);
     this.#set(ARENA_BYTES, 0);
     this.#set(ARENA_NEED, 0);
-    this.#set(ARENA_AT, this.address + HEADER_BYTES + this.layout.slotBytes);
+    this.#set(ARENA_AT, this.address + headerBytes(this.layout));
     this.#set(ARENA_END, this.address + this.#slabs.slabBytes(this.address));
   }
 
@@ -193,7 +194,7 @@ export class GroupStorage {
   #format({ capacityMin = CAPACITY_DEFAULT, skipBits = 0, fixed = false }: GroupTableOptions): void {
     const { layout, address } = this;
     const memory = this.#memory;
-    memory.u8.fill(0, address, address + HEADER_BYTES + layout.slotBytes);
+    memory.u8.fill(0, address, address + headerBytes(layout));
     const strings = layout.keys.filter(({ shape }) => shape === 'bytes');
     strings.forEach(({ offset, inlineBytes }, s) => {
       this.#set(STRING_FIELDS + s * 8, offset);
@@ -201,6 +202,16 @@ export class GroupStorage {
     });
     const identity = address + HEADER_BYTES;
     for (const { accumulator, offset } of layout.accumulators) accumulator.identity(memory, identity + offset);
+    const codes = layout.accumulators.map(({ accumulator }) => accumulator.mergeCode);
+    if (codes.every((code) => code !== undefined)) {
+      const merges = identity + layout.slotBytes;
+      this.#u32[merges >>> 2] = codes.length;
+      layout.accumulators.forEach(({ offset }, a) => {
+        this.#u32[(merges >>> 2) + 1 + a * 2] = codes[a] as number;
+        this.#u32[(merges >>> 2) + 2 + a * 2] = offset;
+      });
+      this.#set(MERGES, merges);
+    }
     this.#set(STRING_COUNT, strings.length);
     this.#set(IDENTITY, identity);
     this.#set(SLOT_BYTES, layout.slotBytes);
@@ -217,4 +228,9 @@ export class GroupStorage {
   #set(field: number, value: number): void {
     this.#u32[(this.address + field) >>> 2] = value;
   }
+}
+
+/** Bytes of a header slab before the first arena: a multiple of 8. */
+function headerBytes({ slotBytes, accumulators }: SlotLayout): number {
+  return HEADER_BYTES + slotBytes + 8 + accumulators.length * 8;
 }

@@ -14,5 +14,6 @@ export const ARENA_NEED: usize = 44;
 export const LONG_BYTES: usize = 56;
 export const STRING_COUNT: usize = 60;
 export const SINK: usize = 76;
+export const MERGES: usize = 80;
 export const STRING_FIELDS: usize = 128;
 export const BLOCK_SLOTS: usize = 264;

@@ -19,11 +19,11 @@ function numberOf(tag: u32, skipBits: u32, capacity: u64): usize {
 // Copies a multiple of 8 bytes.
 // @ts-ignore: decorator
 @inline
-function copyLongs(to: usize, from: usize, bytes: usize): void {
+export function copyLongs(to: usize, from: usize, bytes: usize): void {
   for (let at: usize = 0; at < bytes; at += 8) store<u64>(to + at, load<u64>(from + at));
 }
 
-function longBytes(table: usize, image: usize): u32 {
+export function longBytes(table: usize, image: usize): u32 {
   let bytes: u32 = 0;
   const count = load<u32>(table, STRING_COUNT);
   for (let s: u32 = 0; s < count; s++) {
@@ -34,7 +34,7 @@ function longBytes(table: usize, image: usize): u32 {
   return bytes;
 }
 
-function moveStrings(table: usize, slot: usize, to: usize): usize {
+export function moveStrings(table: usize, slot: usize, to: usize): usize {
   let next = to;
   const count = load<u32>(table, STRING_COUNT);
   for (let s: u32 = 0; s < count; s++) {
@@ -200,7 +200,7 @@ function slotOf(table: usize, tag: u32): usize {
 
 // @ts-ignore: decorator
 @inline
-function endOf(table: usize): usize {
+export function endOf(table: usize): usize {
   return <usize>load<u32>(table, BASE) + <usize>load<u32>(table, CAPACITY) * <usize>load<u32>(table, SLOT_BYTES);
 }
 
