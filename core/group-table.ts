@@ -196,7 +196,7 @@ export class GroupTable {
           this.#kernels.groupRemoveEmpty(this.address, run, slotBytes, tile, counter);
         }
       }
-      assert(found === tile, `${tile - found} groups to subtract are not in the table`);
+      if (found !== tile) assert(false, `${tile - found} groups to subtract are not in the table`);
     }
     this.#storage.compactArena();
   }
@@ -313,24 +313,20 @@ export class GroupTable {
 
   #check(keys: readonly Column[], inputs: readonly (Column | undefined)[]): void {
     const { layout } = this;
-    assert(
-      keys.length === layout.keys.length && inputs.length === layout.accumulators.length,
-      `${keys.length} key and ${inputs.length} input columns for ${layout.keys.length} and ${layout.accumulators.length}`,
-    );
+    // The text of an assertion is made before it is known to hold, so it is made only where it fails: panes and their updates are many.
+    if (keys.length !== layout.keys.length || inputs.length !== layout.accumulators.length) {
+      assert(false, `${keys.length} key and ${inputs.length} input columns for ${layout.keys.length} and ${layout.accumulators.length}`);
+    }
     for (let k = 0; k < keys.length; k++) {
       const { type } = layout.keys[k] as SlotLayout['keys'][number];
       const column = keys[k] as Column;
-      assert(
-        column.type.name === type.name && (type.nullable || column.validity === 0),
-        `key column ${k} is ${column.type.name}, the layout has ${type.name}${type.nullable ? '?' : ''}`,
-      );
+      const isRight = column.type.name === type.name && (type.nullable || column.validity === 0);
+      if (!isRight) assert(false, `key column ${k} is ${column.type.name}, the layout has ${type.name}${type.nullable ? '?' : ''}`);
     }
     for (let a = 0; a < inputs.length; a++) {
       const { accumulator } = layout.accumulators[a] as SlotLayout['accumulators'][number];
-      assert(
-        accumulator.lane === 'none' || inputs[a]?.type.name === accumulator.input?.name,
-        `input column ${a} is ${inputs[a]?.type.name}, the layout has ${accumulator.input?.name}`,
-      );
+      const isRight = accumulator.lane === 'none' || inputs[a]?.type.name === accumulator.input?.name;
+      if (!isRight) assert(false, `input column ${a} is ${inputs[a]?.type.name}, the layout has ${accumulator.input?.name}`);
     }
   }
 

@@ -57,7 +57,7 @@ export class RunArena {
   free(address: number): void {
     const slab = this.#u32[(address - PIECE_HEADER_BYTES) >>> 2] as number;
     const inUse = (this.#u32[slab >>> 2] as number) - 1;
-    assert(inUse >= 0, `free of ${address}, which is no piece in use`);
+    if (inUse < 0) assert(false, `free of ${address}, which is no piece in use`);
     this.#u32[slab >>> 2] = inUse;
     if (inUse > 0) return;
     if (slab === this.#slab) this.#at = slab + SLAB_HEADER_BYTES;

@@ -127,7 +127,7 @@ export function eachPaneOf(
   shard: number,
   visit: (pane: number, slots: number, count: number) => void,
 ): void {
-  assert(memory.u32[block >>> 2] === MAGIC, `${block} is no exchange block`);
+  if (memory.u32[block >>> 2] !== MAGIC) assert(false, `${block} is no exchange block`);
   const paneCount = memory.u32[(block + PANE_COUNT) >>> 2] as number;
   for (let i = 0, entry = block + HEADER_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
     const tableBlock = block + (memory.u32[(entry + 8) >>> 2] as number);

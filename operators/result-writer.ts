@@ -41,7 +41,7 @@ export class ResultWriter {
 
   /** Writes `count` (at most 1,024) groups whose slot addresses are at `slots`. */
   writeSlots(table: GroupTable, slots: number, count: number, windowStart: number, windowEnd: number, emit: Emit): void {
-    assert(count <= TILE_SLOTS_MAX, `a tile of ${count} slots`);
+    if (count > TILE_SLOTS_MAX) assert(false, `a tile of ${count} slots`);
     if (this.#out.rowCount + count > RESULT_ROWS_MAX) this.flush(emit);
     const out = this.#out;
     const row = out.rowCount;

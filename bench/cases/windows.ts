@@ -1,51 +1,78 @@
 /**
- * Windows: the cost of a row in sliding windows of ten seconds, where windows follow each other (sliding-1, a row is in one)
- * and where one begins every 20 ms (sliding-500, a row is in 500). Count, sum and min of 1,000 keys; rows in order, a
- * million for each second of event time.
+ * Windows: the cost of a row in sliding windows that are 500 slides long, beside windows of one slide: the same slide of 100 ms,
+ * so that the panes are the same, and as many windows are emitted with as many results (1,000 each; there are 100,000 rows a
+ * pane). What differs is the window alone: what it costs to keep the total of 500 panes. Rows in order, a million for each
+ * second of event time.
+ *
+ *   sliding-500       sum and count: panes are added and subtracted
+ *   sliding-500-min   with a minimum: two stacks
+ *   sliding-500-thin  panes of 5,000 rows, 5 for each key: what the windows emit is a fifth of the rows
  *
  * The two halves of an aggregation on one thread, with the chunks and epochs that a job would have: combiner, exchange
- * blocks, the 64 shards, and all that the windows emit, which is 1,000 rows each.
+ * blocks, the 64 shards, and all that the windows emit. The clock covers the steady state: it starts when the first
+ * 500 panes are there, and stops before the windows that are cut off by the end of the input.
  */
 
 import { Batch, type Column, createMemory, f64, SHARD_COUNT, SlabAllocator, schema, timestamp, u32 } from '../../core/index.ts';
 import { Combiner, count, min, orderExchangeBlocks, planAggregate, ResultWriter, shardAggregate, sliding, sum } from '../../operators/index.ts';
 import { type BenchCase, type Contest, type Digest, type Entry, type Input, ROWS } from '../harness.ts';
 
-const KEYS = 1_000;
-const SIZE_MS = 10_000;
-const SLIDE_MS = 20;
-const ROWS_A_MS = 1_000;
 const BASE_MS = 1_700_000_000_000;
+const SLIDE_MS = 100;
 const BATCH_ROWS = 4_096;
 const BATCHES_A_CHUNK = 3;
 const CHUNKS_AN_EPOCH = 40;
 /** Rows of the naive peer at most: it updates 500 windows a row. */
-const NAIVE_ROWS = { full: 100_000, quick: 10_000, tiny: 2_000 };
+const NAIVE_ROWS = { full: 100_000, quick: 20_000, tiny: 2_000 };
 const M = 1_000_000;
-
-interface Question {
-  readonly slideMs: number;
-  /** Count, sum and min; false: count and sum. */
-  readonly withMin: boolean;
-}
 
 const input = schema({ at: timestamp, key: u32, value: f64 });
 
-/** The same rows for everybody: key and value of row `i`; its time is BASE_MS + floor(i / ROWS_A_MS). */
-function rowsOf(rowCount: number): { keys: Uint32Array; values: Float64Array } {
-  const keys = new Uint32Array(rowCount);
-  const values = new Float64Array(rowCount);
+/** The rows of a case: thin panes that fill the first window, every key in each; then, what is timed. */
+interface Shape {
+  /** Panes of the long window. */
+  readonly panes: number;
+  readonly keys: number;
+  readonly warmRowsAPane: number;
+  readonly rowsAPane: number;
+}
+
+function shapeOf(rowsAPane: number, { effort }: Input): Shape {
+  return effort === 'tiny' ? { panes: 20, keys: 50, warmRowsAPane: 100, rowsAPane: 2_000 } : { panes: 500, keys: 1_000, warmRowsAPane: 2_000, rowsAPane };
+}
+
+interface Rows {
+  readonly warmCount: number;
+  readonly panes: Uint32Array;
+  readonly times: Float64Array;
+  readonly keys: Uint32Array;
+  readonly values: Float64Array;
+}
+
+/** The same rows for everybody. */
+function rowsOf(shape: Shape, timedCount: number, isWarm = true): Rows {
+  const warmCount = isWarm ? shape.panes * shape.warmRowsAPane : 0;
+  const count = warmCount + timedCount;
+  const panes = new Uint32Array(count);
+  const times = new Float64Array(count);
+  const keys = new Uint32Array(count);
+  const values = new Float64Array(count);
   let x = 1;
-  for (let i = 0; i < rowCount; i++) {
+  for (let i = 0; i < count; i++) {
     x = (Math.imul(x, 1_664_525) + 1_013_904_223) >>> 0;
-    keys[i] = (x >>> 8) % KEYS;
+    const isThin = i < warmCount;
+    const rowsAPane = isThin ? shape.warmRowsAPane : shape.rowsAPane;
+    const row = isThin ? i : i - warmCount;
+    panes[i] = (isThin ? 0 : warmCount / shape.warmRowsAPane) + Math.floor(row / rowsAPane);
+    times[i] = BASE_MS + (panes[i] as number) * SLIDE_MS + Math.floor(((row % rowsAPane) * SLIDE_MS) / rowsAPane);
+    keys[i] = isThin ? i % shape.keys : (x >>> 8) % shape.keys;
     values[i] = (x >>> 16) % 1_000;
   }
-  return { keys, values };
+  return { warmCount, panes, times, keys, values };
 }
 
 const numbers = (): Float64Array => new Float64Array(6);
-/** One result row into the digest. Window numbers count from BASE_MS. */
+/** One result row into the digest. */
 function digestRow(to: Float64Array, key: number, windowStart: number, rows: number, total: number, least: number): void {
   const weight = 1 + key + (((windowStart - BASE_MS) / SLIDE_MS) % 101);
   to[0] = (to[0] as number) + 1;
@@ -56,135 +83,144 @@ function digestRow(to: Float64Array, key: number, windowStart: number, rows: num
   to[5] = (to[5] as number) + weight * least;
 }
 
+/** What is asked: windows of so many slides over the rows of a shape, with a minimum or without. */
+interface Question {
+  readonly slides: (shape: Shape) => number;
+  readonly rowsAPane: number;
+  readonly hasMin: boolean;
+}
+
 /** Panes as arrays; each window is put together from all of its panes, anew. */
-function reference({ slideMs, withMin }: Question, rowCount: number): Digest {
-  const { keys, values } = rowsOf(rowCount);
-  const paneRows = slideMs * ROWS_A_MS;
-  const panes = Array.from({ length: Math.ceil(rowCount / paneRows) }, (_, pane) => {
-    const of = { counts: new Float64Array(KEYS), sums: new Float64Array(KEYS), mins: new Float64Array(KEYS).fill(Number.POSITIVE_INFINITY) };
-    for (let i = pane * paneRows; i < Math.min(rowCount, (pane + 1) * paneRows); i++) {
-      const key = keys[i] as number;
-      of.counts[key] = (of.counts[key] as number) + 1;
-      of.sums[key] = (of.sums[key] as number) + (values[i] as number);
-      of.mins[key] = Math.min(of.mins[key] as number, values[i] as number);
-    }
-    return of;
-  });
+function reference({ slides, hasMin }: Question, shape: Shape, { panes: paneOf, keys, values }: Rows): Digest {
+  const paneCount = (paneOf.at(-1) as number) + 1;
+  const { keys: keyCount } = shape;
+  const counts = new Float64Array(paneCount * keyCount);
+  const sums = new Float64Array(paneCount * keyCount);
+  const mins = new Float64Array(paneCount * keyCount).fill(Number.POSITIVE_INFINITY);
+  for (let i = 0; i < keys.length; i++) {
+    const at = (paneOf[i] as number) * keyCount + (keys[i] as number);
+    counts[at] = (counts[at] as number) + 1;
+    sums[at] = (sums[at] as number) + (values[i] as number);
+    mins[at] = Math.min(mins[at] as number, values[i] as number);
+  }
   const digest = numbers();
-  const panesPerWindow = SIZE_MS / slideMs;
-  for (let first = 1 - panesPerWindow; first < panes.length; first++) {
-    const counts = new Float64Array(KEYS);
-    const sums = new Float64Array(KEYS);
-    const mins = new Float64Array(KEYS).fill(Number.POSITIVE_INFINITY);
-    for (const pane of panes.slice(Math.max(0, first), first + panesPerWindow)) {
-      for (let key = 0; key < KEYS; key++) {
-        counts[key] = (counts[key] as number) + (pane.counts[key] as number);
-        sums[key] = (sums[key] as number) + (pane.sums[key] as number);
-        mins[key] = Math.min(mins[key] as number, pane.mins[key] as number);
-      }
+  const panesPerWindow = slides(shape);
+  const of = { counts: new Float64Array(keyCount), sums: new Float64Array(keyCount), mins: new Float64Array(keyCount) };
+  for (let first = 1 - panesPerWindow; first < paneCount; first++) {
+    of.counts.fill(0);
+    of.sums.fill(0);
+    of.mins.fill(Number.POSITIVE_INFINITY);
+    const end = Math.min(paneCount, first + panesPerWindow) * keyCount;
+    for (let at = Math.max(0, first) * keyCount, key = 0; at < end; at++) {
+      of.counts[key] = (of.counts[key] as number) + (counts[at] as number);
+      of.sums[key] = (of.sums[key] as number) + (sums[at] as number);
+      if ((mins[at] as number) < (of.mins[key] as number)) of.mins[key] = mins[at] as number;
+      if (++key === keyCount) key = 0;
     }
-    for (let key = 0; key < KEYS; key++) {
-      if (counts[key] !== 0) digestRow(digest, key, BASE_MS + first * slideMs, counts[key] as number, sums[key] as number, withMin ? (mins[key] as number) : 0);
+    for (let key = 0; key < keyCount; key++) {
+      if (of.counts[key] === 0) continue;
+      digestRow(digest, key, BASE_MS + first * SLIDE_MS, of.counts[key] as number, of.sums[key] as number, hasMin ? (of.mins[key] as number) : 0);
     }
   }
   return [...digest];
 }
 
-function oursOf({ slideMs, withMin }: Question, { size, effort }: Input): Contest {
-  const slabs = new SlabAllocator(createMemory(effort === 'tiny' ? 256 << 20 : 3 * 2 ** 30));
+function oursOf(question: Question, of: Input): Contest {
+  const shape = shapeOf(question.rowsAPane, of);
+  const slabs = new SlabAllocator(createMemory(of.effort === 'tiny' ? 256 << 20 : 2 * 2 ** 30));
   const { memory } = slabs;
   const { u32: words, i32: ints, f64: doubles } = memory;
-  const batches = inputBatches(slabs, size);
-  const plan = planAggregate({
-    input,
-    keys: ['key'],
-    aggregates: { rows: count(), total: sum('value'), ...(withMin ? { least: min('value') } : {}) },
-    window: sliding(SIZE_MS, slideMs),
-    eventTime: 'at',
-  });
+  const rows = rowsOf(shape, of.size);
+  const warm = inputBatches(slabs, rows, 0, rows.warmCount);
+  const timed = inputBatches(slabs, rows, rows.warmCount, rows.keys.length);
+  const { hasMin } = question;
+  const aggregates = { rows: count(), total: sum('value'), ...(hasMin ? { least: min('value') } : {}) };
+  const plan = planAggregate({ input, keys: ['key'], aggregates, window: sliding(SLIDE_MS * question.slides(shape), SLIDE_MS), eventTime: 'at' });
   const writer = new ResultWriter(slabs, plan);
   const combiner = new Combiner(slabs, plan);
   let shards: ReturnType<typeof shardAggregate>[] = [];
   let digest = numbers();
+  let watermark = Number.NEGATIVE_INFINITY;
   const emit = (batch: Batch): void => {
-    const [key, start, , rows, total, least] = batch.columns.map(({ data }) => data) as [number, number, number, number, number, number?];
+    const [key, start, , counts, total, least] = batch.columns.map(({ data }) => data) as [number, number, number, number, number, number];
     for (let i = 0; i < batch.rowCount; i++) {
       const at = (start >>> 2) + i * 2;
       const windowStart = (ints[at + 1] as number) * 4_294_967_296 + (words[at] as number);
-      digestRow(
-        digest,
-        words[(key >>> 2) + i] as number,
-        windowStart,
-        doubles[(rows >>> 3) + i] as number,
-        doubles[(total >>> 3) + i] as number,
-        least === undefined ? 0 : (doubles[(least >>> 3) + i] as number),
-      );
+      const lowest = hasMin ? (doubles[(least >>> 3) + i] as number) : 0;
+      digestRow(digest, words[(key >>> 2) + i] as number, windowStart, doubles[(counts >>> 3) + i] as number, doubles[(total >>> 3) + i] as number, lowest);
+    }
+  };
+  const feed = (batches: readonly Batch[]): void => {
+    for (let at = 0; at < batches.length; ) {
+      combiner.beginEpoch({ watermark, timeBound: Number.POSITIVE_INFINITY });
+      for (let chunk = 0; chunk < CHUNKS_AN_EPOCH && at < batches.length; chunk++) {
+        combiner.beginChunk({ source: 0, partition: 0, first: at });
+        for (let b = 0; b < BATCHES_A_CHUNK && at < batches.length; b++) combiner.add(batches[at++] as Batch);
+        watermark = combiner.endChunk().maxTimeMs;
+      }
+      const blocks = orderExchangeBlocks(memory, combiner.takeBlocks());
+      for (const shard of shards) {
+        for (const block of blocks) shard.merge(block);
+        shard.advance(watermark, emit);
+      }
+      for (const block of blocks) slabs.free(block);
     }
   };
   return {
-    units: size,
+    units: of.size,
     before() {
       for (const shard of shards) shard.release();
       shards = Array.from({ length: SHARD_COUNT }, (_, shard) => shardAggregate(slabs, plan, shard, writer));
+      watermark = Number.NEGATIVE_INFINITY;
       digest = numbers();
+      feed(warm);
     },
     run() {
-      let watermark = Number.NEGATIVE_INFINITY;
-      for (let at = 0; at < batches.length; ) {
-        combiner.beginEpoch({ watermark, timeBound: Number.POSITIVE_INFINITY });
-        for (let chunk = 0; chunk < CHUNKS_AN_EPOCH && at < batches.length; chunk++) {
-          combiner.beginChunk({ source: 0, partition: 0, first: at });
-          for (let b = 0; b < BATCHES_A_CHUNK && at < batches.length; b++) combiner.add(batches[at++] as Batch);
-          watermark = combiner.endChunk().maxTimeMs;
-        }
-        const blocks = orderExchangeBlocks(memory, combiner.takeBlocks());
-        for (const shard of shards) {
-          for (const block of blocks) shard.merge(block);
-          shard.advance(watermark, emit);
-        }
-        for (const block of blocks) slabs.free(block);
-      }
-      for (const shard of shards) shard.close(emit);
+      feed(timed);
     },
-    digest: () => [...digest],
+    digest() {
+      for (const shard of shards) shard.close(emit);
+      return [...digest];
+    },
   };
 }
 
-/** All rows, as batches that lie in memory before the clock starts. */
-function inputBatches(slabs: SlabAllocator, rowCount: number): Batch[] {
+/** Rows `from` to `to`, as batches that lie in memory before the clock starts. */
+function inputBatches(slabs: SlabAllocator, { times, keys, values }: Rows, from: number, to: number): Batch[] {
   const { memory } = slabs;
-  const { keys, values } = rowsOf(rowCount);
+  const rowCount = to - from;
   const column = (type: Column['type'], bytes: number): Column => ({ type, data: slabs.alloc(bytes), offsets: 0, validity: 0 });
   const at = column(timestamp, rowCount * 8);
   const key = column(u32, rowCount * 4);
   const value = column(f64, rowCount * 8);
-  memory.u32.set(keys, key.data >>> 2);
-  memory.f64.set(values, value.data >>> 3);
+  memory.u32.set(keys.subarray(from, to), key.data >>> 2);
+  memory.f64.set(values.subarray(from, to), value.data >>> 3);
   const high = Math.floor(BASE_MS / 4_294_967_296);
   for (let i = 0; i < rowCount; i++) {
-    const time = BASE_MS + Math.floor(i / ROWS_A_MS);
-    memory.i32[(at.data >>> 2) + i * 2] = time - high * 4_294_967_296;
+    memory.i32[(at.data >>> 2) + i * 2] = (times[from + i] as number) - high * 4_294_967_296;
     memory.i32[(at.data >>> 2) + i * 2 + 1] = high;
   }
   const all = new Batch(memory, input, rowCount, [at, key, value]);
   const batches: Batch[] = [];
-  for (let from = 0; from < rowCount; from += BATCH_ROWS) batches.push(all.slice(from, Math.min(rowCount, from + BATCH_ROWS)));
+  for (let row = 0; row < rowCount; row += BATCH_ROWS) batches.push(all.slice(row, Math.min(rowCount, row + BATCH_ROWS)));
   return batches;
 }
 
-/** Every row updates every window that it is in: a Map from window to a Map from key to an object. */
-function naive({ slideMs, withMin }: Question): Entry {
+/** Every row updates every window that it is in: a Map from window to a Map from key to an object. From a cold start, and of fewer rows. */
+function naive(question: Question): Entry {
   return {
-    expected: (_, units) => reference({ slideMs, withMin }, units),
-    start({ size, effort }): Contest {
-      const rowCount = slideMs < SIZE_MS ? Math.min(size, NAIVE_ROWS[effort]) : size;
-      const { keys, values } = rowsOf(rowCount);
+    expected: (of, units) => reference(question, shapeOf(question.rowsAPane, of), rowsOf(shapeOf(question.rowsAPane, of), units, false)),
+    start(of: Input): Contest {
+      const shape = shapeOf(question.rowsAPane, of);
+      const sizeMs = question.slides(shape) * SLIDE_MS;
+      const rowCount = sizeMs > SLIDE_MS ? Math.min(of.size, NAIVE_ROWS[of.effort]) : of.size;
+      const { times, keys, values } = rowsOf(shape, rowCount, false);
       let digest = numbers();
       let windows = new Map<number, Map<number, { rows: number; total: number; least: number }>>();
       const close = (before: number): void => {
         for (const [start, groups] of windows) {
-          if (start + SIZE_MS > before) continue;
-          for (const [key, { rows, total, least }] of groups) digestRow(digest, key, start, rows, total, withMin ? least : 0);
+          if (start + sizeMs > before) continue;
+          for (const [key, { rows, total, least }] of groups) digestRow(digest, key, start, rows, total, question.hasMin ? least : 0);
           windows.delete(start);
         }
       };
@@ -208,10 +244,10 @@ function naive({ slideMs, withMin }: Question): Entry {
         run() {
           let last = 0;
           for (let i = 0; i < rowCount; i++) {
-            const time = BASE_MS + Math.floor(i / ROWS_A_MS);
-            const newest = time - ((time - BASE_MS) % slideMs);
+            const time = times[i] as number;
+            const newest = time - ((time - BASE_MS) % SLIDE_MS);
             if (newest !== last) close((last = newest));
-            for (let start = newest; start > time - SIZE_MS; start -= slideMs) add(start, keys[i] as number, values[i] as number);
+            for (let start = newest; start > time - sizeMs; start -= SLIDE_MS) add(start, keys[i] as number, values[i] as number);
           }
           close(Number.POSITIVE_INFINITY);
         },
@@ -221,28 +257,33 @@ function naive({ slideMs, withMin }: Question): Entry {
   };
 }
 
-function windowCase(name: string, question: Question): BenchCase {
-  const inOne: Question = { ...question, slideMs: SIZE_MS };
+const one = (): number => 1;
+const long = ({ panes }: Shape): number => panes;
+const FULL = { slides: long, rowsAPane: 100_000, hasMin: false };
+const entryOf = (question: Question): Entry => ({
+  start: (of) => oursOf(question, of),
+  expected: (of, units) => reference(question, shapeOf(question.rowsAPane, of), rowsOf(shapeOf(question.rowsAPane, of), units)),
+});
+
+function windowCase(name: string, question: Question, peers: Readonly<Record<string, Entry>>): BenchCase {
+  const ours = entryOf(question);
   return {
     name,
     rooms: ['windows'],
     unit: ROWS,
-    sizes: { full: 20 * M, quick: 12 * M, tiny: 50_000 },
-    expected: (_, units) => reference(question, units),
+    sizes: { full: 8 * M, quick: 4 * M, tiny: 20_000 },
+    expected: ours.expected as BenchCase['expected'],
     ours: { start: (of) => oursOf(question, of) },
-    peers: {
-      // The price of 500 windows a row, as a ratio of speeds: 1 is none.
-      ...(question.slideMs < SIZE_MS
-        ? { sliding1: { start: (of: Input) => oursOf(inOne, of), expected: (_: Input, units: number) => reference(inOne, units) } }
-        : {}),
-      ...(question.withMin ? { map: naive(question) } : {}),
-    },
+    peers,
   };
 }
 
+/** The same slide and one slide long: the price of 500 slides, as a ratio of speeds; 1 is none. */
+const sliding1 = (question: Question): Entry => entryOf({ ...question, slides: one });
+
 export const windowCases: readonly BenchCase[] = [
-  windowCase('window/sliding-1', { slideMs: SIZE_MS, withMin: true }),
-  windowCase('window/sliding-500', { slideMs: SLIDE_MS, withMin: true }),
-  // Without the minimum: all can be subtracted, so a running total serves.
-  windowCase('window/sliding-500-sums', { slideMs: SLIDE_MS, withMin: false }),
+  windowCase('window/sliding-1', { ...FULL, slides: one }, { map: naive({ ...FULL, slides: one }) }),
+  windowCase('window/sliding-500', FULL, { sliding1: sliding1(FULL), map: naive(FULL) }),
+  windowCase('window/sliding-500-min', { ...FULL, hasMin: true }, { sliding1: sliding1({ ...FULL, hasMin: true }) }),
+  windowCase('window/sliding-500-thin', { ...FULL, rowsAPane: 5_000 }, { sliding1: sliding1({ ...FULL, rowsAPane: 5_000 }) }),
 ];

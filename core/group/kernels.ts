@@ -141,6 +141,8 @@ export interface RunKernels {
   groupRunLongBytes(table: number, run: number, count: number): number;
   /** Copies a run to `to`, its long strings behind it. `table`: any of the layout. */
   groupCopyRun(table: number, run: number, count: number, to: number): void;
+  /** Zeroes `bytes` bytes, a multiple of 8. (TypedArray.fill over shared memory goes byte by byte: a fifth of the speed, measured.) */
+  groupZero(address: number, bytes: number): void;
   /** Writes all groups of a table to `to` as a run, in slot order, their long strings behind them. */
   groupTableToRun(table: number, to: number): void;
 }

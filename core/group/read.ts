@@ -21,11 +21,11 @@ export function readKeyColumn(
 ): void {
   const field = layout.keys[key];
   const space = out.columns[column];
-  assert(
-    field && space && space.type.name === field.type.name && (space.type.nullable || !field.type.nullable),
-    `key ${key} to a column of ${space?.type.name}`,
-  );
-  assert(row + count <= out.capacity && count <= TILE_ROWS, `${count} rows at ${row} of ${out.capacity}`);
+  // Texts of assertions are made only where they fail: tiles are small where shards and windows are many.
+  if (!field || space?.type.name !== field.type.name || (field.type.nullable && !space.type.nullable)) {
+    assert(false, `key ${key} to a column of ${space?.type.name}`);
+  }
+  if (row + count > out.capacity || count > TILE_ROWS) assert(false, `${count} rows at ${row} of ${out.capacity}`);
   const { offset, inlineBytes } = field;
   if (field.shape === 'bytes') {
     const length = kernels.groupGatherLength(slots, count, offset);
@@ -58,12 +58,12 @@ export function readValueColumn(
 ): void {
   const field = layout.accumulators[index];
   const space = out.columns[column];
-  assert(field && space, `accumulator ${index} to column ${column}`);
-  assert(row + count <= out.capacity && count <= TILE_ROWS, `${count} rows at ${row} of ${out.capacity}`);
+  if (!field || !space) assert(false, `accumulator ${index} to column ${column}`);
+  if (row + count > out.capacity || count > TILE_ROWS) assert(false, `${count} rows at ${row} of ${out.capacity}`);
   const { accumulator, offset } = field;
   const { name } = space.type;
   const asI64 = name === 'i64' || name === 'timestamp';
-  assert(name === 'f64' || name === accumulator.result.name, `a ${accumulator.name} of type ${accumulator.result.name} to a column of ${name}`);
+  if (name !== 'f64' && name !== accumulator.result.name) assert(false, `a ${accumulator.name} of type ${accumulator.result.name} to a column of ${name}`);
   if (space.type.width === 8) {
     const overflows = accumulator.finish(kernels, slots, count, offset, space.data + row * 8, asI64);
     if (overflows > 0) {
@@ -78,7 +78,7 @@ export function readValueColumn(
   }
   if (validBy >= 0) {
     const counter = layout.accumulators[validBy];
-    assert(counter && space.validity !== 0, `accumulator ${validBy} says which rows of a ${name} column are valid`);
+    if (!counter || space.validity === 0) assert(false, `accumulator ${validBy} says which rows of a ${name} column are valid`);
     kernels.groupGatherEmpty(slots, count, counter.offset, space.validity, row);
   }
 }

@@ -104,7 +104,7 @@ export class GroupStorage {
       this.#slabs.free(this.get(BASE));
       this.#allocSlots(wanted);
     } else {
-      this.#memory.u8.fill(0, this.get(BASE), this.get(BASE) + capacity * this.layout.slotBytes);
+      this.#kernels.groupZero(this.get(BASE), capacity * this.layout.slotBytes);
     }
   }
 
@@ -145,7 +145,7 @@ export class GroupStorage {
     }
     const base = this.#slabs.alloc(capacity * slotBytes);
     const count = this.get(FIXED) === 1 ? capacity : Math.floor(this.#slabs.slabBytes(base) / slotBytes);
-    this.#memory.u8.fill(0, base, base + count * slotBytes);
+    this.#kernels.groupZero(base, count * slotBytes);
     this.#set(BASE, base);
     this.#set(CAPACITY, count);
     const isSparse = count * slotBytes <= SPARSE_BYTES_MAX && this.get(FIXED) === 0;
@@ -194,7 +194,7 @@ export class GroupStorage {
   #format({ capacityMin = CAPACITY_DEFAULT, skipBits = 0, fixed = false }: GroupTableOptions): void {
     const { layout, address } = this;
     const memory = this.#memory;
-    memory.u8.fill(0, address, address + headerBytes(layout));
+    this.#kernels.groupZero(address, headerBytes(layout));
     const strings = layout.keys.filter(({ shape }) => shape === 'bytes');
     strings.forEach(({ offset, inlineBytes }, s) => {
       this.#set(STRING_FIELDS + s * 8, offset);

@@ -10,7 +10,7 @@ export { groupGatherWords, groupGatherLongs, groupGatherSumF64, groupGatherSumI6
 export { groupImageNone, groupImageWords, groupImageLongs, groupImageBytes } from "./group-images";
 export { groupLaneWords, groupLaneLongs, groupLaneNulls, groupLaneF64, groupLaneI64, groupLaneValid } from "./group-lanes";
 export { groupProbe, groupLookup, groupRemoveEmpty, groupRehash, groupMoveStrings, groupScan, groupPack, groupCopyOut } from "./group-probe";
-export { groupMergeRun, groupSubtractRun, groupRunLongBytes, groupCopyRun, groupTableToRun } from "./group-runs";
+export { groupMergeRun, groupSubtractRun, groupRunLongBytes, groupCopyRun, groupTableToRun, groupZero } from "./group-runs";
 export { arrowOffsetsFall } from "./arrow";
 export { jsonEncode } from "./json-encode";
 export { recordsToColumn } from "./text";
