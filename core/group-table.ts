@@ -22,7 +22,7 @@
 import { assert } from './assert.ts';
 import type { Column } from './batch.ts';
 import { BatchBuilder, type ColumnSpace } from './batch-builder.ts';
-import { BLOCK_SLOTS, CAPACITY, IDENTITY, LONG_BYTES, MERGES, USED } from './group/header.ts';
+import { BLOCK_SLOTS, CAPACITY, FIXED, IDENTITY, LONG_BYTES, MERGES, USED } from './group/header.ts';
 import { planPasses, runPasses } from './group/inputs.ts';
 import { type GroupKernels, groupKernels, TILE_ROWS } from './group/kernels.ts';
 import { writeKeyImages } from './group/keys.ts';
@@ -111,6 +111,21 @@ export class GroupTable {
    * @throws MillraceError ERR_MILLRACE_MEMORY when it cannot grow; the rows before are in the table
    */
   update(keys: readonly Column[], inputs: readonly (Column | undefined)[], from: number, to: number, selection = 0): number {
+    return this.#addRows(keys, inputs, from, to, selection, false);
+  }
+
+  /**
+   * Like {@link update}, but each row is a group of its own: nothing is looked up. For rows whose keys are nearly all different,
+   * on their way to a table that will merge them. For fixed tables; one filled so is good for {@link copyOut} and {@link clear} only.
+   *
+   * @returns rows consumed: fewer than to - from when all slots are taken
+   */
+  append(keys: readonly Column[], inputs: readonly (Column | undefined)[], from: number, to: number, selection = 0): number {
+    assert(this.#storage.get(FIXED) === 1, 'append to a table that grows');
+    return this.#addRows(keys, inputs, from, to, selection, true);
+  }
+
+  #addRows(keys: readonly Column[], inputs: readonly (Column | undefined)[], from: number, to: number, selection: number, appends: boolean): number {
     this.#check(keys, inputs);
     const { keyBytes } = this.layout;
     const { slots } = this.#scratch;
@@ -121,7 +136,10 @@ export class GroupTable {
       const count = Math.min(TILE_ROWS, to - at);
       writeKeyImages(this.#kernels, this.memory, this.layout, images, keys, this.#scratch, at, count, selection);
       for (let done = 0; done < count; ) {
-        const probed = this.#kernels.groupProbe(this.address, images + done * keyBytes, keyBytes, count - done, slots);
+        const tile = images + done * keyBytes;
+        const probed = appends
+          ? this.#kernels.groupAppend(this.address, tile, keyBytes, count - done, slots)
+          : this.#kernels.groupProbe(this.address, tile, keyBytes, count - done, slots);
         if (probed > 0) runPasses(this.#kernels, this.layout, passes, this.#scratch, identity, at + done, probed, selection);
         done += probed;
         if (done < count && !this.#storage.makeRoom()) return at + done - from;

@@ -6,7 +6,8 @@
  *
  * The tables are small, so that a hot key costs one cache line and many keys do not fill the cache. A table has one of a few
  * fixed sizes, since one chunk may have rows for one pane or for hundreds; a full one is exchanged for the next size; when
- * that does not pay, or all together are too large, they are written out as a block and begin anew. What is in a block,
+ * all together are too large, they are written out as a block and begin anew. Where the keys of a chunk hardly come again,
+ * combining them does not pay: the rest of its rows are passed on, a slot each, without a look-up. What is in a block,
  * and in what order, follows from the rows of the chunk alone: partial sums are cut at chunk ends, never where a thread
  * happened to be. (So the tables do not grow by themselves: a recycled one that had grown would order its slots otherwise.)
  *
@@ -27,7 +28,7 @@ const SIZE_FIRST_MAX = 2;
 /**
  * A table of that size which is full grows further only if it has taken this many rows for each of its groups: with fewer, most
  * keys do not come again within the chunk, and a larger table would be slower and combine no more (measured: 10 k keys 1.2 times
- * faster by growing, 30 k keys 1.1 times slower).
+ * faster by growing, 30 k keys 1.1 times slower). Then the rest of the chunk is passed on.
  */
 const ROWS_PER_GROUP_MIN = 1.07;
 
@@ -72,6 +73,8 @@ export class Combiner {
   #blocks: number[] = [];
   #origin: ChunkOrigin | undefined;
   #sequence = 0;
+  /** The rows of this chunk are passed on: their keys hardly come again. */
+  #passes = false;
   #lateBefore = Number.NEGATIVE_INFINITY;
   #timeBound = Number.POSITIVE_INFINITY;
   #maxTimeMs = Number.NEGATIVE_INFINITY;
@@ -103,6 +106,7 @@ export class Combiner {
     assert(this.#origin === undefined, 'a chunk begins within a chunk');
     this.#origin = origin;
     this.#sequence = 0;
+    this.#passes = false;
     this.#maxTimeMs = Number.NEGATIVE_INFINITY;
     this.#lateCount = 0;
   }
@@ -166,7 +170,8 @@ export class Combiner {
   #update(pane: number, keys: readonly Column[], inputs: readonly (Column | undefined)[], count: number, selection: number): void {
     for (let done = 0; done < count; ) {
       const place = this.#places.get(pane) ?? this.#open(pane, count - done);
-      const taken = (this.#tables[place] as GroupTable).update(keys, inputs, done, count, selection);
+      const table = this.#tables[place] as GroupTable;
+      const taken = this.#passes ? table.append(keys, inputs, done, count, selection) : table.update(keys, inputs, done, count, selection);
       this.#rows[place] = (this.#rows[place] as number) + taken;
       done += taken;
       if (done < count) this.#makeRoom(place);
@@ -176,7 +181,8 @@ export class Combiner {
   /** Opens the table of a pane, of a size that takes some rows before it is exchanged. */
   #open(pane: number, rowCount: number): number {
     let size = 0;
-    while (size < SIZE_FIRST_MAX && rowCount * 2 > (this.#slotCounts[size] as number)) size++;
+    const slotCount = this.#passes ? rowCount : rowCount * 2;
+    while (size < SIZE_FIRST_MAX && slotCount > (this.#slotCounts[size] as number)) size++;
     if (this.#openBytes + this.#slotBytes(size) > OPEN_BYTES_MAX) this.#flush();
     const place = this.#tables.length;
     this.#panes.push(pane);
@@ -188,14 +194,19 @@ export class Combiner {
     return place;
   }
 
-  /** A table is full: the next size, or, where there is none, all are written out. */
+  /** A table is full: the next size, or, where there is none, all are written out. Rows that are passed on go to one more table of that pane. */
   #makeRoom(place: number): void {
+    if (this.#passes) {
+      this.#places.delete(this.#panes[place] as number);
+      return;
+    }
     const size = this.#sizes[place] as number;
     const full = this.#tables[place] as GroupTable;
     const grows = size < SIZE_FIRST_MAX || (size < SIZE_LAST && (this.#rows[place] as number) >= full.size * ROWS_PER_GROUP_MIN);
     const more = grows ? this.#slotBytes(size + 1) - this.#slotBytes(size) : 0;
     if (!grows || this.#openBytes + more > OPEN_BYTES_MAX) {
       this.#flush();
+      this.#passes = !grows && size < SIZE_LAST;
       return;
     }
     const larger = this.#take(size + 1);

@@ -73,6 +73,11 @@ export interface ProbeKernels {
    * the table holds `limit` groups, or needs arena bytes that are not there (then ARENA_NEED says how many).
    */
   groupProbe(table: number, images: number, stride: number, count: number, slots: number): number;
+  /**
+   * Puts the keys of `count` images into slots one behind the other, whether they are there already or not. Returns how many:
+   * fewer when all slots are taken, or as in groupProbe. A table filled so is good for groupScan and groupCopyOut only.
+   */
+  groupAppend(table: number, images: number, stride: number, count: number, slots: number): number;
   /** Finds the slots of `count` key images, 0 for a key that is not there. Returns how many were found. */
   groupLookup(table: number, images: number, stride: number, count: number, slots: number): number;
   /** Removes those of `count` keys whose i64 at `countOffset` is 0. */

@@ -113,8 +113,10 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
 
   /** Fills an empty slot. False: there is no room, and the header says for what. */
   function insert(table: number, image: number, slot: number): boolean {
-    const used = get(table + USED);
-    if (used >= get(table + LIMIT)) return false;
+    return get(table + USED) < get(table + LIMIT) && fill(table, image, slot);
+  }
+
+  function fill(table: number, image: number, slot: number): boolean {
     const need = longBytes(table, image);
     if (need > get(table + ARENA_END) - get(table + ARENA_AT)) {
       u32[(table + ARENA_NEED) >>> 2] = need;
@@ -127,7 +129,7 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
       u32[(table + ARENA_AT) >>> 2] = moveStrings(table, slot, get(table + ARENA_AT));
       u32[(table + LONG_BYTES) >>> 2] = get(table + LONG_BYTES) + need;
     }
-    u32[(table + USED) >>> 2] = used + 1;
+    u32[(table + USED) >>> 2] = get(table + USED) + 1;
     return true;
   }
 
@@ -170,6 +172,17 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
           slot = slot === last ? base : slot + slotBytes;
         }
         u32[(slots >>> 2) + i] = slot;
+      }
+      return count;
+    },
+    groupAppend(table, images, stride, count, slots) {
+      const slotBytes = get(table + SLOT_BYTES);
+      const end = get(table + BASE) + get(table + CAPACITY) * slotBytes;
+      let slot = get(table + BASE) + get(table + USED) * slotBytes;
+      for (let i = 0; i < count; i++) {
+        if (slot === end || !fill(table, images + i * stride, slot)) return i;
+        u32[(slots >>> 2) + i] = slot;
+        slot += slotBytes;
       }
       return count;
     },

@@ -77,8 +77,10 @@ function sameLongString(table: usize, image: usize, slot: usize, offset: u32): b
 
 // Fills an empty slot. False: there is no room, and the header says for what.
 function insert(table: usize, image: usize, slot: usize): bool {
-  const used = load<u32>(table, USED);
-  if (used >= load<u32>(table, LIMIT)) return false;
+  return load<u32>(table, USED) < load<u32>(table, LIMIT) && fill(table, image, slot);
+}
+
+function fill(table: usize, image: usize, slot: usize): bool {
   const strings = load<u32>(table, STRING_COUNT);
   const need: u32 = strings == 0 ? 0 : longBytes(table, image);
   const arena = load<u32>(table, ARENA_AT);
@@ -93,7 +95,7 @@ function insert(table: usize, image: usize, slot: usize): bool {
     store<u32>(table, moveStrings(table, slot, arena), ARENA_AT);
     store<u32>(table, load<u32>(table, LONG_BYTES) + need, LONG_BYTES);
   }
-  store<u32>(table, used + 1, USED);
+  store<u32>(table, load<u32>(table, USED) + 1, USED);
   return true;
 }
 
@@ -189,6 +191,18 @@ export function groupProbe(table: usize, images: usize, stride: usize, count: u3
   if (keyBytes == 32) return probeTile(table, images, stride, count, slots, 4);
   if (keyBytes == 40) return probeTile(table, images, stride, count, slots, 5);
   return probeTile(table, images, stride, count, slots, 0);
+}
+
+export function groupAppend(table: usize, images: usize, stride: usize, count: u32, slots: usize): u32 {
+  const slotBytes: usize = load<u32>(table, SLOT_BYTES);
+  const end = endOf(table);
+  let slot = <usize>load<u32>(table, BASE) + <usize>load<u32>(table, USED) * slotBytes;
+  for (let i: u32 = 0; i < count; i++) {
+    if (slot == end || !fill(table, images + <usize>i * stride, slot)) return i;
+    store<u32>(slots + (<usize>i << 2), slot);
+    slot += slotBytes;
+  }
+  return count;
 }
 
 // The slot that a tag names.

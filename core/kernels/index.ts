@@ -9,7 +9,7 @@ export { groupCount, groupFuseF64, groupAddI64, groupSumF64, groupSumI64, groupM
 export { groupGatherWords, groupGatherLongs, groupGatherSumF64, groupGatherSumI64, groupGatherSumI64AsF64, groupGatherI64AsF64, groupGatherLength, groupGatherBytes, groupGatherNulls, groupGatherEmpty } from "./group-gather";
 export { groupImageNone, groupImageWords, groupImageLongs, groupImageBytes } from "./group-images";
 export { groupLaneWords, groupLaneLongs, groupLaneNulls, groupLaneF64, groupLaneI64, groupLaneValid } from "./group-lanes";
-export { groupProbe, groupLookup, groupRemoveEmpty, groupRehash, groupMoveStrings, groupScan, groupPack, groupCopyOut } from "./group-probe";
+export { groupProbe, groupAppend, groupLookup, groupRemoveEmpty, groupRehash, groupMoveStrings, groupScan, groupPack, groupCopyOut } from "./group-probe";
 export { groupMergeRun, groupSubtractRun, groupRunLongBytes, groupCopyRun, groupTableToRun, groupZero } from "./group-runs";
 export { arrowOffsetsFall } from "./arrow";
 export { jsonEncode } from "./json-encode";

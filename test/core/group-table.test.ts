@@ -48,7 +48,14 @@ function layoutOf({ keyTypes, aggregates }: ModelSpec): SlotLayout {
   ]);
 }
 
-function addRows(slabs: SlabAllocator, table: GroupTable, spec: ModelSpec, rows: readonly ModelRow[], selection?: readonly number[]): void {
+function addRows(
+  slabs: SlabAllocator,
+  table: GroupTable,
+  spec: ModelSpec,
+  rows: readonly ModelRow[],
+  selection?: readonly number[],
+  how: 'update' | 'append' = 'update',
+): void {
   const { keyTypes, aggregates } = spec;
   const { batch, release } = columnsOf(slabs, [...keyTypes, ...aggregates.map(({ type }) => type)], rows);
   const inputs = aggregates.map((_, a) => batch.column(keyTypes.length + a));
@@ -63,8 +70,8 @@ function addRows(slabs: SlabAllocator, table: GroupTable, spec: ModelSpec, rows:
   const half = to >>> 1;
   const keys = batch.columns.slice(0, keyTypes.length);
   // In two calls, so that a tile begins in the middle of a byte of a bitmap.
-  assert.equal(table.update(keys, [...inputs, ...inputs], 0, half, address), half);
-  assert.equal(table.update(keys, [...inputs, ...inputs], half, to, address), to - half);
+  assert.equal(table[how](keys, [...inputs, ...inputs], 0, half, address), half);
+  assert.equal(table[how](keys, [...inputs, ...inputs], half, to, address), to - half);
   if (address !== 0) slabs.free(address);
   release();
 }
@@ -117,14 +124,16 @@ for (const { name, skip, slabs } of ENGINES) {
 
     test('merging blocks and tables holds what one table would', () => {
       fc.assert(
-        fc.property(caseOf, ({ spec, parts }) => {
+        fc.property(caseOf, fc.boolean(), ({ spec, parts }, appends) => {
           const layout = layoutOf(spec);
           const whole = new GroupTable(slabs, layout, { capacityMin: 8 });
           const shards = Array.from({ length: SHARD_COUNT }, () => new GroupTable(slabs, layout, { capacityMin: 8, skipBits: SHARD_BITS }));
           const model = new GroupModel(spec);
           for (const rows of parts) {
-            const part = new GroupTable(slabs, layout, { capacityMin: 8 });
-            addRows(slabs, part, spec, rows);
+            // As many slots as rows are enough, when each row takes the next.
+            const part = new GroupTable(slabs, layout, appends ? { capacityMin: Math.max(8, rows.length), fixed: true } : { capacityMin: 8 });
+            addRows(slabs, part, spec, rows, undefined, appends ? 'append' : 'update');
+            if (appends) assert.equal(part.size, rows.length);
             for (const row of rows) model.add(row);
             const block = slabs.alloc(part.blockBytes);
             part.copyOut(block);

@@ -57,6 +57,31 @@ describe('windowed aggregation', () => {
     for (const { row } of results) assert.deepEqual([row.rows, row.most], (row.user as number) < 10_000 ? [2, (row.user as number) + 50_000] : [1, row.user]);
   });
 
+  it('passes on rows whose keys hardly come again, with the same bytes for any number of combiners', () => {
+    const plan = planAggregate({ input, keys: ['user'], aggregates: { rows: count(), total: sum('ms') }, window: sliding(2_000, 1_000), eventTime: 'at' });
+    // Chunks of 9,000 keys in two panes, every key twice in the stream; some chunks of one key, which are combined.
+    const chunks = Array.from({ length: 8 }, (_, c) => ({
+      partition: c % 2,
+      first: c * 9_000,
+      rows: Array.from({ length: 9_000 }, (_, i) => click(i % 3 === 0 ? 1_500 : 500, '/', 0.1 * i, c % 3 === 2 ? -1 : (c >> 2) * 18_000 + (c % 2) * 9_000 + i)),
+    }));
+    const outputs = [1, 3].map((combiners) =>
+      runEpochs(plan, [chunks.slice(0, 5), chunks.slice(5)], { ...alone, partitions: 2, combiners, spread: (chunk) => chunk }),
+    );
+    const [one, three] = outputs.map(({ results }) => results);
+    assert.deepEqual(three, one);
+    const model = modelEpochs([chunks], {
+      keys: ['user'],
+      aggregates: { rows: (rows) => rows.length },
+      window: { sizeMs: 2_000, slideMs: 1_000, offsetMs: 0, spec: sliding(2_000, 1_000) },
+      delayMs: 0,
+      partitions: 2,
+    });
+    const counted = (results: readonly { readonly row: AnyRow }[]) => results.map(({ row }) => `${row.user} ${row.windowStart} ${row.rows}`).sort();
+    assert.deepEqual(counted(one ?? []), counted(model.results));
+    for (const { leakedBytes } of outputs) assert.ok(leakedBytes < 1 << 20);
+  });
+
   it('grows a table through all its sizes while keys come again', () => {
     const plan = planAggregate({ input, keys: ['user'], aggregates: { rows: count(), total: sum('ms') }, window: tumbling(1_000), eventTime: 'at' });
     const slabs = new SlabAllocator(createMemory(64 << 20));
