@@ -4,23 +4,23 @@
 import { decimalToDouble } from "./json-number";
 import { isUtf8, noDigits, skipString, stops, unescape } from "./json-text";
 
-const TYPE: usize = 0;
-const DATA: usize = 4;
-const OFFSETS: usize = 8;
-const VALIDITY: usize = 12;
-const LIMIT: usize = 16;
+export const TYPE: usize = 0;
+export const DATA: usize = 4;
+export const OFFSETS: usize = 8;
+export const VALIDITY: usize = 12;
+export const LIMIT: usize = 16;
 const NULLABLE: usize = 32;
 
-const BOOL: u32 = 0;
+export const BOOL: u32 = 0;
 const I8: u32 = 1;
 const I16: u32 = 2;
 const I32: u32 = 3;
 const U32: u32 = 4;
-const I64: u32 = 5;
-const F32: u32 = 6;
-const F64: u32 = 7;
-const UTF8: u32 = 8;
-const TIMESTAMP: u32 = 10;
+export const I64: u32 = 5;
+export const F32: u32 = 6;
+export const F64: u32 = 7;
+export const UTF8: u32 = 8;
+export const TIMESTAMP: u32 = 10;
 
 // @ts-ignore: decorator
 @inline
@@ -123,7 +123,7 @@ function sixteenDigits(p: usize, count: i32): u64 {
 
 // @ts-ignore: decorator
 @inline
-function decodeInteger(type: u32, data: usize, at: usize, byte: u8, row: u32): usize {
+export function decodeInteger(type: u32, data: usize, at: usize, byte: u8, row: u32): usize {
   let p = at;
   const isNegative = byte == 0x2d;
   if (isNegative) p++;
@@ -166,7 +166,7 @@ function decodeInteger(type: u32, data: usize, at: usize, byte: u8, row: u32): u
 
 // @ts-ignore: decorator
 @inline
-function decodeFloat(type: u32, data: usize, at: usize, byte: u8, row: u32, powers: usize): usize {
+export function decodeFloat(type: u32, data: usize, at: usize, byte: u8, row: u32, powers: usize): usize {
   const isNegative = byte == 0x2d;
   let p = isNegative ? at + 1 : at;
   const mask = noDigits(v128.load(p)) | 0x10000;
@@ -251,7 +251,7 @@ function longFloat(at: usize, powers: usize): usize {
 }
 
 /** `YYYY-MM-DD?HH:MM:SS[.f]Z` and its quote; every other form is left to the reader. */
-function decodeTime(data: usize, from: usize, end: usize, row: u32): usize {
+export function decodeTime(data: usize, from: usize, end: usize, row: u32): usize {
   if (from + 21 > end) return 0;
   const year = two(from) * 100 + two(from + 2);
   const month = two(from + 5);

@@ -9,6 +9,8 @@
 //
 // The layout of the program is told in io/json/program.ts.
 
+import { writeColumns } from "./json-columns";
+import { BLOCK, findValues, prepareEntries } from "./json-flat";
 import { plainString, skipNumber, skipString, skipValue, space } from "./json-text";
 import { decodeValue, writeNull } from "./json-value";
 
@@ -19,6 +21,8 @@ const STAMP: usize = 12;
 const PREDICTIONS: usize = 16;
 const COLUMNS: usize = 20;
 const POWERS: usize = 24;
+const ENTRIES_MAX: usize = 36;
+const WALKS: usize = 56; // records that are walked before the two passes are tried again
 
 const SEEN: usize = 20;
 const KEY: usize = 24;
@@ -39,6 +43,7 @@ const SHORT_KEY: u32 = 16;
 
 /** Bytes behind a record that may be read: a predicted key, then the longest number. */
 const OVERREAD: u64 = 160;
+const WALKS_MAX: u32 = 256;
 
 /** Enters the keys of a new program into its table. */
 export function jsonPrepare(program: usize): void {
@@ -57,6 +62,7 @@ export function jsonPrepare(program: usize): void {
     store<u32>(entry + ENTRY_COLUMN, <u32>column);
     store<u32>(entry + ENTRY_LENGTH, length);
   }
+  prepareEntries(program);
 }
 
 /**
@@ -68,11 +74,26 @@ export function jsonPrepare(program: usize): void {
  */
 export function jsonDecode(program: usize, values: usize, lengths: usize, count: u32, row: u32): u32 {
   const memoryEnd = <u64>memory.size() << 16;
-  for (let i: u32 = 0; i < count; i++) {
-    const from = <usize>load<u32>(values + (<usize>i << 2));
-    const length = load<i32>(lengths + (<usize>i << 2));
+  let walks: u32 = load<u32>(program + ENTRIES_MAX) == 0 ? count : 0;
+  let i: u32 = 0;
+  while (i < count) {
+    const at = <usize>i << 2;
+    if (walks == 0) {
+      const wanted = min<u32>(count - i, BLOCK);
+      const done = writeColumns(program, row + i, findValues(program, values + at, lengths + at, wanted));
+      i += done;
+      // Where few records are flat, more and more are walked at once.
+      walks = done >= wanted / 4 ? 1 : min<u32>(load<u32>(program + WALKS) * 2 + 1, WALKS_MAX);
+      store<u32>(program + WALKS, walks);
+      if (done == wanted) walks = 0;
+      continue;
+    }
+    const from = <usize>load<u32>(values + at);
+    const length = load<i32>(lengths + at);
     if (length <= 0 || <u64>from + <u64>length + OVERREAD > memoryEnd) return i;
     if (!decodeRecord(program, from, from + <usize>length, row + i)) return i;
+    i++;
+    walks--;
   }
   return count;
 }

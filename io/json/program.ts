@@ -14,7 +14,7 @@
 
 import type { ColumnSpace, SharedMemory, SlabAllocator, TypeName } from '../../core/index.ts';
 
-export const PROGRAM = { columnCount: 0, tableMask: 4, table: 8, stamp: 12, predictions: 16, columns: 20, powers: 24, bytes: 64 } as const;
+export const PROGRAM = { columnCount: 0, tableMask: 4, table: 8, stamp: 12, predictions: 16, columns: 20, powers: 24, entries: 28, entriesMax: 36, bytes: 64 } as const;
 export const COLUMN = { type: 0, data: 4, offsets: 8, validity: 12, limit: 16, stamp: 20, key: 24, keyLength: 28, nullable: 32, bytes: 64 } as const;
 const PREDICTIONS = 64;
 const PREDICTION_BYTES = 64;
@@ -39,17 +39,30 @@ const FIVE_MIN = -342;
 const FIVE_MAX = 308;
 const POWERS_BYTES = 192 + (FIVE_MAX - FIVE_MIN + 1) * 16;
 const OVERREAD = 64;
+/** Keys that no column has, of which the kernel takes note. */
+const LEARNED = 16;
+const KNOWN_MAX = 64;
+const KNOWN = { bytes: 128, spans: 32 } as const;
+/** Records whose values are found at a time. */
+const BLOCK = 64;
+const CURSOR_BYTES = 16 + 4;
+const GUESS_BYTES = 64;
+const SLOTS = 512 + 64;
+const SLOT_BYTES = 32;
 
 /** Lays out the program of some columns; `refreshProgram` must follow whenever their data has moved. @returns its address, a slab */
 export function writeProgram(slabs: SlabAllocator, columns: readonly ColumnSpace[]): number {
   const { memory } = slabs;
   const keys = columns.map((column) => Buffer.from(column.name));
   const tableSize = 2 ** Math.ceil(Math.log2(Math.max(columns.length, 1) * 4));
-  const columnsAt = PROGRAM.bytes;
+  const columnsAt = PROGRAM.bytes + BLOCK * CURSOR_BYTES + GUESS_BYTES + SLOTS * SLOT_BYTES;
   const predictionsAt = columnsAt + columns.length * COLUMN.bytes;
   const powersAt = predictionsAt + PREDICTIONS * PREDICTION_BYTES;
   const tableAt = powersAt + POWERS_BYTES;
-  const keysAt = tableAt + tableSize * ENTRY_BYTES;
+  const known = columns.length + LEARNED <= KNOWN_MAX ? columns.length + LEARNED : 0;
+  const entriesAt = tableAt + tableSize * ENTRY_BYTES;
+  const spansAt = entriesAt + known * KNOWN.bytes;
+  const keysAt = spansAt + known * BLOCK * 8;
   const bytes = keysAt + keys.reduce((sum, key) => sum + key.length, 0) + OVERREAD;
   const program = slabs.alloc(bytes);
   memory.u8.fill(0, program, program + bytes);
@@ -62,6 +75,9 @@ export function writeProgram(slabs: SlabAllocator, columns: readonly ColumnSpace
   set(PROGRAM.predictions, program + predictionsAt);
   set(PROGRAM.columns, program + columnsAt);
   set(PROGRAM.powers, program + powersAt);
+  set(PROGRAM.entries, program + entriesAt);
+  set(PROGRAM.entriesMax, known);
+  for (let i = 0; i < known; i++) set(entriesAt + i * KNOWN.bytes + KNOWN.spans, program + spansAt + i * BLOCK * 8);
   let keyAt = keysAt;
   columns.forEach((column, w) => {
     const at = columnsAt + w * COLUMN.bytes;
@@ -83,8 +99,9 @@ export function writeProgram(slabs: SlabAllocator, columns: readonly ColumnSpace
 
 /** Tells the program where the columns' data lies now, and how far it may be written. */
 export function refreshProgram(memory: SharedMemory, program: number, columns: readonly ColumnSpace[]): void {
+  const columnsAt = memory.u32[(program + PROGRAM.columns) >>> 2] as number;
   columns.forEach((column, w) => {
-    const at = (program + PROGRAM.bytes + w * COLUMN.bytes) >>> 2;
+    const at = (columnsAt + w * COLUMN.bytes) >>> 2;
     memory.u32[at + (COLUMN.data >>> 2)] = column.data;
     memory.u32[at + (COLUMN.limit >>> 2)] = column.data + column.byteCapacity;
   });
