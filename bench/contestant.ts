@@ -1,10 +1,11 @@
 /**
- * The process of one contestant. It starts one entry of one case, then answers lines on its standard input:
+ * The process of one contestant. It starts one entry of one case, says @ready, then answers lines on its standard input
+ * until that ends:
  *
- *   -> run 0.3     <- @{"units":...,"seconds":...,"cpuSeconds":...,"digest":[...]}
+ *   -> run 0.3 check     <- @{"units":...,"seconds":...,"cpuSeconds":...,"digest":[...]}
  *
- * Lines that do not begin with @ are somebody's chatter. The programs in peers/cpp speak the same lines. The first line
- * that it says is @ready; it ends when its input does.
+ * that is, runs for at least so many seconds; without `check` the digest may be empty. Lines that do not begin with @ are
+ * somebody's chatter. The programs in peers/cpp speak the same lines.
  */
 
 import { createInterface } from 'node:readline';
@@ -19,7 +20,7 @@ if (entry?.start === undefined) throw new Error(`bench: no entry ${entryName} of
 const contest = await entry.start(input);
 console.log('@ready');
 for await (const line of createInterface({ input: process.stdin })) {
-  const [verb, seconds] = line.split(' ');
-  if (verb === 'run') console.log(`@${JSON.stringify(await sampleOf(contest, Number(seconds)))}`);
+  const [verb, seconds, check] = line.split(' ');
+  if (verb === 'run') console.log(`@${JSON.stringify(await sampleOf(contest, Number(seconds), check === 'check'))}`);
 }
 await contest.close?.();

@@ -11,7 +11,7 @@ const START_TIMEOUT_MS = 240_000;
 export async function contestantHere(name: string, entry: Entry, input: Input): Promise<Contestant> {
   if (entry.start === undefined) throw new Error(`bench: ${name} is a program`);
   const contest = await entry.start(input);
-  return { name, entry, sample: (seconds) => sampleOf(contest, seconds), close: async () => contest.close?.() };
+  return { name, entry, sample: (seconds, isChecked) => sampleOf(contest, seconds, isChecked), close: async () => contest.close?.() };
 }
 
 /** Starts an entry in a new process; resolves when it is ready to run. */
@@ -58,8 +58,8 @@ export async function contestantOutside(of: BenchCase, name: string, entry: Entr
   return {
     name,
     entry,
-    async sample(seconds) {
-      child.stdin.write(`run ${seconds}\n`);
+    async sample(seconds, isChecked) {
+      child.stdin.write(`run ${seconds}${isChecked ? ' check' : ''}\n`);
       return JSON.parse(await next()) as Sample;
     },
     async close() {

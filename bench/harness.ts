@@ -81,6 +81,7 @@ export interface Sample {
   readonly seconds: number;
   /** User and system time of the process during it, all its threads. */
   readonly cpuSeconds: number;
+  /** Empty when nobody asked. */
   readonly digest: Digest;
 }
 
@@ -97,8 +98,8 @@ export const EFFORTS: Readonly<Record<Effort, Effortful>> = {
   tiny: { rounds: 0, roundSeconds: 0, warmSeconds: 0 },
 };
 
-/** Runs a contest for at least `seconds`, at least once. */
-export async function sampleOf(contest: Contest, seconds: number): Promise<Sample> {
+/** Runs a contest for at least `seconds`, at least once, and, when that is wanted, takes the digest of the last run. */
+export async function sampleOf(contest: Contest, seconds: number, isChecked: boolean): Promise<Sample> {
   let units = 0;
   let spent = 0;
   let cpu = 0;
@@ -115,14 +116,15 @@ export async function sampleOf(contest: Contest, seconds: number): Promise<Sampl
     cpu += ((user + system) / 1e6) * (part / whole);
     units += contest.units;
   } while (spent < seconds);
-  return { units, seconds: spent, cpuSeconds: cpu, digest: await contest.digest() };
+  return { units, seconds: spent, cpuSeconds: cpu, digest: isChecked ? await contest.digest() : [] };
 }
 
 /** A contestant as the runner sees it, in this process or in another. */
 export interface Contestant {
   readonly name: string;
   readonly entry: Entry;
-  sample(seconds: number): Promise<Sample>;
+  /** @param isChecked also take the digest, which may cost more than the run */
+  sample(seconds: number, isChecked: boolean): Promise<Sample>;
   close(): Promise<void>;
 }
 
@@ -171,18 +173,19 @@ export async function runCase(of: BenchCase, input: Input, contestants: readonly
   // The first run of each is for the answer alone, and gives the units of one run.
   const unitsOfRun = new Map<string, number>();
   for (const contestant of contestants) {
-    const sample = await contestant.sample(0);
+    const sample = await contestant.sample(0, true);
     unitsOfRun.set(contestant.name, sample.units);
     await verify(contestant, sample, sample.units);
     if (rounds === 0) samples.get(contestant.name)?.push(sample);
-    if (warmSeconds > sample.seconds) await contestant.sample(warmSeconds - sample.seconds);
+    if (warmSeconds > sample.seconds) await contestant.sample(warmSeconds - sample.seconds, false);
   }
   const rng = seededRng(1);
   for (let round = 0; round < rounds && wrong.length === 0; round++) {
     rng.seek(round);
     for (const contestant of shuffled(contestants, (below) => rng.int(below))) {
-      const sample = await contestant.sample(roundSeconds);
-      await verify(contestant, sample, unitsOfRun.get(contestant.name) as number);
+      const isLast = round === rounds - 1;
+      const sample = await contestant.sample(roundSeconds, isLast);
+      if (isLast) await verify(contestant, sample, unitsOfRun.get(contestant.name) as number);
       samples.get(contestant.name)?.push(sample);
     }
   }

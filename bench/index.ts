@@ -55,6 +55,12 @@ say(
 if (effort !== 'tiny') say(`# ${EFFORTS[effort].rounds} rounds in random order; median (least .. greatest); a ratio above 1: ours is faster`);
 
 const scratch = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    rmSync(scratch, { recursive: true, force: true });
+    process.exit(1);
+  });
+}
 const results: CaseResult[] = [];
 const startMs = performance.now();
 try {

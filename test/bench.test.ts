@@ -99,7 +99,7 @@ describe('the bench harness', () => {
     assert.match(tableOf(result), /peer +0\.50 M rows\/s .* ours 2\.00x/);
   });
 
-  test('finds a wrong answer at once, and one that comes later', async () => {
+  test('finds a wrong answer at once, and one that comes last', async () => {
     const atOnce = await told({ ours: [{ digest: [42], seconds: 1 }], peer: [{ digest: [41], seconds: 1 }] });
     assert.match(atOnce.wrong.join(), /peer gives 41; the reference has 42/);
     const late = await told({

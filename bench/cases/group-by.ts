@@ -79,14 +79,14 @@ function groupByCase(name: string, rooms: readonly string[], question: GroupByQu
 }
 
 export const groupByCases: readonly BenchCase[] = [
-  groupByCase('group-by/u32/100', ['group-by'], { kind: 'u32', keyCount: 100, isGrowing: false }, 20 * M, 4 * M),
-  groupByCase('group-by/u32/10k', ['group-by'], { kind: 'u32', keyCount: 10_000, isGrowing: false }, 20 * M, 4 * M),
-  groupByCase('group-by/u32/1M-growing', ['group-by'], { kind: 'u32', keyCount: M, isGrowing: true }, 20 * M, 6 * M),
+  groupByCase('group-by/u32/100', ['group-by'], { kind: 'u32', keyCount: 100, isGrowing: false }, 20 * M, 3 * M),
+  groupByCase('group-by/u32/10k', ['group-by'], { kind: 'u32', keyCount: 10_000, isGrowing: false }, 20 * M, 3 * M),
+  groupByCase('group-by/u32/1M-growing', ['group-by'], { kind: 'u32', keyCount: M, isGrowing: true }, 20 * M, 4 * M),
   groupByCase('group-by/u32/10M-growing', ['group-by'], { kind: 'u32', keyCount: 10 * M, isGrowing: true }, 20 * M, 10 * M),
-  groupByCase('group-by/i64/1M', ['group-by'], { kind: 'i64', keyCount: M, isGrowing: false }, 20 * M, 4 * M),
-  groupByCase('group-by/utf8/10k', ['group-by', 'strings'], { kind: 'utf8', keyCount: 10_000, isGrowing: false }, 10 * M, 3 * M),
-  groupByCase('group-by/utf8/1M', ['group-by', 'strings'], { kind: 'utf8', keyCount: M, isGrowing: false }, 10 * M, 4 * M),
-  groupByCase('group-by/utf8+i32/100k', ['group-by', 'strings'], { kind: 'utf8+i32', keyCount: 100_000, isGrowing: false }, 10 * M, 3 * M),
+  groupByCase('group-by/i64/1M', ['group-by'], { kind: 'i64', keyCount: M, isGrowing: false }, 20 * M, 3 * M),
+  groupByCase('group-by/utf8/10k', ['group-by', 'strings'], { kind: 'utf8', keyCount: 10_000, isGrowing: false }, 10 * M, 2 * M),
+  groupByCase('group-by/utf8/1M', ['group-by', 'strings'], { kind: 'utf8', keyCount: M, isGrowing: false }, 10 * M, 3 * M),
+  groupByCase('group-by/utf8+i32/100k', ['group-by', 'strings'], { kind: 'utf8+i32', keyCount: 100_000, isGrowing: false }, 10 * M, 2 * M),
 ];
 
 const KEY_TYPES: Readonly<Record<KeyKind, readonly DataType[]>> = { u32: [u32], i64: [i64], utf8: [utf8], 'utf8+i32': [utf8, i32] };

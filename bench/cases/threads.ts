@@ -109,7 +109,7 @@ export const threadCases: readonly BenchCase[] = [
     name: 'threads/2-over-1',
     rooms: ['threads'],
     unit: ROWS,
-    sizes: { full: 6 * M, quick: 3 * M, tiny: 3_000 },
+    sizes: { full: 6 * M, quick: 2 * M, tiny: 3_000 },
     setup: writeClicks,
     expected: reference,
     ours: { start: (input) => contestOf(input, 2) },

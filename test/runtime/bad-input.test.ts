@@ -7,9 +7,9 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { crc32cBytes } from '../../core/crc32c.ts';
-import { type Job, readLog, run, type RunOptions } from '../../runtime/index.ts';
+import { type Job, type RunOptions, readLog, run } from '../../runtime/index.ts';
 import { COMPRESS, kafkaBatch, kafkaDecode, randomOf, type Sample } from '../io/record-batch-harness.ts';
 import { hostile, keys, type Params, rows } from './pipelines/values.ts';
 import { writeBatches, writeTopic } from './topics.ts';
@@ -53,12 +53,45 @@ const numbersRead = () => rows.rows.map((row) => row['n'] as number).sort((a, b)
 
 test('JSON that is broken, of the wrong type or of the wrong shape', async (t) => {
   const bad = [
-    '', ' ', '{', '}', '[]', 'null', '7', '"text"', 'nonsense', '{"key":"a","n":1,"at":1', '{"key":"a","n":1,"at":1}}', '{"key":"a","n":1,"at":1} x',
-    '{"key":"a","n":1,"at":1,}', "{'key':'a','n':1,'at':1}", '{"key":"a" "n":1,"at":1}', '{"key":1,"n":1,"at":1}', '{"key":"a","n":"1","at":1}',
-    '{"key":"a","n":true,"at":1}', '{"key":"a","n":[1],"at":1}', '{"key":null,"n":1,"at":1}', '{"key":"a","n":null,"at":1}', '{"key":"a","n":1,"at":"tomorrow"}',
-    '{"key":"a","n":1,"at":{}}', '{"n":1,"at":1}', '{"key":"a","at":1}', '{"key":"a","n":1}', '{"key":"a","n":01,"at":1}', '{"key":"a","n":+1,"at":1}', '{"key":"a","n":.5,"at":1}',
-    '{"key":"a","n":NaN,"at":1}', '{"key":"a","n":Infinity,"at":1}', '{"key":"a\n","n":1,"at":1}', '{"key":"\\x41","n":1,"at":1}', '{"key":"\\u12","n":1,"at":1}', '\ufeff{"key":"a","n":1,"at":1}x',
-    '{"key":"a","n":1,"at":1e300}', '{"key":"a","n":1,"at":9223372036854775808}', `${'['.repeat(20_000)}`, `{"key":"a","n":1,"at":1,"deep":${'{"a":'.repeat(20_000)}`,
+    '',
+    ' ',
+    '{',
+    '}',
+    '[]',
+    'null',
+    '7',
+    '"text"',
+    'nonsense',
+    '{"key":"a","n":1,"at":1',
+    '{"key":"a","n":1,"at":1}}',
+    '{"key":"a","n":1,"at":1} x',
+    '{"key":"a","n":1,"at":1,}',
+    "{'key':'a','n':1,'at':1}",
+    '{"key":"a" "n":1,"at":1}',
+    '{"key":1,"n":1,"at":1}',
+    '{"key":"a","n":"1","at":1}',
+    '{"key":"a","n":true,"at":1}',
+    '{"key":"a","n":[1],"at":1}',
+    '{"key":null,"n":1,"at":1}',
+    '{"key":"a","n":null,"at":1}',
+    '{"key":"a","n":1,"at":"tomorrow"}',
+    '{"key":"a","n":1,"at":{}}',
+    '{"n":1,"at":1}',
+    '{"key":"a","at":1}',
+    '{"key":"a","n":1}',
+    '{"key":"a","n":01,"at":1}',
+    '{"key":"a","n":+1,"at":1}',
+    '{"key":"a","n":.5,"at":1}',
+    '{"key":"a","n":NaN,"at":1}',
+    '{"key":"a","n":Infinity,"at":1}',
+    '{"key":"a\n","n":1,"at":1}',
+    '{"key":"\\x41","n":1,"at":1}',
+    '{"key":"\\u12","n":1,"at":1}',
+    '\ufeff{"key":"a","n":1,"at":1}x',
+    '{"key":"a","n":1,"at":1e300}',
+    '{"key":"a","n":1,"at":9223372036854775808}',
+    `${'['.repeat(20_000)}`,
+    `{"key":"a","n":1,"at":1,"deep":${'{"a":'.repeat(20_000)}`,
   ];
   const good = (n: number) => event('good', n);
   const values = bad.flatMap((value, i) => [good(2 * i), value, good(2 * i + 1)]);
@@ -66,7 +99,11 @@ test('JSON that is broken, of the wrong type or of the wrong shape', async (t) =
   const { ledger, rowsIn, samples } = job.progress();
   assert.equal(ledger.undecodable, bad.length);
   assert.equal(rowsIn, values.length, 'all that came in is counted');
-  assert.deepEqual(numbersRead(), Array.from({ length: 2 * bad.length }, (_, n) => n), 'no neighbour is lost');
+  assert.deepEqual(
+    numbersRead(),
+    Array.from({ length: 2 * bad.length }, (_, n) => n),
+    'no neighbour is lost',
+  );
   assert.equal(keys.rows.length, 1);
   assert.ok(samples.length > 0);
   for (const { message, source, offset, reason } of samples) {
@@ -77,7 +114,14 @@ test('JSON that is broken, of the wrong type or of the wrong shape', async (t) =
 });
 
 test('null values and empty ones', async (t) => {
-  const records = [sampleOf(event('good', 1)), sampleOf(null), sampleOf(''), sampleOf(event('good', 2), ''), sampleOf(null, 'key'), sampleOf(event('good', 3), 'key')];
+  const records = [
+    sampleOf(event('good', 1)),
+    sampleOf(null),
+    sampleOf(''),
+    sampleOf(event('good', 2), ''),
+    sampleOf(null, 'key'),
+    sampleOf(event('good', 3), 'key'),
+  ];
   const dir = await folder(t);
   await writeBatches(dir, 'in', 1, [{ partition: 0, bytes: await kafkaBatch(records) }]);
   const job = await read(dir, 'json');
@@ -85,7 +129,11 @@ test('null values and empty ones', async (t) => {
   assert.equal(job.progress().ledger.undecodable, 3);
   await read(dir, 'raw');
   const bytes = (value: Buffer | null) => (value === null ? null : [...value]);
-  const seen = rows.rows.map((row) => ({ key: row['key'] && [...(row['key'] as Uint8Array)], value: row['value'] && [...(row['value'] as Uint8Array)], offset: row['offset'] }));
+  const seen = rows.rows.map((row) => ({
+    key: row['key'] && [...(row['key'] as Uint8Array)],
+    value: row['value'] && [...(row['value'] as Uint8Array)],
+    offset: row['offset'],
+  }));
   assert.deepEqual(
     seen,
     records.map(({ key, value }, i) => ({ key: bytes(key), value: bytes(value), offset: BigInt(i) })),
@@ -97,9 +145,21 @@ test('values of 5 MiB: read as they are, or a clear word about the memory', asyn
   const values = [event('small', 1), event(giant, 2), event('small', 3), event(giant, 4), event('small', 5)];
   await readValues(t, 'json', values);
   assert.deepEqual(numbersRead(), [1, 2, 3, 4, 5]);
-  assert.deepEqual(new Map(keys.rows.map((row) => [row['key'], row['sum']])), new Map([['small', 9], [giant, 6]]));
+  assert.deepEqual(
+    new Map(keys.rows.map((row) => [row['key'], row['sum']])),
+    new Map([
+      ['small', 9],
+      [giant, 6],
+    ]),
+  );
   await readValues(t, 'text', [giant, 'small', giant, giant]);
-  assert.deepEqual(new Map(keys.rows.map((row) => [row['value'], row['count']])), new Map([['small', 1], [giant, 3]]));
+  assert.deepEqual(
+    new Map(keys.rows.map((row) => [row['value'], row['count']])),
+    new Map([
+      ['small', 1],
+      [giant, 3],
+    ]),
+  );
   // A value that the memory cannot hold is no reason to crash, nor to drop it.
   const small: RunOptions = { memory: '32MiB' };
   await assert.rejects(readValues(t, 'json', values, small), { code: 'ERR_MILLRACE_MEMORY', message: /Raise the memory option/ });
@@ -118,7 +178,11 @@ test('batches of each compression, with one that is broken between them', async 
     ]);
     const job = await read(dir, 'json');
     const { ledger, samples } = job.progress();
-    assert.deepEqual(numbersRead(), Array.from({ length: 900 }, (_, n) => n), compression);
+    assert.deepEqual(
+      numbersRead(),
+      Array.from({ length: 900 }, (_, n) => n),
+      compression,
+    );
     assert.equal(ledger.corrupt, 100, `${compression}: the records that the batch declares`);
     assert.equal(samples.length, 1);
     assert.match(samples[0]?.message ?? '', /checksum|CRC/i);
@@ -160,7 +224,11 @@ test('batches whose checksum is right and whose body is not', async (t) => {
     const { ledger, samples } = job.progress();
     // Records in front of the fault may be read: they are whole.
     const seen = numbersRead();
-    assert.deepEqual(seen.filter((n) => n < 1_000), Array.from({ length: 200 }, (_, n) => n), what);
+    assert.deepEqual(
+      seen.filter((n) => n < 1_000),
+      Array.from({ length: 200 }, (_, n) => n),
+      what,
+    );
     assert.ok(ledger.corrupt > 0, `${what}: ${JSON.stringify(ledger)}`);
     assert.ok((samples[0]?.message.length ?? 0) > 20, what);
   }
@@ -178,7 +246,10 @@ test('a log whose last batch was cut off ends before it', async (t) => {
   assert.ok(segment !== undefined);
   await truncate(segment.path, segment.facts.size - 7);
   await read(dir, 'json');
-  assert.deepEqual(numbersRead(), Array.from({ length: 100 }, (_, n) => n));
+  assert.deepEqual(
+    numbersRead(),
+    Array.from({ length: 100 }, (_, n) => n),
+  );
 });
 
 test(`hostile Arrow messages: ${MUTATED} mutations among good ones (seed ${SEED})`, async (t) => {
@@ -212,7 +283,12 @@ interface ArrowMessage {
 
 /** Messages of 64 rows as our own sink writes them; `n` numbers the rows. */
 async function arrowMessages(dir: string): Promise<ArrowMessage[]> {
-  const job = await run(new URL('./pipelines/arrow-rows.ts', import.meta.url), { workers: 1, trigger: 'availableNow', batchRows: 64, params: { dir, rows: 640 } });
+  const job = await run(new URL('./pipelines/arrow-rows.ts', import.meta.url), {
+    workers: 1,
+    trigger: 'availableNow',
+    batchRows: 64,
+    params: { dir, rows: 640 },
+  });
   await job.done;
   const messages: ArrowMessage[] = [];
   for await (const batch of readLog(dir, 'messages')) {
@@ -247,7 +323,28 @@ function mutated(bytes: Buffer, random: (below: number) => number): Buffer {
 
 test('keys of every kind are kept apart', async (t) => {
   const long = 'x'.repeat(10_000);
-  const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', '', ' ', '\u0000', '\u0000\u0000', 'ü€😀', '\u202e', 'null', 'undefined', 'NaN', '0', '-0', long, `${long.slice(1)}y`, `y${long.slice(1)}`, 'x'.repeat(24), 'x'.repeat(25)];
+  const names = [
+    '__proto__',
+    'constructor',
+    'toString',
+    'hasOwnProperty',
+    '',
+    ' ',
+    '\u0000',
+    '\u0000\u0000',
+    'ü€😀',
+    '\u202e',
+    'null',
+    'undefined',
+    'NaN',
+    '0',
+    '-0',
+    long,
+    `${long.slice(1)}y`,
+    `y${long.slice(1)}`,
+    'x'.repeat(24),
+    'x'.repeat(25),
+  ];
   const values = Array.from({ length: 3 * names.length }, (_, i) => event(names[i % names.length] as string, i));
   await readValues(t, 'json', values);
   const expected = new Map(names.map((name, i) => [name, { rows: 3, sum: 3 * i + 3 * names.length, max: i + 2 * names.length }]));
@@ -268,8 +365,14 @@ test('columns that are called like parts of a plain object', async (t) => {
     const job = await readValues(t, 'hostile', values, { codeGeneration });
     assert.equal(job.progress().ledger.undecodable, 2);
     const entries = (list: readonly object[]) => list.map((row) => JSON.stringify(Object.entries(row))).sort();
-    assert.deepEqual(entries(rows.rows), ['[["__proto__","__proto__"],["constructor",2],["toString",null]]', '[["__proto__","a"],["constructor",1],["toString",null]]']);
-    assert.deepEqual(entries(keys.rows), ['[["__proto__","__proto__"],["valueOf",1],["hasOwnProperty",2]]', '[["__proto__","a"],["valueOf",2],["hasOwnProperty",14]]']);
+    assert.deepEqual(entries(rows.rows), [
+      '[["__proto__","__proto__"],["constructor",2],["toString",null]]',
+      '[["__proto__","a"],["constructor",1],["toString",null]]',
+    ]);
+    assert.deepEqual(entries(keys.rows), [
+      '[["__proto__","__proto__"],["valueOf",1],["hasOwnProperty",2]]',
+      '[["__proto__","a"],["valueOf",2],["hasOwnProperty",14]]',
+    ]);
     assert.equal(({} as { polluted?: unknown }).polluted, undefined);
   }
 });
@@ -288,7 +391,10 @@ test('times before 1970, at the ends of the calendar, and beyond', async (t) => 
     add(tumbling, `k${i % 2} ${floor(at, HOUR)}`);
     for (let start = floor(at, 10_000); start > at - 60_000; start -= 10_000) add(sliding, `k${i % 2} ${start}`);
   });
-  for (const [as, expected] of [['times', tumbling], ['sliding', sliding]] as const) {
+  for (const [as, expected] of [
+    ['times', tumbling],
+    ['sliding', sliding],
+  ] as const) {
     const job = await readValues(t, as, values);
     assert.deepEqual(new Map(keys.rows.map((row) => [`${row['key']} ${row['windowStart']}`, row['rows']] as const).sort()), new Map([...expected].sort()), as);
     assert.equal(job.progress().ledger.undecodable, silly.length);
@@ -302,7 +408,8 @@ test('one row from the far future: what comes behind it is late, and is counted'
   await writeTopic(dir, 'in', 1, [minute(1), event('k', 0, 8.64e15)]);
   const job = await run(pipeline, { workers: 2, trigger: '10ms', params: { dir, as: 'times' } });
   const until = async (rowsIn: number) => {
-    for (const deadline = Date.now() + 30_000; job.progress().rowsIn < rowsIn && Date.now() < deadline; ) await new Promise((resolve) => setTimeout(resolve, 20));
+    for (const deadline = Date.now() + 30_000; job.progress().rowsIn < rowsIn && Date.now() < deadline; )
+      await new Promise((resolve) => setTimeout(resolve, 20));
   };
   await until(2);
   await new Promise((resolve) => setTimeout(resolve, 300));

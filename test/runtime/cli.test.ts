@@ -183,7 +183,10 @@ test('demo: Ctrl-C leaves nothing behind', async (t) => {
   cli.child.kill('SIGINT');
   const { code, stderr } = await cli.ended;
   assert.equal(code, 130, stderr);
-  assert.deepEqual((await readdir(dir)).filter((name) => name.startsWith('millrace')), []);
+  assert.deepEqual(
+    (await readdir(dir)).filter((name) => name.startsWith('millrace')),
+    [],
+  );
 });
 
 test('demo --json: one line on stdout, the rest on stderr; without, a table', async () => {

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checksum, expectedResult, type PageMinute } from '../../runtime/demo/result.ts';
-import { type AnyRow, run, type RunOptions, seededRng } from '../../runtime/index.ts';
+import { type AnyRow, type RunOptions, run, seededRng } from '../../runtime/index.ts';
 import { openStage, type Stage, until } from '../io/kafka-fixture.ts';
-import { clickLines, expectedClicks } from './clicks-model.ts';
 import { runCli, startCli } from './cli-process.ts';
+import { clickLines, expectedClicks } from './clicks-model.ts';
 import { results as mainResults } from './pipelines/main-job.ts';
 import { results } from './pipelines/on-kafka.ts';
 
@@ -79,7 +79,10 @@ async function readAll(stage: Stage, topic: string): Promise<AnyRow[]> {
 /** Makes the demo's clicks in a new topic. */
 async function makeClicks(stage: Stage, format: 'json' | 'arrow'): Promise<string> {
   const input = await stage.topic(4);
-  const job = await run(new URL('../../examples/clicks-data-kafka.ts', import.meta.url), { ...drain, params: { brokers: stage.brokers.join(','), rows: ROWS, seed: SEED, format, input } });
+  const job = await run(new URL('../../examples/clicks-data-kafka.ts', import.meta.url), {
+    ...drain,
+    params: { brokers: stage.brokers.join(','), rows: ROWS, seed: SEED, format, input },
+  });
   await job.done;
   return input;
 }
@@ -96,7 +99,10 @@ for (const format of ['json', 'arrow'] as const) {
       const job = await run(mainJob, { ...options, workers, params: { format, brokers: stage.brokers, topic, group: `${topic}-${workers}` } });
       assert.equal((await job.done).rowsIn, ROWS);
       assert.deepEqual(clickLines(mainResults.rows), expected, `${workers} workers`);
-      assert.deepEqual(Object.values(job.progress().ledger).filter((count) => count > 0), []);
+      assert.deepEqual(
+        Object.values(job.progress().ledger).filter((count) => count > 0),
+        [],
+      );
     }
   });
 }
@@ -106,12 +112,26 @@ test('the demo on Kafka: the checksum of the log, and its topics are gone behind
   if (stage === undefined) return;
   const expected = checksum(await expectedResult(20_000, SEED));
   for (const format of ['json', 'arrow']) {
-    const { code, stdout, stderr } = await runCli(['demo', '--rows', '20000', '--seed', String(SEED), '--format', format, '--brokers', stage.brokers.join(','), '--json']);
+    const { code, stdout, stderr } = await runCli([
+      'demo',
+      '--rows',
+      '20000',
+      '--seed',
+      String(SEED),
+      '--format',
+      format,
+      '--brokers',
+      stage.brokers.join(','),
+      '--json',
+    ]);
     assert.equal(code, 0, stderr);
     const last = JSON.parse(stdout.trim().split('\n').at(-1) as string) as Record<string, unknown>;
     assert.deepEqual({ rows: last['rows'], verified: last['verified'], checksum: last['checksum'] }, { rows: 20_000, verified: true, checksum: expected });
   }
-  assert.deepEqual((await stage.admin.listTopics()).filter((topic) => topic.startsWith('millrace-demo')), []);
+  assert.deepEqual(
+    (await stage.admin.listTopics()).filter((topic) => topic.startsWith('millrace-demo')),
+    [],
+  );
 });
 
 test('the demo does not take a wrong result for a right one', async (t) => {
@@ -120,11 +140,18 @@ test('the demo does not take a wrong result for a right one', async (t) => {
   const cli = startCli(['demo', '--rows', '20000', '--seed', String(SEED), '--brokers', stage.brokers.join(','), '--json']);
   // A click that the plain loop knows nothing of, as soon as there is a topic for it.
   let topic: string | undefined;
-  await until('the topic of the demo', async () => {
-    topic = (await stage.admin.listTopics()).find((name) => /^millrace-demo-.*-clicks$/.test(name));
-    return topic !== undefined;
-  }, 60);
-  await stage.producer.send({ topic: topic as string, messages: [{ value: JSON.stringify({ page: '/page/0', user: 'nobody', ms: 1, at: Date.UTC(2026, 0, 1) + 1_000 }) }] });
+  await until(
+    'the topic of the demo',
+    async () => {
+      topic = (await stage.admin.listTopics()).find((name) => /^millrace-demo-.*-clicks$/.test(name));
+      return topic !== undefined;
+    },
+    60,
+  );
+  await stage.producer.send({
+    topic: topic as string,
+    messages: [{ value: JSON.stringify({ page: '/page/0', user: 'nobody', ms: 1, at: Date.UTC(2026, 0, 1) + 1_000 }) }],
+  });
   const { code, stdout, stderr } = await cli.ended;
   assert.equal(code, 1, stderr);
   const last = JSON.parse(stdout.trim().split('\n').at(-1) as string) as Record<string, unknown>;
@@ -139,7 +166,10 @@ test('20,000 rows of one key, in 4 partitions at once, count to 20,000', async (
   const input = await stage.topic(4);
   for (let partition = 0; partition < 4; partition++) {
     for (let from = 0; from < 5_000; from += 500) {
-      await stage.producer.send({ topic: input, messages: Array.from({ length: 500 }, (_, n) => ({ partition, value: JSON.stringify({ page: 'only', ms: from + n, at: 0 }) })) });
+      await stage.producer.send({
+        topic: input,
+        messages: Array.from({ length: 500 }, (_, n) => ({ partition, value: JSON.stringify({ page: 'only', ms: from + n, at: 0 }) })),
+      });
     }
   }
   for (const workers of [1, 2, 4]) {
@@ -157,7 +187,8 @@ test('word count on Kafka', async (t) => {
   const lines = Array.from({ length: 3_000 }, (_, i) => `${words[i % 8]} ${words[(i * 7) % 8]}, ${words[(i >> 3) % 8]}!`);
   const expected = new Map<string, number>();
   for (const line of lines) for (const word of line.toLowerCase().match(/\w+/g) ?? []) expected.set(word, (expected.get(word) ?? 0) + 1);
-  for (let from = 0; from < lines.length; from += 500) await stage.producer.send({ topic: input, messages: lines.slice(from, from + 500).map((value, n) => ({ value, partition: n % 3 })) });
+  for (let from = 0; from < lines.length; from += 500)
+    await stage.producer.send({ topic: input, messages: lines.slice(from, from + 500).map((value, n) => ({ value, partition: n % 3 })) });
   const params = { brokers: stage.brokers.join(','), input, output, group: input, what: 'words' };
   await (await run(onKafka, { workers: 2, trigger: '20ms', drain: true, params })).done;
   // A key stays in its partition, so that its last count is the newest.
@@ -213,7 +244,10 @@ test('a process that is killed at any time, while rows come in, loses nothing an
     }
   })();
   const rng = seededRng(Number(process.env['MILLRACE_SEED'] ?? 29));
-  const params = Object.entries({ brokers: stage.brokers.join(','), input, output, group: input, sessionTimeout: '3000' }).flatMap(([name, value]) => ['--param', `${name}=${value}`]);
+  const params = Object.entries({ brokers: stage.brokers.join(','), input, output, group: input, sessionTimeout: '3000' }).flatMap(([name, value]) => [
+    '--param',
+    `${name}=${value}`,
+  ]);
   const args = ['run', 'test/runtime/pipelines/on-kafka.ts', '--workers', '2', ...params, '--json'];
   for (let kill = 0; kill < kills; kill++) {
     const cli = startCli([...args, '--trigger', '10ms']);
@@ -246,7 +280,10 @@ test('an unknown topic, at either end, is named', async (t) => {
   const input = await stage.topic(1);
   const params = { brokers: stage.brokers.join(','), input, group: input };
   await assert.rejects(run(onKafka, { ...drain, params: { ...params, input: 'not-there' } }), { code: 'ERR_MILLRACE_TOPIC', message: /not-there/ });
-  await assert.rejects(run(onKafka, { ...drain, params: { ...params, output: 'not-there-either' } }), { code: 'ERR_MILLRACE_TOPIC', message: /not-there-either/ });
+  await assert.rejects(run(onKafka, { ...drain, params: { ...params, output: 'not-there-either' } }), {
+    code: 'ERR_MILLRACE_TOPIC',
+    message: /not-there-either/,
+  });
 });
 
 test('a broker that is not there is an error soon, and the process ends', async () => {
@@ -255,7 +292,10 @@ test('a broker that is not there is an error soon, and the process ends', async 
   await assert.rejects(run(onKafka, { ...drain, params }), { code: 'ERR_MILLRACE_BROKER', message: /127\.0\.0\.1:1/ });
   await assert.rejects(run(onKafka, { ...drain, params: { ...params, output: 'out' } }), { code: 'ERR_MILLRACE_BROKER', message: /127\.0\.0\.1:1/ });
   assert.ok(performance.now() - startedAt < 60_000);
-  for (const args of [['demo', '--rows', '100', '--brokers', '127.0.0.1:1', '--json'], ['run', 'examples/clicks-kafka.ts', '--param', 'brokers=127.0.0.1:1']]) {
+  for (const args of [
+    ['demo', '--rows', '100', '--brokers', '127.0.0.1:1', '--json'],
+    ['run', 'examples/clicks-kafka.ts', '--param', 'brokers=127.0.0.1:1'],
+  ]) {
     const { code, signal, stderr, stdout } = await runCli(args);
     assert.equal(signal, null, `it hung: ${args.join(' ')}`);
     assert.equal(code, 1, stderr);
@@ -270,7 +310,14 @@ test('a slow sink pauses the partitions: nothing lost, memory within its bounds,
   const rows = 60_000;
   const input = await stage.topic(4);
   await produce(stage, input, 0, rows, 4, 'x'.repeat(400));
-  const job = await run(onKafka, { workers: 2, trigger: 5, drain: true, memory: '32MiB', sinkDelay: 700, params: { brokers: stage.brokers.join(','), input, group: input, sessionTimeout: 3_000 } });
+  const job = await run(onKafka, {
+    workers: 2,
+    trigger: 5,
+    drain: true,
+    memory: '32MiB',
+    sinkDelay: 700,
+    params: { brokers: stage.brokers.join(','), input, group: input, sessionTimeout: 3_000 },
+  });
   const members = new Set<string>();
   let usedBytes = 0;
   let isDone = false;

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { checksum, expectedResult, type PageMinute } from '../../runtime/demo/result.ts';
-import { type RunOptions, run } from '../../runtime/index.ts';
-import { runCli } from './cli-process.ts';
+import { type RunOptions, run, seededRng } from '../../runtime/index.ts';
+import { runCli, startProcess } from './cli-process.ts';
 import { clickLines, expectedClicks } from './clicks-model.ts';
 import { results } from './pipelines/main-job.ts';
 
@@ -105,4 +105,36 @@ test('the demo prints what the issue says, in both formats, and the same checksu
     sums.add(last['checksum'] as string);
   }
   assert.equal(sums.size, 1);
+});
+
+test('a slowed sink and many epochs: memory stays flat, and nothing is lost', async () => {
+  const rows = Number(process.env['MILLRACE_SOAK_ROWS'] ?? 8_000_000);
+  // A process of its own, so that what other tests have left is not measured.
+  const program = `
+    import { run } from './runtime/index.ts';
+    const base = ${JSON.stringify(new URL('../../', import.meta.url).href)};
+    const module = new URL('./test/runtime/pipelines/steady.ts', base);
+    const samples = [];
+    const job = await run(module, { workers: 2, trigger: 10, drain: true, memory: '64MiB', epochBytes: '1MiB', sinkDelay: 15, params: { rows: ${rows} } });
+    job.on('progress', ({ rowsIn, memory }) => samples.push({ rowsIn, used: memory.usedBytes, rss: process.memoryUsage.rss() }));
+    await job.done;
+    const { results } = await import(module.href);
+    console.log(JSON.stringify({ samples, windows: results.rows.length, clicks: results.rows.reduce((sum, row) => sum + row.clicks, 0) }));`;
+  const { code, stdout, stderr } = await startProcess(['--import', 'tsx', '--input-type=module', '--eval', program]).ended;
+  assert.equal(code, 0, stderr);
+  const { samples, windows, clicks } = JSON.parse(stdout) as { samples: { rowsIn: number; used: number; rss: number }[]; windows: number; clicks: number };
+  const rng = seededRng(1);
+  let expected = 0;
+  for (let i = 0; i < rows; i++) {
+    rng.seek(i);
+    if (rng.int(1_000) === 7) expected++;
+  }
+  assert.equal(clicks, expected);
+  assert.equal(windows, Math.ceil(rows / 20_000));
+  assert.ok(Math.max(...samples.map(({ used }) => used)) < 64 << 20);
+  const most = (part: typeof samples) => Math.max(...part.map(({ rss }) => rss));
+  const warm = samples.filter(({ rowsIn }) => rowsIn > rows / 4);
+  const half = warm.length >> 1;
+  assert.ok(half > 0, `${samples.length} samples are too few: give it more rows`);
+  assert.ok(most(warm.slice(half)) - most(warm.slice(0, half)) < 48 << 20, `resident memory grew: ${JSON.stringify(warm)}`);
 });

@@ -22,10 +22,12 @@ export async function writeTopic(dir: string, topic: string, partitions: number,
     position: () => ({ epoch, shard: 0 }),
     block: (_partition, rowCount, slab, byteLength) => {
       pending.push(writer.write({ epoch, shard: 0, partition: turn++ % partitions, rowCount, bytes: memory.u8.slice(slab, slab + byteLength) }));
+      slabs.free(slab);
     },
   });
+  const builder = new BatchBuilder(slabs, columns, ROWS_A_BATCH);
   for (let from = 0; from < values.length; from += ROWS_A_BATCH) {
-    const builder = new BatchBuilder(slabs, columns, ROWS_A_BATCH);
+    builder.reset();
     for (const value of values.slice(from, from + ROWS_A_BATCH)) builder.appendRow({ value });
     encoder.write(builder.finish());
     encoder.flush();
@@ -36,7 +38,12 @@ export async function writeTopic(dir: string, topic: string, partitions: number,
 }
 
 /** Appends whole record batches as they are to a new topic. Their base offsets are set; nothing else of them is looked at. */
-export async function writeBatches(dir: string, topic: string, partitions: number, batches: readonly { readonly partition: number; readonly bytes: Uint8Array }[]): Promise<void> {
+export async function writeBatches(
+  dir: string,
+  topic: string,
+  partitions: number,
+  batches: readonly { readonly partition: number; readonly bytes: Uint8Array }[],
+): Promise<void> {
   const sink = log.sink({ dir, topic, value: text(), partitions });
   const writer = await sink.open({ schema: schema({ value: utf8 }), pipeline: 'test', signal: new AbortController().signal });
   try {

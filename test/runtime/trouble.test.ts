@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Job, MillraceError, run, type RunOptions } from '../../runtime/index.ts';
+import { type Job, MillraceError, type RunOptions, run } from '../../runtime/index.ts';
 import { startProcess } from './cli-process.ts';
 import { results as oneKey } from './pipelines/one-key.ts';
 import { calls, results } from './pipelines/trouble.ts';
@@ -31,7 +31,11 @@ async function failureOf(how: string, options: RunOptions = {}, params: Record<s
 
 /** Everything that was opened was closed. */
 function assertClosed(how: string): void {
-  const named = (verb: string) => calls.filter((call) => call.startsWith(verb)).map((call) => call.slice(verb.length)).sort();
+  const named = (verb: string) =>
+    calls
+      .filter((call) => call.startsWith(verb))
+      .map((call) => call.slice(verb.length))
+      .sort();
   assert.deepEqual(named('close '), named('open '), how);
 }
 
@@ -169,7 +173,11 @@ test('endless input is stopped: with what was read counted, or at once', async (
     const { rowsIn } = await drained.stop();
     assert.ok(rowsIn > 0, how);
     const last = new Map(results.rows.map((row) => [row['n'], row['count'] as number]));
-    assert.equal([...last.values()].reduce((sum, n) => sum + n, 0), rowsIn, `${how}: what was read was counted`);
+    assert.equal(
+      [...last.values()].reduce((sum, n) => sum + n, 0),
+      rowsIn,
+      `${how}: what was read was counted`,
+    );
     await drained.done;
 
     const dropped = await start(how, { trigger: 10 });

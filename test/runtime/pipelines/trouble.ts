@@ -149,7 +149,11 @@ export default async ({ how, rows = 20_000 }: { how: string; rows?: number }) =>
         .count()
         .to(results);
     case 'endless, sink fails':
-      return pipeline('trouble').from(generator({ seed: 1, partitions: 2, schema: { n: u32 }, row: (i) => ({ n: i % 7 }) })).keyBy('n').count().to(sinkThat(() => ({ write: () => later(2_500).then(() => boom('disk full')) })));
+      return pipeline('trouble')
+        .from(generator({ seed: 1, partitions: 2, schema: { n: u32 }, row: (i) => ({ n: i % 7 }) }))
+        .keyBy('n')
+        .count()
+        .to(sinkThat(() => ({ write: () => later(2_500).then(() => boom('disk full')) })));
     case 'endless iterable':
       return pipeline('trouble')
         .from(

@@ -1,6 +1,25 @@
 // Records of a log topic as they come: the decoded rows, and what an aggregation by key makes of them.
 
-import { arrow, collect, count, f64, files, json, log, max, nullable, pipeline, raw, type Source, sliding, sum, text, timestamp, tumbling, utf8 } from 'millrace';
+import {
+  arrow,
+  collect,
+  count,
+  f64,
+  files,
+  json,
+  log,
+  max,
+  nullable,
+  pipeline,
+  raw,
+  type Source,
+  sliding,
+  sum,
+  text,
+  timestamp,
+  tumbling,
+  utf8,
+} from 'millrace';
 
 export const rows = collect();
 export const keys = collect();
@@ -25,7 +44,10 @@ export default ({ dir, as }: Params) => {
     case 'arrow': {
       const stream = pipeline('values').from(of(as === 'json' ? json(event) : arrow(event)));
       stream.to(rows);
-      return stream.keyBy('key').aggregate({ rows: count(), sum: sum('n'), max: max('n') }).to(keys);
+      return stream
+        .keyBy('key')
+        .aggregate({ rows: count(), sum: sum('n'), max: max('n') })
+        .to(keys);
     }
     case 'text': {
       const stream = pipeline('values').from(of(text()));
@@ -36,16 +58,37 @@ export default ({ dir, as }: Params) => {
       return pipeline('values').from(of(raw())).select('key', 'value', 'partition', 'offset').to(rows);
     case 'hostile': {
       const stream = pipeline('values').from(of(json(hostile)));
-      stream.filter((r) => (r.constructor as unknown) !== 13).map(hostile, (r) => ({ ...r })).to(rows);
-      return stream.keyBy('__proto__').aggregate(Object.fromEntries([['valueOf', count()], ['hasOwnProperty', sum('constructor')]])).to(keys);
+      stream
+        .filter((r) => (r.constructor as unknown) !== 13)
+        .map(hostile, (r) => ({ ...r }))
+        .to(rows);
+      return stream
+        .keyBy('__proto__')
+        .aggregate(
+          Object.fromEntries([
+            ['valueOf', count()],
+            ['hasOwnProperty', sum('constructor')],
+          ]),
+        )
+        .to(keys);
     }
     case 'times':
     case 'sliding': {
-      const stream = pipeline('values').from(of(json(event))).withWatermark('at', '1s');
+      const stream = pipeline('values')
+        .from(of(json(event)))
+        .withWatermark('at', '1s');
       stream.to(rows);
-      return stream.keyBy('key').window(as === 'times' ? tumbling('1h') : sliding('1m', '10s')).aggregate({ rows: count() }).to(keys);
+      return stream
+        .keyBy('key')
+        .window(as === 'times' ? tumbling('1h') : sliding('1m', '10s'))
+        .aggregate({ rows: count() })
+        .to(keys);
     }
     case 'files':
-      return pipeline('values').from(files.source({ dir, ext: '.txt', value: text() })).keyBy('value').count().to(keys);
+      return pipeline('values')
+        .from(files.source({ dir, ext: '.txt', value: text() }))
+        .keyBy('value')
+        .count()
+        .to(keys);
   }
 };
