@@ -10,12 +10,13 @@
  * blocks, whichever worker that is.
  */
 
-import { type Batch, type Counters, MillraceError, readTimestamp, SHARD_COUNT, type SharedMemory, type SlabAllocator, Watermark } from '../core/index.ts';
+import { type Batch, type Counters, MillraceError, readTimestamp, type SharedMemory, type SlabAllocator, Watermark } from '../core/index.ts';
 import type { Chunk, ChunkDecoder, CommittedPosition, Rejection, SinkEncoder, SinkInfo } from '../io/index.ts';
-import { Combiner, exchangeBlockPanes, orderExchangeBlocks, ResultWriter, type RowProgram, type ShardAggregate, shardAggregate } from '../operators/index.ts';
+import { type ChunkOrigin, orderExchangeBlocks, type RowProgram } from '../operators/index.ts';
 import { type Control, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
+import { ExchangeRunner, ownGroups, type Scatter, scattersOf } from './exchange-runner.ts';
 import type { OutputBlock } from './outputs.ts';
-import type { ExchangePlan, FlowPlan, Plan, WatermarkPlan } from './plan.ts';
+import type { ExchangePlan, ExchangeTarget, FlowPlan, Plan, WatermarkPlan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 import type { CounterName } from './progress.ts';
 import { restoreWatermarks } from './watermarks.ts';
@@ -38,7 +39,6 @@ export interface EngineContext {
   sample(sample: LedgerSample): void;
 }
 
-const GROUPS_MIN = 8;
 const SAMPLES_A_REASON = 10;
 
 /** Where the rows that are being worked on come from: coordinates for blocks, for counts and for messages. */
@@ -59,9 +59,10 @@ export class Engine {
   readonly #place: Place = { epoch: 0, stage: 0, unit: 0, unitSequence: 0, order: 0, source: 0, partition: 0, global: 0 };
   readonly #decoders: ChunkDecoder[];
   readonly #encoders: SinkEncoder[];
-  readonly #combiners: Combiner[];
+  /** By exchange, by input: what takes rows on their way to the shards. */
+  readonly #scatters: (readonly Scatter[])[];
   readonly #sourceFlows: Flow[];
-  readonly #exchanges: ExchangeRunner[];
+  readonly #exchanges: ExchangeRunner<Flow>[];
   readonly #watermarks: WatermarkRunner[];
   readonly #firstGlobal: number[] = [];
   readonly #samples = new Map<string, number>();
@@ -93,11 +94,9 @@ export class Engine {
         block: (outputPartition, rows, address, bytes) => this.#handOver(index, outputPartition, rows, address, bytes),
       }),
     );
-    this.#combiners = plan.exchanges.map(({ aggregate }) => new Combiner(slabs, aggregate, { late: (_, rows) => this.#count('late', rows.length) }));
+    this.#scatters = plan.exchanges.map((exchange) => scattersOf(slabs, exchange, { late: (_, rows) => this.#count('late', rows.length) }));
     this.#sourceFlows = plan.sources.map(({ flow }) => this.#flow(flow));
-    this.#exchanges = plan.exchanges.map(
-      (exchange) => new ExchangeRunner(exchange, context, this.#eventTime(exchange), this.#flow(exchange.flow), ownGroups(context)),
-    );
+    this.#exchanges = plan.exchanges.map((exchange) => this.#runner(exchange));
     this.#decoders = plan.sources.map(({ source, flow }) =>
       source.decoder({ memory, slabs, columns: flow.rows.columnsRead, batchRows: context.batchRows, reject: (rejection) => this.#reject(rejection) }),
     );
@@ -120,7 +119,7 @@ export class Engine {
     place.order = 0;
     const decoder = this.#decoders[source] as ChunkDecoder;
     const flow = this.#sourceFlows[source] as Flow;
-    for (const exchange of flow.exchanges) (this.#combiners[exchange] as Combiner).beginChunk({ source, partition: chunk.partition, first: chunk.first });
+    this.#beginChunk(flow, { source, partition: chunk.partition, first: chunk.first });
     let rows = 0;
     try {
       decoder.open(chunk);
@@ -131,7 +130,7 @@ export class Engine {
     } catch (error) {
       throw located(error, this.#context.plan.sources[source]?.source.name ?? '', chunk);
     }
-    for (const exchange of flow.exchanges) (this.#combiners[exchange] as Combiner).endChunk();
+    this.#endChunk(flow);
     for (const sink of flow.sinks) (this.#encoders[sink] as SinkEncoder).flush();
     this.#count('rowsIn', rows);
   }
@@ -158,7 +157,7 @@ export class Engine {
         this.#publish(epoch, index);
         control.barrier();
       }
-      this.#merge(exchange, index, epoch, this.#eventTime(exchange.plan));
+      this.#merge(exchange, index, epoch, nowMs);
     });
     this.#beginEpoch(epoch + 1, nowMs);
   }
@@ -168,32 +167,47 @@ export class Engine {
     return this.#exchanges.reduce((sum, exchange) => sum + exchange.stateBytes, 0);
   }
 
-  #merge(exchange: ExchangeRunner, index: number, epoch: number, watermark: number): void {
+  #merge(exchange: ExchangeRunner<Flow>, index: number, epoch: number, nowMs: number): void {
     const place = this.#place;
     place.stage = 1 + index;
     place.unitSequence = 0;
     // The counts of what happens behind an exchange have no partition of their own.
     place.global = 0;
     const blocks = this.#gather(epoch, index);
+    const watermark = this.#hasEnded(exchange.plan, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange.plan);
+    exchange.beginEpoch(epoch, nowMs);
     for (const group of exchange.groups) {
       place.unit = group.number;
       place.order = 0;
-      for (const { shard, aggregate } of group.shards) {
-        for (const block of blocks) aggregate.merge(block);
-        for (const next of exchange.flow.exchanges)
-          (this.#combiners[next] as Combiner).beginChunk({ source: this.#decoders.length + index, partition: shard, first: epoch });
-        aggregate.advance(watermark, exchange.emit);
-        for (const next of exchange.flow.exchanges) (this.#combiners[next] as Combiner).endChunk();
+      for (const { shard, half } of group.shards) {
+        this.#beginChunk(exchange.flow, { source: this.#decoders.length + index, partition: shard, first: epoch });
+        for (const block of blocks) half.merge(block);
+        exchange.step(half, watermark);
+        this.#endChunk(exchange.flow);
       }
       for (const sink of exchange.flow.sinks) (this.#encoders[sink] as SinkEncoder).flush();
     }
+    exchange.endEpoch(watermark);
+  }
+
+  #beginChunk(flow: Flow, origin: ChunkOrigin): void {
+    for (const { exchange, input } of flow.exchanges) this.#scatter(exchange, input).beginChunk(origin);
+  }
+
+  #endChunk(flow: Flow): void {
+    for (const { exchange, input } of flow.exchanges) this.#scatter(exchange, input).endChunk();
+  }
+
+  #scatter(exchange: number, input: number): Scatter {
+    return (this.#scatters[exchange] as readonly Scatter[])[input] as Scatter;
   }
 
   #beginEpoch(epoch: number, nowMs: number): void {
     this.#place.epoch = epoch;
     for (const watermark of this.#watermarks) watermark.begin(nowMs);
     this.#exchanges.forEach((exchange, index) => {
-      (this.#combiners[index] as Combiner).beginEpoch({ watermark: this.#eventTime(exchange.plan), timeBound: Number.POSITIVE_INFINITY });
+      const start = { watermark: this.#eventTime(exchange.plan), timeBound: Number.POSITIVE_INFINITY };
+      for (const scatter of this.#scatters[index] as readonly Scatter[]) scatter.beginEpoch(start);
     });
   }
 
@@ -204,11 +218,23 @@ export class Engine {
     return exchange.watermarks.length === 0 ? Number.NEGATIVE_INFINITY : time;
   }
 
-  /** Shows the blocks that our combiner has left for an exchange to the other workers, and what windows they are for. */
+  /** Without event time, too, the input of an exchange ends some time, and what is open comes out. */
+  #hasEnded(exchange: ExchangePlan, epoch: number): boolean {
+    const { control, partitions } = this.#context;
+    return exchange.sources.every((source) => {
+      for (let partition = 0; partition < (partitions[source] as number); partition++) {
+        const state = control.partition(epoch, (this.#firstGlobal[source] as number) + partition);
+        if (state !== PARTITION_ENDED && state !== PARTITION_DRAINED) return false;
+      }
+      return true;
+    });
+  }
+
+  /** Shows the blocks that our scans have left for an exchange to the other workers, and what windows they are for. */
   #publish(epoch: number, exchange: number): void {
     const { control, worker, slabs } = this.#context;
     const { u32, f64 } = this.#memory;
-    const blocks = (this.#combiners[exchange] as Combiner).takeBlocks();
+    const blocks = (this.#scatters[exchange] as readonly Scatter[]).flatMap((scatter) => scatter.takeBlocks());
     const at = control.directory(epoch, worker, exchange);
     const list = blocks.length === 0 ? 0 : slabs.alloc(blocks.length * 4);
     blocks.forEach((block, i) => {
@@ -242,6 +268,11 @@ export class Engine {
     lent.length = 0;
   }
 
+  #runner(exchange: ExchangePlan): ExchangeRunner<Flow> {
+    const { slabs, control, worker } = this.#context;
+    return new ExchangeRunner(exchange, slabs, this.#eventTime(exchange), this.#flow(exchange.flow), ownGroups(control.shape.workers, worker));
+  }
+
   #flow(plan: FlowPlan): Flow {
     const { memory, slabs, batchRows, codeGeneration } = this.#context;
     const program = plan.rows.instantiate({ memory, slabs, batchRows, onError: () => 'fail', ...(codeGeneration === undefined ? {} : { codeGeneration }) });
@@ -251,7 +282,7 @@ export class Engine {
       plan.exchanges,
       plan.sinks,
       plan.next.map((next) => this.#flow(next)),
-      this.#combiners,
+      plan.exchanges.map(({ exchange, input }) => this.#scatter(exchange, input)),
       this.#encoders,
     );
   }
@@ -281,11 +312,11 @@ export class Engine {
 /** What happens to the batches that arrive at one place. */
 class Flow {
   /** Everything that this flow and those behind it feed. */
-  readonly exchanges: readonly number[];
+  readonly exchanges: readonly ExchangeTarget[];
   readonly sinks: readonly number[];
   readonly #program: RowProgram;
   readonly #watermark: { readonly runner: WatermarkRunner; readonly place: Place } | undefined;
-  readonly #combiners: readonly Combiner[];
+  readonly #scatters: readonly Scatter[];
   readonly #encoders: readonly SinkEncoder[];
   readonly #next: readonly Flow[];
   readonly #emit = (batch: Batch): void => this.#forward(batch);
@@ -293,18 +324,19 @@ class Flow {
   constructor(
     program: RowProgram,
     watermark: { runner: WatermarkRunner; place: Place } | undefined,
-    exchanges: readonly number[],
+    exchanges: readonly ExchangeTarget[],
     sinks: readonly number[],
     next: readonly Flow[],
-    combiners: readonly Combiner[],
+    scatters: readonly Scatter[],
     encoders: readonly SinkEncoder[],
   ) {
     this.#program = program;
     this.#watermark = watermark;
-    this.#combiners = exchanges.map((exchange) => combiners[exchange] as Combiner);
+    this.#scatters = scatters;
     this.#encoders = sinks.map((sink) => encoders[sink] as SinkEncoder);
     this.#next = next;
-    this.exchanges = [...new Set([...exchanges, ...next.flatMap((flow) => flow.exchanges)])];
+    const all = [...exchanges, ...next.flatMap((flow) => flow.exchanges)];
+    this.exchanges = all.filter((target, i) => all.findIndex((other) => other.exchange === target.exchange && other.input === target.input) === i);
     this.sinks = [...new Set([...sinks, ...next.flatMap((flow) => flow.sinks)])];
   }
 
@@ -315,7 +347,7 @@ class Flow {
   #forward(batch: Batch): void {
     if (batch.rowCount === 0) return;
     if (this.#watermark !== undefined) this.#watermark.runner.observe(batch, this.#watermark.place.global);
-    for (const combiner of this.#combiners) combiner.add(batch);
+    for (const scatter of this.#scatters) scatter.add(batch);
     for (const encoder of this.#encoders) encoder.write(batch);
     for (const flow of this.#next) flow.run(batch);
   }
@@ -379,54 +411,6 @@ class WatermarkRunner {
     }
     this.watermark.advance();
   }
-}
-
-/** The shards of one exchange that this worker owns. */
-class ExchangeRunner {
-  readonly plan: ExchangePlan;
-  readonly flow: Flow;
-  readonly upstream: readonly number[];
-  readonly groups: readonly { readonly number: number; readonly shards: readonly { readonly shard: number; readonly aggregate: ShardAggregate }[] }[];
-  readonly emit: (batch: Batch) => void;
-  readonly #memory: SharedMemory;
-
-  constructor(plan: ExchangePlan, context: EngineContext, watermark: number, flow: Flow, groups: readonly (readonly number[])[]) {
-    this.plan = plan;
-    this.flow = flow;
-    this.upstream = plan.upstream;
-    this.emit = (batch) => flow.run(batch);
-    this.#memory = context.memory;
-    const writer = new ResultWriter(context.slabs, plan.aggregate);
-    // After a restart the windows up to the committed watermark are closed.
-    const from = Number.isFinite(watermark) ? { watermark, panes: [] } : undefined;
-    this.groups = groups.map((shards) => ({
-      number: shards[0] as number,
-      shards: shards.map((shard) => ({ shard, aggregate: shardAggregate(context.slabs, plan.aggregate, shard, writer, from) })),
-    }));
-  }
-
-  get stateBytes(): number {
-    return this.groups.reduce((sum, { shards }) => sum + shards.reduce((bytes, { aggregate }) => bytes + aggregate.stateBytes, 0), 0);
-  }
-
-  /** Until when (event time) the rows in these blocks are held: the end of their last window, lateness included. */
-  heldUntil(blocks: readonly number[]): number {
-    const { grid, window } = this.plan.aggregate;
-    if (blocks.length === 0) return Number.NEGATIVE_INFINITY;
-    if (grid === undefined || window === undefined) return Number.POSITIVE_INFINITY;
-    let last = Number.NEGATIVE_INFINITY;
-    for (const block of blocks) for (const pane of exchangeBlockPanes(this.#memory, block)) last = Math.max(last, pane);
-    return grid.paneExpiry(last) + window.latenessMs;
-  }
-}
-
-/** The groups of neighbouring shards that a worker owns: enough groups that every worker has some, the same groups for up to 8 workers. */
-function ownGroups({ control, worker }: EngineContext): number[][] {
-  const groupCount = control.shape.workers <= GROUPS_MIN ? GROUPS_MIN : SHARD_COUNT;
-  const size = SHARD_COUNT / groupCount;
-  const groups: number[][] = [];
-  for (let group = worker; group < groupCount; group += control.shape.workers) groups.push(Array.from({ length: size }, (_, i) => group * size + i));
-  return groups;
 }
 
 function located(error: unknown, source: string, chunk: Chunk): unknown {

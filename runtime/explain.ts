@@ -12,14 +12,17 @@ export function describePlan(plan: Plan): string {
     lines.push(...describeFlow(plan, flow, '  '));
   });
   plan.exchanges.forEach((exchange, index) => {
-    lines.push(`exchange ${index}: rows are combined in the scan, merged by 64 shards`);
     lines.push(
-      ...exchange.aggregate
+      `exchange ${index}: ${exchange.kind === 'aggregate' ? 'rows are combined in the scan, merged by 64 shards' : 'rows travel by key to 64 shards'}`,
+    );
+    const stage = exchange.kind === 'aggregate' ? exchange.aggregate : exchange.operator;
+    lines.push(
+      ...stage
         .describe()
         .split('\n')
         .map((line) => `  ${line}`),
     );
-    lines.push(`  gives (${exchange.aggregate.output})`);
+    lines.push(`  gives (${stage.output})`);
     lines.push(...describeFlow(plan, exchange.flow, '  '));
   });
   plan.sinks.forEach(({ sink, schema }, index) => lines.push(`sink ${index}: ${sink.name} (${schema})`));
@@ -33,13 +36,19 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
     const extras = `${strategy.idleMs === undefined ? '' : `, idle after ${strategy.idleMs} ms`}${strategy.maxSkewMs === undefined ? '' : `, at most ${strategy.maxSkewMs} ms ahead of the clock`}`;
     lines.push(`${indent}watermark ${flow.watermark}: ${strategy.column} - ${strategy.delayMs} ms${extras}`);
   }
-  for (const exchange of flow.exchanges) lines.push(`${indent}-> exchange ${exchange}`);
+  for (const { exchange, input } of flow.exchanges) lines.push(`${indent}-> exchange ${exchange}${inputName(plan, exchange, input)}`);
   for (const sink of flow.sinks) lines.push(`${indent}-> sink ${sink}`);
   flow.next.forEach((next, index) => {
     lines.push(`${indent}fork ${index + 1}:`);
     lines.push(...describeFlow(plan, next, `${indent}  `));
   });
   return lines;
+}
+
+/** Which stream of an operator of two. */
+function inputName(plan: Plan, exchange: number, input: number): string {
+  const target = plan.exchanges[exchange] as ExchangePlan;
+  return target.kind === 'rows' && target.operator.inputs.length > 1 ? `, input ${input}` : '';
 }
 
 /** The plan as a Mermaid flowchart. */
@@ -59,14 +68,14 @@ export function mermaidPlan(plan: Plan): string {
       lines.push(`  ${at} --> ${to}[${label(`watermark ${strategy.column} - ${strategy.delayMs} ms`)}]`);
       at = to;
     }
-    for (const exchange of flow.exchanges) lines.push(`  ${at} ==>|by key| x${exchange}`);
+    for (const { exchange, input } of flow.exchanges) lines.push(`  ${at} ==>|by key${inputName(plan, exchange, input)}| x${exchange}`);
     for (const sink of flow.sinks) lines.push(`  ${at} --> k${sink}`);
     for (const next of flow.next) draw(at, next);
   };
   plan.exchanges.forEach((exchange: ExchangePlan, index) =>
     lines.push(
       `  x${index}[[${label(
-        exchange.aggregate
+        (exchange.kind === 'aggregate' ? exchange.aggregate : exchange.operator)
           .describe()
           .split('\n')
           .slice(0, 3)

@@ -24,6 +24,7 @@ import {
   type AggregatePlan,
   type AggregatesOf,
   count,
+  type KeyedOperatorPlan,
   planAggregate,
   type ResultOf,
   type RowOperation,
@@ -36,7 +37,9 @@ export type Node =
   | { readonly kind: 'rows'; readonly schema: Schema; readonly parent: Node; readonly operation: RowOperation }
   | { readonly kind: 'watermark'; readonly schema: Schema; readonly parent: Node; readonly strategy: WatermarkStrategy }
   | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }
-  | { readonly kind: 'aggregate'; readonly schema: Schema; readonly parent: Node; readonly plan: AggregatePlan };
+  | { readonly kind: 'aggregate'; readonly schema: Schema; readonly parent: Node; readonly plan: AggregatePlan }
+  /** An operator over rows by key; one parent an input of the plan. */
+  | { readonly kind: 'keyed'; readonly schema: Schema; readonly parents: readonly Node[]; readonly plan: KeyedOperatorPlan };
 
 export interface WatermarkStrategy {
   readonly column: string;
@@ -359,12 +362,15 @@ function eventTimeColumn(node: Node): string | undefined {
       return eventTimeColumn(node.parent);
     case 'aggregate':
       return node.plan.window === undefined ? undefined : 'windowEnd';
+    case 'keyed':
+      return node.plan.outputTime?.column;
   }
 }
 
 /** Whether the event time of this node's rows is the end of the window that they are the result of. */
 function isWindowEnd(node: Node): boolean {
   if (node.kind === 'aggregate') return true;
+  if (node.kind === 'keyed') return node.plan.outputTime?.shiftMs === -1;
   if (node.kind === 'rows') return isWindowEnd(node.parent);
   return node.kind === 'union' && node.parents.every(isWindowEnd);
 }

@@ -15,7 +15,7 @@
 
 import { assert, MillraceError, type Schema } from '../core/index.ts';
 import type { Sink, Source } from '../io/index.ts';
-import { type AggregatePlan, planRows, type RowOperation, type RowPlan } from '../operators/index.ts';
+import { type AggregatePlan, type KeyedInput, type KeyedOperatorPlan, planRows, type RowOperation, type RowPlan } from '../operators/index.ts';
 import type { Graph, Node, WatermarkStrategy } from './pipeline.ts';
 
 export interface Plan {
@@ -38,14 +38,36 @@ export interface WatermarkPlan {
   readonly sources: readonly number[];
 }
 
-export interface ExchangePlan {
+/** What travels by key to the shards, and what is done with it there. */
+export type ExchangePlan = AggregateExchangePlan | RowExchangePlan;
+
+/** Rows are combined where they are scanned; partial aggregates travel. */
+export interface AggregateExchangePlan extends ExchangeBase {
+  readonly kind: 'aggregate';
   readonly aggregate: AggregatePlan;
+}
+
+/** Rows travel as they are, to an operator that needs them whole. */
+export interface RowExchangePlan extends ExchangeBase {
+  readonly kind: 'rows';
+  readonly operator: KeyedOperatorPlan;
+}
+
+interface ExchangeBase {
   /** The watermarks whose minimum is the event time of this exchange. */
   readonly watermarks: readonly number[];
+  /** The sources whose rows come here: when all have ended, the input has. */
+  readonly sources: readonly number[];
   /** Exchanges whose results feed this one. */
   readonly upstream: readonly number[];
   /** What happens to the results. */
   readonly flow: FlowPlan;
+}
+
+/** An input of an exchange: 0, or 1 for the second stream of an operator of two. */
+export interface ExchangeTarget {
+  readonly exchange: number;
+  readonly input: number;
 }
 
 export interface SinkPlan {
@@ -60,7 +82,7 @@ export interface FlowPlan {
   readonly operations: readonly RowOperation[];
   /** Note the event times of the rows, for this watermark. */
   readonly watermark: number | undefined;
-  readonly exchanges: readonly number[];
+  readonly exchanges: readonly ExchangeTarget[];
   readonly sinks: readonly number[];
   readonly next: readonly FlowPlan[];
 }
@@ -80,7 +102,9 @@ export function makePlan(graph: Graph, options: PlanOptions = {}): Plan {
   return new Planner(graph, options).plan();
 }
 
-type Edge = { readonly to: Node } | { readonly sink: number };
+/** `input`: which of the parents of `to` this edge comes from. */
+type Edge = { readonly to: Node; readonly input: number } | { readonly sink: number };
+type ExchangeNode = Extract<Node, { kind: 'aggregate' | 'keyed' }>;
 
 class Planner {
   readonly #graph: Graph;
@@ -88,7 +112,7 @@ class Planner {
   readonly #edges = new Map<Node, Edge[]>();
   readonly #sources: Extract<Node, { kind: 'source' }>[] = [];
   readonly #watermarks: Extract<Node, { kind: 'watermark' }>[] = [];
-  readonly #aggregates: Extract<Node, { kind: 'aggregate' }>[] = [];
+  readonly #exchanges: ExchangeNode[] = [];
 
   constructor(graph: Graph, options: PlanOptions) {
     this.#graph = graph;
@@ -104,12 +128,16 @@ class Planner {
       name: this.#graph.name,
       sources: this.#sources.map((node) => ({ source: node.source, flow: this.#flow(node, node.schema) })),
       watermarks: this.#watermarks.map((node) => ({ strategy: node.strategy, sources: this.#sourcesOf(node) })),
-      exchanges: this.#aggregates.map((node) => ({
-        aggregate: node.plan,
-        watermarks: this.#watermarksOf(node.parent),
-        upstream: this.#upstreamOf(node.parent),
-        flow: this.#flow(node, node.schema),
-      })),
+      exchanges: this.#exchanges.map((node): ExchangePlan => {
+        const parents = parentsOf(node);
+        const base = {
+          watermarks: unique(parents.flatMap((parent) => this.#watermarksOf(parent))),
+          sources: unique(parents.flatMap((parent) => this.#sourcesOf(parent))),
+          upstream: unique(parents.flatMap((parent) => this.#upstreamOf(parent))),
+          flow: this.#flow(node, node.schema),
+        };
+        return node.kind === 'aggregate' ? { ...base, kind: 'aggregate', aggregate: node.plan } : { ...base, kind: 'rows', operator: node.plan };
+      }),
       sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
     };
   }
@@ -118,13 +146,13 @@ class Planner {
   #visit(node: Node): void {
     if (this.#edges.has(node)) return;
     this.#edges.set(node, []);
-    for (const parent of parentsOf(node)) {
+    parentsOf(node).forEach((parent, input) => {
       this.#visit(parent);
-      this.#edge(parent, { to: node });
-    }
+      this.#edge(parent, { to: node, input });
+    });
     if (node.kind === 'source') this.#sources.push(node);
     else if (node.kind === 'watermark') this.#watermarks.push(node);
-    else if (node.kind === 'aggregate') this.#aggregates.push(node);
+    else if (node.kind === 'aggregate' || node.kind === 'keyed') this.#exchanges.push(node);
   }
 
   #edge(from: Node, edge: Edge): void {
@@ -150,18 +178,19 @@ class Planner {
       schema = to.schema;
       at = this.#edges.get(to) as Edge[];
     }
-    const exchanges: number[] = [];
+    const exchanges: ExchangeTarget[] = [];
     const sinks: number[] = [];
     const next: FlowPlan[] = [];
     for (const edge of at) {
       if ('sink' in edge) sinks.push(edge.sink);
-      else if (edge.to.kind === 'aggregate') exchanges.push(this.#aggregates.indexOf(edge.to));
+      else if (edge.to.kind === 'aggregate' || edge.to.kind === 'keyed') exchanges.push({ exchange: this.#exchanges.indexOf(edge.to), input: edge.input });
       else next.push(this.#flowOf(schema, [], undefined, [edge], schema));
     }
     const needed = new Set<number>(next.flatMap((flow) => flow.rows.columnsRead));
-    for (const exchange of exchanges) {
-      const { plan } = this.#aggregates[exchange] as { plan: AggregatePlan };
-      for (const column of plan.columnsRead) needed.add(plan.input.indexOf(column));
+    for (const { exchange, input } of exchanges) {
+      const node = this.#exchanges[exchange] as ExchangeNode;
+      if (node.kind === 'keyed') for (const column of (node.plan.inputs[input] as KeyedInput).columns) needed.add(column);
+      else for (const column of node.plan.columnsRead) needed.add(node.plan.input.indexOf(column));
     }
     if (watermark !== undefined) needed.add((this.#watermarks[watermark] as { strategy: WatermarkStrategy }).strategy.columnIndex);
     const all = sinks.length > 0 ? ('all' as const) : [...needed].sort((a, b) => a - b);
@@ -172,19 +201,19 @@ class Planner {
 
   #sourcesOf(node: Node): number[] {
     if (node.kind === 'source') return [this.#sources.indexOf(node)];
-    return [...new Set(parentsOf(node).flatMap((parent) => this.#sourcesOf(parent)))].sort((a, b) => a - b);
+    return unique(parentsOf(node).flatMap((parent) => this.#sourcesOf(parent)));
   }
 
   /** The nearest watermarks above a node. */
   #watermarksOf(node: Node): number[] {
     if (node.kind === 'watermark') return [this.#watermarks.indexOf(node)];
-    return [...new Set(parentsOf(node).flatMap((parent) => this.#watermarksOf(parent)))].sort((a, b) => a - b);
+    return unique(parentsOf(node).flatMap((parent) => this.#watermarksOf(parent)));
   }
 
   /** The nearest exchanges above a node. */
   #upstreamOf(node: Node): number[] {
-    if (node.kind === 'aggregate') return [this.#aggregates.indexOf(node)];
-    return [...new Set(parentsOf(node).flatMap((parent) => this.#upstreamOf(parent)))].sort((a, b) => a - b);
+    if (node.kind === 'aggregate' || node.kind === 'keyed') return [this.#exchanges.indexOf(node)];
+    return unique(parentsOf(node).flatMap((parent) => this.#upstreamOf(parent)));
   }
 }
 
@@ -193,6 +222,7 @@ function parentsOf(node: Node): readonly Node[] {
     case 'source':
       return [];
     case 'union':
+    case 'keyed':
       return node.parents;
     case 'rows':
     case 'watermark':
@@ -200,4 +230,8 @@ function parentsOf(node: Node): readonly Node[] {
       assert(node.parent, 'a node without a parent');
       return [node.parent];
   }
+}
+
+function unique(numbers: readonly number[]): number[] {
+  return [...new Set(numbers)].sort((a, b) => a - b);
 }
