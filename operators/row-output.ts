@@ -2,8 +2,9 @@
  * Where keyed operators put their result rows: one batch builder a thread, handed on when it is full and when a shard is done.
  */
 
-import { type AnyRow, type Batch, BatchBuilder, type Schema, type SlabAllocator } from '../core/index.ts';
+import { type AnyRow, type Batch, BatchBuilder, type Column, type ColumnSpace, type Schema, type SlabAllocator } from '../core/index.ts';
 import type { Emit } from './result-writer.ts';
+import { gather } from './rows/gather.ts';
 
 const ROWS_MAX = 4_096;
 
@@ -34,6 +35,19 @@ export class RowOutput {
     const builder = this.#builder;
     for (let c = 0; c < builder.columns.length; c++) builder.setValue(c, builder.rowCount, values[c]);
     builder.rowCount++;
+  }
+
+  /** Appends rows of a batch of the same schema as they are: those whose numbers, ascending, are the first `count` of `rows`. */
+  appendSelected(batch: Batch, rows: Int32Array, count: number): void {
+    // Columns are gathered from row 0 on, so what was there before goes first; larger batches go in parts.
+    this.flush();
+    const builder = this.#builder;
+    for (let from = 0; from < count; from += builder.capacity) {
+      const part = Math.min(builder.capacity, count - from);
+      batch.columns.forEach((column: Column, c) => gather(builder, column, builder.columns[c] as ColumnSpace, from === 0 ? rows : rows.subarray(from), part));
+      builder.rowCount = part;
+      this.flush();
+    }
   }
 
   /** Hands on what is written and not yet handed on. */

@@ -25,9 +25,16 @@ import {
   type AggregatesOf,
   count,
   type KeyedOperatorPlan,
+  type ProcessContext,
   planAggregate,
+  planDropDuplicates,
+  planFold,
+  planProcess,
   type ResultOf,
+  type RowFold,
   type RowOperation,
+  reduceFold,
+  topFold,
   type WindowSpec,
 } from '../operators/index.ts';
 
@@ -213,12 +220,12 @@ export class Stream<R> implements PipelineLike {
   keyBy<K extends keyof R & string>(...columns: K[]): KeyedStream<R, Simplify<Pick<R, K>>>;
   /** The same with computed keys: `fn` gives the columns of `schema`, which the rows carry from here on. */
   keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedStream<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
-  keyBy(...args: unknown[]): KeyedStream<never, never> {
+  keyBy(...args: unknown[]): unknown {
     if (typeof args[1] !== 'function') {
       if (args.length === 0)
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'keyBy() names no column. Name at least one, or use windowAll() for windows over all rows.');
       this.schema.select(args as string[], 'keyBy');
-      return new KeyedStream(this as Stream<unknown>, args as string[]) as KeyedStream<never, never>;
+      return new KeyedStream(this, args as string[]);
     }
     const keys = toSchema(args[0] as SchemaFields);
     const fn = args[1] as (row: unknown) => AnyRow;
@@ -227,7 +234,7 @@ export class Stream<R> implements PipelineLike {
     return new KeyedStream(
       widened,
       keys.fields.map((field) => field.name),
-    ) as KeyedStream<never, never>;
+    );
   }
 
   /** Windows over all rows, with no key. All rows of a window meet in one place: for small results of large streams. */
@@ -270,6 +277,19 @@ interface WindowBounds {
   readonly windowEnd: number;
 }
 
+/** What process() is given. R: rows in, K: key columns, O: schema of the rows out, S: state of a key. */
+export interface ProcessOptions<R, K, O extends SchemaFields, S> {
+  /** The columns of the rows that `emit` takes. */
+  readonly schema: O;
+  /** Makes the state of a key that has none. */
+  readonly state?: () => S;
+  onRow(row: R, ctx: ProcessContext<S, K, RowOf<O>>): void;
+  /** A timer's time has come. */
+  onTimer?(time: number, ctx: ProcessContext<S, K, RowOf<O>>): void;
+  /** Drops the state of a key for which no row came for so long: in event time where there is one, else by the clock. */
+  readonly ttl?: Duration;
+}
+
 /** A stream whose rows belong together by key. K is the type of the key columns. */
 export class KeyedStream<R, K> {
   readonly #stream: Stream<R>;
@@ -290,10 +310,87 @@ export class KeyedStream<R, K> {
     return aggregateNode(this.#stream, this.#keys, aggregates, undefined);
   }
 
+  /**
+   * A function of your own over the rows of each key, in order, with state and timers. Results are what `ctx.emit` is given.
+   * State is JavaScript values that structured clone can copy; rows of a key meet it in the order (source, partition, offset)
+   * of each epoch. For `job.stop` and restarts: what it holds keeps positions from being committed.
+   *
+   * @example
+   * .keyBy('user').process({
+   *   schema: { user: utf8, clicks: f64 },
+   *   state: () => ({ clicks: 0 }),
+   *   onRow(row, ctx) {
+   *     if (ctx.state.clicks++ === 0) ctx.timer(ctx.time + 60_000);
+   *   },
+   *   onTimer(time, ctx) {
+   *     ctx.emit({ user: ctx.key.user, clicks: ctx.state.clicks });
+   *     ctx.clear();
+   *   },
+   * })
+   */
+  process<O extends SchemaFields, S = undefined>(functions: ProcessOptions<R, K, O, S>): Stream<Simplify<RowOf<O>>> {
+    const { schema, state, onRow, onTimer, ttl } = functions ?? {};
+    mustBeFunction(onRow, 'process onRow');
+    if (state !== undefined) mustBeFunction(state, 'process state');
+    if (onTimer !== undefined) mustBeFunction(onTimer, 'process onTimer');
+    const { node } = this.#stream;
+    const plan = planProcess({
+      input: node.schema,
+      keys: this.#keys,
+      output: toSchema(schema),
+      state,
+      onRow: (row, context) => onRow(row as R, context as never),
+      onTimer: onTimer === undefined ? undefined : (time, context) => onTimer(time, context as never),
+      ttlMs: ttl === undefined ? undefined : durationMs(ttl, 'process ttl', 1),
+      ...presentTime(node),
+    });
+    return keyedNode(this.#stream, plan);
+  }
+
+  /**
+   * The rows of each key so far as one: `fn` makes one row of two. Each epoch emits the keys that changed. The key columns
+   * of the result are the key's, the other columns what `fn` gave.
+   *
+   * @param options.ttl drops the value of a key for which no row came for so long: in event time where there is one
+   * @example .keyBy('user').reduce((a, b) => ({ ...a, spent: a.spent + b.spent }))
+   */
+  reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Stream<R> {
+    mustBeFunction(fn, 'reduce');
+    const { node } = this.#stream;
+    const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'reduce ttl', 1);
+    const fold = reduceFold(node.schema, this.#keys, fn as never, undefined) as RowFold;
+    return keyedNode(this.#stream, planFold({ input: node.schema, keys: this.#keys, fold, window: undefined, ttlMs, ...presentTime(node) }));
+  }
+
+  /**
+   * The `n` rows of each key with the greatest values of a column so far, with their `rank` from 1. Each epoch emits the
+   * whole list of the keys whose list changed: a sink for it overwrites by key and rank.
+   */
+  top(n: number, options: TopOptions<R>): Stream<Simplify<R & { readonly rank: number }>> {
+    return topNode(this.#stream, this.#keys, n, options, undefined);
+  }
+
+  /**
+   * The first row of each key; others of the key are dropped. With `within`: those whose event time (without event time:
+   * whose epoch's clock) is less than that away from a row that passed.
+   */
+  dropDuplicates(options: { readonly within?: Duration } = {}): Stream<R> {
+    const { node } = this.#stream;
+    const withinMs = options.within === undefined ? undefined : durationMs(options.within, 'dropDuplicates within', 1);
+    return keyedNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) }));
+  }
+
   /** Rows so far by key: `aggregate({ count: count() })`. */
   count(): Stream<Simplify<K & { readonly count: number }>> {
     return aggregateNode(this.#stream, this.#keys, { count: count() }, undefined);
   }
+}
+
+export interface TopOptions<R> {
+  /** The column that decides. Null and NaN come last; of equal values the row that came first. */
+  readonly by: keyof R & string;
+  /** `desc` (default): the greatest first. */
+  readonly order?: 'desc' | 'asc';
 }
 
 /** A stream in windows. Result rows carry the key columns, windowStart and windowEnd (ms), and the aggregates. */
@@ -312,6 +409,25 @@ export class WindowedStream<R, K> {
     return aggregateNode(this.#stream, this.#keys, aggregates, this.#window);
   }
 
+  /**
+   * The rows of a window as one, by key: `fn` makes one row of two. With `inverse`, which takes a row out again, a sliding
+   * window goes from one result to the next by what enters and what leaves, however long it is: inverse(fn(a, b), b) must be a.
+   *
+   * @example .window(sliding('1h', '1m')).reduce((a, b) => ({ ...a, ms: a.ms + b.ms }), { inverse: (a, b) => ({ ...a, ms: a.ms - b.ms }) })
+   */
+  reduce(fn: (a: R, b: R) => R, options: { readonly inverse?: (a: R, b: R) => R } = {}): Stream<Simplify<R & WindowBounds>> {
+    mustBeFunction(fn, 'reduce');
+    if (options.inverse !== undefined) mustBeFunction(options.inverse, 'inverse of reduce');
+    const { schema } = this.#stream;
+    const fold = reduceFold(schema, this.#keys, fn as never, options.inverse as never) as RowFold;
+    return keyedNode(this.#stream, planFold({ input: schema, keys: this.#keys, fold, window: this.#window, ...windowTime(this.#stream) }));
+  }
+
+  /** The `n` rows of each key with the greatest values of a column, with their `rank` from 1. */
+  top(n: number, options: TopOptions<R>): Stream<Simplify<R & WindowBounds & { readonly rank: number }>> {
+    return topNode(this.#stream, this.#keys, n, options, this.#window);
+  }
+
   /** Rows a window: `aggregate({ count: count() })`. */
   count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>> {
     return aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window);
@@ -319,32 +435,51 @@ export class WindowedStream<R, K> {
 }
 
 function aggregateNode<T>(
-  stream: Stream<unknown>,
+  stream: Upstream,
   keys: readonly string[],
   aggregates: Readonly<Record<string, Aggregate>>,
   window: WindowSpec | undefined,
 ): Stream<T> {
-  const eventTime = window === undefined ? undefined : eventTimeColumn(stream.node);
-  if (window !== undefined && eventTime === undefined) {
+  const plan = planAggregate({ input: stream.schema, keys, aggregates, ...(window === undefined ? {} : { window, ...windowTime(stream) }) });
+  return new Stream<T>(stream[GRAPH], { kind: 'aggregate', schema: plan.output, parent: stream.node, plan });
+}
+
+/** A stream whatever its rows. */
+type Upstream = PipelineLike & { readonly node: Node; readonly schema: Schema };
+
+/** The node of an operator over rows by key. */
+function keyedNode<T>(stream: Upstream, plan: KeyedOperatorPlan): Stream<T> {
+  return new Stream<T>(stream[GRAPH], { kind: 'keyed', schema: plan.output, parents: [stream.node], plan });
+}
+
+function topNode<T>(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never>, window: WindowSpec | undefined): Stream<T> {
+  const { by, order = 'desc' } = options ?? {};
+  const fold = topFold({ input: stream.schema, keys, n, by, order }) as RowFold;
+  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...(window === undefined ? presentTime(stream.node) : windowTime(stream)) }));
+}
+
+/** The event time that windows go by. */
+function windowTime(stream: Upstream): { readonly eventTime: string; readonly timeShiftMs: 0 | -1 } {
+  const eventTime = eventTimeColumn(stream.node);
+  if (eventTime === undefined) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
       'A window needs event time. Call withWatermark(column, delay) before, on the stream that has the time column.',
     );
   }
-  if (eventTime !== undefined && stream.schema.indexOf(eventTime) < 0) {
+  if (stream.schema.indexOf(eventTime) < 0) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
       `The window goes by the event-time column ${shown(eventTime)}, but the rows no longer have it: ${stream.schema}. Keep it in map() and select().`,
     );
   }
-  const plan = planAggregate({
-    input: stream.schema,
-    keys,
-    aggregates,
-    ...(window === undefined ? {} : { window }),
-    ...(eventTime === undefined ? {} : { eventTime, timeShiftMs: isWindowEnd(stream.node) ? -1 : 0 }),
-  });
-  return new Stream<T>(stream[GRAPH], { kind: 'aggregate', schema: plan.output, parent: stream.node, plan });
+  return { eventTime, timeShiftMs: isWindowEnd(stream.node) ? -1 : 0 };
+}
+
+/** The event time of a node's rows, where they still have it. */
+function presentTime(node: Node): { readonly eventTime: string | undefined; readonly timeShiftMs: 0 | -1 } {
+  const eventTime = eventTimeColumn(node);
+  return { eventTime: eventTime !== undefined && node.schema.indexOf(eventTime) >= 0 ? eventTime : undefined, timeShiftMs: isWindowEnd(node) ? -1 : 0 };
 }
 
 /** The column that says when a row of this node happened; undefined when nothing said so. */
