@@ -28,4 +28,4 @@ export { RowPartitioner, rowBlockMaxTime, shardRows } from './row-partition.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';
 export { type ShardAggregate, type ShardSnapshot, shardAggregate } from './shard-aggregate.ts';
 export { type TopRequest, topFold } from './top.ts';
-export { type Emission, paneGridOf, sliding, tumbling, type WindowShape, WindowSpec } from './windows.ts';
+export { cumulative, type Emission, paneGridOf, sliding, tumbling, type WindowShape, WindowSpec } from './windows.ts';

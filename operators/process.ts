@@ -205,7 +205,9 @@ class ProcessOperator implements KeyedOperator {
     const timers = (queue: TimerQueue<Entry>, isEvent: boolean) =>
       queue
         .inOrder()
-        .flatMap(({ owner, time, number }) => (!owner.isGone && timersOf(owner, isEvent).get(time) === number ? [[places.get(owner) as number, time] as const] : []));
+        .flatMap(({ owner, time, number }) =>
+          !owner.isGone && timersOf(owner, isEvent).get(time) === number ? [[places.get(owner) as number, time] as const] : [],
+        );
     return { entries, timers: timers(this.#timers, true), processingTimers: timers(this.#processingTimers, false) };
   }
 

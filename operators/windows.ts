@@ -17,15 +17,16 @@
  * A row without an event time (null), or with one that no calendar has (beyond 8.64e15 ms), is treated as late.
  */
 
-import { type Duration, durationMs, MillraceError, PaneGrid, shown } from '../core/index.ts';
+import { CumulativeGrid, type Duration, durationMs, MillraceError, PaneGrid, shown } from '../core/index.ts';
 
 /** When the results of a window are sent. */
 export type Emission = 'final' | 'update';
 
-/** What the windows look like in time. Open: session, count, cumulative and global windows join here. */
+/** What the windows look like in time: runs of panes (core/pane-grid.ts). */
 export type WindowShape =
   | { readonly kind: 'tumbling'; readonly sizeMs: number; readonly offsetMs: number }
-  | { readonly kind: 'sliding'; readonly sizeMs: number; readonly slideMs: number };
+  | { readonly kind: 'sliding'; readonly sizeMs: number; readonly slideMs: number }
+  | { readonly kind: 'cumulative'; readonly sizeMs: number; readonly stepMs: number };
 
 /** A window and its manners. Immutable: `lateness` and `emit` give a new one. */
 export class WindowSpec<S extends WindowShape = WindowShape> {
@@ -66,7 +67,9 @@ export class WindowSpec<S extends WindowShape = WindowShape> {
     const ms =
       shape.kind === 'tumbling'
         ? `${shape.sizeMs} ms${shape.offsetMs === 0 ? '' : `, offset ${shape.offsetMs} ms`}`
-        : `${shape.sizeMs} ms every ${shape.slideMs} ms`;
+        : shape.kind === 'sliding'
+          ? `${shape.sizeMs} ms every ${shape.slideMs} ms`
+          : `${shape.sizeMs} ms in steps of ${shape.stepMs} ms`;
     return `${shape.kind}(${ms})${this.latenessMs > 0 ? `, lateness ${this.latenessMs} ms` : ''}${this.emission === 'final' ? '' : ', emit update'}`;
   }
 }
@@ -110,6 +113,25 @@ export function sliding(size: Duration, slide: Duration): WindowSpec {
   return new WindowSpec({ kind: 'sliding', sizeMs, slideMs });
 }
 
+/**
+ * Windows that grow: in each stretch of `size` one that begins with it for every `step`, each longer than the one before by
+ * a step. What a day has brought so far, every hour: `cumulative('1d', '1h')`.
+ *
+ * @throws MillraceError ERR_MILLRACE_OPTION when either is no duration of at least 1 ms, the size is no multiple of the step, or
+ *   the step is so short that there would be more than {@link PANES_PER_WINDOW_MAX} of them
+ */
+export function cumulative(size: Duration, step: Duration): WindowSpec {
+  const sizeMs = durationMs(size, 'The size of cumulative()', 1);
+  const stepMs = durationMs(step, 'The step of cumulative()', 1);
+  if (sizeMs % stepMs !== 0 || sizeMs / stepMs > PANES_PER_WINDOW_MAX) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `cumulative() has steps of ${stepMs} ms in a size of ${sizeMs} ms. The size must be a multiple of the step, at most ${PANES_PER_WINDOW_MAX} times as long.`,
+    );
+  }
+  return new WindowSpec({ kind: 'cumulative', sizeMs, stepMs });
+}
+
 /** An offset may be negative, which other durations may not. */
 function signedMs(offset: Duration): number {
   if (typeof offset === 'number') return offset < 0 ? -durationMs(-offset, 'The offset of tumbling()') : durationMs(offset, 'The offset of tumbling()');
@@ -121,5 +143,6 @@ function signedMs(offset: Duration): number {
 /** The panes of a window. */
 export function paneGridOf(window: WindowSpec): PaneGrid {
   const { shape } = window;
+  if (shape.kind === 'cumulative') return new CumulativeGrid(shape.sizeMs, shape.stepMs);
   return shape.kind === 'tumbling' ? new PaneGrid(shape.sizeMs, shape.sizeMs, shape.offsetMs) : new PaneGrid(shape.sizeMs, shape.slideMs);
 }

@@ -312,8 +312,9 @@ export class KeyedStream<R, K> {
 
   /**
    * A function of your own over the rows of each key, in order, with state and timers. Results are what `ctx.emit` is given.
-   * State is JavaScript values that structured clone can copy; rows of a key meet it in the order (source, partition, offset)
-   * of each epoch. For `job.stop` and restarts: what it holds keeps positions from being committed.
+   * Rows of a key come in the order (source, partition, offset) of each epoch; timers fire when the epoch's rows are through, so
+   * that a row may be newer than a timer that is due: compare `row` with `ctx.watermark` where it matters. Late rows come, too.
+   * State is JavaScript values that structured clone can copy. As long as there is any, no position is committed.
    *
    * @example
    * .keyBy('user').process({
@@ -352,7 +353,7 @@ export class KeyedStream<R, K> {
    * of the result are the key's, the other columns what `fn` gave.
    *
    * @param options.ttl drops the value of a key for which no row came for so long: in event time where there is one
-   * @example .keyBy('user').reduce((a, b) => ({ ...a, spent: a.spent + b.spent }))
+   * @example .keyBy('user').reduce((a, b) => ({ user: a.user, spent: a.spent + b.spent }))
    */
   reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Stream<R> {
     mustBeFunction(fn, 'reduce');

@@ -80,7 +80,7 @@ const windows = fc
 type Outcome = (rows: readonly AnyRow[]) => AnyRow[];
 interface ModelOptions {
   readonly keys: readonly string[];
-  readonly window: { readonly sizeMs: number; readonly slideMs: number; readonly spec: WindowSpec } | undefined;
+  readonly window: { readonly sizeMs: number; readonly slideMs: number; readonly stepMs?: number; readonly spec: WindowSpec } | undefined;
   readonly delayMs: number;
   readonly outcome: Outcome;
   /** A group comes out only when its rows changed the outcome. */

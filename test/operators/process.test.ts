@@ -213,11 +213,15 @@ describe('process', () => {
       fc.property(epochs, fc.nat(), (cuts, salt) => {
         const options = { batchRows: 64, partitions: 3, delayMs: 20 };
         const one = runKeyed(planOf(20, undefined), cuts, { ...options, workers: 1, spread: () => 0 });
-        const three = runKeyed(planOf(20, undefined), cuts.map((epoch) => ({ ...epoch, chunks: [...epoch.chunks].reverse() })), {
-          ...options,
-          workers: 3,
-          spread: (chunk) => chunk + salt,
-        });
+        const three = runKeyed(
+          planOf(20, undefined),
+          cuts.map((epoch) => ({ ...epoch, chunks: [...epoch.chunks].reverse() })),
+          {
+            ...options,
+            workers: 3,
+            spread: (chunk) => chunk + salt,
+          },
+        );
         assert.deepEqual(three.results, one.results);
       }),
       { numRuns: 50 },
