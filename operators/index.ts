@@ -25,7 +25,21 @@ export { type Reducer, reduceFold } from './reduce.ts';
 export { type Emit, RESULT_ROWS_MAX, ResultWriter } from './result-writer.ts';
 export { RowOutput } from './row-output.ts';
 export { RowPartitioner, rowBlockMaxTime, shardRows } from './row-partition.ts';
+export { planRowWindow, type RowWindowRequest } from './row-windows.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';
 export { type ShardAggregate, type ShardSnapshot, shardAggregate } from './shard-aggregate.ts';
 export { type TopRequest, topFold } from './top.ts';
-export { cumulative, type Emission, paneGridOf, sliding, tumbling, type WindowShape, WindowSpec } from './windows.ts';
+export {
+  countWindow,
+  cumulative,
+  type Emission,
+  globalWindow,
+  isRowWindow,
+  paneGridOf,
+  type RowWindowShape,
+  sliding,
+  type TimeWindowShape,
+  tumbling,
+  type WindowShape,
+  WindowSpec,
+} from './windows.ts';

@@ -24,15 +24,18 @@ import {
   type AggregatePlan,
   type AggregatesOf,
   count,
+  isRowWindow,
   type KeyedOperatorPlan,
   type ProcessContext,
   planAggregate,
   planDropDuplicates,
   planFold,
   planProcess,
+  planRowWindow,
   type ResultOf,
   type RowFold,
   type RowOperation,
+  type RowWindowShape,
   reduceFold,
   topFold,
   type WindowSpec,
@@ -421,7 +424,7 @@ export class WindowedStream<R, K> {
     if (options.inverse !== undefined) mustBeFunction(options.inverse, 'inverse of reduce');
     const { schema } = this.#stream;
     const fold = reduceFold(schema, this.#keys, fn as never, options.inverse as never) as RowFold;
-    return keyedNode(this.#stream, planFold({ input: schema, keys: this.#keys, fold, window: this.#window, ...windowTime(this.#stream) }));
+    return foldNode(this.#stream, this.#keys, fold, this.#window);
   }
 
   /** The `n` rows of each key with the greatest values of a column, with their `rank` from 1. */
@@ -441,6 +444,9 @@ function aggregateNode<T>(
   aggregates: Readonly<Record<string, Aggregate>>,
   window: WindowSpec | undefined,
 ): Stream<T> {
+  if (window !== undefined && isRowWindow(window.shape)) {
+    return rowWindowNode(stream, keys, planAggregate({ input: stream.schema, keys, aggregates }), window, window.shape);
+  }
   const plan = planAggregate({ input: stream.schema, keys, aggregates, ...(window === undefined ? {} : { window, ...windowTime(stream) }) });
   return new Stream<T>(stream[GRAPH], { kind: 'aggregate', schema: plan.output, parent: stream.node, plan });
 }
@@ -453,10 +459,28 @@ function keyedNode<T>(stream: Upstream, plan: KeyedOperatorPlan): Stream<T> {
   return new Stream<T>(stream[GRAPH], { kind: 'keyed', schema: plan.output, parents: [stream.node], plan });
 }
 
+/** The node of a fold over a stream in windows. */
+function foldNode<T>(stream: Upstream, keys: readonly string[], fold: RowFold, window: WindowSpec): Stream<T> {
+  if (isRowWindow(window.shape)) return rowWindowNode(stream, keys, fold, window, window.shape);
+  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...windowTime(stream) }));
+}
+
+/** The node of windows that go by rows. */
+function rowWindowNode<T>(
+  stream: Upstream,
+  keys: readonly string[],
+  evaluation: AggregatePlan | RowFold,
+  window: WindowSpec,
+  shape: RowWindowShape,
+): Stream<T> {
+  return keyedNode(stream, planRowWindow({ input: stream.schema, keys, shape, evaluation, title: String(window), ...presentTime(stream.node) }));
+}
+
 function topNode<T>(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never>, window: WindowSpec | undefined): Stream<T> {
   const { by, order = 'desc' } = options ?? {};
   const fold = topFold({ input: stream.schema, keys, n, by, order }) as RowFold;
-  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...(window === undefined ? presentTime(stream.node) : windowTime(stream)) }));
+  if (window !== undefined) return foldNode(stream, keys, fold, window);
+  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...presentTime(stream.node) }));
 }
 
 /** The event time that windows go by. */
