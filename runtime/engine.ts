@@ -12,13 +12,14 @@
 
 import { type Batch, type Counters, MillraceError, readTimestamp, type SharedMemory, type SlabAllocator, Watermark } from '../core/index.ts';
 import type { Chunk, ChunkDecoder, CommittedPosition, Rejection, SinkEncoder, SinkInfo } from '../io/index.ts';
-import { type ChunkOrigin, orderExchangeBlocks, type RowProgram } from '../operators/index.ts';
+import { type ChunkOrigin, type KeyedInput, orderExchangeBlocks, type RowProgram } from '../operators/index.ts';
 import { type Control, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
 import { ExchangeRunner, ownGroups, type Scatter, scattersOf } from './exchange-runner.ts';
 import type { OutputBlock } from './outputs.ts';
 import type { ExchangePlan, ExchangeTarget, FlowPlan, Plan, WatermarkPlan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 import type { CounterName } from './progress.ts';
+import { ErrorRows, LateRows, type RowCoordinates, rowText } from './side-outputs.ts';
 import { restoreWatermarks } from './watermarks.ts';
 
 export interface EngineContext {
@@ -64,6 +65,12 @@ export class Engine {
   readonly #sourceFlows: Flow[];
   readonly #exchanges: ExchangeRunner<Flow>[];
   readonly #watermarks: WatermarkRunner[];
+  readonly #lateOutputs: ({ readonly flow: Flow; readonly rows: LateRows } | undefined)[] = [];
+  /** By source: who takes what cannot be decoded. */
+  readonly #rejectFlows: (readonly Flow[])[];
+  /** Rows that could not be decoded. */
+  readonly #errorRows: ErrorRows;
+  readonly #trace: { flow: Flow | undefined } = { flow: undefined };
   readonly #firstGlobal: number[] = [];
   readonly #samples = new Map<string, number>();
   /** Blocks of ours that other workers may still read, by parity. */
@@ -73,6 +80,7 @@ export class Engine {
     this.#context = context;
     this.#memory = context.memory;
     const { plan, slabs, memory } = context;
+    this.#errorRows = new ErrorRows(slabs);
     let global = 0;
     for (const count of context.partitions) {
       this.#firstGlobal.push(global);
@@ -94,7 +102,15 @@ export class Engine {
         block: (outputPartition, rows, address, bytes) => this.#handOver(index, outputPartition, rows, address, bytes),
       }),
     );
-    this.#scatters = plan.exchanges.map((exchange) => scattersOf(slabs, exchange, { late: (_, rows) => this.#count('late', rows.length) }));
+    this.#scatters = plan.exchanges.map((exchange, index) => scattersOf(slabs, exchange, { late: (batch, rows) => this.#late(index, batch, rows) }));
+    // A flow has to know all that it feeds, by way of late rows too; who takes those of an exchange comes behind it.
+    for (let index = plan.exchanges.length - 1; index >= 0; index--) {
+      const exchange = plan.exchanges[index] as ExchangePlan;
+      if (exchange.late === undefined) continue;
+      const input = exchange.kind === 'aggregate' ? exchange.aggregate.input : (exchange.operator.inputs[0] as KeyedInput).schema;
+      this.#lateOutputs[index] = { flow: this.#flow(exchange.late), rows: new LateRows(slabs, input, exchange.late, context.batchRows) };
+    }
+    this.#rejectFlows = plan.sources.map(({ rejects }) => rejects.map((flow) => this.#flow(flow)));
     this.#sourceFlows = plan.sources.map(({ flow }) => this.#flow(flow));
     this.#exchanges = plan.exchanges.map((exchange) => this.#runner(exchange));
     this.#decoders = plan.sources.map(({ source, flow }) =>
@@ -119,7 +135,9 @@ export class Engine {
     place.order = 0;
     const decoder = this.#decoders[source] as ChunkDecoder;
     const flow = this.#sourceFlows[source] as Flow;
-    this.#beginChunk(flow, { source, partition: chunk.partition, first: chunk.first });
+    const origin = { source, partition: chunk.partition, first: chunk.first };
+    const rejects = this.#rejectFlows[source] as readonly Flow[];
+    this.#beginChunk([flow, ...rejects], origin);
     let rows = 0;
     try {
       decoder.open(chunk);
@@ -130,8 +148,7 @@ export class Engine {
     } catch (error) {
       throw located(error, this.#context.plan.sources[source]?.source.name ?? '', chunk);
     }
-    this.#endChunk(flow);
-    for (const sink of flow.sinks) (this.#encoders[sink] as SinkEncoder).flush();
+    this.#endChunk([flow, ...rejects]);
     this.#count('rowsIn', rows);
   }
 
@@ -176,29 +193,31 @@ export class Engine {
     const blocks = this.#gather(epoch, index);
     const watermark = this.#hasEnded(exchange.plan, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange.plan);
     exchange.beginEpoch(epoch, nowMs);
+    const flows = [exchange.flow];
     for (const group of exchange.groups) {
       place.unit = group.number;
       place.order = 0;
       for (const { shard, half } of group.shards) {
-        this.#beginChunk(exchange.flow, { source: this.#decoders.length + index, partition: shard, first: epoch });
+        this.#beginChunk(flows, { source: this.#decoders.length + index, partition: shard, first: epoch });
         for (const block of blocks) half.merge(block);
         exchange.step(half, watermark);
-        this.#endChunk(exchange.flow);
+        for (const target of targetsOf(flows)) this.#scatter(target).endChunk();
       }
-      for (const sink of exchange.flow.sinks) (this.#encoders[sink] as SinkEncoder).flush();
+      for (const sink of sinksOf(flows)) (this.#encoders[sink] as SinkEncoder).flush();
     }
     exchange.endEpoch(watermark);
   }
 
-  #beginChunk(flow: Flow, origin: ChunkOrigin): void {
-    for (const { exchange, input } of flow.exchanges) this.#scatter(exchange, input).beginChunk(origin);
+  #beginChunk(flows: readonly Flow[], origin: ChunkOrigin): void {
+    for (const target of targetsOf(flows)) this.#scatter(target).beginChunk(origin);
   }
 
-  #endChunk(flow: Flow): void {
-    for (const { exchange, input } of flow.exchanges) this.#scatter(exchange, input).endChunk();
+  #endChunk(flows: readonly Flow[]): void {
+    for (const target of targetsOf(flows)) this.#scatter(target).endChunk();
+    for (const sink of sinksOf(flows)) (this.#encoders[sink] as SinkEncoder).flush();
   }
 
-  #scatter(exchange: number, input: number): Scatter {
+  #scatter({ exchange, input }: ExchangeTarget): Scatter {
     return (this.#scatters[exchange] as readonly Scatter[])[input] as Scatter;
   }
 
@@ -273,18 +292,80 @@ export class Engine {
     return new ExchangeRunner(exchange, slabs, this.#eventTime(exchange), this.#flow(exchange.flow), ownGroups(control.shape.workers, worker));
   }
 
-  #flow(plan: FlowPlan): Flow {
+  /** @param parent the flow whose batches come to this one */
+  #flow(plan: FlowPlan, parent?: Flow): Flow {
     const { memory, slabs, batchRows, codeGeneration } = this.#context;
-    const program = plan.rows.instantiate({ memory, slabs, batchRows, onError: () => 'fail', ...(codeGeneration === undefined ? {} : { codeGeneration }) });
-    return new Flow(
+    const errors = plan.errors.map(({ covers, flow }) => ({ covers, flow: this.#flow(flow) }));
+    // Its own, as a function that takes errors may fail in turn.
+    const rows = errors.length === 0 ? undefined : new ErrorRows(slabs);
+    const onError = (error: MillraceError, row: number, operation: string): 'fail' | 'skip' => {
+      const number = Number(operation.slice(operation.indexOf('#') + 1)) - 1;
+      const takers = errors.filter(({ covers }) => covers[number]);
+      if (takers.length === 0) return 'fail';
+      this.#count('failed', 1);
+      const batch = (rows as ErrorRows).batchOf({
+        ...this.#coordinates(parent, row),
+        operator: operation,
+        message: error.message,
+        row: rowText(flow.input as Batch, row, plan.rows.columnsRead),
+        bytes: null,
+      });
+      for (const taker of takers) taker.flow.run(batch);
+      return 'skip';
+    };
+    const program = plan.rows.instantiate({ memory, slabs, batchRows, onError, ...(codeGeneration === undefined ? {} : { codeGeneration }) });
+    const flow: Flow = new Flow({
+      plan,
       program,
-      plan.watermark === undefined ? undefined : { runner: this.#watermarks[plan.watermark] as WatermarkRunner, place: this.#place },
-      plan.exchanges,
-      plan.sinks,
-      plan.next.map((next) => this.#flow(next)),
-      plan.exchanges.map(({ exchange, input }) => this.#scatter(exchange, input)),
-      this.#encoders,
-    );
+      watermark: plan.watermark === undefined ? undefined : { runner: this.#watermarks[plan.watermark] as WatermarkRunner, place: this.#place },
+      scatters: plan.exchanges.map((target) => this.#scatter(target)),
+      encoders: plan.sinks.map((sink) => this.#encoders[sink] as SinkEncoder),
+      parent,
+      trace: this.#trace,
+    });
+    flow.next.push(...plan.next.map((next) => this.#flow(next, flow)));
+    const late = plan.exchanges.flatMap(({ exchange }) => this.#lateOutputs[exchange]?.flow ?? []);
+    const fed = [...flow.next, ...errors.map((of) => of.flow), ...late];
+    flow.exchanges = distinct([...plan.exchanges, ...targetsOf(fed)]);
+    flow.sinks = [...new Set([...plan.sinks, ...sinksOf(fed)])];
+    return flow;
+  }
+
+  /** Rows of a batch that is being added to an exchange came too late for it. */
+  #late(exchange: number, batch: Batch, rows: Uint32Array): void {
+    this.#count('late', rows.length);
+    const output = this.#lateOutputs[exchange];
+    const from = this.#trace.flow;
+    if (output === undefined) return;
+    // The numbers may lie in scratch memory that the flow behind uses, too.
+    output.flow.run(output.rows.batchOf(batch, rows.slice(), (row) => this.#coordinates(from, row)));
+  }
+
+  /** Where row `row` of what `flow` put out last was read; undefined: of what the source's decoder put out. */
+  #coordinates(flow: Flow | undefined, row: number): RowCoordinates {
+    const { stage, source, partition, unit } = this.#place;
+    if (stage > 0) return { source: `exchange ${stage - 1}`, partition: unit, offset: -1 };
+    let origin = row;
+    for (let at = flow; at !== undefined; at = at.parent) origin = at.program.originOf(origin);
+    return { source: this.#context.plan.sources[source]?.source.name ?? '', partition, offset: (this.#decoders[source] as ChunkDecoder).offsetOf(origin) };
+  }
+
+  /** To those who take the errors of the source. */
+  #rejectedRow({ reason, offset, message, sample }: Rejection): void {
+    const takers = this.#rejectFlows[this.#place.source] as readonly Flow[];
+    if (takers.length === 0) return;
+    const { source, partition } = this.#place;
+    const name = this.#context.plan.sources[source]?.source.name ?? '';
+    const batch = this.#errorRows.batchOf({
+      source: name,
+      partition,
+      offset,
+      operator: 'decode',
+      message: `${reason}: ${message}`,
+      row: '',
+      bytes: sample ?? null,
+    });
+    for (const flow of takers) flow.run(batch);
   }
 
   #handOver(sink: number, outputPartition: number, rows: number, address: number, bytes: number): void {
@@ -300,6 +381,7 @@ export class Engine {
     this.#count(rejection.reason, rejection.rows);
     if (rejection.reason === 'filtered') return;
     this.#count('rowsIn', rejection.rows);
+    this.#rejectedRow(rejection);
     const seen = this.#samples.get(rejection.reason) ?? 0;
     if (seen >= SAMPLES_A_REASON) return;
     this.#samples.set(rejection.reason, seen + 1);
@@ -309,48 +391,70 @@ export class Engine {
   }
 }
 
+function targetsOf(flows: readonly Flow[]): readonly ExchangeTarget[] {
+  return flows.length === 1 ? (flows[0] as Flow).exchanges : distinct(flows.flatMap((flow) => flow.exchanges));
+}
+
+function sinksOf(flows: readonly Flow[]): Iterable<number> {
+  return flows.length === 1 ? (flows[0] as Flow).sinks : new Set(flows.flatMap((flow) => flow.sinks));
+}
+
+function distinct(targets: readonly ExchangeTarget[]): ExchangeTarget[] {
+  return targets.filter((target, i) => targets.findIndex((other) => other.exchange === target.exchange && other.input === target.input) === i);
+}
+
 /** What happens to the batches that arrive at one place. */
 class Flow {
-  /** Everything that this flow and those behind it feed. */
-  readonly exchanges: readonly ExchangeTarget[];
-  readonly sinks: readonly number[];
-  readonly #program: RowProgram;
-  readonly #watermark: { readonly runner: WatermarkRunner; readonly place: Place } | undefined;
+  readonly program: RowProgram;
+  readonly parent: Flow | undefined;
+  readonly next: Flow[] = [];
+  /** Everything that this flow feeds, and those behind it, and those that take its late rows and errors. */
+  exchanges: readonly ExchangeTarget[] = [];
+  sinks: readonly number[] = [];
+  /** The batch that is being run. */
+  input: Batch | undefined;
+  readonly #watermark: FlowParts['watermark'];
   readonly #scatters: readonly Scatter[];
   readonly #encoders: readonly SinkEncoder[];
-  readonly #next: readonly Flow[];
+  readonly #trace: { flow: Flow | undefined };
   readonly #emit = (batch: Batch): void => this.#forward(batch);
 
-  constructor(
-    program: RowProgram,
-    watermark: { runner: WatermarkRunner; place: Place } | undefined,
-    exchanges: readonly ExchangeTarget[],
-    sinks: readonly number[],
-    next: readonly Flow[],
-    scatters: readonly Scatter[],
-    encoders: readonly SinkEncoder[],
-  ) {
-    this.#program = program;
+  constructor({ program, watermark, scatters, encoders, parent, trace }: FlowParts) {
+    this.program = program;
+    this.parent = parent;
     this.#watermark = watermark;
     this.#scatters = scatters;
-    this.#encoders = sinks.map((sink) => encoders[sink] as SinkEncoder);
-    this.#next = next;
-    const all = [...exchanges, ...next.flatMap((flow) => flow.exchanges)];
-    this.exchanges = all.filter((target, i) => all.findIndex((other) => other.exchange === target.exchange && other.input === target.input) === i);
-    this.sinks = [...new Set([...sinks, ...next.flatMap((flow) => flow.sinks)])];
+    this.#encoders = encoders;
+    this.#trace = trace;
   }
 
   run(batch: Batch): void {
-    this.#program.run(batch, this.#emit);
+    this.input = batch;
+    this.program.run(batch, this.#emit);
   }
 
   #forward(batch: Batch): void {
     if (batch.rowCount === 0) return;
     if (this.#watermark !== undefined) this.#watermark.runner.observe(batch, this.#watermark.place.global);
-    for (const scatter of this.#scatters) scatter.add(batch);
+    for (const scatter of this.#scatters) {
+      this.#trace.flow = this;
+      scatter.add(batch);
+    }
     for (const encoder of this.#encoders) encoder.write(batch);
-    for (const flow of this.#next) flow.run(batch);
+    for (const flow of this.next) flow.run(batch);
   }
+}
+
+interface FlowParts {
+  readonly plan: FlowPlan;
+  readonly program: RowProgram;
+  readonly watermark: { readonly runner: WatermarkRunner; readonly place: Place } | undefined;
+  readonly scatters: readonly Scatter[];
+  readonly encoders: readonly SinkEncoder[];
+  /** Where its batches come from: another flow, or the source or exchange itself. */
+  readonly parent: Flow | undefined;
+  /** Who adds rows to an exchange now, for the coordinates of late ones. */
+  readonly trace: { flow: Flow | undefined };
 }
 
 /** One worker's view of a watermark: what it saw itself, and what all saw. */

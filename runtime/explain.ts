@@ -10,6 +10,7 @@ export function describePlan(plan: Plan): string {
     lines.push(`source ${index}: ${source.name} (${source.schema})`);
     lines.push(`  decodes ${read.join(', ') || '(no column)'}`);
     lines.push(...describeFlow(plan, flow, '  '));
+    for (const rejects of plan.sources[index]?.rejects ?? []) lines.push('  what cannot be decoded:', ...describeFlow(plan, rejects, '    '));
   });
   plan.exchanges.forEach((exchange, index) => {
     lines.push(
@@ -24,6 +25,7 @@ export function describePlan(plan: Plan): string {
     );
     lines.push(`  gives (${stage.output})`);
     lines.push(...describeFlow(plan, exchange.flow, '  '));
+    if (exchange.late !== undefined) lines.push('  late rows:', ...describeFlow(plan, exchange.late, '    '));
   });
   plan.sinks.forEach(({ sink, schema }, index) => lines.push(`sink ${index}: ${sink.name} (${schema})`));
   return lines.join('\n');
@@ -38,6 +40,7 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
   }
   for (const { exchange, input } of flow.exchanges) lines.push(`${indent}-> exchange ${exchange}${inputName(plan, exchange, input)}`);
   for (const sink of flow.sinks) lines.push(`${indent}-> sink ${sink}`);
+  for (const { flow: errors } of flow.errors) lines.push(`${indent}rows that fail:`, ...describeFlow(plan, errors, `${indent}  `));
   flow.next.forEach((next, index) => {
     lines.push(`${indent}fork ${index + 1}:`);
     lines.push(...describeFlow(plan, next, `${indent}  `));
@@ -71,6 +74,7 @@ export function mermaidPlan(plan: Plan): string {
     for (const { exchange, input } of flow.exchanges) lines.push(`  ${at} ==>|by key${inputName(plan, exchange, input)}| x${exchange}`);
     for (const sink of flow.sinks) lines.push(`  ${at} --> k${sink}`);
     for (const next of flow.next) draw(at, next);
+    for (const errors of flow.errors) draw(at, errors.flow);
   };
   plan.exchanges.forEach((exchange: ExchangePlan, index) =>
     lines.push(
@@ -89,7 +93,10 @@ export function mermaidPlan(plan: Plan): string {
     lines.push(`  s${index}[(${label(source.name)})]`);
     draw(`s${index}`, flow);
   });
-  plan.exchanges.forEach((exchange, index) => draw(`x${index}`, exchange.flow));
+  plan.exchanges.forEach(({ flow, late }, index) => {
+    draw(`x${index}`, flow);
+    if (late !== undefined) draw(`x${index}`, late);
+  });
   return lines.join('\n');
 }
 

@@ -38,3 +38,4 @@ export type { Plan } from './plan.ts';
 export type { LedgerSample } from './pool.ts';
 export type { EpochTimes, PartitionProgress, Progress } from './progress.ts';
 export { explain, type Job, run, type Summary } from './run.ts';
+export type { ErrorRow, RowCoordinates } from './side-outputs.ts';

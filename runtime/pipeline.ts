@@ -25,6 +25,7 @@ import {
   type AggregatesOf,
   count,
   isRowWindow,
+  type KeyedInput,
   type KeyedOperatorPlan,
   type ProcessContext,
   planAggregate,
@@ -41,6 +42,8 @@ import {
   type WindowSpec,
 } from '../operators/index.ts';
 
+import { ERROR_SCHEMA, type ErrorRow, lateSchema, type RowCoordinates } from './side-outputs.ts';
+
 /** Nodes of the graph. `schema` is that of the rows that leave the node. */
 export type Node =
   | { readonly kind: 'source'; readonly schema: Schema; readonly source: Source }
@@ -49,7 +52,11 @@ export type Node =
   | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }
   | { readonly kind: 'aggregate'; readonly schema: Schema; readonly parent: Node; readonly plan: AggregatePlan }
   /** An operator over rows by key; one parent an input of the plan. */
-  | { readonly kind: 'keyed'; readonly schema: Schema; readonly parents: readonly Node[]; readonly plan: KeyedOperatorPlan };
+  | { readonly kind: 'keyed'; readonly schema: Schema; readonly parents: readonly Node[]; readonly plan: KeyedOperatorPlan }
+  /** The rows that were late for `parent`, an aggregate or keyed. */
+  | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node }
+  /** The rows that failed on the way to `parent`. */
+  | { readonly kind: 'errors'; readonly schema: Schema; readonly parent: Node };
 
 export interface WatermarkStrategy {
   readonly column: string;
@@ -123,13 +130,34 @@ export class Pipeline implements PipelineLike {
 type Simplify<T> = { [K in keyof T]: T[K] };
 
 /** A stream of rows of type R. Immutable: each call gives a new stream, and using one stream twice forks it. */
-export class Stream<R> implements PipelineLike {
+export class Stream<R, L = never> implements PipelineLike {
   readonly [GRAPH]: Graph;
   readonly node: Node;
 
   constructor(graph: Graph, node: Node) {
     this[GRAPH] = graph;
     this.node = node;
+  }
+
+  /**
+   * The rows that came too late for the window (or for dropDuplicates) that this stream is the result of, as they came to it, with
+   * `source`, `partition` and `offset`. They are counted in the ledger all the same.
+   *
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when this stream is no result for which a row can be late
+   */
+  get late(): Stream<Simplify<L & RowCoordinates>> {
+    return new Stream(this[GRAPH], lateNode(this.node));
+  }
+
+  /**
+   * The rows that failed on the way here: those that the source could not decode, and those for which one of the row functions
+   * since then threw. To use it is to say that such a row ends nothing: it is left out, counted in the ledger, and comes here.
+   * Functions of keyed operators are not among them: state that half a call has changed is no state to go on with.
+   */
+  get errors(): Stream<ErrorRow> {
+    let node = errorNodes.get(this.node);
+    if (node === undefined) errorNodes.set(this.node, (node = { kind: 'errors', schema: ERROR_SCHEMA, parent: this.node }));
+    return new Stream(this[GRAPH], node);
   }
 
   /** The columns of this stream. */
@@ -378,7 +406,7 @@ export class KeyedStream<R, K> {
    * The first row of each key; others of the key are dropped. With `within`: those whose event time (without event time:
    * whose epoch's clock) is less than that away from a row that passed.
    */
-  dropDuplicates(options: { readonly within?: Duration } = {}): Stream<R> {
+  dropDuplicates(options: { readonly within?: Duration } = {}): Stream<R, R> {
     const { node } = this.#stream;
     const withinMs = options.within === undefined ? undefined : durationMs(options.within, 'dropDuplicates within', 1);
     return keyedNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) }));
@@ -409,7 +437,7 @@ export class WindowedStream<R, K> {
     this.#window = window;
   }
 
-  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & WindowBounds & Results<A, R>>> {
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & WindowBounds & Results<A, R>>, R> {
     return aggregateNode(this.#stream, this.#keys, aggregates, this.#window);
   }
 
@@ -419,7 +447,7 @@ export class WindowedStream<R, K> {
    *
    * @example .window(sliding('1h', '1m')).reduce((a, b) => ({ ...a, ms: a.ms + b.ms }), { inverse: (a, b) => ({ ...a, ms: a.ms - b.ms }) })
    */
-  reduce(fn: (a: R, b: R) => R, options: { readonly inverse?: (a: R, b: R) => R } = {}): Stream<Simplify<R & WindowBounds>> {
+  reduce(fn: (a: R, b: R) => R, options: { readonly inverse?: (a: R, b: R) => R } = {}): Stream<Simplify<R & WindowBounds>, R> {
     mustBeFunction(fn, 'reduce');
     if (options.inverse !== undefined) mustBeFunction(options.inverse, 'inverse of reduce');
     const { schema } = this.#stream;
@@ -428,55 +456,77 @@ export class WindowedStream<R, K> {
   }
 
   /** The `n` rows of each key with the greatest values of a column, with their `rank` from 1. */
-  top(n: number, options: TopOptions<R>): Stream<Simplify<R & WindowBounds & { readonly rank: number }>> {
+  top(n: number, options: TopOptions<R>): Stream<Simplify<R & WindowBounds & { readonly rank: number }>, R> {
     return topNode(this.#stream, this.#keys, n, options, this.#window);
   }
 
   /** Rows a window: `aggregate({ count: count() })`. */
-  count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>> {
+  count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>, R> {
     return aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window);
   }
 }
 
-function aggregateNode<T>(
+function aggregateNode<T, L = never>(
   stream: Upstream,
   keys: readonly string[],
   aggregates: Readonly<Record<string, Aggregate>>,
   window: WindowSpec | undefined,
-): Stream<T> {
+): Stream<T, L> {
   if (window !== undefined && isRowWindow(window.shape)) {
     return rowWindowNode(stream, keys, planAggregate({ input: stream.schema, keys, aggregates }), window, window.shape);
   }
   const plan = planAggregate({ input: stream.schema, keys, aggregates, ...(window === undefined ? {} : { window, ...windowTime(stream) }) });
-  return new Stream<T>(stream[GRAPH], { kind: 'aggregate', schema: plan.output, parent: stream.node, plan });
+  return new Stream<T, L>(stream[GRAPH], { kind: 'aggregate', schema: plan.output, parent: stream.node, plan });
+}
+
+/** Side outputs are made once for each stream. */
+const errorNodes = new WeakMap<Node, Node>();
+const lateNodes = new WeakMap<Node, Node>();
+
+function lateNode(parent: Node): Node {
+  const known = lateNodes.get(parent);
+  if (known !== undefined) return known;
+  let input: Schema | undefined;
+  if (parent.kind === 'aggregate' && parent.plan.window !== undefined) input = parent.plan.input;
+  if (parent.kind === 'keyed' && parent.plan.inputs.length === 1 && (parent.plan.inputs[0] as KeyedInput).eventTime >= 0)
+    input = (parent.plan.inputs[0] as KeyedInput).schema;
+  if (input === undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      'late is asked of a stream that has no late rows. Take it of the result of a window of time, or of dropDuplicates({ within }), before any further step: const perMinute = ...window(...).count(); perMinute.late.to(...).',
+    );
+  }
+  const node: Node = { kind: 'late', schema: lateSchema(input), parent };
+  lateNodes.set(parent, node);
+  return node;
 }
 
 /** A stream whatever its rows. */
 type Upstream = PipelineLike & { readonly node: Node; readonly schema: Schema };
 
 /** The node of an operator over rows by key. */
-function keyedNode<T>(stream: Upstream, plan: KeyedOperatorPlan): Stream<T> {
-  return new Stream<T>(stream[GRAPH], { kind: 'keyed', schema: plan.output, parents: [stream.node], plan });
+function keyedNode<T, L = never>(stream: Upstream, plan: KeyedOperatorPlan): Stream<T, L> {
+  return new Stream<T, L>(stream[GRAPH], { kind: 'keyed', schema: plan.output, parents: [stream.node], plan });
 }
 
 /** The node of a fold over a stream in windows. */
-function foldNode<T>(stream: Upstream, keys: readonly string[], fold: RowFold, window: WindowSpec): Stream<T> {
+function foldNode<T, L = never>(stream: Upstream, keys: readonly string[], fold: RowFold, window: WindowSpec): Stream<T, L> {
   if (isRowWindow(window.shape)) return rowWindowNode(stream, keys, fold, window, window.shape);
   return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...windowTime(stream) }));
 }
 
 /** The node of windows that go by rows. */
-function rowWindowNode<T>(
+function rowWindowNode<T, L = never>(
   stream: Upstream,
   keys: readonly string[],
   evaluation: AggregatePlan | RowFold,
   window: WindowSpec,
   shape: RowWindowShape,
-): Stream<T> {
+): Stream<T, L> {
   return keyedNode(stream, planRowWindow({ input: stream.schema, keys, shape, evaluation, title: String(window), ...presentTime(stream.node) }));
 }
 
-function topNode<T>(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never>, window: WindowSpec | undefined): Stream<T> {
+function topNode<T, L = never>(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never>, window: WindowSpec | undefined): Stream<T, L> {
   const { by, order = 'desc' } = options ?? {};
   const fold = topFold({ input: stream.schema, keys, n, by, order }) as RowFold;
   if (window !== undefined) return foldNode(stream, keys, fold, window);
@@ -524,6 +574,13 @@ function eventTimeColumn(node: Node): string | undefined {
       return node.plan.window === undefined ? undefined : 'windowEnd';
     case 'keyed':
       return node.plan.outputTime?.column;
+    case 'late': {
+      // As they came.
+      const [input] = node.parent.kind === 'keyed' ? node.parent.parents : node.parent.kind === 'aggregate' ? [node.parent.parent] : [];
+      return input === undefined ? undefined : eventTimeColumn(input);
+    }
+    case 'errors':
+      return undefined;
   }
 }
 

@@ -30,6 +30,8 @@ export interface Plan {
 export interface SourcePlan {
   readonly source: Source;
   readonly flow: FlowPlan;
+  /** What happens to the error rows of what cannot be decoded. */
+  readonly rejects: readonly FlowPlan[];
 }
 
 export interface WatermarkPlan {
@@ -62,6 +64,8 @@ interface ExchangeBase {
   readonly upstream: readonly number[];
   /** What happens to the results. */
   readonly flow: FlowPlan;
+  /** What happens to the late rows; undefined: they are counted only. */
+  readonly late: FlowPlan | undefined;
 }
 
 /** An input of an exchange: 0, or 1 for the second stream of an operator of two. */
@@ -85,6 +89,13 @@ export interface FlowPlan {
   readonly exchanges: readonly ExchangeTarget[];
   readonly sinks: readonly number[];
   readonly next: readonly FlowPlan[];
+  /** Where rows that fail go, for each of `operations` whether its failures do; nowhere: they end the job. */
+  readonly errors: readonly ErrorsPlan[];
+}
+
+export interface ErrorsPlan {
+  readonly covers: readonly boolean[];
+  readonly flow: FlowPlan;
 }
 
 export interface PlanOptions {
@@ -104,6 +115,7 @@ export function makePlan(graph: Graph, options: PlanOptions = {}): Plan {
 
 /** `input`: which of the parents of `to` this edge comes from. */
 type Edge = { readonly to: Node; readonly input: number } | { readonly sink: number };
+type ErrorsNode = Extract<Node, { kind: 'errors' }>;
 type ExchangeNode = Extract<Node, { kind: 'aggregate' | 'keyed' }>;
 
 class Planner {
@@ -113,6 +125,11 @@ class Planner {
   readonly #sources: Extract<Node, { kind: 'source' }>[] = [];
   readonly #watermarks: Extract<Node, { kind: 'watermark' }>[] = [];
   readonly #exchanges: ExchangeNode[] = [];
+  /** By the node whose late rows they are. */
+  readonly #late = new Map<Node, Node>();
+  readonly #lateFlows = new Map<Node, FlowPlan>();
+  /** With the nodes whose failures they take. */
+  readonly #errors = new Map<ErrorsNode, ReadonlySet<Node>>();
 
   constructor(graph: Graph, options: PlanOptions) {
     this.#graph = graph;
@@ -126,7 +143,11 @@ class Planner {
     });
     return {
       name: this.#graph.name,
-      sources: this.#sources.map((node) => ({ source: node.source, flow: this.#flow(node, node.schema) })),
+      sources: this.#sources.map((node) => ({
+        source: node.source,
+        flow: this.#flow(node, node.schema),
+        rejects: this.#errorFlows([node]).map(({ flow }) => flow),
+      })),
       watermarks: this.#watermarks.map((node) => ({ strategy: node.strategy, sources: this.#sourcesOf(node) })),
       exchanges: this.#exchanges.map((node): ExchangePlan => {
         const parents = parentsOf(node);
@@ -135,6 +156,7 @@ class Planner {
           sources: unique(parents.flatMap((parent) => this.#sourcesOf(parent))),
           upstream: unique(parents.flatMap((parent) => this.#upstreamOf(parent))),
           flow: this.#flow(node, node.schema),
+          late: this.#lateFlow(node),
         };
         return node.kind === 'aggregate' ? { ...base, kind: 'aggregate', aggregate: node.plan } : { ...base, kind: 'rows', operator: node.plan };
       }),
@@ -148,8 +170,10 @@ class Planner {
     this.#edges.set(node, []);
     parentsOf(node).forEach((parent, input) => {
       this.#visit(parent);
-      this.#edge(parent, { to: node, input });
+      if (node.kind !== 'late' && node.kind !== 'errors') this.#edge(parent, { to: node, input });
     });
+    if (node.kind === 'late') this.#late.set(node.parent, node);
+    else if (node.kind === 'errors') this.#errors.set(node, chainOf(node.parent));
     if (node.kind === 'source') this.#sources.push(node);
     else if (node.kind === 'watermark') this.#watermarks.push(node);
     else if (node.kind === 'aggregate' || node.kind === 'keyed') this.#exchanges.push(node);
@@ -157,6 +181,25 @@ class Planner {
 
   #edge(from: Node, edge: Edge): void {
     (this.#edges.get(from) as Edge[]).push(edge);
+  }
+
+  /** The flow of the late rows of an exchange. */
+  #lateFlow(exchange: Node): FlowPlan | undefined {
+    const node = this.#late.get(exchange);
+    if (node === undefined) return undefined;
+    const known = this.#lateFlows.get(node) ?? this.#flow(node, node.schema);
+    this.#lateFlows.set(node, known);
+    return known;
+  }
+
+  /** Where failures of these nodes go. */
+  #errorFlows(nodes: readonly Node[]): ErrorsPlan[] {
+    const plans: ErrorsPlan[] = [];
+    for (const [node, chain] of this.#errors) {
+      const covers = nodes.map((of) => chain.has(of));
+      if (covers.includes(true)) plans.push({ covers, flow: this.#flow(node, node.schema) });
+    }
+    return plans;
   }
 
   /** The flow of the batches that leave `node`. */
@@ -168,12 +211,15 @@ class Planner {
     // As long as there is one way on, and it is row functions, they belong to this flow.
     let at = edges;
     let schema = output;
+    const operationNodes: Node[] = [];
     while (watermark === undefined && at.length === 1) {
       const edge = at[0] as Edge;
       if ('sink' in edge) break;
       const { to } = edge;
-      if (to.kind === 'rows') operations.push(to.operation);
-      else if (to.kind === 'watermark') watermark = this.#watermarks.indexOf(to);
+      if (to.kind === 'rows') {
+        operations.push(to.operation);
+        operationNodes.push(to);
+      } else if (to.kind === 'watermark') watermark = this.#watermarks.indexOf(to);
       else if (to.kind !== 'union') break;
       schema = to.schema;
       at = this.#edges.get(to) as Edge[];
@@ -191,12 +237,13 @@ class Planner {
       const node = this.#exchanges[exchange] as ExchangeNode;
       if (node.kind === 'keyed') for (const column of (node.plan.inputs[input] as KeyedInput).columns) needed.add(column);
       else for (const column of node.plan.columnsRead) needed.add(node.plan.input.indexOf(column));
+      for (const column of this.#lateFlow(node)?.rows.columnsRead ?? []) if (column < schema.length) needed.add(column);
     }
     if (watermark !== undefined) needed.add((this.#watermarks[watermark] as { strategy: WatermarkStrategy }).strategy.columnIndex);
     const all = sinks.length > 0 ? ('all' as const) : [...needed].sort((a, b) => a - b);
     const { codeGeneration } = this.#options;
     const rows = planRows(input, operations, all, codeGeneration === undefined ? {} : { codeGeneration });
-    return { rows, operations, watermark, exchanges, sinks, next };
+    return { rows, operations, watermark, exchanges, sinks, next, errors: this.#errorFlows(operationNodes) };
   }
 
   #sourcesOf(node: Node): number[] {
@@ -227,9 +274,23 @@ function parentsOf(node: Node): readonly Node[] {
     case 'rows':
     case 'watermark':
     case 'aggregate':
+    case 'late':
+    case 'errors':
       assert(node.parent, 'a node without a parent');
       return [node.parent];
   }
+}
+
+/** The nodes whose failures the errors of a stream take: its row functions, up to the source or what else made its rows. */
+function chainOf(node: Node): ReadonlySet<Node> {
+  const chain = new Set<Node>();
+  const walk = (at: Node): void => {
+    if (chain.has(at)) return;
+    chain.add(at);
+    if (at.kind === 'rows' || at.kind === 'watermark' || at.kind === 'union') for (const parent of parentsOf(at)) walk(parent);
+  };
+  walk(node);
+  return chain;
 }
 
 function unique(numbers: readonly number[]): number[] {
