@@ -13,8 +13,7 @@ export { hashBytes, hashLong, hashNull, hashWord, mix32, SHARD_BITS, SHARD_COUNT
 export { type AggregateRequestOf, type ColumnValues, HashAggregator, type HashAggregatorOptions } from './hash-aggregator.ts';
 export { kernelExports } from './kernels.ts';
 export { attachMemory, createMemory, MEMORY_BYTES_MAX, memoryHandle, type SharedMemory, type SharedMemoryHandle } from './memory.ts';
-export { EVENT_TIME_MAX, PaneGrid } from './pane-grid.ts';
-export { PaneGroups, PaneStore, type PaneStoreOptions, smallTable } from './pane-groups.ts';
+export { CumulativeGrid, EVENT_TIME_MAX, PaneGrid } from './pane-grid.ts';
 export { PaneRing, type PaneStates } from './pane-ring.ts';
 export { type PaneRows, PaneSplit, type PaneSplitKernel, paneSplitReference } from './pane-split.ts';
 export { type Rng, type SeekableRng, seededRng } from './prng.ts';

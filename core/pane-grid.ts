@@ -100,3 +100,56 @@ export class PaneGrid {
     return Math.floor((timeMs - this.sizeMs - this.offsetMs) / this.slideMs);
   }
 }
+
+/**
+ * Cumulative windows: within each stretch of `sizeMs` one window that begins with it and ends at every step. A pane is one
+ * step; window n ends with pane n, and begins where the stretch of that pane begins. Going on from one window to the next
+ * takes panes in and never out, until a new stretch begins with nothing.
+ *
+ *   size 6, step 2     0   2   4   6   8
+ *   window 0           [===)
+ *   window 1           [=======)
+ *   window 2           [===========)
+ *   window 3                       [===)
+ *
+ * Elsewhere: CUMULATE of Flink SQL.
+ */
+export class CumulativeGrid extends PaneGrid {
+  override readonly panesPerWindow: number;
+
+  /** @param sizeMs a multiple of `stepMs` */
+  constructor(sizeMs: number, stepMs: number) {
+    super(stepMs, stepMs);
+    assert(sizeMs % stepMs === 0, `cumulative windows of ${sizeMs} ms in steps of ${stepMs} ms`);
+    this.panesPerWindow = sizeMs / stepMs;
+  }
+
+  override windowStart(window: number): number {
+    return this.paneStart(this.firstPane(window));
+  }
+
+  override windowEnd(window: number): number {
+    return this.paneEnd(window);
+  }
+
+  override firstPane(window: number): number {
+    // + 0: never -0.
+    return Math.floor(window / this.panesPerWindow) * this.panesPerWindow + 0;
+  }
+
+  override lastPane(window: number): number {
+    return window;
+  }
+
+  override firstWindowOf(pane: number): number {
+    return pane;
+  }
+
+  override lastWindowOf(pane: number): number {
+    return this.firstPane(pane) + this.panesPerWindow - 1;
+  }
+
+  override lastWindowEndedBy(timeMs: number): number {
+    return Math.floor(timeMs / this.slideMs) - 1;
+  }
+}

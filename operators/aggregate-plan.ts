@@ -112,7 +112,7 @@ export function planAggregate(request: AggregateRequest): AggregatePlan {
   if (window !== undefined) fields.push({ name: 'windowStart', type: timestamp }, { name: 'windowEnd', type: timestamp });
   for (const { name, type } of results) fields.push({ name, type });
   const read = new Set([...keys, ...accumulators.inputs, eventTime]);
-  const { strategy, reason } = chooseStrategy(grid, results, accumulators.list);
+  const { strategy, reason } = chooseStrategy(window, grid, results, accumulators.list);
   const plan = {
     input,
     output: outputSchema(fields),
@@ -222,6 +222,7 @@ function outputSchema(fields: readonly Field[]): Schema {
 const MERGE_PANES_MAX = 2;
 
 function chooseStrategy(
+  window: WindowSpec | undefined,
   grid: PaneGrid | undefined,
   results: readonly ResultColumn[],
   accumulators: readonly Accumulator[],
@@ -229,6 +230,7 @@ function chooseStrategy(
   if (grid === undefined) return { strategy: 'none', reason: 'no window: one table that is updated for ever' };
   const panes = grid.panesPerWindow;
   if (panes === 1) return { strategy: 'tumbling', reason: 'a window is one pane' };
+  if (window?.shape.kind === 'cumulative') return { strategy: 'running', reason: 'a window grows: panes are added and never taken out' };
   if (panes <= MERGE_PANES_MAX) return { strategy: 'merge', reason: `a window is ${panes} panes: merging them costs no more than a running total` };
   const kept = results.filter((result) => !(accumulators[result.accumulator] as Accumulator).canSubtract);
   if (kept.length === 0) return { strategy: 'running', reason: 'all aggregates can be subtracted: add the pane that enters, take out the one that leaves' };

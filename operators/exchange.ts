@@ -1,19 +1,25 @@
 /**
- * The exchange block: what a combiner leaves, in one slab, for the owners of the shards. Layout only: who carries a
- * block from thread to thread, and who frees it, is the runtime's affair.
+ * Exchange blocks: what a scan leaves, in one slab each, for the owners of the shards. There are two kinds, with one head:
+ * partial aggregates (this file) and rows (row-partition.ts). Layout only: who carries a block from thread to thread, and
+ * who frees it, is the runtime's affair.
  *
- *   0    u32 magic
+ *   0    u32 magic             of the kind
  *   4    u32 source            which input of the stage the rows came from
  *   8    u32 partition
  *   12   u32 sequence          0, 1, ... of the blocks of one chunk
  *   16   f64 first             offset of the chunk's first row
- *   24   u32 paneCount
+ *   24   u32 count             aggregates: panes; rows: rows
  *   28   u32 byteLength
- *   32   paneCount times:  f64 pane,  u32 position of its table in this block,  u32 groups
+ *   32   u32 input             0, or 1 for what comes from the second stream of an operator of two
+ *   36   u32 (free)
+ *
+ * A block of aggregates goes on with
+ *
+ *   40   paneCount times:  f64 pane,  u32 position of its table in this block,  u32 groups
  *   ...  the tables, each as GroupTable.copyOut writes it: slots ordered by shard, long strings behind them
  *
- * Blocks are merged in the order (source, partition, first, sequence), which depends on the input alone. So a shard comes
- * to the same bytes whatever thread scanned what, and in whatever order.
+ * Blocks are merged in the order (source, partition, first, input, sequence), which depends on the input alone. So a shard
+ * comes to the same bytes whatever thread scanned what, and in whatever order.
  */
 
 import { assert, blockSlots, type GroupTable, type SharedMemory, type SlabAllocator, type SlotLayout } from '../core/index.ts';
@@ -25,7 +31,8 @@ const SEQUENCE = 12;
 const FIRST = 16;
 const PANE_COUNT = 24;
 const BYTE_LENGTH = 28;
-const HEADER_BYTES = 32;
+const INPUT = 32;
+const HEADER_BYTES = 40;
 const ENTRY_BYTES = 16;
 
 /** Where a chunk comes from: what orders its blocks among those of an epoch. */
@@ -60,13 +67,7 @@ export function writeExchangeBlock(
   if (paneCount === 0) return 0;
   const block = slabs.alloc(bytes);
   const { u32, f64 } = slabs.memory;
-  u32[block >>> 2] = MAGIC;
-  u32[(block + SOURCE) >>> 2] = origin.source;
-  u32[(block + PARTITION) >>> 2] = origin.partition;
-  u32[(block + SEQUENCE) >>> 2] = sequence;
-  f64[(block + FIRST) >>> 3] = origin.first;
-  u32[(block + PANE_COUNT) >>> 2] = paneCount;
-  u32[(block + BYTE_LENGTH) >>> 2] = bytes;
+  writeBlockHead(slabs.memory, block, MAGIC, origin, sequence, paneCount, bytes, 0);
   let entry = block + HEADER_BYTES;
   let at = entry + paneCount * ENTRY_BYTES;
   for (let i = 0; i < tables.length; i++) {
@@ -83,15 +84,47 @@ export function writeExchangeBlock(
   return block;
 }
 
+/** Bytes of the head that blocks of both kinds have. */
+export const BLOCK_HEAD_BYTES = HEADER_BYTES;
+/** Magic of a block of rows. */
+export const ROWS_MAGIC = 0x6d_72_78_72;
+
+/** Writes the head of a block. */
+export function writeBlockHead(
+  memory: SharedMemory,
+  block: number,
+  magic: number,
+  origin: ChunkOrigin,
+  sequence: number,
+  count: number,
+  byteLength: number,
+  input: number,
+): void {
+  const { u32, f64 } = memory;
+  u32[block >>> 2] = magic;
+  u32[(block + SOURCE) >>> 2] = origin.source;
+  u32[(block + PARTITION) >>> 2] = origin.partition;
+  u32[(block + SEQUENCE) >>> 2] = sequence;
+  f64[(block + FIRST) >>> 3] = origin.first;
+  u32[(block + PANE_COUNT) >>> 2] = count;
+  u32[(block + BYTE_LENGTH) >>> 2] = byteLength;
+  u32[(block + INPUT) >>> 2] = input;
+}
+
+/** The stream of an operator of two that a block's rows came from. */
+export function blockInput(memory: SharedMemory, block: number): number {
+  return memory.u32[(block + INPUT) >>> 2] as number;
+}
+
 /** Bytes of a block that are in use. */
 export function exchangeBlockBytes(memory: SharedMemory, block: number): number {
-  assert(memory.u32[block >>> 2] === MAGIC, `${block} is no exchange block`);
+  mustBeBlock(memory, block);
   return memory.u32[(block + BYTE_LENGTH) >>> 2] as number;
 }
 
 /** Where the rows of a block came from. */
 export function exchangeBlockOrigin(memory: SharedMemory, block: number): ChunkOrigin & { readonly sequence: number } {
-  assert(memory.u32[block >>> 2] === MAGIC, `${block} is no exchange block`);
+  mustBeBlock(memory, block);
   return {
     source: memory.u32[(block + SOURCE) >>> 2] as number,
     partition: memory.u32[(block + PARTITION) >>> 2] as number,
@@ -115,6 +148,7 @@ export function orderExchangeBlocks(memory: SharedMemory, blocks: number[]): num
       (u32[(a + SOURCE) >>> 2] as number) - (u32[(b + SOURCE) >>> 2] as number) ||
       (u32[(a + PARTITION) >>> 2] as number) - (u32[(b + PARTITION) >>> 2] as number) ||
       (f64[(a + FIRST) >>> 3] as number) - (f64[(b + FIRST) >>> 3] as number) ||
+      (u32[(a + INPUT) >>> 2] as number) - (u32[(b + INPUT) >>> 2] as number) ||
       (u32[(a + SEQUENCE) >>> 2] as number) - (u32[(b + SEQUENCE) >>> 2] as number),
   );
 }
@@ -134,6 +168,11 @@ export function eachPaneOf(
     const { address, count } = blockSlots(memory, layout, tableBlock, shard);
     if (count > 0) visit(memory.f64[entry >>> 3] as number, address, count);
   }
+}
+
+function mustBeBlock(memory: SharedMemory, block: number): void {
+  const magic = memory.u32[block >>> 2];
+  assert(magic === MAGIC || magic === ROWS_MAGIC, `${block} is no exchange block`);
 }
 
 function roundUp8(bytes: number): number {

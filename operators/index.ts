@@ -16,9 +16,30 @@ export {
   sum,
 } from './aggregates.ts';
 export { Combiner, type CombinerHooks, type EpochStart } from './combine.ts';
-export { type ChunkOrigin, exchangeBlockBytes, exchangeBlockOrigin, exchangeBlockPanes, orderExchangeBlocks } from './exchange.ts';
+export { type DropDuplicatesRequest, planDropDuplicates } from './drop-duplicates.ts';
+export { blockInput, type ChunkOrigin, exchangeBlockBytes, exchangeBlockOrigin, exchangeBlockPanes, orderExchangeBlocks } from './exchange.ts';
+export { type FoldRequest, planFold, type RowFold } from './fold.ts';
+export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, OutputTime } from './keyed-operator.ts';
+export { type ProcessContext, type ProcessRequest, planProcess } from './process.ts';
+export { type Reducer, reduceFold } from './reduce.ts';
 export { type Emit, RESULT_ROWS_MAX, ResultWriter } from './result-writer.ts';
-export { gather } from './rows/gather.ts';
+export { RowOutput } from './row-output.ts';
+export { RowPartitioner, rowBlockMaxTime, shardRows } from './row-partition.ts';
+export { planRowWindow, type RowWindowRequest } from './row-windows.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';
 export { type ShardAggregate, type ShardSnapshot, shardAggregate } from './shard-aggregate.ts';
-export { type Emission, paneGridOf, sliding, tumbling, type WindowShape, WindowSpec } from './windows.ts';
+export { type TopRequest, topFold } from './top.ts';
+export {
+  countWindow,
+  cumulative,
+  type Emission,
+  globalWindow,
+  isRowWindow,
+  paneGridOf,
+  type RowWindowShape,
+  sliding,
+  type TimeWindowShape,
+  tumbling,
+  type WindowShape,
+  WindowSpec,
+} from './windows.ts';

@@ -157,9 +157,10 @@ export class WindowAggregate implements ShardAggregate {
       const table = this.#state.moveTo(window);
       const changed = changesState.moveTo(window);
       const start = grid.windowStart(window);
+      const end = grid.windowEnd(window);
       changed.eachTile((slots, count) => {
         table.lookupSlots(slots, count, this.#writer.found);
-        this.#writer.writeSlots(table, this.#writer.found, count, start, start + grid.sizeMs, emit);
+        this.#writer.writeSlots(table, this.#writer.found, count, start, end, emit);
       });
       if (this.#writer.sawNonFinite) {
         this.#writer.sawNonFinite = false;

@@ -17,15 +17,23 @@
  * A row without an event time (null), or with one that no calendar has (beyond 8.64e15 ms), is treated as late.
  */
 
-import { type Duration, durationMs, MillraceError, PaneGrid, shown } from '../core/index.ts';
+import { CumulativeGrid, type Duration, durationMs, MillraceError, PaneGrid, shown } from '../core/index.ts';
 
 /** When the results of a window are sent. */
 export type Emission = 'final' | 'update';
 
-/** What the windows look like in time. Open: session, count, cumulative and global windows join here. */
-export type WindowShape =
+/** Windows that are runs of rows: row-windows.ts. */
+export type RowWindowShape =
+  | { readonly kind: 'count'; readonly rows: number; readonly slideRows: number }
+  | { readonly kind: 'global'; readonly countRows: number | undefined; readonly timeMs: number | undefined; readonly purges: boolean };
+
+/** Windows that are runs of panes in time: core/pane-grid.ts. */
+export type TimeWindowShape =
   | { readonly kind: 'tumbling'; readonly sizeMs: number; readonly offsetMs: number }
-  | { readonly kind: 'sliding'; readonly sizeMs: number; readonly slideMs: number };
+  | { readonly kind: 'sliding'; readonly sizeMs: number; readonly slideMs: number }
+  | { readonly kind: 'cumulative'; readonly sizeMs: number; readonly stepMs: number };
+
+export type WindowShape = TimeWindowShape | RowWindowShape;
 
 /** A window and its manners. Immutable: `lateness` and `emit` give a new one. */
 export class WindowSpec<S extends WindowShape = WindowShape> {
@@ -46,11 +54,13 @@ export class WindowSpec<S extends WindowShape = WindowShape> {
    * @throws MillraceError ERR_MILLRACE_OPTION when it is no duration
    */
   lateness(duration: Duration): WindowSpec<S> {
+    this.#mustBeOfTime('lateness');
     return new WindowSpec(this.shape, durationMs(duration, `The lateness of ${this}`), this.emission);
   }
 
   /** @throws MillraceError ERR_MILLRACE_OPTION when it is neither 'final' nor 'update' */
   emit(emission: Emission): WindowSpec<S> {
+    this.#mustBeOfTime('emit');
     if (emission !== 'final' && emission !== 'update') {
       throw new MillraceError(
         'ERR_MILLRACE_OPTION',
@@ -63,12 +73,40 @@ export class WindowSpec<S extends WindowShape = WindowShape> {
   /** As explain prints it. */
   toString(): string {
     const { shape } = this;
-    const ms =
-      shape.kind === 'tumbling'
-        ? `${shape.sizeMs} ms${shape.offsetMs === 0 ? '' : `, offset ${shape.offsetMs} ms`}`
-        : `${shape.sizeMs} ms every ${shape.slideMs} ms`;
+    if (isRowWindow(shape)) return rowWindowTitle(shape);
+    const ms = timeWindowTitle(shape);
     return `${shape.kind}(${ms})${this.latenessMs > 0 ? `, lateness ${this.latenessMs} ms` : ''}${this.emission === 'final' ? '' : ', emit update'}`;
   }
+
+  #mustBeOfTime(what: string): void {
+    if (!isRowWindow(this.shape)) return;
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `${what}() of ${this}: a window of rows is over when its rows are there, whatever their times; no row is late for it. Leave ${what}() out, or take a window of time.`,
+    );
+  }
+}
+
+/** Whether a window goes by rows, not by time. */
+export function isRowWindow(shape: WindowShape): shape is RowWindowShape {
+  return shape.kind === 'count' || shape.kind === 'global';
+}
+
+function timeWindowTitle(shape: TimeWindowShape): string {
+  switch (shape.kind) {
+    case 'tumbling':
+      return `${shape.sizeMs} ms${shape.offsetMs === 0 ? '' : `, offset ${shape.offsetMs} ms`}`;
+    case 'sliding':
+      return `${shape.sizeMs} ms every ${shape.slideMs} ms`;
+    case 'cumulative':
+      return `${shape.sizeMs} ms in steps of ${shape.stepMs} ms`;
+  }
+}
+
+function rowWindowTitle(shape: RowWindowShape): string {
+  if (shape.kind === 'count') return `count(${shape.rows} rows${shape.slideRows === shape.rows ? '' : `, every ${shape.slideRows} rows`})`;
+  const triggers = [...(shape.countRows === undefined ? [] : [`${shape.countRows} rows`]), ...(shape.timeMs === undefined ? [] : [`${shape.timeMs} ms`])];
+  return `global(${triggers.length === 0 ? 'at the end' : `fires after ${triggers.join(' or ')}`}${shape.purges ? ', then begins anew' : ''})`;
 }
 
 /** Most panes in one window: beyond it the slide is surely a slip of the pen, and the state would be millions of tables. */
@@ -110,6 +148,63 @@ export function sliding(size: Duration, slide: Duration): WindowSpec {
   return new WindowSpec({ kind: 'sliding', sizeMs, slideMs });
 }
 
+/**
+ * Windows that grow: in each stretch of `size` one that begins with it for every `step`, each longer than the one before by
+ * a step. What a day has brought so far, every hour: `cumulative('1d', '1h')`.
+ *
+ * @throws MillraceError ERR_MILLRACE_OPTION when either is no duration of at least 1 ms, the size is no multiple of the step, or
+ *   the step is so short that there would be more than {@link PANES_PER_WINDOW_MAX} of them
+ */
+export function cumulative(size: Duration, step: Duration): WindowSpec {
+  const sizeMs = durationMs(size, 'The size of cumulative()', 1);
+  const stepMs = durationMs(step, 'The step of cumulative()', 1);
+  if (sizeMs % stepMs !== 0 || sizeMs / stepMs > PANES_PER_WINDOW_MAX) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `cumulative() has steps of ${stepMs} ms in a size of ${sizeMs} ms. The size must be a multiple of the step, at most ${PANES_PER_WINDOW_MAX} times as long.`,
+    );
+  }
+  return new WindowSpec({ kind: 'cumulative', sizeMs, stepMs });
+}
+
+/**
+ * Windows of `rows` rows of a key, in the order in which they come: one behind the other, or, with `slide`, a new one every so
+ * many rows. A window comes out when it is full; what is left at the end of the input is in none.
+ *
+ * @throws MillraceError ERR_MILLRACE_OPTION when a number is no whole number of at least 1, or the slide is greater than the window
+ */
+export function countWindow(rows: number, options: { readonly slide?: number } = {}): WindowSpec {
+  const slideRows = options.slide ?? rows;
+  wholeRows(rows, 'countWindow() has a window');
+  wholeRows(slideRows, 'countWindow() has a slide');
+  if (slideRows > rows) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `countWindow() has a slide of ${slideRows} rows, which is more than its window of ${rows}: the rows between two windows would be in none. Make the slide at most the window.`,
+    );
+  }
+  return new WindowSpec({ kind: 'count', rows, slideRows });
+}
+
+/**
+ * One window for all rows of a key. It comes out after `count` rows, or when `time` has passed since the first row that came since
+ * it last came out, whichever is first, and at the end of the input: a trigger by count or time. By `purge` it begins anew each time.
+ *
+ * @example globalWindow({ count: 500, time: '2s', purge: true }) // batches of at most 500 rows, none older than 2 s
+ * @throws MillraceError ERR_MILLRACE_OPTION when the count is no whole number of at least 1, or the time no duration of at least 1 ms
+ */
+export function globalWindow(options: { readonly count?: number; readonly time?: Duration; readonly purge?: boolean } = {}): WindowSpec {
+  const { count, time, purge } = options;
+  if (count !== undefined) wholeRows(count, 'globalWindow() has a count');
+  const timeMs = time === undefined ? undefined : durationMs(time, 'The time of globalWindow()', 1);
+  return new WindowSpec({ kind: 'global', countRows: count, timeMs, purges: purge === true });
+}
+
+function wholeRows(rows: unknown, what: string): void {
+  if (Number.isSafeInteger(rows) && (rows as number) >= 1) return;
+  throw new MillraceError('ERR_MILLRACE_OPTION', `${what} of ${shown(rows)} rows. Give a whole number of at least 1.`);
+}
+
 /** An offset may be negative, which other durations may not. */
 function signedMs(offset: Duration): number {
   if (typeof offset === 'number') return offset < 0 ? -durationMs(-offset, 'The offset of tumbling()') : durationMs(offset, 'The offset of tumbling()');
@@ -121,5 +216,8 @@ function signedMs(offset: Duration): number {
 /** The panes of a window. */
 export function paneGridOf(window: WindowSpec): PaneGrid {
   const { shape } = window;
+  if (isRowWindow(shape))
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window} is a window of rows and has no panes in time. Take a window of time here.`);
+  if (shape.kind === 'cumulative') return new CumulativeGrid(shape.sizeMs, shape.stepMs);
   return shape.kind === 'tumbling' ? new PaneGrid(shape.sizeMs, shape.sizeMs, shape.offsetMs) : new PaneGrid(shape.sizeMs, shape.slideMs);
 }

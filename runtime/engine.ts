@@ -10,15 +10,16 @@
  * blocks, whichever worker that is.
  */
 
-import { type Batch, type Counters, MillraceError, readTimestamp, SHARD_COUNT, type SharedMemory, type SlabAllocator, Watermark } from '../core/index.ts';
+import { type Batch, type Counters, MillraceError, readTimestamp, type SharedMemory, type SlabAllocator, Watermark } from '../core/index.ts';
 import type { Chunk, ChunkDecoder, CommittedPosition, Rejection, SinkEncoder, SinkInfo } from '../io/index.ts';
-import { Combiner, exchangeBlockPanes, orderExchangeBlocks, ResultWriter, type ShardAggregate, shardAggregate } from '../operators/index.ts';
+import { type ChunkOrigin, type KeyedInput, orderExchangeBlocks, type RowProgram } from '../operators/index.ts';
 import { type Control, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
-import { Flow, LateRows } from './flow.ts';
+import { ExchangeRunner, ownGroups, type Scatter, scattersOf } from './exchange-runner.ts';
 import type { OutputBlock } from './outputs.ts';
-import type { ExchangePlan, FlowPlan, Plan, SourcePlan, WatermarkPlan } from './plan.ts';
+import type { ExchangePlan, ExchangeTarget, FlowPlan, Plan, WatermarkPlan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 import type { CounterName } from './progress.ts';
+import { ErrorRows, LateRows, type RowCoordinates, rowText } from './side-outputs.ts';
 import { restoreWatermarks } from './watermarks.ts';
 
 export interface EngineContext {
@@ -38,7 +39,6 @@ export interface EngineContext {
   sample(sample: LedgerSample): void;
 }
 
-const GROUPS_MIN = 8;
 const SAMPLES_A_REASON = 10;
 
 /** Where the rows that are being worked on come from: coordinates for blocks, for counts and for messages. */
@@ -59,14 +59,17 @@ export class Engine {
   readonly #place: Place = { epoch: 0, stage: 0, unit: 0, unitSequence: 0, order: 0, source: 0, partition: 0, global: 0 };
   readonly #decoders: ChunkDecoder[];
   readonly #encoders: SinkEncoder[];
-  readonly #combiners: Combiner[];
+  /** By exchange, by input: what takes rows on their way to the shards. */
+  readonly #scatters: (readonly Scatter[])[];
   readonly #sourceFlows: Flow[];
-  readonly #exchanges: ExchangeRunner[];
+  readonly #exchanges: ExchangeRunner<Flow>[];
   readonly #watermarks: WatermarkRunner[];
-  /** The flow whose batch is with a combiner. */
-  #combining: Flow | undefined;
-  readonly #lateFlows = new Map<number, Flow>();
-  readonly #lateRows = new Map<number, LateRows>();
+  readonly #lateOutputs: ({ readonly flow: Flow; readonly rows: LateRows } | undefined)[] = [];
+  /** By source: who takes what cannot be decoded. */
+  readonly #rejectFlows: (readonly Flow[])[];
+  /** Rows that could not be decoded. */
+  readonly #errorRows: ErrorRows;
+  readonly #trace: { flow: Flow | undefined } = { flow: undefined };
   readonly #firstGlobal: number[] = [];
   readonly #samples = new Map<string, number>();
   /** Blocks of ours that other workers may still read, by parity. */
@@ -76,6 +79,7 @@ export class Engine {
     this.#context = context;
     this.#memory = context.memory;
     const { plan, slabs, memory } = context;
+    this.#errorRows = new ErrorRows(slabs);
     let global = 0;
     for (const count of context.partitions) {
       this.#firstGlobal.push(global);
@@ -97,17 +101,17 @@ export class Engine {
         block: (outputPartition, rows, address, bytes) => this.#handOver(index, outputPartition, rows, address, bytes),
       }),
     );
-    this.#combiners = plan.exchanges.map(
-      ({ aggregate }, exchange) => new Combiner(slabs, aggregate, { late: (batch, rows) => this.#late(exchange, batch, rows) }),
-    );
-    this.#sourceFlows = plan.sources.map(({ flow: flowPlan }, index) => {
-      const flow = this.#flow(flowPlan);
-      flow.origin = (row) => (this.#decoders[index] as ChunkDecoder).offsetOf(row);
-      return flow;
-    });
-    this.#exchanges = plan.exchanges.map(
-      (exchange) => new ExchangeRunner(exchange, context, this.#eventTime(exchange), this.#flow(exchange.flow), ownGroups(context)),
-    );
+    this.#scatters = plan.exchanges.map((exchange, index) => scattersOf(slabs, exchange, { late: (batch, rows) => this.#late(index, batch, rows) }));
+    // A flow has to know all that it feeds, by way of late rows too; who takes those of an exchange comes behind it.
+    for (let index = plan.exchanges.length - 1; index >= 0; index--) {
+      const exchange = plan.exchanges[index] as ExchangePlan;
+      if (exchange.late === undefined) continue;
+      const input = exchange.kind === 'aggregate' ? exchange.aggregate.input : (exchange.operator.inputs[0] as KeyedInput).schema;
+      this.#lateOutputs[index] = { flow: this.#flow(exchange.late), rows: new LateRows(slabs, input, exchange.late, context.batchRows) };
+    }
+    this.#rejectFlows = plan.sources.map(({ rejects }) => rejects.map((flow) => this.#flow(flow)));
+    this.#sourceFlows = plan.sources.map(({ flow }) => this.#flow(flow));
+    this.#exchanges = plan.exchanges.map((exchange) => this.#runner(exchange));
     this.#decoders = plan.sources.map(({ source, flow }) =>
       source.decoder({ memory, slabs, columns: flow.rows.columnsRead, batchRows: context.batchRows, reject: (rejection) => this.#reject(rejection) }),
     );
@@ -130,7 +134,9 @@ export class Engine {
     place.order = 0;
     const decoder = this.#decoders[source] as ChunkDecoder;
     const flow = this.#sourceFlows[source] as Flow;
-    for (const exchange of flow.exchanges) (this.#combiners[exchange] as Combiner).beginChunk({ source, partition: chunk.partition, first: chunk.first });
+    const origin = { source, partition: chunk.partition, first: chunk.first };
+    const rejects = this.#rejectFlows[source] as readonly Flow[];
+    this.#beginChunk([flow, ...rejects], origin);
     let rows = 0;
     try {
       decoder.open(chunk);
@@ -141,8 +147,7 @@ export class Engine {
     } catch (error) {
       throw located(error, this.#context.plan.sources[source]?.source.name ?? '', chunk);
     }
-    for (const exchange of flow.exchanges) (this.#combiners[exchange] as Combiner).endChunk();
-    for (const sink of flow.sinks) (this.#encoders[sink] as SinkEncoder).flush();
+    this.#endChunk([flow, ...rejects]);
     this.#count('rowsIn', rows);
   }
 
@@ -168,7 +173,7 @@ export class Engine {
         this.#publish(epoch, index);
         control.barrier();
       }
-      this.#merge(exchange, index, epoch, this.#eventTime(exchange.plan));
+      this.#merge(exchange, index, epoch, nowMs);
     });
     this.#beginEpoch(epoch + 1, nowMs);
   }
@@ -178,32 +183,49 @@ export class Engine {
     return this.#exchanges.reduce((sum, exchange) => sum + exchange.stateBytes, 0);
   }
 
-  #merge(exchange: ExchangeRunner, index: number, epoch: number, watermark: number): void {
+  #merge(exchange: ExchangeRunner<Flow>, index: number, epoch: number, nowMs: number): void {
     const place = this.#place;
     place.stage = 1 + index;
     place.unitSequence = 0;
     // The counts of what happens behind an exchange have no partition of their own.
     place.global = 0;
     const blocks = this.#gather(epoch, index);
+    const watermark = this.#hasEnded(exchange.plan, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange.plan);
+    exchange.beginEpoch(epoch, nowMs);
+    const flows = [exchange.flow];
     for (const group of exchange.groups) {
       place.unit = group.number;
       place.order = 0;
-      for (const { shard, aggregate } of group.shards) {
-        for (const block of blocks) aggregate.merge(block);
-        for (const next of exchange.flow.exchanges)
-          (this.#combiners[next] as Combiner).beginChunk({ source: this.#decoders.length + index, partition: shard, first: epoch });
-        aggregate.advance(watermark, exchange.emit);
-        for (const next of exchange.flow.exchanges) (this.#combiners[next] as Combiner).endChunk();
+      for (const { shard, half } of group.shards) {
+        this.#beginChunk(flows, { source: this.#decoders.length + index, partition: shard, first: epoch });
+        for (const block of blocks) half.merge(block);
+        exchange.step(half, watermark);
+        for (const target of targetsOf(flows)) this.#scatter(target).endChunk();
       }
-      for (const sink of exchange.flow.sinks) (this.#encoders[sink] as SinkEncoder).flush();
+      for (const sink of sinksOf(flows)) (this.#encoders[sink] as SinkEncoder).flush();
     }
+    exchange.endEpoch(watermark);
+  }
+
+  #beginChunk(flows: readonly Flow[], origin: ChunkOrigin): void {
+    for (const target of targetsOf(flows)) this.#scatter(target).beginChunk(origin);
+  }
+
+  #endChunk(flows: readonly Flow[]): void {
+    for (const target of targetsOf(flows)) this.#scatter(target).endChunk();
+    for (const sink of sinksOf(flows)) (this.#encoders[sink] as SinkEncoder).flush();
+  }
+
+  #scatter({ exchange, input }: ExchangeTarget): Scatter {
+    return (this.#scatters[exchange] as readonly Scatter[])[input] as Scatter;
   }
 
   #beginEpoch(epoch: number, nowMs: number): void {
     this.#place.epoch = epoch;
     for (const watermark of this.#watermarks) watermark.begin(nowMs);
     this.#exchanges.forEach((exchange, index) => {
-      (this.#combiners[index] as Combiner).beginEpoch({ watermark: this.#eventTime(exchange.plan), timeBound: Number.POSITIVE_INFINITY });
+      const start = { watermark: this.#eventTime(exchange.plan), timeBound: Number.POSITIVE_INFINITY };
+      for (const scatter of this.#scatters[index] as readonly Scatter[]) scatter.beginEpoch(start);
     });
   }
 
@@ -214,11 +236,23 @@ export class Engine {
     return exchange.watermarks.length === 0 ? Number.NEGATIVE_INFINITY : time;
   }
 
-  /** Shows the blocks that our combiner has left for an exchange to the other workers, and what windows they are for. */
+  /** Without event time, too, the input of an exchange ends some time, and what is open comes out. */
+  #hasEnded(exchange: ExchangePlan, epoch: number): boolean {
+    const { control, partitions } = this.#context;
+    return exchange.sources.every((source) => {
+      for (let partition = 0; partition < (partitions[source] as number); partition++) {
+        const state = control.partition(epoch, (this.#firstGlobal[source] as number) + partition);
+        if (state !== PARTITION_ENDED && state !== PARTITION_DRAINED) return false;
+      }
+      return true;
+    });
+  }
+
+  /** Shows the blocks that our scans have left for an exchange to the other workers, and what windows they are for. */
   #publish(epoch: number, exchange: number): void {
     const { control, worker, slabs } = this.#context;
     const { u32, f64 } = this.#memory;
-    const blocks = (this.#combiners[exchange] as Combiner).takeBlocks();
+    const blocks = (this.#scatters[exchange] as readonly Scatter[]).flatMap((scatter) => scatter.takeBlocks());
     const at = control.directory(epoch, worker, exchange);
     const list = blocks.length === 0 ? 0 : slabs.alloc(blocks.length * 4);
     blocks.forEach((block, i) => {
@@ -252,50 +286,85 @@ export class Engine {
     lent.length = 0;
   }
 
-  #flow(plan: FlowPlan): Flow {
-    const { memory, slabs, batchRows } = this.#context;
-    const next = plan.next.map((flow) => this.#flow(flow));
-    const late = plan.exchanges.flatMap((exchange) => this.#lateFlow(exchange) ?? []);
-    const { watermark } = plan;
-    const runner = watermark === undefined ? undefined : (this.#watermarks[watermark] as WatermarkRunner);
-    return new Flow({
-      program: plan.rows.instantiate({ memory, slabs, batchRows, onError: () => 'fail' }),
-      observe: runner === undefined ? undefined : (batch) => runner.observe(batch, this.#place.global),
-      combiners: plan.exchanges.map((exchange) => {
-        const combiner = this.#combiners[exchange] as Combiner;
-        return (batch: Batch, from: Flow) => {
-          this.#combining = from;
-          combiner.add(batch);
-        };
-      }),
-      encoders: plan.sinks.map((sink) => this.#encoders[sink] as SinkEncoder),
-      next,
-      exchanges: new Set([...plan.exchanges, ...[...next, ...late].flatMap((flow) => [...flow.exchanges])]),
-      sinks: new Set([...plan.sinks, ...[...next, ...late].flatMap((flow) => [...flow.sinks])]),
-    });
+  #runner(exchange: ExchangePlan): ExchangeRunner<Flow> {
+    const { slabs, control, worker } = this.#context;
+    return new ExchangeRunner(exchange, slabs, this.#eventTime(exchange), this.#flow(exchange.flow), ownGroups(control.shape.workers, worker));
   }
 
-  /** Where the late rows of an exchange go, if somebody wants them. */
-  #lateFlow(exchange: number): Flow | undefined {
-    const { late } = this.#context.plan.exchanges[exchange] as ExchangePlan;
-    if (late === undefined) return undefined;
-    let flow = this.#lateFlows.get(exchange);
-    if (flow === undefined) {
-      flow = this.#flow(late.flow);
-      this.#lateFlows.set(exchange, flow);
-      this.#lateRows.set(exchange, new LateRows(this.#context.slabs, late.schema, this.#context.batchRows, flow));
-    }
+  /** @param parent the flow whose batches come to this one */
+  #flow(plan: FlowPlan, parent?: Flow): Flow {
+    const { memory, slabs, batchRows, codeGeneration } = this.#context;
+    const errors = plan.errors.map(({ covers, flow }) => ({ covers, flow: this.#flow(flow) }));
+    // Its own, as a function that takes errors may fail in turn.
+    const rows = errors.length === 0 ? undefined : new ErrorRows(slabs);
+    const onError = (error: MillraceError, row: number, operation: string): 'fail' | 'skip' => {
+      const number = Number(operation.slice(operation.indexOf('#') + 1)) - 1;
+      const takers = errors.filter(({ covers }) => covers[number]);
+      if (takers.length === 0) return 'fail';
+      this.#count('failed', 1);
+      const batch = (rows as ErrorRows).batchOf({
+        ...this.#coordinates(parent, row),
+        operator: operation,
+        message: error.message,
+        row: rowText(flow.input as Batch, row, plan.rows.columnsRead),
+        bytes: null,
+      });
+      for (const taker of takers) taker.flow.run(batch);
+      return 'skip';
+    };
+    const program = plan.rows.instantiate({ memory, slabs, batchRows, onError, ...(codeGeneration === undefined ? {} : { codeGeneration }) });
+    const flow: Flow = new Flow({
+      plan,
+      program,
+      watermark: plan.watermark === undefined ? undefined : { runner: this.#watermarks[plan.watermark] as WatermarkRunner, place: this.#place },
+      scatters: plan.exchanges.map((target) => this.#scatter(target)),
+      encoders: plan.sinks.map((sink) => this.#encoders[sink] as SinkEncoder),
+      parent,
+      trace: this.#trace,
+    });
+    flow.next.push(...plan.next.map((next) => this.#flow(next, flow)));
+    const late = plan.exchanges.flatMap(({ exchange }) => this.#lateOutputs[exchange]?.flow ?? []);
+    const fed = [...flow.next, ...errors.map((of) => of.flow), ...late];
+    flow.exchanges = distinct([...plan.exchanges, ...targetsOf(fed)]);
+    flow.sinks = [...new Set([...plan.sinks, ...sinksOf(fed)])];
     return flow;
   }
 
-  /** The combiner of an exchange has found late rows in the batch that is going by. */
+  /** Rows of a batch that is being added to an exchange came too late for it. */
   #late(exchange: number, batch: Batch, rows: Uint32Array): void {
     this.#count('late', rows.length);
-    this.#lateRows.get(exchange)?.write(batch, rows, {
-      source: this.#place.stage === 0 ? (this.#context.plan.sources[this.#place.source] as SourcePlan).source.name : `exchange ${this.#place.stage - 1}`,
-      partition: this.#place.partition,
-      offsetOf: (row) => this.#combining?.offsetOf(row) ?? -1,
+    const output = this.#lateOutputs[exchange];
+    const from = this.#trace.flow;
+    if (output === undefined) return;
+    // The numbers may lie in scratch memory that the flow behind uses, too.
+    output.flow.run(output.rows.batchOf(batch, rows.slice(), (row) => this.#coordinates(from, row)));
+  }
+
+  /** Where row `row` of what `flow` put out last was read; undefined: of what the source's decoder put out. */
+  #coordinates(flow: Flow | undefined, row: number): RowCoordinates {
+    const { stage, source, partition, unit } = this.#place;
+    if (stage > 0) return { source: `exchange ${stage - 1}`, partition: unit, offset: -1 };
+    let origin = row;
+    for (let at = flow; at !== undefined; at = at.parent) origin = at.program.originOf(origin);
+    return { source: this.#context.plan.sources[source]?.source.name ?? '', partition, offset: (this.#decoders[source] as ChunkDecoder).offsetOf(origin) };
+  }
+
+  /** To those who take the errors of the source. */
+  #rejectedRow({ reason, offset, message, sample }: Rejection): void {
+    const takers = this.#rejectFlows[this.#place.source] as readonly Flow[];
+    if (takers.length === 0) return;
+    const { source, partition } = this.#place;
+    const name = this.#context.plan.sources[source]?.source.name ?? '';
+    const batch = this.#errorRows.batchOf({
+      source: name,
+      partition,
+      offset,
+      operator: 'decode',
+      message: `${reason}: ${message}`,
+      row: '',
+      bytes: sample ?? null,
     });
+    for (const flow of takers) flow.run(batch);
   }
 
   #handOver(sink: number, outputPartition: number, rows: number, address: number, bytes: number): void {
@@ -311,6 +380,7 @@ export class Engine {
     this.#count(rejection.reason, rejection.rows);
     if (rejection.reason === 'filtered') return;
     this.#count('rowsIn', rejection.rows);
+    this.#rejectedRow(rejection);
     const seen = this.#samples.get(rejection.reason) ?? 0;
     if (seen >= SAMPLES_A_REASON) return;
     this.#samples.set(rejection.reason, seen + 1);
@@ -318,6 +388,72 @@ export class Engine {
     const { reason, offset, rows, message } = rejection;
     this.#context.sample({ reason, source: this.#context.plan.sources[source]?.source.name ?? '', partition, offset, rows, message });
   }
+}
+
+function targetsOf(flows: readonly Flow[]): readonly ExchangeTarget[] {
+  return flows.length === 1 ? (flows[0] as Flow).exchanges : distinct(flows.flatMap((flow) => flow.exchanges));
+}
+
+function sinksOf(flows: readonly Flow[]): Iterable<number> {
+  return flows.length === 1 ? (flows[0] as Flow).sinks : new Set(flows.flatMap((flow) => flow.sinks));
+}
+
+function distinct(targets: readonly ExchangeTarget[]): ExchangeTarget[] {
+  return targets.filter((target, i) => targets.findIndex((other) => other.exchange === target.exchange && other.input === target.input) === i);
+}
+
+/** What happens to the batches that arrive at one place. */
+class Flow {
+  readonly program: RowProgram;
+  readonly parent: Flow | undefined;
+  readonly next: Flow[] = [];
+  /** Everything that this flow feeds, and those behind it, and those that take its late rows and errors. */
+  exchanges: readonly ExchangeTarget[] = [];
+  sinks: readonly number[] = [];
+  /** The batch that is being run. */
+  input: Batch | undefined;
+  readonly #watermark: FlowParts['watermark'];
+  readonly #scatters: readonly Scatter[];
+  readonly #encoders: readonly SinkEncoder[];
+  readonly #trace: { flow: Flow | undefined };
+  readonly #emit = (batch: Batch): void => this.#forward(batch);
+
+  constructor({ program, watermark, scatters, encoders, parent, trace }: FlowParts) {
+    this.program = program;
+    this.parent = parent;
+    this.#watermark = watermark;
+    this.#scatters = scatters;
+    this.#encoders = encoders;
+    this.#trace = trace;
+  }
+
+  run(batch: Batch): void {
+    this.input = batch;
+    this.program.run(batch, this.#emit);
+  }
+
+  #forward(batch: Batch): void {
+    if (batch.rowCount === 0) return;
+    if (this.#watermark !== undefined) this.#watermark.runner.observe(batch, this.#watermark.place.global);
+    for (const scatter of this.#scatters) {
+      this.#trace.flow = this;
+      scatter.add(batch);
+    }
+    for (const encoder of this.#encoders) encoder.write(batch);
+    for (const flow of this.next) flow.run(batch);
+  }
+}
+
+interface FlowParts {
+  readonly plan: FlowPlan;
+  readonly program: RowProgram;
+  readonly watermark: { readonly runner: WatermarkRunner; readonly place: Place } | undefined;
+  readonly scatters: readonly Scatter[];
+  readonly encoders: readonly SinkEncoder[];
+  /** Where its batches come from: another flow, or the source or exchange itself. */
+  readonly parent: Flow | undefined;
+  /** Who adds rows to an exchange now, for the coordinates of late ones. */
+  readonly trace: { flow: Flow | undefined };
 }
 
 /** One worker's view of a watermark: what it saw itself, and what all saw. */
@@ -378,54 +514,6 @@ class WatermarkRunner {
     }
     this.watermark.advance();
   }
-}
-
-/** The shards of one exchange that this worker owns. */
-class ExchangeRunner {
-  readonly plan: ExchangePlan;
-  readonly flow: Flow;
-  readonly upstream: readonly number[];
-  readonly groups: readonly { readonly number: number; readonly shards: readonly { readonly shard: number; readonly aggregate: ShardAggregate }[] }[];
-  readonly emit: (batch: Batch) => void;
-  readonly #memory: SharedMemory;
-
-  constructor(plan: ExchangePlan, context: EngineContext, watermark: number, flow: Flow, groups: readonly (readonly number[])[]) {
-    this.plan = plan;
-    this.flow = flow;
-    this.upstream = plan.upstream;
-    this.emit = (batch) => flow.run(batch);
-    this.#memory = context.memory;
-    const writer = new ResultWriter(context.slabs, plan.aggregate);
-    // After a restart the windows up to the committed watermark are closed.
-    const from = Number.isFinite(watermark) ? { watermark, panes: [] } : undefined;
-    this.groups = groups.map((shards) => ({
-      number: shards[0] as number,
-      shards: shards.map((shard) => ({ shard, aggregate: shardAggregate(context.slabs, plan.aggregate, shard, writer, from) })),
-    }));
-  }
-
-  get stateBytes(): number {
-    return this.groups.reduce((sum, { shards }) => sum + shards.reduce((bytes, { aggregate }) => bytes + aggregate.stateBytes, 0), 0);
-  }
-
-  /** Until when (event time) the rows in these blocks are held: the end of their last window, lateness included. */
-  heldUntil(blocks: readonly number[]): number {
-    const { grid, window } = this.plan.aggregate;
-    if (blocks.length === 0) return Number.NEGATIVE_INFINITY;
-    if (grid === undefined || window === undefined) return Number.POSITIVE_INFINITY;
-    let last = Number.NEGATIVE_INFINITY;
-    for (const block of blocks) for (const pane of exchangeBlockPanes(this.#memory, block)) last = Math.max(last, pane);
-    return grid.paneExpiry(last) + window.latenessMs;
-  }
-}
-
-/** The groups of neighbouring shards that a worker owns: enough groups that every worker has some, the same groups for up to 8 workers. */
-function ownGroups({ control, worker }: EngineContext): number[][] {
-  const groupCount = control.shape.workers <= GROUPS_MIN ? GROUPS_MIN : SHARD_COUNT;
-  const size = SHARD_COUNT / groupCount;
-  const groups: number[][] = [];
-  for (let group = worker; group < groupCount; group += control.shape.workers) groups.push(Array.from({ length: size }, (_, i) => group * size + i));
-  return groups;
 }
 
 function located(error: unknown, source: string, chunk: Chunk): unknown {

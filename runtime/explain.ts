@@ -10,18 +10,22 @@ export function describePlan(plan: Plan): string {
     lines.push(`source ${index}: ${source.name} (${source.schema})`);
     lines.push(`  decodes ${read.join(', ') || '(no column)'}`);
     lines.push(...describeFlow(plan, flow, '  '));
+    for (const rejects of plan.sources[index]?.rejects ?? []) lines.push('  what cannot be decoded:', ...describeFlow(plan, rejects, '    '));
   });
   plan.exchanges.forEach((exchange, index) => {
-    lines.push(`exchange ${index}: rows are combined in the scan, merged by 64 shards`);
     lines.push(
-      ...exchange.aggregate
+      `exchange ${index}: ${exchange.kind === 'aggregate' ? 'rows are combined in the scan, merged by 64 shards' : 'rows travel by key to 64 shards'}`,
+    );
+    const stage = exchange.kind === 'aggregate' ? exchange.aggregate : exchange.operator;
+    lines.push(
+      ...stage
         .describe()
         .split('\n')
         .map((line) => `  ${line}`),
     );
-    lines.push(`  gives (${exchange.aggregate.output})`);
+    lines.push(`  gives (${stage.output})`);
     lines.push(...describeFlow(plan, exchange.flow, '  '));
-    if (exchange.late !== undefined) lines.push('  late rows:', ...describeFlow(plan, exchange.late.flow, '    '));
+    if (exchange.late !== undefined) lines.push('  late rows:', ...describeFlow(plan, exchange.late, '    '));
   });
   plan.sinks.forEach(({ sink, schema }, index) => lines.push(`sink ${index}: ${sink.name} (${schema})`));
   return lines.join('\n');
@@ -34,9 +38,9 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
     const extras = `${strategy.idleMs === undefined ? '' : `, idle after ${strategy.idleMs} ms`}${strategy.maxSkewMs === undefined ? '' : `, at most ${strategy.maxSkewMs} ms ahead of the clock`}`;
     lines.push(`${indent}watermark ${flow.watermark}: ${strategy.column} - ${strategy.delayMs} ms${extras}`);
   }
-  for (const exchange of flow.exchanges) lines.push(`${indent}-> exchange ${exchange}`);
+  for (const { exchange, input } of flow.exchanges) lines.push(`${indent}-> exchange ${exchange}${inputName(plan, exchange, input)}`);
   for (const sink of flow.sinks) lines.push(`${indent}-> sink ${sink}`);
-  const ways = flow.next.length + flow.exchanges.length + flow.sinks.length;
+  for (const { flow: errors } of flow.errors) lines.push(`${indent}rows that fail:`, ...describeFlow(plan, errors, `${indent}  `));
   flow.next.forEach((next, index) => {
     if (ways === 1) {
       lines.push(...describeFlow(plan, next, indent));
@@ -46,6 +50,12 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
     lines.push(...describeFlow(plan, next, `${indent}  `));
   });
   return lines;
+}
+
+/** Which stream of an operator of two. */
+function inputName(plan: Plan, exchange: number, input: number): string {
+  const target = plan.exchanges[exchange] as ExchangePlan;
+  return target.kind === 'rows' && target.operator.inputs.length > 1 ? `, input ${input}` : '';
 }
 
 /** The plan as a Mermaid flowchart. */
@@ -65,14 +75,15 @@ export function mermaidPlan(plan: Plan): string {
       lines.push(`  ${at} --> ${to}[${label(`watermark ${strategy.column} - ${strategy.delayMs} ms`)}]`);
       at = to;
     }
-    for (const exchange of flow.exchanges) lines.push(`  ${at} ==>|by key| x${exchange}`);
+    for (const { exchange, input } of flow.exchanges) lines.push(`  ${at} ==>|by key${inputName(plan, exchange, input)}| x${exchange}`);
     for (const sink of flow.sinks) lines.push(`  ${at} --> k${sink}`);
     for (const next of flow.next) draw(at, next);
+    for (const errors of flow.errors) draw(at, errors.flow);
   };
   plan.exchanges.forEach((exchange: ExchangePlan, index) =>
     lines.push(
       `  x${index}[[${label(
-        exchange.aggregate
+        (exchange.kind === 'aggregate' ? exchange.aggregate : exchange.operator)
           .describe()
           .split('\n')
           .slice(0, 3)
@@ -86,9 +97,9 @@ export function mermaidPlan(plan: Plan): string {
     lines.push(`  s${index}[(${label(source.name)})]`);
     draw(`s${index}`, flow);
   });
-  plan.exchanges.forEach((exchange, index) => {
-    draw(`x${index}`, exchange.flow);
-    if (exchange.late !== undefined) draw(`x${index}`, exchange.late.flow);
+  plan.exchanges.forEach(({ flow, late }, index) => {
+    draw(`x${index}`, flow);
+    if (late !== undefined) draw(`x${index}`, late);
   });
   return lines.join('\n');
 }

@@ -29,7 +29,7 @@ export {
   utf8,
 } from '../core/index.ts';
 export * from '../io/index.ts';
-export { type Aggregate, count, max, mean, min, sliding, sum, tumbling, type WindowSpec } from '../operators/index.ts';
+export { type Aggregate, count, countWindow, cumulative, globalWindow, max, mean, min, sliding, sum, tumbling, type WindowSpec } from '../operators/index.ts';
 export { describePlan, mermaidPlan } from './explain.ts';
 export type { Params } from './load.ts';
 export type { ByteSize, RunOptions } from './options.ts';
@@ -47,3 +47,4 @@ export type { Plan } from './plan.ts';
 export type { LedgerSample } from './pool.ts';
 export type { EpochTimes, PartitionProgress, Progress } from './progress.ts';
 export { explain, type Job, run, type Summary } from './run.ts';
+export type { ErrorRow, RowCoordinates } from './side-outputs.ts';

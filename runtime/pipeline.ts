@@ -27,12 +27,26 @@ import {
   type AggregatePlan,
   type AggregatesOf,
   count,
+  isRowWindow,
+  type KeyedInput,
+  type KeyedOperatorPlan,
+  type ProcessContext,
   planAggregate,
+  planDropDuplicates,
+  planFold,
+  planProcess,
+  planRowWindow,
   type ResultOf,
+  type RowFold,
   type RowOperation,
+  type RowWindowShape,
+  reduceFold,
+  topFold,
   type WindowSpec,
 } from '../operators/index.ts';
 import { LATE_COLUMNS } from './flow.ts';
+
+import { ERROR_SCHEMA, type ErrorRow, lateSchema, type RowCoordinates } from './side-outputs.ts';
 
 /** Nodes of the graph. `schema` is that of the rows that leave the node. */
 export type Node =
@@ -41,8 +55,12 @@ export type Node =
   | { readonly kind: 'watermark'; readonly schema: Schema; readonly parent: Node; readonly strategy: WatermarkStrategy }
   | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }
   | { readonly kind: 'aggregate'; readonly schema: Schema; readonly parent: Node; readonly plan: AggregatePlan }
-  /** The rows that came too late for the aggregate. */
-  | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node };
+  /** An operator over rows by key; one parent an input of the plan. */
+  | { readonly kind: 'keyed'; readonly schema: Schema; readonly parents: readonly Node[]; readonly plan: KeyedOperatorPlan }
+  /** The rows that were late for `parent`, an aggregate or keyed. */
+  | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node }
+  /** The rows that failed on the way to `parent`. */
+  | { readonly kind: 'errors'; readonly schema: Schema; readonly parent: Node };
 
 export interface WatermarkStrategy {
   readonly column: string;
@@ -116,13 +134,34 @@ export class Pipeline implements PipelineLike {
 type Simplify<T> = { [K in keyof T]: T[K] };
 
 /** A stream of rows of type R. Immutable: each call gives a new stream, and using one stream twice forks it. */
-export class Stream<R> implements PipelineLike {
+export class Stream<R, L = never> implements PipelineLike {
   readonly [GRAPH]: Graph;
   readonly node: Node;
 
   constructor(graph: Graph, node: Node) {
     this[GRAPH] = graph;
     this.node = node;
+  }
+
+  /**
+   * The rows that came too late for the window (or for dropDuplicates) that this stream is the result of, as they came to it, with
+   * `source`, `partition` and `offset`. They are counted in the ledger all the same.
+   *
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when this stream is no result for which a row can be late
+   */
+  get late(): Stream<Simplify<L & RowCoordinates>> {
+    return new Stream(this[GRAPH], lateNode(this.node));
+  }
+
+  /**
+   * The rows that failed on the way here: those that the source could not decode, and those for which one of the row functions
+   * since then threw. To use it is to say that such a row ends nothing: it is left out, counted in the ledger, and comes here.
+   * Functions of keyed operators are not among them: state that half a call has changed is no state to go on with.
+   */
+  get errors(): Stream<ErrorRow> {
+    let node = errorNodes.get(this.node);
+    if (node === undefined) errorNodes.set(this.node, (node = { kind: 'errors', schema: ERROR_SCHEMA, parent: this.node }));
+    return new Stream(this[GRAPH], node);
   }
 
   /** The columns of this stream. */
@@ -216,12 +255,12 @@ export class Stream<R> implements PipelineLike {
   keyBy<K extends keyof R & string>(...columns: K[]): KeyedStream<R, Simplify<Pick<R, K>>>;
   /** The same with computed keys: `fn` gives the columns of `schema`, which the rows carry from here on. */
   keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedStream<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
-  keyBy(...args: unknown[]): KeyedStream<never, never> {
+  keyBy(...args: unknown[]): unknown {
     if (typeof args[1] !== 'function') {
       if (args.length === 0)
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'keyBy() names no column. Name at least one, or use windowAll() for windows over all rows.');
       this.schema.select(args as string[], 'keyBy');
-      return new KeyedStream(this, args as string[]) as KeyedStream<never, never>;
+      return new KeyedStream(this, args as string[]);
     }
     const keys = toSchema(args[0] as SchemaFields);
     const fn = args[1] as (row: unknown) => AnyRow;
@@ -230,7 +269,7 @@ export class Stream<R> implements PipelineLike {
     return new KeyedStream(
       widened,
       keys.fields.map((field) => field.name),
-    ) as KeyedStream<never, never>;
+    );
   }
 
   /** Windows over all rows, with no key. All rows of a window meet in one place: for small results of large streams. */
@@ -273,10 +312,17 @@ interface WindowBounds {
   readonly windowEnd: number;
 }
 
-/** What an aggregation is put on: a stream, whatever its rows. */
-interface Upstream extends PipelineLike {
-  readonly node: Node;
-  readonly schema: Schema;
+/** What process() is given. R: rows in, K: key columns, O: schema of the rows out, S: state of a key. */
+export interface ProcessOptions<R, K, O extends SchemaFields, S> {
+  /** The columns of the rows that `emit` takes. */
+  readonly schema: O;
+  /** Makes the state of a key that has none. */
+  readonly state?: () => S;
+  onRow(row: R, ctx: ProcessContext<S, K, RowOf<O>>): void;
+  /** A timer's time has come. */
+  onTimer?(time: number, ctx: ProcessContext<S, K, RowOf<O>>): void;
+  /** Drops the state of a key for which no row came for so long: in event time where there is one, else by the clock. */
+  readonly ttl?: Duration;
 }
 
 /** A stream whose rows belong together by key. K is the type of the key columns. */
@@ -299,10 +345,88 @@ export class KeyedStream<R, K> {
     return aggregateNode(this.#stream, this.#keys, aggregates, undefined);
   }
 
+  /**
+   * A function of your own over the rows of each key, in order, with state and timers. Results are what `ctx.emit` is given.
+   * Rows of a key come in the order (source, partition, offset) of each epoch; timers fire when the epoch's rows are through, so
+   * that a row may be newer than a timer that is due: compare `row` with `ctx.watermark` where it matters. Late rows come, too.
+   * State is JavaScript values that structured clone can copy. As long as there is any, no position is committed.
+   *
+   * @example
+   * .keyBy('user').process({
+   *   schema: { user: utf8, clicks: f64 },
+   *   state: () => ({ clicks: 0 }),
+   *   onRow(row, ctx) {
+   *     if (ctx.state.clicks++ === 0) ctx.timer(ctx.time + 60_000);
+   *   },
+   *   onTimer(time, ctx) {
+   *     ctx.emit({ user: ctx.key.user, clicks: ctx.state.clicks });
+   *     ctx.clear();
+   *   },
+   * })
+   */
+  process<O extends SchemaFields, S = undefined>(functions: ProcessOptions<R, K, O, S>): Stream<Simplify<RowOf<O>>> {
+    const { schema, state, onRow, onTimer, ttl } = functions ?? {};
+    mustBeFunction(onRow, 'process onRow');
+    if (state !== undefined) mustBeFunction(state, 'process state');
+    if (onTimer !== undefined) mustBeFunction(onTimer, 'process onTimer');
+    const { node } = this.#stream;
+    const plan = planProcess({
+      input: node.schema,
+      keys: this.#keys,
+      output: toSchema(schema),
+      state,
+      onRow: (row, context) => onRow(row as R, context as never),
+      onTimer: onTimer === undefined ? undefined : (time, context) => onTimer(time, context as never),
+      ttlMs: ttl === undefined ? undefined : durationMs(ttl, 'process ttl', 1),
+      ...presentTime(node),
+    });
+    return keyedNode(this.#stream, plan);
+  }
+
+  /**
+   * The rows of each key so far as one: `fn` makes one row of two. Each epoch emits the keys that changed. The key columns
+   * of the result are the key's, the other columns what `fn` gave.
+   *
+   * @param options.ttl drops the value of a key for which no row came for so long: in event time where there is one
+   * @example .keyBy('user').reduce((a, b) => ({ user: a.user, spent: a.spent + b.spent }))
+   */
+  reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Stream<R> {
+    mustBeFunction(fn, 'reduce');
+    const { node } = this.#stream;
+    const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'reduce ttl', 1);
+    const fold = reduceFold(node.schema, this.#keys, fn as never, undefined) as RowFold;
+    return keyedNode(this.#stream, planFold({ input: node.schema, keys: this.#keys, fold, window: undefined, ttlMs, ...presentTime(node) }));
+  }
+
+  /**
+   * The `n` rows of each key with the greatest values of a column so far, with their `rank` from 1. Each epoch emits the
+   * whole list of the keys whose list changed: a sink for it overwrites by key and rank.
+   */
+  top(n: number, options: TopOptions<R>): Stream<Simplify<R & { readonly rank: number }>> {
+    return topNode(this.#stream, this.#keys, n, options, undefined);
+  }
+
+  /**
+   * The first row of each key; others of the key are dropped. With `within`: those whose event time (without event time:
+   * whose epoch's clock) is less than that away from a row that passed.
+   */
+  dropDuplicates(options: { readonly within?: Duration } = {}): Stream<R, R> {
+    const { node } = this.#stream;
+    const withinMs = options.within === undefined ? undefined : durationMs(options.within, 'dropDuplicates within', 1);
+    return keyedNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) }));
+  }
+
   /** Rows so far by key: `aggregate({ count: count() })`. */
   count(): Stream<Simplify<K & { readonly count: number }>> {
     return aggregateNode(this.#stream, this.#keys, { count: count() }, undefined);
   }
+}
+
+export interface TopOptions<R> {
+  /** The column that decides. Null and NaN come last; of equal values the row that came first. */
+  readonly by: keyof R & string;
+  /** `desc` (default): the greatest first. */
+  readonly order?: 'desc' | 'asc';
 }
 
 /** A stream in windows. Result rows carry the key columns, windowStart and windowEnd (ms), and the aggregates. */
@@ -317,82 +441,124 @@ export class WindowedStream<R, K> {
     this.#window = window;
   }
 
-  aggregate<A extends AggregatesOf<R>>(aggregates: A): WindowResults<Simplify<K & WindowBounds & Results<A, R>>, R> {
-    return this.#results(aggregates);
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & WindowBounds & Results<A, R>>, R> {
+    return aggregateNode(this.#stream, this.#keys, aggregates, this.#window);
+  }
+
+  /**
+   * The rows of a window as one, by key: `fn` makes one row of two. With `inverse`, which takes a row out again, a sliding
+   * window goes from one result to the next by what enters and what leaves, however long it is: inverse(fn(a, b), b) must be a.
+   *
+   * @example .window(sliding('1h', '1m')).reduce((a, b) => ({ ...a, ms: a.ms + b.ms }), { inverse: (a, b) => ({ ...a, ms: a.ms - b.ms }) })
+   */
+  reduce(fn: (a: R, b: R) => R, options: { readonly inverse?: (a: R, b: R) => R } = {}): Stream<Simplify<R & WindowBounds>, R> {
+    mustBeFunction(fn, 'reduce');
+    if (options.inverse !== undefined) mustBeFunction(options.inverse, 'inverse of reduce');
+    const { schema } = this.#stream;
+    const fold = reduceFold(schema, this.#keys, fn as never, options.inverse as never) as RowFold;
+    return foldNode(this.#stream, this.#keys, fold, this.#window);
+  }
+
+  /** The `n` rows of each key with the greatest values of a column, with their `rank` from 1. */
+  top(n: number, options: TopOptions<R>): Stream<Simplify<R & WindowBounds & { readonly rank: number }>, R> {
+    return topNode(this.#stream, this.#keys, n, options, this.#window);
   }
 
   /** Rows a window: `aggregate({ count: count() })`. */
-  count(): WindowResults<Simplify<K & WindowBounds & { readonly count: number }>, R> {
-    return this.#results({ count: count() });
-  }
-
-  #results<T>(aggregates: Readonly<Record<string, Aggregate>>): WindowResults<T, R> {
-    const stream = aggregateNode<T>(this.#stream, this.#keys, aggregates, this.#window);
-    return new WindowResults<T, R>(stream[GRAPH], stream.node as Extract<Node, { kind: 'aggregate' }>);
+  count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>, R> {
+    return aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window);
   }
 }
 
-/** What a late row has besides its own columns: the name of its source, the partition and the offset there. */
-export interface LateOrigin {
-  readonly lateSource: string;
-  readonly latePartition: number;
-  readonly lateOffset: bigint;
-}
-
-/** The results of windows, and the rows that came too late for them. */
-export class WindowResults<T, R> extends Stream<T> {
-  readonly #aggregate: Extract<Node, { kind: 'aggregate' }>;
-  #late: Node | undefined;
-
-  constructor(graph: Graph, node: Extract<Node, { kind: 'aggregate' }>) {
-    super(graph, node);
-    this.#aggregate = node;
-  }
-
-  /** The rows that came when all their windows were closed, with their coordinates. They count in no result. */
-  get late(): Stream<Simplify<R & LateOrigin>> {
-    this.#late ??= { kind: 'late', schema: lateSchema(this.#aggregate.plan.input), parent: this.#aggregate };
-    return new Stream(this[GRAPH], this.#late);
-  }
-}
-
-function lateSchema(input: Schema): Schema {
-  for (const name of LATE_COLUMNS) {
-    if (input.indexOf(name) >= 0)
-      throw new MillraceError('ERR_MILLRACE_PIPELINE', `A late row carries a column ${shown(name)}, which the stream has already. Rename that of the stream.`);
-  }
-  return toSchema(
-    Object.fromEntries([...input.fields.map(({ name, type }) => [name, type]), ['lateSource', utf8], ['latePartition', i32], ['lateOffset', i64]]),
-  );
-}
-
-function aggregateNode<T>(
+function aggregateNode<T, L = never>(
   stream: Upstream,
   keys: readonly string[],
   aggregates: Readonly<Record<string, Aggregate>>,
   window: WindowSpec | undefined,
-): Stream<T> {
-  const eventTime = window === undefined ? undefined : eventTimeColumn(stream.node);
-  if (window !== undefined && eventTime === undefined) {
+): Stream<T, L> {
+  if (window !== undefined && isRowWindow(window.shape)) {
+    return rowWindowNode(stream, keys, planAggregate({ input: stream.schema, keys, aggregates }), window, window.shape);
+  }
+  const plan = planAggregate({ input: stream.schema, keys, aggregates, ...(window === undefined ? {} : { window, ...windowTime(stream) }) });
+  return new Stream<T, L>(stream[GRAPH], { kind: 'aggregate', schema: plan.output, parent: stream.node, plan });
+}
+
+/** Side outputs are made once for each stream. */
+const errorNodes = new WeakMap<Node, Node>();
+const lateNodes = new WeakMap<Node, Node>();
+
+function lateNode(parent: Node): Node {
+  const known = lateNodes.get(parent);
+  if (known !== undefined) return known;
+  let input: Schema | undefined;
+  if (parent.kind === 'aggregate' && parent.plan.window !== undefined) input = parent.plan.input;
+  if (parent.kind === 'keyed' && parent.plan.inputs.length === 1 && (parent.plan.inputs[0] as KeyedInput).eventTime >= 0)
+    input = (parent.plan.inputs[0] as KeyedInput).schema;
+  if (input === undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      'late is asked of a stream that has no late rows. Take it of the result of a window of time, or of dropDuplicates({ within }), before any further step: const perMinute = ...window(...).count(); perMinute.late.to(...).',
+    );
+  }
+  const node: Node = { kind: 'late', schema: lateSchema(input), parent };
+  lateNodes.set(parent, node);
+  return node;
+}
+
+/** A stream whatever its rows. */
+type Upstream = PipelineLike & { readonly node: Node; readonly schema: Schema };
+
+/** The node of an operator over rows by key. */
+function keyedNode<T, L = never>(stream: Upstream, plan: KeyedOperatorPlan): Stream<T, L> {
+  return new Stream<T, L>(stream[GRAPH], { kind: 'keyed', schema: plan.output, parents: [stream.node], plan });
+}
+
+/** The node of a fold over a stream in windows. */
+function foldNode<T, L = never>(stream: Upstream, keys: readonly string[], fold: RowFold, window: WindowSpec): Stream<T, L> {
+  if (isRowWindow(window.shape)) return rowWindowNode(stream, keys, fold, window, window.shape);
+  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...windowTime(stream) }));
+}
+
+/** The node of windows that go by rows. */
+function rowWindowNode<T, L = never>(
+  stream: Upstream,
+  keys: readonly string[],
+  evaluation: AggregatePlan | RowFold,
+  window: WindowSpec,
+  shape: RowWindowShape,
+): Stream<T, L> {
+  return keyedNode(stream, planRowWindow({ input: stream.schema, keys, shape, evaluation, title: String(window), ...presentTime(stream.node) }));
+}
+
+function topNode<T, L = never>(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never>, window: WindowSpec | undefined): Stream<T, L> {
+  const { by, order = 'desc' } = options ?? {};
+  const fold = topFold({ input: stream.schema, keys, n, by, order }) as RowFold;
+  if (window !== undefined) return foldNode(stream, keys, fold, window);
+  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...presentTime(stream.node) }));
+}
+
+/** The event time that windows go by. */
+function windowTime(stream: Upstream): { readonly eventTime: string; readonly timeShiftMs: 0 | -1 } {
+  const eventTime = eventTimeColumn(stream.node);
+  if (eventTime === undefined) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
       'A window needs event time. Call withWatermark(column, delay) before, on the stream that has the time column.',
     );
   }
-  if (eventTime !== undefined && stream.schema.indexOf(eventTime) < 0) {
+  if (stream.schema.indexOf(eventTime) < 0) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
       `The window goes by the event-time column ${shown(eventTime)}, but the rows no longer have it: ${stream.schema}. Keep it in map() and select().`,
     );
   }
-  const plan = planAggregate({
-    input: stream.schema,
-    keys,
-    aggregates,
-    ...(window === undefined ? {} : { window }),
-    ...(eventTime === undefined ? {} : { eventTime, timeShiftMs: isWindowEnd(stream.node) ? -1 : 0 }),
-  });
-  return new Stream<T>(stream[GRAPH], { kind: 'aggregate', schema: plan.output, parent: stream.node, plan });
+  return { eventTime, timeShiftMs: isWindowEnd(stream.node) ? -1 : 0 };
+}
+
+/** The event time of a node's rows, where they still have it. */
+function presentTime(node: Node): { readonly eventTime: string | undefined; readonly timeShiftMs: 0 | -1 } {
+  const eventTime = eventTimeColumn(node);
+  return { eventTime: eventTime !== undefined && node.schema.indexOf(eventTime) >= 0 ? eventTime : undefined, timeShiftMs: isWindowEnd(node) ? -1 : 0 };
 }
 
 /** The column that says when a row of this node happened; undefined when nothing said so. */
@@ -412,12 +578,22 @@ function eventTimeColumn(node: Node): string | undefined {
       return undefined;
     case 'aggregate':
       return node.plan.window === undefined ? undefined : 'windowEnd';
+    case 'keyed':
+      return node.plan.outputTime?.column;
+    case 'late': {
+      // As they came.
+      const [input] = node.parent.kind === 'keyed' ? node.parent.parents : node.parent.kind === 'aggregate' ? [node.parent.parent] : [];
+      return input === undefined ? undefined : eventTimeColumn(input);
+    }
+    case 'errors':
+      return undefined;
   }
 }
 
 /** Whether the event time of this node's rows is the end of the window that they are the result of. */
 function isWindowEnd(node: Node): boolean {
   if (node.kind === 'aggregate') return true;
+  if (node.kind === 'keyed') return node.plan.outputTime?.shiftMs === -1;
   if (node.kind === 'rows') return isWindowEnd(node.parent);
   return node.kind === 'union' && node.parents.every(isWindowEnd);
 }

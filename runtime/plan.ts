@@ -15,7 +15,7 @@
 
 import { assert, MillraceError, type Schema } from '../core/index.ts';
 import type { Sink, Source } from '../io/index.ts';
-import { type AggregatePlan, planRows, type RowOperation, type RowPlan } from '../operators/index.ts';
+import { type AggregatePlan, type KeyedInput, type KeyedOperatorPlan, planRows, type RowOperation, type RowPlan } from '../operators/index.ts';
 import type { Graph, Node, WatermarkStrategy } from './pipeline.ts';
 
 export interface Plan {
@@ -30,6 +30,8 @@ export interface Plan {
 export interface SourcePlan {
   readonly source: Source;
   readonly flow: FlowPlan;
+  /** What happens to the error rows of what cannot be decoded. */
+  readonly rejects: readonly FlowPlan[];
 }
 
 export interface WatermarkPlan {
@@ -38,16 +40,38 @@ export interface WatermarkPlan {
   readonly sources: readonly number[];
 }
 
-export interface ExchangePlan {
+/** What travels by key to the shards, and what is done with it there. */
+export type ExchangePlan = AggregateExchangePlan | RowExchangePlan;
+
+/** Rows are combined where they are scanned; partial aggregates travel. */
+export interface AggregateExchangePlan extends ExchangeBase {
+  readonly kind: 'aggregate';
   readonly aggregate: AggregatePlan;
+}
+
+/** Rows travel as they are, to an operator that needs them whole. */
+export interface RowExchangePlan extends ExchangeBase {
+  readonly kind: 'rows';
+  readonly operator: KeyedOperatorPlan;
+}
+
+interface ExchangeBase {
   /** The watermarks whose minimum is the event time of this exchange. */
   readonly watermarks: readonly number[];
+  /** The sources whose rows come here: when all have ended, the input has. */
+  readonly sources: readonly number[];
   /** Exchanges whose results feed this one. */
   readonly upstream: readonly number[];
   /** What happens to the results. */
   readonly flow: FlowPlan;
-  /** What happens to rows that came too late, if anybody wants to know; `schema`: the input's columns and their coordinates. */
-  readonly late: { readonly schema: Schema; readonly flow: FlowPlan } | undefined;
+  /** What happens to the late rows; undefined: they are counted only. */
+  readonly late: FlowPlan | undefined;
+}
+
+/** An input of an exchange: 0, or 1 for the second stream of an operator of two. */
+export interface ExchangeTarget {
+  readonly exchange: number;
+  readonly input: number;
 }
 
 export interface SinkPlan {
@@ -62,9 +86,16 @@ export interface FlowPlan {
   readonly operations: readonly RowOperation[];
   /** Note the event times of the rows, for this watermark. */
   readonly watermark: number | undefined;
-  readonly exchanges: readonly number[];
+  readonly exchanges: readonly ExchangeTarget[];
   readonly sinks: readonly number[];
   readonly next: readonly FlowPlan[];
+  /** Where rows that fail go, for each of `operations` whether its failures do; nowhere: they end the job. */
+  readonly errors: readonly ErrorsPlan[];
+}
+
+export interface ErrorsPlan {
+  readonly covers: readonly boolean[];
+  readonly flow: FlowPlan;
 }
 
 export interface PlanOptions {
@@ -82,7 +113,10 @@ export function makePlan(graph: Graph, options: PlanOptions = {}): Plan {
   return new Planner(graph, options).plan();
 }
 
-type Edge = { readonly to: Node } | { readonly sink: number };
+/** `input`: which of the parents of `to` this edge comes from. */
+type Edge = { readonly to: Node; readonly input: number } | { readonly sink: number };
+type ErrorsNode = Extract<Node, { kind: 'errors' }>;
+type ExchangeNode = Extract<Node, { kind: 'aggregate' | 'keyed' }>;
 
 class Planner {
   readonly #graph: Graph;
@@ -90,7 +124,12 @@ class Planner {
   readonly #edges = new Map<Node, Edge[]>();
   readonly #sources: Extract<Node, { kind: 'source' }>[] = [];
   readonly #watermarks: Extract<Node, { kind: 'watermark' }>[] = [];
-  readonly #aggregates: Extract<Node, { kind: 'aggregate' }>[] = [];
+  readonly #exchanges: ExchangeNode[] = [];
+  /** By the node whose late rows they are. */
+  readonly #late = new Map<Node, Node>();
+  readonly #lateFlows = new Map<Node, FlowPlan>();
+  /** With the nodes whose failures they take. */
+  readonly #errors = new Map<ErrorsNode, ReadonlySet<Node>>();
 
   constructor(graph: Graph, options: PlanOptions) {
     this.#graph = graph;
@@ -104,15 +143,23 @@ class Planner {
     });
     return {
       name: this.#graph.name,
-      sources: this.#sources.map((node) => ({ source: node.source, flow: this.#flow(node, node.schema) })),
-      watermarks: this.#watermarks.map((node) => ({ strategy: node.strategy, sources: this.#sourcesOf(node) })),
-      exchanges: this.#aggregates.map((node) => ({
-        aggregate: node.plan,
-        watermarks: this.#watermarksOf(node.parent),
-        upstream: this.#upstreamOf(node.parent),
+      sources: this.#sources.map((node) => ({
+        source: node.source,
         flow: this.#flow(node, node.schema),
-        late: this.#late(node),
+        rejects: this.#errorFlows([node]).map(({ flow }) => flow),
       })),
+      watermarks: this.#watermarks.map((node) => ({ strategy: node.strategy, sources: this.#sourcesOf(node) })),
+      exchanges: this.#exchanges.map((node): ExchangePlan => {
+        const parents = parentsOf(node);
+        const base = {
+          watermarks: unique(parents.flatMap((parent) => this.#watermarksOf(parent))),
+          sources: unique(parents.flatMap((parent) => this.#sourcesOf(parent))),
+          upstream: unique(parents.flatMap((parent) => this.#upstreamOf(parent))),
+          flow: this.#flow(node, node.schema),
+          late: this.#lateFlow(node),
+        };
+        return node.kind === 'aggregate' ? { ...base, kind: 'aggregate', aggregate: node.plan } : { ...base, kind: 'rows', operator: node.plan };
+      }),
       sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
     };
   }
@@ -121,17 +168,38 @@ class Planner {
   #visit(node: Node): void {
     if (this.#edges.has(node)) return;
     this.#edges.set(node, []);
-    for (const parent of parentsOf(node)) {
+    parentsOf(node).forEach((parent, input) => {
       this.#visit(parent);
-      this.#edge(parent, { to: node });
-    }
+      if (node.kind !== 'late' && node.kind !== 'errors') this.#edge(parent, { to: node, input });
+    });
+    if (node.kind === 'late') this.#late.set(node.parent, node);
+    else if (node.kind === 'errors') this.#errors.set(node, chainOf(node.parent));
     if (node.kind === 'source') this.#sources.push(node);
     else if (node.kind === 'watermark') this.#watermarks.push(node);
-    else if (node.kind === 'aggregate') this.#aggregates.push(node);
+    else if (node.kind === 'aggregate' || node.kind === 'keyed') this.#exchanges.push(node);
   }
 
   #edge(from: Node, edge: Edge): void {
     (this.#edges.get(from) as Edge[]).push(edge);
+  }
+
+  /** The flow of the late rows of an exchange. */
+  #lateFlow(exchange: Node): FlowPlan | undefined {
+    const node = this.#late.get(exchange);
+    if (node === undefined) return undefined;
+    const known = this.#lateFlows.get(node) ?? this.#flow(node, node.schema);
+    this.#lateFlows.set(node, known);
+    return known;
+  }
+
+  /** Where failures of these nodes go. */
+  #errorFlows(nodes: readonly Node[]): ErrorsPlan[] {
+    const plans: ErrorsPlan[] = [];
+    for (const [node, chain] of this.#errors) {
+      const covers = nodes.map((of) => chain.has(of));
+      if (covers.includes(true)) plans.push({ covers, flow: this.#flow(node, node.schema) });
+    }
+    return plans;
   }
 
   /** The flow of the batches that leave `node`. */
@@ -151,54 +219,56 @@ class Planner {
     // As long as there is one way on, and it is row functions, they belong to this flow.
     let at = edges;
     let schema = output;
+    const operationNodes: Node[] = [];
     while (watermark === undefined && at.length === 1) {
       const edge = at[0] as Edge;
       if ('sink' in edge) break;
       const { to } = edge;
-      if (to.kind === 'rows') operations.push(to.operation);
-      else if (to.kind === 'watermark') watermark = this.#watermarks.indexOf(to);
+      if (to.kind === 'rows') {
+        operations.push(to.operation);
+        operationNodes.push(to);
+      } else if (to.kind === 'watermark') watermark = this.#watermarks.indexOf(to);
       else if (to.kind !== 'union') break;
       schema = to.schema;
       at = this.#edges.get(to) as Edge[];
     }
-    const exchanges: number[] = [];
+    const exchanges: ExchangeTarget[] = [];
     const sinks: number[] = [];
     const next: FlowPlan[] = [];
     for (const edge of at) {
       if ('sink' in edge) sinks.push(edge.sink);
-      else if (edge.to.kind === 'aggregate') exchanges.push(this.#aggregates.indexOf(edge.to));
+      else if (edge.to.kind === 'aggregate' || edge.to.kind === 'keyed') exchanges.push({ exchange: this.#exchanges.indexOf(edge.to), input: edge.input });
       else next.push(this.#flowOf(schema, [], undefined, [edge], schema));
     }
     const needed = new Set<number>(next.flatMap((flow) => flow.rows.columnsRead));
-    for (const exchange of exchanges) {
-      const node = this.#aggregates[exchange] as Extract<Node, { kind: 'aggregate' }>;
-      const { plan } = node;
-      // A late row goes on as it was, with all its columns.
-      const isLateWanted = (this.#edges.get(node) as Edge[]).some(isLate);
-      for (const column of isLateWanted ? plan.input.fields.map((field) => field.name) : plan.columnsRead) needed.add(plan.input.indexOf(column));
+    for (const { exchange, input } of exchanges) {
+      const node = this.#exchanges[exchange] as ExchangeNode;
+      if (node.kind === 'keyed') for (const column of (node.plan.inputs[input] as KeyedInput).columns) needed.add(column);
+      else for (const column of node.plan.columnsRead) needed.add(node.plan.input.indexOf(column));
+      for (const column of this.#lateFlow(node)?.rows.columnsRead ?? []) if (column < schema.length) needed.add(column);
     }
     if (watermark !== undefined) needed.add((this.#watermarks[watermark] as { strategy: WatermarkStrategy }).strategy.columnIndex);
     const all = sinks.length > 0 ? ('all' as const) : [...needed].sort((a, b) => a - b);
     const { codeGeneration } = this.#options;
     const rows = planRows(input, operations, all, codeGeneration === undefined ? {} : { codeGeneration });
-    return { rows, operations, watermark, exchanges, sinks, next };
+    return { rows, operations, watermark, exchanges, sinks, next, errors: this.#errorFlows(operationNodes) };
   }
 
   #sourcesOf(node: Node): number[] {
     if (node.kind === 'source') return [this.#sources.indexOf(node)];
-    return [...new Set(parentsOf(node).flatMap((parent) => this.#sourcesOf(parent)))].sort((a, b) => a - b);
+    return unique(parentsOf(node).flatMap((parent) => this.#sourcesOf(parent)));
   }
 
   /** The nearest watermarks above a node. */
   #watermarksOf(node: Node): number[] {
     if (node.kind === 'watermark') return [this.#watermarks.indexOf(node)];
-    return [...new Set(parentsOf(node).flatMap((parent) => this.#watermarksOf(parent)))].sort((a, b) => a - b);
+    return unique(parentsOf(node).flatMap((parent) => this.#watermarksOf(parent)));
   }
 
   /** The nearest exchanges above a node. */
   #upstreamOf(node: Node): number[] {
-    if (node.kind === 'aggregate') return [this.#aggregates.indexOf(node)];
-    return [...new Set(parentsOf(node).flatMap((parent) => this.#upstreamOf(parent)))].sort((a, b) => a - b);
+    if (node.kind === 'aggregate' || node.kind === 'keyed') return [this.#exchanges.indexOf(node)];
+    return unique(parentsOf(node).flatMap((parent) => this.#upstreamOf(parent)));
   }
 }
 
@@ -211,12 +281,30 @@ function parentsOf(node: Node): readonly Node[] {
     case 'source':
       return [];
     case 'union':
+    case 'keyed':
       return node.parents;
     case 'rows':
     case 'watermark':
     case 'aggregate':
     case 'late':
+    case 'errors':
       assert(node.parent, 'a node without a parent');
       return [node.parent];
   }
+}
+
+/** The nodes whose failures the errors of a stream take: its row functions, up to the source or what else made its rows. */
+function chainOf(node: Node): ReadonlySet<Node> {
+  const chain = new Set<Node>();
+  const walk = (at: Node): void => {
+    if (chain.has(at)) return;
+    chain.add(at);
+    if (at.kind === 'rows' || at.kind === 'watermark' || at.kind === 'union') for (const parent of parentsOf(at)) walk(parent);
+  };
+  walk(node);
+  return chain;
+}
+
+function unique(numbers: readonly number[]): number[] {
+  return [...new Set(numbers)].sort((a, b) => a - b);
 }

@@ -114,7 +114,8 @@ export type ModelAggregate = (rows: readonly AnyRow[]) => unknown;
 export interface ModelOptions {
   readonly keys: readonly string[];
   readonly aggregates: Readonly<Record<string, ModelAggregate>>;
-  readonly window?: { readonly sizeMs: number; readonly slideMs: number; readonly offsetMs: number; readonly spec: WindowSpec };
+  /** `stepMs`: cumulative windows, whose size is a multiple of it; then the slide is the size. */
+  readonly window?: { readonly sizeMs: number; readonly slideMs: number; readonly offsetMs: number; readonly stepMs?: number; readonly spec: WindowSpec };
   readonly delayMs: number;
   readonly partitions: number;
 }
@@ -130,7 +131,7 @@ export function modelEpochs(epochs: readonly Epoch[], options: ModelOptions): { 
   const { keys, aggregates, window } = options;
   const late: AnyRow[] = [];
   const results: { epoch: number; row: AnyRow }[] = [];
-  const windows = new Map<number, ModelWindow>();
+  const windows = new Map<string, ModelWindow>();
   const latenessMs = window?.spec.latenessMs ?? 0;
   const maxima = new Array<number>(options.partitions).fill(Number.NEGATIVE_INFINITY);
   let watermark = Number.NEGATIVE_INFINITY;
@@ -148,7 +149,7 @@ export function modelEpochs(epochs: readonly Epoch[], options: ModelOptions): { 
         if (isFinal ? isClosed : group.changed) emit(epoch, of, group.rows);
         group.changed = false;
       }
-      if (isClosed) windows.delete(of.start);
+      if (isClosed) windows.delete(`${of.start} ${of.end}`);
     }
   };
   epochs.forEach((epoch, e) => {
@@ -164,13 +165,15 @@ export function modelEpochs(epochs: readonly Epoch[], options: ModelOptions): { 
             start > time - window.sizeMs;
             start -= window.slideMs
           ) {
-            if (start + window.sizeMs + latenessMs > watermark) spans.push([start, start + window.sizeMs]);
+            for (let end = start + (window.stepMs ?? window.sizeMs); end <= start + window.sizeMs; end += window.stepMs ?? window.sizeMs) {
+              if (end > time && end + latenessMs > watermark) spans.push([start, end]);
+            }
           }
         }
         if (spans.length === 0) late.push(row);
         for (const [start, end] of spans) {
-          const of = windows.get(start) ?? { start, end, groups: new Map() };
-          windows.set(start, of);
+          const of = windows.get(`${start} ${end}`) ?? { start, end, groups: new Map() };
+          windows.set(`${start} ${end}`, of);
           const key = keyText(row, keys);
           const group = of.groups.get(key) ?? { rows: [], changed: false };
           of.groups.set(key, group);

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type AnyRow, createMemory, f32, f64, i32, i64, nullable, SlabAllocator, schema, timestamp, u32, utf8 } from '../../core/index.ts';
-import { type Aggregate, count, max, mean, min, planAggregate, sliding, sum, tumbling, type WindowSpec } from '../../operators/index.ts';
+import { type Aggregate, count, cumulative, max, mean, min, planAggregate, sliding, sum, tumbling, type WindowSpec } from '../../operators/index.ts';
 import { type Chunk, type Epoch, type ModelAggregate, modelEpochs, normal, runEpochs } from './aggregate-harness.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
@@ -51,10 +51,23 @@ const window = fc
   .tuple(
     fc.constantFrom<[number, number]>([1_000, 1_000], [100, 100], [1_000, 100], [1_000, 500], [700, 300], [1_000, 999], [3_000, 1_000], [250, 7]),
     fc.constantFrom(0, 0, 130, -70),
+    fc.constantFrom(undefined, undefined, undefined, 1, 2, 5, 100),
     fc.constantFrom(0, 0, 50, 1_500),
     fc.constantFrom('final', 'final', 'update'),
   )
-  .map(([[sizeMs, slideMs], offset, lateness, emission]) => {
+  .map(([[sizeMs, slideMs], offset, steps, lateness, emission]) => {
+    if (steps !== undefined && sizeMs % steps === 0) {
+      const stepMs = sizeMs / steps;
+      return {
+        sizeMs,
+        slideMs: sizeMs,
+        stepMs,
+        offsetMs: 0,
+        spec: cumulative(sizeMs, stepMs)
+          .lateness(lateness)
+          .emit(emission as 'final' | 'update'),
+      };
+    }
     const isTumbling = sizeMs === slideMs;
     const bare = isTumbling ? tumbling(sizeMs, { offset }) : sliding(sizeMs, slideMs);
     const spec: WindowSpec = bare.lateness(lateness).emit(emission as 'final' | 'update');

@@ -1,0 +1,432 @@
+/**
+ * Windows that are runs of rows, not of time: countWindow and globalWindow. Rows are kept by key until their window fires;
+ * then it is evaluated, by a group table where there are aggregates, by a fold where there is one.
+ *
+ *   count    fires when it is full: after n rows of a key, then every `slide` rows, with the last n. In the order of rows
+ *   global   all rows of a key; fires after `count` rows, or when `time` has passed since the first row since it fired last,
+ *            whichever comes first, and at the end of the input. It goes on with what it had, or, with `purge`, begins anew
+ *
+ * Time passes by the watermark where there is event time, else by the epoch's clock. No row is late. windowStart and windowEnd are
+ * the least and the greatest time of the rows in the result: their event times, or the clocks of their epochs.
+ *
+ * Windows of one epoch are evaluated in rounds, each with at most one window of a key, so that one pass over columns serves
+ * many keys, and the windows of a key come out in order.
+ */
+
+import {
+  type AnyRow,
+  assert,
+  type Batch,
+  BatchBuilder,
+  type Column,
+  GroupTable,
+  nullable,
+  readTimestamp,
+  Schema,
+  type SlabAllocator,
+  tableMaker,
+} from '../core/index.ts';
+import type { AggregatePlan } from './aggregate-plan.ts';
+import { type RowFold, resultSchema } from './fold.ts';
+import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
+import { ResultWriter } from './result-writer.ts';
+import { type Key, keyReader, RowReader, roughBytes } from './row-values.ts';
+import { TimerQueue } from './timer-queue.ts';
+import type { RowWindowShape } from './windows.ts';
+
+export interface RowWindowRequest {
+  readonly input: Schema;
+  readonly keys: readonly string[];
+  readonly shape: RowWindowShape;
+  /** What a window's rows become: aggregates (planned without a window), or a fold. */
+  readonly evaluation: AggregatePlan | RowFold;
+  readonly eventTime: string | undefined;
+  readonly timeShiftMs: 0 | -1;
+  /** As explain prints the window. */
+  readonly title: string;
+}
+
+/** @throws MillraceError ERR_MILLRACE_PIPELINE when a column is missing or two result columns have one name */
+export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
+  const { input, evaluation, eventTime, timeShiftMs, title } = request;
+  const keys = request.keys.map((name) => input.require(name, 'keyBy'));
+  const time = eventTime === undefined ? -1 : input.require(eventTime, 'withWatermark');
+  const rows: KeyedInput = { schema: input, keys, columns: columnsOf(request, keys, time), eventTime: -1, timeShiftMs };
+  const fields = isFold(evaluation) ? evaluation.fields : evaluation.output.fields.slice(keys.length);
+  const output = resultSchema(
+    keys.map((key) => input.field(key)),
+    true,
+    fields,
+  );
+  // One evaluator a thread serves all its shards.
+  const evaluators = new WeakMap<SlabAllocator, Evaluator>();
+  return {
+    name: 'window of rows',
+    inputs: [rows],
+    output,
+    outputTime: undefined,
+    lateBefore: () => Number.NEGATIVE_INFINITY,
+    heldUntil: () => Number.POSITIVE_INFINITY,
+    open(context, from) {
+      let evaluator = evaluators.get(context.slabs);
+      if (evaluator === undefined) {
+        evaluator = isFold(evaluation) ? new FoldEvaluator(context.slabs, rows, evaluation) : new AggregateEvaluator(context.slabs, rows, evaluation);
+        evaluators.set(context.slabs, evaluator);
+      }
+      return new RowWindows(request, rows, time, evaluator, context, from as Snapshot | undefined);
+    },
+    describe: () =>
+      [
+        `${isFold(evaluation) ? evaluation.name : 'aggregate'} by ${request.keys.join(', ') || '(none: one key)'}`,
+        `  window    ${title}`,
+        '  strategy  rows are kept by key until their window fires',
+      ].join('\n'),
+  };
+}
+
+function columnsOf({ input, evaluation }: RowWindowRequest, keys: readonly number[], time: number): number[] {
+  if (isFold(evaluation)) return input.fields.map((_, c) => c);
+  const read = new Set([...keys, time, ...evaluation.columnsRead.map((name) => input.indexOf(name))]);
+  return input.fields.flatMap((_, c) => (read.has(c) ? [c] : []));
+}
+
+function isFold(evaluation: AggregatePlan | RowFold): evaluation is RowFold {
+  return 'add' in evaluation;
+}
+
+interface Entry {
+  readonly id: Key;
+  readonly key: readonly unknown[];
+  /** Rows that are kept, with their times beside. */
+  rows: AnyRow[];
+  times: number[];
+  /** Rows since it fired last. */
+  news: number;
+  /** Global, not purging: least and greatest time of what has been evaluated already. */
+  start: number;
+  end: number;
+  /** When the time trigger fires; undefined: it is not set. */
+  deadline: number | undefined;
+  /** Windows that fired in this epoch: the next one's round. */
+  round: number;
+}
+
+interface Firing {
+  readonly entry: Entry;
+  readonly rows: readonly AnyRow[];
+  readonly start: number;
+  readonly end: number;
+}
+
+interface Snapshot {
+  readonly entries: readonly Entry[];
+  readonly totals: unknown;
+}
+
+/** Turns the rows of windows into result values. */
+interface Evaluator {
+  /** Values that go on over windows, for one shard; undefined: each window begins with nothing. */
+  totals(from: unknown): Totals;
+  /** Adds the rows of one round; afterwards `results` gives what they, and what `totals` had, come to. */
+  round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void;
+}
+
+interface Totals {
+  readonly bytes: number;
+  snapshot(): unknown;
+}
+
+class RowWindows implements KeyedOperator {
+  readonly #shape: RowWindowShape;
+  readonly #input: KeyedInput;
+  readonly #time: number;
+  readonly #clock: EpochClock;
+  readonly #output: KeyedContext['output'];
+  readonly #keyOf: (batch: Batch, row: number) => Key;
+  readonly #reader: RowReader;
+  readonly #evaluator: Evaluator;
+  readonly #totals: Totals | undefined;
+  readonly #entries = new Map<Key, Entry>();
+  readonly #deadlines = new TimerQueue<Entry>();
+  #rounds: Firing[][] = [];
+
+  constructor({ shape }: RowWindowRequest, input: KeyedInput, time: number, evaluator: Evaluator, context: KeyedContext, from: Snapshot | undefined) {
+    this.#shape = shape;
+    this.#input = input;
+    this.#time = time;
+    this.#clock = context.clock;
+    this.#output = context.output;
+    this.#keyOf = keyReader(input.keys, input.schema);
+    this.#reader = new RowReader(input.schema, input.columns);
+    this.#evaluator = evaluator;
+    this.#totals = shape.kind === 'global' && !shape.purges ? evaluator.totals(from?.totals) : undefined;
+    for (const saved of from?.entries ?? []) {
+      const entry = { ...saved };
+      this.#entries.set(entry.id, entry);
+      if (entry.deadline !== undefined) this.#deadlines.add(entry.deadline, entry);
+    }
+  }
+
+  get stateBytes(): number {
+    let bytes = this.#totals?.bytes ?? 0;
+    for (const { id, rows } of this.#entries.values()) bytes += 200 + roughBytes(id) + (rows.length === 0 ? 0 : rows.length * (16 + roughBytes(rows[0])));
+    return bytes;
+  }
+
+  onBatch(rows: Batch): void {
+    for (let row = 0; row < rows.rowCount; row++) {
+      const id = this.#keyOf(rows, row);
+      let entry = this.#entries.get(id);
+      if (entry === undefined) {
+        const key = this.#input.keys.map((column) => rows.value(column, row));
+        entry = { id, key, rows: [], times: [], news: 0, start: Number.POSITIVE_INFINITY, end: Number.NEGATIVE_INFINITY, deadline: undefined, round: 0 };
+        this.#entries.set(id, entry);
+      }
+      const time = this.#time < 0 ? this.#clock.nowMs : readTimestamp(rows.memory, rows.column(this.#time).data, row) + this.#input.timeShiftMs;
+      entry.rows.push(this.#reader.read(rows, row));
+      entry.times.push(time);
+      entry.news++;
+      this.#trigger(entry, time);
+    }
+  }
+
+  onWatermark(watermark: number): void {
+    const until = this.#time < 0 ? this.#clock.nowMs : watermark;
+    while (this.#deadlines.size > 0 && this.#deadlines.firstTime <= until) {
+      const { time, owner } = this.#deadlines.take();
+      if (owner.deadline === time && owner.news > 0) this.#fire(owner);
+    }
+    const hasEnded = watermark === Number.POSITIVE_INFINITY;
+    if (hasEnded && this.#shape.kind === 'global') for (const entry of this.#entries.values()) if (entry.news > 0) this.#fire(entry);
+    this.#evaluate();
+    if (this.#totals !== undefined) this.#digest(this.#totals);
+  }
+
+  snapshot(): Snapshot {
+    return structuredClone({ entries: [...this.#entries.values()], totals: this.#totals?.snapshot() });
+  }
+
+  #trigger(entry: Entry, time: number): void {
+    const shape = this.#shape;
+    if (shape.kind === 'count') {
+      if (entry.rows.length === shape.rows) this.#fire(entry);
+      return;
+    }
+    if (shape.countRows !== undefined && entry.news >= shape.countRows) this.#fire(entry);
+    else if (shape.timeMs !== undefined && entry.news === 1) {
+      entry.deadline = time + shape.timeMs;
+      this.#deadlines.add(entry.deadline, entry);
+    }
+  }
+
+  /** The window of a key as it is now is due. */
+  #fire(entry: Entry): void {
+    const shape = this.#shape;
+    let { start, end } = entry;
+    for (const time of entry.times) {
+      if (time < start) start = time;
+      if (time > end) end = time;
+    }
+    const firing: Firing = { entry, rows: entry.rows, start, end };
+    const round = this.#rounds[entry.round++];
+    if (round === undefined) this.#rounds.push([firing]);
+    else round.push(firing);
+    const kept = shape.kind === 'count' ? shape.slideRows : entry.rows.length;
+    entry.rows = entry.rows.slice(kept);
+    entry.times = entry.times.slice(kept);
+    entry.news = 0;
+    entry.deadline = undefined;
+    if (this.#totals !== undefined) {
+      entry.start = start;
+      entry.end = end;
+    }
+  }
+
+  #evaluate(): void {
+    for (const round of this.#rounds) {
+      this.#evaluator.round(round, this.#totals, ({ entry, start, end }, values) => this.#output.append([...entry.key, start, end, ...values]));
+      for (const { entry } of round) entry.round = 0;
+    }
+    this.#rounds = [];
+    // Without rows there is nothing to know of a key.
+    if (this.#totals === undefined) for (const entry of this.#entries.values()) if (entry.rows.length === 0) this.#entries.delete(entry.id);
+  }
+
+  /** Rows of windows that go on need not be kept: they go to the totals, without a result. */
+  #digest(totals: Totals): void {
+    const firings: Firing[] = [];
+    for (const entry of this.#entries.values()) {
+      if (entry.rows.length === 0) continue;
+      for (const time of entry.times) {
+        entry.start = Math.min(entry.start, time);
+        entry.end = Math.max(entry.end, time);
+      }
+      firings.push({ entry, rows: entry.rows, start: entry.start, end: entry.end });
+      entry.rows = [];
+      entry.times = [];
+    }
+    if (firings.length > 0) this.#evaluator.round(firings, totals, undefined);
+  }
+}
+
+/** Rows of a batch, and slots of a tile. */
+const ROWS_MAX = 1_024;
+
+/** Rows of firings, as batches. */
+class FiringBatches {
+  readonly #builder: BatchBuilder;
+
+  constructor(slabs: SlabAllocator, input: KeyedInput) {
+    this.#builder = new BatchBuilder(slabs, travelling(input), ROWS_MAX);
+  }
+
+  each(firings: readonly Firing[], visit: (batch: Batch) => void): void {
+    const builder = this.#builder;
+    builder.reset();
+    for (const { rows } of firings) {
+      for (const row of rows) {
+        if (builder.rowCount === builder.capacity) {
+          visit(builder.finish());
+          builder.reset();
+        }
+        builder.appendRow(row);
+      }
+    }
+    if (builder.rowCount > 0) visit(builder.finish());
+  }
+}
+
+/** The input's schema, with null for the columns that did not travel. */
+function travelling({ schema, columns }: KeyedInput): Schema {
+  return new Schema(schema.fields.map(({ name, type }, c) => ({ name, type: columns.includes(c) ? type : nullable(type) })));
+}
+
+/** The evaluation by aggregates: a group table for the round, and one that goes on. */
+class AggregateEvaluator implements Evaluator {
+  readonly #slabs: SlabAllocator;
+  readonly #plan: AggregatePlan;
+  readonly #batches: FiringBatches;
+  readonly #fresh: GroupTable;
+  readonly #writer: ResultWriter;
+  readonly #keyOf: (batch: Batch, row: number) => Key;
+
+  constructor(slabs: SlabAllocator, input: KeyedInput, plan: AggregatePlan) {
+    this.#slabs = slabs;
+    this.#plan = plan;
+    this.#batches = new FiringBatches(slabs, input);
+    this.#fresh = tableMaker(slabs, plan.layout, 0)();
+    this.#writer = new ResultWriter(slabs, plan);
+    this.#keyOf = keyReader(
+      plan.keys.map((_, c) => c),
+      plan.output,
+    );
+  }
+
+  totals(from: unknown): Totals {
+    return new TableTotals(this.#slabs, this.#plan, from as number | undefined);
+  }
+
+  round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void {
+    const { keys, inputs } = this.#plan;
+    const fresh = this.#fresh;
+    this.#batches.each(firings, (batch) => {
+      const keyColumns = keys.map((column) => batch.column(column));
+      const values = inputs.map((column): Column | undefined => (column < 0 ? undefined : batch.column(column)));
+      for (let done = 0; done < batch.rowCount; ) done += fresh.update(keyColumns, values, done, batch.rowCount, 0);
+    });
+    const table = (totals as TableTotals | undefined)?.table;
+    table?.mergeTable(fresh);
+    if (put !== undefined) this.#write(firings, table, put);
+    fresh.clear();
+  }
+
+  #write(firings: readonly Firing[], table: GroupTable | undefined, put: (firing: Firing, values: readonly unknown[]) => void): void {
+    const keyCount = this.#plan.keys.length;
+    const byKey = new Map(firings.map((firing) => [firing.entry.id, firing]));
+    const emit = (batch: Batch): void => {
+      for (let row = 0; row < batch.rowCount; row++) {
+        const firing = byKey.get(this.#keyOf(batch, row));
+        assert(firing, 'a group that no window has');
+        put(
+          firing,
+          this.#plan.results.map((_, c) => batch.value(keyCount + c, row)),
+        );
+      }
+    };
+    const writer = this.#writer;
+    if (table === undefined) writer.writeTable(this.#fresh, 0, 0, emit);
+    else {
+      // A window that fires by time may have no row of this round.
+      const { u32 } = this.#slabs.memory;
+      for (let from = 0; from < firings.length; from += ROWS_MAX) {
+        const tile = firings.slice(from, from + ROWS_MAX);
+        tile.forEach(({ entry }, i) => {
+          u32[(writer.found >>> 2) + i] = table.find(entry.key);
+        });
+        writer.writeSlots(table, writer.found, tile.length, 0, 0, emit);
+      }
+    }
+    writer.flush(emit);
+  }
+}
+
+/** The groups of a shard whose windows go on. They stay where they are: a snapshot has the address of the table, for GroupTable.attach. */
+class TableTotals implements Totals {
+  readonly table: GroupTable;
+
+  constructor(slabs: SlabAllocator, plan: AggregatePlan, from: number | undefined) {
+    this.table = from === undefined ? tableMaker(slabs, plan.layout, 0)() : GroupTable.attach(slabs, plan.layout, from);
+  }
+
+  get bytes(): number {
+    return this.table.bytes;
+  }
+
+  snapshot(): number {
+    return this.table.address;
+  }
+}
+
+/** The evaluation by a fold. */
+class FoldEvaluator implements Evaluator {
+  readonly #fold: RowFold;
+  readonly #batches: FiringBatches;
+  readonly #keyOf: (batch: Batch, row: number) => Key;
+
+  constructor(slabs: SlabAllocator, input: KeyedInput, fold: RowFold) {
+    this.#fold = fold;
+    this.#batches = new FiringBatches(slabs, input);
+    this.#keyOf = keyReader(input.keys, input.schema);
+  }
+
+  totals(from: unknown): Totals {
+    return new FoldTotals(from as ReadonlyMap<Key, unknown> | undefined);
+  }
+
+  round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void {
+    const values = (totals as FoldTotals | undefined)?.values ?? new Map<Key, unknown>();
+    this.#batches.each(firings, (batch) => {
+      for (let row = 0; row < batch.rowCount; row++) {
+        const key = this.#keyOf(batch, row);
+        values.set(key, this.#fold.add(values.get(key), batch, row));
+      }
+    });
+    if (put !== undefined) for (const firing of firings) this.#fold.results(values.get(firing.entry.id), (row) => put(firing, row));
+  }
+}
+
+class FoldTotals implements Totals {
+  readonly values: Map<Key, unknown>;
+
+  constructor(from: ReadonlyMap<Key, unknown> | undefined) {
+    this.values = new Map(from);
+  }
+
+  get bytes(): number {
+    return this.values.size * 200;
+  }
+
+  snapshot(): ReadonlyMap<Key, unknown> {
+    return new Map(this.values);
+  }
+}

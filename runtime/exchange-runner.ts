@@ -1,0 +1,170 @@
+/**
+ * The two halves of an exchange, as the engine drives them: `Scatter` takes the rows of a scan and leaves blocks;
+ * `ExchangeRunner` holds the shards that this worker owns, which take the blocks of all workers at the epoch's end. What
+ * travels, partial aggregates or rows, and what the shards do with it, is told by the plan.
+ */
+
+import { type Batch, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../core/index.ts';
+import {
+  blockInput,
+  type ChunkOrigin,
+  Combiner,
+  type CombinerHooks,
+  type EpochStart,
+  exchangeBlockPanes,
+  type KeyedInput,
+  type KeyedOperator,
+  type KeyedOperatorPlan,
+  ResultWriter,
+  RowOutput,
+  RowPartitioner,
+  rowBlockMaxTime,
+  shardAggregate,
+  shardRows,
+} from '../operators/index.ts';
+import type { ExchangePlan } from './plan.ts';
+
+/** The scan's half: rows of chunks in, blocks out. */
+export interface Scatter {
+  beginEpoch(start: EpochStart): void;
+  beginChunk(origin: ChunkOrigin): void;
+  add(batch: Batch): number;
+  endChunk(): unknown;
+  takeBlocks(): number[];
+}
+
+/** One for each input of the exchange. */
+export function scattersOf(slabs: SlabAllocator, exchange: ExchangePlan, hooks: CombinerHooks): Scatter[] {
+  if (exchange.kind === 'aggregate') return [new Combiner(slabs, exchange.aggregate, hooks)];
+  return exchange.operator.inputs.map((_, input) => new RowPartitioner(slabs, exchange.operator, input, hooks));
+}
+
+/** The shard's half: blocks in, and at the end of the epoch what is due out. */
+interface ShardHalf {
+  merge(block: number): void;
+  advance(watermark: number, emit: (batch: Batch) => void): void;
+  readonly stateBytes: number;
+}
+
+/** What takes the results of an exchange. */
+interface ResultFlow {
+  run(batch: Batch): void;
+}
+
+const GROUPS_MIN = 8;
+
+/** The shards of one exchange that this worker owns. */
+export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
+  readonly plan: ExchangePlan;
+  readonly flow: F;
+  readonly upstream: readonly number[];
+  readonly groups: readonly { readonly number: number; readonly shards: readonly { readonly shard: number; readonly half: ShardHalf }[] }[];
+  readonly #emit: (batch: Batch) => void;
+  readonly #memory: SharedMemory;
+  /** What the operators of this exchange see of time. */
+  readonly #clock = { epoch: 0, nowMs: 0, watermark: Number.NEGATIVE_INFINITY };
+
+  /** @param watermark as committed, after a restart: what is closed by it stays closed */
+  constructor(plan: ExchangePlan, slabs: SlabAllocator, watermark: number, flow: F, groups: readonly (readonly number[])[]) {
+    this.plan = plan;
+    this.flow = flow;
+    this.upstream = plan.upstream;
+    this.#emit = (batch) => flow.run(batch);
+    this.#memory = slabs.memory;
+    this.#clock.watermark = watermark;
+    const make = this.#halfMaker(slabs, watermark);
+    this.groups = groups.map((shards) => ({ number: shards[0] as number, shards: shards.map((shard) => ({ shard, half: make(shard) })) }));
+  }
+
+  get stateBytes(): number {
+    return this.groups.reduce((sum, { shards }) => sum + shards.reduce((bytes, { half }) => bytes + half.stateBytes, 0), 0);
+  }
+
+  beginEpoch(epoch: number, nowMs: number): void {
+    this.#clock.epoch = epoch;
+    this.#clock.nowMs = nowMs;
+  }
+
+  /** Ends the epoch for one shard, whose blocks are merged. */
+  step(half: ShardHalf, watermark: number): void {
+    const before = this.#clock.watermark;
+    this.#clock.watermark = watermark;
+    half.advance(watermark, this.#emit);
+    this.#clock.watermark = before;
+  }
+
+  endEpoch(watermark: number): void {
+    this.#clock.watermark = watermark;
+  }
+
+  /** Until when (event time) the rows in these blocks are held: the end of their last window, lateness included. */
+  heldUntil(blocks: readonly number[]): number {
+    const { plan } = this;
+    if (blocks.length === 0) return Number.NEGATIVE_INFINITY;
+    let last = Number.NEGATIVE_INFINITY;
+    if (plan.kind === 'rows') {
+      for (const block of blocks) last = Math.max(last, plan.operator.heldUntil(rowBlockMaxTime(this.#memory, block), blockInput(this.#memory, block)));
+      return last;
+    }
+    const { grid, window } = plan.aggregate;
+    if (grid === undefined || window === undefined) return Number.POSITIVE_INFINITY;
+    for (const block of blocks) for (const pane of exchangeBlockPanes(this.#memory, block)) last = Math.max(last, pane);
+    return grid.paneExpiry(last) + window.latenessMs;
+  }
+
+  #halfMaker(slabs: SlabAllocator, watermark: number): (shard: number) => ShardHalf {
+    const { plan } = this;
+    if (plan.kind === 'aggregate') {
+      const writer = new ResultWriter(slabs, plan.aggregate);
+      const from = Number.isFinite(watermark) ? { watermark, panes: [] } : undefined;
+      return (shard) => shardAggregate(slabs, plan.aggregate, shard, writer, from);
+    }
+    const { operator } = plan;
+    const output = new RowOutput(slabs, operator.output, this.#emit);
+    const failed = (error: unknown): void => {
+      throw error;
+    };
+    return (shard) => new KeyedShard(operator, operator.open({ slabs, shard, clock: this.#clock, output, failed }), shard, output, this.#memory);
+  }
+}
+
+/** A keyed operator as a shard's half. */
+class KeyedShard implements ShardHalf {
+  readonly #plan: KeyedOperatorPlan;
+  readonly #operator: KeyedOperator;
+  readonly #shard: number;
+  readonly #output: RowOutput;
+  readonly #memory: SharedMemory;
+
+  constructor(plan: KeyedOperatorPlan, operator: KeyedOperator, shard: number, output: RowOutput, memory: SharedMemory) {
+    this.#plan = plan;
+    this.#operator = operator;
+    this.#shard = shard;
+    this.#output = output;
+    this.#memory = memory;
+  }
+
+  get stateBytes(): number {
+    return this.#operator.stateBytes;
+  }
+
+  merge(block: number): void {
+    const input = blockInput(this.#memory, block);
+    const rows = shardRows(this.#memory, (this.#plan.inputs[input] as KeyedInput).schema, block, this.#shard);
+    if (rows !== undefined) this.#operator.onBatch(rows, input);
+  }
+
+  advance(watermark: number): void {
+    this.#operator.onWatermark(watermark);
+    this.#output.flush();
+  }
+}
+
+/** The groups of neighbouring shards that a worker owns: enough groups that every worker has some, the same groups for up to 8 workers. */
+export function ownGroups(workers: number, worker: number): number[][] {
+  const groupCount = workers <= GROUPS_MIN ? GROUPS_MIN : SHARD_COUNT;
+  const size = SHARD_COUNT / groupCount;
+  const groups: number[][] = [];
+  for (let group = worker; group < groupCount; group += workers) groups.push(Array.from({ length: size }, (_, i) => group * size + i));
+  return groups;
+}

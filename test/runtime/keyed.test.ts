@@ -1,0 +1,208 @@
+/** Keyed operators in whole pipelines, through the test driver: behind one another, behind windows, and in front of them. */
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { collect, count, cumulative, describePlan, f64, memory, mermaidPlan, pipeline, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
+import { graphOf } from '../../runtime/pipeline.ts';
+import { makePlan, type Plan } from '../../runtime/plan.ts';
+import { testDriver } from '../../runtime/testing.ts';
+
+const clicks = { user: utf8, page: utf8, ms: f64, at: timestamp };
+const source = () =>
+  pipeline('keyed')
+    .from(memory([], { schema: clicks }))
+    .withWatermark('at', 0);
+const click = (user: string, page: string, ms: number, at: number) => ({ user, page, ms, at });
+
+describe('keyed operators in a pipeline', () => {
+  test('process emits by timer, and a window behind it takes the rows by the same event time', () => {
+    const visits = source()
+      .keyBy('user')
+      .process({
+        schema: { user: utf8, pages: f64, at: timestamp },
+        state: () => ({ pages: 0 }),
+        onRow(row, ctx) {
+          if (ctx.state.pages++ === 0) ctx.timer(row.at + 1_000);
+        },
+        onTimer(time, ctx) {
+          ctx.emit({ user: ctx.key.user, pages: ctx.state.pages, at: time });
+          ctx.clear();
+        },
+      });
+    const driver = testDriver(
+      visits
+        .keyBy('user')
+        .window(tumbling('10s'))
+        .aggregate({ visits: count(), pages: sum('pages') })
+        .to(collect()),
+      { partitions: 1 },
+    );
+    driver.send([click('a', '/', 1, 0), click('a', '/b', 1, 500), click('__proto__', '/', 1, 700)]);
+    driver.endEpoch();
+    driver.send([click('a', '/', 1, 3_000), click('b', '/', 1, 9_500)]);
+    driver.endEpoch();
+    assert.deepEqual(driver.output(), []);
+    driver.close();
+    const byUser = new Map(driver.output().map((row) => [`${row.user} ${row.windowStart}`, [row.visits, row.pages]]));
+    assert.deepEqual(
+      byUser,
+      new Map([
+        ['a 0', [1, 3]],
+        ['__proto__ 0', [1, 1]],
+        ['b 10000', [1, 1]],
+      ]),
+    );
+  });
+
+  test('processing-time timers go by the clock of the epoch', () => {
+    const driver = testDriver(
+      source()
+        .keyBy('user')
+        .process({
+          schema: { user: utf8, now: f64 },
+          onRow(_, ctx) {
+            ctx.processingTimer(ctx.now + 500);
+          },
+          onTimer(time, ctx) {
+            assert.equal(ctx.timeDomain, 'processing');
+            ctx.emit({ user: ctx.key.user, now: time });
+          },
+        })
+        .to(collect()),
+      { partitions: 1, now: 10_000 },
+    );
+    driver.send([click('a', '/', 1, 0)]);
+    driver.endEpoch();
+    driver.advanceTime(499);
+    driver.endEpoch();
+    assert.deepEqual(driver.output(), []);
+    driver.advanceTime(1);
+    driver.endEpoch();
+    assert.deepEqual(driver.output(), [{ user: 'a', now: 10_500 }]);
+  });
+
+  test('a function that fails ends the job with the row and the reason', () => {
+    const driver = testDriver(
+      source()
+        .keyBy('user')
+        .process({
+          schema: { user: utf8 },
+          onRow(row) {
+            if (row.page === '/bad') throw new RangeError('no such page');
+          },
+        })
+        .to(collect()),
+    );
+    driver.send([click('a', '/bad', 1, 0)]);
+    assert.throws(
+      () => driver.endEpoch(),
+      (error: { code?: string; message: string }) =>
+        error.code === 'ERR_MILLRACE_USER_FUNCTION' && /onRow failed on .*\/bad.*RangeError: no such page/.test(error.message),
+    );
+  });
+
+  test('reduce, top and dropDuplicates one behind the other', () => {
+    const stream = source().keyBy('user', 'page', 'at').dropDuplicates({ within: '1s' });
+    const spent = stream.keyBy('user').reduce((a, b) => ({ user: a.user, page: b.page, ms: a.ms + b.ms, at: b.at }));
+    spent.to(collect());
+    const best = stream.keyBy('page').window(sliding('2s', '1s')).top(1, { by: 'ms' }).to(collect());
+    const driver = testDriver(best, { partitions: 1 });
+    driver.send([click('a', '/', 5, 100), click('a', '/', 5, 100), click('a', '/b', 7, 200), click('b', '/', 6, 300)]);
+    driver.endEpoch();
+    assert.deepEqual(
+      [...driver.output(0)].sort((a, b) => String(a.user).localeCompare(String(b.user))).map((row) => [row.user, row.ms, row.page]),
+      [
+        ['a', 12, '/b'],
+        ['b', 6, '/'],
+      ],
+    );
+    driver.close();
+    assert.deepEqual(
+      driver
+        .output(1)
+        .map((row) => [row.page, row.windowStart, row.rank, row.user, row.ms])
+        .sort(),
+      [
+        ['/', -1_000, 1, 'b', 6],
+        ['/', 0, 1, 'b', 6],
+        ['/b', -1_000, 1, 'a', 7],
+        ['/b', 0, 1, 'a', 7],
+      ].sort(),
+    );
+  });
+
+  test('cumulative windows grow by a step', () => {
+    const driver = testDriver(source().keyBy('user').window(cumulative('3s', '1s')).count().to(collect()), { partitions: 1 });
+    driver.send([click('a', '/', 1, 0), click('a', '/', 1, 1_500), click('a', '/', 1, 2_000), click('a', '/', 1, 3_999)]);
+    driver.close();
+    assert.deepEqual(
+      driver.output().map((row) => [row.windowStart, row.windowEnd, row.count]),
+      [
+        [0, 1_000, 1],
+        [0, 2_000, 2],
+        [0, 3_000, 3],
+        [3_000, 4_000, 1],
+        [3_000, 5_000, 1],
+        [3_000, 6_000, 1],
+      ],
+    );
+  });
+
+  test('explain says what travels and what is kept', () => {
+    const stream = source()
+      .keyBy('user')
+      .window(sliding('10s', '1s'))
+      .reduce((a) => a, { inverse: (a) => a })
+      .to(collect());
+    const plan: Plan = makePlan(graphOf(stream) as NonNullable<ReturnType<typeof graphOf>>);
+    assert.match(
+      describePlan(plan),
+      /rows travel by key to 64 shards\n {2}reduce with an inverse by user\n.*sliding\(10000 ms every 1000 ms\).*\n.*running: add the pane that enters/,
+    );
+    assert.match(mermaidPlan(plan), /x0\[\["reduce with an inverse by user/);
+  });
+
+  test('what does not fit does not compile', () => {
+    const stream = source();
+    const keyed = stream.keyBy('user');
+    // Never called: the compiler is the test.
+    void (() => {
+      // @ts-expect-error no such column
+      keyed.top(3, { by: 'size' });
+      // @ts-expect-error the reduced row lacks a column
+      keyed.reduce((a, b) => ({ user: a.user, ms: a.ms + b.ms }));
+      // @ts-expect-error no duration
+      keyed.dropDuplicates({ within: '5x' });
+      keyed.process({
+        schema: { user: utf8, n: f64 },
+        state: () => ({ n: 0 }),
+        onRow(row, ctx) {
+          // @ts-expect-error no such column
+          row.size;
+          // @ts-expect-error state has no such field
+          ctx.state.m++;
+          // @ts-expect-error not a key column
+          ctx.key.page;
+          // @ts-expect-error a text where a number belongs
+          ctx.emit({ user: row.user, n: row.page });
+          // @ts-expect-error the key is not to be written
+          ctx.key.user = '';
+          ctx.emit({ user: ctx.key.user, n: ctx.state.n });
+        },
+        // @ts-expect-error a timer has a time, not a text
+        onTimer(time: string) {
+          void time;
+        },
+      });
+      const renamed = keyed.process({ schema: { who: utf8 }, onRow: (row, ctx) => ctx.emit({ who: row.user }) });
+      // @ts-expect-error the rows have the columns of the schema only
+      renamed.filter((row) => row.user);
+      const ranked = keyed.window(tumbling('1m')).top(3, { by: 'ms' });
+      ranked.filter((row) => row.rank === 1 && row.windowStart > 0 && row.page === '/');
+      keyed
+        .window(tumbling('1m'))
+        .reduce((a) => a)
+        .filter((row) => row.windowEnd > 0 && row.ms > 0);
+    });
+  });
+});
