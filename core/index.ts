@@ -14,6 +14,7 @@ export { type AggregateRequestOf, type ColumnValues, HashAggregator, type HashAg
 export { kernelExports } from './kernels.ts';
 export { attachMemory, createMemory, MEMORY_BYTES_MAX, memoryHandle, type SharedMemory, type SharedMemoryHandle } from './memory.ts';
 export { CumulativeGrid, EVENT_TIME_MAX, PaneGrid } from './pane-grid.ts';
+export { PaneGroups, PaneStore, type PaneStoreOptions, smallTable } from './pane-groups.ts';
 export { PaneRing, type PaneStates } from './pane-ring.ts';
 export { type PaneRows, PaneSplit, type PaneSplitKernel, paneSplitReference } from './pane-split.ts';
 export { type Rng, type SeekableRng, seededRng } from './prng.ts';

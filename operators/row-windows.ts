@@ -24,7 +24,7 @@ import {
   readTimestamp,
   Schema,
   type SlabAllocator,
-  tableMaker,
+  smallTable,
 } from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { type RowFold, resultSchema } from './fold.ts';
@@ -314,7 +314,7 @@ class AggregateEvaluator implements Evaluator {
     this.#slabs = slabs;
     this.#plan = plan;
     this.#batches = new FiringBatches(slabs, input);
-    this.#fresh = tableMaker(slabs, plan.layout, 0)();
+    this.#fresh = smallTable(slabs, plan.layout, 0);
     this.#writer = new ResultWriter(slabs, plan);
     this.#keyOf = keyReader(
       plan.keys.map((_, c) => c),
@@ -375,7 +375,7 @@ class TableTotals implements Totals {
   readonly table: GroupTable;
 
   constructor(slabs: SlabAllocator, plan: AggregatePlan, from: number | undefined) {
-    this.table = from === undefined ? tableMaker(slabs, plan.layout, 0)() : GroupTable.attach(slabs, plan.layout, from);
+    this.table = from === undefined ? smallTable(slabs, plan.layout, 0) : GroupTable.attach(slabs, plan.layout, from);
   }
 
   get bytes(): number {

@@ -293,7 +293,7 @@ export class Engine {
 
   /** @param parent the flow whose batches come to this one */
   #flow(plan: FlowPlan, parent?: Flow): Flow {
-    const { memory, slabs, batchRows, codeGeneration } = this.#context;
+    const { memory, slabs, batchRows } = this.#context;
     const errors = plan.errors.map(({ covers, flow }) => ({ covers, flow: this.#flow(flow) }));
     // Its own, as a function that takes errors may fail in turn.
     const rows = errors.length === 0 ? undefined : new ErrorRows(slabs);
@@ -312,7 +312,7 @@ export class Engine {
       for (const taker of takers) taker.flow.run(batch);
       return 'skip';
     };
-    const program = plan.rows.instantiate({ memory, slabs, batchRows, onError, ...(codeGeneration === undefined ? {} : { codeGeneration }) });
+    const program = plan.rows.instantiate({ memory, slabs, batchRows, onError });
     const flow: Flow = new Flow({
       plan,
       program,

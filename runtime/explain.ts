@@ -41,6 +41,7 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
   for (const { exchange, input } of flow.exchanges) lines.push(`${indent}-> exchange ${exchange}${inputName(plan, exchange, input)}`);
   for (const sink of flow.sinks) lines.push(`${indent}-> sink ${sink}`);
   for (const { flow: errors } of flow.errors) lines.push(`${indent}rows that fail:`, ...describeFlow(plan, errors, `${indent}  `));
+  const ways = flow.next.length + flow.exchanges.length + flow.sinks.length + flow.errors.length;
   flow.next.forEach((next, index) => {
     if (ways === 1) {
       lines.push(...describeFlow(plan, next, indent));

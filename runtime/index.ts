@@ -35,13 +35,11 @@ export type { Params } from './load.ts';
 export type { ByteSize, RunOptions } from './options.ts';
 export {
   type KeyedStream,
-  type LateOrigin,
   type Pipeline,
   type PipelineLike,
   pipeline,
   type Stream,
   type WindowedStream,
-  type WindowResults,
 } from './pipeline.ts';
 export type { Plan } from './plan.ts';
 export type { LedgerSample } from './pool.ts';

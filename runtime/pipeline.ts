@@ -11,15 +11,12 @@ import {
   type BatchBuilder,
   type Duration,
   durationMs,
-  i32,
-  i64,
   MillraceError,
   type RowOf,
   type Schema,
   type SchemaFields,
   shown,
   schema as toSchema,
-  utf8,
 } from '../core/index.ts';
 import { forEachBatch, type Sink, type Source, stdout } from '../io/index.ts';
 import {
@@ -44,7 +41,6 @@ import {
   topFold,
   type WindowSpec,
 } from '../operators/index.ts';
-import { LATE_COLUMNS } from './flow.ts';
 
 import { ERROR_SCHEMA, type ErrorRow, lateSchema, type RowCoordinates } from './side-outputs.ts';
 
@@ -574,8 +570,6 @@ function eventTimeColumn(node: Node): string | undefined {
     }
     case 'rows':
       return eventTimeColumn(node.parent);
-    case 'late':
-      return undefined;
     case 'aggregate':
       return node.plan.window === undefined ? undefined : 'windowEnd';
     case 'keyed':

@@ -204,15 +204,7 @@ class Planner {
 
   /** The flow of the batches that leave `node`. */
   #flow(node: Node, input: Schema): FlowPlan {
-    const edges = (this.#edges.get(node) as Edge[]).filter((edge) => !isLate(edge));
-    return this.#flowOf(input, [], undefined, edges, node.schema);
-  }
-
-  #late(node: Node): ExchangePlan['late'] {
-    const edge = (this.#edges.get(node) as Edge[]).find(isLate);
-    if (edge === undefined) return undefined;
-    const late = (edge as { to: Node }).to;
-    return { schema: late.schema, flow: this.#flow(late, late.schema) };
+    return this.#flowOf(input, [], undefined, this.#edges.get(node) as Edge[], node.schema);
   }
 
   #flowOf(input: Schema, operations: RowOperation[], watermark: number | undefined, edges: readonly Edge[], output: Schema): FlowPlan {
@@ -270,10 +262,6 @@ class Planner {
     if (node.kind === 'aggregate' || node.kind === 'keyed') return [this.#exchanges.indexOf(node)];
     return unique(parentsOf(node).flatMap((parent) => this.#upstreamOf(parent)));
   }
-}
-
-function isLate(edge: Edge): boolean {
-  return 'to' in edge && edge.to.kind === 'late';
 }
 
 function parentsOf(node: Node): readonly Node[] {

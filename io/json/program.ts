@@ -14,7 +14,18 @@
 
 import type { ColumnSpace, SharedMemory, SlabAllocator, TypeName } from '../../core/index.ts';
 
-export const PROGRAM = { columnCount: 0, tableMask: 4, table: 8, stamp: 12, predictions: 16, columns: 20, powers: 24, entries: 28, entriesMax: 36, bytes: 64 } as const;
+export const PROGRAM = {
+  columnCount: 0,
+  tableMask: 4,
+  table: 8,
+  stamp: 12,
+  predictions: 16,
+  columns: 20,
+  powers: 24,
+  entries: 28,
+  entriesMax: 36,
+  bytes: 64,
+} as const;
 export const COLUMN = { type: 0, data: 4, offsets: 8, validity: 12, limit: 16, stamp: 20, key: 24, keyLength: 28, nullable: 32, bytes: 64 } as const;
 const PREDICTIONS = 64;
 const PREDICTION_BYTES = 64;

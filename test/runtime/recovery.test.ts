@@ -120,18 +120,16 @@ test('a committed position of another pipeline is refused', async (t) => {
   await writeTopic(dir, 'in', 1, values(clicks(0, 100)));
   const { log, json } = await import('../../runtime/index.ts');
   const { click } = await import('./pipelines/clicks.ts');
-  const reader = await log
-    .source({ dir, topic: 'in', group: 'g', value: json(click) })
-    .open({
-      drain: true,
-      signal: new AbortController().signal,
-      emit: () => true,
-      credit: async () => {},
-      end: () => {},
-      high: () => {},
-      assigned: () => {},
-      fail: () => {},
-    });
+  const reader = await log.source({ dir, topic: 'in', group: 'g', value: json(click) }).open({
+    drain: true,
+    signal: new AbortController().signal,
+    emit: () => true,
+    credit: async () => {},
+    end: () => {},
+    high: () => {},
+    assigned: () => {},
+    fail: () => {},
+  });
   await reader.commit([{ partition: 0, offset: 10, metadata: 'something else' }]);
   await reader.close();
   await assert.rejects(
