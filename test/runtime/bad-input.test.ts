@@ -166,27 +166,29 @@ test('values of 5 MiB: read as they are, or a clear word about the memory', asyn
 });
 
 test('batches of each compression, with one that is broken between them', async (t) => {
-  for (const compression of COMPRESS.keys()) {
-    const dir = await folder(t);
-    const broken = await goodBatch(1_000, 1_100, compression);
+  const dir = await folder(t);
+  const compressions = [...COMPRESS.keys()];
+  const batches: { partition: number; bytes: Uint8Array }[] = [];
+  // A partition for each: good, broken, good.
+  for (const [partition, compression] of compressions.entries()) {
+    const from = partition * 10_000;
+    const broken = await goodBatch(from + 5_000, from + 5_100, compression);
     broken[broken.length - 3] = (broken[broken.length - 3] as number) ^ 0x55;
-    await writeBatches(dir, 'in', 2, [
-      { partition: 0, bytes: await goodBatch(0, 500, compression) },
-      { partition: 0, bytes: broken },
-      { partition: 0, bytes: await goodBatch(500, 700, compression) },
-      { partition: 1, bytes: await goodBatch(700, 900, compression) },
-    ]);
-    const job = await read(dir, 'json');
-    const { ledger, samples } = job.progress();
-    assert.deepEqual(
-      numbersRead(),
-      Array.from({ length: 900 }, (_, n) => n),
-      compression,
-    );
-    assert.equal(ledger.corrupt, 100, `${compression}: the records that the batch declares`);
-    assert.equal(samples.length, 1);
-    assert.match(samples[0]?.message ?? '', /checksum|CRC/i);
-    assert.equal(samples[0]?.offset, 500);
+    for (const bytes of [await goodBatch(from, from + 500, compression), broken, await goodBatch(from + 500, from + 700, compression)])
+      batches.push({ partition, bytes });
+  }
+  await writeBatches(dir, 'in', compressions.length, batches);
+  const job = await read(dir, 'json');
+  const { ledger, samples } = job.progress();
+  assert.deepEqual(
+    numbersRead(),
+    compressions.flatMap((_, partition) => Array.from({ length: 700 }, (_, n) => partition * 10_000 + n)),
+  );
+  assert.equal(ledger.corrupt, 100 * compressions.length, 'the records that the batches declare');
+  assert.deepEqual(samples.map(({ partition }) => partition).sort(), [...compressions.keys()]);
+  for (const { message, offset, rows: lost } of samples) {
+    assert.match(message, /checksum|CRC/i);
+    assert.deepEqual([offset, lost], [500, 100]);
   }
 });
 
@@ -213,25 +215,28 @@ test('batches whose checksum is right and whose body is not', async (t) => {
     'zstd that is none': await forged(batch, (bytes) => (bytes.writeInt16BE(4, 21), bytes)),
     'a compression that does not exist': await forged(batch, (bytes) => (bytes.writeInt16BE(7, 21), bytes)),
   };
-  for (const [what, bytes] of Object.entries(forgeries)) {
-    const dir = await folder(t);
-    await writeBatches(dir, 'in', 1, [
-      { partition: 0, bytes: await goodBatch(0, 100) },
-      { partition: 0, bytes },
-      { partition: 0, bytes: await goodBatch(100, 200) },
-    ]);
-    const job = await read(dir, 'json');
-    const { ledger, samples } = job.progress();
-    // Records in front of the fault may be read: they are whole.
-    const seen = numbersRead();
-    assert.deepEqual(
-      seen.filter((n) => n < 1_000),
-      Array.from({ length: 200 }, (_, n) => n),
-      what,
-    );
-    assert.ok(ledger.corrupt > 0, `${what}: ${JSON.stringify(ledger)}`);
-    assert.ok((samples[0]?.message.length ?? 0) > 20, what);
+  const names = Object.keys(forgeries);
+  const dir = await folder(t);
+  const batches: { partition: number; bytes: Uint8Array }[] = [];
+  for (const [partition, name] of names.entries()) {
+    const from = partition * 10_000;
+    for (const bytes of [await goodBatch(from, from + 100), forgeries[name] as Buffer, await goodBatch(from + 100, from + 200)])
+      batches.push({ partition, bytes });
   }
+  await writeBatches(dir, 'in', names.length, batches);
+  const job = await read(dir, 'json', { workers: 1 });
+  const { ledger, samples } = job.progress();
+  // Records in front of the fault may be read: they are whole.
+  const isForged = (n: number) => n >= 1_000 && n < 1_050;
+  assert.deepEqual(
+    numbersRead().filter((n) => !isForged(n)),
+    names.flatMap((_, partition) => Array.from({ length: 200 }, (_, n) => partition * 10_000 + n)),
+  );
+  assert.ok(ledger.corrupt >= names.length, JSON.stringify(ledger));
+  // Ten samples of a reason are kept, of one worker.
+  const sampled = new Set(samples.map(({ partition }) => partition));
+  assert.equal(sampled.size, Math.min(10, names.length));
+  for (const { message } of samples) assert.ok(message.length > 20, message);
 });
 
 test('a log whose last batch was cut off ends before it', async (t) => {

@@ -106,12 +106,12 @@ test('functions that throw, behind any operation: which one, on which row, why',
     ['throws null', /filter #1 failed on row \d+ \{"n": 5, "at": 5\}: null/],
   ];
   for (const [how, message] of cases) {
-    for (const codeGeneration of [true, false]) {
-      const error = await failureOf(how, { codeGeneration });
-      assert.equal(error.code, 'ERR_MILLRACE_USER_FUNCTION', how);
-      assert.match(error.message, message);
-    }
+    const error = await failureOf(how);
+    assert.equal(error.code, 'ERR_MILLRACE_USER_FUNCTION', how);
+    assert.match(error.message, message);
   }
+  const interpreted = await failureOf('throws null', { codeGeneration: false });
+  assert.match(interpreted.message, /filter #1 failed on row \d+ \{"n": 5, "at": 5\}: null/);
 });
 
 test('what a function leaves behind that nobody waits for harms nobody', async () => {
