@@ -352,6 +352,13 @@ export class GroupTable {
   #eachPack(visit: (pack: number, count: number) => void): void {
     const { slotBytes } = this.layout;
     const pack = this.#scratch.images(TILE_ROWS * slotBytes);
+    const size = this.#storage.get(USED);
+    if (size <= TILE_ROWS && this.#storage.get(LONG_BYTES) === 0) {
+      if (size === 0) return;
+      this.#kernels.groupTableToRun(this.address, pack);
+      visit(pack, size);
+      return;
+    }
     this.eachTile((slots, count) => {
       this.#kernels.groupPack(slots, count, slotBytes, pack);
       visit(pack, count);

@@ -5,7 +5,7 @@
  * second of event time.
  *
  *   sliding-500       sum and count: panes are added and subtracted
- *   sliding-500-min   with a minimum: two stacks
+ *   sliding-500-min   with a minimum: two stacks; panes of 20,000 rows, and 500 of them
  *   sliding-500-thin  panes of 5,000 rows, 5 for each key: what the windows emit is a fifth of the rows
  *
  * The two halves of an aggregation on one thread, with the chunks and epochs that a job would have: combiner, exchange
@@ -260,18 +260,25 @@ function naive(question: Question): Entry {
 const one = (): number => 1;
 const long = ({ panes }: Shape): number => panes;
 const FULL = { slides: long, rowsAPane: 100_000, hasMin: false };
+/** Its sizes are 500 panes: two stacks rebuild once in 500 slides, so that less would have too much or too little of it. */
+const STACKS = { slides: long, rowsAPane: 20_000, hasMin: true };
 const entryOf = (question: Question): Entry => ({
   start: (of) => oursOf(question, of),
   expected: (of, units) => reference(question, shapeOf(question.rowsAPane, of), rowsOf(shapeOf(question.rowsAPane, of), units)),
 });
 
-function windowCase(name: string, question: Question, peers: Readonly<Record<string, Entry>>): BenchCase {
+function windowCase(
+  name: string,
+  question: Question,
+  peers: Readonly<Record<string, Entry>>,
+  sizes: BenchCase['sizes'] = { full: 8 * M, quick: 4 * M, tiny: 20_000 },
+): BenchCase {
   const ours = entryOf(question);
   return {
     name,
     rooms: ['windows'],
     unit: ROWS,
-    sizes: { full: 8 * M, quick: 4 * M, tiny: 20_000 },
+    sizes,
     expected: ours.expected as BenchCase['expected'],
     ours: { start: (of) => oursOf(question, of) },
     peers,
@@ -284,6 +291,6 @@ const sliding1 = (question: Question): Entry => entryOf({ ...question, slides: o
 export const windowCases: readonly BenchCase[] = [
   windowCase('window/sliding-1', { ...FULL, slides: one }, { map: naive({ ...FULL, slides: one }) }),
   windowCase('window/sliding-500', FULL, { sliding1: sliding1(FULL), map: naive(FULL) }),
-  windowCase('window/sliding-500-min', { ...FULL, hasMin: true }, { sliding1: sliding1({ ...FULL, hasMin: true }) }),
+  windowCase('window/sliding-500-min', STACKS, { sliding1: sliding1(STACKS) }, { full: 10 * M, quick: 10 * M, tiny: 40_000 }),
   windowCase('window/sliding-500-thin', { ...FULL, rowsAPane: 5_000 }, { sliding1: sliding1({ ...FULL, rowsAPane: 5_000 }) }),
 ];
