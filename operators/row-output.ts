@@ -50,6 +50,12 @@ export class RowOutput {
     }
   }
 
+  /** The builder, with room for a row: for whoever writes its columns at `rowCount`, and counts that up. */
+  claim(): BatchBuilder {
+    this.#makeRoom();
+    return this.#builder;
+  }
+
   /** Hands on what is written and not yet handed on. */
   flush(): void {
     const builder = this.#builder;
