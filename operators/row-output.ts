@@ -56,6 +56,12 @@ export class RowOutput {
     return this.#builder;
   }
 
+  /** Hands on a batch that somebody else wrote, behind what is written so far. Its bytes are good during the call only. */
+  forward(batch: Batch): void {
+    this.flush();
+    this.#emit(batch);
+  }
+
   /** Hands on what is written and not yet handed on. */
   flush(): void {
     const builder = this.#builder;

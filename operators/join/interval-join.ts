@@ -3,24 +3,27 @@
  * rows of the right in [t - before, t + after], both ends included.
  *
  * A pair comes out when its second row arrives, in the order of the arriving rows, and for one row in the order of the
- * others' times. A row that may be without a match (left, right, full) comes out when the watermark says that none can
- * come any more: with the watermark past t + after on the left, t + before on the right. At the same moment it is
- * forgotten, so what is held is the rows of about `before + after` of event time, with or without matches.
+ * others' times. A row that may be without a match (left, right, full) is decided, and comes out, when the watermark says that
+ * none can come any more: with the watermark past t + after on the left, t + before on the right.
  *
- * A row is late when its time is before the watermark: its match may be forgotten already. A null key is equal to no key,
- * as in SQL; NaN is equal to NaN.
+ * Rows of both sides are held until the watermark is past t + before + after: until no undecided row can match them. So a row
+ * that comes behind the watermark, but before it is decided, finds all its matches, and a restart that reads the held rows
+ * again decides as before. What comes later still meets what is held, but never comes out alone; what could meet nothing,
+ * with the watermark past t + before + after, is late. A null key is equal to no key, as in SQL; NaN is equal to NaN.
  *
- * Each result has `joinTime`: the later of both times, the row's own where there is no match. Those may come out up to the
- * interval's length after the watermark has passed their time, which `outputTime.delayMs` says to operators behind.
+ * Each result has `joinTime`: the later of both times, the row's own where there is no match. The latter come out after the
+ * watermark has passed their time, which `outputTime.delayMs` says to operators behind.
  *
  * Symmetric: Wilschut and Apers, "Dataflow Query Execution in a Parallel Main-Memory Environment", 1991; the interval and its
  * state by watermark as in Flink's interval join and Spark's stream-stream join.
  */
 
 import type { Batch, ColumnSpace } from '../../core/index.ts';
+import { putTime } from '../by-key/row-image.ts';
+import { TimeHeap } from '../by-key/time-heap.ts';
 import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed-operator.ts';
 import { isKept, type JoinColumns, type JoinSide, type JoinType, joinColumns } from './join-columns.ts';
-import { type HeldRows, JoinRows, putTime } from './join-rows.ts';
+import { type HeldRows, JoinRows } from './join-rows.ts';
 import { NONE } from './keyed-rows.ts';
 
 export const JOIN_TIME = 'joinTime';
@@ -42,23 +45,30 @@ export function planIntervalJoin(request: IntervalJoinRequest): KeyedOperatorPla
   const { left, right, type, beforeMs, afterMs } = request;
   const columns = joinColumns(left, right, type, request.suffix, [JOIN_TIME]);
   const inputs = [inputOf(left), inputOf(right)];
-  const reach = [afterMs, beforeMs] as const;
-  const delayMs = Math.max(0, ...reach.filter((_, input) => isKept(type, input)));
+  const interval: Interval = { ahead: [afterMs, beforeMs], hold: [Math.max(beforeMs + afterMs, afterMs), Math.max(beforeMs + afterMs, beforeMs)] };
+  const delayMs = Math.max(0, ...interval.ahead.filter((_, input) => isKept(type, input)));
   return {
     name: 'interval join',
     inputs,
     output: columns.output,
     outputTime: { column: JOIN_TIME, shiftMs: 0, delayMs },
-    lateBefore: (watermark) => watermark,
-    heldUntil: (maxTimeMs, input) => maxTimeMs + (reach[input] as number) + 1,
-    open: (context, from) => new IntervalJoin(context, columns, inputs, beforeMs, afterMs, from as HeldRows | undefined),
+    lateBefore: (watermark, input) => watermark - (interval.hold[input] as number),
+    heldUntil: (maxTimeMs, input) => maxTimeMs + (interval.hold[input] as number) + 1,
+    open: (context, from) => new IntervalJoin(context, columns, inputs, interval, from as HeldRows | undefined),
     describe: () =>
       [
         `${type} interval join by ${left.keys.join(', ')}${left.keys.join() === right.keys.join() ? '' : ` = ${right.keys.join(', ')}`}`,
         `  within    right.time from left.time - ${beforeMs} ms to left.time + ${afterMs} ms`,
-        `  state     rows of ${beforeMs + afterMs} ms of event time and the watermark's delay, dropped by the watermark`,
+        `  state     rows of ${Math.max(...interval.hold)} ms of event time behind the watermark`,
       ].join('\n'),
   };
+}
+
+interface Interval {
+  /** By input: how far ahead of a row its matches lie at most. */
+  readonly ahead: readonly [number, number];
+  /** By input: until how long after its time a row may be of use. */
+  readonly hold: readonly [number, number];
 }
 
 /** The input of a join that needs whole rows with times. */
@@ -77,23 +87,29 @@ class IntervalJoin implements KeyedOperator {
   readonly #context: KeyedContext;
   readonly #columns: JoinColumns;
   readonly #timeColumn: number;
-  /** How far behind and ahead of a row of each input its matches lie. */
-  readonly #behind: readonly [number, number];
-  readonly #ahead: readonly [number, number];
+  readonly #interval: Interval;
+  /** By input: rows that may still come out alone. Undefined: none ever does. */
+  readonly #undecided: readonly [TimeHeap | undefined, TimeHeap | undefined];
   #input: 0 | 1 = 0;
 
-  constructor(context: KeyedContext, columns: JoinColumns, inputs: readonly KeyedInput[], beforeMs: number, afterMs: number, from: HeldRows | undefined) {
+  constructor(context: KeyedContext, columns: JoinColumns, inputs: readonly KeyedInput[], interval: Interval, from: HeldRows | undefined) {
     this.#context = context;
     this.#columns = columns;
     this.#timeColumn = columns.extra[0] as number;
-    this.#behind = [beforeMs, afterMs];
-    this.#ahead = [afterMs, beforeMs];
+    this.#interval = interval;
+    this.#undecided = [isKept(columns.type, 0) ? new TimeHeap() : undefined, isKept(columns.type, 1) ? new TimeHeap() : undefined];
     this.#rows = new JoinRows(context, columns, inputs);
-    if (from !== undefined) this.#rows.restore(from);
+    if (from === undefined) return;
+    this.#rows.restore(from);
+    for (const input of [0, 1] as const) {
+      const side = this.#rows.sides[input];
+      for (const row of side.inOrder())
+        if (side.matched[row] === 0) this.#undecided[input]?.push(side.times[row] as number, side.sequences[row] as number, row);
+    }
   }
 
   get stateBytes(): number {
-    return this.#rows.bytes;
+    return this.#rows.bytes + (this.#undecided[0]?.bytes ?? 0) + (this.#undecided[1]?.bytes ?? 0);
   }
 
   onBatch(rows: Batch, input: number): void {
@@ -102,16 +118,21 @@ class IntervalJoin implements KeyedOperator {
   }
 
   onWatermark(watermark: number): void {
+    const { ahead, hold } = this.#interval;
     for (const input of [0, 1] as const) {
       const side = this.#rows.sides[input];
-      const comesOut = isKept(this.#columns.type, input);
-      const ahead = this.#ahead[input];
-      while (side.size > 0 && (side.firstTime + ahead < watermark || watermark === Number.POSITIVE_INFINITY)) {
-        const time = side.firstTime;
-        const row = side.popFirst();
-        if (comesOut && side.matched[row] === 0) this.#write(side.keys[row] as number, input === 0 ? row : NONE, input === 0 ? NONE : row, time);
-        this.#rows.drop(input, row);
+      const undecided = this.#undecided[input];
+      while (undecided !== undefined && undecided.size > 0 && undecided.firstTime + ahead[input] < watermark) {
+        const time = undecided.firstTime;
+        const row = undecided.pop();
+        if (side.matched[row] === 1) continue;
+        side.matched[row] = 1;
+        this.#write(side.keys[row] as number, input === 0 ? row : NONE, input === 0 ? NONE : row, time);
       }
+    }
+    for (const input of [0, 1] as const) {
+      const side = this.#rows.sides[input];
+      while (side.size > 0 && side.firstTime + hold[input] < watermark) this.#rows.drop(input, side.popFirst());
     }
   }
 
@@ -119,15 +140,23 @@ class IntervalJoin implements KeyedOperator {
     return this.#rows.snapshot();
   }
 
+  release(): void {
+    this.#rows.release();
+  }
+
   // One closure for all batches.
   readonly #match = (key: number, row: number, time: number): void => {
     const rows = this.#rows;
-    if (rows.isNullKey(key)) return;
     const input = this.#input;
     const own = rows.sides[input];
+    const undecided = this.#undecided[input];
+    const last = time + this.#interval.ahead[input];
+    if (undecided !== undefined && last >= this.#context.clock.watermark) undecided.push(time, own.sequences[row] as number, row);
+    // 1: what is no more to come out alone.
+    else own.matched[row] = 1;
+    if (rows.isNullKey(key)) return;
     const other = rows.sides[input === 0 ? 1 : 0];
-    const last = time + this.#ahead[input];
-    let at = other.firstFrom(key, time - this.#behind[input]);
+    let at = other.firstFrom(key, time - this.#interval.ahead[input === 0 ? 1 : 0]);
     if (at === NONE || (other.times[at] as number) > last) return;
     own.matched[row] = 1;
     for (; at !== NONE; at = other.next[at] as number) {

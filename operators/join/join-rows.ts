@@ -3,11 +3,11 @@
  * A key is held for as long as a row of it is.
  */
 
-import { type Batch, type BatchBuilder, type Column, type ColumnSpace, readTimestamp, type SharedMemory } from '../../core/index.ts';
+import { type Batch, type BatchBuilder, type Column, readTimestamp, type SharedMemory } from '../../core/index.ts';
+import { KeyIndex } from '../by-key/key-index.ts';
 import { hashKeys } from '../key-hash.ts';
 import type { KeyedContext, KeyedInput } from '../keyed-operator.ts';
 import { type JoinColumns, pick, type SideColumns } from './join-columns.ts';
-import { KeyIndex } from './key-index.ts';
 import { KeyedRows, NONE } from './keyed-rows.ts';
 
 /** The rows that are held, in the order in which they came: values that structured clone can copy. */
@@ -135,6 +135,11 @@ export class JoinRows {
     }
   }
 
+  release(): void {
+    this.keys.release();
+    for (const side of this.sides) side.release();
+  }
+
   #reserve(): void {
     const limit = this.keys.idLimit;
     const isNull = new Uint8Array(limit);
@@ -142,12 +147,4 @@ export class JoinRows {
     this.#isNull = isNull;
     for (const side of this.sides) side.reserveKeys(limit);
   }
-}
-
-/** Writes a time, whole milliseconds, as the i64 that a timestamp column holds. */
-export function putTime({ u32, i32 }: SharedMemory, space: ColumnSpace, row: number, time: number): void {
-  const high = Math.floor(time / 4_294_967_296);
-  const at = (space.data >>> 2) + row * 2;
-  u32[at] = time - high * 4_294_967_296;
-  i32[at + 1] = high;
 }

@@ -7,9 +7,9 @@
  */
 
 import type { Column, DataType, SharedMemory, SlabAllocator } from '../../core/index.ts';
-import { RecordPages } from './record-pages.ts';
-import { RowImage } from './row-image.ts';
-import { TimeHeap } from './time-heap.ts';
+import { RecordPages } from '../by-key/record-pages.ts';
+import { RowImage } from '../by-key/row-image.ts';
+import { TimeHeap } from '../by-key/time-heap.ts';
 
 /** No row. */
 export const NONE = -1;
@@ -154,6 +154,10 @@ export class KeyedRows {
     const isFree = new Set(this.#free);
     const rows = Array.from({ length: this.#used }, (_, id) => id).filter((id) => !isFree.has(id));
     return rows.sort((a, b) => (this.sequences[a] as number) - (this.sequences[b] as number));
+  }
+
+  release(): void {
+    this.#pages.release();
   }
 
   #grow(): void {

@@ -10,11 +10,12 @@
  */
 
 import { type Batch, type ColumnSpace, MillraceError, type PaneGrid } from '../../core/index.ts';
+import { putTime } from '../by-key/row-image.ts';
 import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed-operator.ts';
 import { paneGridOf, type WindowSpec } from '../windows.ts';
 import { inputOf } from './interval-join.ts';
 import { isKept, type JoinColumns, type JoinSide, type JoinType, joinColumns } from './join-columns.ts';
-import { type HeldRows, JoinRows, putTime } from './join-rows.ts';
+import { type HeldRows, JoinRows } from './join-rows.ts';
 import { type KeyedRows, NONE } from './keyed-rows.ts';
 
 export interface WindowJoinRequest {
@@ -40,8 +41,7 @@ export function planWindowJoin(request: WindowJoinRequest): KeyedOperatorPlan {
   const grid = paneGridOf(window);
   const columns = joinColumns(left, right, type, request.suffix, ['windowStart', 'windowEnd']);
   const inputs = [inputOf(left), inputOf(right)];
-  const open = (watermark: number) =>
-    Number.isFinite(watermark) ? grid.windowStart(grid.lastWindowEndedBy(watermark - window.latenessMs) + 1) : watermark;
+  const open = (watermark: number) => (Number.isFinite(watermark) ? grid.windowStart(grid.lastWindowEndedBy(watermark - window.latenessMs) + 1) : watermark);
   return {
     name: 'windowed join',
     inputs,
@@ -105,6 +105,10 @@ class WindowJoin implements KeyedOperator {
 
   snapshot(): HeldRows {
     return this.#rows.snapshot();
+  }
+
+  release(): void {
+    this.#rows.release();
   }
 
   #firstOpen(watermark: number): number {

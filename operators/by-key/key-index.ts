@@ -6,7 +6,7 @@
  * are equal. NaN is equal to NaN, -0 to 0, null to null: whoever wants SQL's null asks {@link KeyIndex.isNull}.
  */
 
-import { type BatchBuilder, type Column, type DataType, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import type { BatchBuilder, Column, DataType, SharedMemory, SlabAllocator } from '../../core/index.ts';
 import { RecordPages } from './record-pages.ts';
 import { RowImage, sameBytes } from './row-image.ts';
 

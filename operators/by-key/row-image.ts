@@ -196,3 +196,11 @@ function canonicalF32({ f32, u32 }: SharedMemory, at: number): void {
   if (value === 0) u32[at >>> 2] = 0;
   else if (Number.isNaN(value)) u32[at >>> 2] = NAN_F32;
 }
+
+/** Writes a time, whole milliseconds, as the i64 that a timestamp column holds. */
+export function putTime({ u32, i32 }: SharedMemory, space: ColumnSpace, row: number, time: number): void {
+  const high = Math.floor(time / 4_294_967_296);
+  const at = (space.data >>> 2) + row * 2;
+  u32[at] = time - high * 4_294_967_296;
+  i32[at + 1] = high;
+}
