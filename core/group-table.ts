@@ -292,6 +292,20 @@ export class GroupTable {
     return this.#kernels.groupLookup(this.address, pack, slotBytes, count, to);
   }
 
+  /**
+   * Writes to `to` (u32[until - from]) the slots of the keys in rows `from` to `until` (at most 1,024) of these columns, one for
+   * each key of the layout; 0 where there is none.
+   *
+   * @returns how many there are
+   */
+  lookupKeys(keys: readonly Column[], from: number, until: number, to: number): number {
+    const count = until - from;
+    assert(keys.length === this.layout.keys.length && count <= TILE_ROWS, `${keys.length} key columns, ${count} rows`);
+    const images = this.#scratch.images(TILE_ROWS * this.layout.keyBytes);
+    writeKeyImages(this.#kernels, this.memory, this.layout, images, keys, this.#scratch, from, count, 0);
+    return this.#kernels.groupLookup(this.address, images, this.layout.keyBytes, count, to);
+  }
+
   /** The slot of a key (JavaScript values as in a row), or 0. Cold path: it goes through a batch of one row. */
   find(key: readonly unknown[]): number {
     assert(key.length === this.layout.keys.length, `a key of ${key.length} values for ${this.layout.keys.length} columns`);

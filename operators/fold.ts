@@ -64,7 +64,7 @@ export function planFold(request: FoldRequest): KeyedOperatorPlan {
     name: fold.name,
     inputs: [rows],
     output,
-    outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1 },
+    outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },
     lateBefore: (watermark) => (grid === undefined || window === undefined ? Number.NEGATIVE_INFINITY : firstOpenTime(grid, window, watermark)),
     heldUntil: (maxTimeMs) =>
       grid === undefined || window === undefined ? Number.POSITIVE_INFINITY : grid.paneExpiry(grid.paneOf(maxTimeMs)) + window.latenessMs,

@@ -19,6 +19,10 @@ export { Combiner, type CombinerHooks, type EpochStart } from './combine.ts';
 export { type DropDuplicatesRequest, planDropDuplicates } from './drop-duplicates.ts';
 export { blockInput, type ChunkOrigin, exchangeBlockBytes, exchangeBlockOrigin, exchangeBlockPanes, orderExchangeBlocks } from './exchange.ts';
 export { type FoldRequest, planFold, type RowFold } from './fold.ts';
+export { type IntervalJoinRequest, planIntervalJoin } from './join/interval-join.ts';
+export type { JoinSide, JoinType } from './join/join-columns.ts';
+export { planTableJoin, type TableJoinRequest } from './join/table-join.ts';
+export { planWindowJoin, type WindowJoinRequest } from './join/window-join.ts';
 export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, OutputTime } from './keyed-operator.ts';
 export { type ProcessContext, type ProcessRequest, planProcess } from './process.ts';
 export { type Reducer, reduceFold } from './reduce.ts';
@@ -27,6 +31,7 @@ export { RowOutput } from './row-output.ts';
 export { RowPartitioner, rowBlockMaxTime, shardRows } from './row-partition.ts';
 export { planRowWindow, type RowWindowRequest } from './row-windows.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';
+export { planSession } from './session/session-plan.ts';
 export { type ShardAggregate, type ShardSnapshot, shardAggregate } from './shard-aggregate.ts';
 export { type TopRequest, topFold } from './top.ts';
 export {
@@ -37,6 +42,7 @@ export {
   isRowWindow,
   paneGridOf,
   type RowWindowShape,
+  session,
   sliding,
   type TimeWindowShape,
   tumbling,

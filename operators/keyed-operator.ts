@@ -51,6 +51,8 @@ export interface KeyedOperatorPlan {
 export interface OutputTime {
   readonly column: string;
   readonly shiftMs: 0 | -1;
+  /** How long after the watermark has passed its time a row may come out (default 0): the event time of operators behind is so much less. */
+  readonly delayMs?: number;
 }
 
 /** Time as an operator may see it: the same for all workers, and the same again in a replay of recorded epochs. */
@@ -89,4 +91,6 @@ export interface KeyedOperator {
   snapshot(): unknown;
   /** An estimate of the bytes of state held. */
   readonly stateBytes: number;
+  /** Gives shared memory back, where it holds some. The operator is not used after. */
+  release?(): void;
 }

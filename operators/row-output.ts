@@ -50,6 +50,18 @@ export class RowOutput {
     }
   }
 
+  /** The builder, with room for a row: for whoever writes its columns at `rowCount`, and counts that up. */
+  claim(): BatchBuilder {
+    this.#makeRoom();
+    return this.#builder;
+  }
+
+  /** Hands on a batch that somebody else wrote, behind what is written so far. Its bytes are good during the call only. */
+  forward(batch: Batch): void {
+    this.flush();
+    this.#emit(batch);
+  }
+
   /** Hands on what is written and not yet handed on. */
   flush(): void {
     const builder = this.#builder;

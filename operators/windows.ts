@@ -33,7 +33,13 @@ export type TimeWindowShape =
   | { readonly kind: 'sliding'; readonly sizeMs: number; readonly slideMs: number }
   | { readonly kind: 'cumulative'; readonly sizeMs: number; readonly stepMs: number };
 
-export type WindowShape = TimeWindowShape | RowWindowShape;
+/** Windows of activity: session/session-plan.ts. */
+export interface SessionShape {
+  readonly kind: 'session';
+  readonly gapMs: number;
+}
+
+export type WindowShape = TimeWindowShape | RowWindowShape | SessionShape;
 
 /** A window and its manners. Immutable: `lateness` and `emit` give a new one. */
 export class WindowSpec<S extends WindowShape = WindowShape> {
@@ -92,7 +98,7 @@ export function isRowWindow(shape: WindowShape): shape is RowWindowShape {
   return shape.kind === 'count' || shape.kind === 'global';
 }
 
-function timeWindowTitle(shape: TimeWindowShape): string {
+function timeWindowTitle(shape: TimeWindowShape | SessionShape): string {
   switch (shape.kind) {
     case 'tumbling':
       return `${shape.sizeMs} ms${shape.offsetMs === 0 ? '' : `, offset ${shape.offsetMs} ms`}`;
@@ -100,6 +106,8 @@ function timeWindowTitle(shape: TimeWindowShape): string {
       return `${shape.sizeMs} ms every ${shape.slideMs} ms`;
     case 'cumulative':
       return `${shape.sizeMs} ms in steps of ${shape.stepMs} ms`;
+    case 'session':
+      return `gap ${shape.gapMs} ms`;
   }
 }
 
@@ -205,6 +213,16 @@ function wholeRows(rows: unknown, what: string): void {
   throw new MillraceError('ERR_MILLRACE_OPTION', `${what} of ${shown(rows)} rows. Give a whole number of at least 1.`);
 }
 
+/**
+ * Windows of activity: rows of a key that follow each other by at most `gap` are in one window, which ends `gap` after the
+ * last of them. A row that comes late may put two together. See session/session-plan.ts for what is emitted when.
+ *
+ * @throws MillraceError ERR_MILLRACE_OPTION when the gap is no duration of at least 1 ms
+ */
+export function session(gap: Duration): WindowSpec {
+  return new WindowSpec({ kind: 'session', gapMs: durationMs(gap, 'The gap of session()', 1) });
+}
+
 /** An offset may be negative, which other durations may not. */
 function signedMs(offset: Duration): number {
   if (typeof offset === 'number') return offset < 0 ? -durationMs(-offset, 'The offset of tumbling()') : durationMs(offset, 'The offset of tumbling()');
@@ -213,11 +231,18 @@ function signedMs(offset: Duration): number {
     : durationMs(offset, 'The offset of tumbling()');
 }
 
-/** The panes of a window. */
+/**
+ * The panes of a window.
+ *
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when it has none: a session
+ */
 export function paneGridOf(window: WindowSpec): PaneGrid {
   const { shape } = window;
   if (isRowWindow(shape))
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window} is a window of rows and has no panes in time. Take a window of time here.`);
   if (shape.kind === 'cumulative') return new CumulativeGrid(shape.sizeMs, shape.stepMs);
+  if (shape.kind === 'session') {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window} is possible with aggregate() and count() only. Use tumbling() or sliding() here.`);
+  }
   return shape.kind === 'tumbling' ? new PaneGrid(shape.sizeMs, shape.sizeMs, shape.offsetMs) : new PaneGrid(shape.sizeMs, shape.slideMs);
 }

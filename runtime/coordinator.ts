@@ -348,7 +348,7 @@ export class Coordinator {
   #merged(record: EpochRecord): void {
     const { epoch } = record;
     for (const [index, watermark] of this.#watermarks.entries()) this.#advanceWatermark(watermark, index, epoch);
-    const progress: ExchangeProgress[] = this.#plan.exchanges.map(({ watermarks }, exchange) => {
+    const progress: ExchangeProgress[] = this.#plan.exchanges.map(({ watermarks, delayMs }, exchange) => {
       for (let worker = 0; worker < this.#links.length; worker++) {
         const held = this.#memory.f64[this.#control.held(epoch, worker, exchange)] as number;
         if (held > (this.#heldUntil[exchange] as number)) this.#heldUntil[exchange] = held;
@@ -356,7 +356,8 @@ export class Coordinator {
       return {
         heldUntil: this.#heldUntil[exchange] as number,
         // Without event time nothing ever closes.
-        watermark: watermarks.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...watermarks.map((w) => (this.#watermarks[w] as Watermark).current)),
+        watermark:
+          watermarks.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...watermarks.map((w) => (this.#watermarks[w] as Watermark).current)) - delayMs,
       };
     });
     const metadata = this.#intake.partitions.map((state) =>

@@ -229,11 +229,11 @@ export class Engine {
     });
   }
 
-  /** The watermark of an exchange: the minimum of those above it. */
+  /** The watermark of an exchange: the minimum of those above it, less the delay with which rows come from there. */
   #eventTime(exchange: ExchangePlan): number {
     let time = Number.POSITIVE_INFINITY;
     for (const watermark of exchange.watermarks) time = Math.min(time, (this.#watermarks[watermark] as WatermarkRunner).watermark.current);
-    return exchange.watermarks.length === 0 ? Number.NEGATIVE_INFINITY : time;
+    return exchange.watermarks.length === 0 ? Number.NEGATIVE_INFINITY : time - exchange.delayMs;
   }
 
   /** Without event time, too, the input of an exchange ends some time, and what is open comes out. */

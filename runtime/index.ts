@@ -29,7 +29,21 @@ export {
   utf8,
 } from '../core/index.ts';
 export * from '../io/index.ts';
-export { type Aggregate, count, countWindow, cumulative, globalWindow, max, mean, min, sliding, sum, tumbling, type WindowSpec } from '../operators/index.ts';
+export {
+  type Aggregate,
+  count,
+  countWindow,
+  cumulative,
+  globalWindow,
+  max,
+  mean,
+  min,
+  session,
+  sliding,
+  sum,
+  tumbling,
+  type WindowSpec,
+} from '../operators/index.ts';
 export { describePlan, mermaidPlan } from './explain.ts';
 export type { Params } from './load.ts';
 export type { ByteSize, RunOptions } from './options.ts';

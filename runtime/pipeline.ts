@@ -25,6 +25,8 @@ import {
   type AggregatesOf,
   count,
   isRowWindow,
+  type JoinSide,
+  type JoinType,
   type KeyedInput,
   type KeyedOperatorPlan,
   type ProcessContext,
@@ -33,6 +35,7 @@ import {
   planFold,
   planProcess,
   planRowWindow,
+  planSession,
   type ResultOf,
   type RowFold,
   type RowOperation,
@@ -41,6 +44,7 @@ import {
   topFold,
   type WindowSpec,
 } from '../operators/index.ts';
+import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
 
 import { ERROR_SCHEMA, type ErrorRow, lateSchema, type RowCoordinates } from './side-outputs.ts';
 
@@ -412,10 +416,61 @@ export class KeyedStream<R, K> {
     return keyedNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) }));
   }
 
+  /**
+   * Rows of this stream and of `other` with equal keys whose event times lie near each other: `other`'s within `before` and
+   * `after` of this one's. Results have the key columns (under this stream's names), `joinTime` (the later of both times, which
+   * is their event time), this stream's other columns, then the other's; where a name is taken, with a suffix.
+   *
+   * A row without a match (type left, right, full) comes out when the watermark says that none can come. State is the rows of
+   * `before + after` of event time.
+   *
+   * @example orders.keyBy('order').join(payments.keyBy('order'), { within: [0, '10m'], type: 'left' })
+   */
+  join<R2, K2, T extends JoinType = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>,
+    options: IntervalJoinOptions<T, S>,
+  ): Stream<Joined<R, K, R2, K2, T, S, { readonly joinTime: number }>>;
+  /**
+   * Without `within` the other stream is a table: the latest row of each key. Each row of this stream meets the row that its
+   * key has there at the end of the epoch; type `left` keeps those that meet none. The table is held for ever.
+   *
+   * @example clicks.keyBy('user').join(users.keyBy('id'), { type: 'left' })
+   */
+  join<R2, K2, T extends 'inner' | 'left' = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>,
+    options?: TableJoinOptions<R2, T, S>,
+  ): Stream<Joined<R, K, R2, K2, T, S, unknown>>;
+  join(other: unknown, options?: AnyJoinOptions): unknown {
+    return this.joinIn(undefined, other as KeyedStream<unknown, unknown>, options);
+  }
+
+  /** @internal join, in a window where there is one. */
+  joinIn<T>(window: WindowSpec | undefined, other: KeyedStream<unknown, unknown>, options: AnyJoinOptions | undefined): Stream<T> {
+    if (!(other instanceof KeyedStream)) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `join() got ${shown(other)}, which is no keyed stream. Call keyBy() on it first: a.keyBy('id').join(b.keyBy('id'), ...).`,
+      );
+    }
+    const graph = this.#stream[GRAPH];
+    if (other.#stream[GRAPH] !== graph) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `join() got a stream of the pipeline ${shown(other.#stream[GRAPH].name)}, not of ${shown(graph.name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
+      );
+    }
+    const plan = planJoin(joinSide(this.#stream, this.#keys), joinSide(other.#stream, other.#keys), window, options);
+    return new Stream<T>(graph, { kind: 'keyed', schema: plan.output, parents: [this.#stream.node, other.#stream.node], plan });
+  }
+
   /** Rows so far by key: `aggregate({ count: count() })`. */
   count(): Stream<Simplify<K & { readonly count: number }>> {
     return aggregateNode(this.#stream, this.#keys, { count: count() }, undefined);
   }
+}
+
+function joinSide(stream: Upstream, keys: readonly string[]): JoinSide {
+  return { schema: stream.schema, keys, ...presentTime(stream.node) };
 }
 
 export interface TopOptions<R> {
@@ -460,6 +515,19 @@ export class WindowedStream<R, K> {
     return topNode(this.#stream, this.#keys, n, options, this.#window);
   }
 
+  /**
+   * Rows of this stream and of `other` with equal keys in the same window, when it closes. Results have the key columns,
+   * windowStart and windowEnd, this stream's other columns, then the other's; where a name is taken, with a suffix.
+   *
+   * @example clicks.keyBy('user').window(tumbling('1m')).join(views.keyBy('user'), { type: 'full' })
+   */
+  join<R2, K2, T extends JoinType = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>,
+    options?: JoinOptions<T, S>,
+  ): Stream<Joined<R, K, R2, K2, T, S, WindowBounds>> {
+    return new KeyedStream<R, K>(this.#stream, this.#keys).joinIn(this.#window, other as unknown as KeyedStream<unknown, unknown>, options);
+  }
+
   /** Rows a window: `aggregate({ count: count() })`. */
   count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>, R> {
     return aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window);
@@ -474,6 +542,9 @@ function aggregateNode<T, L = never>(
 ): Stream<T, L> {
   if (window !== undefined && isRowWindow(window.shape)) {
     return rowWindowNode(stream, keys, planAggregate({ input: stream.schema, keys, aggregates }), window, window.shape);
+  }
+  if (window?.shape.kind === 'session') {
+    return keyedNode(stream, planSession({ input: stream.schema, keys, aggregates, window, ...windowTime(stream) }));
   }
   const plan = planAggregate({ input: stream.schema, keys, aggregates, ...(window === undefined ? {} : { window, ...windowTime(stream) }) });
   return new Stream<T, L>(stream[GRAPH], { kind: 'aggregate', schema: plan.output, parent: stream.node, plan });

@@ -58,6 +58,8 @@ export interface RowExchangePlan extends ExchangeBase {
 interface ExchangeBase {
   /** The watermarks whose minimum is the event time of this exchange. */
   readonly watermarks: readonly number[];
+  /** The event time here is so much less than that minimum: operators above put rows out this long after their time. */
+  readonly delayMs: number;
   /** The sources whose rows come here: when all have ended, the input has. */
   readonly sources: readonly number[];
   /** Exchanges whose results feed this one. */
@@ -153,6 +155,7 @@ class Planner {
         const parents = parentsOf(node);
         const base = {
           watermarks: unique(parents.flatMap((parent) => this.#watermarksOf(parent))),
+          delayMs: Math.max(...parents.map(outputDelay)),
           sources: unique(parents.flatMap((parent) => this.#sourcesOf(parent))),
           upstream: unique(parents.flatMap((parent) => this.#upstreamOf(parent))),
           flow: this.#flow(node, node.schema),
@@ -291,6 +294,13 @@ function chainOf(node: Node): ReadonlySet<Node> {
   };
   walk(node);
   return chain;
+}
+
+/** How long after the watermark has passed their time rows of a node may come out, at most. */
+function outputDelay(node: Node): number {
+  const above = node.kind === 'watermark' ? 0 : Math.max(0, ...parentsOf(node).map(outputDelay));
+  if (node.kind === 'aggregate') return above + (node.plan.window?.latenessMs ?? 0);
+  return node.kind === 'keyed' ? above + (node.plan.outputTime?.delayMs ?? 0) : above;
 }
 
 function unique(numbers: readonly number[]): number[] {

@@ -111,10 +111,15 @@ export function runKeyed(plan: KeyedOperatorPlan, epochs: readonly KeyedEpoch[],
     for (const worker of workers) for (const scatter of worker) blocks.push(...scatter.takeBlocks());
     endEpoch(watermark?.advance() ?? Number.NEGATIVE_INFINITY, epoch.nowMs, orderExchangeBlocks(memory, blocks));
     for (const block of blocks) slabs.free(block);
-    if (options.restoreAfter === e) shards = open(shards.map((operator) => operator.snapshot()));
+    if (options.restoreAfter === e) {
+      const snapshots = shards.map((operator) => operator.snapshot());
+      for (const operator of shards) operator.release?.();
+      shards = open(snapshots);
+    }
   });
   if (options.closes !== false) endEpoch(Number.POSITIVE_INFINITY, epochs.at(-1)?.nowMs ?? 0, []);
   const stateBytes = shards.reduce((sum, operator) => sum + operator.stateBytes, 0);
+  for (const operator of shards) operator.release?.();
   output.release();
   for (const builder of builders) builder.release();
   for (const worker of workers) for (const scatter of worker) scatter.release();

@@ -1,0 +1,174 @@
+/**
+ * Interval join: rows of two streams with equal keys whose times lie near each other. A row of the left at time t meets the
+ * rows of the right in [t - before, t + after], both ends included.
+ *
+ * A pair comes out when its second row arrives, in the order of the arriving rows, and for one row in the order of the
+ * others' times. A row that may be without a match (left, right, full) is decided, and comes out, when the watermark says that
+ * none can come any more: with the watermark past t + after on the left, t + before on the right.
+ *
+ * Rows of both sides are held until the watermark is past t + before + after: until no undecided row can match them. So a row
+ * that comes behind the watermark, but before it is decided, finds all its matches, and a restart that reads the held rows
+ * again decides as before. What comes later still meets what is held, but never comes out alone; what could meet nothing,
+ * with the watermark past t + before + after, is late. A null key is equal to no key, as in SQL; NaN is equal to NaN.
+ *
+ * Each result has `joinTime`: the later of both times, the row's own where there is no match. The latter come out after the
+ * watermark has passed their time, which `outputTime.delayMs` says to operators behind.
+ *
+ * Symmetric: Wilschut and Apers, "Dataflow Query Execution in a Parallel Main-Memory Environment", 1991; the interval and its
+ * state by watermark as in Flink's interval join and Spark's stream-stream join.
+ */
+
+import type { Batch, ColumnSpace } from '../../core/index.ts';
+import { putTime } from '../by-key/row-image.ts';
+import { TimeHeap } from '../by-key/time-heap.ts';
+import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed-operator.ts';
+import { isKept, type JoinColumns, type JoinSide, type JoinType, joinColumns } from './join-columns.ts';
+import { type HeldRows, JoinRows } from './join-rows.ts';
+import { NONE } from './keyed-rows.ts';
+
+export const JOIN_TIME = 'joinTime';
+
+export interface IntervalJoinRequest {
+  readonly left: JoinSide;
+  readonly right: JoinSide;
+  readonly type: JoinType;
+  readonly suffix: string;
+  /** Any sign; together at least 0. */
+  readonly beforeMs: number;
+  readonly afterMs: number;
+}
+
+/**
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when keys or columns do not fit together; ERR_MILLRACE_OPTION for another type of join
+ */
+export function planIntervalJoin(request: IntervalJoinRequest): KeyedOperatorPlan {
+  const { left, right, type, beforeMs, afterMs } = request;
+  const columns = joinColumns(left, right, type, request.suffix, [JOIN_TIME]);
+  const inputs = [inputOf(left), inputOf(right)];
+  const interval: Interval = { ahead: [afterMs, beforeMs], hold: [Math.max(beforeMs + afterMs, afterMs), Math.max(beforeMs + afterMs, beforeMs)] };
+  const delayMs = Math.max(0, ...interval.ahead.filter((_, input) => isKept(type, input)));
+  return {
+    name: 'interval join',
+    inputs,
+    output: columns.output,
+    outputTime: { column: JOIN_TIME, shiftMs: 0, delayMs },
+    lateBefore: (watermark, input) => watermark - (interval.hold[input] as number),
+    heldUntil: (maxTimeMs, input) => maxTimeMs + (interval.hold[input] as number) + 1,
+    open: (context, from) => new IntervalJoin(context, columns, inputs, interval, from as HeldRows | undefined),
+    describe: () =>
+      [
+        `${type} interval join by ${left.keys.join(', ')}${left.keys.join() === right.keys.join() ? '' : ` = ${right.keys.join(', ')}`}`,
+        `  within    right.time from left.time - ${beforeMs} ms to left.time + ${afterMs} ms`,
+        `  state     rows of ${Math.max(...interval.hold)} ms of event time behind the watermark`,
+      ].join('\n'),
+  };
+}
+
+interface Interval {
+  /** By input: how far ahead of a row its matches lie at most. */
+  readonly ahead: readonly [number, number];
+  /** By input: until how long after its time a row may be of use. */
+  readonly hold: readonly [number, number];
+}
+
+/** The input of a join that needs whole rows with times. */
+export function inputOf(side: JoinSide): KeyedInput {
+  return {
+    schema: side.schema,
+    keys: side.keys.map((name) => side.schema.indexOf(name)),
+    columns: side.schema.fields.map((_, c) => c),
+    eventTime: side.eventTime === undefined ? -1 : side.schema.indexOf(side.eventTime),
+    timeShiftMs: side.timeShiftMs,
+  };
+}
+
+class IntervalJoin implements KeyedOperator {
+  readonly #rows: JoinRows;
+  readonly #context: KeyedContext;
+  readonly #columns: JoinColumns;
+  readonly #timeColumn: number;
+  readonly #interval: Interval;
+  /** By input: rows that may still come out alone. Undefined: none ever does. */
+  readonly #undecided: readonly [TimeHeap | undefined, TimeHeap | undefined];
+  #input: 0 | 1 = 0;
+
+  constructor(context: KeyedContext, columns: JoinColumns, inputs: readonly KeyedInput[], interval: Interval, from: HeldRows | undefined) {
+    this.#context = context;
+    this.#columns = columns;
+    this.#timeColumn = columns.extra[0] as number;
+    this.#interval = interval;
+    this.#undecided = [isKept(columns.type, 0) ? new TimeHeap() : undefined, isKept(columns.type, 1) ? new TimeHeap() : undefined];
+    this.#rows = new JoinRows(context, columns, inputs);
+    if (from === undefined) return;
+    this.#rows.restore(from);
+    for (const input of [0, 1] as const) {
+      const side = this.#rows.sides[input];
+      for (const row of side.inOrder())
+        if (side.matched[row] === 0) this.#undecided[input]?.push(side.times[row] as number, side.sequences[row] as number, row);
+    }
+  }
+
+  get stateBytes(): number {
+    return this.#rows.bytes + (this.#undecided[0]?.bytes ?? 0) + (this.#undecided[1]?.bytes ?? 0);
+  }
+
+  onBatch(rows: Batch, input: number): void {
+    this.#input = input as 0 | 1;
+    this.#rows.addBatch(rows, input, this.#match);
+  }
+
+  onWatermark(watermark: number): void {
+    const { ahead, hold } = this.#interval;
+    for (const input of [0, 1] as const) {
+      const side = this.#rows.sides[input];
+      const undecided = this.#undecided[input];
+      while (undecided !== undefined && undecided.size > 0 && undecided.firstTime + ahead[input] < watermark) {
+        const time = undecided.firstTime;
+        const row = undecided.pop();
+        if (side.matched[row] === 1) continue;
+        side.matched[row] = 1;
+        this.#write(side.keys[row] as number, input === 0 ? row : NONE, input === 0 ? NONE : row, time);
+      }
+    }
+    for (const input of [0, 1] as const) {
+      const side = this.#rows.sides[input];
+      while (side.size > 0 && side.firstTime + hold[input] < watermark) this.#rows.drop(input, side.popFirst());
+    }
+  }
+
+  snapshot(): HeldRows {
+    return this.#rows.snapshot();
+  }
+
+  release(): void {
+    this.#rows.release();
+  }
+
+  // One closure for all batches.
+  readonly #match = (key: number, row: number, time: number): void => {
+    const rows = this.#rows;
+    const input = this.#input;
+    const own = rows.sides[input];
+    const undecided = this.#undecided[input];
+    const last = time + this.#interval.ahead[input];
+    if (undecided !== undefined && last >= this.#context.clock.watermark) undecided.push(time, own.sequences[row] as number, row);
+    // 1: what is no more to come out alone.
+    else own.matched[row] = 1;
+    if (rows.isNullKey(key)) return;
+    const other = rows.sides[input === 0 ? 1 : 0];
+    let at = other.firstFrom(key, time - this.#interval.ahead[input === 0 ? 1 : 0]);
+    if (at === NONE || (other.times[at] as number) > last) return;
+    own.matched[row] = 1;
+    for (; at !== NONE; at = other.next[at] as number) {
+      const otherTime = other.times[at] as number;
+      if (otherTime > last) return;
+      other.matched[at] = 1;
+      this.#write(key, input === 0 ? row : at, input === 0 ? at : row, Math.max(time, otherTime));
+    }
+  };
+
+  #write(key: number, left: number, right: number, time: number): void {
+    const out = this.#rows.write(key, left, right);
+    putTime(this.#context.slabs.memory, out.columns[this.#timeColumn] as ColumnSpace, out.rowCount - 1, time);
+  }
+}

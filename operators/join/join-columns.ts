@@ -1,0 +1,108 @@
+/**
+ * What the rows of a join look like: the key columns once, under their names on the left; then the other columns of the left
+ * stream, then those of the right, each in its order. A column of the right whose name is taken gets a suffix (`_right`,
+ * as in Polars). What may be missing (the right in a left join, the left in a right one, both in a full one) is nullable.
+ */
+
+import { type Column, type Field, MillraceError, nullable, Schema, shown, timestamp } from '../../core/index.ts';
+
+export type JoinType = 'inner' | 'left' | 'right' | 'full';
+
+/** One stream of a join. */
+export interface JoinSide {
+  readonly schema: Schema;
+  /** Names of the key columns. */
+  readonly keys: readonly string[];
+  /** Name of the column of event time; undefined: there is none. */
+  readonly eventTime: string | undefined;
+  readonly timeShiftMs: 0 | -1;
+}
+
+export interface JoinColumns {
+  readonly type: JoinType;
+  readonly output: Schema;
+  /** Positions of the key columns in the output. */
+  readonly keysTo: readonly number[];
+  /** For left and right: positions of the key columns, and of the other ones, in the input, and where these go in the output. */
+  readonly sides: readonly [SideColumns, SideColumns];
+  /** Positions of the columns of time that the operator fills, in the order asked for. */
+  readonly extra: readonly number[];
+}
+
+export interface SideColumns {
+  readonly keys: readonly number[];
+  readonly values: readonly number[];
+  readonly to: readonly number[];
+}
+
+/** What a join is in messages. */
+const NAME = 'join()';
+
+/**
+ * @param extra names of timestamp columns behind the key columns
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when the keys differ in number or type, or two columns have one name; ERR_MILLRACE_OPTION
+ *   for another type of join
+ */
+export function joinColumns(left: JoinSide, right: JoinSide, type: JoinType, suffix: string, extra: readonly string[]): JoinColumns {
+  if (type !== 'inner' && type !== 'left' && type !== 'right' && type !== 'full') {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `${NAME} has the type ${shown(type)}. Give 'inner', 'left', 'right' or 'full'.`);
+  }
+  if (typeof suffix !== 'string' || suffix === '') {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `${NAME} has the suffix ${shown(suffix)}. Give a text that is not empty, such as '_right'.`);
+  }
+  if (left.keys.length !== right.keys.length) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `${NAME} of a stream keyed by (${left.keys.join(', ')}) and one keyed by (${right.keys.join(', ')}): both need the same number of key columns.`,
+    );
+  }
+  const keyFields = left.keys.map((name, k): Field => {
+    const mine = left.schema.field(left.schema.require(name, 'keyBy'));
+    const theirs = right.schema.field(right.schema.require(right.keys[k] as string, 'keyBy'));
+    if (mine.type.name !== theirs.type.name) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `${NAME} of the key ${shown(mine.name)} (${mine.type.name}) with ${shown(theirs.name)} (${theirs.type.name}): keys are equal only within one type. Convert one with map() before keyBy().`,
+      );
+    }
+    return { name: mine.name, type: mine.type.nullable || theirs.type.nullable ? nullable(mine.type) : mine.type };
+  });
+  const fields: Field[] = [...keyFields, ...extra.map((name) => ({ name, type: timestamp }))];
+  const taken = new Set(fields.map((field) => field.name));
+  const add = (field: Field, isOuter: boolean, name: string): number => {
+    if (taken.has(name)) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `${NAME} would give two columns named ${shown(name)}: a result has the key columns${extra.length > 0 ? `, ${extra.join(' and ')}` : ''} and the columns of both streams. Rename one with map(), leave it out with drop(), or give another suffix.`,
+      );
+    }
+    taken.add(name);
+    fields.push({ name, type: isOuter ? nullable(field.type) : field.type });
+    return fields.length - 1;
+  };
+  const side = (of: JoinSide, isOuter: boolean, rename: (name: string) => string): SideColumns => {
+    const keys = of.keys.map((name) => of.schema.indexOf(name));
+    const values = of.schema.fields.map((_, c) => c).filter((c) => !keys.includes(c));
+    return { keys, values, to: values.map((c) => add(of.schema.field(c), isOuter, rename(of.schema.field(c).name))) };
+  };
+  const first = side(left, type === 'right' || type === 'full', (name) => name);
+  const second = side(right, type === 'left' || type === 'full', (name) => (taken.has(name) ? name + suffix : name));
+  return {
+    type,
+    output: new Schema(fields),
+    keysTo: keyFields.map((_, k) => k),
+    sides: [first, second],
+    extra: extra.map((_, e) => keyFields.length + e),
+  };
+}
+
+/** Whether rows of this input come out without a match. */
+export function isKept(type: JoinType, input: number): boolean {
+  return type === 'full' || type === (input === 0 ? 'left' : 'right');
+}
+
+/** Some columns of a batch, in an array that is used again. */
+export function pick(columns: readonly Column[], which: readonly number[], into: Column[]): Column[] {
+  for (let i = 0; i < which.length; i++) into[i] = columns[which[i] as number] as Column;
+  return into;
+}

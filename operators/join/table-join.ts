@@ -1,0 +1,222 @@
+/**
+ * Join with a table: the right stream is read as a table, the latest row of each key; each row of the left meets the row that
+ * its key has there. What the table holds at the end of the epoch counts, so rows of one epoch on both sides meet, and the
+ * result follows from the rows and from where epochs were cut. Later rows of the table do not change results that are out.
+ *
+ * The order of the table's rows is (source, partition, offset) within an epoch: by key, the order of a compacted topic. A row
+ * with true in the column `deleted` takes its key out. There are no windows, nothing is late, and the table is held for
+ * ever: positions are not committed for as long as state is not written to disk, as with running aggregates.
+ */
+
+import { type Batch, type Column, MillraceError, type SlabAllocator, shown } from '../../core/index.ts';
+import { KeyIndex } from '../by-key/key-index.ts';
+import { RecordPages } from '../by-key/record-pages.ts';
+import { RowImage } from '../by-key/row-image.ts';
+import { hashKeys } from '../key-hash.ts';
+import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed-operator.ts';
+import { inputOf } from './interval-join.ts';
+import { type JoinColumns, type JoinSide, type JoinType, joinColumns, pick } from './join-columns.ts';
+
+export interface TableJoinRequest {
+  readonly left: JoinSide;
+  readonly right: JoinSide;
+  readonly type: JoinType;
+  readonly suffix: string;
+  /** Name of a bool column of the right: true takes the key out of the table. */
+  readonly deleted: string | undefined;
+}
+
+const LEFT = 0;
+const RIGHT = 1;
+
+/**
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when keys or columns do not fit together, or the type is not 'inner' or 'left'
+ */
+export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
+  const { left, right, type, deleted } = request;
+  if (type === 'right' || type === 'full') {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `join() of the type ${shown(type)} without within: a table's rows wait for nobody, so 'inner' and 'left' are possible. Give within: [before, after] to join two streams by their times.`,
+    );
+  }
+  const columns = joinColumns(left, right, type, request.suffix, []);
+  let deletedAt = -1;
+  if (deleted !== undefined) {
+    deletedAt = right.schema.require(deleted, 'join deleted');
+    const of = right.schema.field(deletedAt).type;
+    if (of.name !== 'bool') {
+      throw new MillraceError('ERR_MILLRACE_PIPELINE', `join() has deleted: ${shown(deleted)}, a column of ${of.name}. It must be bool: make one with map().`);
+    }
+  }
+  const inputs = [left, right].map((side): KeyedInput => ({ ...inputOf(side), eventTime: -1 }));
+  return {
+    name: 'table join',
+    inputs,
+    output: columns.output,
+    outputTime: left.eventTime === undefined ? undefined : { column: left.eventTime, shiftMs: left.timeShiftMs },
+    lateBefore: () => Number.NEGATIVE_INFINITY,
+    heldUntil: (_, input) => (input === LEFT ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY),
+    open: (context, from) => new TableJoin(context, columns, deletedAt, from as HeldTable | undefined),
+    describe: () =>
+      [
+        `${type} join by ${left.keys.join(', ')}${left.keys.join() === right.keys.join() ? '' : ` = ${right.keys.join(', ')}`} with a table`,
+        `  table     the latest row of each key${deleted === undefined ? '' : `, until ${deleted}`}; held for ever`,
+      ].join('\n'),
+  };
+}
+
+interface HeldTable {
+  readonly rows: readonly { readonly hash: number; readonly key: Uint8Array; readonly values: Uint8Array }[];
+}
+
+class TableJoin implements KeyedOperator {
+  readonly #context: KeyedContext;
+  readonly #columns: JoinColumns;
+  readonly #deletedAt: number;
+  readonly #keys: KeyIndex;
+  readonly #left: RowImage;
+  readonly #right: RowImage;
+  readonly #tablePages: RecordPages;
+  readonly #isNullable: boolean;
+  /** By key: address of the table's record (0: none), its page, rows of the left that wait for the epoch's end. */
+  #record = new Uint32Array(0);
+  #page = new Uint32Array(0);
+  #waiting = new Uint32Array(0);
+  /** Rows of the left in this epoch: key, record. */
+  #pendingKeys: number[] = [];
+  #pendingRecords: number[] = [];
+  #pendingPages: RecordPages;
+  #hashes = new Uint32Array(64);
+  readonly #keyColumns: Column[] = [];
+  readonly #valueColumns: readonly [Column[], Column[]] = [[], []];
+
+  constructor(context: KeyedContext, columns: JoinColumns, deletedAt: number, from: HeldTable | undefined) {
+    const { slabs } = context;
+    this.#context = context;
+    this.#columns = columns;
+    this.#deletedAt = deletedAt;
+    const keyTypes = columns.keysTo.map((to) => columns.output.field(to).type);
+    this.#isNullable = keyTypes.some((type) => type.nullable);
+    this.#keys = new KeyIndex(slabs, keyTypes);
+    this.#left = imageOf(slabs, columns, LEFT);
+    this.#right = imageOf(slabs, columns, RIGHT);
+    this.#tablePages = new RecordPages(slabs);
+    this.#pendingPages = new RecordPages(slabs);
+    for (const { hash, key, values } of from?.rows ?? []) {
+      const id = this.#keys.internRecord(key, hash);
+      this.#reserve();
+      const record = this.#tablePages.take(values.length);
+      slabs.memory.u8.set(values, record);
+      this.#record[id] = record;
+      this.#page[id] = this.#tablePages.page;
+    }
+  }
+
+  get stateBytes(): number {
+    return this.#keys.bytes + this.#tablePages.bytes + this.#pendingPages.bytes + this.#record.length * 12;
+  }
+
+  onBatch(rows: Batch, input: number): void {
+    const { memory } = this.#context.slabs;
+    const side = this.#columns.sides[input as 0 | 1];
+    const keyColumns = pick(rows.columns, side.keys, this.#keyColumns);
+    const values = pick(rows.columns, side.values, this.#valueColumns[input as 0 | 1]);
+    if (rows.rowCount > this.#hashes.length) this.#hashes = new Uint32Array(rows.rowCount * 2);
+    hashKeys(memory, keyColumns, rows.rowCount, this.#hashes);
+    const deleted = input === RIGHT && this.#deletedAt >= 0 ? rows.column(this.#deletedAt) : undefined;
+    for (let row = 0; row < rows.rowCount; row++) {
+      const key = this.#keys.intern(keyColumns, row, this.#hashes[row] as number);
+      this.#reserve();
+      if (input === LEFT) {
+        const record = this.#pendingPages.take(this.#left.size(values, row));
+        this.#left.write(values, row, record);
+        this.#pendingKeys.push(key);
+        this.#pendingRecords.push(record);
+        this.#waiting[key] = (this.#waiting[key] as number) + 1;
+        continue;
+      }
+      if (this.#record[key] !== 0) this.#tablePages.drop(this.#page[key] as number);
+      this.#record[key] = 0;
+      const isGone = (deleted !== undefined && isTrue(memory.u8, deleted, row)) || (this.#isNullable && this.#keys.isNull(key));
+      if (isGone) this.#letGo(key);
+      else {
+        const record = this.#tablePages.take(this.#right.size(values, row));
+        this.#right.write(values, row, record);
+        this.#record[key] = record;
+        this.#page[key] = this.#tablePages.page;
+      }
+    }
+  }
+
+  onWatermark(): void {
+    const { keysTo, sides, type } = this.#columns;
+    const { output } = this.#context;
+    for (let i = 0; i < this.#pendingKeys.length; i++) {
+      const key = this.#pendingKeys[i] as number;
+      const found = this.#record[key] as number;
+      if (found !== 0 || type === 'left') {
+        const out = output.claim();
+        const row = out.rowCount++;
+        this.#keys.read(key, out, keysTo, row);
+        this.#left.read(this.#pendingRecords[i] as number, out, sides[LEFT].to, row);
+        if (found === 0) this.#right.readNulls(out, sides[RIGHT].to, row);
+        else this.#right.read(found, out, sides[RIGHT].to, row);
+      }
+      this.#waiting[key] = (this.#waiting[key] as number) - 1;
+      this.#letGo(key);
+    }
+    if (this.#pendingKeys.length === 0) return;
+    this.#pendingKeys = [];
+    this.#pendingRecords = [];
+    this.#pendingPages.release();
+  }
+
+  snapshot(): HeldTable {
+    const { u8 } = this.#context.slabs.memory;
+    const keys = Array.from(this.#record.keys()).filter((key) => this.#record[key] !== 0);
+    return {
+      rows: keys.map((key) => {
+        const record = this.#record[key] as number;
+        return { hash: this.#keys.hashOf(key), key: this.#keys.copyOut(key), values: u8.slice(record, record + this.#right.recordBytes(record)) };
+      }),
+    };
+  }
+
+  release(): void {
+    this.#keys.release();
+    this.#tablePages.release();
+    this.#pendingPages.release();
+  }
+
+  /** Forgets a key that is not in the table and that no row waits for. */
+  #letGo(key: number): void {
+    if (this.#record[key] === 0 && this.#waiting[key] === 0) this.#keys.remove(key);
+  }
+
+  #reserve(): void {
+    const limit = this.#keys.idLimit;
+    if (limit <= this.#record.length) return;
+    this.#record = longer(this.#record, limit);
+    this.#page = longer(this.#page, limit);
+    this.#waiting = longer(this.#waiting, limit);
+  }
+}
+
+function imageOf(slabs: SlabAllocator, columns: JoinColumns, input: 0 | 1): RowImage {
+  return new RowImage(
+    slabs.memory,
+    columns.sides[input].to.map((to) => columns.output.field(to).type),
+  );
+}
+
+function longer(array: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
+  const to = new Uint32Array(length);
+  to.set(array);
+  return to;
+}
+
+function isTrue(u8: Uint8Array, { data, validity }: Column, row: number): boolean {
+  const mask = 1 << (row & 7);
+  return ((u8[data + (row >>> 3)] as number) & mask) !== 0 && (validity === 0 || ((u8[validity + (row >>> 3)] as number) & mask) !== 0);
+}

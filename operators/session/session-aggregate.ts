@@ -1,0 +1,202 @@
+/**
+ * One shard of an aggregation in session windows; what a session is, and when it closes, is told in session-plan.ts.
+ *
+ *   row -> key id -> session (session-list.ts: extended, put together, or begun) -> the session's number
+ *       -> one group table by number, updated a batch at a time, so that every aggregate works as elsewhere
+ *
+ * A group table lets no slot go, so those of closed sessions stay until they are the greater part; then the table is made
+ * anew. Cost a row: a key lookup, a look at the end of the key's list, and a group table's update.
+ */
+
+import { type Batch, type Column, GroupTable, readTimestamp, SLAB_BYTES_MIN, u32 } from '../../core/index.ts';
+import { KeyIndex } from '../by-key/key-index.ts';
+import { hashKeys } from '../key-hash.ts';
+import type { KeyedContext, KeyedOperator } from '../keyed-operator.ts';
+import { SessionList } from './session-list.ts';
+import type { SessionPlan } from './session-plan.ts';
+import { SessionWriter } from './session-writer.ts';
+
+const TILE = 1_024;
+/** Slots of closed sessions that a table may hold besides as many as are open. */
+const DEAD_MAX = 256;
+
+/** In the order of their numbers. */
+export interface HeldSessions {
+  readonly sessions: readonly HeldSession[];
+}
+
+interface HeldSession {
+  readonly number: number;
+  readonly start: number;
+  readonly last: number;
+  readonly hash: number;
+  readonly key: Uint8Array;
+  readonly slot: Uint8Array;
+}
+
+export class SessionAggregate implements KeyedOperator {
+  readonly #context: KeyedContext;
+  readonly #plan: SessionPlan;
+  readonly #keys: KeyIndex;
+  readonly #list: SessionList;
+  readonly #writer: SessionWriter;
+  #table: GroupTable;
+  /** The numbers of the sessions of a batch's rows: u32[], in a slab that is held while there is a batch. */
+  #numbers: Column = { type: u32, data: 0, offsets: 0, validity: 0 };
+  #hashes = new Uint32Array(64);
+
+  constructor(context: KeyedContext, plan: SessionPlan, from: HeldSessions | undefined) {
+    this.#context = context;
+    this.#plan = plan;
+    this.#keys = new KeyIndex(context.slabs, plan.keyTypes);
+    this.#list = new SessionList(plan.gapMs);
+    this.#writer = SessionWriter.of(context.output, context.slabs, plan);
+    this.#table = this.#newTable();
+    if (from !== undefined) this.#restore(from.sessions);
+  }
+
+  get stateBytes(): number {
+    return this.#keys.bytes + this.#list.bytes + this.#table.bytes;
+  }
+
+  onBatch(rows: Batch): void {
+    const { slabs } = this.#context;
+    const { u32: words } = slabs.memory;
+    const { eventTime, timeShiftMs } = this.#plan.input;
+    const { rowCount } = rows;
+    const list = this.#list;
+    const keyColumns = this.#plan.input.keys.map((key) => rows.column(key));
+    if (rowCount > this.#hashes.length) this.#hashes = new Uint32Array(rowCount * 2);
+    hashKeys(slabs.memory, keyColumns, rowCount, this.#hashes);
+    const times = rows.column(eventTime).data;
+    const inputs = this.#plan.values.inputs.map((column) => (column < 0 ? undefined : rows.column(column)));
+    const data = slabs.alloc(rowCount * 4);
+    const numbers: Column = { ...this.#numbers, data };
+    let done = 0;
+    for (let row = 0; row < rowCount; row++) {
+      const key = this.#keys.intern(keyColumns, row, this.#hashes[row] as number);
+      list.reserveKeys(this.#keys.idLimit);
+      words[(data >>> 2) + row] = list.add(key, readTimestamp(slabs.memory, times, row) + timeShiftMs);
+      if (list.mergedFrom < 0) continue;
+      // Two sessions have become one: the rows so far, this one among them, go into their slots before these go together.
+      this.#table.update([numbers], inputs, done, row + 1);
+      done = row + 1;
+      this.#mergeSlot(list.mergedFrom, list.mergedTo);
+    }
+    if (done < rowCount) this.#table.update([numbers], inputs, done, rowCount);
+    slabs.free(data);
+  }
+
+  onWatermark(watermark: number): void {
+    const { window } = this.#plan;
+    const list = this.#list;
+    const changed = list.takeChanged();
+    const closed = list.close(watermark - window.latenessMs);
+    const due = window.emission === 'update' ? changed : closed;
+    this.#eachTile(due, (sessions, slots) => this.#writer.write(this.#table, slots, sessions, list, this.#keys));
+    this.#writer.flush();
+    for (const session of closed) if (list.remove(session)) this.#keys.remove(list.keys[session] as number);
+    if (this.#table.size > list.size * 2 + DEAD_MAX) this.#compact();
+  }
+
+  snapshot(): HeldSessions {
+    const { u8, u32: words } = this.#context.slabs.memory;
+    const list = this.#list;
+    const held: HeldSession[] = [];
+    this.#eachTile(list.inOrder(), (sessions, slots) => {
+      sessions.forEach((session, i) => {
+        const key = list.keys[session] as number;
+        const slot = words[(slots >>> 2) + i] as number;
+        held.push({
+          number: list.numbers[session] as number,
+          start: list.starts[session] as number,
+          last: list.lasts[session] as number,
+          hash: this.#keys.hashOf(key),
+          key: this.#keys.copyOut(key),
+          slot: u8.slice(slot, slot + this.#plan.values.layout.slotBytes),
+        });
+      });
+    });
+    return { sessions: held };
+  }
+
+  release(): void {
+    this.#keys.release();
+    this.#table.release();
+  }
+
+  #restore(sessions: readonly HeldSession[]): void {
+    const { slabs } = this.#context;
+    const list = this.#list;
+    const slot = slabs.alloc(this.#plan.values.layout.slotBytes);
+    // Lists are in the order of time, numbers in that of beginning.
+    for (const held of [...sessions].sort((a, b) => a.start - b.start)) {
+      const key = this.#keys.internRecord(held.key, held.hash);
+      list.reserveKeys(this.#keys.idLimit);
+      list.insert(key, held.start, held.last, held.number, list.lastOf(key));
+      list.nextNumber = Math.max(list.nextNumber, held.number + 1);
+      slabs.memory.u8.set(held.slot, slot);
+      this.#table.mergeSlots(slot, 1);
+    }
+    slabs.free(slot);
+  }
+
+  /** Puts what the slot of number `from` holds into that of `to`; it stays behind as a dead one. */
+  #mergeSlot(from: number, to: number): void {
+    const { slabs } = this.#context;
+    const { u8, u32: words } = slabs.memory;
+    const { slotBytes, keyBytes } = this.#plan.values.layout;
+    const work = slabs.alloc(16 + slotBytes);
+    words[work >>> 2] = from;
+    words[(work + 4) >>> 2] = to;
+    this.#table.lookupKeys([{ ...this.#numbers, data: work }], 0, 2, work + 8);
+    const source = words[(work + 8) >>> 2] as number;
+    const target = words[(work + 12) >>> 2] as number;
+    // A copy under the other's number: merging finds its slot by that.
+    u8.copyWithin(work + 16, source, source + slotBytes);
+    u8.copyWithin(work + 16, target, target + keyBytes);
+    this.#table.mergeSlots(work + 16, 1);
+    slabs.free(work);
+  }
+
+  /** Calls `visit` with sessions, at most 1,024 a time, and the address of their slots' addresses. */
+  #eachTile(sessions: readonly number[], visit: (sessions: readonly number[], slots: number) => void): void {
+    if (sessions.length === 0) return;
+    const { slabs } = this.#context;
+    const work = slabs.alloc(TILE * 8);
+    const numbers: Column = { ...this.#numbers, data: work };
+    for (let from = 0; from < sessions.length; from += TILE) {
+      const tile = sessions.slice(from, from + TILE);
+      tile.forEach((session, i) => {
+        slabs.memory.u32[(work >>> 2) + i] = this.#list.numbers[session] as number;
+      });
+      this.#table.lookupKeys([numbers], 0, tile.length, work + TILE * 4);
+      visit(tile, work + TILE * 4);
+    }
+    slabs.free(work);
+  }
+
+  /** A new table with the slots of the open sessions. */
+  #compact(): void {
+    const { slabs } = this.#context;
+    const { u8, u32: words } = slabs.memory;
+    const { slotBytes } = this.#plan.values.layout;
+    const table = this.#newTable();
+    const pack = slabs.alloc(TILE * slotBytes);
+    this.#eachTile(this.#list.inOrder(), (sessions, slots) => {
+      for (let i = 0; i < sessions.length; i++) {
+        const slot = words[(slots >>> 2) + i] as number;
+        u8.copyWithin(pack + i * slotBytes, slot, slot + slotBytes);
+      }
+      table.mergeSlots(pack, sessions.length);
+    });
+    slabs.free(pack);
+    this.#table.release();
+    this.#table = table;
+  }
+
+  #newTable(): GroupTable {
+    const { layout } = this.#plan.values;
+    return new GroupTable(this.#context.slabs, layout, { capacityMin: Math.floor(SLAB_BYTES_MIN / layout.slotBytes) });
+  }
+}

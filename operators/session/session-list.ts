@@ -1,0 +1,182 @@
+/**
+ * The open sessions of a shard: for each key a list of them in the order of time, which rows extend, put together, and begin.
+ * Arrays by session, no object. A session has a number besides that is never given again, the key of its slot in a group
+ * table; a session is forgotten at once, its slot later.
+ */
+
+import { TimeHeap } from '../by-key/time-heap.ts';
+
+const NONE = -1;
+const SESSIONS_MIN = 64;
+
+export class SessionList {
+  /** By session: first and last time of its rows, key id, number. */
+  starts = new Float64Array(SESSIONS_MIN);
+  lasts = new Float64Array(SESSIONS_MIN);
+  keys = new Uint32Array(SESSIONS_MIN);
+  numbers = new Uint32Array(SESSIONS_MIN);
+  /** After `add`: numbers of the session that went into another one, and of that; -1: none did. */
+  mergedFrom = NONE;
+  mergedTo = NONE;
+  /** The number of the next session. */
+  nextNumber = 0;
+  size = 0;
+  readonly #gapMs: number;
+  #next = new Int32Array(SESSIONS_MIN);
+  #previous = new Int32Array(SESSIONS_MIN);
+  /** 1: went into another one. */
+  #isMerged = new Uint8Array(SESSIONS_MIN);
+  #isChanged = new Uint8Array(SESSIONS_MIN);
+  #head = new Int32Array(0);
+  #tail = new Int32Array(0);
+  /** Each session once, at its end as it was known when it was put there. */
+  readonly #byEnd = new TimeHeap();
+  #changed: number[] = [];
+  #free: number[] = [];
+  #used = 0;
+
+  constructor(gapMs: number) {
+    this.#gapMs = gapMs;
+  }
+
+  get bytes(): number {
+    return this.starts.length * 34 + this.#head.length * 8 + this.#byEnd.bytes;
+  }
+
+  reserveKeys(limit: number): void {
+    if (limit <= this.#head.length) return;
+    const head = new Int32Array(limit).fill(NONE);
+    head.set(this.#head);
+    this.#head = head;
+    const tail = new Int32Array(limit).fill(NONE);
+    tail.set(this.#tail);
+    this.#tail = tail;
+  }
+
+  /** A row of a key at a time. Returns the number of its session. */
+  add(key: number, time: number): number {
+    this.mergedFrom = NONE;
+    const gap = this.#gapMs;
+    let at = this.#tail[key] as number;
+    while (at !== NONE && (this.starts[at] as number) - gap > time) at = this.#previous[at] as number;
+    if (at === NONE || (this.lasts[at] as number) + gap < time) {
+      const session = this.insert(key, time, time, this.nextNumber++, at);
+      this.#change(session);
+      return this.numbers[session] as number;
+    }
+    const before = this.#previous[at] as number;
+    if (before !== NONE && (this.lasts[before] as number) + gap >= time) {
+      // The row lies between two sessions and near both.
+      this.mergedFrom = this.numbers[at] as number;
+      this.mergedTo = this.numbers[before] as number;
+      this.lasts[before] = this.lasts[at] as number;
+      this.#unlink(at);
+      this.#isMerged[at] = 1;
+      this.size--;
+      at = before;
+    } else {
+      if (time < (this.starts[at] as number)) this.starts[at] = time;
+      if (time > (this.lasts[at] as number)) this.lasts[at] = time;
+    }
+    this.#change(at);
+    return this.numbers[at] as number;
+  }
+
+  /** Puts a session behind another one of its key; NONE: first. */
+  insert(key: number, start: number, last: number, number: number, behind: number): number {
+    const session = this.#free.pop() ?? this.#used++;
+    if (session === this.starts.length) this.#grow();
+    this.starts[session] = start;
+    this.lasts[session] = last;
+    this.keys[session] = key;
+    this.numbers[session] = number;
+    this.#isMerged[session] = 0;
+    this.#isChanged[session] = 0;
+    const next = behind === NONE ? (this.#head[key] as number) : (this.#next[behind] as number);
+    this.#previous[session] = behind;
+    this.#next[session] = next;
+    if (behind === NONE) this.#head[key] = session;
+    else this.#next[behind] = session;
+    if (next === NONE) this.#tail[key] = session;
+    else this.#previous[next] = session;
+    this.#byEnd.push(last + this.#gapMs, number, session);
+    this.size++;
+    return session;
+  }
+
+  /** The last session of a key, or -1. */
+  lastOf(key: number): number {
+    return this.#tail[key] as number;
+  }
+
+  /** Sessions that end before a time, in the order of their ends. They stay in the lists until `remove`. */
+  close(before: number): number[] {
+    const closed: number[] = [];
+    const heap = this.#byEnd;
+    while (heap.size > 0 && (heap.firstTime < before || before === Number.POSITIVE_INFINITY)) {
+      const known = heap.firstTime;
+      const session = heap.pop();
+      const end = (this.lasts[session] as number) + this.#gapMs;
+      if (this.#isMerged[session] === 1) this.#free.push(session);
+      else if (end > known) heap.push(end, this.numbers[session] as number, session);
+      else closed.push(session);
+    }
+    return closed;
+  }
+
+  /** Forgets a session that `close` gave. True: its key has no other one. */
+  remove(session: number): boolean {
+    this.#unlink(session);
+    this.#free.push(session);
+    this.size--;
+    return this.#head[this.keys[session] as number] === NONE;
+  }
+
+  /** The sessions that rows went into since the last call, in the order in which the first row did. */
+  takeChanged(): number[] {
+    const changed = this.#changed.filter((session) => this.#isMerged[session] === 0);
+    for (const session of this.#changed) this.#isChanged[session] = 0;
+    this.#changed = [];
+    return changed;
+  }
+
+  /** All sessions, in the order of their numbers. */
+  inOrder(): number[] {
+    const isFree = new Set(this.#free);
+    const sessions = Array.from({ length: this.#used }, (_, session) => session).filter((session) => !isFree.has(session) && this.#isMerged[session] === 0);
+    return sessions.sort((a, b) => (this.numbers[a] as number) - (this.numbers[b] as number));
+  }
+
+  #change(session: number): void {
+    if (this.#isChanged[session] === 1) return;
+    this.#isChanged[session] = 1;
+    this.#changed.push(session);
+  }
+
+  #unlink(session: number): void {
+    const key = this.keys[session] as number;
+    const before = this.#previous[session] as number;
+    const behind = this.#next[session] as number;
+    if (before === NONE) this.#head[key] = behind;
+    else this.#next[before] = behind;
+    if (behind === NONE) this.#tail[key] = before;
+    else this.#previous[behind] = before;
+  }
+
+  #grow(): void {
+    const length = this.starts.length * 2;
+    this.starts = grown(this.starts, new Float64Array(length));
+    this.lasts = grown(this.lasts, new Float64Array(length));
+    this.keys = grown(this.keys, new Uint32Array(length));
+    this.numbers = grown(this.numbers, new Uint32Array(length));
+    this.#next = grown(this.#next, new Int32Array(length));
+    this.#previous = grown(this.#previous, new Int32Array(length));
+    this.#isMerged = grown(this.#isMerged, new Uint8Array(length));
+    this.#isChanged = grown(this.#isChanged, new Uint8Array(length));
+  }
+}
+
+function grown<T extends Float64Array | Uint32Array | Int32Array | Uint8Array>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}

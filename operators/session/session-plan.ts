@@ -1,0 +1,93 @@
+/**
+ * The plan of an aggregation in session windows: rows of one key that follow each other closely. Two rows whose times differ by
+ * at most the gap are of one session, so a row that comes late may put two sessions together. A session starts at its
+ * first time and ends at its last time plus the gap.
+ *
+ * It closes when the watermark has passed end + lateness: passed, not reached, as a row at `end` would still extend it. A row
+ * is late when the session that it would make alone is closed. One that is not, but whose neighbours are, begins a new one.
+ *
+ *   emit('final')   a session comes out when it closes
+ *   emit('update')  at the end of each epoch that changed it, and then not again. A session that was out when a row put it
+ *                   together with an earlier one is not taken back: sinks overwrite by key and windowStart, so a result
+ *                   that began later stays as it was
+ */
+
+import { type DataType, type Field, MillraceError, Schema, SlotLayout, shown, timestamp, u32 } from '../../core/index.ts';
+import { type AggregatePlan, type AggregateRequest, planAggregate } from '../aggregate-plan.ts';
+import type { KeyedInput, KeyedOperatorPlan } from '../keyed-operator.ts';
+import type { WindowSpec } from '../windows.ts';
+import { type HeldSessions, SessionAggregate } from './session-aggregate.ts';
+
+export interface SessionPlan {
+  readonly input: KeyedInput;
+  readonly keyTypes: readonly DataType[];
+  /** Key columns, windowStart, windowEnd. */
+  readonly head: Schema;
+  /** The aggregates alone, without key and window; its slots are keyed by the session's number. */
+  readonly values: AggregatePlan;
+  readonly output: Schema;
+  readonly window: WindowSpec;
+  readonly gapMs: number;
+}
+
+/**
+ * @param request with a window whose shape is a session, and with event time
+ * @throws MillraceError ERR_MILLRACE_PIPELINE as planAggregate
+ */
+export function planSession(request: AggregateRequest): KeyedOperatorPlan {
+  const { input, window, eventTime } = request;
+  if (window === undefined || window.shape.kind !== 'session' || eventTime === undefined) {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window ?? 'A session'} needs event time. Put .withWatermark(column, delay) before it.`);
+  }
+  const { gapMs } = window.shape;
+  const alone = planAggregate({ input, keys: [], aggregates: request.aggregates });
+  const layout = new SlotLayout(
+    [u32],
+    alone.layout.accumulators.map(({ accumulator }) => accumulator),
+  );
+  const keys = request.keys.map((name) => input.require(name, 'keyBy'));
+  const time = input.require(eventTime, 'withWatermark');
+  const head: Field[] = [...keys.map((key) => input.field(key)), { name: 'windowStart', type: timestamp }, { name: 'windowEnd', type: timestamp }];
+  const clash = [...head.slice(keys.length), ...alone.output.fields].find((field, i) =>
+    head.slice(0, keys.length + Math.min(i, 2)).some((other) => other.name === field.name),
+  );
+  if (clash !== undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `Two result columns are named ${shown(clash.name)}. A result row has the key columns, windowStart and windowEnd of a window, and the aggregates; rename one.`,
+    );
+  }
+  const read = new Set([...keys, ...alone.inputs, time]);
+  const plan: SessionPlan = {
+    input: {
+      schema: input,
+      keys,
+      columns: input.fields.map((_, c) => c).filter((c) => read.has(c)),
+      eventTime: time,
+      timeShiftMs: request.timeShiftMs ?? 0,
+    },
+    keyTypes: keys.map((key) => input.field(key).type),
+    head: new Schema(head),
+    values: { ...alone, layout },
+    output: new Schema([...head, ...alone.output.fields]),
+    window,
+    gapMs,
+  };
+  return {
+    name: 'session windows',
+    inputs: [plan.input],
+    output: plan.output,
+    outputTime: { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs + 1 },
+    lateBefore: (watermark) => watermark - gapMs - window.latenessMs,
+    // A session may go on for ever, and a restart needs all of its rows.
+    heldUntil: () => Number.POSITIVE_INFINITY,
+    open: (context, from) => new SessionAggregate(context, plan, from as HeldSessions | undefined),
+    describe: () =>
+      [
+        `aggregate by ${request.keys.join(', ') || '(none: one group)'} in sessions`,
+        `  window    ${window}`,
+        '  state     one slot a session in a group table; slots of sessions that a row puts together are merged',
+        ...alone.describe().split('\n').slice(2),
+      ].join('\n'),
+  };
+}

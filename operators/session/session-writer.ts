@@ -1,0 +1,64 @@
+/**
+ * Result batches of session windows: the aggregates as the ResultWriter gathers them, and beside them, row by row, keys and
+ * bounds, put together as one batch over the bytes of both. One a thread serves all its shards: each flushes before it returns.
+ */
+
+import { Batch, BatchBuilder, type ColumnSpace, type GroupTable, type SlabAllocator } from '../../core/index.ts';
+import type { KeyIndex } from '../by-key/key-index.ts';
+import { putTime } from '../by-key/row-image.ts';
+import { RESULT_ROWS_MAX, ResultWriter } from '../result-writer.ts';
+import type { RowOutput } from '../row-output.ts';
+import type { SessionList } from './session-list.ts';
+import type { SessionPlan } from './session-plan.ts';
+
+const writers = new WeakMap<RowOutput, SessionWriter>();
+
+export class SessionWriter {
+  readonly #plan: SessionPlan;
+  readonly #values: ResultWriter;
+  readonly #head: BatchBuilder;
+  readonly #keysTo: readonly number[];
+  readonly #emit: (values: Batch) => void;
+
+  /** The writer that belongs to this output. */
+  static of(output: RowOutput, slabs: SlabAllocator, plan: SessionPlan): SessionWriter {
+    let writer = writers.get(output);
+    if (writer === undefined) {
+      writer = new SessionWriter(output, slabs, plan);
+      writers.set(output, writer);
+    }
+    return writer;
+  }
+
+  constructor(output: RowOutput, slabs: SlabAllocator, plan: SessionPlan) {
+    this.#plan = plan;
+    this.#values = new ResultWriter(slabs, plan.values);
+    this.#head = new BatchBuilder(slabs, plan.head, RESULT_ROWS_MAX);
+    this.#keysTo = plan.input.keys.map((_, k) => k);
+    this.#emit = (values) => {
+      const head = this.#head.finish(values.rowCount);
+      output.forward(new Batch(values.memory, plan.output, values.rowCount, [...head.columns, ...values.columns]));
+      this.#head.reset();
+    };
+  }
+
+  /** Writes sessions whose slots are at `slots` (u32[]), at most 1,024. */
+  write(table: GroupTable, slots: number, sessions: readonly number[], list: SessionList, keys: KeyIndex): void {
+    // This hands on what is full, head and values of the same rows, before it writes.
+    this.#values.writeSlots(table, slots, sessions.length, 0, 0, this.#emit);
+    const head = this.#head;
+    const { gapMs } = this.#plan;
+    const starts = head.columns[this.#keysTo.length] as ColumnSpace;
+    const ends = head.columns[this.#keysTo.length + 1] as ColumnSpace;
+    for (const session of sessions) {
+      const row = head.rowCount++;
+      keys.read(list.keys[session] as number, head, this.#keysTo, row);
+      putTime(head.memory, starts, row, list.starts[session] as number);
+      putTime(head.memory, ends, row, (list.lasts[session] as number) + gapMs);
+    }
+  }
+
+  flush(): void {
+    this.#values.flush(this.#emit);
+  }
+}
