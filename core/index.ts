@@ -1,6 +1,11 @@
 /** The door of core: the structures and kernels, with no threads, no Kafka and nothing asynchronous. */
 
-export { type Accumulator, type AccumulatorName, accumulator } from './accumulators.ts';
+export { precisionFor } from './accumulators/hyper-log-log.ts';
+export { quantileAt } from './accumulators/quantile-sketch.ts';
+export { varianceOf } from './accumulators/sum-squares.ts';
+export { eachListed } from './accumulators/value-list.ts';
+export { eachValue, takenOff } from './accumulators/value-table.ts';
+export { type Accumulator, type AccumulatorName, type AccumulatorOptions, accumulator } from './accumulators.ts';
 export { ArrowReader, batchBytes, readBatch, readSchema, readStream, streamBytes, writeBatch, writeSchema, writeStream } from './arrow/index.ts';
 export { assert, unreachable } from './assert.ts';
 export { Batch, type Column, isValid, readText, readTimestamp, readValue } from './batch.ts';

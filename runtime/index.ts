@@ -29,7 +29,8 @@ export {
   utf8,
 } from '../core/index.ts';
 export * from '../io/index.ts';
-export { type Aggregate, count, max, mean, min, sliding, sum, tumbling, type WindowSpec } from '../operators/index.ts';
+export { type Aggregate, approxCountDistinct, count, countDistinct, ewma, first, last, linearCount, max, mean, min, quantile, rate, sliding, stddev, sum, topK, tumbling, variance, type WindowSpec } from '../operators/index.ts';
+export { collect } from './collect.ts';
 export { describePlan, mermaidPlan } from './explain.ts';
 export type { Params } from './load.ts';
 export type { ByteSize, RunOptions } from './options.ts';

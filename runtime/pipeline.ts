@@ -372,7 +372,9 @@ function aggregateNode<T>(
   aggregates: Readonly<Record<string, Aggregate>>,
   window: WindowSpec | undefined,
 ): Stream<T> {
-  const eventTime = window === undefined ? undefined : eventTimeColumn(stream.node);
+  const known = eventTimeColumn(stream.node);
+  // Without a window it only orders values, and may be gone.
+  const eventTime = window === undefined && known !== undefined && stream.schema.indexOf(known) < 0 ? undefined : known;
   if (window !== undefined && eventTime === undefined) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
