@@ -23,6 +23,18 @@ export { PaneGroups, PaneStore, type PaneStoreOptions, smallTable } from './pane
 export { PaneRing, type PaneStates } from './pane-ring.ts';
 export { type PaneRows, PaneSplit, type PaneSplitKernel, paneSplitReference } from './pane-split.ts';
 export { type Rng, type SeekableRng, seededRng } from './prng.ts';
+export {
+  Bernoulli,
+  Cooccurrence,
+  ExponentialSmoothing,
+  Gaussian,
+  type Interval,
+  LinearCounter,
+  MovingAverage,
+  normalDensity,
+  wilsonInterval,
+  zScore,
+} from './probability.ts';
 export { RingBuffer } from './ring.ts';
 export { RunArena } from './run-arena.ts';
 export * from './schema.ts';
