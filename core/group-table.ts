@@ -16,7 +16,7 @@
  *
  * Linear probing at a load of at most 1/2, slots in the order of the hash's top bits, tags in the slot (as Swiss tables
  * and DuckDB's pointer salt do), normalised keys (Graefe; DuckDB's row format). Strings of up to 20 or 24 bytes lie in the slot,
- * longer ones in an arena that the table owns. Addresses of slots are good until the next update, merge, subtract or clear.
+ * longer ones, and the states of sketches, in an arena that the table owns. Addresses of slots are good until the next update, merge, subtract or clear.
  */
 
 import { assert } from './assert.ts';
@@ -61,6 +61,8 @@ export class GroupTable {
   readonly #mergesRuns: boolean;
   /** Offset of the count by which a group is removed; 0 where groups cannot be subtracted. */
   readonly #counterOffset: number;
+  /** Accumulators have states in the arena, which leave dead bytes behind as they grow. */
+  readonly #hasStates: boolean;
   #lookup: BatchBuilder | undefined;
 
   /**
@@ -80,6 +82,7 @@ export class GroupTable {
     this.#mergesRuns = this.#storage.get(MERGES) !== 0;
     const canSubtract = layout.accumulators.every(({ accumulator }) => accumulator.canSubtract);
     this.#counterOffset = (canSubtract ? layout.accumulators.find(({ accumulator }) => accumulator.name === 'count')?.offset : undefined) ?? 0;
+    this.#hasStates = layout.accumulators.some(({ accumulator }) => accumulator.pointers.length > 0);
   }
 
   /** The table whose header is at `address`, made by any thread. */
@@ -104,7 +107,8 @@ export class GroupTable {
 
   /**
    * Adds rows `from` to `to`. With a selection (address of u32 row numbers) `from` and `to` count in the selection.
-   * `keys` has a column for each key of the layout, `inputs` one for each accumulator (undefined for `count`).
+   * `keys` has a column for each key of the layout, `inputs` one for each accumulator (undefined for `count`), then one for each
+   * that has an order.
    * Cost: O(rows).
    *
    * @returns rows consumed: to - from, or fewer when a fixed table is full
@@ -140,10 +144,11 @@ export class GroupTable {
         const probed = appends
           ? this.#kernels.groupAppend(this.address, tile, keyBytes, count - done, slots)
           : this.#kernels.groupProbe(this.address, tile, keyBytes, count - done, slots);
-        if (probed > 0) runPasses(this.#kernels, this.layout, passes, this.#scratch, identity, at + done, probed, selection);
+        if (probed > 0) runPasses(this.#kernels, this.layout, passes, this.#scratch, this.#storage, identity, at + done, probed, selection);
         done += probed;
         if (done < count && !this.#storage.makeRoom()) return at + done - from;
       }
+      if (this.#hasStates) this.#storage.compactArena();
     }
     return to - from;
   }
@@ -164,7 +169,8 @@ export class GroupTable {
       else {
         probed = this.#kernels.groupProbe(this.address, tile, slotBytes, wanted, own);
         if (probed > 0) {
-          for (const { accumulator, offset } of accumulators) accumulator.merge(this.#kernels, own, probed, offset, tile + offset, slotBytes, 1);
+          for (const { accumulator, offset } of accumulators) accumulator.merge(this.#kernels, own, probed, offset, tile + offset, slotBytes, 1, this.#storage);
+          if (this.#hasStates) this.#storage.compactArena();
         }
       }
       done += probed;
@@ -210,7 +216,7 @@ export class GroupTable {
       else {
         found = this.#kernels.groupLookup(this.address, run, slotBytes, tile, own);
         if (found === tile) {
-          for (const { accumulator, offset } of accumulators) accumulator.merge(this.#kernels, own, tile, offset, run + offset, slotBytes, -1);
+          for (const { accumulator, offset } of accumulators) accumulator.merge(this.#kernels, own, tile, offset, run + offset, slotBytes, -1, this.#storage);
           this.#kernels.groupRemoveEmpty(this.address, run, slotBytes, tile, counter);
         }
       }
@@ -237,7 +243,7 @@ export class GroupTable {
   /**
    * Writes all groups, ordered by shard, as a block at `address`: a multiple of 8 with room for `blockBytes`. Within a
    * shard they stand in slot order, which depends on the order of insertion where hashes are close. The block is good
-   * where it lies: its long strings are named by address.
+   * where it lies: its long strings and states are named by address.
    */
   copyOut(address: number): void {
     this.#kernels.groupCopyOut(this.address, address);
@@ -276,7 +282,7 @@ export class GroupTable {
   gatherF64(slots: number, count: number, index: number, to: number): void {
     const field = this.layout.accumulators[index];
     assert(field, `accumulator ${index}`);
-    field.accumulator.finish(this.#kernels, slots, count, field.offset, to, false);
+    field.accumulator.finish(this.#kernels, slots, count, field.offset, to, false, this.memory);
   }
 
   /**
@@ -346,8 +352,8 @@ export class GroupTable {
   #check(keys: readonly Column[], inputs: readonly (Column | undefined)[]): void {
     const { layout } = this;
     // The text of an assertion is made before it is known to hold, so it is made only where it fails: panes and their updates are many.
-    if (keys.length !== layout.keys.length || inputs.length !== layout.accumulators.length) {
-      assert(false, `${keys.length} key and ${inputs.length} input columns for ${layout.keys.length} and ${layout.accumulators.length}`);
+    if (keys.length !== layout.keys.length || inputs.length !== layout.inputCount) {
+      assert(false, `${keys.length} key and ${inputs.length} input columns for ${layout.keys.length} and ${layout.inputCount}`);
     }
     for (let k = 0; k < keys.length; k++) {
       const { type } = layout.keys[k] as SlotLayout['keys'][number];
@@ -355,8 +361,10 @@ export class GroupTable {
       const isRight = column.type.name === type.name && (type.nullable || column.validity === 0);
       if (!isRight) assert(false, `key column ${k} is ${column.type.name}, the layout has ${type.name}${type.nullable ? '?' : ''}`);
     }
-    for (let a = 0; a < inputs.length; a++) {
-      const { accumulator } = layout.accumulators[a] as SlotLayout['accumulators'][number];
+    for (let a = 0; a < layout.accumulators.length; a++) {
+      const { accumulator, orderInput } = layout.accumulators[a] as SlotLayout['accumulators'][number];
+      const isOrdered = orderInput < 0 || inputs[orderInput]?.type.name === accumulator.order?.name;
+      if (!isOrdered) assert(false, `order column ${orderInput} is ${inputs[orderInput]?.type.name}, the layout has ${accumulator.order?.name}`);
       const isRight = accumulator.lane === 'none' || inputs[a]?.type.name === accumulator.input?.name;
       if (!isRight) assert(false, `input column ${a} is ${inputs[a]?.type.name}, the layout has ${accumulator.input?.name}`);
     }

@@ -1,6 +1,11 @@
 /** The door of core: the structures and kernels, with no threads, no Kafka and nothing asynchronous. */
 
-export { type Accumulator, type AccumulatorName, accumulator } from './accumulators.ts';
+export { precisionFor } from './accumulators/hyper-log-log.ts';
+export { quantileAt } from './accumulators/quantile-sketch.ts';
+export { varianceOf } from './accumulators/sum-squares.ts';
+export { eachListed } from './accumulators/value-list.ts';
+export { eachValue, takenOff } from './accumulators/value-table.ts';
+export { type Accumulator, type AccumulatorName, type AccumulatorOptions, accumulator } from './accumulators.ts';
 export { ArrowReader, batchBytes, readBatch, readSchema, readStream, streamBytes, writeBatch, writeSchema, writeStream } from './arrow/index.ts';
 export { assert, unreachable } from './assert.ts';
 export { Batch, type Column, isValid, readText, readTimestamp, readValue } from './batch.ts';
@@ -18,6 +23,18 @@ export { PaneGroups, PaneStore, type PaneStoreOptions, smallTable } from './pane
 export { PaneRing, type PaneStates } from './pane-ring.ts';
 export { type PaneRows, PaneSplit, type PaneSplitKernel, paneSplitReference } from './pane-split.ts';
 export { type Rng, type SeekableRng, seededRng } from './prng.ts';
+export {
+  Bernoulli,
+  Cooccurrence,
+  ExponentialSmoothing,
+  Gaussian,
+  type Interval,
+  LinearCounter,
+  MovingAverage,
+  normalDensity,
+  wilsonInterval,
+  zScore,
+} from './probability.ts';
 export { RingBuffer } from './ring.ts';
 export { RunArena } from './run-arena.ts';
 export * from './schema.ts';

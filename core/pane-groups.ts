@@ -7,7 +7,7 @@
  *   another pane     the table least recently used becomes one run again, of exactly its groups, and serves the other pane
  *   the window takes the pane in: one run, which is merged into the window's table now and subtracted when it leaves
  *
- *   run    | u32 address of the next, 0 = last | u32 slots | slots | their long strings |
+ *   run    | u32 address of the next, 0 = last | u32 slots | slots | their long strings and states |
  *
  * So a pane of 16 groups of 40 bytes takes 656 bytes, not a table's two slabs of 4 KiB: 500 panes in 64 shards are 21 MB
  * in place of 262. What is a table when, and so the order of slots, follows from the calls alone. The idea is that of a
@@ -60,7 +60,7 @@ export class PaneStore {
     this.u32 = slabs.memory.u32;
     this.#skipBits = skipBits;
     this.#openMax = openMax;
-    this.#hasStrings = layout.keys.some(({ shape }) => shape === 'bytes');
+    this.#hasStrings = layout.outside.length > 0;
     const table = this.makeTable();
     this.#model = table.address;
     this.#spare.push(table);

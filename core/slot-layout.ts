@@ -7,7 +7,7 @@
  *       keys: 4-byte ones, then 8-byte ones, then byte strings: u32 length and the bytes inline, zero-padded; or, when
  *       they are more than fit, u32 length, u32 address of the bytes, zeros
  *       (padding to 8; what lies up to here is the key image: the same bytes for the same key, strings by address apart)
- *       accumulators, 8-byte aligned
+ *       accumulators, 8-byte aligned; some hold pointers (u32 bytes, u32 address) to states outside the slot
  *
  * Floats in a key have one NaN and no -0, and a null key's field is zero: so keys are equal when their images are.
  */
@@ -22,6 +22,8 @@ const NULLS_BYTES = 4;
 /** Bytes of a string's field at least: the length and 20 bytes inline. The last string takes what padding there is too. */
 const STRING_FIELD_BYTES = 24;
 export const KEY_COUNT_MAX = 32;
+/** Pointers that the accumulators of a slot may have together. */
+export const STATE_COUNT_MAX = 32;
 
 export interface KeyField {
   readonly type: DataType;
@@ -35,6 +37,14 @@ export interface KeyField {
 export interface AccumulatorField {
   readonly accumulator: Accumulator;
   readonly offset: number;
+  /** Which of the table's input columns orders its values; -1: none. These come behind the inputs of all accumulators. */
+  readonly orderInput: number;
+}
+
+/** A field (u32 length, then the bytes inline or u32 their address) whose bytes lie outside the slot when they are more than fit inline. */
+export interface OutsideField {
+  readonly offset: number;
+  readonly inlineBytes: number;
 }
 
 /**
@@ -51,6 +61,10 @@ export class SlotLayout {
   readonly slotBytes: number;
   /** 4, or 0 when no key is nullable. */
   readonly nullsOffset: number;
+  /** Input columns of an update: one for each accumulator, then one for each that has an order. */
+  readonly inputCount: number;
+  /** Fields that may point outside the slot: first those of the key, then the states of the accumulators. */
+  readonly outside: readonly OutsideField[];
 
   constructor(keyTypes: readonly DataType[], accumulators: readonly Accumulator[]) {
     if (keyTypes.length > KEY_COUNT_MAX) {
@@ -82,15 +96,26 @@ export class SlotLayout {
       }),
     );
     let offset = this.keyBytes;
+    let inputCount = accumulators.length;
     this.accumulators = Object.freeze(
       accumulators.map((accumulator) => {
         assert(accumulator.slotBytes % 8 === 0, `${accumulator.name} takes ${accumulator.slotBytes} bytes`);
-        const field = Object.freeze({ accumulator, offset });
+        const field = Object.freeze({ accumulator, offset, orderInput: accumulator.order === undefined ? -1 : inputCount++ });
         offset += accumulator.slotBytes;
         return field;
       }),
     );
     this.slotBytes = offset;
+    this.inputCount = inputCount;
+    const strings = this.keys.filter((key) => key.shape === 'bytes');
+    const states = this.accumulators.flatMap((field) => field.accumulator.pointers.map((at) => ({ offset: field.offset + at, inlineBytes: 0 })));
+    if (states.length > STATE_COUNT_MAX) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `An aggregation of ${states.length} sketches, sets and texts; at most ${STATE_COUNT_MAX} are possible. Split it in two.`,
+      );
+    }
+    this.outside = Object.freeze([...strings.map((key) => ({ offset: key.offset, inlineBytes: key.inlineBytes })), ...states]);
   }
 }
 

@@ -14,38 +14,14 @@
  * How these work is told in core/window-state.ts.
  */
 
-import {
-  type Accumulator,
-  type AccumulatorName,
-  accumulator,
-  type DataType,
-  type Field,
-  f64,
-  MillraceError,
-  nullable,
-  type PaneGrid,
-  Schema,
-  SlotLayout,
-  shown,
-  timestamp,
-} from '../core/index.ts';
+import { type Accumulator, type Field, MillraceError, type PaneGrid, Schema, SlotLayout, shown, timestamp } from '../core/index.ts';
 import type { Aggregate } from './aggregates.ts';
+import { AccumulatorSet, type ResultColumn, resultColumn } from './result-columns.ts';
 import { paneGridOf, type WindowSpec } from './windows.ts';
 
 export type Strategy = 'none' | 'tumbling' | 'merge' | 'running' | 'two-stack';
 
-/** How one aggregate's result column is computed from the accumulators of a slot. */
-export interface ResultColumn {
-  readonly name: string;
-  readonly aggregate: Aggregate;
-  readonly type: DataType;
-  /** `value`: the accumulator as it is. `mean`: f64 of `accumulator` divided by that of `validBy`. */
-  readonly form: 'value' | 'mean';
-  /** Index of the accumulator in the layout. */
-  readonly accumulator: number;
-  /** Index of the count that is 0 where the result is null; -1: it never is. */
-  readonly validBy: number;
-}
+export type { ResultColumn };
 
 export interface AggregatePlan {
   readonly input: Schema;
@@ -53,7 +29,7 @@ export interface AggregatePlan {
   readonly output: Schema;
   /** Positions of the key columns in the input. */
   readonly keys: readonly number[];
-  /** Position of the input column of each accumulator of the layout; -1 for one that takes none. */
+  /** Position of the input column of each accumulator of the layout, -1 for one that takes none; then of the order column of each that has one. */
   readonly inputs: readonly number[];
   readonly layout: SlotLayout;
   readonly results: readonly ResultColumn[];
@@ -80,7 +56,7 @@ export interface AggregateRequest {
   readonly keys: readonly string[];
   readonly aggregates: Readonly<Record<string, Aggregate>>;
   readonly window?: WindowSpec;
-  /** Name of the event time column (type timestamp); needed with a window. */
+  /** Name of the event time column (type timestamp); needed with a window. Without one it only orders values, for `first` and its like. */
   readonly eventTime?: string;
   /** -1 where the event time column is the end of a window (default 0). */
   readonly timeShiftMs?: 0 | -1;
@@ -96,13 +72,15 @@ export function planAggregate(request: AggregateRequest): AggregatePlan {
   const grid = window === undefined ? undefined : paneGridOf(window);
   const eventTime = window === undefined ? -1 : eventTimeColumn(request, window);
 
-  const accumulators = new AccumulatorSet(input);
+  const orders = request.eventTime === undefined ? -1 : input.indexOf(request.eventTime);
+  const accumulators = new AccumulatorSet(input, orders);
   // Present wherever a pane may be taken out again: a group is gone when its count of rows falls to 0.
   if (grid !== undefined && grid.panesPerWindow > 1) accumulators.place('count', -1);
   const names = Object.keys(request.aggregates);
   if (names.length === 0)
     throw new MillraceError('ERR_MILLRACE_PIPELINE', 'aggregate() is given no aggregates. Give at least one: aggregate({ rows: count() }).');
-  const results = names.map((name) => resultColumn(name, request.aggregates[name], input, accumulators));
+  const results = names.map((name) => resultColumn(name, request.aggregates[name], input, accumulators, window !== undefined));
+  const inputs = [...accumulators.inputs, ...accumulators.orders.filter((column) => column >= 0)];
 
   const layout = new SlotLayout(
     keys.map((key) => input.field(key).type),
@@ -111,13 +89,13 @@ export function planAggregate(request: AggregateRequest): AggregatePlan {
   const fields: Field[] = keys.map((key) => input.field(key));
   if (window !== undefined) fields.push({ name: 'windowStart', type: timestamp }, { name: 'windowEnd', type: timestamp });
   for (const { name, type } of results) fields.push({ name, type });
-  const read = new Set([...keys, ...accumulators.inputs, eventTime]);
+  const read = new Set([...keys, ...inputs, eventTime]);
   const { strategy, reason } = chooseStrategy(window, grid, results, accumulators.list);
   const plan = {
     input,
     output: outputSchema(fields),
     keys,
-    inputs: accumulators.inputs,
+    inputs,
     layout,
     results,
     window,
@@ -145,63 +123,6 @@ function eventTimeColumn(request: AggregateRequest, window: WindowSpec): number 
     );
   }
   return column;
-}
-
-/** The accumulators of a slot, each there once. */
-class AccumulatorSet {
-  readonly list: Accumulator[] = [];
-  /** Input column of each; -1: none. */
-  readonly inputs: number[] = [];
-  readonly #input: Schema;
-
-  constructor(input: Schema) {
-    this.#input = input;
-  }
-
-  /** Index of this accumulator of this column. */
-  place(name: AccumulatorName, column: number): number {
-    const known = this.list.findIndex((a, index) => a.name === name && this.inputs[index] === column);
-    if (known >= 0) return known;
-    this.list.push(column < 0 ? accumulator(name) : accumulator(name, this.#input.field(column).type));
-    this.inputs.push(column);
-    return this.list.length - 1;
-  }
-
-  /** Index of the count of a column's values: that of the rows where it has no nulls. */
-  placeCount(column: number): number {
-    return column >= 0 && this.#input.field(column).type.nullable ? this.place('countValid', column) : this.place('count', -1);
-  }
-}
-
-const SUMMABLE: ReadonlySet<string> = new Set(['bool', 'i8', 'i16', 'i32', 'u32', 'i64', 'f32', 'f64']);
-const ORDERED: ReadonlySet<string> = new Set([...SUMMABLE, 'timestamp']);
-
-function resultColumn(name: string, aggregate: Aggregate | undefined, input: Schema, accumulators: AccumulatorSet): ResultColumn {
-  if (typeof aggregate !== 'object' || aggregate === null || typeof aggregate.name !== 'string') {
-    throw new MillraceError(
-      'ERR_MILLRACE_PIPELINE',
-      `aggregate() is given ${shown(aggregate)} for ${shown(name)}. Give an aggregate such as count() or mean('ms').`,
-    );
-  }
-  const column = aggregate.column === undefined ? -1 : input.require(aggregate.column, `${aggregate.name}()`);
-  if (aggregate.name === 'count') {
-    return { name, aggregate, type: f64, form: 'value', accumulator: accumulators.placeCount(column), validBy: -1 };
-  }
-  const of = input.field(column).type;
-  const takes = aggregate.name === 'sum' || aggregate.name === 'mean' ? SUMMABLE : ORDERED;
-  if (!takes.has(of.name)) {
-    throw new MillraceError(
-      'ERR_MILLRACE_PIPELINE',
-      `${aggregate.name}(${shown(aggregate.column)}) of a ${of.name} column: it takes ${[...takes].join(', ')}. Convert the column with .map, or take another.`,
-    );
-  }
-  const isMean = aggregate.name === 'mean';
-  const at = accumulators.place(aggregate.name === 'mean' ? 'sum' : aggregate.name, column);
-  const validBy = of.nullable || isMean ? accumulators.placeCount(column) : -1;
-  const plain = isMean ? f64 : (accumulators.list[at] as Accumulator).result;
-  // The accumulator's type may carry the input's nullability; the result is nullable exactly where the input is.
-  const type: DataType = of.nullable ? nullable(plain) : plain;
-  return { name, aggregate, type, form: isMean ? 'mean' : 'value', accumulator: at, validBy };
 }
 
 function outputSchema(fields: readonly Field[]): Schema {
@@ -232,10 +153,15 @@ function chooseStrategy(
   if (panes === 1) return { strategy: 'tumbling', reason: 'a window is one pane' };
   if (window?.shape.kind === 'cumulative') return { strategy: 'running', reason: 'a window grows: panes are added and never taken out' };
   if (panes <= MERGE_PANES_MAX) return { strategy: 'merge', reason: `a window is ${panes} panes: merging them costs no more than a running total` };
-  const kept = results.filter((result) => !(accumulators[result.accumulator] as Accumulator).canSubtract);
+  const kept = results.filter((result) => !canSubtract(result, accumulators));
   if (kept.length === 0) return { strategy: 'running', reason: 'all aggregates can be subtracted: add the pane that enters, take out the one that leaves' };
   const named = kept.map((result) => result.name).join(', ');
   return { strategy: 'two-stack', reason: `${named} cannot be subtracted, and the aggregates of a slot travel together` };
+}
+
+/** Whether the accumulators of a result can be taken out of a running table again. */
+function canSubtract({ accumulator: at, squares }: ResultColumn, accumulators: readonly Accumulator[]): boolean {
+  return [at, squares].every((index) => index < 0 || accumulators[index]?.canSubtract === true);
 }
 
 function describePlan(plan: Omit<AggregatePlan, 'describe'>): string {
@@ -246,10 +172,16 @@ function describePlan(plan: Omit<AggregatePlan, 'describe'>): string {
   }
   lines.push(`  strategy  ${plan.strategy}: ${plan.reason}`);
   lines.push(`  slot      ${plan.layout.slotBytes} bytes, ${plan.layout.keyBytes} of them key`);
-  for (const { name, aggregate, type, accumulator: at } of plan.results) {
-    const of = plan.layout.accumulators[at]?.accumulator;
+  const accumulators = plan.layout.accumulators.map((field) => field.accumulator);
+  for (const result of plan.results) {
+    const { name, aggregate, type, method } = result;
+    const facts = [
+      `${type.name}${type.nullable ? '?' : ''}`,
+      ...(method === '' ? [] : [method]),
+      ...(canSubtract(result, accumulators) ? [] : ['cannot be subtracted']),
+    ];
     lines.push(
-      `  ${name} = ${aggregate.name}(${aggregate.column ?? ''}): ${type.name}${type.nullable ? '?' : ''}${of?.canSubtract === false ? ', cannot be subtracted' : ''}`,
+      `  ${name} = ${aggregate.name}(${[aggregate.column, ...(aggregate.parameters.q === undefined ? [] : [aggregate.parameters.q])].join(', ')}): ${facts.join(', ')}`,
     );
   }
   return lines.join('\n');

@@ -6,6 +6,7 @@
 
 import { assert, type Batch, BatchBuilder, type ColumnSpace, type GroupTable, type SharedMemory, type SlabAllocator } from '../core/index.ts';
 import type { AggregatePlan, ResultColumn } from './aggregate-plan.ts';
+import { writeForm } from './result-forms.ts';
 
 export const RESULT_ROWS_MAX = 4_096;
 const TILE_SLOTS_MAX = 1_024;
@@ -54,6 +55,7 @@ export class ResultWriter {
     }
     for (const result of plan.results) {
       if (result.form === 'mean') this.#writeMean(table, slots, count, result, column, row);
+      else if (result.form !== 'value') writeForm(table, slots, count, result, out, column, row, windowEnd - windowStart, this.#scratch);
       else if (result.validBy < 0) table.readValues(slots, count, result.accumulator, out, column, row);
       else table.readValues(slots, count, result.accumulator, out, column, row, result.validBy);
       if (plan.drifts && result.type.name === 'f64' && !this.sawNonFinite) {

@@ -17,6 +17,7 @@ export {
   i32,
   i64,
   MillraceError,
+  normalDensity,
   nullable,
   type Rng,
   type RowOf,
@@ -27,23 +28,37 @@ export {
   timestamp,
   u32,
   utf8,
+  wilsonInterval,
+  zScore,
 } from '../core/index.ts';
 export * from '../io/index.ts';
 export {
   type Aggregate,
+  approxCountDistinct,
   count,
+  countDistinct,
   countWindow,
   cumulative,
+  ewma,
+  first,
   globalWindow,
+  last,
+  linearCount,
   max,
   mean,
   min,
+  quantile,
+  rate,
   session,
   sliding,
+  stddev,
   sum,
+  topK,
   tumbling,
+  variance,
   type WindowSpec,
 } from '../operators/index.ts';
+export { collect } from './collect.ts';
 export { describePlan, mermaidPlan } from './explain.ts';
 export type { Params } from './load.ts';
 export type { ByteSize, RunOptions } from './options.ts';

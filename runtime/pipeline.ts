@@ -541,12 +541,17 @@ function aggregateNode<T, L = never>(
   window: WindowSpec | undefined,
 ): Stream<T, L> {
   if (window !== undefined && isRowWindow(window.shape)) {
-    return rowWindowNode(stream, keys, planAggregate({ input: stream.schema, keys, aggregates }), window, window.shape);
+    return rowWindowNode(stream, keys, planAggregate({ input: stream.schema, keys, aggregates, ...orderingTime(stream.node) }), window, window.shape);
   }
   if (window?.shape.kind === 'session') {
     return keyedNode(stream, planSession({ input: stream.schema, keys, aggregates, window, ...windowTime(stream) }));
   }
-  const plan = planAggregate({ input: stream.schema, keys, aggregates, ...(window === undefined ? {} : { window, ...windowTime(stream) }) });
+  const plan = planAggregate({
+    input: stream.schema,
+    keys,
+    aggregates,
+    ...(window === undefined ? orderingTime(stream.node) : { window, ...windowTime(stream) }),
+  });
   return new Stream<T, L>(stream[GRAPH], { kind: 'aggregate', schema: plan.output, parent: stream.node, plan });
 }
 
@@ -626,6 +631,12 @@ function windowTime(stream: Upstream): { readonly eventTime: string; readonly ti
 function presentTime(node: Node): { readonly eventTime: string | undefined; readonly timeShiftMs: 0 | -1 } {
   const eventTime = eventTimeColumn(node);
   return { eventTime: eventTime !== undefined && node.schema.indexOf(eventTime) >= 0 ? eventTime : undefined, timeShiftMs: isWindowEnd(node) ? -1 : 0 };
+}
+
+/** The event time that only orders values (first, last), where there is one. */
+function orderingTime(node: Node): { readonly eventTime?: string; readonly timeShiftMs?: 0 | -1 } {
+  const { eventTime, timeShiftMs } = presentTime(node);
+  return eventTime === undefined ? {} : { eventTime, timeShiftMs };
 }
 
 /** The column that says when a row of this node happened; undefined when nothing said so. */

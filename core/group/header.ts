@@ -2,7 +2,7 @@
  * The header of a group table in shared memory: u32 fields at these byte offsets, read and written by the TypeScript and
  * the WebAssembly kernels (core/kernels/group-header.ts repeats them) and by every thread that attaches.
  *
- *   header slab   | fields | byte-string fields of the key | identity slot | list of accumulators | first arena ...
+ *   header slab   | fields | fields that point outside the slot | identity slot | list of accumulators | first arena ...
  *   arena slab    | u32 address of the one before | strings, each at a multiple of 8 ...
  */
 
@@ -28,9 +28,9 @@ export const ARENA_NEED = 44;
 export const ARENA_SLAB = 48;
 /** Bytes of all arena slabs. */
 export const ARENA_BYTES = 52;
-/** Bytes of the long strings of the groups in the table, each rounded up to 8. */
+/** Bytes of the long strings and the states of the groups in the table, each rounded up to 8. */
 export const LONG_BYTES = 56;
-/** Byte-string fields of the key: how many, and at STRING_FIELDS pairs of u32: offset in the slot, bytes inline. */
+/** Byte-string fields of the key: how many. They are the first of the fields at STRING_FIELDS. */
 export const STRING_COUNT = 60;
 export const MAGIC = 64;
 /** Slots that the table was made with: `clear` shrinks no further. */
@@ -41,10 +41,12 @@ export const FIXED = 72;
 export const SINK = 76;
 /** Address of the list of accumulators: u32 how many, then pairs of u32: mergeCode, offset in the slot. 0: one of them has no code. */
 export const MERGES = 80;
+/** Fields that may point outside the slot, those of the key and the states of accumulators: how many, and pairs of u32: offset in the slot, bytes inline. */
+export const OUTSIDE_COUNT = 84;
 export const STRING_FIELDS = 128;
-export const HEADER_BYTES = 128 + 32 * 8;
+export const HEADER_BYTES = 128 + 64 * 8;
 
 export const MAGIC_VALUE = 0x6d_72_67_74;
 
-/** Blocks (GroupTable.copyOut): u32 bounds[65] at 0, slots from here, then the bytes of their long strings. */
+/** Blocks (GroupTable.copyOut): u32 bounds[65] at 0, slots from here, then the bytes of their long strings and states. */
 export const BLOCK_SLOTS = 264;

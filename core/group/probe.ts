@@ -17,6 +17,7 @@ import {
   KEY_BYTES,
   LIMIT,
   LONG_BYTES,
+  OUTSIDE_COUNT,
   SKIP_BITS,
   SLOT_BYTES,
   STRING_COUNT,
@@ -50,27 +51,27 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     return next === get(table + BASE) + get(table + CAPACITY) * get(table + SLOT_BYTES) ? get(table + BASE) : next;
   }
 
-  /** Calls `visit` for each string of the key image that is longer than fits inline. */
-  function eachLongString(table: number, image: number, visit: (field: number, length: number) => void): void {
-    for (let s = 0; s < get(table + STRING_COUNT); s++) {
+  /** Calls `visit` for each of the first `count` fields that may have bytes outside the slot, and have. */
+  function eachLongString(table: number, image: number, count: number, visit: (field: number, length: number) => void): void {
+    for (let s = 0; s < count; s++) {
       const field = image + get(table + STRING_FIELDS + s * 8);
       const length = get(field);
       if (length > get(table + STRING_FIELDS + s * 8 + 4)) visit(field, length);
     }
   }
 
-  function longBytes(table: number, image: number): number {
+  function longBytes(table: number, image: number, count: number): number {
     let bytes = 0;
-    eachLongString(table, image, (_field, length) => {
+    eachLongString(table, image, count, (_field, length) => {
       bytes += (length + 7) & ~7;
     });
     return bytes;
   }
 
-  /** Copies the long strings of a slot to `at` on; returns the address behind them. */
-  function moveStrings(table: number, slot: number, at: number): number {
+  /** Copies what the first `count` of those fields have outside to `at` on; returns the address behind them. */
+  function moveStrings(table: number, slot: number, at: number, count: number): number {
     let next = at;
-    eachLongString(table, slot, (field, length) => {
+    eachLongString(table, slot, count, (field, length) => {
       u8.copyWithin(next, get(field + 4), get(field + 4) + length);
       u32[(field + 4) >>> 2] = next;
       next += (length + 7) & ~7;
@@ -117,7 +118,7 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
   }
 
   function fill(table: number, image: number, slot: number): boolean {
-    const need = longBytes(table, image);
+    const need = longBytes(table, image, get(table + STRING_COUNT));
     if (need > get(table + ARENA_END) - get(table + ARENA_AT)) {
       u32[(table + ARENA_NEED) >>> 2] = need;
       return false;
@@ -126,7 +127,7 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     copyWords(slot, image, keyBytes);
     copyWords(slot + keyBytes, get(table + IDENTITY) + keyBytes, get(table + SLOT_BYTES) - keyBytes);
     if (need > 0) {
-      u32[(table + ARENA_AT) >>> 2] = moveStrings(table, slot, get(table + ARENA_AT));
+      u32[(table + ARENA_AT) >>> 2] = moveStrings(table, slot, get(table + ARENA_AT), get(table + STRING_COUNT));
       u32[(table + LONG_BYTES) >>> 2] = get(table + LONG_BYTES) + need;
     }
     u32[(table + USED) >>> 2] = get(table + USED) + 1;
@@ -137,7 +138,7 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
   function remove(table: number, slot: number): void {
     const slotBytes = get(table + SLOT_BYTES);
     const span = get(table + CAPACITY) * slotBytes;
-    u32[(table + LONG_BYTES) >>> 2] = get(table + LONG_BYTES) - longBytes(table, slot);
+    u32[(table + LONG_BYTES) >>> 2] = get(table + LONG_BYTES) - longBytes(table, slot, get(table + OUTSIDE_COUNT));
     u32[(table + USED) >>> 2] = get(table + USED) - 1;
     let gap = slot;
     for (let next = slotAfter(table, gap); get(next) !== 0; next = slotAfter(table, next)) {
@@ -217,7 +218,7 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
       const slotBytes = get(table + SLOT_BYTES);
       const end = get(table + BASE) + get(table + CAPACITY) * slotBytes;
       let at = get(table + ARENA_AT);
-      for (let slot = get(table + BASE); slot < end; slot += slotBytes) if (get(slot) !== 0) at = moveStrings(table, slot, at);
+      for (let slot = get(table + BASE); slot < end; slot += slotBytes) if (get(slot) !== 0) at = moveStrings(table, slot, at, get(table + OUTSIDE_COUNT));
       u32[(table + ARENA_AT) >>> 2] = at;
     },
     groupScan(table, from, max, slots) {
@@ -254,7 +255,7 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
         const place = u32[bounds + (tag >>> SHARD_SHIFT)] as number;
         u32[bounds + (tag >>> SHARD_SHIFT)] = place + 1;
         copyWords(block + BLOCK_SLOTS + place * slotBytes, slot, slotBytes);
-        strings = moveStrings(table, block + BLOCK_SLOTS + place * slotBytes, strings);
+        strings = moveStrings(table, block + BLOCK_SLOTS + place * slotBytes, strings, get(table + OUTSIDE_COUNT));
       }
       for (let s = SHARD_COUNT; s > 0; s--) u32[bounds + s] = u32[bounds + s - 1] as number;
       u32[bounds] = 0;

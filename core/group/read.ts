@@ -63,9 +63,19 @@ export function readValueColumn(
   const { accumulator, offset } = field;
   const { name } = space.type;
   const asI64 = name === 'i64' || name === 'timestamp';
+  if (accumulator.textOffset !== undefined && (accumulator.result.name === 'utf8' || accumulator.result.name === 'binary')) {
+    assert(name === accumulator.result.name, `a ${accumulator.name} of type ${accumulator.result.name} to a column of ${name}`);
+    const at = offset + accumulator.textOffset;
+    const length = kernels.groupGatherLength(slots, count, at);
+    out.reserve(space, length);
+    kernels.groupGatherBytes(slots, count, at, 0, space.data, space.byteLength, space.offsets + (row + 1) * 4);
+    space.byteLength += length;
+    if (validBy >= 0) clearEmpty();
+    return;
+  }
   if (name !== 'f64' && name !== accumulator.result.name) assert(false, `a ${accumulator.name} of type ${accumulator.result.name} to a column of ${name}`);
   if (space.type.width === 8) {
-    const overflows = accumulator.finish(kernels, slots, count, offset, space.data + row * 8, asI64);
+    const overflows = accumulator.finish(kernels, slots, count, offset, space.data + row * 8, asI64, out.memory);
     if (overflows > 0) {
       throw new MillraceError(
         'ERR_MILLRACE_CAPACITY',
@@ -73,12 +83,15 @@ export function readValueColumn(
       );
     }
   } else {
-    accumulator.finish(kernels, slots, count, offset, lane, false);
+    accumulator.finish(kernels, slots, count, offset, lane, false, out.memory);
     for (let i = 0; i < count; i++) putNumber(out.memory, space, row + i, out.memory.f64[(lane >>> 3) + i] as number);
   }
-  if (validBy >= 0) {
+  if (validBy >= 0) clearEmpty();
+
+  function clearEmpty(): void {
     const counter = layout.accumulators[validBy];
-    if (!counter || space.validity === 0) assert(false, `accumulator ${validBy} says which rows of a ${name} column are valid`);
+    if (!counter || !space || space.validity === 0)
+      throw new Error(`millrace: assertion failed: accumulator ${validBy} says which rows of a ${name} column are valid`);
     kernels.groupGatherEmpty(slots, count, counter.offset, space.validity, row);
   }
 }

@@ -2,7 +2,7 @@
 
 import { MERGE } from '../accumulators.ts';
 import type { SharedMemory } from '../memory.ts';
-import { BASE, CAPACITY, MERGES, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED } from './header.ts';
+import { BASE, CAPACITY, MERGES, OUTSIDE_COUNT, SLOT_BYTES, STRING_FIELDS, USED } from './header.ts';
 import type { AccumulateKernels, ProbeKernels, RunKernels } from './kernels.ts';
 
 export function runReference(memory: SharedMemory, kernels: ProbeKernels & AccumulateKernels): RunKernels {
@@ -26,9 +26,9 @@ export function runReference(memory: SharedMemory, kernels: ProbeKernels & Accum
     }
   }
 
-  /** Calls `visit` for each long string of a slot, with the address of its field and its length. */
+  /** Calls `visit` for each long string and state of a slot, with the address of its field and its length. */
   function eachLongString(table: number, slot: number, visit: (field: number, length: number) => void): void {
-    for (let s = 0; s < get(table + STRING_COUNT); s++) {
+    for (let s = 0; s < get(table + OUTSIDE_COUNT); s++) {
       const field = slot + get(table + STRING_FIELDS + s * 8);
       const length = get(field);
       if (length > get(table + STRING_FIELDS + s * 8 + 4)) visit(field, length);

@@ -9,6 +9,8 @@ import { TILE_ROWS } from './kernels.ts';
 export interface TileScratch {
   /** One lane: 8 bytes a row. */
   readonly lane: number;
+  /** Another, for what the values are ordered by. */
+  readonly orders: number;
   /** One byte a row. */
   readonly nulls: number;
   /** Slot addresses of a tile that is being updated or merged. */
@@ -23,6 +25,7 @@ const known = new WeakMap<SlabAllocator, Scratch>();
 
 export class Scratch implements TileScratch {
   readonly lane: number;
+  readonly orders: number;
   readonly nulls: number;
   readonly slots: number;
   readonly #slabs: SlabAllocator;
@@ -41,8 +44,9 @@ export class Scratch implements TileScratch {
 
   constructor(slabs: SlabAllocator) {
     this.#slabs = slabs;
-    this.lane = slabs.alloc(LANE_BYTES + NULLS_BYTES + SLOTS_BYTES);
-    this.nulls = this.lane + LANE_BYTES;
+    this.lane = slabs.alloc(LANE_BYTES * 2 + NULLS_BYTES + SLOTS_BYTES);
+    this.orders = this.lane + LANE_BYTES;
+    this.nulls = this.orders + LANE_BYTES;
     this.slots = this.nulls + NULLS_BYTES;
   }
 

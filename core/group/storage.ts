@@ -1,8 +1,9 @@
 /**
- * The memory of one group table: header, slot array, arena of long strings. Allocates, grows, shrinks and frees them;
+ * The memory of one group table: header, slot array, arena of long strings and states. Allocates, grows, shrinks and frees them;
  * what the slots mean is the table's affair (group-table.ts). All state is in shared memory, so any thread can attach.
  */
 
+import type { StateArena } from '../accumulators/state.ts';
 import { assert } from '../assert.ts';
 import { MillraceError } from '../errors.ts';
 import type { SharedMemory } from '../memory.ts';
@@ -26,6 +27,7 @@ import {
   MAGIC,
   MAGIC_VALUE,
   MERGES,
+  OUTSIDE_COUNT,
   SKIP_BITS,
   SLOT_BYTES,
   STRING_COUNT,
@@ -57,12 +59,12 @@ export interface GroupTableOptions {
   readonly fixed?: boolean;
 }
 
-export class GroupStorage {
+export class GroupStorage implements StateArena {
   readonly layout: SlotLayout;
   /** Address of the header. */
   readonly address: number;
   readonly #slabs: SlabAllocator;
-  readonly #memory: SharedMemory;
+  readonly memory: SharedMemory;
   readonly #kernels: GroupKernels;
   readonly #u32: Uint32Array;
 
@@ -70,7 +72,7 @@ export class GroupStorage {
   constructor(slabs: SlabAllocator, kernels: GroupKernels, layout: SlotLayout, options: GroupTableOptions | number) {
     this.layout = layout;
     this.#slabs = slabs;
-    this.#memory = slabs.memory;
+    this.memory = slabs.memory;
     this.#kernels = kernels;
     this.#u32 = slabs.memory.u32;
     this.address = typeof options === 'number' ? options : slabs.alloc(headerBytes(layout));
@@ -116,6 +118,19 @@ export class GroupStorage {
     this.#slabs.free(this.address);
   }
 
+  alloc(bytes: number): number {
+    const need = roundUp8(bytes);
+    if (need > this.get(ARENA_END) - this.get(ARENA_AT)) this.#addArenaSlab(Math.max(need, Math.min(ARENA_SLAB_BYTES_MAX, this.get(ARENA_BYTES))));
+    const address = this.get(ARENA_AT);
+    this.#set(ARENA_AT, address + need);
+    this.#set(LONG_BYTES, this.get(LONG_BYTES) + need);
+    return address;
+  }
+
+  discard(bytes: number): void {
+    this.#set(LONG_BYTES, this.get(LONG_BYTES) - roundUp8(bytes));
+  }
+
   /** Makes room for what stopped a probe. False: the table is fixed and full. */
   makeRoom(): boolean {
     const need = this.get(ARENA_NEED);
@@ -137,10 +152,10 @@ export class GroupStorage {
   /** Room for at least `capacity` slots: as many as the slab holds, or, in a fixed table, no more. */
   #allocSlots(capacity: number): void {
     const { slotBytes } = this.layout;
-    if (capacity * slotBytes > this.#memory.byteLength) {
+    if (capacity * slotBytes > this.memory.byteLength) {
       throw new MillraceError(
         'ERR_MILLRACE_MEMORY',
-        `A group table needs ${capacity * slotBytes} bytes for ${capacity} slots, and the whole memory has ${this.#memory.byteLength}. Raise the memory option, shorten the windows, or reduce the number of distinct keys.`,
+        `A group table needs ${capacity * slotBytes} bytes for ${capacity} slots, and the whole memory has ${this.memory.byteLength}. Raise the memory option, shorten the windows, or reduce the number of distinct keys.`,
       );
     }
     const base = this.#slabs.alloc(capacity * slotBytes);
@@ -180,7 +195,7 @@ export class GroupStorage {
     }
   }
 
-  /** Leaves the strings of removed groups behind, when they are many. */
+  /** Leaves the strings and states of removed groups, and states that were given up, behind, when they are many. */
   compactArena(): void {
     if (this.get(ARENA_BYTES) <= 2 * this.get(LONG_BYTES) + ARENA_SLACK_BYTES) return;
     const former = this.get(ARENA_SLAB);
@@ -193,10 +208,9 @@ export class GroupStorage {
 
   #format({ capacityMin = CAPACITY_DEFAULT, skipBits = 0, fixed = false }: GroupTableOptions): void {
     const { layout, address } = this;
-    const memory = this.#memory;
+    const { memory } = this;
     this.#kernels.groupZero(address, headerBytes(layout));
-    const strings = layout.keys.filter(({ shape }) => shape === 'bytes');
-    strings.forEach(({ offset, inlineBytes }, s) => {
+    layout.outside.forEach(({ offset, inlineBytes }, s) => {
       this.#set(STRING_FIELDS + s * 8, offset);
       this.#set(STRING_FIELDS + s * 8 + 4, inlineBytes);
     });
@@ -212,7 +226,8 @@ export class GroupStorage {
       });
       this.#set(MERGES, merges);
     }
-    this.#set(STRING_COUNT, strings.length);
+    this.#set(STRING_COUNT, layout.keys.filter(({ shape }) => shape === 'bytes').length);
+    this.#set(OUTSIDE_COUNT, layout.outside.length);
     this.#set(IDENTITY, identity);
     this.#set(SLOT_BYTES, layout.slotBytes);
     this.#set(KEY_BYTES, layout.keyBytes);
@@ -233,4 +248,8 @@ export class GroupStorage {
 /** Bytes of a header slab before the first arena: a multiple of 8. */
 function headerBytes({ slotBytes, accumulators }: SlotLayout): number {
   return HEADER_BYTES + slotBytes + 8 + accumulators.length * 8;
+}
+
+function roundUp8(bytes: number): number {
+  return Math.ceil(bytes / 8) * 8;
 }

@@ -15,5 +15,6 @@ export const LONG_BYTES: usize = 56;
 export const STRING_COUNT: usize = 60;
 export const SINK: usize = 76;
 export const MERGES: usize = 80;
+export const OUTSIDE_COUNT: usize = 84;
 export const STRING_FIELDS: usize = 128;
 export const BLOCK_SLOTS: usize = 264;

@@ -1,6 +1,6 @@
 // The table: find or insert, remove, rehash, scan, copy out. Contract: ProbeKernels in core/group/kernels.ts.
 
-import { ARENA_AT, ARENA_END, ARENA_NEED, BASE, BLOCK_SLOTS, CAPACITY, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, SINK, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED } from "./group-header";
+import { ARENA_AT, ARENA_END, ARENA_NEED, BASE, BLOCK_SLOTS, CAPACITY, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, OUTSIDE_COUNT, SINK, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED } from "./group-header";
 
 const SHARD_SHIFT: u32 = 26;
 const SHARD_COUNT: u32 = 64;
@@ -23,9 +23,9 @@ export function copyLongs(to: usize, from: usize, bytes: usize): void {
   for (let at: usize = 0; at < bytes; at += 8) store<u64>(to + at, load<u64>(from + at));
 }
 
-export function longBytes(table: usize, image: usize): u32 {
+// Bytes outside the slot of the first `count` fields that may have some.
+export function longBytes(table: usize, image: usize, count: u32): u32 {
   let bytes: u32 = 0;
-  const count = load<u32>(table, STRING_COUNT);
   for (let s: u32 = 0; s < count; s++) {
     const place = table + STRING_FIELDS + (<usize>s << 3);
     const length = load<u32>(image + load<u32>(place));
@@ -34,9 +34,8 @@ export function longBytes(table: usize, image: usize): u32 {
   return bytes;
 }
 
-export function moveStrings(table: usize, slot: usize, to: usize): usize {
+export function moveStrings(table: usize, slot: usize, to: usize, count: u32): usize {
   let next = to;
-  const count = load<u32>(table, STRING_COUNT);
   for (let s: u32 = 0; s < count; s++) {
     const place = table + STRING_FIELDS + (<usize>s << 3);
     const field = slot + load<u32>(place);
@@ -82,7 +81,7 @@ function insert(table: usize, image: usize, slot: usize): bool {
 
 function fill(table: usize, image: usize, slot: usize): bool {
   const strings = load<u32>(table, STRING_COUNT);
-  const need: u32 = strings == 0 ? 0 : longBytes(table, image);
+  const need: u32 = strings == 0 ? 0 : longBytes(table, image, strings);
   const arena = load<u32>(table, ARENA_AT);
   if (need > load<u32>(table, ARENA_END) - arena) {
     store<u32>(table, need, ARENA_NEED);
@@ -92,7 +91,7 @@ function fill(table: usize, image: usize, slot: usize): bool {
   copyLongs(slot, image, keyBytes);
   copyLongs(slot + keyBytes, <usize>load<u32>(table, IDENTITY) + keyBytes, <usize>load<u32>(table, SLOT_BYTES) - keyBytes);
   if (need > 0) {
-    store<u32>(table, moveStrings(table, slot, arena), ARENA_AT);
+    store<u32>(table, moveStrings(table, slot, arena, strings), ARENA_AT);
     store<u32>(table, load<u32>(table, LONG_BYTES) + need, LONG_BYTES);
   }
   store<u32>(table, load<u32>(table, USED) + 1, USED);
@@ -251,7 +250,7 @@ export function groupLookup(table: usize, images: usize, stride: usize, count: u
 function remove(table: usize, slot: usize): void {
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
   const span = <usize>load<u32>(table, CAPACITY) * slotBytes;
-  store<u32>(table, load<u32>(table, LONG_BYTES) - longBytes(table, slot), LONG_BYTES);
+  store<u32>(table, load<u32>(table, LONG_BYTES) - longBytes(table, slot, load<u32>(table, OUTSIDE_COUNT)), LONG_BYTES);
   store<u32>(table, load<u32>(table, USED) - 1, USED);
   let gap = slot;
   for (let next = slotAfter(table, gap); load<u32>(next) != 0; next = slotAfter(table, next)) {
@@ -293,8 +292,9 @@ export function groupRehash(table: usize, formerBase: usize, formerCapacity: u32
 export function groupMoveStrings(table: usize): void {
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
   const end = endOf(table);
+  const outside = load<u32>(table, OUTSIDE_COUNT);
   let at: usize = load<u32>(table, ARENA_AT);
-  for (let slot: usize = load<u32>(table, BASE); slot < end; slot += slotBytes) if (load<u32>(slot) != 0) at = moveStrings(table, slot, at);
+  for (let slot: usize = load<u32>(table, BASE); slot < end; slot += slotBytes) if (load<u32>(slot) != 0) at = moveStrings(table, slot, at, outside);
   store<u32>(table, at, ARENA_AT);
 }
 
@@ -325,7 +325,7 @@ export function groupCopyOut(table: usize, block: usize): void {
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
   const base: usize = load<u32>(table, BASE);
   const end = endOf(table);
-  const hasStrings = load<u32>(table, STRING_COUNT) > 0;
+  const outside = load<u32>(table, OUTSIDE_COUNT);
   for (let s: u32 = 0; s <= SHARD_COUNT; s++) store<u32>(block + (<usize>s << 2), 0);
   for (let slot = base; slot < end; slot += slotBytes) {
     const tag = load<u32>(slot);
@@ -347,7 +347,7 @@ export function groupCopyOut(table: usize, block: usize): void {
     store<u32>(bound, place + 1);
     const to = block + BLOCK_SLOTS + <usize>place * slotBytes;
     copyLongs(to, slot, slotBytes);
-    if (hasStrings) strings = moveStrings(table, to, strings);
+    if (outside > 0) strings = moveStrings(table, to, strings, outside);
   }
   for (let s = SHARD_COUNT; s > 0; s--) store<u32>(block + (<usize>s << 2), load<u32>(block + (<usize>(s - 1) << 2)));
   store<u32>(block, 0);

@@ -1,7 +1,7 @@
 // Runs of slots: merged, subtracted and copied by one call. Contract: RunKernels in core/group/kernels.ts.
 
 import { groupAddI64, groupMaxF64, groupMaxI64, groupMergeSumF64, groupMergeSumI64, groupMinF64, groupMinI64 } from "./group-accumulate";
-import { BASE, LONG_BYTES, MERGES, SLOT_BYTES, STRING_COUNT, USED } from "./group-header";
+import { BASE, LONG_BYTES, MERGES, OUTSIDE_COUNT, SLOT_BYTES, USED } from "./group-header";
 import { copyLongs, endOf, groupLookup, groupProbe, groupRemoveEmpty, longBytes, moveStrings } from "./group-probe";
 
 const ADD_I64: u32 = 1;
@@ -50,19 +50,21 @@ export function groupSubtractRun(table: usize, run: usize, count: u32, countOffs
 }
 
 export function groupRunLongBytes(table: usize, run: usize, count: u32): u32 {
-  if (load<u32>(table, STRING_COUNT) == 0) return 0;
+  const outside = load<u32>(table, OUTSIDE_COUNT);
+  if (outside == 0) return 0;
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
   let bytes: u32 = 0;
-  for (let i: u32 = 0; i < count; i++) bytes += longBytes(table, run + <usize>i * slotBytes);
+  for (let i: u32 = 0; i < count; i++) bytes += longBytes(table, run + <usize>i * slotBytes, outside);
   return bytes;
 }
 
 export function groupCopyRun(table: usize, run: usize, count: u32, to: usize): void {
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
   copyLongs(to, run, <usize>count * slotBytes);
-  if (load<u32>(table, STRING_COUNT) == 0) return;
+  const outside = load<u32>(table, OUTSIDE_COUNT);
+  if (outside == 0) return;
   let strings = to + <usize>count * slotBytes;
-  for (let i: u32 = 0; i < count; i++) strings = moveStrings(table, to + <usize>i * slotBytes, strings);
+  for (let i: u32 = 0; i < count; i++) strings = moveStrings(table, to + <usize>i * slotBytes, strings, outside);
 }
 
 export function groupZero(address: usize, bytes: usize): void {
@@ -78,7 +80,7 @@ export function groupTableToRun(table: usize, to: usize): void {
   for (let slot: usize = load<u32>(table, BASE); slot < end; slot += slotBytes) {
     if (load<u32>(slot) == 0) continue;
     copyLongs(at, slot, slotBytes);
-    if (hasLong) strings = moveStrings(table, at, strings);
+    if (hasLong) strings = moveStrings(table, at, strings, load<u32>(table, OUTSIDE_COUNT));
     at += slotBytes;
   }
 }

@@ -3,7 +3,30 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { f32, f64, i64, MillraceError, nullable, type RowOf, schema, timestamp, utf8 } from '../../core/index.ts';
-import { type AggregatesOf, count, max, mean, min, planAggregate, type ResultsOf, sliding, sum, tumbling } from '../../operators/index.ts';
+import {
+  type AggregatesOf,
+  approxCountDistinct,
+  collect,
+  count,
+  countDistinct,
+  ewma,
+  first,
+  last,
+  linearCount,
+  max,
+  mean,
+  min,
+  planAggregate,
+  quantile,
+  type ResultsOf,
+  rate,
+  sliding,
+  stddev,
+  sum,
+  topK,
+  tumbling,
+  variance,
+} from '../../operators/index.ts';
 
 const fields = { at: timestamp, page: utf8, ms: f64, maybe: nullable(f64), amount: i64, price: f32 };
 const input = schema(fields);
@@ -58,7 +81,6 @@ describe('plan of an aggregation', () => {
     const pipeline = (pattern: RegExp) => refuses('ERR_MILLRACE_PIPELINE', pattern);
     assert.throws(plan({ keys: ['pgae'] }), pipeline(/keyBy names the column "pgae"/));
     assert.throws(plan({ aggregates: { m: mean('page') } }), pipeline(/mean\("page"\) of a utf8 column/));
-    assert.throws(plan({ aggregates: { m: max('page') } }), pipeline(/max\("page"\) of a utf8 column/));
     assert.throws(plan({ aggregates: { m: sum('at') } }), pipeline(/sum\("at"\) of a timestamp column/));
     assert.throws(plan({ aggregates: { m: sum('typo') } }), pipeline(/sum\(\) names the column "typo"/));
     assert.throws(plan({ aggregates: {} }), pipeline(/no aggregates/));
@@ -69,6 +91,90 @@ describe('plan of an aggregation', () => {
     assert.throws(plan({ window: tumbling(5), eventTime: 'ms' }), pipeline(/must be a timestamp/));
     assert.throws(() => (sum as () => unknown)(), pipeline(/sum\(\) names no column/));
     assert.throws(() => (count as (column: unknown) => unknown)(7), pipeline(/count\(\) is given 7/));
+  });
+
+  it('names the types of statistics, sketches and lists, and says how they are computed', () => {
+    const plan = planAggregate({
+      input,
+      keys: [],
+      aggregates: {
+        v: variance('ms'),
+        d: stddev('maybe', { population: true }),
+        f: first('page'),
+        l: last('maybe', { by: 'amount' }),
+        c: collect('ms'),
+        n: countDistinct('page'),
+        a: approxCountDistinct('page', { error: 0.01 }),
+        b: linearCount('page', { bits: 1_000 }),
+        p50: quantile('ms', 0.5),
+        p99: quantile('ms', 0.99),
+        t: topK('page', 3),
+        e: ewma('maybe', { halfLife: '1m' }),
+        r: rate('ms'),
+        low: min('page'),
+      },
+      window: sliding('1m', '10s'),
+      eventTime: 'at',
+    });
+    assert.equal(
+      plan.output.fields
+        .slice(2)
+        .map(({ name, type }) => `${name}:${type.name}${type.nullable ? '?' : ''}`)
+        .join(' '),
+      'v:f64? d:f64? f:utf8 l:f64? c:utf8 n:f64 a:f64 b:f64 p50:f64 p99:f64 t:utf8 e:f64? r:f64 low:utf8',
+    );
+    const text = plan.describe();
+    for (const said of [
+      /v = variance\(ms\): f64\?, of a sample, cannot be subtracted/,
+      /f = first\(page\): utf8, by at, cannot/,
+      /l = last\(maybe\): f64\?, by amount/,
+      /c = collect\(ms\): utf8, at most 1000, by at/,
+      /a = approxCountDistinct\(page\): f64, HyperLogLog of 16384 registers, standard error 0\.81 %/,
+      /b = linearCount\(page\): f64, linear counting in 1024 bits/,
+      /p50 = quantile\(ms, 0\.5\): f64, DDSketch, relative error 0\.01$/m,
+      /t = topK\(page\): utf8, Misra-Gries, error at most rows \/ 101/,
+      /strategy {2}two-stack: v, d, f, l, c, n, a, b, t, e, low cannot be subtracted/,
+    ]) {
+      assert.match(text, said);
+    }
+    // Both quantiles read one sketch; the rate and the variance one sum.
+    assert.deepEqual(
+      plan.layout.accumulators.map(({ accumulator }) => accumulator.name).filter((name) => name === 'quantiles' || name === 'sum'),
+      ['sum', 'sum', 'quantiles'],
+    );
+  });
+
+  it('slides quantiles by adding and subtracting, and says so', () => {
+    const plan = planAggregate({
+      input,
+      keys: ['page'],
+      aggregates: { p99: quantile('ms', 0.99), m: mean('ms') },
+      window: sliding('1m', '10s'),
+      eventTime: 'at',
+    });
+    assert.equal(plan.strategy, 'running');
+  });
+
+  it('refuses aggregates that a column, a stream or a number cannot have', () => {
+    const plan =
+      (aggregates: object, more: object = {}) =>
+      () =>
+        planAggregate({ input, keys: ['page'], aggregates: aggregates as Record<string, never>, ...more });
+    const pipeline = (pattern: RegExp) => refuses('ERR_MILLRACE_PIPELINE', pattern);
+    assert.throws(plan({ v: variance('page') }), pipeline(/variance\("page"\) of a utf8 column/));
+    assert.throws(plan({ q: quantile('page', 0.5) }), pipeline(/quantile\("page"\) of a utf8 column/));
+    assert.throws(plan({ f: first('ms', { by: 'page' }) }, { eventTime: 'at' }), pipeline(/first\(\) goes by "page", a utf8 column/));
+    assert.throws(plan({ f: first('ms', { by: 'typo' }) }), pipeline(/first\(\) names the column "typo"/));
+    assert.throws(plan({ e: ewma('ms', { halfLife: 5 }) }), pipeline(/ewma\(\) needs event time/));
+    assert.throws(plan({ r: rate() }), pipeline(/rate\(\) is by the length of a window/));
+    const option = (pattern: RegExp) => refuses('ERR_MILLRACE_OPTION', pattern);
+    assert.throws(() => quantile('ms', 50), option(/quantile\(\) has a q of 50/));
+    assert.throws(() => quantile('ms', 0.5, { error: 0 }), option(/an error of 0/));
+    assert.throws(() => topK('page', 0), option(/a k of 0/));
+    assert.throws(() => collect('page', { max: 1.5 }), option(/a max of 1.5/));
+    assert.throws(() => approxCountDistinct('page', { error: 1e-6 }), option(/an error of 0.000001/));
+    assert.throws(() => ewma('ms', { halfLife: 0 }), option(/halfLife of ewma/));
+    assert.throws(() => (ewma as (column: string) => unknown)('ms'), option(/halfLife of ewma/));
   });
 
   it('takes a result column with any name', () => {
@@ -91,6 +197,48 @@ describe('types of aggregates', () => {
     ({ ...result, total: 2 }) satisfies ResultsOf<typeof aggregates, Row>;
     // @ts-expect-error a mean of a column without nulls is never null
     ({ ...result, m: null }) satisfies ResultsOf<typeof aggregates, Row>;
+  });
+
+  it('infers statistics, sketches and lists, and refuses columns of the wrong type', () => {
+    const aggregates = {
+      v: variance('ms'),
+      f: first('page'),
+      l: last('maybe', { by: 'amount' }),
+      c: collect('page'),
+      n: countDistinct('page'),
+      a: approxCountDistinct('maybe'),
+      q: quantile('ms', 0.5),
+      qMaybe: quantile('maybe', 0.5),
+      t: topK('page', 3),
+      e: ewma('ms', { halfLife: '1m' }),
+      r: rate(),
+      low: min('page'),
+    };
+    const accept = <A extends AggregatesOf<Row>>(of: A): A => of;
+    accept(aggregates);
+    const result = { v: null, f: '/', l: null, c: '[]', n: 1, a: 1, q: 1, qMaybe: null, t: '[]', e: 1, r: 1, low: '/' } satisfies ResultsOf<
+      typeof aggregates,
+      Row
+    >;
+    ({ ...result, v: 1, l: 1, qMaybe: 1 }) satisfies ResultsOf<typeof aggregates, Row>;
+    // @ts-expect-error the first of a text column is a string
+    ({ ...result, f: 1 }) satisfies ResultsOf<typeof aggregates, Row>;
+    // @ts-expect-error a quantile of a column without nulls is never null
+    ({ ...result, q: null }) satisfies ResultsOf<typeof aggregates, Row>;
+    // @ts-expect-error there is no mean of texts
+    accept({ m: mean('page') });
+    // @ts-expect-error there is no variance of texts
+    accept({ v: variance('page') });
+    // @ts-expect-error there is no quantile of texts
+    accept({ q: quantile('page', 0.5) });
+    // @ts-expect-error texts do not order values
+    accept({ f: first('ms', { by: 'page' }) });
+    // @ts-expect-error there is no column typo to go by
+    accept({ f: first('ms', { by: 'typo' }) });
+    // @ts-expect-error there is no column typo
+    accept({ t: topK('typo', 3) });
+    // @ts-expect-error no duration
+    assert.throws(() => ewma('ms', { halfLife: '5x' }));
   });
 });
 

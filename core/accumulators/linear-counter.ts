@@ -1,0 +1,38 @@
+/**
+ * Linear counting, the dense form: a bitmap of m bits, of which each value sets one; n is estimated from the share that is not set
+ * (Whang, Vander-Zanden and Taylor, "A linear-time probabilistic counting algorithm for database applications", TODS 1990).
+ *
+ * Standard error: sqrt(m (e^t - t - 1)) / n with t = n / m: at 16,384 bits 0.5 % of 10,000 values, 0.9 % of 40,000. When all bits are set
+ * it can only say "at least m ln m".
+ */
+
+import type { DenseSketch } from './hash-sketch.ts';
+
+export const LINEAR_BITS_MIN = 64;
+export const LINEAR_BITS_MAX = 1 << 24;
+
+/** @param bits a power of two */
+export function linearCounter(bits: number): DenseSketch {
+  return {
+    bytes: bits / 8,
+    add({ u8 }, dense, low) {
+      const bit = low & (bits - 1);
+      u8[dense + (bit >>> 3)] = (u8[dense + (bit >>> 3)] as number) | (1 << (bit & 7));
+    },
+    merge({ u32 }, dense, from) {
+      for (let w = 0; w < bits / 32; w++) u32[(dense >>> 2) + w] = (u32[(dense >>> 2) + w] as number) | (u32[(from >>> 2) + w] as number);
+    },
+    estimate({ u32 }, dense) {
+      let set = 0;
+      for (let w = 0; w < bits / 32; w++) set += bitCount(u32[(dense >>> 2) + w] as number);
+      return bits * Math.log(bits / Math.max(1, bits - set));
+    },
+  };
+}
+
+/** Ones of a word (Warren, Hacker's Delight, 5-1). */
+function bitCount(word: number): number {
+  let x = word - ((word >>> 1) & 0x55_55_55_55);
+  x = (x & 0x33_33_33_33) + ((x >>> 2) & 0x33_33_33_33);
+  return Math.imul((x + (x >>> 4)) & 0x0f_0f_0f_0f, 0x01_01_01_01) >>> 24;
+}
