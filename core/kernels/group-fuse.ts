@@ -69,16 +69,20 @@ function blockRows(table: usize, images: usize, stride: usize, count: u32, homes
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
   const keyBytes: usize = load<u32>(table, KEY_BYTES);
   const end = <usize>load<u32>(table, BASE) + <usize>load<u32>(table, CAPACITY) * slotBytes;
-  for (let i: u32 = 0; i < count; i++) {
-    const image = images + <usize>i * stride;
-    const home: usize = load<u32>(homes + (<usize>i << 2));
+  let image = images;
+  let value = values;
+  const stop = homes + (<usize>count << 2);
+  for (let at = homes; at < stop; at += 4) {
+    const home: usize = load<u32>(at);
     const head = load<u64>(image);
     let slot = home + (slotBytes & -<usize>(load<u64>(home) != head));
     if (slot == end || load<u64>(slot) != head || !sameRest(image, slot, words, keyBytes)) {
       slot = settle(table, image, home);
-      if (slot == 0) return i;
+      if (slot == 0) return <u32>((at - homes) >>> 2);
     }
-    fuseRow(slot, values + (<usize>i << 3), countAt, sumAt, minAt, maxAt, hasAll);
+    fuseRow(slot, value, countAt, sumAt, minAt, maxAt, hasAll);
+    image += stride;
+    value += 8;
   }
   return count;
 }
