@@ -8,6 +8,7 @@
 
 import { assert } from './assert.ts';
 import { Batch, type Column } from './batch.ts';
+import { copyBytes, fillBytes } from './bulk.ts';
 import { MillraceError, shown } from './errors.ts';
 import type { SharedMemory } from './memory.ts';
 import type { AnyRow, Schema, TypeName } from './schema.ts';
@@ -73,7 +74,7 @@ export class BatchBuilder {
     for (const column of this.columns) {
       column.byteLength = 0;
       if (column.offsets !== 0) this.memory.i32[column.offsets >>> 2] = 0;
-      if (column.validity !== 0) this.memory.u8.fill(0xff, column.validity, column.validity + this.capacity / 8);
+      if (column.validity !== 0) fillBytes(this.memory, column.validity, this.capacity / 8, 0xff);
     }
   }
 
@@ -83,7 +84,7 @@ export class BatchBuilder {
     if (needed <= column.byteCapacity) return;
     const room = Math.max(needed, column.byteCapacity * 2);
     const data = this.#alloc(room);
-    this.memory.u8.copyWithin(data, column.data, column.data + column.byteLength);
+    copyBytes(this.memory, data, column.data, column.byteLength);
     this.#owned.delete(column.data);
     this.#slabs.free(column.data);
     column.data = data;

@@ -23,7 +23,7 @@ import { assert } from './assert.ts';
 import type { Column } from './batch.ts';
 import { BatchBuilder, type ColumnSpace } from './batch-builder.ts';
 import { BLOCK_SLOTS, CAPACITY, FIXED, IDENTITY, LONG_BYTES, MERGES, USED } from './group/header.ts';
-import { planPasses, runPasses } from './group/inputs.ts';
+import { fusedLane, type Pass, planPasses, runPasses } from './group/inputs.ts';
 import { type GroupKernels, groupKernels, TILE_ROWS } from './group/kernels.ts';
 import { writeKeyImages } from './group/keys.ts';
 import { readKeyColumn, readValueColumn } from './group/read.ts';
@@ -136,21 +136,32 @@ export class GroupTable {
     const images = this.#scratch.images(TILE_ROWS * keyBytes);
     const passes = planPasses(this.layout, inputs);
     const identity = this.#storage.get(IDENTITY);
+    const only = passes.length === 1 && !appends && passes[0]?.index === -1 ? passes[0] : undefined;
     for (let at = from; at < to; at += TILE_ROWS) {
       const count = Math.min(TILE_ROWS, to - at);
       writeKeyImages(this.#kernels, this.memory, this.layout, images, keys, this.#scratch, at, count, selection);
       for (let done = 0; done < count; ) {
         const tile = images + done * keyBytes;
-        const probed = appends
-          ? this.#kernels.groupAppend(this.address, tile, keyBytes, count - done, slots)
-          : this.#kernels.groupProbe(this.address, tile, keyBytes, count - done, slots);
-        if (probed > 0) runPasses(this.#kernels, this.layout, passes, this.#scratch, this.#storage, identity, at + done, probed, selection);
+        let probed: number;
+        if (only !== undefined) probed = this.#probeFuse(only, tile, at + done, count - done, selection);
+        else {
+          probed = appends
+            ? this.#kernels.groupAppend(this.address, tile, keyBytes, count - done, slots)
+            : this.#kernels.groupProbe(this.address, tile, keyBytes, count - done, slots);
+          if (probed > 0) runPasses(this.#kernels, this.layout, passes, this.#scratch, this.#storage, identity, at + done, probed, selection);
+        }
         done += probed;
         if (done < count && !this.#storage.makeRoom()) return at + done - from;
       }
       if (this.#hasStates) this.#storage.compactArena();
     }
     return to - from;
+  }
+
+  #probeFuse({ column, countAt, sumAt, minAt, maxAt }: Pass, images: number, from: number, count: number, selection: number): number {
+    const { slots, lane } = this.#scratch;
+    const values = fusedLane(this.#kernels, column as Column, lane, this.#storage.get(IDENTITY), from, count, selection);
+    return this.#kernels.groupProbeFuse(this.address, images, this.layout.keyBytes, count, slots, values, countAt, sumAt, minAt, maxAt);
   }
 
   /**

@@ -10,6 +10,7 @@ export { ArrowReader, batchBytes, readBatch, readSchema, readStream, streamBytes
 export { assert, unreachable } from './assert.ts';
 export { Batch, type Column, isValid, readText, readTimestamp, readValue } from './batch.ts';
 export { BatchBuilder, type ColumnSpace } from './batch-builder.ts';
+export { copyBytes, fillBytes } from './bulk.ts';
 export { Counters, sumCounters } from './counters.ts';
 export { crc32c, crc32cBytes } from './crc32c.ts';
 export { ERROR_CODES, type ErrorCode, MillraceError, shown } from './errors.ts';

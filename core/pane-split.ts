@@ -15,6 +15,7 @@
  */
 
 import type { Column } from './batch.ts';
+import { fillBytes } from './bulk.ts';
 import { kernelExports } from './kernels.ts';
 import type { SharedMemory } from './memory.ts';
 import { EVENT_TIME_MAX, type PaneGrid } from './pane-grid.ts';
@@ -146,7 +147,7 @@ export class PaneSplit {
     this.#scratch = this.#slabs.alloc(bytes);
     this.#capacity = capacity;
     // No entry of the directory has a stamp that counts.
-    this.#memory.u8.fill(0, this.#scratch, this.#scratch + bytes);
+    fillBytes(this.#memory, this.#scratch, bytes);
   }
 }
 

@@ -59,6 +59,8 @@ export class SlotLayout {
   /** Bytes of the key image: tag, null mask, keys. A multiple of 8. */
   readonly keyBytes: number;
   readonly slotBytes: number;
+  /** Whether bytes of the key image behind the first 8 belong to no field: they are zero. */
+  readonly hasPadding: boolean;
   /** 4, or 0 when no key is nullable. */
   readonly nullsOffset: number;
   /** Input columns of an update: one for each accumulator, then one for each that has an order. */
@@ -77,10 +79,14 @@ export class SlotLayout {
     const offsets = new Array<number>(keyTypes.length).fill(-1);
     let end = TAG_BYTES + (this.nullsOffset === 0 ? 0 : NULLS_BYTES);
     let lastString = -1;
+    let hasGap = false;
     for (const shape of ['word', 'long', 'bytes'] as const) {
       keyTypes.forEach((type, k) => {
         if (shapeOf(type) !== shape) return;
-        if (shape === 'long') end = alignTo8(end);
+        if (shape === 'long' && end % 8 !== 0) {
+          hasGap ||= end > TAG_BYTES;
+          end = alignTo8(end);
+        }
         offsets[k] = end;
         end += shape === 'word' ? 4 : shape === 'long' ? 8 : STRING_FIELD_BYTES;
         if (shape === 'bytes') lastString = k;
@@ -88,6 +94,7 @@ export class SlotLayout {
     }
     this.keyBytes = alignTo8(end);
     const padding = this.keyBytes - end;
+    this.hasPadding = hasGap || (padding > 0 && end > TAG_BYTES && lastString < 0);
     this.keys = Object.freeze(
       keyTypes.map((type, k) => {
         const shape = shapeOf(type);

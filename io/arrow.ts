@@ -11,6 +11,7 @@ import {
   ArrowReader,
   type Batch,
   batchBytes,
+  copyBytes,
   MillraceError,
   type RowOf,
   Schema,
@@ -139,7 +140,7 @@ class ArrowDecoder implements RecordDecoder {
       this.#scratch = 0;
       this.#scratch = slabs.alloc(Math.max(bytes, 8));
     }
-    memory.u8.copyWithin(this.#scratch, address, address + bytes);
+    copyBytes(memory, this.#scratch, address, bytes);
     return this.#scratch;
   }
 }
@@ -166,7 +167,7 @@ class ArrowEncoder implements RecordEncoder {
       const needed = isStream ? streamBytes(batch.schema, [part]) : batchBytes(part);
       if (needed <= limit - start) {
         const written = isStream ? writeStream(memory, batch.schema, [part], start, limit) : writeBatch(part, start, limit);
-        if (start !== address) memory.u8.copyWithin(address, start, start + written);
+        if (start !== address) copyBytes(memory, address, start, written);
         memory.u32[ends >>> 2] = address + written;
         return rows;
       }

@@ -6,7 +6,7 @@
  * the kernels, and the path for what they hand back.
  */
 
-import { Batch, BatchBuilder, type Column, type ColumnSpace, Schema, type SlabAllocator } from '../core/index.ts';
+import { Batch, BatchBuilder, type Column, type ColumnSpace, copyBytes, fillBytes, Schema, type SlabAllocator } from '../core/index.ts';
 import { decodeBase64 } from './base64.ts';
 import { parseIsoTime } from './iso-time.ts';
 
@@ -158,7 +158,7 @@ export class ColumnWriter {
   /** The bytes `from` to `to` as they are. */
   setBytes(w: number, row: number, from: number, to: number): void {
     const address = this.roomForBytes(w, row, to - from);
-    this.builder.memory.u8.copyWithin(address, from, to);
+    copyBytes(this.builder.memory, address, from, to - from);
     this.bytesWritten(w, row, to - from);
     this.#setValid(this.columns[w] as ColumnSpace, row, true);
   }
@@ -211,7 +211,7 @@ export class ColumnWriter {
     if (this.#zeros === 0) {
       const bytes = (this.builder.capacity + 1) * 8;
       this.#zeros = this.#slabs.alloc(bytes);
-      this.builder.memory.u8.fill(0, this.#zeros, this.#zeros + bytes);
+      fillBytes(this.builder.memory, this.#zeros, bytes);
     }
     return this.#zeros;
   }

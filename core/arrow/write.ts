@@ -10,6 +10,7 @@
 import * as flatbuffers from 'flatbuffers';
 import { assert } from '../assert.ts';
 import type { Batch, Column } from '../batch.ts';
+import { copyBytes } from '../bulk.ts';
 import { attachMemory, type SharedMemory } from '../memory.ts';
 import type { Schema } from '../schema.ts';
 import * as wire from './generated/index.ts';
@@ -78,11 +79,11 @@ export function writeBatch(batch: Batch, address: number, limit: number): number
       end = copyOffsets(memory.i32, at, column.offsets, rowCount);
       at = closeBuffer(memory, buffer, body, at, end);
       buffer += 16;
-      u8.copyWithin(at, dataStart(batch, column), dataEnd(batch, column));
+      copyBytes(memory, at, dataStart(batch, column), dataEnd(batch, column) - dataStart(batch, column));
       end = at + dataEnd(batch, column) - dataStart(batch, column);
     } else if (column.type.width === 0) end = copyBits(u8, at, column.data, rowCount);
     else {
-      u8.copyWithin(at, column.data, column.data + valueBytes(batch, column));
+      copyBytes(memory, at, column.data, valueBytes(batch, column));
       end = at + valueBytes(batch, column);
     }
     at = closeBuffer(memory, buffer, body, at, end);

@@ -57,6 +57,21 @@ export function planPasses(layout: SlotLayout, inputs: readonly (Column | undefi
 /** One for all tiles of a thread. */
 const tile: Tile = { arena: undefined as unknown as StateArena, nulls: 0, orders: 0 };
 
+/** Where the values of a fused pass lie: in the column itself, or brought to the lane. They have no nulls. */
+export function fusedLane(
+  kernels: GroupKernels,
+  { type, data }: Column,
+  lane: number,
+  identity: number,
+  from: number,
+  count: number,
+  selection: number,
+): number {
+  if (selection === 0 && type.name === 'f64') return data + from * 8;
+  kernels.groupLaneF64(typeCode(type), data, 0, selection, from, count, identity, lane);
+  return lane;
+}
+
 /** @param identity address of the slot with the accumulators' identities, whose values stand for nulls */
 export function runPasses(
   kernels: GroupKernels,
@@ -74,10 +89,8 @@ export function runPasses(
   for (let p = 0; p < passes.length; p++) {
     const { index, column, order, countAt, sumAt, minAt, maxAt } = passes[p] as Pass;
     if (index < 0) {
-      const { type, data } = column as Column;
-      const isPlain = selection === 0 && type.name === 'f64';
-      if (!isPlain) kernels.groupLaneF64(typeCode(type), data, 0, selection, from, count, identity, lane);
-      kernels.groupFuseF64(slots, count, isPlain ? data + from * 8 : lane, countAt, sumAt, minAt, maxAt);
+      const values = fusedLane(kernels, column as Column, lane, identity, from, count, selection);
+      kernels.groupFuseF64(slots, count, values, countAt, sumAt, minAt, maxAt);
       continue;
     }
     const { accumulator, offset } = layout.accumulators[index] as SlotLayout['accumulators'][number];

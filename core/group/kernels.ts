@@ -10,6 +10,7 @@ import { kernelExports } from '../kernels.ts';
 import type { SharedMemory } from '../memory.ts';
 import type { DataType, TypeName } from '../schema.ts';
 import { accumulateReference } from './accumulate.ts';
+import { fuseReference } from './fuse.ts';
 import { gatherReference } from './gather.ts';
 import { imageReference } from './images.ts';
 import { laneReference } from './lanes.ts';
@@ -82,7 +83,7 @@ export interface ProbeKernels {
   groupLookup(table: number, images: number, stride: number, count: number, slots: number): number;
   /** Removes those of `count` keys whose i64 at `countOffset` is 0. */
   groupRemoveEmpty(table: number, images: number, stride: number, count: number, countOffset: number): void;
-  /** Moves the groups of a former slot array to the table's present one, which is empty. */
+  /** Moves the groups of a former slot array to the table's present one, whose bytes may be anything: it zeroes them. */
   groupRehash(table: number, formerBase: number, formerCapacity: number): void;
   /** Moves the long strings of all slots to the arena, which has room for them. */
   groupMoveStrings(table: number): void;
@@ -109,6 +110,23 @@ export interface AccumulateKernels {
   groupMaxF64(slots: number, count: number, offset: number, values: number, stride: number): void;
   groupMinI64(slots: number, count: number, offset: number, values: number, stride: number): void;
   groupMaxI64(slots: number, count: number, offset: number, values: number, stride: number): void;
+}
+
+/** A probe and the one pass of the commonest aggregates together: a row's slot is in the first cache level, and its address in a register. */
+export interface FuseKernels {
+  /** groupProbe, then groupFuseF64 of the rows that it did. `slots`: room for u32[count], left with anything. */
+  groupProbeFuse(
+    table: number,
+    images: number,
+    stride: number,
+    count: number,
+    slots: number,
+    values: number,
+    countAt: number,
+    sumAt: number,
+    minAt: number,
+    maxAt: number,
+  ): number;
 }
 
 /** Fields at `offset` of each slot to a column at `to`. */
@@ -146,13 +164,11 @@ export interface RunKernels {
   groupRunLongBytes(table: number, run: number, count: number): number;
   /** Copies a run to `to`, its long strings behind it. `table`: any of the layout. */
   groupCopyRun(table: number, run: number, count: number, to: number): void;
-  /** Zeroes `bytes` bytes, a multiple of 8. (TypedArray.fill over shared memory goes byte by byte: a fifth of the speed, measured.) */
-  groupZero(address: number, bytes: number): void;
   /** Writes all groups of a table to `to` as a run, in slot order, their long strings behind them. */
   groupTableToRun(table: number, to: number): void;
 }
 
-export type GroupKernels = LaneKernels & ImageKernels & ProbeKernels & AccumulateKernels & GatherKernels & RunKernels;
+export type GroupKernels = LaneKernels & ImageKernels & ProbeKernels & AccumulateKernels & FuseKernels & GatherKernels & RunKernels;
 
 const references = new WeakMap<SharedMemory, GroupKernels>();
 
@@ -172,7 +188,7 @@ export function groupReference(memory: SharedMemory): GroupKernels {
       ...accumulateReference(memory),
       ...gatherReference(memory),
     };
-    reference = { ...parts, ...runReference(memory, parts) };
+    reference = { ...parts, ...fuseReference(parts), ...runReference(memory, parts) };
     references.set(memory, reference);
   }
   return reference;

@@ -1,6 +1,7 @@
 /** From key columns to the key images of a tile: which kernel for which column, nulls and selection applied. */
 
 import type { Column } from '../batch.ts';
+import { fillBytes } from '../bulk.ts';
 import type { SharedMemory } from '../memory.ts';
 import type { SlotLayout } from '../slot-layout.ts';
 import { FIRST_KEY, type GroupKernels, LAST_KEY, typeCode } from './kernels.ts';
@@ -18,11 +19,10 @@ export function writeKeyImages(
   count: number,
   selection: number,
 ): void {
-  const { keyBytes: stride, nullsOffset, keys: fields } = layout;
+  const { keyBytes: stride, keys: fields } = layout;
   const { lane, nulls: nullsLane } = scratch;
   if (fields.length === 0) kernels.groupImageNone(images, stride, count);
-  // A single key without nulls covers its image; others leave padding.
-  if (fields.length > 1 || nullsOffset !== 0) memory.u8.fill(0, images, images + count * stride);
+  if (layout.hasPadding) fillBytes(memory, images, count * stride);
   for (let k = 0; k < fields.length; k++) {
     const { type, shape, offset, inlineBytes } = fields[k] as SlotLayout['keys'][number];
     const { data, offsets, validity } = keys[k] as Column;

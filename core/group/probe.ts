@@ -205,6 +205,7 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     },
     groupRehash(table, formerBase, formerCapacity) {
       const slotBytes = get(table + SLOT_BYTES);
+      u32.fill(0, get(table + BASE) >>> 2, (get(table + BASE) + get(table + CAPACITY) * slotBytes) >>> 2);
       for (let i = 0; i < formerCapacity; i++) {
         const former = formerBase + i * slotBytes;
         const tag = get(former);

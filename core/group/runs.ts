@@ -74,7 +74,6 @@ export function runReference(memory: SharedMemory, kernels: ProbeKernels & Accum
       let strings = to + count * slotBytes;
       for (let i = 0; i < count; i++) strings = moveStrings(table, to + i * slotBytes, strings);
     },
-    groupZero: (address, bytes) => void u32.fill(0, address >>> 2, (address + bytes) >>> 2),
     groupTableToRun(table, to) {
       const slotBytes = get(table + SLOT_BYTES);
       const end = get(table + BASE) + get(table + CAPACITY) * slotBytes;

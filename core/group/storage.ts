@@ -5,6 +5,7 @@
 
 import type { StateArena } from '../accumulators/state.ts';
 import { assert } from '../assert.ts';
+import { fillBytes } from '../bulk.ts';
 import { MillraceError } from '../errors.ts';
 import type { SharedMemory } from '../memory.ts';
 import type { SlabAllocator } from '../slab.ts';
@@ -106,7 +107,7 @@ export class GroupStorage implements StateArena {
       this.#slabs.free(this.get(BASE));
       this.#allocSlots(wanted);
     } else {
-      this.#kernels.groupZero(this.get(BASE), capacity * this.layout.slotBytes);
+      fillBytes(this.memory, this.get(BASE), capacity * this.layout.slotBytes);
     }
   }
 
@@ -143,14 +144,14 @@ export class GroupStorage implements StateArena {
     const formerBase = this.get(BASE);
     const formerCapacity = this.get(CAPACITY);
     // Twice the slots need a slab of twice the size, which may have room for one more.
-    this.#allocSlots(formerCapacity * 2);
+    this.#allocSlots(formerCapacity * 2, true);
     this.#kernels.groupRehash(this.address, formerBase, formerCapacity);
     this.#slabs.free(formerBase);
     return true;
   }
 
-  /** Room for at least `capacity` slots: as many as the slab holds, or, in a fixed table, no more. */
-  #allocSlots(capacity: number): void {
+  /** Room for at least `capacity` slots: as many as the slab holds, or, in a fixed table, no more. `isLaterZeroed`: the caller does. */
+  #allocSlots(capacity: number, isLaterZeroed = false): void {
     const { slotBytes } = this.layout;
     if (capacity * slotBytes > this.memory.byteLength) {
       throw new MillraceError(
@@ -160,7 +161,7 @@ export class GroupStorage implements StateArena {
     }
     const base = this.#slabs.alloc(capacity * slotBytes);
     const count = this.get(FIXED) === 1 ? capacity : Math.floor(this.#slabs.slabBytes(base) / slotBytes);
-    this.#kernels.groupZero(base, count * slotBytes);
+    if (!isLaterZeroed) fillBytes(this.memory, base, count * slotBytes);
     this.#set(BASE, base);
     this.#set(CAPACITY, count);
     const isSparse = count * slotBytes <= SPARSE_BYTES_MAX && this.get(FIXED) === 0;
@@ -209,7 +210,7 @@ export class GroupStorage implements StateArena {
   #format({ capacityMin = CAPACITY_DEFAULT, skipBits = 0, fixed = false }: GroupTableOptions): void {
     const { layout, address } = this;
     const { memory } = this;
-    this.#kernels.groupZero(address, headerBytes(layout));
+    fillBytes(memory, address, headerBytes(layout));
     layout.outside.forEach(({ offset, inlineBytes }, s) => {
       this.#set(STRING_FIELDS + s * 8, offset);
       this.#set(STRING_FIELDS + s * 8 + 4, inlineBytes);

@@ -44,34 +44,56 @@ export function groupSumF64(slots: usize, count: u32, offset: usize, values: usi
   }
 }
 
+// One value into the count, sum, min and max of a slot, in lanes of two: [hi, lo] of the sum, [least, greatest]. The offsets are
+// constants of the loop; 0 = leave it out. `hasAll`: none is, and max lies behind min.
+// @ts-ignore: decorator
+@inline
+export function fuseRow(slot: usize, value: usize, countAt: usize, sumAt: usize, minAt: usize, maxAt: usize, hasAll: bool): void {
+  // Adding 0 turns -0 into 0.
+  const x = f64x2.add(v128.load64_splat(value), f64x2.splat(0));
+  if (hasAll || countAt != 0) store<u64>(slot + countAt, load<u64>(slot + countAt) + 1);
+  if (hasAll || sumAt != 0) {
+    const former = v128.load(slot + sumAt);
+    const sum = f64x2.add(former, x);
+    const part = f64x2.sub(sum, former);
+    const error = f64x2.add(f64x2.sub(former, f64x2.sub(sum, part)), f64x2.sub(x, part));
+    const known = v128.and(error, f64x2.eq(error, error));
+    const rest = f64x2.add(former, v128.shuffle<i64>(known, known, 0, 0));
+    v128.store(slot + sumAt, v128.shuffle<i64>(sum, rest, 0, 3));
+  }
+  const number = f64x2.extract_lane(x, 0);
+  if (hasAll) {
+    const bounds = v128.load(slot + minAt);
+    // least < x ? least : x, and greatest < x ? x : greatest: right for a NaN in the slot, not for one in x.
+    let least = f64x2.pmin(x, bounds);
+    let greatest = f64x2.pmax(bounds, x);
+    if (number != number) {
+      least = v128.bitselect(bounds, x, f64x2.eq(bounds, bounds));
+      greatest = x;
+    }
+    v128.store(slot + minAt, v128.shuffle<i64>(least, greatest, 0, 3));
+    return;
+  }
+  if (minAt != 0) {
+    const least = load<f64>(slot + minAt);
+    store<f64>(slot + minAt, select<f64>(number, least, i32(number < least) | i32(least != least)));
+  }
+  if (maxAt != 0) {
+    const greatest = load<f64>(slot + maxAt);
+    store<f64>(slot + maxAt, select<f64>(number, greatest, i32(number > greatest) | i32(number != number)));
+  }
+}
+
 // @ts-ignore: decorator
 @inline
 function fuseRows(slots: usize, count: u32, values: usize, countAt: usize, sumAt: usize, minAt: usize, maxAt: usize, hasAll: bool): void {
   for (let i: u32 = 0; i < count; i++) {
-    const slot: usize = load<u32>(slots + (<usize>i << 2));
-    const x = load<f64>(values + (<usize>i << 3)) + 0.0;
-    if (hasAll || countAt != 0) store<u64>(slot + countAt, load<u64>(slot + countAt) + 1);
-    if (hasAll || sumAt != 0) {
-      const hi = load<f64>(slot + sumAt);
-      const sum = hi + x;
-      const part = sum - hi;
-      const error = hi - (sum - part) + (x - part);
-      store<f64>(slot + sumAt, sum);
-      store<f64>(slot + sumAt, load<f64>(slot + sumAt, 8) + select<f64>(error, 0, error == error), 8);
-    }
-    if (hasAll || minAt != 0) {
-      const least = load<f64>(slot + minAt);
-      store<f64>(slot + minAt, select<f64>(x, least, i32(x < least) | i32(least != least)));
-    }
-    if (hasAll || maxAt != 0) {
-      const greatest = load<f64>(slot + maxAt);
-      store<f64>(slot + maxAt, select<f64>(x, greatest, i32(x > greatest) | i32(x != x)));
-    }
+    fuseRow(load<u32>(slots + (<usize>i << 2)), values + (<usize>i << 3), countAt, sumAt, minAt, maxAt, hasAll);
   }
 }
 
 export function groupFuseF64(slots: usize, count: u32, values: usize, countAt: usize, sumAt: usize, minAt: usize, maxAt: usize): void {
-  if (countAt != 0 && sumAt != 0 && minAt != 0 && maxAt != 0) fuseRows(slots, count, values, countAt, sumAt, minAt, maxAt, true);
+  if (countAt != 0 && sumAt != 0 && minAt != 0 && maxAt == minAt + 8) fuseRows(slots, count, values, countAt, sumAt, minAt, maxAt, true);
   else fuseRows(slots, count, values, countAt, sumAt, minAt, maxAt, false);
 }
 

@@ -5,14 +5,16 @@ import { ARENA_AT, ARENA_END, ARENA_NEED, BASE, BLOCK_SLOTS, CAPACITY, IDENTITY,
 const SHARD_SHIFT: u32 = 26;
 const SHARD_COUNT: u32 = 64;
 // From this size on a table's slots are touched before they are probed: it is larger than the second cache level's share.
-const TOUCH_BYTES_MIN: u32 = 4 << 20;
+export const TOUCH_BYTES_MIN: u32 = 4 << 20;
+// A multiple of 8.
+const ZERO_BYTES: usize = 32 << 10;
 const TOUCH_ROWS: u32 = 128;
 
 // The slot number of a tag: its top 26 bits (behind the skipped ones) scaled to the capacity, which may be any number and
 // keeps the order of tags (Lemire, "Fast random integer generation in an interval", 2019).
 // @ts-ignore: decorator
 @inline
-function numberOf(tag: u32, skipBits: u32, capacity: u64): usize {
+export function numberOf(tag: u32, skipBits: u32, capacity: u64): usize {
   return <usize>((<u64>((tag << skipBits) >>> 6) * capacity) >> 26);
 }
 
@@ -49,7 +51,7 @@ export function moveStrings(table: usize, slot: usize, to: usize, count: u32): u
 }
 
 // Whether two images with the same tag are of the same key: word by word, strings that lie outside by their bytes.
-function sameKey(table: usize, image: usize, slot: usize): bool {
+export function sameKey(table: usize, image: usize, slot: usize): bool {
   const keyBytes = load<u32>(table, KEY_BYTES);
   for (let offset: u32 = 4; offset < keyBytes; offset += 4) {
     if (load<u32>(image + offset) != load<u32>(slot + offset) && !sameLongString(table, image, slot, offset - 4)) return false;
@@ -75,7 +77,7 @@ function sameLongString(table: usize, image: usize, slot: usize, offset: u32): b
 }
 
 // Fills an empty slot. False: there is no room, and the header says for what.
-function insert(table: usize, image: usize, slot: usize): bool {
+export function insert(table: usize, image: usize, slot: usize): bool {
   return load<u32>(table, USED) < load<u32>(table, LIMIT) && fill(table, image, slot);
 }
 
@@ -101,7 +103,7 @@ function fill(table: usize, image: usize, slot: usize): bool {
 // Whether the words of two key images behind the first are the same. `words` is a constant; 0 = any number.
 // @ts-ignore: decorator
 @inline
-function sameRest(image: usize, slot: usize, words: u32, keyBytes: usize): bool {
+export function sameRest(image: usize, slot: usize, words: u32, keyBytes: usize): bool {
   if (words == 1) return true;
   if (words == 2) return load<u64>(image, 8) == load<u64>(slot, 8);
   if (words == 4) {
@@ -271,22 +273,35 @@ export function groupRemoveEmpty(table: usize, images: usize, stride: usize, cou
   }
 }
 
+// Zeroes the slots on the way, a piece that the second cache level holds before it is written: the groups come nearly in
+// the order of their places, as the tag's top bits order both arrays.
 export function groupRehash(table: usize, formerBase: usize, formerCapacity: u32): void {
   const base: usize = load<u32>(table, BASE);
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
   const capacity = <u64>load<u32>(table, CAPACITY);
   const skipBits = load<u32>(table, SKIP_BITS);
   const last = base + (<usize>load<u32>(table, CAPACITY) - 1) * slotBytes;
+  const end = last + slotBytes;
+  let zeroed = base;
   let former = formerBase;
   for (let i: u32 = 0; i < formerCapacity; i++) {
     const tag = load<u32>(former);
     if (tag != 0) {
       let slot = base + numberOf(tag, skipBits, capacity) * slotBytes;
-      while (load<u32>(slot) != 0) slot = slot == last ? base : slot + slotBytes;
+      while (true) {
+        while (slot + slotBytes > zeroed) {
+          const piece = min<usize>(end - zeroed, ZERO_BYTES);
+          memory.fill(zeroed, 0, piece);
+          zeroed += piece;
+        }
+        if (load<u32>(slot) == 0) break;
+        slot = slot == last ? base : slot + slotBytes;
+      }
       copyLongs(slot, former, slotBytes);
     }
     former += slotBytes;
   }
+  memory.fill(zeroed, 0, end - zeroed);
 }
 
 export function groupMoveStrings(table: usize): void {

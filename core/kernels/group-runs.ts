@@ -67,10 +67,6 @@ export function groupCopyRun(table: usize, run: usize, count: u32, to: usize): v
   for (let i: u32 = 0; i < count; i++) strings = moveStrings(table, to + <usize>i * slotBytes, strings, outside);
 }
 
-export function groupZero(address: usize, bytes: usize): void {
-  memory.fill(address, 0, bytes);
-}
-
 export function groupTableToRun(table: usize, to: usize): void {
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
   const hasLong = load<u32>(table, LONG_BYTES) > 0;

@@ -8,7 +8,7 @@
  * staging to a slab of its size, because most are far smaller than they may get: each shard flushes its own.
  */
 
-import { type Batch, type Clock, MillraceError, type SharedMemory, shown } from '../../core/index.ts';
+import { type Batch, type Clock, copyBytes, MillraceError, type SharedMemory, shown } from '../../core/index.ts';
 import type { Codec, RecordEncoder } from '../codec.ts';
 import type { SinkEncoder, SinkEncoderContext } from '../sink.ts';
 import { APPEND, type AppendRecords, appendRecords, BLOCK, RECORD_OVERHEAD_MAX } from './append.ts';
@@ -228,7 +228,7 @@ class RecordSinkEncoder implements SinkEncoder {
     const old = this.#stagings[partition] as number;
     const slab = slabs.alloc(bytes);
     if (old !== 0) {
-      this.#memory.u8.copyWithin(slab, old, old + used);
+      copyBytes(this.#memory, slab, old, used);
       slabs.free(old);
     }
     this.#stagings[partition] = slab;
@@ -237,7 +237,7 @@ class RecordSinkEncoder implements SinkEncoder {
 
   /** Hands over the partition's block, if there is a record in it. */
   #close(partition: number): void {
-    const { u8, u32, i32, f64 } = this.#memory;
+    const { u32, i32, f64 } = this.#memory;
     const block = this.#blocks + partition * BLOCK.byteLength;
     const recordCount = i32[(block + BLOCK.count) >>> 2] as number;
     if (recordCount === 0) return;
@@ -249,7 +249,7 @@ class RecordSinkEncoder implements SinkEncoder {
       maxTimestamp: f64[(block + BLOCK.maxTimestamp) >>> 3] as number,
     });
     const slab = this.#context.slabs.alloc(byteLength);
-    u8.copyWithin(slab, staging, staging + byteLength);
+    copyBytes(this.#memory, slab, staging, byteLength);
     const rows = this.#codec.wholeBatch ? (this.#rowCounts[partition] as number) : recordCount;
     this.#rowCounts[partition] = 0;
     i32[(block + BLOCK.count) >>> 2] = 0;
