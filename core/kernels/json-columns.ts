@@ -4,9 +4,10 @@
 // Each function takes the column, the list of its values, the first row and the number of rows, and returns how many rows
 // it has written: it stops at the first value that is not for it. A row that was written may be written again.
 
+import { decimalToDouble } from "./json-number";
 import { COLUMN, ENTRY_SHIFT, SPANS, TO_ENDS } from "./json-flat";
-import { BACKSLASHES, isUtf8, skipScalar, SPACES, ZEROS } from "./json-text";
-import { BOOL, DATA, decodeFloat, decodeInteger, decodeTime, F32, F64, I64, LIMIT, OFFSETS, TIMESTAMP, TYPE, UTF8, VALIDITY, writeNull } from "./json-value";
+import { BACKSLASHES, skipScalar, skipString, SPACES, unescape, ZEROS } from "./json-text";
+import { BOOL, DATA, decodeFloat, decodeInteger, decodeTime, F32, F64, I16, I32, I64, LIMIT, OFFSETS, TIMESTAMP, TYPE, U32, UTF8, VALIDITY, writeNull } from "./json-value";
 
 const POWERS: usize = 24;
 const ENTRIES: usize = 28;
@@ -32,7 +33,7 @@ export function writeColumns(program: usize, row: u32, count: u32): u32 {
     else if (type == F64 || type == F32) rows = writeFloats(column, type, spans, row, rows, powers);
     else if (type == BOOL) rows = writeBools(column, spans, row, rows);
     else if (type <= I64 || type == TIMESTAMP) rows = writeIntegers(column, type, spans, row, rows);
-    else rows = 0;
+    else rows = writeNothing(column, spans, row, rows);
   }
   return rows;
 }
@@ -76,13 +77,19 @@ function odd(chunk: v128): i32 {
   return i8x16.bitmask(v128.or(i8x16.gt_s(v128.load(SPACES), chunk), i8x16.eq(chunk, v128.load(BACKSLASHES))));
 }
 
-/** Whether bytes among which some are odd are the text of a string. */
-function isOddText(from: usize, to: usize): bool {
-  for (let p = from; p < to; p++) {
-    const byte = load<u8>(p);
-    if (byte < 0x20 || byte == 0x5c) return false;
+/** Writes a text with odd bytes in it; how many it has written, or -1 when it is none. */
+function writeOdd(from: usize, to: usize, out: usize): i32 {
+  if (skipString(from, to + 1) != to + 1) return -1;
+  return <i32>(unescape(from, to, out) - out);
+}
+
+/** Values of a type that the kernel does not know. */
+function writeNothing(column: usize, spans: usize, row: u32, count: u32): u32 {
+  for (let i: u32 = 0; i < count; i++) {
+    const at = <usize>i << 2;
+    if (!isNothing(column, <usize>load<u32>(spans + at), <usize>load<u32>(spans + at, TO_ENDS), row + i)) return i;
   }
-  return isUtf8(from, to);
+  return count;
 }
 
 function writeTexts(column: usize, spans: usize, row: u32, count: u32): u32 {
@@ -97,20 +104,21 @@ function writeTexts(column: usize, spans: usize, row: u32, count: u32): u32 {
       if (isNothing(column, start, end, row + <u32>(at >> 2))) continue;
       return <u32>(at >> 2);
     }
-    const length = end - start - 1;
-    if (limit - out < length + 16) return <u32>(at >> 2);
+    let length = <i32>(end - start - 1);
+    if (limit - out < <usize>length + 16) return <u32>(at >> 2);
     const chunk = v128.load(start, 1);
     v128.store(out, chunk);
-    if (length <= 16) {
-      if ((odd(chunk) & ((1 << <i32>length) - 1)) != 0 && !isOddText(start + 1, end)) return <u32>(at >> 2);
-    } else if (!copyLong(start + 1, end, out)) return <u32>(at >> 2);
-    out += length;
+    if (length > 16 ? !copyLong(start + 1, end, out) : (odd(chunk) & ((1 << length) - 1)) != 0) {
+      length = writeOdd(start + 1, end, out);
+      if (length < 0) return <u32>(at >> 2);
+    }
+    out += <usize>length;
     store<u32>(offsets + at, <u32>(out - data), 4);
   }
   return count;
 }
 
-/** Copies a text of more than 16 bytes; false when it is none. */
+/** Copies a text of more than 16 bytes; false when some are odd. */
 function copyLong(from: usize, to: usize, target: usize): bool {
   let out = target;
   let p = from;
@@ -124,7 +132,7 @@ function copyLong(from: usize, to: usize, target: usize): bool {
   }
   v128.store(out, chunk);
   odds |= odd(chunk) & ((1 << <i32>(to - p)) - 1);
-  return odds == 0 || isOddText(from, to);
+  return odds == 0;
 }
 
 // 16 times 0, 16 times 255: the mask of the last n of 16 bytes starts at n.
@@ -200,9 +208,9 @@ function writeFloats(column: usize, type: u32, spans: usize, row: u32, count: u3
       if (length - 1 < 16) {
         // At most 16 digits, or 15 and a point, which is taken out: the number is exact, so that the division is what rounds.
         const all = digitsBefore(end, length);
-        const point = <usize>ctz(i8x16.bitmask(i8x16.eq(v128.load(end - 16), v128.load(POINTS))) & (0xffff << (16 - <i32>length)) | 0x10000);
+        const point: usize = <usize>ctz(i8x16.bitmask(i8x16.eq(v128.load(end - 16), v128.load(POINTS))) & (0xffff << (16 - <i32>length)) | 0x10000);
         const digits = i8x16.swizzle(all, v128.load(WITHOUT + (point << 4)));
-        const decimals = 15 - point + (point >> 4);
+        const decimals: usize = 15 - point + (point >> 4);
         const whole = point - (16 - length);
         if (!v128.any_true(i8x16.gt_u(digits, v128.load(NINES))) && whole != 0 && point != 15 && (whole == 1 || load<u8>(from) != 0x30)) {
           const size = <f64>numberOf(digits) / load<f64>(powers + (decimals << 3));
@@ -212,11 +220,36 @@ function writeFloats(column: usize, type: u32, spans: usize, row: u32, count: u3
           continue;
         }
       }
+      const size = length - 17 < 4 ? longNumber(from, end, length - 16, powers) : -1;
+      if (size >= 0) {
+        const value = isNegative != 0 ? -size : size;
+        if (type == F64) store<f64>(data + (<usize>(row + i) << 3), value);
+        else store<f32>(data + (<usize>(row + i) << 2), <f32>value);
+        continue;
+      }
       if (decodeFloat(type, data, start, load<u8>(start), row + i, powers) == end) continue;
     }
     if (!isNothing(column, start, end, row + i)) return i;
   }
   return count;
+}
+
+/** A number of 17 to 20 bytes, at most 19 digits: the first 1 to 4 and the last 16 apart; -1 when it has an exponent, or is none. */
+function longNumber(from: usize, end: usize, headLength: usize, powers: usize): f64 {
+  const headPoints = i8x16.bitmask(i8x16.eq(v128.load(end - 32), v128.load(POINTS))) & (0xffff << (16 - <i32>headLength));
+  const tailPoints = i8x16.bitmask(i8x16.eq(v128.load(end - 16), v128.load(POINTS)));
+  const headPoint = ctz(headPoints | 0x10000);
+  const tailPoint = ctz(tailPoints | 0x10000);
+  const head = i8x16.swizzle(digitsBefore(end - 16, headLength), v128.load(WITHOUT + (<usize>headPoint << 4)));
+  const tail = i8x16.swizzle(digitsBefore(end, 16), v128.load(WITHOUT + (<usize>tailPoint << 4)));
+  if (v128.any_true(i8x16.gt_u(i8x16.max_u(head, tail), v128.load(NINES)))) return -1;
+  const hasPoint = headPoint + tailPoint != 32;
+  // Two points, one at either end, more than 19 digits, or a leading zero.
+  if ((headPoint != 16 && tailPoint != 16) || tailPoint == 15 || (headLength == 4 && !hasPoint) || load<u8>(from) == 0x2e) return -1;
+  if (load<u8>(from) == 0x30 && load<u8>(from + 1) != 0x2e) return -1;
+  const mantissa = <u64>numberOf(head) * (tailPoint == 16 ? 10_000_000_000_000_000 : 1_000_000_000_000_000) + <u64>numberOf(tail);
+  const decimals = headPoint != 16 ? 31 - headPoint : tailPoint != 16 ? 15 - tailPoint : 0;
+  return decimalToDouble(mantissa, -decimals, powers);
 }
 
 function writeIntegers(column: usize, type: u32, spans: usize, row: u32, count: u32): u32 {
@@ -229,12 +262,11 @@ function writeIntegers(column: usize, type: u32, spans: usize, row: u32, count: 
       const isNegative = <usize>(byte == 0x2d);
       const from = start + isNegative;
       const length = end - from;
-      if (type >= I64 && length - 1 < 15) {
+      if (length - 1 < 15) {
         const digits = digitsBefore(end, length);
         if (!v128.any_true(i8x16.gt_u(digits, v128.load(NINES))) && (length == 1 || load<u8>(from) != 0x30)) {
           const size = numberOf(digits);
-          store<i64>(data + (<usize>(row + i) << 3), isNegative != 0 ? -size : size);
-          continue;
+          if (storeInteger(type, data, <usize>(row + i), isNegative != 0 ? -size : size)) continue;
         }
       }
       if (byte == 0x22 && type == TIMESTAMP) {
@@ -244,6 +276,22 @@ function writeIntegers(column: usize, type: u32, spans: usize, row: u32, count: 
     if (!isNothing(column, start, end, row + i)) return i;
   }
   return count;
+}
+
+/** False when the type does not hold the value, which has at most 15 digits. */
+// @ts-ignore: decorator
+@inline
+function storeInteger(type: u32, data: usize, row: usize, value: i64): bool {
+  if (type >= I64) {
+    store<i64>(data + (row << 3), value);
+    return true;
+  }
+  if (type == I32) store<i32>(data + (row << 2), <i32>value);
+  else if (type == U32) store<u32>(data + (row << 2), <u32>value);
+  else if (type == I16) store<i16>(data + (row << 1), <i16>value);
+  else store<i8>(data + row, <i8>value);
+  const held: i64 = type == I32 ? <i64>(<i32>value) : type == U32 ? <i64>(<u32>value) : type == I16 ? <i64>(<i16>value) : <i64>(<i8>value);
+  return held == value;
 }
 
 function writeBools(column: usize, spans: usize, row: u32, count: u32): u32 {
@@ -286,7 +334,7 @@ function checkValues(spans: usize, count: u32): u32 {
       let p = start + 1;
       for (; p + 16 < end; p += 16) odds |= odd(v128.load(p));
       odds |= odd(v128.load(p)) & ((1 << <i32>(end - p)) - 1);
-      if (odds != 0 && !isOddText(start + 1, end)) return i;
+      if (odds != 0 && skipString(start + 1, end + 1) != end + 1) return i;
     } else if (truth(start, end) < 0 && skipScalar(start, end, byte) != end) return i;
   }
   return count;

@@ -1,16 +1,17 @@
 // Where the values of flat JSON records lie: the first of two passes of the kernel in json.ts, the second is in
 // json-columns.ts.
 //
-// A record is flat when no string of it has an escape and no wanted value is an object or an array. Its first pass goes
-// from key to value to key. It takes no branch that the order of the keys decides: a key is found by a hash without
+// A record is flat when no key of it is written with escapes or twice, and no wanted value is an object or an array. The
+// first pass goes from key to value to key. It takes no branch that the order of the keys decides: a key is found by a hash without
 // collisions (the multiplier is chosen for the keys), and the end of a value by masks of 16 bytes, of which the value's
 // first byte takes the one for texts or the one for other values. Keys that no column has are learned, so that their
 // values too come in lists of one kind.
 //
-// The pass proves the record's outline: braces, keys, colons, commas. What lies between `start` and `end` of a value is
-// for the second pass to prove; for a text, that is that no byte in it is a backslash or a control character.
+// The pass proves the record's outline: braces, keys, colons, commas. What lies between the start and the end of a value is
+// for the second pass to prove; for a text that is that the quote at its end is the one that closes it, for it may have been
+// taken for that in spite of a backslash, and then nothing behind it is proved.
 
-import { plainString, QUOTES, skipValue, space } from "./json-text";
+import { plainString, QUOTES, skipScalar, skipString, skipValue, space } from "./json-text";
 
 const COLUMN_COUNT: usize = 0;
 const COLUMNS: usize = 20;
@@ -19,24 +20,22 @@ const ENTRY_COUNT: usize = 32;
 const ENTRIES_MAX: usize = 36;
 const UNORDERED: usize = 40; // blocks that are still to be taken without guesses
 const MULTIPLIER: usize = 48;
+const FIRST_FAILED: usize = 60; // four times the place of the first record that is not flat
 const CURSORS: usize = 64;
-const RECORD_ENDS: usize = 1088; // u32, of each record of the block
-const GUESS: usize = 1344; // 16 bytes: the key that was found last, its quotes and its colon
-const SLOTS: usize = 1408;
+const RECORD_ENDS: usize = 1600; // u32, of each record of the block
+const GUESSES_WRONG: usize = 1856;
+const SLOTS: usize = 1920;
 
 // A cursor: a record that is being gone through. Those that are open stand in front.
 const CURSOR_ROW: usize = 4; // four times the record's place in the block
 const CURSOR_SEEN: usize = 8; // u64, the bits of the entries that the record has had
-const CURSOR_BYTES: usize = 16;
+const CURSOR_SLOT: usize = 16; // of its last key
+const CURSOR_BYTES: usize = 24;
 
 /** A mask that no comparison gives. */
 const NO_GUESS: i32 = 0x10000;
 /** Blocks before guesses are tried again, where a fourth of them was wrong. */
 const BLOCKS_UNORDERED: u32 = 31;
-
-const FAILED: i32 = 0;
-const OPEN: i32 = 1;
-const CLOSED: i32 = 2;
 
 const COLUMN_KEY: usize = 24;
 const COLUMN_KEY_LENGTH: usize = 28;
@@ -50,15 +49,22 @@ const BIT: usize = 24; // u64, one bit for each entry
 export const SPANS: usize = 32; // address of the starts of its values, u32 each; their ends follow
 export const COLUMN: usize = 20; // address of the column, or 0: not wanted
 const KEY: usize = 36;
+const SLOT: usize = 40; // address of its slot
 const KEY_COPY: usize = 64;
 export const ENTRY_SHIFT: usize = 7;
 const KEY_COPY_MAX: u32 = 64;
 
-// A slot: the two words (0 and all ones when it is free, which no key has), and what the hot loop needs of the entry.
-const SLOT_BYTES: usize = 32;
+// A slot: the two words (0 and all ones when it is free, which no key has), what the hot loop needs of the entry, and what is
+// expected behind the value: the next key with its quotes and its colon. Slots are told by their addresses less SLOTS. The one
+// before the first is that of a record's start.
+const SLOT_BYTES: usize = 64;
 const SLOT_BIT: usize = 16;
 const SLOT_SPANS: usize = 24;
 const SLOT_ENTRY: usize = 28; // 0: free
+const GUESS: usize = 32; // 16 bytes
+const GUESS_MASK: usize = 48; // i32, a bit for each of them
+const GUESS_LENGTH: usize = 52;
+const GUESS_SLOT: usize = 56;
 const SLOT_COUNT: usize = 512;
 const HASH_SHIFT: u64 = 55;
 /** Slots behind the last: probing never comes round. */
@@ -147,7 +153,10 @@ function fillSlots(program: usize): void {
   for (let tries = 0; tries < TRIES; tries++) {
     store<u64>(program + MULTIPLIER, multiplier);
     memory.fill(slots, 0, bytes);
-    for (let slot = slots; slot < slots + bytes; slot += SLOT_BYTES) store<u64>(slot + 8, ~(<u64>0));
+    for (let slot = slots - SLOT_BYTES; slot < slots + bytes; slot += SLOT_BYTES) {
+      store<u64>(slot + 8, ~(<u64>0));
+      store<i32>(slot + GUESS_MASK, NO_GUESS);
+    }
     let collisions = 0;
     for (let entry = entries; entry < end; entry += 1 << ENTRY_SHIFT) {
       if (load<u32>(entry + LENGTH) == 0) continue;
@@ -163,6 +172,7 @@ function fillSlots(program: usize): void {
       store<u64>(slot + SLOT_BIT, load<u64>(entry + BIT));
       store<u32>(slot + SLOT_SPANS, load<u32>(entry + SPANS));
       store<u32>(slot + SLOT_ENTRY, <u32>entry);
+      store<u32>(entry + SLOT, <u32>(slot - SLOTS));
     }
     if (collisions == 0) return;
     multiplier = multiplier * 6_364_136_223_846_793_005 + 1_442_695_040_888_963_407;
@@ -180,137 +190,161 @@ function fillSlots(program: usize): void {
  */
 export function findValues(program: usize, values: usize, lengths: usize, count: u32): u32 {
   const flat = openCursors(program, values, lengths, count);
-  // Four times the place of the first record that is not flat.
-  let failed = flat << 2;
+  store<u32>(program, flat << 2, FIRST_FAILED);
+  store<u32>(program, 0, GUESSES_WRONG);
+  let found: usize = 0;
   let open = program + <usize>flat * CURSOR_BYTES;
-  // Where the order of keys is the same in all records, so is the key of a round: then one comparison finds it.
-  const unordered = load<u32>(program, UNORDERED);
-  let guessMask = NO_GUESS;
-  let guessLength: usize = 0;
-  let guessSlot: usize = program;
-  let guessesWrong: u32 = 0;
-  let found: u32 = 0;
+  // A round: the next key and value of each record. What is rarely written is in memory, for want of registers.
   while (open != program) {
     let kept = program;
-    found += <u32>(open - program);
+    found += open - program;
     for (let cursor = program; cursor < open; cursor += CURSOR_BYTES) {
       const p = <usize>load<u32>(cursor, CURSORS);
-      const row = load<u32>(cursor, CURSORS + CURSOR_ROW);
       const seen = load<u64>(cursor, CURSORS + CURSOR_SEEN);
-      let slot = guessSlot;
-      let behindKey = p + guessLength;
-      let bit = load<u64>(slot, SLOTS + SLOT_BIT);
-      let wrong = seen & bit;
-      if ((i8x16.bitmask(i8x16.eq(v128.load(p), v128.load(program, GUESS))) & guessMask) != guessMask) {
-        const keyLength = <usize>ctz(i8x16.bitmask(i8x16.eq(v128.load(p, 1), v128.load(QUOTES))) | 0x10000);
+      const last = <usize>load<u32>(cursor, CURSORS + CURSOR_SLOT);
+      let slot: usize;
+      let value: usize;
+      let wrong: u64 = 0;
+      const guessMask = load<i32>(last, SLOTS + GUESS_MASK);
+      if ((i8x16.bitmask(i8x16.eq(v128.load(p), v128.load(last, SLOTS + GUESS))) & guessMask) == guessMask) {
+        slot = <usize>load<u32>(last, SLOTS + GUESS_SLOT);
+        value = p + <usize>load<u32>(last, SLOTS + GUESS_LENGTH);
+      } else {
+        const quote = p + <usize>(load<u8>(p) == 0x20);
+        const keyLength = <usize>ctz(i8x16.bitmask(i8x16.eq(v128.load(quote, 1), v128.load(QUOTES))) | 0x10000);
         const inside = INSIDE + 16 - keyLength;
-        const word0 = load<u64>(p, 1) & load<u64>(inside);
-        const word1 = load<u64>(p, 9) & load<u64>(inside, 8);
+        const word0 = load<u64>(quote, 1) & load<u64>(inside);
+        const word1 = load<u64>(quote, 9) & load<u64>(inside, 8);
+        const behind = quote + keyLength;
         slot = slotOf(program, word0, word1);
-        behindKey = p + keyLength;
-        bit = load<u64>(slot, SLOTS + SLOT_BIT);
-        wrong = (word0 ^ load<u64>(slot, SLOTS)) | (word1 ^ load<u64>(slot, SLOTS + 8)) | (seen & bit);
-        wrong |= <u64>((<u32>load<u8>(p) ^ 0x22) | (<u32>load<u16>(behindKey, 1) ^ 0x3a22));
-        if (unordered == 0) {
-          guessesWrong++;
-          guessMask = wrong == 0 && keyLength <= 13 ? (8 << <i32>keyLength) - 1 : NO_GUESS;
-          guessLength = keyLength;
-          guessSlot = slot;
-          v128.store(program, v128.load(p), GUESS);
-        }
+        value = behind + 3 + <usize>(load<u8>(behind, 3) == 0x20);
+        wrong = (word0 ^ load<u64>(slot, SLOTS)) | (word1 ^ load<u64>(slot, SLOTS + 8));
+        wrong |= <u64>((<u32>load<u8>(quote) ^ 0x22) | (<u32>load<u16>(behind, 1) ^ 0x3a22));
+        if (load<u32>(program, UNORDERED) == 0 && wrong == 0) guess(program, last, slot, p, <u32>(value - p));
       }
-      const kind = <u32>load<u8>(KINDS + <usize>load<u8>(behindKey, 3));
-      let state = OPEN;
-      if ((wrong | <u64>(kind & 0x80)) == 0) {
-        const chunk = v128.load(behindKey, 4);
+      const kind = <u32>load<u8>(KINDS + <usize>load<u8>(value));
+      const bit = load<u64>(slot, SLOTS + SLOT_BIT);
+      if ((wrong | (seen & bit) | <u64>(kind & 0x80)) == 0) {
+        const chunk = v128.load(value, 1);
         const closing = ENDS + <usize>kind;
         const hits = i8x16.bitmask(v128.or(i8x16.eq(chunk, v128.load(closing)), i8x16.eq(chunk, v128.load(closing, 16))));
-        let end = behindKey + 4;
+        const row = <usize>load<u32>(cursor, CURSORS + CURSOR_ROW);
+        let end = value + 1;
         if (hits != 0) end += <usize>ctz(hits);
-        else end = valueEnd(end + 16, <usize>load<u32>(program + <usize>row, RECORD_ENDS), kind);
-        const spans = <usize>load<u32>(slot, SLOTS + SLOT_SPANS) + <usize>row;
-        store<u32>(spans, <u32>behindKey + 3);
+        else end = valueEnd(end + 16, <usize>load<u32>(program + row, RECORD_ENDS), kind);
+        const spans = <usize>load<u32>(slot, SLOTS + SLOT_SPANS) + row;
+        store<u32>(spans, <u32>value);
         store<u32>(spans, <u32>end, TO_ENDS);
         end += <usize>(kind >> 5);
-        const next = load<u8>(end);
-        if (next == 0x2c) {
+        if (load<u8>(end) == 0x2c) {
           store<u32>(kept, <u32>end + 1, CURSORS);
-          store<u32>(kept, row, CURSORS + CURSOR_ROW);
+          store<u32>(kept, <u32>row, CURSORS + CURSOR_ROW);
           store<u64>(kept, seen | bit, CURSORS + CURSOR_SEEN);
+          store<u32>(kept, <u32>slot, CURSORS + CURSOR_SLOT);
           kept += CURSOR_BYTES;
           continue;
         }
-        state = closeRecord(program, end, row, seen | bit);
-        if (state == CLOSED) continue;
+        if (closeRecord(program, end, row, seen | bit)) continue;
       }
-      state = findSlowly(program, cursor);
-      if (state == FAILED) failed = min(failed, row);
-      else if (state == OPEN) {
+      if (wrong == 0 ? findValue(program, cursor, <usize>load<u32>(slot, SLOTS + SLOT_ENTRY), value) : findMember(program, cursor)) {
         v128.store(kept, v128.load(cursor, CURSORS), CURSORS);
+        store<u32>(kept, load<u32>(cursor, CURSORS + CURSOR_SLOT), CURSORS + CURSOR_SLOT);
         kept += CURSOR_BYTES;
       }
     }
     open = kept;
   }
+  const unordered = load<u32>(program, UNORDERED);
   if (unordered != 0) store<u32>(program, unordered - 1, UNORDERED);
-  else if (guessesWrong > found >> 6) store<u32>(program, BLOCKS_UNORDERED, UNORDERED);
-  return failed >> 2;
+  else if (<usize>load<u32>(program, GUESSES_WRONG) * (4 * CURSOR_BYTES) > found) {
+    store<u32>(program, BLOCKS_UNORDERED, UNORDERED);
+    forgetGuesses(program);
+  }
+  return load<u32>(program, FIRST_FAILED) >> 2;
+}
+
+/** Expects the key at `p` behind the key of `last` in the next record too. Where the order of keys is the same in all records, one comparison finds them. */
+function guess(program: usize, last: usize, slot: usize, p: usize, length: u32): void {
+  store<u32>(program, load<u32>(program, GUESSES_WRONG) + 1, GUESSES_WRONG);
+  v128.store(last, v128.load(p), SLOTS + GUESS);
+  store<i32>(last, length <= 16 ? (1 << length) - 1 : NO_GUESS, SLOTS + GUESS_MASK);
+  store<u32>(last, length, SLOTS + GUESS_LENGTH);
+  store<u32>(last, <u32>slot, SLOTS + GUESS_SLOT);
+}
+
+/** Expects nothing. */
+function forgetGuesses(program: usize): void {
+  for (let slot = program - SLOT_BYTES, end = program + SLOT_COUNT * SLOT_BYTES; slot < end; slot += SLOT_BYTES) store<i32>(slot, NO_GUESS, SLOTS + GUESS_MASK);
 }
 
 /** Sees whether a record ends as it should, with its brace at `at`, and notes which keys it did not have. */
-function closeRecord(program: usize, at: usize, row: u32, seen: u64): i32 {
-  const end = <usize>load<u32>(program + <usize>row, RECORD_ENDS);
-  if (load<u8>(at) != 0x7d || at >= end || (at + 1 != end && space(at + 1, end) != end)) return FAILED;
+function closeRecord(program: usize, at: usize, row: usize, seen: u64): bool {
+  const end = <usize>load<u32>(program + row, RECORD_ENDS);
+  if (load<u8>(at) != 0x7d || at >= end || (at + 1 != end && space(at + 1, end) != end)) return false;
   const all = ~(<u64>0) >> (64 - <u64>load<u32>(program + ENTRY_COUNT));
   const entries = <usize>load<u32>(program + ENTRIES);
   for (let missing = all & ~seen; missing != 0; missing &= missing - 1) {
     const entry = entries + (<usize>ctz(missing) << ENTRY_SHIFT);
-    store<u32>(<usize>load<u32>(entry + SPANS) + <usize>row, 0);
+    store<u32>(<usize>load<u32>(entry + SPANS) + row, 0);
   }
-  return CLOSED;
+  return true;
 }
 
-/** One key and its value, as in findValues but with all that is rare; what becomes of the record. */
-function findSlowly(program: usize, cursor: usize): i32 {
-  const row = load<u32>(cursor, CURSORS + CURSOR_ROW);
-  const end = <usize>load<u32>(program + <usize>row, RECORD_ENDS);
+/** One key and its value, as in findValues but with all that is rare; whether the record goes on. */
+function findMember(program: usize, cursor: usize): bool {
+  const row = <usize>load<u32>(cursor, CURSORS + CURSOR_ROW);
+  const end = <usize>load<u32>(program + row, RECORD_ENDS);
   let p = space(<usize>load<u32>(cursor, CURSORS), end);
-  if (p >= end || load<u8>(p) != 0x22) return FAILED;
+  if (p >= end || load<u8>(p) != 0x22) return fail(program, row);
   const key = p + 1;
   p = plainString(key, end);
-  if (p == 0) return FAILED;
+  if (p == 0) return fail(program, row);
   const length = <u32>(p - key);
   let entry = findEntry(program, key, length);
   if (entry == 0) {
     entry = learn(program, key, length);
-    if (entry == 0) return FAILED;
+    if (entry == 0) return fail(program, row);
   }
   p = space(p + 1, end);
-  if (load<u8>(p) != 0x3a) return FAILED;
-  p = space(p + 1, end);
-  if (p >= end) return FAILED;
-  const byte = load<u8>(p);
+  if (load<u8>(p) != 0x3a) return fail(program, row);
+  return findValue(program, cursor, entry, p + 1);
+}
+
+/** The value of a known key, `at` or behind white space there; whether the record goes on. */
+function findValue(program: usize, cursor: usize, entry: usize, at: usize): bool {
+  const row = <usize>load<u32>(cursor, CURSORS + CURSOR_ROW);
+  const end = <usize>load<u32>(program + row, RECORD_ENDS);
   const bit = load<u64>(entry + BIT);
   const seen = load<u64>(cursor, CURSORS + CURSOR_SEEN);
-  if ((seen & bit) != 0) return FAILED;
-  const spans = <usize>load<u32>(entry + SPANS) + <usize>row;
-  if ((byte | 0x20) == 0x7b) {
-    if (load<u32>(entry + COLUMN) != 0) return FAILED;
+  let p = space(at, end);
+  if (p >= end || (seen & bit) != 0) return fail(program, row);
+  const spans = <usize>load<u32>(entry + SPANS) + row;
+  const byte = load<u8>(p);
+  store<u32>(spans, <u32>p);
+  if (byte == 0x22) {
+    p = skipString(p + 1, end);
+    store<u32>(spans, <u32>p - 1, TO_ENDS);
+  } else if ((byte | 0x20) == 0x7b) {
+    if (load<u32>(entry + COLUMN) != 0) return fail(program, row);
     store<u32>(spans, 0);
     p = skipValue(p, end);
-    if (p == 0) return FAILED;
   } else {
-    store<u32>(spans, <u32>p);
-    const kind: u32 = byte == 0x22 ? 32 : 0;
-    p = valueEnd(p + 1, end, kind);
-    store<u32>(spans + TO_ENDS, <u32>p);
-    p += <usize>(kind >> 5);
+    p = skipScalar(p, end, byte);
+    store<u32>(spans, <u32>p, TO_ENDS);
   }
+  if (p == 0) return fail(program, row);
   p = space(p, end);
-  if (load<u8>(p) != 0x2c) return closeRecord(program, p, row, seen | bit);
+  if (load<u8>(p) != 0x2c) return closeRecord(program, p, row, seen | bit) ? false : fail(program, row);
   store<u32>(cursor, <u32>p + 1, CURSORS);
   store<u64>(cursor, seen | bit, CURSORS + CURSOR_SEEN);
-  return OPEN;
+  store<u32>(cursor, load<u32>(entry + SLOT), CURSORS + CURSOR_SLOT);
+  return true;
+}
+
+/** Notes that a record is not flat; false. */
+function fail(program: usize, row: usize): bool {
+  store<u32>(program, min(<u32>row, load<u32>(program, FIRST_FAILED)), FIRST_FAILED);
+  return false;
 }
 
 /** The quote that closes a text, or the comma or brace behind another value; a place not before `end` when there is none. */
@@ -339,6 +373,7 @@ function openCursors(program: usize, values: usize, lengths: usize, count: u32):
     store<u32>(cursor, <u32>from + 1, CURSORS);
     store<u32>(cursor, <u32>at, CURSORS + CURSOR_ROW);
     store<u64>(cursor, 0, CURSORS + CURSOR_SEEN);
+    store<u32>(cursor, <u32>(program - SLOT_BYTES), CURSORS + CURSOR_SLOT);
     store<u32>(program + at, <u32>from + length, RECORD_ENDS);
     cursor += CURSOR_BYTES;
   }

@@ -13,9 +13,9 @@ const NULLABLE: usize = 32;
 
 export const BOOL: u32 = 0;
 const I8: u32 = 1;
-const I16: u32 = 2;
-const I32: u32 = 3;
-const U32: u32 = 4;
+export const I16: u32 = 2;
+export const I32: u32 = 3;
+export const U32: u32 = 4;
 export const I64: u32 = 5;
 export const F32: u32 = 6;
 export const F64: u32 = 7;

@@ -1,11 +1,14 @@
 // JSON records to columns: the kernel of io/json/decode.ts. The row reader, io/json/row.ts, is its reference: what the
 // kernel takes, it writes to the same bytes; what it does not take it leaves to the reader, record by record.
 //
-// What stands between two values (a comma, white space, the key, a colon) is compared with what stood there in the
-// record before, 16 bytes at a time; only where it differs is it parsed, and the key looked up in the hash table. Strings
-// are copied while they are scanned; digits are found by mask and put together eight at a time. As simdjson's on-demand
-// reader (Keiser and Lemire, "On-demand JSON", Software: Practice and Experience 54(6), 2024), but with no index of
-// structural characters: records are short.
+// Records go through two passes, block by block: json-flat.ts finds where their values lie, json-columns.ts writes them column
+// by column. By this no branch depends on the order of the keys, and hardly one on the values. As simdjson's on-demand reader
+// (Keiser and Lemire, "On-demand JSON", Software: Practice and Experience 54(6), 2024), but with no index of structural
+// characters, which costs more than it saves where values are short.
+//
+// A record that is not for the two passes is walked, value by value, here: what stands between two values (a comma, white
+// space, the key, a colon) is compared with what stood there in the record before, 16 bytes at a time; only where it differs is
+// it parsed, and the key looked up in the hash table.
 //
 // The layout of the program is told in io/json/program.ts.
 
@@ -22,6 +25,7 @@ const PREDICTIONS: usize = 16;
 const COLUMNS: usize = 20;
 const POWERS: usize = 24;
 const ENTRIES_MAX: usize = 36;
+const BLOCK_NOW: usize = 44; // records that are taken through the two passes at a time
 const WALKS: usize = 56; // records that are walked before the two passes are tried again
 
 const SEEN: usize = 20;
@@ -43,7 +47,8 @@ const SHORT_KEY: u32 = 16;
 
 /** Bytes behind a record that may be read: a predicted key, then the longest number. */
 const OVERREAD: u64 = 160;
-const WALKS_MAX: u32 = 256;
+const BLOCK_MIN: u32 = 4;
+const WALKS_MAX: u32 = 255;
 
 /** Enters the keys of a new program into its table. */
 export function jsonPrepare(program: usize): void {
@@ -62,6 +67,7 @@ export function jsonPrepare(program: usize): void {
     store<u32>(entry + ENTRY_COLUMN, <u32>column);
     store<u32>(entry + ENTRY_LENGTH, length);
   }
+  store<u32>(program + BLOCK_NOW, BLOCK_MIN);
   prepareEntries(program);
 }
 
@@ -79,13 +85,19 @@ export function jsonDecode(program: usize, values: usize, lengths: usize, count:
   while (i < count) {
     const at = <usize>i << 2;
     if (walks == 0) {
-      const wanted = min<u32>(count - i, BLOCK);
+      const block = load<u32>(program + BLOCK_NOW);
+      const wanted = min<u32>(count - i, block);
       const done = writeColumns(program, row + i, findValues(program, values + at, lengths + at, wanted));
       i += done;
-      // Where few records are flat, more and more are walked at once.
-      walks = done >= wanted / 4 ? 1 : min<u32>(load<u32>(program + WALKS) * 2 + 1, WALKS_MAX);
+      if (done == wanted) {
+        store<u32>(program + BLOCK_NOW, min<u32>(block * 2, BLOCK));
+        store<u32>(program + WALKS, 0);
+        continue;
+      }
+      // The more records are not for the two passes, the fewer are begun at a time, and the more are walked at once.
+      store<u32>(program + BLOCK_NOW, max<u32>(block / 2, BLOCK_MIN));
+      walks = done != 0 ? 1 : min<u32>(load<u32>(program + WALKS) * 2 + 1, WALKS_MAX);
       store<u32>(program + WALKS, walks);
-      if (done == wanted) walks = 0;
       continue;
     }
     const from = <usize>load<u32>(values + at);

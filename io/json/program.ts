@@ -3,13 +3,18 @@
  * of the keys, and the keys of the record before (records of a topic mostly have their keys in one order).
  *
  *   header       64 bytes, PROGRAM
+ *   cursors      24 bytes each, BLOCK of them, then 4 bytes each: the records that are being gone through. The kernel's own
+ *   slots        64 bytes each, SLOTS of them: known keys by their hash, and what follows them. The kernel's own
  *   columns      64 bytes each, COLUMN
  *   predictions  64 bytes each, PREDICTIONS of them: what stood in front of value i in the record before. The kernel's own
  *   table        32 bytes each: 16 bytes of a key, its column, its length. Linear probing, at most a quarter full. The kernel builds it
  *   powers       10^0 to 10^22 as f64; then 5^-342 to 5^308, 128 bits each, high half first (see powersOfFive)
+ *   entries      128 bytes each, KNOWN: known keys, first the columns', then such as no column has. The kernel builds them
+ *   spans        for each entry the starts and the ends of its values in a block, BLOCK times 4 bytes each. The kernel's own
  *   keys         the bytes of the keys
  *
- * The kernel, core/kernels/json.ts, has the same numbers.
+ * The kernel, core/kernels/json.ts and json-flat.ts, has the same numbers. With more than KNOWN_MAX keys there are no entries, and
+ * every record is walked.
  */
 
 import type { ColumnSpace, SharedMemory, SlabAllocator, TypeName } from '../../core/index.ts';
@@ -56,17 +61,16 @@ const KNOWN_MAX = 64;
 const KNOWN = { bytes: 128, spans: 32 } as const;
 /** Records whose values are found at a time. */
 const BLOCK = 64;
-const CURSOR_BYTES = 16 + 4;
-const GUESS_BYTES = 64;
-const SLOTS = 512 + 64;
-const SLOT_BYTES = 32;
+const CURSOR_BYTES = 24 + 4;
+const SLOTS = 1 + 512 + 64;
+const SLOT_BYTES = 64;
 
 /** Lays out the program of some columns; `refreshProgram` must follow whenever their data has moved. @returns its address, a slab */
 export function writeProgram(slabs: SlabAllocator, columns: readonly ColumnSpace[]): number {
   const { memory } = slabs;
   const keys = columns.map((column) => Buffer.from(column.name));
   const tableSize = 2 ** Math.ceil(Math.log2(Math.max(columns.length, 1) * 4));
-  const columnsAt = PROGRAM.bytes + BLOCK * CURSOR_BYTES + GUESS_BYTES + SLOTS * SLOT_BYTES;
+  const columnsAt = PROGRAM.bytes + BLOCK * CURSOR_BYTES + SLOTS * SLOT_BYTES;
   const predictionsAt = columnsAt + columns.length * COLUMN.bytes;
   const powersAt = predictionsAt + PREDICTIONS * PREDICTION_BYTES;
   const tableAt = powersAt + POWERS_BYTES;

@@ -127,11 +127,11 @@ function modelBase64(text: string): unknown {
 }
 
 /** Decodes by kernel and reference; both must do what the model says. */
-function check(records: readonly Uint8Array[]): number {
+function check(records: readonly Uint8Array[], batchRows = 16): number {
   const expected = records.map(model);
   const good = expected.flatMap((row, i) => (row === REFUSED ? [] : [i]));
   for (const kernel of [true, false]) {
-    const { rows, records: of, rejections } = decode(codec as never, records, { kernel });
+    const { rows, records: of, rejections } = decode(codec as never, records, { kernel, batchRows });
     const which = kernel ? 'kernel' : 'reference';
     assert.deepEqual(of, good, `${which}: rows of ${JSON.stringify(records.map((record) => Buffer.from(record).toString('latin1')))}`);
     good.forEach((record, row) => assert.deepStrictEqual(rows[row], expected[record], `${which}: ${Buffer.from(records[record] as Uint8Array).toString()}`));
@@ -289,6 +289,65 @@ describe('json(schema): decoding', () => {
     );
   });
 
+  it('takes long runs, in which few records are not like the others', () => {
+    // Texts that look like the end of a text, of a record, of a key; numbers of 15 to 21 bytes; keys that nobody wants.
+    const texts = ['"', '\\', 'a",', '","ms":1,"page":"', '"}', 'x\\",\\"ms\\":2', '{', 'größer', '\u0001', 'sixteen bytes ok', 'more than sixteen bytes', ''];
+    const numbers = [
+      '0',
+      '-0',
+      '12.5',
+      '-1.25e3',
+      '123456789012345',
+      '1234567890.12345',
+      '0.1234567890123456',
+      '12345678901234567',
+      '-2222.2083333333335',
+      '1234567890123456789',
+      '123.4567890123456789',
+      '01',
+      '1.',
+      '.5',
+      '1..5',
+      '-',
+      '1.2.3',
+    ];
+    const members = fc.oneof(
+      fc.tuple(
+        fc.constantFrom('page', 'größe', 'not wanted', 'not wanted, and longer than sixteen bytes', 'x', ''),
+        fc.constantFrom(...texts).map((t) => JSON.stringify(t)),
+      ),
+      fc.tuple(
+        fc.constantFrom('ms', 'n', 'f', 'at', 'u', 's', 'b', 'y'),
+        fc.oneof({ weight: 4, arbitrary: fc.integer({ min: -99, max: 999 }).map(String) }, fc.constantFrom(...numbers)),
+      ),
+      fc.tuple(fc.constantFrom('ok', 'z'), literal),
+      fc.tuple(
+        fc.constantFrom('ok', 'z', 'a key that is longer than thirty-two bytes'),
+        fc.constantFrom('{"a":[1,"}"]}', '[]', 'tru', 'nul', '"\\x"', '"\\u00e9"', '""'),
+      ),
+    );
+    const ordinary = fc.tuple(fc.nat(5), fc.nat(99_999), fc.constantFrom('', ' ')).map(([order, n, gap]) => {
+      const parts = ['"page":"/p"', `"ms":${n / 8}`, `"n":${n}`, '"ref":"https://x.y/z"', `"at":${1.7e12 + n}`, `"ok":${n % 2 === 0}`];
+      return `{${[...parts.slice(order), ...parts.slice(0, order)].join(`,${gap}`)}}`;
+    });
+    const other = fc
+      .tuple(fc.uniqueArray(members, { maxLength: 7, selector: ([key]) => key }), fc.option(members, { freq: 6, nil: undefined }), fc.constantFrom('', '', ' '))
+      .map(
+        ([all, more, gap]) =>
+          `{${[['page', '"p"'], ['ms', '1.5'], ...all, ...(more ? [more] : [])].map(([key, value]) => `"${key}":${gap}${value}`).join(',')}}`,
+      );
+    for (const weight of [2, 30]) {
+      let good = 0;
+      fc.assert(
+        fc.property(fc.array(fc.oneof({ weight, arbitrary: ordinary }, other), { minLength: 100, maxLength: 300, size: 'max' }), (records) => {
+          good += check(text(...records), 256);
+        }),
+        { numRuns: Math.ceil(RUNS / 10) },
+      );
+      assert.ok(good > RUNS, `${good} rows`);
+    }
+  });
+
   it('refuses every truncation and reads every prefix as JSON.parse does', () => {
     const record = Buffer.from(
       '{"page":"a\\u00e9\\n😀 and a longer text behind it","ms":-12.5e-3,"n":null,"ok":true,"at":"2024-02-29T12:00:00.5Z","x":{"a":[1,{"b":"}"}]},"u":7} ',
@@ -352,6 +411,39 @@ describe('json(schema): decoding', () => {
       ),
       { numRuns: Math.ceil(RUNS / 3) },
     );
+  });
+
+  it('tells numbers from what is none, with a point at every place', () => {
+    const written: string[] = [];
+    for (let length = 1; length <= 24; length++) {
+      for (const first of ['1', '0', '-', '-0', '-1']) {
+        const digits = `${first}23456789012345678901234`.slice(0, length);
+        written.push(digits, `${digits}.`, `${digits}e`, `${digits}:`, `${digits}/`);
+        for (let at = 0; at < length; at++) written.push(`${digits.slice(0, at)}.${digits.slice(at)}`, `${digits.slice(0, at)}..${digits.slice(at)}`);
+        written.push(`${digits.slice(0, 1)}.${digits.slice(1)}.5`);
+      }
+    }
+    const parsed = written.map((number) => {
+      try {
+        return JSON.parse(number) as number;
+      } catch {
+        return REFUSED;
+      }
+    });
+    const expected = parsed.filter((value) => value !== REFUSED);
+    assert.ok(expected.length > 300 && written.length - expected.length > 300, `${expected.length} of ${written.length}`);
+    const records = text(...written.map((number) => `{"x":${number},"y":1}`));
+    for (const kernel of [true, false]) {
+      const { rows } = decode(json({ x: f64, y: f64 }) as never, records, { kernel, batchRows: 512 });
+      assert.equal(rows.length, expected.length);
+      rows.forEach((row, i) => assert.ok(Object.is(row.x, expected[i]), `${String(expected[i])}: ${String(row.x)}`));
+      assert.equal(decode(json({ y: f64 }) as never, records, { kernel, batchRows: 512 }).rows.length, expected.length);
+      const integers = written.filter((number) => /^[^.]{1,19}$/.test(number));
+      assert.deepEqual(
+        decode(json({ x: i64 }) as never, text(...integers.map((number) => `{"x":${number}}`)), { kernel, batchRows: 512 }).rows.map((row) => row.x),
+        integers.filter((number) => parsed[written.indexOf(number)] !== REFUSED).map(BigInt),
+      );
+    }
   });
 
   it('keeps 64-bit integers exact', () => {
