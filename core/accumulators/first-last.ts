@@ -8,7 +8,7 @@
 
 import type { Lane } from '../accumulators.ts';
 import type { StateBehaviour } from './hash-sketch.ts';
-import { compareValues, type StateArena, setState } from './state.ts';
+import { compareValues, copyValue, type StateArena, setState } from './state.ts';
 
 export const COUNT_BYTES = 8;
 const ORDER = 8;
@@ -20,7 +20,7 @@ export function firstLast(isFirst: boolean, lane: Lane, tiesByValue: boolean): S
 
   function offer(arena: StateArena, field: number, order: number, start: number, length: number): void {
     const { memory } = arena;
-    const { f64, u32, u8 } = memory;
+    const { f64, u32 } = memory;
     const isNew = u32[field >>> 2] === 0 && u32[(field >>> 2) + 1] === 0;
     const present = f64[(field + ORDER) >>> 3] as number;
     if (!isNew && (isFirst ? order > present : order < present)) return;
@@ -37,7 +37,7 @@ export function firstLast(isFirst: boolean, lane: Lane, tiesByValue: boolean): S
     }
     f64[(field + ORDER) >>> 3] = order;
     if (isBytes) setBytes(arena, field + VALUE, start, length);
-    else u8.copyWithin(field + VALUE, start, start + 8);
+    else copyValue(memory, field + VALUE, start, 8);
   }
 
   return {
@@ -125,16 +125,16 @@ export function extremeBytes(isMin: boolean): StateBehaviour {
 
 /** Makes the bytes that the pointer at `field` points to these; in place where they fit. */
 function setBytes(arena: StateArena, field: number, start: number, length: number): void {
-  const { u32, u8 } = arena.memory;
+  const { u32 } = arena.memory;
   const former = u32[field >>> 2] as number;
   if (former >= length) {
-    u8.copyWithin(u32[(field >>> 2) + 1] as number, start, start + length);
+    copyValue(arena.memory, u32[(field >>> 2) + 1] as number, start, length);
     arena.discard(roundUp8(former) - roundUp8(length));
     u32[field >>> 2] = length;
     return;
   }
   const address = arena.alloc(length);
-  u8.copyWithin(address, start, start + length);
+  copyValue(arena.memory, address, start, length);
   setState(arena, field, address, length);
 }
 

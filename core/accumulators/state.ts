@@ -36,6 +36,17 @@ export interface TileInputs {
 
 export const POINTER_BYTES = 8;
 
+const SHORT_BYTES = 48;
+
+/** Copies a value. Short ones by hand: a call of copyWithin costs more than their bytes. */
+export function copyValue({ u8, u32 }: SharedMemory, to: number, from: number, length: number): void {
+  if (length === 8 && (to & 3) === 0 && (from & 3) === 0) {
+    u32[to >>> 2] = u32[from >>> 2] as number;
+    u32[(to >>> 2) + 1] = u32[(from >>> 2) + 1] as number;
+  } else if (length <= SHORT_BYTES) for (let i = 0; i < length; i++) u8[to + i] = u8[from + i] as number;
+  else u8.copyWithin(to, from, from + length);
+}
+
 /** Compares two values as accumulators keep them: byte strings byte by byte, numbers with NaN the greatest. Negative: a is less. */
 export function compareValues(memory: SharedMemory, lane: Lane, a: number, aLength: number, b: number, bLength: number): number {
   if (lane === 'bytes') {

@@ -8,7 +8,7 @@
 import type { Accumulator, Lane } from '../accumulators.ts';
 import type { SharedMemory } from '../memory.ts';
 import type { StateBehaviour } from './hash-sketch.ts';
-import { compareValues, copyState, POINTER_BYTES, type StateArena, setState } from './state.ts';
+import { compareValues, copyState, copyValue, POINTER_BYTES, type StateArena, setState } from './state.ts';
 
 const HEADER_BYTES = 8;
 const RECORD_BYTES = 16;
@@ -26,8 +26,8 @@ export function valueList(max: number, lane: Lane, tiesByValue: boolean): StateB
     f64[record >>> 3] = order;
     u32[(record + 8) >>> 2] = length;
     u32[(record + 12) >>> 2] = 0;
-    u8.copyWithin(record + RECORD_BYTES, start, start + length);
-    u8.fill(0, record + RECORD_BYTES + length, record + bytes);
+    copyValue(arena.memory, record + RECORD_BYTES, start, length);
+    for (let at = record + RECORD_BYTES + length; at < record + bytes; at++) u8[at] = 0;
     u32[list >>> 2] = (u32[list >>> 2] as number) + 1;
     u32[(list >>> 2) + 1] = used + bytes;
     if ((u32[list >>> 2] as number) >= 2 * max) keepFirst(arena, field);

@@ -9,7 +9,7 @@
 
 import type { SharedMemory } from '../memory.ts';
 import { hash64Bytes, hash64Long, hashLow } from './hash64.ts';
-import { type StateArena, setState } from './state.ts';
+import { copyValue, type StateArena, setState } from './state.ts';
 
 const CAPACITY_FIRST = 4;
 const HEAP_BYTES_FIRST = 64;
@@ -57,8 +57,8 @@ export function addValue(arena: StateArena, field: number, start: number, length
   f64[record >>> 3] = count;
   u32[(record + 8) >>> 2] = hash;
   u32[(record + 12) >>> 2] = length;
-  u8.copyWithin(record + RECORD_BYTES, start, start + length);
-  u8.fill(0, record + RECORD_BYTES + length, record + bytes);
+  copyValue(arena.memory, record + RECORD_BYTES, start, length);
+  for (let at = record + RECORD_BYTES + length; at < record + bytes; at++) u8[at] = 0;
   u32[(table >>> 2) + USED] = used + 1;
   u32[(table >>> 2) + HEAP_USED] = heapUsed + bytes;
 }
