@@ -337,7 +337,12 @@ export class Engine {
     const from = this.#trace.flow;
     if (output === undefined) return;
     // The numbers may lie in scratch memory that the flow behind uses, too.
-    output.flow.run(output.rows.batchOf(batch, rows.slice(), (row) => this.#coordinates(from, row)));
+    output.rows.each(
+      batch,
+      rows.slice(),
+      (row) => this.#coordinates(from, row),
+      (late) => output.flow.run(late),
+    );
   }
 
   /** Where row `row` of what `flow` put out last was read; undefined: of what the source's decoder put out. */

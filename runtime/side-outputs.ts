@@ -7,22 +7,7 @@
  * no such place any more: its source is `exchange n`, its partition the shard group, its offset -1.
  */
 
-import {
-  type Batch,
-  BatchBuilder,
-  binary,
-  type Column,
-  f64,
-  isValid,
-  MillraceError,
-  nullable,
-  readValue,
-  Schema,
-  type SlabAllocator,
-  schema,
-  shown,
-  utf8,
-} from '../core/index.ts';
+import { type Batch, BatchBuilder, binary, f64, MillraceError, nullable, readValue, Schema, type SlabAllocator, schema, shown, utf8 } from '../core/index.ts';
 import type { FlowPlan } from './plan.ts';
 
 /** Where a row was read. */
@@ -76,24 +61,23 @@ export class LateRows {
     this.#builder = new BatchBuilder(slabs, lateSchema(input), batchRows);
   }
 
-  /** The named rows of a batch, as a batch that is good until the next call. */
-  batchOf(batch: Batch, rows: Uint32Array, coordinates: (row: number) => RowCoordinates): Batch {
+  /** Calls `visit` with the named rows of a batch, in batches of at most the builder's rows. Each is good during the call. */
+  each(batch: Batch, rows: Uint32Array, coordinates: (row: number) => RowCoordinates, visit: (late: Batch) => void): void {
     const builder = this.#builder;
-    builder.reset();
     const { memory } = batch;
     const width = this.#input.length;
-    for (const row of rows) {
-      for (const c of this.#columns) {
-        const column: Column = batch.column(c);
-        builder.setValue(c, builder.rowCount, isValid(memory, column, row) ? readValue(memory, column, row) : null);
+    for (let from = 0; from < rows.length; from += builder.capacity) {
+      builder.reset();
+      for (const row of rows.subarray(from, from + builder.capacity)) {
+        for (const c of this.#columns) builder.setValue(c, builder.rowCount, readValue(memory, batch.column(c), row));
+        const { source, partition, offset } = coordinates(row);
+        builder.setValue(width, builder.rowCount, source);
+        builder.setValue(width + 1, builder.rowCount, partition);
+        builder.setValue(width + 2, builder.rowCount, offset);
+        builder.rowCount++;
       }
-      const { source, partition, offset } = coordinates(row);
-      builder.setValue(width, builder.rowCount, source);
-      builder.setValue(width + 1, builder.rowCount, partition);
-      builder.setValue(width + 2, builder.rowCount, offset);
-      builder.rowCount++;
+      visit(builder.finish());
     }
-    return builder.finish();
   }
 }
 

@@ -72,6 +72,27 @@ describe('late', () => {
     );
   });
 
+  test('thousands of them at once, behind mapBatches', () => {
+    const doubled = source()
+      .mapBatches(clicks, (batch, out) => {
+        for (const row of batch.toRows()) out.appendRow(row);
+      })
+      .withWatermark('at', 0);
+    const perMinute = doubled.keyBy('user').window(tumbling('1m')).count();
+    const driver = testDriver(perMinute.late.keyBy('user').count().to(collect()), { partitions: 1 });
+    driver.send([{ user: 'a', ms: 0, at: 200_000 }]);
+    driver.endEpoch();
+    driver.send(Array.from({ length: 9_000 }, (_, i) => ({ user: i % 3 === 0 ? 'a' : 'b', ms: i, at: i })));
+    driver.endEpoch();
+    assert.deepEqual(
+      [...driver.output()].sort((a, b) => (String(a.user) < String(b.user) ? -1 : 1)),
+      [
+        { user: 'a', count: 3_000 },
+        { user: 'b', count: 6_000 },
+      ],
+    );
+  });
+
   test('are typed, may be counted themselves, and are asked of a result only', () => {
     const perMinute = source().withWatermark('at', 0).keyBy('user').window(tumbling('1m')).count();
     const slowest = perMinute.late
