@@ -34,7 +34,7 @@ export {
 export { Combiner, type CombinerHooks, type EpochStart } from './combine.ts';
 export { type DropDuplicatesRequest, planDropDuplicates } from './drop-duplicates.ts';
 export { blockInput, type ChunkOrigin, exchangeBlockBytes, exchangeBlockOrigin, exchangeBlockPanes, orderExchangeBlocks } from './exchange.ts';
-export { type FoldRequest, planFold, type RowFold } from './fold.ts';
+export { type FoldRequest, planFold } from './fold.ts';
 export { type IntervalJoinRequest, planIntervalJoin } from './join/interval-join.ts';
 export type { JoinSide, JoinType } from './join/join-columns.ts';
 export { planTableJoin, type TableJoinRequest } from './join/table-join.ts';
@@ -43,6 +43,7 @@ export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperator
 export { type ProcessContext, type ProcessRequest, planProcess } from './process.ts';
 export { type Reducer, reduceFold } from './reduce.ts';
 export { type Emit, RESULT_ROWS_MAX, ResultWriter } from './result-writer.ts';
+export type { RowFold } from './row-fold.ts';
 export { RowOutput } from './row-output.ts';
 export { RowPartitioner, rowBlockMaxTime, shardRows } from './row-partition.ts';
 export { planRowWindow, type RowWindowRequest } from './row-windows.ts';

@@ -5,7 +5,7 @@
  */
 
 import { type AnyRow, MillraceError, type Schema, shown } from '../core/index.ts';
-import type { RowFold } from './fold.ts';
+import type { RowFold } from './row-fold.ts';
 import { RowReader } from './row-values.ts';
 import { ownValue, refusePromise, requireRow } from './rows/values.ts';
 

@@ -27,9 +27,10 @@ import {
   smallTable,
 } from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
-import { type RowFold, resultSchema } from './fold.ts';
+import { resultSchema } from './fold.ts';
 import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import { ResultWriter } from './result-writer.ts';
+import type { RowFold } from './row-fold.ts';
 import { type Key, keyReader, RowReader, roughBytes } from './row-values.ts';
 import { TimerQueue } from './timer-queue.ts';
 import type { RowWindowShape } from './windows.ts';

@@ -4,7 +4,7 @@
  */
 
 import { type AnyRow, type Batch, f64, MillraceError, type Schema, shown } from '../core/index.ts';
-import type { RowFold } from './fold.ts';
+import type { RowFold } from './row-fold.ts';
 import { RowReader } from './row-values.ts';
 
 export interface TopRequest {
