@@ -13,25 +13,13 @@
  * many keys, and the windows of a key come out in order.
  */
 
-import {
-  type AnyRow,
-  assert,
-  type Batch,
-  BatchBuilder,
-  type Column,
-  GroupTable,
-  nullable,
-  readTimestamp,
-  Schema,
-  type SlabAllocator,
-  smallTable,
-} from '../core/index.ts';
+import { type AnyRow, type Batch, readTimestamp, type Schema, type SlabAllocator } from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { resultSchema } from './fold.ts';
 import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
-import { ResultWriter } from './result-writer.ts';
 import type { RowFold } from './row-fold.ts';
 import { type Key, keyReader, RowReader, roughBytes } from './row-values.ts';
+import { AggregateEvaluator, type Evaluator, FoldEvaluator, type Totals } from './row-window-evaluation.ts';
 import { TimerQueue } from './timer-queue.ts';
 import type { RowWindowShape } from './windows.ts';
 
@@ -95,7 +83,8 @@ function isFold(evaluation: AggregatePlan | RowFold): evaluation is RowFold {
   return 'add' in evaluation;
 }
 
-interface Entry {
+/** The rows of a key. */
+export interface Entry {
   readonly id: Key;
   readonly key: readonly unknown[];
   /** Rows that are kept, with their times beside. */
@@ -112,7 +101,8 @@ interface Entry {
   round: number;
 }
 
-interface Firing {
+/** A window that is due. */
+export interface Firing {
   readonly entry: Entry;
   readonly rows: readonly AnyRow[];
   readonly start: number;
@@ -122,19 +112,6 @@ interface Firing {
 interface Snapshot {
   readonly entries: readonly Entry[];
   readonly totals: unknown;
-}
-
-/** Turns the rows of windows into result values. */
-interface Evaluator {
-  /** Values that go on over windows, for one shard; undefined: each window begins with nothing. */
-  totals(from: unknown): Totals;
-  /** Adds the rows of one round; afterwards `results` gives what they, and what `totals` had, come to. */
-  round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void;
-}
-
-interface Totals {
-  readonly bytes: number;
-  snapshot(): unknown;
 }
 
 class RowWindows implements KeyedOperator {
@@ -267,167 +244,5 @@ class RowWindows implements KeyedOperator {
       entry.times = [];
     }
     if (firings.length > 0) this.#evaluator.round(firings, totals, undefined);
-  }
-}
-
-/** Rows of a batch, and slots of a tile. */
-const ROWS_MAX = 1_024;
-
-/** Rows of firings, as batches. */
-class FiringBatches {
-  readonly #builder: BatchBuilder;
-
-  constructor(slabs: SlabAllocator, input: KeyedInput) {
-    this.#builder = new BatchBuilder(slabs, travelling(input), ROWS_MAX);
-  }
-
-  each(firings: readonly Firing[], visit: (batch: Batch) => void): void {
-    const builder = this.#builder;
-    builder.reset();
-    for (const { rows } of firings) {
-      for (const row of rows) {
-        if (builder.rowCount === builder.capacity) {
-          visit(builder.finish());
-          builder.reset();
-        }
-        builder.appendRow(row);
-      }
-    }
-    if (builder.rowCount > 0) visit(builder.finish());
-  }
-}
-
-/** The input's schema, with null for the columns that did not travel. */
-function travelling({ schema, columns }: KeyedInput): Schema {
-  return new Schema(schema.fields.map(({ name, type }, c) => ({ name, type: columns.includes(c) ? type : nullable(type) })));
-}
-
-/** The evaluation by aggregates: a group table for the round, and one that goes on. */
-class AggregateEvaluator implements Evaluator {
-  readonly #slabs: SlabAllocator;
-  readonly #plan: AggregatePlan;
-  readonly #batches: FiringBatches;
-  readonly #fresh: GroupTable;
-  readonly #writer: ResultWriter;
-  readonly #keyOf: (batch: Batch, row: number) => Key;
-
-  constructor(slabs: SlabAllocator, input: KeyedInput, plan: AggregatePlan) {
-    this.#slabs = slabs;
-    this.#plan = plan;
-    this.#batches = new FiringBatches(slabs, input);
-    this.#fresh = smallTable(slabs, plan.layout, 0);
-    this.#writer = new ResultWriter(slabs, plan);
-    this.#keyOf = keyReader(
-      plan.keys.map((_, c) => c),
-      plan.output,
-    );
-  }
-
-  totals(from: unknown): Totals {
-    return new TableTotals(this.#slabs, this.#plan, from as number | undefined);
-  }
-
-  round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void {
-    const { keys, inputs } = this.#plan;
-    const fresh = this.#fresh;
-    this.#batches.each(firings, (batch) => {
-      const keyColumns = keys.map((column) => batch.column(column));
-      const values = inputs.map((column): Column | undefined => (column < 0 ? undefined : batch.column(column)));
-      for (let done = 0; done < batch.rowCount; ) done += fresh.update(keyColumns, values, done, batch.rowCount, 0);
-    });
-    const table = (totals as TableTotals | undefined)?.table;
-    table?.mergeTable(fresh);
-    if (put !== undefined) this.#write(firings, table, put);
-    fresh.clear();
-  }
-
-  #write(firings: readonly Firing[], table: GroupTable | undefined, put: (firing: Firing, values: readonly unknown[]) => void): void {
-    const keyCount = this.#plan.keys.length;
-    const byKey = new Map(firings.map((firing) => [firing.entry.id, firing]));
-    const emit = (batch: Batch): void => {
-      for (let row = 0; row < batch.rowCount; row++) {
-        const firing = byKey.get(this.#keyOf(batch, row));
-        assert(firing, 'a group that no window has');
-        put(
-          firing,
-          this.#plan.results.map((_, c) => batch.value(keyCount + c, row)),
-        );
-      }
-    };
-    const writer = this.#writer;
-    if (table === undefined) writer.writeTable(this.#fresh, 0, 0, emit);
-    else {
-      // A window that fires by time may have no row of this round.
-      const { u32 } = this.#slabs.memory;
-      for (let from = 0; from < firings.length; from += ROWS_MAX) {
-        const tile = firings.slice(from, from + ROWS_MAX);
-        tile.forEach(({ entry }, i) => {
-          u32[(writer.found >>> 2) + i] = table.find(entry.key);
-        });
-        writer.writeSlots(table, writer.found, tile.length, 0, 0, emit);
-      }
-    }
-    writer.flush(emit);
-  }
-}
-
-/** The groups of a shard whose windows go on. They stay where they are: a snapshot has the address of the table, for GroupTable.attach. */
-class TableTotals implements Totals {
-  readonly table: GroupTable;
-
-  constructor(slabs: SlabAllocator, plan: AggregatePlan, from: number | undefined) {
-    this.table = from === undefined ? smallTable(slabs, plan.layout, 0) : GroupTable.attach(slabs, plan.layout, from);
-  }
-
-  get bytes(): number {
-    return this.table.bytes;
-  }
-
-  snapshot(): number {
-    return this.table.address;
-  }
-}
-
-/** The evaluation by a fold. */
-class FoldEvaluator implements Evaluator {
-  readonly #fold: RowFold;
-  readonly #batches: FiringBatches;
-  readonly #keyOf: (batch: Batch, row: number) => Key;
-
-  constructor(slabs: SlabAllocator, input: KeyedInput, fold: RowFold) {
-    this.#fold = fold;
-    this.#batches = new FiringBatches(slabs, input);
-    this.#keyOf = keyReader(input.keys, input.schema);
-  }
-
-  totals(from: unknown): Totals {
-    return new FoldTotals(from as ReadonlyMap<Key, unknown> | undefined);
-  }
-
-  round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void {
-    const values = (totals as FoldTotals | undefined)?.values ?? new Map<Key, unknown>();
-    this.#batches.each(firings, (batch) => {
-      for (let row = 0; row < batch.rowCount; row++) {
-        const key = this.#keyOf(batch, row);
-        values.set(key, this.#fold.add(values.get(key), batch, row));
-      }
-    });
-    if (put !== undefined) for (const firing of firings) this.#fold.results(values.get(firing.entry.id), (row) => put(firing, row));
-  }
-}
-
-class FoldTotals implements Totals {
-  readonly values: Map<Key, unknown>;
-
-  constructor(from: ReadonlyMap<Key, unknown> | undefined) {
-    this.values = new Map(from);
-  }
-
-  get bytes(): number {
-    return this.values.size * 200;
-  }
-
-  snapshot(): ReadonlyMap<Key, unknown> {
-    return new Map(this.values);
   }
 }
