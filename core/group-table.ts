@@ -10,6 +10,8 @@
  *   inputs --lane-->  8 bytes a value
  *          --update->  one pass over the slots per accumulator, or per column (inputs.ts, accumulate.ts)
  *
+ * Where one pass does all (count, sum, min, max of one column without nulls) it is part of the probe's loop (fuse.ts).
+ *
  * A tile of TILE_ROWS rows passes all phases before the next, so that its images, addresses and slots stay in the first
  * cache levels; and each phase is one loop for one shape of data, so that any mix of keys and aggregates needs few kernels.
  * A probe that finds the table full stops; the rows before it are accumulated, the table grows, the probe goes on.
