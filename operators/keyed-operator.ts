@@ -23,6 +23,8 @@ export interface KeyedInput {
   readonly columns: readonly number[];
   /** Position of the event time that decides whether a row is late; -1: no row ever is. A row without a time is late. */
   readonly eventTime: number;
+  /** True: every row goes to all shards, whatever its key. */
+  readonly isBroadcast?: boolean;
   /** -1 where event time is the end of a window, whose last moment is what the row is of; else 0. */
   readonly timeShiftMs: 0 | -1;
 }

@@ -85,17 +85,21 @@ export class RowPartitioner {
    */
   add(batch: Batch): number {
     assert(this.#origin !== undefined, 'a batch outside a chunk');
-    const { keys, eventTime, timeShiftMs } = this.#plan.inputs[this.#inputNumber] as KeyedOperatorPlan['inputs'][number];
+    const { keys, eventTime, timeShiftMs, isBroadcast } = this.#plan.inputs[this.#inputNumber] as KeyedOperatorPlan['inputs'][number];
     const { memory, rowCount } = batch;
     if (rowCount === 0) return 0;
     this.#reserve(rowCount);
     const hashes = this.#hashes;
-    hashKeys(
-      memory,
-      keys.map((key) => batch.column(key)),
-      rowCount,
-      hashes,
-    );
+    // What goes to all shards lies in the block once, as if it were the first one's.
+    if (isBroadcast) hashes.fill(0, 0, rowCount);
+    else {
+      hashKeys(
+        memory,
+        keys.map((key) => batch.column(key)),
+        rowCount,
+        hashes,
+      );
+    }
     const counts = this.#counts.fill(0);
     let lateCount = 0;
     let maxTime = Number.NEGATIVE_INFINITY;
@@ -144,7 +148,7 @@ export class RowPartitioner {
   /** The rows whose shard is in #hashes, as a block. #counts holds how many each shard has. */
   #write(batch: Batch, travelling: number, maxTime: number): void {
     const { memory, rowCount } = batch;
-    const { columns } = this.#plan.inputs[this.#inputNumber] as KeyedOperatorPlan['inputs'][number];
+    const { columns, isBroadcast } = this.#plan.inputs[this.#inputNumber] as KeyedOperatorPlan['inputs'][number];
     const counts = this.#counts;
     let room = 0;
     for (let shard = 0; shard < SHARD_COUNT; shard++) room += roundUp(counts[shard] as number, 8);
@@ -171,7 +175,8 @@ export class RowPartitioner {
     writeBlockHead(memory, block, ROWS_MAGIC, this.#origin as ChunkOrigin, this.#sequence++, travelling, bytes, this.#inputNumber);
     f64[(block + MAX_TIME) >>> 3] = maxTime;
     for (let shard = 0, start = 0, at = (block + SHARDS) >>> 2; shard < SHARD_COUNT; shard++, at += 2) {
-      const count = counts[shard] as number;
+      const count = isBroadcast && shard > 0 ? travelling : (counts[shard] as number);
+      if (isBroadcast) start = 0;
       u32[at] = start;
       u32[at + 1] = count;
       counts[shard] = start;

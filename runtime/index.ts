@@ -63,6 +63,8 @@ export { describePlan, mermaidPlan } from './explain.ts';
 export type { Params } from './load.ts';
 export type { ByteSize, RunOptions } from './options.ts';
 export {
+  type BroadcastTable,
+  broadcast,
   type KeyedStream,
   type Pipeline,
   type PipelineLike,

@@ -60,13 +60,19 @@ export interface AnyJoinOptions extends JoinOptions {
  *
  * @throws MillraceError ERR_MILLRACE_OPTION or ERR_MILLRACE_PIPELINE, as the operators' plans
  */
-export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | undefined, options: AnyJoinOptions = {}): KeyedOperatorPlan {
+export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | undefined, options: AnyJoinOptions = {}, broadcast = false): KeyedOperatorPlan {
   const { type = 'inner', suffix = '_right', within, deleted } = options;
   const request = { left, right, type, suffix };
   if (deleted !== undefined && (window !== undefined || within !== undefined)) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
       `join() has deleted: ${shown(deleted)}, which is for a table: leave out ${window === undefined ? 'within' : 'window()'}.`,
+    );
+  }
+  if (broadcast && (window !== undefined || within !== undefined)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      'join() got a broadcast table by time. A table has no times: leave out within and window(), or broadcast().',
     );
   }
   if (window !== undefined) {
@@ -78,7 +84,7 @@ export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | u
     }
     return planWindowJoin({ ...request, left: timed(left, 'left'), right: timed(right, 'right'), window });
   }
-  if (within === undefined) return planTableJoin({ ...request, deleted });
+  if (within === undefined) return planTableJoin({ ...request, deleted, broadcast });
   if (!Array.isArray(within) || within.length !== 2) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `join() has within: ${shown(within)}. Give how long before and after: within: ['5s', '1m'].`);
   }

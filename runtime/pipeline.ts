@@ -437,15 +437,17 @@ export class KeyedStream<R, K> {
    * @example clicks.keyBy('user').join(users.keyBy('id'), { type: 'left' })
    */
   join<R2, K2, T extends 'inner' | 'left' = 'inner', S extends string = '_right'>(
-    other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>,
+    other: Joinable<K, K2, KeyedStream<R2, K2> | BroadcastTable<R2, K2>> & (KeyedStream<R2, K2> | BroadcastTable<R2, K2>),
     options?: TableJoinOptions<R2, T, S>,
   ): Stream<Joined<R, K, R2, K2, T, S, unknown>>;
   join(other: unknown, options?: AnyJoinOptions): unknown {
-    return this.joinIn(undefined, other as KeyedStream<unknown, unknown>, options);
+    return this.joinIn(undefined, other, options);
   }
 
   /** @internal join, in a window where there is one. */
-  joinIn<T>(window: WindowSpec | undefined, other: KeyedStream<unknown, unknown>, options: AnyJoinOptions | undefined): Stream<T> {
+  joinIn<T>(window: WindowSpec | undefined, table: unknown, options: AnyJoinOptions | undefined): Stream<T> {
+    const isBroadcast = table instanceof BroadcastTable;
+    const other = isBroadcast ? table.table : table;
     if (!(other instanceof KeyedStream)) {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
@@ -459,7 +461,7 @@ export class KeyedStream<R, K> {
         `join() got a stream of the pipeline ${shown(other.#stream[GRAPH].name)}, not of ${shown(graph.name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
       );
     }
-    const plan = planJoin(joinSide(this.#stream, this.#keys), joinSide(other.#stream, other.#keys), window, options);
+    const plan = planJoin(joinSide(this.#stream, this.#keys), joinSide(other.#stream, other.#keys), window, options, isBroadcast);
     return new Stream<T>(graph, { kind: 'keyed', schema: plan.output, parents: [this.#stream.node, other.#stream.node], plan });
   }
 
@@ -467,6 +469,31 @@ export class KeyedStream<R, K> {
   count(): Stream<Simplify<K & { readonly count: number }>> {
     return aggregateNode(this.#stream, this.#keys, { count: count() }, undefined);
   }
+}
+
+/** A table that every shard holds whole. Made by {@link broadcast}. */
+export class BroadcastTable<R, K> {
+  readonly table: KeyedStream<R, K>;
+
+  constructor(table: KeyedStream<R, K>) {
+    this.table = table;
+  }
+}
+
+/**
+ * Reads a keyed stream as a table that goes to every shard, for `join`: the rows that are joined with it are then spread evenly,
+ * whatever their keys. For small tables: it is held 64 times.
+ *
+ * @example orders.keyBy('country').join(broadcast(countries.keyBy('code')), { type: 'left' })
+ */
+export function broadcast<R, K>(table: KeyedStream<R, K>): BroadcastTable<R, K> {
+  if (!(table instanceof KeyedStream)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `broadcast() got ${shown(table)}, which is no keyed stream. Call keyBy() on it first: broadcast(countries.keyBy('code')).`,
+    );
+  }
+  return new BroadcastTable(table);
 }
 
 function joinSide(stream: Upstream, keys: readonly string[]): JoinSide {
@@ -525,7 +552,7 @@ export class WindowedStream<R, K> {
     other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>,
     options?: JoinOptions<T, S>,
   ): Stream<Joined<R, K, R2, K2, T, S, WindowBounds>> {
-    return new KeyedStream<R, K>(this.#stream, this.#keys).joinIn(this.#window, other as unknown as KeyedStream<unknown, unknown>, options);
+    return new KeyedStream<R, K>(this.#stream, this.#keys).joinIn(this.#window, other, options);
   }
 
   /** Rows a window: `aggregate({ count: count() })`. */

@@ -4,7 +4,8 @@
  * result follows from the rows and from where epochs were cut. Later rows of the table do not change results that are out.
  *
  * The order of the table's rows is (source, partition, offset) within an epoch: by key, the order of a compacted topic. A row
- * with true in the column `deleted` takes its key out. There are no windows, nothing is late, and the table is held for
+ * with true in the column `deleted` takes its key out. A broadcast table is held by all 64 shards, and the left's rows need not
+ * travel by key: for small tables whose keys are few or uneven. There are no windows, nothing is late, and the table is held for
  * ever: positions are not committed for as long as state is not written to disk, as with running aggregates.
  */
 
@@ -22,6 +23,8 @@ export interface TableJoinRequest {
   readonly right: JoinSide;
   readonly type: JoinType;
   readonly suffix: string;
+  /** True: every shard holds the whole table, and the left's rows are spread over the shards by all of their columns. */
+  readonly broadcast?: boolean;
   /** Name of a bool column of the right: true takes the key out of the table. */
   readonly deleted: string | undefined;
 }
@@ -49,7 +52,14 @@ export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
       throw new MillraceError('ERR_MILLRACE_PIPELINE', `join() has deleted: ${shown(deleted)}, a column of ${of.name}. It must be bool: make one with map().`);
     }
   }
-  const inputs = [left, right].map((side): KeyedInput => ({ ...inputOf(side), eventTime: -1 }));
+  const [stream, table] = [left, right].map((side): KeyedInput => ({ ...inputOf(side), eventTime: -1 })) as [KeyedInput, KeyedInput];
+  const inputs =
+    request.broadcast === true
+      ? [
+          { ...stream, keys: stream.columns },
+          { ...table, isBroadcast: true },
+        ]
+      : [stream, table];
   return {
     name: 'table join',
     inputs,
@@ -61,7 +71,7 @@ export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
     describe: () =>
       [
         `${type} join by ${left.keys.join(', ')}${left.keys.join() === right.keys.join() ? '' : ` = ${right.keys.join(', ')}`} with a table`,
-        `  table     the latest row of each key${deleted === undefined ? '' : `, until ${deleted}`}; held for ever`,
+        `  table     the latest row of each key${deleted === undefined ? '' : `, until ${deleted}`}; held for ever${request.broadcast === true ? ', by every shard; rows of the left are spread evenly' : ''}`,
       ].join('\n'),
   };
 }

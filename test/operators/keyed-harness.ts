@@ -36,6 +36,8 @@ export interface KeyedRunOptions {
   readonly delayMs?: number;
   /** Replaces all shards by new ones made from their snapshots after this epoch. */
   readonly restoreAfter?: number;
+  /** The watermark at the start: as committed, after a restart. */
+  readonly watermark?: number;
   /** End of the input behind the last epoch; default true. */
   readonly closes?: boolean;
 }
@@ -65,7 +67,7 @@ export function runKeyed(plan: KeyedOperatorPlan, epochs: readonly KeyedEpoch[],
   };
   const workers = Array.from({ length: options.workers }, () => plan.inputs.map((_, input) => new RowPartitioner(slabs, plan, input, hooks)));
   const builders = plan.inputs.map((input) => new BatchBuilder(slabs, input.schema, options.batchRows));
-  const clock = { epoch: 0, nowMs: 0, watermark: Number.NEGATIVE_INFINITY };
+  const clock = { epoch: 0, nowMs: 0, watermark: options.watermark ?? Number.NEGATIVE_INFINITY };
   const output = new RowOutput(slabs, plan.output, (batch) => results.push(...batch.toRows().map((row) => ({ epoch: clock.epoch, row }))));
   const failed = (error: unknown): never => {
     throw error;
@@ -109,7 +111,7 @@ export function runKeyed(plan: KeyedOperatorPlan, epochs: readonly KeyedEpoch[],
       if ((timeOf[input] as number) >= 0) for (const row of rows) if (row.at !== null) watermark?.observe(partition, row.at as number);
     }
     for (const worker of workers) for (const scatter of worker) blocks.push(...scatter.takeBlocks());
-    endEpoch(watermark?.advance() ?? Number.NEGATIVE_INFINITY, epoch.nowMs, orderExchangeBlocks(memory, blocks));
+    endEpoch(Math.max(clock.watermark, watermark?.advance() ?? Number.NEGATIVE_INFINITY), epoch.nowMs, orderExchangeBlocks(memory, blocks));
     for (const block of blocks) slabs.free(block);
     if (options.restoreAfter === e) {
       const snapshots = shards.map((operator) => operator.snapshot());

@@ -45,12 +45,13 @@ describe('table join', () => {
         options,
         fc.constantFrom('inner', 'left') as fc.Arbitrary<'inner' | 'left'>,
         fc.boolean(),
-        (random, { workers, batchRows, restoreAfter }, type, deletes) => {
+        fc.boolean(),
+        (random, { workers, batchRows, restoreAfter }, type, deletes, broadcast) => {
           const all = random.map(({ chunks, nowMs }) => ({
             nowMs,
             chunks: chunks.map((chunk) => (chunk.input === 1 ? { ...chunk, rows: chunk.rows.map(asTable) } : chunk)),
           }));
-          const plan = planTableJoin({ left: stream, right: table, type, suffix: '_right', deleted: deletes ? 'on' : undefined });
+          const plan = planTableJoin({ left: stream, right: table, type, suffix: '_right', deleted: deletes ? 'on' : undefined, broadcast });
           const columns = plan.output.fields.map((field) => field.name);
           const run = runKeyed(plan, all, {
             workers,

@@ -6,6 +6,7 @@ import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import {
   type AnyRow,
   bool,
+  broadcast,
   collect,
   count,
   f64,
@@ -195,6 +196,32 @@ test('a table in the test driver: the latest row of a key, until it is deleted',
     { user: 1n, page: '/a', name: 'Anna', gone: false },
     { user: 1n, page: '/b', name: null, gone: null },
   ]);
+});
+
+test('a broadcast table in the test driver: as the same table by key, and no other join takes it', () => {
+  const { orders, payments } = streams();
+  const side = payments.keyBy('id');
+  const joined = orders.keyBy('order').join(broadcast(side), { type: 'left', deleted: 'ok' });
+  const driver = testDriver(joined.to(collect()), { partitions: 2 });
+  const ids = Array.from({ length: 200 }, (_, i) => `o${i}`);
+  driver.send(
+    1,
+    ids.filter((_, i) => i % 3 > 0).map((id, i) => ({ id, amount: i, ok: false, at: 0 })),
+    { partition: 1 },
+  );
+  driver.send(
+    0,
+    [...ids, 'none'].map((order) => ({ order, amount: 1, at: 5 })),
+  );
+  driver.endEpoch();
+  assert.deepEqual(
+    Object.fromEntries(driver.output().map((row) => [row.order, row.amount_right])),
+    Object.fromEntries([...ids.map((id, i) => [id, i % 3 > 0 ? i - Math.floor(i / 3) - 1 : null]), ['none', null]]),
+  );
+  // @ts-expect-error a table has no times
+  assert.throws(() => orders.keyBy('order').join(broadcast(side), { within: [0, 0] }), { code: 'ERR_MILLRACE_PIPELINE', message: /broadcast/ });
+  // @ts-expect-error keys of different types
+  assert.throws(() => orders.keyBy('amount').join(broadcast(side)), { code: 'ERR_MILLRACE_PIPELINE', message: /amount.*f64/ });
 });
 
 test('sessions in the test driver: a late row puts two together', () => {
