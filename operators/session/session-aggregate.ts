@@ -32,6 +32,8 @@ interface HeldSession {
   readonly hash: number;
   readonly key: Uint8Array;
   readonly slot: Uint8Array;
+  /** What the slot's pointers point to, in the order of its accumulators. */
+  readonly states: readonly Uint8Array[];
 }
 
 export class SessionAggregate implements KeyedOperator {
@@ -44,6 +46,8 @@ export class SessionAggregate implements KeyedOperator {
   /** The numbers of the sessions of a batch's rows: u32[], in a slab that is held while there is a batch. */
   #numbers: Column = { type: u32, data: 0, offsets: 0, validity: 0 };
   #hashes = new Uint32Array(64);
+  /** Where in a slot are pointers to states: u32 bytes, u32 address. */
+  readonly #pointers: readonly number[];
 
   constructor(context: KeyedContext, plan: SessionPlan, from: HeldSessions | undefined) {
     this.#context = context;
@@ -51,6 +55,7 @@ export class SessionAggregate implements KeyedOperator {
     this.#keys = new KeyIndex(context.slabs, plan.keyTypes);
     this.#list = new SessionList(plan.gapMs);
     this.#writer = SessionWriter.of(context.output, context.slabs, plan);
+    this.#pointers = plan.values.layout.accumulators.flatMap(({ accumulator, offset }) => accumulator.pointers.map((pointer) => offset + pointer));
     this.#table = this.#newTable();
     if (from !== undefined) this.#restore(from.sessions);
   }
@@ -114,6 +119,11 @@ export class SessionAggregate implements KeyedOperator {
           hash: this.#keys.hashOf(key),
           key: this.#keys.copyOut(key),
           slot: u8.slice(slot, slot + this.#plan.values.layout.slotBytes),
+          states: this.#pointers.map((pointer) => {
+            const at = (slot + pointer) >>> 2;
+            const address = words[at + 1] as number;
+            return u8.slice(address, address + (words[at] as number));
+          }),
         });
       });
     });
@@ -123,22 +133,30 @@ export class SessionAggregate implements KeyedOperator {
   release(): void {
     this.#keys.release();
     this.#table.release();
+    SessionWriter.release(this.#context.output);
   }
 
   #restore(sessions: readonly HeldSession[]): void {
     const { slabs } = this.#context;
     const list = this.#list;
-    const slot = slabs.alloc(this.#plan.values.layout.slotBytes);
+    const { slotBytes } = this.#plan.values.layout;
     // Lists are in the order of time, numbers in that of beginning.
     for (const held of [...sessions].sort((a, b) => a.start - b.start)) {
       const key = this.#keys.internRecord(held.key, held.hash);
       list.reserveKeys(this.#keys.idLimit);
       list.insert(key, held.start, held.last, held.number, list.lastOf(key));
       list.nextNumber = Math.max(list.nextNumber, held.number + 1);
+      const slot = slabs.alloc(held.states.reduce((bytes, state) => bytes + state.length + 7, slotBytes));
       slabs.memory.u8.set(held.slot, slot);
+      let address = slot + slotBytes;
+      held.states.forEach((state, s) => {
+        slabs.memory.u8.set(state, address);
+        slabs.memory.u32[(slot + (this.#pointers[s] as number) + 4) >>> 2] = address;
+        address = (address + state.length + 7) & ~7;
+      });
       this.#table.mergeSlots(slot, 1);
+      slabs.free(slot);
     }
-    slabs.free(slot);
   }
 
   /** Puts what the slot of number `from` holds into that of `to`; it stays behind as a dead one. */

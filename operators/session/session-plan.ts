@@ -12,10 +12,10 @@
  *                   that began later stays as it was
  */
 
-import { type DataType, type Field, MillraceError, Schema, SlotLayout, shown, timestamp, u32 } from '../../core/index.ts';
+import { type DataType, MillraceError, Schema, SlotLayout, u32 } from '../../core/index.ts';
 import { type AggregatePlan, type AggregateRequest, planAggregate } from '../aggregate-plan.ts';
 import type { KeyedInput, KeyedOperatorPlan } from '../keyed-operator.ts';
-import type { WindowSpec } from '../windows.ts';
+import { tumbling, type WindowSpec } from '../windows.ts';
 import { type HeldSessions, SessionAggregate } from './session-aggregate.ts';
 
 export interface SessionPlan {
@@ -40,36 +40,26 @@ export function planSession(request: AggregateRequest): KeyedOperatorPlan {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window ?? 'A session'} needs event time. Put .withWatermark(column, delay) before it.`);
   }
   const { gapMs } = window.shape;
-  const alone = planAggregate({ input, keys: [], aggregates: request.aggregates });
+  // What an aggregation in windows of one pane is, but that slots are keyed by the session's number, and bounds differ by row.
+  const alone = planAggregate({ ...request, window: tumbling(gapMs) });
   const layout = new SlotLayout(
     [u32],
     alone.layout.accumulators.map(({ accumulator }) => accumulator),
   );
-  const keys = request.keys.map((name) => input.require(name, 'keyBy'));
-  const time = input.require(eventTime, 'withWatermark');
-  const head: Field[] = [...keys.map((key) => input.field(key)), { name: 'windowStart', type: timestamp }, { name: 'windowEnd', type: timestamp }];
-  const clash = [...head.slice(keys.length), ...alone.output.fields].find((field, i) =>
-    head.slice(0, keys.length + Math.min(i, 2)).some((other) => other.name === field.name),
-  );
-  if (clash !== undefined) {
-    throw new MillraceError(
-      'ERR_MILLRACE_PIPELINE',
-      `Two result columns are named ${shown(clash.name)}. A result row has the key columns, windowStart and windowEnd of a window, and the aggregates; rename one.`,
-    );
-  }
-  const read = new Set([...keys, ...alone.inputs, time]);
+  const { fields } = alone.output;
+  const headLength = alone.keys.length + 2;
   const plan: SessionPlan = {
     input: {
       schema: input,
-      keys,
-      columns: input.fields.map((_, c) => c).filter((c) => read.has(c)),
-      eventTime: time,
+      keys: alone.keys,
+      columns: alone.columnsRead.map((name) => input.indexOf(name)),
+      eventTime: alone.eventTime,
       timeShiftMs: request.timeShiftMs ?? 0,
     },
-    keyTypes: keys.map((key) => input.field(key).type),
-    head: new Schema(head),
-    values: { ...alone, layout },
-    output: new Schema([...head, ...alone.output.fields]),
+    keyTypes: alone.keys.map((key) => input.field(key).type),
+    head: new Schema(fields.slice(0, headLength)),
+    values: { ...alone, keys: [], window: undefined, grid: undefined, layout, output: new Schema(fields.slice(headLength)) },
+    output: alone.output,
     window,
     gapMs,
   };
@@ -87,7 +77,8 @@ export function planSession(request: AggregateRequest): KeyedOperatorPlan {
         `aggregate by ${request.keys.join(', ') || '(none: one group)'} in sessions`,
         `  window    ${window}`,
         '  state     one slot a session in a group table; slots of sessions that a row puts together are merged',
-        ...alone.describe().split('\n').slice(2),
+        `  slot      ${layout.slotBytes} bytes`,
+        ...alone.describe().split('\n').slice(4),
       ].join('\n'),
   };
 }

@@ -44,10 +44,16 @@ export class SessionWriter {
 
   /** Writes sessions whose slots are at `slots` (u32[]), at most 1,024. */
   write(table: GroupTable, slots: number, sessions: readonly number[], list: SessionList, keys: KeyIndex): void {
+    const { gapMs, values } = this.#plan;
+    if (sessions.length > 1 && values.results.some(({ form }) => form === 'rate')) {
+      // A rate is by the length of its window: one at a time.
+      for (let i = 0; i < sessions.length; i++) this.write(table, slots + i * 4, [sessions[i] as number], list, keys);
+      return;
+    }
+    const [first] = sessions as [number];
     // This hands on what is full, head and values of the same rows, before it writes.
-    this.#values.writeSlots(table, slots, sessions.length, 0, 0, this.#emit);
+    this.#values.writeSlots(table, slots, sessions.length, list.starts[first] as number, (list.lasts[first] as number) + gapMs, this.#emit);
     const head = this.#head;
-    const { gapMs } = this.#plan;
     const starts = head.columns[this.#keysTo.length] as ColumnSpace;
     const ends = head.columns[this.#keysTo.length + 1] as ColumnSpace;
     for (const session of sessions) {
@@ -56,6 +62,15 @@ export class SessionWriter {
       putTime(head.memory, starts, row, list.starts[session] as number);
       putTime(head.memory, ends, row, (list.lasts[session] as number) + gapMs);
     }
+  }
+
+  /** Gives the memory of the writer that belongs to this output back, when the first of its shards is released. */
+  static release(output: RowOutput): void {
+    const writer = writers.get(output);
+    writers.delete(output);
+    if (writer === undefined) return;
+    writer.#values.release();
+    writer.#head.release();
   }
 
   flush(): void {

@@ -4,11 +4,25 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { AnyRow } from '../../core/index.ts';
-import { count, max, mean, min, planSession, session, sum } from '../../operators/index.ts';
+import { approxCountDistinct, collect, count, countDistinct, first, last, max, mean, min, planSession, rate, session, sum } from '../../operators/index.ts';
 import { arrivals, epochs, left, options, PARTITIONS, RUNS, watermarks } from './join-rows.ts';
 import { type KeyedEpoch, normalized, runKeyed, shownValue } from './keyed-harness.ts';
 
-const aggregates = { rows: count(), notes: count('note'), total: sum('size'), least: min('at'), greatest: max('size'), average: mean('size') };
+const aggregates = {
+  rows: count(),
+  notes: count('note'),
+  total: sum('size'),
+  least: min('at'),
+  greatest: max('size'),
+  average: mean('size'),
+  each: countDistinct('note'),
+  about: approxCountDistinct('name'),
+  opened: first('name'),
+  closed: last('name'),
+  lowest: min('name'),
+  times: collect('at'),
+  perSecond: rate(),
+};
 const gaps = fc.constantFrom(1, 7, 20, 100);
 
 interface Session {
@@ -21,6 +35,9 @@ const times = (of: Session) => of.rows.map((row) => row.at as number);
 
 function resultOf(of: Session, gap: number): AnyRow {
   const sizes = of.rows.map((row) => row.size as number);
+  // Stable: of the same time, as they came.
+  const inTime = [...of.rows].sort((a, b) => (a.at as number) - (b.at as number));
+  const names = of.rows.map((row) => row.name as string).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   const total = sizes.reduce((a, b) => a + b, 0);
   return {
     user: (of.rows[0] as AnyRow).user,
@@ -32,6 +49,13 @@ function resultOf(of: Session, gap: number): AnyRow {
     least: Math.min(...times(of)),
     greatest: sizes.some(Number.isNaN) ? Number.NaN : Math.max(...sizes),
     average: total / sizes.length,
+    each: new Set(of.rows.map((row) => row.note).filter((note) => note !== null)).size,
+    about: new Set(of.rows.map((row) => row.name)).size,
+    opened: (inTime[0] as AnyRow).name,
+    closed: (inTime.at(-1) as AnyRow).name,
+    lowest: names[0],
+    times: JSON.stringify(inTime.map((row) => row.at)),
+    perSecond: sizes.length / ((Math.max(...times(of)) + gap - Math.min(...times(of))) / 1_000),
   };
 }
 
@@ -68,6 +92,7 @@ const plan = (gap: number, latenessMs: number, emission: 'final' | 'update', key
 
 describe('session windows', () => {
   it('give what lists of rows give', () => {
+    let leaked = 0;
     fc.assert(
       fc.property(
         epochs,
@@ -91,6 +116,9 @@ describe('session windows', () => {
           // Sums of small whole numbers are exact in any order.
           assert.deepEqual(normalized(run.results, columns), normalized(expected.results, columns));
           assert.equal(run.late.length, expected.lateCount);
+          // All but the work space of a thread's group tables, which is there once.
+          leaked = Math.max(leaked, run.leakedBytes);
+          assert.ok(leaked < 1 << 20, `${leaked} bytes leaked`);
         },
       ),
       { numRuns: RUNS },
