@@ -41,6 +41,10 @@ class UsageError extends Error {}
 
 async function main(args: string[]): Promise<number> {
   const [command, ...rest] = args;
+  if (rest.includes('--help') || rest.includes('-h')) {
+    console.log(HELP);
+    return 0;
+  }
   switch (command) {
     case 'run':
       return runCommand(rest);
