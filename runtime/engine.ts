@@ -10,16 +10,18 @@
  * blocks, whichever worker that is.
  */
 
-import { type Batch, type Counters, MillraceError, readTimestamp, type SharedMemory, type SlabAllocator, Watermark } from '../core/index.ts';
+import { type Batch, type Counters, MillraceError, type SharedMemory, type SlabAllocator } from '../core/index.ts';
 import type { Chunk, ChunkDecoder, CommittedPosition, Rejection, SinkEncoder, SinkInfo } from '../io/index.ts';
-import { type ChunkOrigin, type KeyedInput, orderExchangeBlocks, type RowProgram } from '../operators/index.ts';
-import { type Control, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
+import { type ChunkOrigin, type KeyedInput, orderExchangeBlocks } from '../operators/index.ts';
+import { type Control, PARTITION_DRAINED, PARTITION_ENDED } from './control.ts';
 import { ExchangeRunner, ownGroups, type Scatter, scattersOf } from './exchange-runner.ts';
+import { Flow, type Place, sinksOf, targetsOf } from './flow.ts';
 import type { OutputBlock } from './outputs.ts';
-import type { ExchangePlan, ExchangeTarget, FlowPlan, Plan, WatermarkPlan } from './plan.ts';
+import type { ExchangePlan, ExchangeTarget, FlowPlan, Plan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 import type { CounterName } from './progress.ts';
 import { ErrorRows, LateRows, type RowCoordinates, rowText } from './side-outputs.ts';
+import { WatermarkRunner } from './watermark-runner.ts';
 import { restoreWatermarks } from './watermarks.ts';
 
 export interface EngineContext {
@@ -40,18 +42,6 @@ export interface EngineContext {
 }
 
 const SAMPLES_A_REASON = 10;
-
-/** Where the rows that are being worked on come from: coordinates for blocks, for counts and for messages. */
-interface Place {
-  epoch: number;
-  stage: number;
-  unit: number;
-  unitSequence: number;
-  order: number;
-  source: number;
-  partition: number;
-  global: number;
-}
 
 export class Engine {
   readonly #context: EngineContext;
@@ -314,7 +304,6 @@ export class Engine {
     };
     const program = plan.rows.instantiate({ memory, slabs, batchRows, onError });
     const flow: Flow = new Flow({
-      plan,
       program,
       watermark: plan.watermark === undefined ? undefined : { runner: this.#watermarks[plan.watermark] as WatermarkRunner, place: this.#place },
       scatters: plan.exchanges.map((target) => this.#scatter(target)),
@@ -325,8 +314,7 @@ export class Engine {
     flow.next.push(...plan.next.map((next) => this.#flow(next, flow)));
     const late = plan.exchanges.flatMap(({ exchange }) => this.#lateOutputs[exchange]?.flow ?? []);
     const fed = [...flow.next, ...errors.map((of) => of.flow), ...late];
-    flow.exchanges = distinct([...plan.exchanges, ...targetsOf(fed)]);
-    flow.sinks = [...new Set([...plan.sinks, ...sinksOf(fed)])];
+    flow.feeds(plan.exchanges, plan.sinks, fed);
     return flow;
   }
 
@@ -392,132 +380,6 @@ export class Engine {
     const { source, partition } = this.#place;
     const { reason, offset, rows, message } = rejection;
     this.#context.sample({ reason, source: this.#context.plan.sources[source]?.source.name ?? '', partition, offset, rows, message });
-  }
-}
-
-function targetsOf(flows: readonly Flow[]): readonly ExchangeTarget[] {
-  return flows.length === 1 ? (flows[0] as Flow).exchanges : distinct(flows.flatMap((flow) => flow.exchanges));
-}
-
-function sinksOf(flows: readonly Flow[]): Iterable<number> {
-  return flows.length === 1 ? (flows[0] as Flow).sinks : new Set(flows.flatMap((flow) => flow.sinks));
-}
-
-function distinct(targets: readonly ExchangeTarget[]): ExchangeTarget[] {
-  return targets.filter((target, i) => targets.findIndex((other) => other.exchange === target.exchange && other.input === target.input) === i);
-}
-
-/** What happens to the batches that arrive at one place. */
-class Flow {
-  readonly program: RowProgram;
-  readonly parent: Flow | undefined;
-  readonly next: Flow[] = [];
-  /** Everything that this flow feeds, and those behind it, and those that take its late rows and errors. */
-  exchanges: readonly ExchangeTarget[] = [];
-  sinks: readonly number[] = [];
-  /** The batch that is being run. */
-  input: Batch | undefined;
-  readonly #watermark: FlowParts['watermark'];
-  readonly #scatters: readonly Scatter[];
-  readonly #encoders: readonly SinkEncoder[];
-  readonly #trace: { flow: Flow | undefined };
-  readonly #emit = (batch: Batch): void => this.#forward(batch);
-
-  constructor({ program, watermark, scatters, encoders, parent, trace }: FlowParts) {
-    this.program = program;
-    this.parent = parent;
-    this.#watermark = watermark;
-    this.#scatters = scatters;
-    this.#encoders = encoders;
-    this.#trace = trace;
-  }
-
-  run(batch: Batch): void {
-    this.input = batch;
-    this.program.run(batch, this.#emit);
-  }
-
-  #forward(batch: Batch): void {
-    if (batch.rowCount === 0) return;
-    if (this.#watermark !== undefined) this.#watermark.runner.observe(batch, this.#watermark.place.global);
-    for (const scatter of this.#scatters) {
-      this.#trace.flow = this;
-      scatter.add(batch);
-    }
-    for (const encoder of this.#encoders) encoder.write(batch);
-    for (const flow of this.next) flow.run(batch);
-  }
-}
-
-interface FlowParts {
-  readonly plan: FlowPlan;
-  readonly program: RowProgram;
-  readonly watermark: { readonly runner: WatermarkRunner; readonly place: Place } | undefined;
-  readonly scatters: readonly Scatter[];
-  readonly encoders: readonly SinkEncoder[];
-  /** Where its batches come from: another flow, or the source or exchange itself. */
-  readonly parent: Flow | undefined;
-  /** Who adds rows to an exchange now, for the coordinates of late ones. */
-  readonly trace: { flow: Flow | undefined };
-}
-
-/** One worker's view of a watermark: what it saw itself, and what all saw. */
-class WatermarkRunner {
-  readonly watermark: Watermark;
-  readonly #plan: WatermarkPlan;
-  readonly #index: number;
-  readonly #context: EngineContext;
-  readonly #globals: readonly number[];
-  readonly #maxima: Float64Array;
-  #timeBound = Number.POSITIVE_INFINITY;
-
-  constructor(plan: WatermarkPlan, index: number, context: EngineContext, firstGlobal: readonly number[]) {
-    this.#plan = plan;
-    this.#index = index;
-    this.#context = context;
-    this.#globals = plan.sources.flatMap((source) =>
-      Array.from({ length: context.partitions[source] as number }, (_, p) => (firstGlobal[source] as number) + p),
-    );
-    this.#maxima = new Float64Array(context.control.shape.partitions).fill(Number.NEGATIVE_INFINITY);
-    const { delayMs, maxSkewMs } = plan.strategy;
-    this.watermark = new Watermark(maxSkewMs === undefined ? { delayMs } : { delayMs, maxSkewMs }, this.#globals);
-  }
-
-  begin(nowMs: number): void {
-    this.#maxima.fill(Number.NEGATIVE_INFINITY);
-    this.#timeBound = this.watermark.timeBound(nowMs);
-  }
-
-  /** Notes the newest event time of a batch, as far as it may move the watermark. */
-  observe(batch: Batch, global: number): void {
-    const { memory, rowCount } = batch;
-    const { data } = batch.column(this.#plan.strategy.columnIndex);
-    const bound = this.#timeBound;
-    let max = this.#maxima[global] as number;
-    for (let row = 0; row < rowCount; row++) {
-      const time = readTimestamp(memory, data, row);
-      if (time > max && time <= bound) max = time;
-    }
-    this.#maxima[global] = max;
-  }
-
-  publish(epoch: number): void {
-    const { control, memory, worker } = this.#context;
-    memory.f64.set(this.#maxima, control.maxima(epoch, worker, this.#index));
-  }
-
-  /** Takes in what all workers saw in the epoch. The same in every worker. */
-  advance(epoch: number): void {
-    const { control, memory } = this.#context;
-    for (const global of this.#globals) {
-      for (let worker = 0; worker < control.shape.workers; worker++) {
-        this.watermark.observe(global, memory.f64[control.maxima(epoch, worker, this.#index) + global] as number);
-      }
-      const state = control.partition(epoch, global);
-      if (state === PARTITION_ENDED || state === PARTITION_DRAINED) this.watermark.end(global);
-      else if (state === PARTITION_IDLE) this.watermark.idle(global);
-    }
-    this.watermark.advance();
   }
 }
 

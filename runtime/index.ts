@@ -60,6 +60,7 @@ export {
 } from '../operators/index.ts';
 export { collect } from './collect.ts';
 export { describePlan, mermaidPlan } from './explain.ts';
+export type { PipelineLike } from './graph.ts';
 export type { Params } from './load.ts';
 export type { ByteSize, RunOptions } from './options.ts';
 export {
@@ -67,7 +68,6 @@ export {
   broadcast,
   type KeyedStream,
   type Pipeline,
-  type PipelineLike,
   pipeline,
   type Stream,
   type WindowedStream,

@@ -4,7 +4,7 @@
  */
 
 import { MillraceError, shown } from '../core/index.ts';
-import { type Graph, graphOf } from './pipeline.ts';
+import { type Graph, graphOf } from './graph.ts';
 
 export type Params = Readonly<Record<string, unknown>>;
 

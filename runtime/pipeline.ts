@@ -20,91 +20,24 @@ import {
 } from '../core/index.ts';
 import { forEachBatch, type Sink, type Source, stdout } from '../io/index.ts';
 import {
-  type Aggregate,
-  type AggregatePlan,
   type AggregatesOf,
   count,
-  isRowWindow,
-  type JoinSide,
   type JoinType,
-  type KeyedInput,
-  type KeyedOperatorPlan,
   type ProcessContext,
-  planAggregate,
   planDropDuplicates,
   planFold,
   planProcess,
-  planRowWindow,
-  planSession,
   type ResultOf,
   type RowFold,
   type RowOperation,
-  type RowWindowShape,
   reduceFold,
-  topFold,
   type WindowSpec,
 } from '../operators/index.ts';
+import { presentTime } from './event-time.ts';
+import { GRAPH, Graph, type Node, type PipelineLike, type Upstream, type WatermarkStrategy } from './graph.ts';
 import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
-
-import { ERROR_SCHEMA, type ErrorRow, lateSchema, type RowCoordinates } from './side-outputs.ts';
-
-/** Nodes of the graph. `schema` is that of the rows that leave the node. */
-export type Node =
-  | { readonly kind: 'source'; readonly schema: Schema; readonly source: Source }
-  | { readonly kind: 'rows'; readonly schema: Schema; readonly parent: Node; readonly operation: RowOperation }
-  | { readonly kind: 'watermark'; readonly schema: Schema; readonly parent: Node; readonly strategy: WatermarkStrategy }
-  | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }
-  | { readonly kind: 'aggregate'; readonly schema: Schema; readonly parent: Node; readonly plan: AggregatePlan }
-  /** An operator over rows by key; one parent an input of the plan. */
-  | { readonly kind: 'keyed'; readonly schema: Schema; readonly parents: readonly Node[]; readonly plan: KeyedOperatorPlan }
-  /** The rows that were late for `parent`, an aggregate or keyed. */
-  | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node }
-  /** The rows that failed on the way to `parent`. */
-  | { readonly kind: 'errors'; readonly schema: Schema; readonly parent: Node };
-
-export interface WatermarkStrategy {
-  readonly column: string;
-  /** Position of the column in the schema of the node. */
-  readonly columnIndex: number;
-  readonly delayMs: number;
-  /** After this long without rows, while we are asking for more, a partition no longer holds the watermark back. */
-  readonly idleMs: number | undefined;
-  /** How far one row may push the watermark ahead of the wall clock. */
-  readonly maxSkewMs: number | undefined;
-}
-
-export interface SinkNode {
-  readonly parent: Node;
-  readonly sink: Sink;
-}
-
-/** All nodes that lead to a sink, of one pipeline. */
-export class Graph {
-  readonly name: string;
-  readonly sinks: SinkNode[] = [];
-
-  constructor(name: string) {
-    if (typeof name !== 'string' || name === '') {
-      throw new MillraceError(
-        'ERR_MILLRACE_PIPELINE',
-        `A pipeline is named ${shown(name)}. Give it a name that is a text and not empty: pipeline('clicks-per-page').`,
-      );
-    }
-    this.name = name;
-  }
-}
-
-const GRAPH = Symbol.for('millrace.graph');
-
-/** What a pipeline module exports by default: any stream of the pipeline, or the pipeline itself. */
-export interface PipelineLike {
-  readonly [GRAPH]: Graph;
-}
-
-/** The graph behind a module's default export, or undefined when it is no pipeline. */
-export function graphOf(value: unknown): Graph | undefined {
-  return typeof value === 'object' && value !== null ? (value as Partial<PipelineLike>)[GRAPH] : undefined;
-}
+import { aggregateNode, errorsNode, foldNode, joinSide, keyedNode, lateNode, type TopOptions, topNode } from './nodes.ts';
+import type { ErrorRow, RowCoordinates } from './side-outputs.ts';
 
 /** Starts a pipeline. The name stands in messages, in progress, and in what is committed: keep it. */
 export function pipeline(name: string): Pipeline {
@@ -159,9 +92,7 @@ export class Stream<R, L = never> implements PipelineLike {
    * Functions of keyed operators are not among them: state that half a call has changed is no state to go on with.
    */
   get errors(): Stream<ErrorRow> {
-    let node = errorNodes.get(this.node);
-    if (node === undefined) errorNodes.set(this.node, (node = { kind: 'errors', schema: ERROR_SCHEMA, parent: this.node }));
-    return new Stream(this[GRAPH], node);
+    return new Stream(this[GRAPH], errorsNode(this.node));
   }
 
   /** The columns of this stream. */
@@ -342,7 +273,7 @@ export class KeyedStream<R, K> {
 
   /** Running aggregates by key, over all rows so far. Each epoch emits the keys that changed, with their new values. */
   aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & Results<A, R>>> {
-    return aggregateNode(this.#stream, this.#keys, aggregates, undefined);
+    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, undefined));
   }
 
   /**
@@ -380,7 +311,7 @@ export class KeyedStream<R, K> {
       ttlMs: ttl === undefined ? undefined : durationMs(ttl, 'process ttl', 1),
       ...presentTime(node),
     });
-    return keyedNode(this.#stream, plan);
+    return new Stream(this.#stream[GRAPH], keyedNode(this.#stream, plan));
   }
 
   /**
@@ -395,7 +326,10 @@ export class KeyedStream<R, K> {
     const { node } = this.#stream;
     const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'reduce ttl', 1);
     const fold = reduceFold(node.schema, this.#keys, fn as never, undefined) as RowFold;
-    return keyedNode(this.#stream, planFold({ input: node.schema, keys: this.#keys, fold, window: undefined, ttlMs, ...presentTime(node) }));
+    return new Stream(
+      this.#stream[GRAPH],
+      keyedNode(this.#stream, planFold({ input: node.schema, keys: this.#keys, fold, window: undefined, ttlMs, ...presentTime(node) })),
+    );
   }
 
   /**
@@ -403,7 +337,7 @@ export class KeyedStream<R, K> {
    * whole list of the keys whose list changed: a sink for it overwrites by key and rank.
    */
   top(n: number, options: TopOptions<R>): Stream<Simplify<R & { readonly rank: number }>> {
-    return topNode(this.#stream, this.#keys, n, options, undefined);
+    return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, undefined));
   }
 
   /**
@@ -413,7 +347,10 @@ export class KeyedStream<R, K> {
   dropDuplicates(options: { readonly within?: Duration } = {}): Stream<R, R> {
     const { node } = this.#stream;
     const withinMs = options.within === undefined ? undefined : durationMs(options.within, 'dropDuplicates within', 1);
-    return keyedNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) }));
+    return new Stream(
+      this.#stream[GRAPH],
+      keyedNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) })),
+    );
   }
 
   /**
@@ -467,7 +404,7 @@ export class KeyedStream<R, K> {
 
   /** Rows so far by key: `aggregate({ count: count() })`. */
   count(): Stream<Simplify<K & { readonly count: number }>> {
-    return aggregateNode(this.#stream, this.#keys, { count: count() }, undefined);
+    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, undefined));
   }
 }
 
@@ -496,17 +433,6 @@ export function broadcast<R, K>(table: KeyedStream<R, K>): BroadcastTable<R, K> 
   return new BroadcastTable(table);
 }
 
-function joinSide(stream: Upstream, keys: readonly string[]): JoinSide {
-  return { schema: stream.schema, keys, ...presentTime(stream.node) };
-}
-
-export interface TopOptions<R> {
-  /** The column that decides. Null and NaN come last; of equal values the row that came first. */
-  readonly by: keyof R & string;
-  /** `desc` (default): the greatest first. */
-  readonly order?: 'desc' | 'asc';
-}
-
 /** A stream in windows. Result rows carry the key columns, windowStart and windowEnd (ms), and the aggregates. */
 export class WindowedStream<R, K> {
   readonly #stream: Upstream;
@@ -520,7 +446,7 @@ export class WindowedStream<R, K> {
   }
 
   aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & WindowBounds & Results<A, R>>, R> {
-    return aggregateNode(this.#stream, this.#keys, aggregates, this.#window);
+    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, this.#window));
   }
 
   /**
@@ -534,12 +460,12 @@ export class WindowedStream<R, K> {
     if (options.inverse !== undefined) mustBeFunction(options.inverse, 'inverse of reduce');
     const { schema } = this.#stream;
     const fold = reduceFold(schema, this.#keys, fn as never, options.inverse as never) as RowFold;
-    return foldNode(this.#stream, this.#keys, fold, this.#window);
+    return new Stream(this.#stream[GRAPH], foldNode(this.#stream, this.#keys, fold, this.#window));
   }
 
   /** The `n` rows of each key with the greatest values of a column, with their `rank` from 1. */
   top(n: number, options: TopOptions<R>): Stream<Simplify<R & WindowBounds & { readonly rank: number }>, R> {
-    return topNode(this.#stream, this.#keys, n, options, this.#window);
+    return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, this.#window));
   }
 
   /**
@@ -557,148 +483,8 @@ export class WindowedStream<R, K> {
 
   /** Rows a window: `aggregate({ count: count() })`. */
   count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>, R> {
-    return aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window);
+    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window));
   }
-}
-
-function aggregateNode<T, L = never>(
-  stream: Upstream,
-  keys: readonly string[],
-  aggregates: Readonly<Record<string, Aggregate>>,
-  window: WindowSpec | undefined,
-): Stream<T, L> {
-  if (window !== undefined && isRowWindow(window.shape)) {
-    return rowWindowNode(stream, keys, planAggregate({ input: stream.schema, keys, aggregates, ...orderingTime(stream.node) }), window, window.shape);
-  }
-  if (window?.shape.kind === 'session') {
-    return keyedNode(stream, planSession({ input: stream.schema, keys, aggregates, window, ...windowTime(stream) }));
-  }
-  const plan = planAggregate({
-    input: stream.schema,
-    keys,
-    aggregates,
-    ...(window === undefined ? orderingTime(stream.node) : { window, ...windowTime(stream) }),
-  });
-  return new Stream<T, L>(stream[GRAPH], { kind: 'aggregate', schema: plan.output, parent: stream.node, plan });
-}
-
-/** Side outputs are made once for each stream. */
-const errorNodes = new WeakMap<Node, Node>();
-const lateNodes = new WeakMap<Node, Node>();
-
-function lateNode(parent: Node): Node {
-  const known = lateNodes.get(parent);
-  if (known !== undefined) return known;
-  let input: Schema | undefined;
-  if (parent.kind === 'aggregate' && parent.plan.window !== undefined) input = parent.plan.input;
-  if (parent.kind === 'keyed' && parent.plan.inputs.length === 1 && (parent.plan.inputs[0] as KeyedInput).eventTime >= 0)
-    input = (parent.plan.inputs[0] as KeyedInput).schema;
-  if (input === undefined) {
-    throw new MillraceError(
-      'ERR_MILLRACE_PIPELINE',
-      'late is asked of a stream that has no late rows. Take it of the result of a window of time, or of dropDuplicates({ within }), before any further step: const perMinute = ...window(...).count(); perMinute.late.to(...).',
-    );
-  }
-  const node: Node = { kind: 'late', schema: lateSchema(input), parent };
-  lateNodes.set(parent, node);
-  return node;
-}
-
-/** A stream whatever its rows. */
-type Upstream = PipelineLike & { readonly node: Node; readonly schema: Schema };
-
-/** The node of an operator over rows by key. */
-function keyedNode<T, L = never>(stream: Upstream, plan: KeyedOperatorPlan): Stream<T, L> {
-  return new Stream<T, L>(stream[GRAPH], { kind: 'keyed', schema: plan.output, parents: [stream.node], plan });
-}
-
-/** The node of a fold over a stream in windows. */
-function foldNode<T, L = never>(stream: Upstream, keys: readonly string[], fold: RowFold, window: WindowSpec): Stream<T, L> {
-  if (isRowWindow(window.shape)) return rowWindowNode(stream, keys, fold, window, window.shape);
-  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...windowTime(stream) }));
-}
-
-/** The node of windows that go by rows. */
-function rowWindowNode<T, L = never>(
-  stream: Upstream,
-  keys: readonly string[],
-  evaluation: AggregatePlan | RowFold,
-  window: WindowSpec,
-  shape: RowWindowShape,
-): Stream<T, L> {
-  return keyedNode(stream, planRowWindow({ input: stream.schema, keys, shape, evaluation, title: String(window), ...presentTime(stream.node) }));
-}
-
-function topNode<T, L = never>(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never>, window: WindowSpec | undefined): Stream<T, L> {
-  const { by, order = 'desc' } = options ?? {};
-  const fold = topFold({ input: stream.schema, keys, n, by, order }) as RowFold;
-  if (window !== undefined) return foldNode(stream, keys, fold, window);
-  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...presentTime(stream.node) }));
-}
-
-/** The event time that windows go by. */
-function windowTime(stream: Upstream): { readonly eventTime: string; readonly timeShiftMs: 0 | -1 } {
-  const eventTime = eventTimeColumn(stream.node);
-  if (eventTime === undefined) {
-    throw new MillraceError(
-      'ERR_MILLRACE_PIPELINE',
-      'A window needs event time. Call withWatermark(column, delay) before, on the stream that has the time column.',
-    );
-  }
-  if (stream.schema.indexOf(eventTime) < 0) {
-    throw new MillraceError(
-      'ERR_MILLRACE_PIPELINE',
-      `The window goes by the event-time column ${shown(eventTime)}, but the rows no longer have it: ${stream.schema}. Keep it in map() and select().`,
-    );
-  }
-  return { eventTime, timeShiftMs: isWindowEnd(stream.node) ? -1 : 0 };
-}
-
-/** The event time of a node's rows, where they still have it. */
-function presentTime(node: Node): { readonly eventTime: string | undefined; readonly timeShiftMs: 0 | -1 } {
-  const eventTime = eventTimeColumn(node);
-  return { eventTime: eventTime !== undefined && node.schema.indexOf(eventTime) >= 0 ? eventTime : undefined, timeShiftMs: isWindowEnd(node) ? -1 : 0 };
-}
-
-/** The event time that only orders values (first, last), where there is one. */
-function orderingTime(node: Node): { readonly eventTime?: string; readonly timeShiftMs?: 0 | -1 } {
-  const { eventTime, timeShiftMs } = presentTime(node);
-  return eventTime === undefined ? {} : { eventTime, timeShiftMs };
-}
-
-/** The column that says when a row of this node happened; undefined when nothing said so. */
-function eventTimeColumn(node: Node): string | undefined {
-  switch (node.kind) {
-    case 'source':
-      return undefined;
-    case 'watermark':
-      return node.strategy.column;
-    case 'union': {
-      const columns = new Set(node.parents.map(eventTimeColumn));
-      return columns.size === 1 ? [...columns][0] : undefined;
-    }
-    case 'rows':
-      return eventTimeColumn(node.parent);
-    case 'aggregate':
-      return node.plan.window === undefined ? undefined : 'windowEnd';
-    case 'keyed':
-      return node.plan.outputTime?.column;
-    case 'late': {
-      // As they came.
-      const [input] = node.parent.kind === 'keyed' ? node.parent.parents : node.parent.kind === 'aggregate' ? [node.parent.parent] : [];
-      return input === undefined ? undefined : eventTimeColumn(input);
-    }
-    case 'errors':
-      return undefined;
-  }
-}
-
-/** Whether the event time of this node's rows is the end of the window that they are the result of. */
-function isWindowEnd(node: Node): boolean {
-  if (node.kind === 'aggregate') return true;
-  if (node.kind === 'keyed') return node.plan.outputTime?.shiftMs === -1;
-  if (node.kind === 'rows') return isWindowEnd(node.parent);
-  return node.kind === 'union' && node.parents.every(isWindowEnd);
 }
 
 function mustBeFunction(fn: unknown, what: string): void {

@@ -16,7 +16,7 @@
 import { assert, MillraceError, type Schema } from '../core/index.ts';
 import type { Sink, Source } from '../io/index.ts';
 import { type AggregatePlan, type KeyedInput, type KeyedOperatorPlan, planRows, type RowOperation, type RowPlan } from '../operators/index.ts';
-import type { Graph, Node, WatermarkStrategy } from './pipeline.ts';
+import type { Graph, Node, WatermarkStrategy } from './graph.ts';
 
 export interface Plan {
   readonly name: string;

@@ -8,7 +8,7 @@ import { type AnyRow, type Batch, BatchBuilder, Counters, createMemory, Millrace
 import type { ChunkDecoder, DecoderContext, Sink, Source } from '../io/index.ts';
 import { Control, PARTITION_ACTIVE, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
 import { Engine } from './engine.ts';
-import { graphOf, type PipelineLike } from './pipeline.ts';
+import { graphOf, type PipelineLike } from './graph.ts';
 import { makePlan, type Plan, type SinkPlan, type SourcePlan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 import { COUNTER_NAMES, type CounterName } from './progress.ts';

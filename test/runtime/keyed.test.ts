@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { graphOf } from '../../runtime/graph.ts';
 import { collect, count, cumulative, describePlan, f64, memory, mermaidPlan, pipeline, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
-import { graphOf } from '../../runtime/pipeline.ts';
 import { makePlan, type Plan } from '../../runtime/plan.ts';
 import { testDriver } from '../../runtime/testing.ts';
 

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { graphOf } from '../../runtime/graph.ts';
 import { type AnyRow, collect, count, describePlan, f64, memory, pipeline, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
-import { graphOf } from '../../runtime/pipeline.ts';
 import { makePlan } from '../../runtime/plan.ts';
 import { testDriver } from '../../runtime/testing.ts';
 

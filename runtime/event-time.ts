@@ -1,0 +1,71 @@
+/**
+ * Which column of a node's rows says when they happened, if any: what windows, joins and timers go by.
+ */
+
+import { MillraceError, shown } from '../core/index.ts';
+import type { Node, Upstream } from './graph.ts';
+
+/** The event time that windows go by. */
+export function windowTime(stream: Upstream): { readonly eventTime: string; readonly timeShiftMs: 0 | -1 } {
+  const eventTime = eventTimeColumn(stream.node);
+  if (eventTime === undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      'A window needs event time. Call withWatermark(column, delay) before, on the stream that has the time column.',
+    );
+  }
+  if (stream.schema.indexOf(eventTime) < 0) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `The window goes by the event-time column ${shown(eventTime)}, but the rows no longer have it: ${stream.schema}. Keep it in map() and select().`,
+    );
+  }
+  return { eventTime, timeShiftMs: isWindowEnd(stream.node) ? -1 : 0 };
+}
+
+/** The event time of a node's rows, where they still have it. */
+export function presentTime(node: Node): { readonly eventTime: string | undefined; readonly timeShiftMs: 0 | -1 } {
+  const eventTime = eventTimeColumn(node);
+  return { eventTime: eventTime !== undefined && node.schema.indexOf(eventTime) >= 0 ? eventTime : undefined, timeShiftMs: isWindowEnd(node) ? -1 : 0 };
+}
+
+/** The event time that only orders values (first, last), where there is one. */
+export function orderingTime(node: Node): { readonly eventTime?: string; readonly timeShiftMs?: 0 | -1 } {
+  const { eventTime, timeShiftMs } = presentTime(node);
+  return eventTime === undefined ? {} : { eventTime, timeShiftMs };
+}
+
+/** The column that says when a row of this node happened; undefined when nothing said so. */
+export function eventTimeColumn(node: Node): string | undefined {
+  switch (node.kind) {
+    case 'source':
+      return undefined;
+    case 'watermark':
+      return node.strategy.column;
+    case 'union': {
+      const columns = new Set(node.parents.map(eventTimeColumn));
+      return columns.size === 1 ? [...columns][0] : undefined;
+    }
+    case 'rows':
+      return eventTimeColumn(node.parent);
+    case 'aggregate':
+      return node.plan.window === undefined ? undefined : 'windowEnd';
+    case 'keyed':
+      return node.plan.outputTime?.column;
+    case 'late': {
+      // As they came.
+      const [input] = node.parent.kind === 'keyed' ? node.parent.parents : node.parent.kind === 'aggregate' ? [node.parent.parent] : [];
+      return input === undefined ? undefined : eventTimeColumn(input);
+    }
+    case 'errors':
+      return undefined;
+  }
+}
+
+/** Whether the event time of this node's rows is the end of the window that they are the result of. */
+export function isWindowEnd(node: Node): boolean {
+  if (node.kind === 'aggregate') return true;
+  if (node.kind === 'keyed') return node.plan.outputTime?.shiftMs === -1;
+  if (node.kind === 'rows') return isWindowEnd(node.parent);
+  return node.kind === 'union' && node.parents.every(isWindowEnd);
+}

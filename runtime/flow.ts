@@ -1,0 +1,98 @@
+/**
+ * A flow at work: a row program, and where the batches go that come out of it. What a flow is to do stands in plan.ts; this is
+ * the instance that one engine runs.
+ */
+
+import type { Batch } from '../core/index.ts';
+import type { SinkEncoder } from '../io/index.ts';
+import type { RowProgram } from '../operators/index.ts';
+import type { Scatter } from './exchange-runner.ts';
+import type { ExchangeTarget } from './plan.ts';
+import type { WatermarkRunner } from './watermark-runner.ts';
+
+/** Where the rows that are being worked on come from: coordinates for blocks, for counts and for messages. */
+export interface Place {
+  epoch: number;
+  stage: number;
+  unit: number;
+  unitSequence: number;
+  order: number;
+  source: number;
+  partition: number;
+  global: number;
+}
+
+/** What a flow is made of. */
+export interface FlowParts {
+  readonly program: RowProgram;
+  readonly watermark: { readonly runner: WatermarkRunner; readonly place: Place } | undefined;
+  readonly scatters: readonly Scatter[];
+  readonly encoders: readonly SinkEncoder[];
+  /** Where its batches come from: another flow, or the source or exchange itself. */
+  readonly parent: Flow | undefined;
+  /** Who adds rows to an exchange now, for the coordinates of late ones. */
+  readonly trace: { flow: Flow | undefined };
+}
+
+/** What happens to the batches that arrive at one place. */
+export class Flow {
+  readonly program: RowProgram;
+  readonly parent: Flow | undefined;
+  readonly next: Flow[] = [];
+  /** Everything that this flow feeds, and those behind it, and those that take its late rows and errors. */
+  exchanges: readonly ExchangeTarget[] = [];
+  sinks: readonly number[] = [];
+  /** The batch that is being run. */
+  input: Batch | undefined;
+  readonly #watermark: FlowParts['watermark'];
+  readonly #scatters: readonly Scatter[];
+  readonly #encoders: readonly SinkEncoder[];
+  readonly #trace: { flow: Flow | undefined };
+  readonly #emit = (batch: Batch): void => this.#forward(batch);
+
+  constructor({ program, watermark, scatters, encoders, parent, trace }: FlowParts) {
+    this.program = program;
+    this.parent = parent;
+    this.#watermark = watermark;
+    this.#scatters = scatters;
+    this.#encoders = encoders;
+    this.#trace = trace;
+  }
+
+  /** Says what it feeds: exchanges and sinks of its own, and those of all the flows that hang on it. */
+  feeds(exchanges: readonly ExchangeTarget[], sinks: readonly number[], others: readonly Flow[]): void {
+    this.exchanges = distinct([...exchanges, ...targetsOf(others)]);
+    this.sinks = [...new Set([...sinks, ...sinksOf(others)])];
+  }
+
+  /** Takes one batch through, to everything behind. */
+  run(batch: Batch): void {
+    this.input = batch;
+    this.program.run(batch, this.#emit);
+  }
+
+  #forward(batch: Batch): void {
+    if (batch.rowCount === 0) return;
+    if (this.#watermark !== undefined) this.#watermark.runner.observe(batch, this.#watermark.place.global);
+    for (const scatter of this.#scatters) {
+      this.#trace.flow = this;
+      scatter.add(batch);
+    }
+    for (const encoder of this.#encoders) encoder.write(batch);
+    for (const flow of this.next) flow.run(batch);
+  }
+}
+
+/** The exchanges that some flows feed, each input once. */
+export function targetsOf(flows: readonly Flow[]): readonly ExchangeTarget[] {
+  return flows.length === 1 ? (flows[0] as Flow).exchanges : distinct(flows.flatMap((flow) => flow.exchanges));
+}
+
+/** The sinks that some flows feed, each once. */
+export function sinksOf(flows: readonly Flow[]): Iterable<number> {
+  return flows.length === 1 ? (flows[0] as Flow).sinks : new Set(flows.flatMap((flow) => flow.sinks));
+}
+
+function distinct(targets: readonly ExchangeTarget[]): ExchangeTarget[] {
+  return targets.filter((target, i) => targets.findIndex((other) => other.exchange === target.exchange && other.input === target.input) === i);
+}

@@ -1,0 +1,117 @@
+/**
+ * The nodes that keyed and windowed streams add to the graph: which operator a call of the builder becomes. The classes that a
+ * user sees are in pipeline.ts; what the operators do is in the room operators.
+ */
+
+import { MillraceError, type Schema } from '../core/index.ts';
+import {
+  type Aggregate,
+  type AggregatePlan,
+  isRowWindow,
+  type JoinSide,
+  type KeyedInput,
+  type KeyedOperatorPlan,
+  planAggregate,
+  planFold,
+  planRowWindow,
+  planSession,
+  type RowFold,
+  type RowWindowShape,
+  topFold,
+  type WindowSpec,
+} from '../operators/index.ts';
+import { orderingTime, presentTime, windowTime } from './event-time.ts';
+import type { Node, Upstream } from './graph.ts';
+import { ERROR_SCHEMA, lateSchema } from './side-outputs.ts';
+
+export interface TopOptions<R> {
+  /** The column that decides. Null and NaN come last; of equal values the row that came first. */
+  readonly by: keyof R & string;
+  /** `desc` (default): the greatest first. */
+  readonly order?: 'desc' | 'asc';
+}
+
+/** Aggregates by key, running or in windows; which operator it is depends on the window. */
+export function aggregateNode(
+  stream: Upstream,
+  keys: readonly string[],
+  aggregates: Readonly<Record<string, Aggregate>>,
+  window: WindowSpec | undefined,
+): Node {
+  if (window !== undefined && isRowWindow(window.shape)) {
+    return rowWindowNode(stream, keys, planAggregate({ input: stream.schema, keys, aggregates, ...orderingTime(stream.node) }), window, window.shape);
+  }
+  if (window?.shape.kind === 'session') {
+    return keyedNode(stream, planSession({ input: stream.schema, keys, aggregates, window, ...windowTime(stream) }));
+  }
+  const plan = planAggregate({
+    input: stream.schema,
+    keys,
+    aggregates,
+    ...(window === undefined ? orderingTime(stream.node) : { window, ...windowTime(stream) }),
+  });
+  return { kind: 'aggregate', schema: plan.output, parent: stream.node, plan };
+}
+
+/** Side outputs are made once for each stream. */
+const errorNodes = new WeakMap<Node, Node>();
+const lateNodes = new WeakMap<Node, Node>();
+
+/** The rows that failed on the way to a node. */
+export function errorsNode(parent: Node): Node {
+  let node = errorNodes.get(parent);
+  if (node === undefined) errorNodes.set(parent, (node = { kind: 'errors', schema: ERROR_SCHEMA, parent }));
+  return node;
+}
+
+/**
+ * The rows that were late for a node.
+ *
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when none can be
+ */
+export function lateNode(parent: Node): Node {
+  const known = lateNodes.get(parent);
+  if (known !== undefined) return known;
+  let input: Schema | undefined;
+  if (parent.kind === 'aggregate' && parent.plan.window !== undefined) input = parent.plan.input;
+  if (parent.kind === 'keyed' && parent.plan.inputs.length === 1 && (parent.plan.inputs[0] as KeyedInput).eventTime >= 0)
+    input = (parent.plan.inputs[0] as KeyedInput).schema;
+  if (input === undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      'late is asked of a stream that has no late rows. Take it of the result of a window of time, or of dropDuplicates({ within }), before any further step: const perMinute = ...window(...).count(); perMinute.late.to(...).',
+    );
+  }
+  const node: Node = { kind: 'late', schema: lateSchema(input), parent };
+  lateNodes.set(parent, node);
+  return node;
+}
+
+/** The node of an operator over rows by key. */
+export function keyedNode(stream: Upstream, plan: KeyedOperatorPlan): Node {
+  return { kind: 'keyed', schema: plan.output, parents: [stream.node], plan };
+}
+
+/** The node of a fold over a stream in windows. */
+export function foldNode(stream: Upstream, keys: readonly string[], fold: RowFold, window: WindowSpec): Node {
+  if (isRowWindow(window.shape)) return rowWindowNode(stream, keys, fold, window, window.shape);
+  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...windowTime(stream) }));
+}
+
+/** The node of windows that go by rows. */
+function rowWindowNode(stream: Upstream, keys: readonly string[], evaluation: AggregatePlan | RowFold, window: WindowSpec, shape: RowWindowShape): Node {
+  return keyedNode(stream, planRowWindow({ input: stream.schema, keys, shape, evaluation, title: String(window), ...presentTime(stream.node) }));
+}
+
+/** The node of the greatest rows of each key, running or in windows. */
+export function topNode(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never>, window: WindowSpec | undefined): Node {
+  const { by, order = 'desc' } = options ?? {};
+  const fold = topFold({ input: stream.schema, keys, n, by, order }) as RowFold;
+  if (window !== undefined) return foldNode(stream, keys, fold, window);
+  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...presentTime(stream.node) }));
+}
+
+/** One side of a join, as joins.ts wants it. */
+export function joinSide(stream: Upstream, keys: readonly string[]): JoinSide {
+  return { schema: stream.schema, keys, ...presentTime(stream.node) };
+}
