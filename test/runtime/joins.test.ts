@@ -22,7 +22,7 @@ import {
   utf8,
 } from '../../runtime/index.ts';
 import { testDriver } from '../../runtime/testing.ts';
-import { KEYS, pairs, sessions, windows } from './pipelines/joins.ts';
+import { KEYS, pairs, sessions, windowed, windows } from './pipelines/joins.ts';
 
 const ORDERS = 600_000;
 const PAYMENTS = 500_000;
@@ -37,20 +37,30 @@ async function codesOf(db: DuckDBConnection, sql: string): Promise<Float64Array>
   return sortedCodes(columns[0] as number[]);
 }
 
-test('a million rows and more, on two threads: as DuckDB has them', { timeout: 300_000 }, async () => {
-  const job = await run(new URL('./pipelines/joins.ts', import.meta.url), { workers: 2, params: { orders: ORDERS, payments: PAYMENTS }, memory: '1GiB' });
+/** The pipeline of pipelines/joins.ts, run to its end. */
+async function runJoins(by: 'interval' | 'window'): Promise<void> {
+  const job = await run(new URL('./pipelines/joins.ts', import.meta.url), { workers: 2, params: { orders: ORDERS, payments: PAYMENTS, by }, memory: '1GiB' });
   const { rowsIn } = await job.done;
   assert.equal(rowsIn, ORDERS + PAYMENTS);
   assert.deepEqual(
     Object.entries(job.progress().ledger).filter(([, rows]) => rows > 0),
     [],
   );
+}
 
+/** The same two streams as tables. */
+async function openTables(): Promise<DuckDBConnection> {
   const db = await (await DuckDBInstance.create(':memory:')).connect();
   await db.run(`
     create table orders as select i, case when i % 997 = 0 then null else (i * 7919) % ${KEYS} end as usr, i * 10 + (i * 104729) % 997 as ms from range(${ORDERS}) t(i);
     create table payments as select j, case when j % 991 = 0 then null else (j * 15485) % ${KEYS} end as payer, j * 12 + (j * 1299) % 1009 as ms from range(${PAYMENTS}) t(j);
   `);
+  return db;
+}
+
+test('a million rows and more, on two threads: as DuckDB has them', { timeout: 300_000 }, async () => {
+  await runJoins('interval');
+  const db = await openTables();
   const on = 'on usr = payer and payments.ms between orders.ms - 60000 and orders.ms + 240000';
   for (const type of ['inner', 'left', 'right', 'full'] as const) {
     const expected = await codesOf(db, `select ((coalesce(i, -1) + 1) * 1048576 + coalesce(j, -1) + 1)::double from orders ${type} join payments ${on}`);
@@ -75,6 +85,33 @@ test('a million rows and more, on two threads: as DuckDB has them', { timeout: 3
     sessions.rows,
     ['user', 'windowStart', 'windowEnd', 'rows', 'total', 'least', 'most', 'average'],
   );
+});
+
+test('a million rows and more in windows: as DuckDB has them', { timeout: 300_000 }, async () => {
+  await runJoins('window');
+  const db = await openTables();
+  const code = (i: string, j: string, start: string) => `(((coalesce(${i}, -1) + 1) * 1048576 + coalesce(${j}, -1) + 1) * 64 + ${start})`;
+  const codes = (rows: readonly unknown[], slideMs: number) =>
+    (rows as readonly { windowStart: number; i: number | null; j: number | null }[]).map(
+      ({ windowStart, i, j }) => (((i ?? -1) + 1) * 1_048_576 + (j ?? -1) + 1) * 64 + windowStart / slideMs,
+    );
+  for (const type of ['inner', 'left', 'right', 'full'] as const) {
+    const start = (table: string) => `(${table}.ms // 300000)`;
+    const expected = await codesOf(
+      db,
+      `select ${code('i', 'j', `coalesce(${start('orders')}, ${start('payments')})`)}::double from orders ${type} join payments on usr = payer and ${start('orders')} = ${start('payments')}`,
+    );
+    assert.ok(expected.length > 100_000, `${expected.length} rows of the ${type} join`);
+    assert.deepEqual(sortedCodes(codes(windowed[type].rows, 300_000)), expected, type);
+  }
+  // Windows of 10 minutes every 4: a pair is in each that both are in. Those that begin before 1970 have a number, too.
+  const expected = await codesOf(
+    db,
+    `select (${code('i', 'j', 's')})::double from orders join payments on usr = payer, range(-2, 30) r(s)
+     where orders.ms >= s * 240000 and orders.ms < s * 240000 + 600000 and payments.ms >= s * 240000 and payments.ms < s * 240000 + 600000`,
+  );
+  assert.ok(expected.length > 100_000, `${expected.length} rows of the join in sliding windows`);
+  assert.deepEqual(sortedCodes(codes(windowed.sliding.rows, 240_000)), expected);
 });
 
 async function sameRows(db: DuckDBConnection, sql: string, rows: readonly AnyRow[], columns: readonly string[]): Promise<void> {
