@@ -66,6 +66,9 @@ export class Pipeline implements PipelineLike {
 /** The schema that a map or flatMap may be given: column names with types. */
 type Simplify<T> = { [K in keyof T]: T[K] };
 
+/** The columns that may be an event time: a timestamp is a number, and never null. */
+type TimeColumn<R> = { [C in keyof R & string]: R[C] extends number ? C : never }[keyof R & string];
+
 /** A stream of rows of type R. Immutable: each call gives a new stream, and using one stream twice forks it. */
 export class Stream<R, L = never> implements PipelineLike {
   readonly [GRAPH]: Graph;
@@ -163,7 +166,7 @@ export class Stream<R, L = never> implements PipelineLike {
    * @param options.idle after this long without rows a partition no longer holds the watermark back
    * @param options.maxSkew a row further ahead of the wall clock than this does not push the watermark further
    */
-  withWatermark(column: keyof R & string, delay: Duration, options: { idle?: Duration; maxSkew?: Duration } = {}): Stream<R> {
+  withWatermark(column: TimeColumn<R>, delay: Duration, options: { idle?: Duration; maxSkew?: Duration } = {}): Stream<R> {
     const columnIndex = this.schema.require(column, 'withWatermark');
     const { type } = this.schema.field(columnIndex);
     if (type.name !== 'timestamp' || type.nullable) {

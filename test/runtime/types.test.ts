@@ -1,0 +1,67 @@
+/** What does not compile: each `@ts-expect-error` is an error of the type check when the line below it compiles. And each says at run time what is wrong. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bool, collect, f64, i64, memory, nullable, pipeline, session, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
+
+const p = pipeline('types');
+const clicks = p.from(memory([], { schema: { page: utf8, ms: f64, bytes: i64, ok: bool, note: nullable(utf8), at: timestamp } })).withWatermark('at', '5s');
+const views = p.from(memory([], { schema: { page: utf8, id: f64, when: timestamp } })).withWatermark('when', 0);
+/** It is refused where it is written, with a code of ours. */
+const bad = (build: () => unknown) => assert.throws(build, (error: { code?: string }) => /^ERR_MILLRACE_(PIPELINE|SCHEMA|OPTION)$/.test(error.code ?? ''));
+
+test('a wrong column name', () => {
+  // @ts-expect-error no such column
+  bad(() => clicks.keyBy('pgae'));
+  // @ts-expect-error no such column
+  bad(() => clicks.select('page', 'mss'));
+  // @ts-expect-error no such column
+  bad(() => clicks.drop('mss'));
+  // @ts-expect-error no such column
+  bad(() => clicks.withWatermark('att', 0));
+  // @ts-expect-error a text is no time
+  bad(() => clicks.withWatermark('page', 0));
+  // @ts-expect-error no such column
+  bad(() => clicks.keyBy('page').aggregate({ total: sum('mss') }));
+  // @ts-expect-error there is no sum of texts
+  bad(() => clicks.keyBy('page').aggregate({ total: sum('note') }));
+  // @ts-expect-error a column that select() left out
+  bad(() => clicks.select('page', 'at').keyBy('ms'));
+  // @ts-expect-error no such column in the rows of a function
+  clicks.filter((row) => row.mss > 0);
+  // @ts-expect-error a map makes the columns that its schema names
+  clicks.map({ page: utf8 }, (row) => ({ pages: row.page }));
+  const counts = clicks.keyBy('page').window(tumbling('1m')).count();
+  // @ts-expect-error a result has its keys, its bounds and its aggregates
+  counts.filter((row) => row.ms);
+});
+
+test('a wrong type of a value', () => {
+  // @ts-expect-error an i64 is a bigint
+  clicks.filter((row) => row.bytes > 0 && row.bytes === 1);
+  // @ts-expect-error a nullable column may be null
+  clicks.map({ note: utf8 }, (row) => ({ note: row.note }));
+  // @ts-expect-error a text where a number belongs
+  clicks.map({ ms: f64 }, (row) => ({ ms: row.page }));
+  // @ts-expect-error no duration
+  bad(() => tumbling('5x'));
+  // @ts-expect-error no duration
+  bad(() => sliding('1m', '10sec'));
+  // @ts-expect-error no emission
+  bad(() => session('1m').emit('often'));
+});
+
+test('a wrong key', () => {
+  const keyed = clicks.keyBy('page');
+  // @ts-expect-error a key of text, and one of number
+  bad(() => keyed.join(views.keyBy('id'), { within: [0, '1m'] }));
+  // @ts-expect-error and in windows
+  bad(() => keyed.window(tumbling('1m')).join(views.keyBy('id')));
+  // @ts-expect-error and with a table
+  bad(() => keyed.join(views.keyBy('id')));
+  // @ts-expect-error a computed key has the columns of its schema
+  clicks.keyBy({ site: utf8 }, (row) => ({ host: row.page }));
+  // @ts-expect-error not the same columns
+  bad(() => clicks.union(views));
+  keyed.join(views.keyBy('page'), { within: [0, '1m'] }).to(collect());
+});
