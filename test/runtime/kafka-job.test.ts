@@ -8,6 +8,7 @@ import { type AnyRow, type RunOptions, run, seededRng } from '../../runtime/inde
 import { openStage, type Stage, until } from '../io/kafka-fixture.ts';
 import { runCli, startCli } from './cli-process.ts';
 import { clickLines, expectedClicks } from './clicks-model.ts';
+import { results as joinedResults } from './pipelines/compacted.ts';
 import { results as mainResults } from './pipelines/main-job.ts';
 import { results } from './pipelines/on-kafka.ts';
 
@@ -338,4 +339,42 @@ test('a slow sink pauses the partitions: nothing lost, memory within its bounds,
   assert.equal(members.size, 1, 'one membership from start to end');
   assert.ok(usedBytes < 32 << 20);
   assert.deepEqual(sorted(new Map(results.rows.map((row) => [keyOf(row), valueOf(row)]))), sorted(model(rows)));
+});
+
+test('a compacted topic is a table: the latest record of a key, until its tombstone', async (t) => {
+  const stage = await openStage(t);
+  if (stage === undefined) return;
+  const users = await stage.topic(2, { 'cleanup.policy': 'compact' });
+  const orders = await stage.topic(1);
+  const user = (key: string, name: string | null) => ({ key, value: name === null ? null : JSON.stringify({ name }) });
+  const order = (name: string, n: number) => ({ value: JSON.stringify({ user: name, n }) });
+  const job = await run(new URL('./pipelines/compacted.ts', import.meta.url), {
+    workers: 2,
+    trigger: '20ms',
+    params: { brokers: stage.brokers.join(','), users, orders, group: `compacted-${users}` },
+  });
+  await stage.producer.send({
+    topic: users,
+    messages: [user('a', 'Ann'), user('b', 'Ben'), user('__proto__', 'Pat'), user('a', 'Anna'), user('b', null), user('é', 'Eve')],
+  });
+  await until('six users', () => job.progress().rowsIn >= 6);
+  await stage.producer.send({ topic: orders, messages: [order('a', 1), order('b', 2), order('__proto__', 3), order('nobody', 4), order('é', 5)] });
+  await until('five results', () => joinedResults.rows.length >= 5);
+  await stage.producer.send({ topic: users, messages: [user('b', 'Bob'), user('é', null)] });
+  await until('eight users', () => job.progress().rowsIn >= 13);
+  await stage.producer.send({ topic: orders, messages: [order('b', 6), order('é', 7)] });
+  await until('seven results', () => joinedResults.rows.length >= 7);
+  await job.stop({ drain: true });
+  assert.deepEqual(
+    [...joinedResults.rows].sort((x, y) => (x['n'] as number) - (y['n'] as number)).map(({ n, name }) => [n, name]),
+    [
+      [1, 'Anna'],
+      [2, null],
+      [3, 'Pat'],
+      [4, null],
+      [5, 'Eve'],
+      [6, 'Bob'],
+      [7, null],
+    ],
+  );
 });
