@@ -144,6 +144,10 @@ const CASES: Readonly<Record<string, Case>> = {
   median: [quantile('ms', 0.5), lowerQuantile('ms', 0.5), near(0.010_000_001)],
   p99: [quantile('ms', 0.99, { error: 0.001 }), lowerQuantile('ms', 0.99), near(0.001_000_001)],
   tenthMaybe: [quantile('maybe', 0.1), lowerQuantile('maybe', 0.1), near(0.010_000_001)],
+  // DuckDB's own sketches: a t-digest, and a HyperLogLog whose standard error is near 0.1 (ours, above, is held to 0.0163).
+  usersSketched: [approxCountDistinct('user'), 'approx_count_distinct("user")', near(0.6)],
+  medianSketched: [quantile('ms', 0.5), 'approx_quantile(ms, 0.5)', near(0.03)],
+  p90Sketched: [quantile('ms', 0.9), 'approx_quantile(ms, 0.9)', near(0.03)],
   topNotes: [topK('note', 3), `coalesce(to_json(list_transform(${TOP_NOTES}, lambda e: {'value': e.n, 'count': -e.c, 'error': 0}))::varchar, '[]')`, same],
   smooth: [ewma('ms', { halfLife: HALF_LIFE_MS }), smoothedOf('ms'), near(1e-9)],
 };
