@@ -1,5 +1,5 @@
 /**
- * The row functions of a stage (filter, map, flatMap, select, mapBatches), compiled into one loop over columns.
+ * The row functions of a stage (filter, map, flatMap, select, keyBy, mapBatches), compiled into one loop over columns.
  *
  * A function that is a pure expression over the row is emitted over the columns; any other is called from the loop with
  * a fresh object of just the columns that it reads. Both give the answers of `rows.filter(fn).map(fn)`, as does the

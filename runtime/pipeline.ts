@@ -197,9 +197,14 @@ export class Stream<R, L = never> implements PipelineLike {
       return new KeyedStream(this, args as string[]);
     }
     const keys = toSchema(args[0] as SchemaFields);
-    const fn = args[1] as (row: unknown) => AnyRow;
+    if (keys.length === 0) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        'keyBy() has a schema without columns. Name at least one: keyBy({ host: utf8 }, (r) => ({ host: ... })).',
+      );
+    }
     const columns = toSchema(Object.fromEntries([...this.schema.fields, ...keys.fields].map((field) => [field.name, field.type])));
-    const widened = this.#rows<unknown>(columns, { kind: 'map', schema: columns, fn: (row: AnyRow) => ({ ...row, ...fn(row) }) });
+    const widened = this.#rows<unknown>(columns, { kind: 'keyBy', schema: keys, fn: args[1] as (row: unknown) => AnyRow });
     return new KeyedStream(
       widened,
       keys.fields.map((field) => field.name),

@@ -23,6 +23,8 @@ import { condition, NotEmittable, type Term } from './term.ts';
 export type RowOperation =
   | { readonly kind: 'filter'; readonly fn: (row: any) => unknown }
   | { readonly kind: 'map'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
+  /** The columns of `schema` beside the others, or in place of those of their names. */
+  | { readonly kind: 'keyBy'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
   | { readonly kind: 'flatMap'; readonly schema: Schema; readonly fn: (row: any, emit: (row: AnyRow) => void) => void }
   | { readonly kind: 'select'; readonly columns: readonly string[] }
   | { readonly kind: 'mapBatches'; readonly schema: Schema; readonly fn: (batch: Batch, out: BatchBuilder) => void };
@@ -87,7 +89,19 @@ export function planLoop(input: Schema, operations: readonly LoopOperation[], fi
 
 /** The schema behind an operation. */
 export function schemaAfter(schema: Schema, operation: RowOperation): Schema {
-  return operation.kind === 'filter' ? schema : operation.kind === 'select' ? schema.select(operation.columns, 'select') : operation.schema;
+  switch (operation.kind) {
+    case 'filter':
+      return schema;
+    case 'select':
+      return schema.select(operation.columns, 'select');
+    case 'keyBy':
+      return new Schema([
+        ...schema.fields.map((field) => operation.schema.fields[operation.schema.indexOf(field.name)] ?? field),
+        ...operation.schema.fields.filter(({ name }) => schema.indexOf(name) < 0),
+      ]);
+    default:
+      return operation.schema;
+  }
 }
 
 class LoopPlanner {
@@ -121,6 +135,22 @@ class LoopPlanner {
       this.#descriptions.push(`select: ${operation.columns.join(', ') || '(no columns)'}`);
       return;
     }
+    const slots = this.#slots;
+    this.#function(operation, number);
+    if (operation.kind === 'keyBy') this.#keep(before, slots, schemaAfter(before, operation));
+  }
+
+  /** Columns that an operation left as they were, beside those that it made. */
+  #keep(before: Schema, slots: readonly Slot[], widened: Schema): void {
+    const added = this.#schema;
+    const made = this.#slots;
+    this.#slots = widened.fields.map(({ name }) => made[added.indexOf(name)] ?? (slots[before.indexOf(name)] as Slot));
+    this.#schema = widened;
+  }
+
+  /** An operation with a function of the user's. */
+  #function(operation: Exclude<LoopOperation, { kind: 'select' }>, number: number): void {
+    const before = this.#schema;
     const parsed = parseRowFunction(operation.fn as RowFunction, `${operation.kind} #${number}`);
     const mayEmit = operation.kind !== 'flatMap' && this.#mode.generate && this.#mode.expressions;
     if (mayEmit && this.#isHead && operation.kind === 'filter' && this.#trySelect(number, parsed)) {
@@ -140,7 +170,7 @@ class LoopPlanner {
     if (this.#isHead && operation.kind === 'filter' && this.#mode.generate && this.#selection.tryClosure(number, operation.fn as RowFunction, row)) return;
     this.#isHead = false;
     if (operation.kind === 'filter') this.#filter(operation.fn, number, row);
-    else if (operation.kind === 'map') this.#map(operation.fn as RowFunction, number, row, operation.schema);
+    else if (operation.kind !== 'flatMap') this.#map(operation.fn as RowFunction, number, row, operation.schema);
     else this.#flatMap(operation.fn as RowFunction, number, row, operation.schema);
   }
 
@@ -189,7 +219,7 @@ class LoopPlanner {
         this.#declareAll(number, declarations);
         this.#mark(number, term.throws);
         source.effect(`if(!${condition(term)})continue;`);
-      } else if (operation.kind === 'map') {
+      } else if (operation.kind === 'map' || operation.kind === 'keyBy') {
         const object = body.result;
         if (object.type !== 'ObjectExpression') return false;
         const terms = new Map<string, Term>();

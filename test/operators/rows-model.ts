@@ -107,7 +107,10 @@ export function expected(batch: Batch, operations: readonly RowOperation[]): Out
         if (operation.kind === 'filter') {
           if (operation.fn({ ...row })) produced.push(row);
         } else if (operation.kind === 'map') produced.push(stored(operation.schema, operation.fn({ ...row })));
-        else if (operation.kind === 'flatMap') operation.fn({ ...row }, (out) => produced.push(stored(operation.schema, out)));
+        else if (operation.kind === 'keyBy') {
+          const added = stored(operation.schema, operation.fn({ ...row }));
+          produced.push(Object.fromEntries([...Object.entries(row), ...Object.entries(added)]));
+        } else if (operation.kind === 'flatMap') operation.fn({ ...row }, (out) => produced.push(stored(operation.schema, out)));
         else if (operation.kind === 'select') produced.push(Object.fromEntries(operation.columns.map((name) => [name, row[name]])));
       } catch {
         failed.push(origin);

@@ -178,7 +178,7 @@ function operations(random: Random, first: readonly Field[]): RowOperation[] {
   const list: RowOperation[] = [];
   let current = first;
   for (let n = 1 + random.below(3); n > 0; n--) {
-    const kind = random.below(8);
+    const kind = random.below(9);
     if (kind < 3) list.push({ kind: 'filter', fn: wrapped(random, current, expression(random, current, 3)) });
     else if (kind < 6) {
       const next = fields(random);
@@ -186,6 +186,12 @@ function operations(random: Random, first: readonly Field[]): RowOperation[] {
       const plain = `({${next.map(({ name, type }) => `${name === '__proto__' ? '["__proto__"]' : JSON.stringify(name)}: ${fitting(random, current, type)}`).join(', ')}})`;
       list.push({ kind: 'map', schema: new Schema(next), fn: wrapped(random, current, random.below(2) === 0 ? body : plain) });
       current = next;
+    } else if (kind === 8) {
+      const added = fields(random);
+      const body = `({${added.map(({ name, type }) => `[${JSON.stringify(name)}]: ${fitting(random, current, type)}`).join(', ')}, ["more"]: 1})`;
+      list.push({ kind: 'keyBy', schema: new Schema(added), fn: wrapped(random, current, body) });
+      const at = (name: string) => added.find((field) => field.name === name);
+      current = [...current.map((field) => at(field.name) ?? field), ...added.filter(({ name }) => !current.some((field) => field.name === name))];
     } else if (kind === 6) {
       const next = fields(random);
       const row = `{${next.map(({ name, type }) => `[${JSON.stringify(name)}]: ${fitting(random, current, type)}`).join(', ')}}`;

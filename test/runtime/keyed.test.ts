@@ -14,6 +14,32 @@ const source = () =>
     .withWatermark('at', 0);
 const click = (user: string, page: string, ms: number, at: number) => ({ user, page, ms, at });
 
+test('a computed key: beside the other columns, or in place of one; nothing is decoded that is not read', () => {
+  const wide = pipeline('computed').from(memory([], { schema: { url: utf8, ms: f64, user: utf8, agent: utf8 } }));
+  const keyed = wide
+    .keyBy({ url: utf8, big: f64 }, (r) => ({ url: r.url.split('/')[0] ?? '', big: r.ms > 10 ? 1 : 0 }))
+    .aggregate({ rows: count(), ms: sum('ms') });
+  const stream = keyed.to(collect());
+  const driver = testDriver(stream);
+  driver.send([
+    { url: 'a.org/x', ms: 1, user: 'u', agent: '' },
+    { url: 'a.org/y', ms: 2, user: 'v', agent: '' },
+    { url: 'b.org', ms: 20, user: 'u', agent: '' },
+  ]);
+  driver.endEpoch();
+  assert.deepEqual(
+    [...driver.output()].sort((a, b) => (String(a.url) < String(b.url) ? -1 : 1)),
+    [
+      { url: 'a.org', big: 0, rows: 2, ms: 3 },
+      { url: 'b.org', big: 1, rows: 1, ms: 20 },
+    ],
+  );
+  const plan = describePlan(makePlan(graphOf(stream) as NonNullable<ReturnType<typeof graphOf>>));
+  assert.match(plan, /decodes url, ms\n/);
+  assert.match(plan, /keyBy: closure reading url, ms/);
+  assert.throws(() => wide.keyBy({}, () => ({})), { code: 'ERR_MILLRACE_PIPELINE', message: /schema without columns/ });
+});
+
 describe('keyed operators in a pipeline', () => {
   test('process emits by timer, and a window behind it takes the rows by the same event time', () => {
     const visits = source()
