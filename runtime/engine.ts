@@ -10,9 +10,9 @@
  * blocks, whichever worker that is.
  */
 
-import { type Batch, type Counters, MillraceError, type SharedMemory, type SlabAllocator } from '../core/index.ts';
+import { type Batch, type Counters, MillraceError, type Schema, type SharedMemory, type SlabAllocator } from '../core/index.ts';
 import type { Chunk, ChunkDecoder, CommittedPosition, Rejection, SinkEncoder, SinkInfo } from '../io/index.ts';
-import { type ChunkOrigin, type KeyedInput, orderExchangeBlocks } from '../operators/index.ts';
+import { type ChunkOrigin, orderExchangeBlocks } from '../operators/index.ts';
 import { type Control, PARTITION_DRAINED, PARTITION_ENDED } from './control.ts';
 import { ExchangeRunner, ownGroups, type Scatter, scattersOf } from './exchange-runner.ts';
 import { Flow, type Place, sinksOf, targetsOf } from './flow.ts';
@@ -43,6 +43,11 @@ export interface EngineContext {
 
 const SAMPLES_A_REASON = 10;
 
+interface LateOutput {
+  readonly flow: Flow;
+  readonly rows: LateRows;
+}
+
 export class Engine {
   readonly #context: EngineContext;
   readonly #memory: SharedMemory;
@@ -54,7 +59,8 @@ export class Engine {
   readonly #sourceFlows: Flow[];
   readonly #exchanges: ExchangeRunner<Flow>[];
   readonly #watermarks: WatermarkRunner[];
-  readonly #lateOutputs: ({ readonly flow: Flow; readonly rows: LateRows } | undefined)[] = [];
+  /** By exchange, by input: who takes what comes too late. */
+  readonly #lateOutputs: (readonly (LateOutput | undefined)[])[] = [];
   /** By source: who takes what cannot be decoded. */
   readonly #rejectFlows: (readonly Flow[])[];
   /** Rows that could not be decoded. */
@@ -91,13 +97,16 @@ export class Engine {
         block: (outputPartition, rows, address, bytes) => this.#handOver(index, outputPartition, rows, address, bytes),
       }),
     );
-    this.#scatters = plan.exchanges.map((exchange, index) => scattersOf(slabs, exchange, { late: (batch, rows) => this.#late(index, batch, rows) }));
+    this.#scatters = plan.exchanges.map((exchange, index) =>
+      scattersOf(slabs, exchange, (input) => ({ late: (batch, rows) => this.#late({ exchange: index, input }, batch, rows) })),
+    );
     // A flow has to know all that it feeds, by way of late rows too; who takes those of an exchange comes behind it.
     for (let index = plan.exchanges.length - 1; index >= 0; index--) {
       const exchange = plan.exchanges[index] as ExchangePlan;
-      if (exchange.late === undefined) continue;
-      const input = exchange.kind === 'aggregate' ? exchange.aggregate.input : (exchange.operator.inputs[0] as KeyedInput).schema;
-      this.#lateOutputs[index] = { flow: this.#flow(exchange.late), rows: new LateRows(slabs, input, exchange.late, context.batchRows) };
+      const schemas = exchange.kind === 'aggregate' ? [exchange.aggregate.input] : exchange.operator.inputs.map((input) => input.schema);
+      this.#lateOutputs[index] = exchange.late.map(
+        (late, input) => late && { flow: this.#flow(late), rows: new LateRows(slabs, schemas[input] as Schema, late, context.batchRows) },
+      );
     }
     this.#rejectFlows = plan.sources.map(({ rejects }) => rejects.map((flow) => this.#flow(flow)));
     this.#sourceFlows = plan.sources.map(({ flow }) => this.#flow(flow));
@@ -312,16 +321,16 @@ export class Engine {
       trace: this.#trace,
     });
     flow.next.push(...plan.next.map((next) => this.#flow(next, flow)));
-    const late = plan.exchanges.flatMap(({ exchange }) => this.#lateOutputs[exchange]?.flow ?? []);
+    const late = plan.exchanges.flatMap(({ exchange, input }) => this.#lateOutputs[exchange]?.[input]?.flow ?? []);
     const fed = [...flow.next, ...errors.map((of) => of.flow), ...late];
     flow.feeds(plan.exchanges, plan.sinks, fed);
     return flow;
   }
 
   /** Rows of a batch that is being added to an exchange came too late for it. */
-  #late(exchange: number, batch: Batch, rows: Uint32Array): void {
+  #late({ exchange, input }: ExchangeTarget, batch: Batch, rows: Uint32Array): void {
     this.#count('late', rows.length);
-    const output = this.#lateOutputs[exchange];
+    const output = this.#lateOutputs[exchange]?.[input];
     const from = this.#trace.flow;
     if (output === undefined) return;
     // The numbers may lie in scratch memory that the flow behind uses, too.

@@ -54,7 +54,8 @@ export function eventTimeColumn(node: Node): string | undefined {
       return node.plan.outputTime?.column;
     case 'late': {
       // As they came.
-      const [input] = node.parent.kind === 'keyed' ? node.parent.parents : node.parent.kind === 'aggregate' ? [node.parent.parent] : [];
+      const { parent } = node;
+      const input = parent.kind === 'keyed' ? parent.parents[node.input] : parent.kind === 'aggregate' ? parent.parent : undefined;
       return input === undefined ? undefined : eventTimeColumn(input);
     }
     case 'errors':

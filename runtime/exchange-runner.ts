@@ -34,9 +34,9 @@ export interface Scatter {
 }
 
 /** One for each input of the exchange. */
-export function scattersOf(slabs: SlabAllocator, exchange: ExchangePlan, hooks: CombinerHooks): Scatter[] {
-  if (exchange.kind === 'aggregate') return [new Combiner(slabs, exchange.aggregate, hooks)];
-  return exchange.operator.inputs.map((_, input) => new RowPartitioner(slabs, exchange.operator, input, hooks));
+export function scattersOf(slabs: SlabAllocator, exchange: ExchangePlan, hooksOf: (input: number) => CombinerHooks): Scatter[] {
+  if (exchange.kind === 'aggregate') return [new Combiner(slabs, exchange.aggregate, hooksOf(0))];
+  return exchange.operator.inputs.map((_, input) => new RowPartitioner(slabs, exchange.operator, input, hooksOf(input)));
 }
 
 /** The shard's half: blocks in, and at the end of the epoch what is due out. */

@@ -25,7 +25,9 @@ export function describePlan(plan: Plan): string {
     );
     lines.push(`  gives (${stage.output})`);
     lines.push(...describeFlow(plan, exchange.flow, '  '));
-    if (exchange.late !== undefined) lines.push('  late rows:', ...describeFlow(plan, exchange.late, '    '));
+    exchange.late.forEach((late, input) => {
+      if (late !== undefined) lines.push(`  late rows${inputName(plan, index, input)}:`, ...describeFlow(plan, late, '    '));
+    });
   });
   plan.sinks.forEach(({ sink, schema }, index) => lines.push(`sink ${index}: ${sink.name} (${schema})`));
   return lines.join('\n');
@@ -100,7 +102,7 @@ export function mermaidPlan(plan: Plan): string {
   });
   plan.exchanges.forEach(({ flow, late }, index) => {
     draw(`x${index}`, flow);
-    if (late !== undefined) draw(`x${index}`, late);
+    for (const rows of late) if (rows !== undefined) draw(`x${index}`, rows);
   });
   return lines.join('\n');
 }

@@ -16,8 +16,8 @@ export type Node =
   | { readonly kind: 'aggregate'; readonly schema: Schema; readonly parent: Node; readonly plan: AggregatePlan }
   /** An operator over rows by key; one parent an input of the plan. */
   | { readonly kind: 'keyed'; readonly schema: Schema; readonly parents: readonly Node[]; readonly plan: KeyedOperatorPlan }
-  /** The rows that were late for `parent`, an aggregate or keyed. */
-  | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node }
+  /** The rows that were late for `parent`, an aggregate or keyed, on their way to one of its inputs. */
+  | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node; readonly input: number }
   /** The rows that failed on the way to `parent`. */
   | { readonly kind: 'errors'; readonly schema: Schema; readonly parent: Node };
 

@@ -9,7 +9,6 @@ import {
   type AggregatePlan,
   isRowWindow,
   type JoinSide,
-  type KeyedInput,
   type KeyedOperatorPlan,
   planAggregate,
   planFold,
@@ -55,7 +54,7 @@ export function aggregateNode(
 
 /** Side outputs are made once for each stream. */
 const errorNodes = new WeakMap<Node, Node>();
-const lateNodes = new WeakMap<Node, Node>();
+const lateNodes = new WeakMap<Node, Node[]>();
 
 /** The rows that failed on the way to a node. */
 export function errorsNode(parent: Node): Node {
@@ -65,26 +64,31 @@ export function errorsNode(parent: Node): Node {
 }
 
 /**
- * The rows that were late for a node.
+ * The rows that were late for a node, on their way to one of its inputs.
  *
  * @throws MillraceError ERR_MILLRACE_PIPELINE when none can be
  */
-export function lateNode(parent: Node): Node {
-  const known = lateNodes.get(parent);
-  if (known !== undefined) return known;
-  let input: Schema | undefined;
-  if (parent.kind === 'aggregate' && parent.plan.window !== undefined) input = parent.plan.input;
-  if (parent.kind === 'keyed' && parent.plan.inputs.length === 1 && (parent.plan.inputs[0] as KeyedInput).eventTime >= 0)
-    input = (parent.plan.inputs[0] as KeyedInput).schema;
-  if (input === undefined) {
+export function lateNode(parent: Node, input: number): Node {
+  const known = lateNodes.get(parent) ?? [];
+  lateNodes.set(parent, known);
+  const rows = timedRows(parent, input);
+  if (rows === undefined) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
-      'late is asked of a stream that has no late rows. Take it of the result of a window of time, or of dropDuplicates({ within }), before any further step: const perMinute = ...window(...).count(); perMinute.late.to(...).',
+      input > 0
+        ? 'lateRight is asked of a stream that is no join of two streams by time. Take it of the result of join({ within }), or of a join in windows.'
+        : 'late is asked of a stream that has no late rows. Take it of the result of a window of time, of a join by time, or of dropDuplicates({ within }), before any further step: const perMinute = ...window(...).count(); perMinute.late.to(...).',
     );
   }
-  const node: Node = { kind: 'late', schema: lateSchema(input), parent };
-  lateNodes.set(parent, node);
-  return node;
+  known[input] ??= { kind: 'late', schema: lateSchema(rows), parent, input };
+  return known[input];
+}
+
+/** The rows of an input of a node that may be late for it; undefined: none ever is. */
+function timedRows(node: Node, input: number): Schema | undefined {
+  if (node.kind === 'aggregate') return input === 0 && node.plan.window !== undefined ? node.plan.input : undefined;
+  const of = node.kind === 'keyed' ? node.plan.inputs[input] : undefined;
+  return of !== undefined && of.eventTime >= 0 ? of.schema : undefined;
 }
 
 /** The node of an operator over rows by key. */

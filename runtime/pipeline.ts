@@ -70,7 +70,7 @@ type Simplify<T> = { [K in keyof T]: T[K] };
 type TimeColumn<R> = { [C in keyof R & string]: R[C] extends number ? C : never }[keyof R & string];
 
 /** A stream of rows of type R. Immutable: each call gives a new stream, and using one stream twice forks it. */
-export class Stream<R, L = never> implements PipelineLike {
+export class Stream<R, L = never, LR = never> implements PipelineLike {
   readonly [GRAPH]: Graph;
   readonly node: Node;
 
@@ -80,13 +80,18 @@ export class Stream<R, L = never> implements PipelineLike {
   }
 
   /**
-   * The rows that came too late for the window (or for dropDuplicates) that this stream is the result of, as they came to it, with
+   * The rows that came too late for the window (or the join by time, or dropDuplicates) that this stream is the result of, as they came to it, with
    * `source`, `partition` and `offset`. They are counted in the ledger all the same.
    *
    * @throws MillraceError ERR_MILLRACE_PIPELINE when this stream is no result for which a row can be late
    */
   get late(): Stream<Simplify<L & RowCoordinates>> {
-    return new Stream(this[GRAPH], lateNode(this.node));
+    return new Stream(this[GRAPH], lateNode(this.node, 0));
+  }
+
+  /** Of a join by time: the rows of the other stream that came too late. See {@link late}, which has those of this one. */
+  get lateRight(): Stream<Simplify<LR & RowCoordinates>> {
+    return new Stream(this[GRAPH], lateNode(this.node, 1));
   }
 
   /**
@@ -374,7 +379,7 @@ export class KeyedStream<R, K> {
   join<R2, K2, T extends JoinType = 'inner', S extends string = '_right'>(
     other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>,
     options: IntervalJoinOptions<T, S>,
-  ): Stream<Joined<R, K, R2, K2, T, S, { readonly joinTime: number }>>;
+  ): Stream<Joined<R, K, R2, K2, T, S, { readonly joinTime: number }>, R, R2>;
   /**
    * Without `within` the other stream is a table: the latest row of each key. Each row of this stream meets the row that its
    * key has there at the end of the epoch; type `left` keeps those that meet none. The table is held for ever.
@@ -390,7 +395,7 @@ export class KeyedStream<R, K> {
   }
 
   /** @internal join, in a window where there is one. */
-  joinIn<T>(window: WindowSpec | undefined, table: unknown, options: AnyJoinOptions | undefined): Stream<T> {
+  joinIn<T, L = never, LR = never>(window: WindowSpec | undefined, table: unknown, options: AnyJoinOptions | undefined): Stream<T, L, LR> {
     const isBroadcast = table instanceof BroadcastTable;
     const other = isBroadcast ? table.table : table;
     if (!(other instanceof KeyedStream)) {
@@ -407,7 +412,7 @@ export class KeyedStream<R, K> {
       );
     }
     const plan = planJoin(joinSide(this.#stream, this.#keys), joinSide(other.#stream, other.#keys), window, options, isBroadcast);
-    return new Stream<T>(graph, { kind: 'keyed', schema: plan.output, parents: [this.#stream.node, other.#stream.node], plan });
+    return new Stream<T, L, LR>(graph, { kind: 'keyed', schema: plan.output, parents: [this.#stream.node, other.#stream.node], plan });
   }
 
   /** Rows so far by key: `aggregate({ count: count() })`. */
@@ -485,7 +490,7 @@ export class WindowedStream<R, K> {
   join<R2, K2, T extends JoinType = 'inner', S extends string = '_right'>(
     other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>,
     options?: JoinOptions<T, S>,
-  ): Stream<Joined<R, K, R2, K2, T, S, WindowBounds>> {
+  ): Stream<Joined<R, K, R2, K2, T, S, WindowBounds>, R, R2> {
     return new KeyedStream<R, K>(this.#stream, this.#keys).joinIn(this.#window, other, options);
   }
 

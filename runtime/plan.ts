@@ -66,8 +66,8 @@ interface ExchangeBase {
   readonly upstream: readonly number[];
   /** What happens to the results. */
   readonly flow: FlowPlan;
-  /** What happens to the late rows; undefined: they are counted only. */
-  readonly late: FlowPlan | undefined;
+  /** By input, what happens to the late rows; undefined: they are counted only. */
+  readonly late: readonly (FlowPlan | undefined)[];
 }
 
 /** An input of an exchange: 0, or 1 for the second stream of an operator of two. */
@@ -117,6 +117,7 @@ export function makePlan(graph: Graph, options: PlanOptions = {}): Plan {
 
 /** `input`: which of the parents of `to` this edge comes from. */
 type Edge = { readonly to: Node; readonly input: number } | { readonly sink: number };
+type LateNode = Extract<Node, { kind: 'late' }>;
 type ErrorsNode = Extract<Node, { kind: 'errors' }>;
 type ExchangeNode = Extract<Node, { kind: 'aggregate' | 'keyed' }>;
 
@@ -127,9 +128,9 @@ class Planner {
   readonly #sources: Extract<Node, { kind: 'source' }>[] = [];
   readonly #watermarks: Extract<Node, { kind: 'watermark' }>[] = [];
   readonly #exchanges: ExchangeNode[] = [];
-  /** By the node whose late rows they are. */
-  readonly #late = new Map<Node, Node>();
-  readonly #lateFlows = new Map<Node, FlowPlan>();
+  /** By the node whose late rows they are, by input. */
+  readonly #late = new Map<Node, LateNode[]>();
+  readonly #lateFlows = new Map<LateNode, FlowPlan>();
   /** With the nodes whose failures they take. */
   readonly #errors = new Map<ErrorsNode, ReadonlySet<Node>>();
 
@@ -159,7 +160,7 @@ class Planner {
           sources: unique(parents.flatMap((parent) => this.#sourcesOf(parent))),
           upstream: unique(parents.flatMap((parent) => this.#upstreamOf(parent))),
           flow: this.#flow(node, node.schema),
-          late: this.#lateFlow(node),
+          late: parents.map((_, input) => this.#lateFlow(node, input)),
         };
         return node.kind === 'aggregate' ? { ...base, kind: 'aggregate', aggregate: node.plan } : { ...base, kind: 'rows', operator: node.plan };
       }),
@@ -175,7 +176,7 @@ class Planner {
       this.#visit(parent);
       if (node.kind !== 'late' && node.kind !== 'errors') this.#edge(parent, { to: node, input });
     });
-    if (node.kind === 'late') this.#late.set(node.parent, node);
+    if (node.kind === 'late') this.#late.set(node.parent, [...(this.#late.get(node.parent) ?? []), node]);
     else if (node.kind === 'errors') this.#errors.set(node, chainOf(node.parent));
     if (node.kind === 'source') this.#sources.push(node);
     else if (node.kind === 'watermark') this.#watermarks.push(node);
@@ -186,9 +187,9 @@ class Planner {
     (this.#edges.get(from) as Edge[]).push(edge);
   }
 
-  /** The flow of the late rows of an exchange. */
-  #lateFlow(exchange: Node): FlowPlan | undefined {
-    const node = this.#late.get(exchange);
+  /** The flow of the rows that come too late to an input of an exchange. */
+  #lateFlow(exchange: Node, input: number): FlowPlan | undefined {
+    const node = this.#late.get(exchange)?.find((late) => late.input === input);
     if (node === undefined) return undefined;
     const known = this.#lateFlows.get(node) ?? this.#flow(node, node.schema);
     this.#lateFlows.set(node, known);
@@ -240,7 +241,7 @@ class Planner {
       const node = this.#exchanges[exchange] as ExchangeNode;
       if (node.kind === 'keyed') for (const column of (node.plan.inputs[input] as KeyedInput).columns) needed.add(column);
       else for (const column of node.plan.columnsRead) needed.add(node.plan.input.indexOf(column));
-      for (const column of this.#lateFlow(node)?.rows.columnsRead ?? []) if (column < schema.length) needed.add(column);
+      for (const column of this.#lateFlow(node, input)?.rows.columnsRead ?? []) if (column < schema.length) needed.add(column);
     }
     if (watermark !== undefined) needed.add((this.#watermarks[watermark] as { strategy: WatermarkStrategy }).strategy.columnIndex);
     const all = sinks.length > 0 ? ('all' as const) : [...needed].sort((a, b) => a - b);

@@ -93,6 +93,45 @@ describe('late', () => {
     );
   });
 
+  test('of a join, of either side', () => {
+    for (const kind of ['interval', 'windows'] as const) {
+      const p = pipeline('join');
+      const orders = p.from(memory([], { schema: { order: utf8, at: timestamp } })).withWatermark('at', 0);
+      const payments = p.from(memory([], { schema: { paid: utf8, at: timestamp } })).withWatermark('at', 0);
+      const [left, right] = [orders.keyBy('order'), payments.filter((r) => r.paid !== 'x').keyBy('paid')];
+      const joined = kind === 'interval' ? left.join(right, { within: [0, 50] }) : left.window(tumbling(100)).join(right);
+      joined.to(collect());
+      joined.late.to(collect());
+      const driver = testDriver(joined.lateRight.select('paid', 'partition', 'offset').to(collect()), { partitions: 1 });
+      driver.send(0, [{ order: 'a', at: 1_000 }]);
+      driver.send(1, [{ paid: 'a', at: 1_010 }]);
+      driver.endEpoch();
+      driver.send(0, [
+        { order: 'b', at: 20 },
+        { order: 'c', at: 1_020 },
+      ]);
+      driver.send(1, [
+        { paid: 'x', at: 20 },
+        { paid: 'b', at: 30 },
+        { paid: 'c', at: 1_030 },
+      ]);
+      driver.endEpoch();
+      driver.close();
+      assert.deepEqual(
+        driver
+          .output(0)
+          .map((of) => of.order)
+          .sort(),
+        ['a', 'c'],
+        kind,
+      );
+      assert.deepEqual(driver.output(1), [{ order: 'b', at: 20, source: 'memory', partition: 0, offset: 1 }], kind);
+      assert.deepEqual(driver.output(2), [{ paid: 'b', partition: 0, offset: 2 }], kind);
+      const explained = describePlan(makePlan(graphOf(joined) as NonNullable<ReturnType<typeof graphOf>>));
+      assert.match(explained, / {2}late rows, input 0:[^]* {2}late rows, input 1:/);
+    }
+  });
+
   test('are typed, may be counted themselves, and are asked of a result only', () => {
     const perMinute = source().withWatermark('at', 0).keyBy('user').window(tumbling('1m')).count();
     const slowest = perMinute.late
@@ -115,6 +154,7 @@ describe('late', () => {
         { user: 'b', count: 1 },
       ],
     );
+    assert.throws(() => perMinute.lateRight, /no join of two streams/);
     assert.throws(() => source().late, /has no late rows/);
     assert.throws(() => source().keyBy('user').count().late, /has no late rows/);
     assert.match(describePlan(makePlan(graphOf(slowest) as NonNullable<ReturnType<typeof graphOf>>)), / {2}late rows:\n {4}filter/);
