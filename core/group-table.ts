@@ -30,11 +30,13 @@ import { type GroupKernels, groupKernels, TILE_ROWS } from './group/kernels.ts';
 import { writeKeyImages } from './group/keys.ts';
 import { readKeyColumn, readValueColumn } from './group/read.ts';
 import { Scratch } from './group/scratch.ts';
+import { restoreTable, snapshotCleared, snapshotTable } from './group/slot-state.ts';
 import { GroupStorage, type GroupTableOptions } from './group/storage.ts';
 import type { SharedMemory } from './memory.ts';
 import { Schema } from './schema.ts';
 import type { SlabAllocator } from './slab.ts';
 import type { SlotLayout } from './slot-layout.ts';
+import type { StateReader, StateWriter } from './state-bytes.ts';
 
 export type { GroupTableOptions };
 
@@ -348,6 +350,25 @@ export class GroupTable {
   valueAt(slot: number, index: number): unknown {
     const { accumulator } = this.layout.accumulators[index] as SlotLayout['accumulators'][number];
     return this.#readOne(slot, accumulator.result, (slots, out) => this.readValues(slots, 1, index, out, 0, 0));
+  }
+
+  /** Writes the table as it is. Cost: O(capacity). */
+  snapshot(out: StateWriter): void {
+    snapshotTable(this.#storage, out);
+  }
+
+  /** Writes the table as it will be when it is cleared: for one whose next use begins with that. */
+  snapshotCleared(out: StateWriter): void {
+    snapshotCleared(this.#storage, out);
+  }
+
+  /**
+   * Makes an empty table, made with the same layout and options, the one that `snapshot` wrote: the same slots in the same places.
+   *
+   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the bytes are cut off, ERR_MILLRACE_MEMORY when there is no room
+   */
+  restore(from: StateReader): void {
+    restoreTable(this.#storage, from, this.#scratch.images(this.layout.slotBytes));
   }
 
   /** Empty again. A table far larger than its content was shrinks. Cost: O(capacity). */

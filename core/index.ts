@@ -43,6 +43,7 @@ export { distance, Sequence } from './sequence.ts';
 export { SLAB_BYTES_MIN, SlabAllocator, type SlabUsage } from './slab.ts';
 export { SlidingWindow, type SlidingWindowOptions, type SlidingWindowResult } from './sliding-window.ts';
 export { type AccumulatorField, type KeyField, SlotLayout } from './slot-layout.ts';
+export { StateReader, StateWriter } from './state-bytes.ts';
 export { type Clock, type Duration, durationMs } from './time.ts';
 export { Watermark, type WatermarkOptions } from './watermark.ts';
 export { type WindowState, type WindowStateOptions, windowState } from './window-state.ts';

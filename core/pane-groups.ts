@@ -15,10 +15,12 @@
  */
 
 import { type GroupKernels, groupKernels } from './group/kernels.ts';
+import { restoreSlot, snapshotSlot } from './group/slot-state.ts';
 import { GroupTable } from './group-table.ts';
 import { RunArena } from './run-arena.ts';
 import { SLAB_BYTES_MIN, type SlabAllocator } from './slab.ts';
 import type { SlotLayout } from './slot-layout.ts';
+import type { StateReader, StateWriter } from './state-bytes.ts';
 
 /** Tables of panes that are being merged into: more such panes at a time share them. */
 const OPEN_MAX = 8;
@@ -27,6 +29,8 @@ const RUN_SLOTS_MAX = 32;
 const NEXT = 0;
 const COUNT = 4;
 const RUN_HEADER_BYTES = 8;
+/** In a snapshot, in place of when its table was used: the pane is runs. */
+const RUNS = -1;
 
 export interface PaneStoreOptions {
   /** Top bits of the hash that all keys share: GroupTableOptions.skipBits. Default 0. */
@@ -51,6 +55,8 @@ export class PaneStore {
   /** Address of a table's header, where kernels find the layout. */
   readonly #model: number;
   #clock = 0;
+  /** While it is being restored: the first table, when a pane has it. */
+  #unused: GroupTable | undefined;
 
   constructor(slabs: SlabAllocator, layout: SlotLayout, { skipBits = 0, openMax = OPEN_MAX }: PaneStoreOptions = {}) {
     this.layout = layout;
@@ -78,13 +84,6 @@ export class PaneStore {
     return new PaneGroups(this);
   }
 
-  /** The pane whose first run is at `address` (PaneGroups.address): its runs become this store's own. `known`: slabs counted before. */
-  attach(address: number, known: Set<number>): PaneGroups {
-    const pane = new PaneGroups(this);
-    pane.adopt(address, known);
-    return pane;
-  }
-
   /** An empty table of the layout. */
   makeTable(): GroupTable {
     return smallTable(this.slabs, this.layout, this.#skipBits);
@@ -93,8 +92,7 @@ export class PaneStore {
   /** Copies `count` slots to a run of their own; 0 for none. Freed by {@link freeRuns}. */
   copyRun(slots: number, count: number): number {
     if (count === 0) return 0;
-    const longBytes = this.#hasStrings ? this.#kernels.groupRunLongBytes(this.#model, slots, count) : 0;
-    const run = this.arena.alloc(RUN_HEADER_BYTES + count * this.layout.slotBytes + longBytes);
+    const run = this.arena.alloc(RUN_HEADER_BYTES + count * this.layout.slotBytes + this.#longBytes(slots, count));
     this.u32[(run + NEXT) >>> 2] = 0;
     this.u32[(run + COUNT) >>> 2] = count;
     this.#kernels.groupCopyRun(this.#model, slots, count, run + RUN_HEADER_BYTES);
@@ -130,6 +128,75 @@ export class PaneStore {
     }
   }
 
+  /** Writes what is of no pane: the tables kept for reuse, whose sizes decide the order of slots, and the time in calls. */
+  snapshot(out: StateWriter): void {
+    out.number(this.#clock);
+    out.number(this.#spare.length);
+    for (const table of this.#spare) table.snapshotCleared(out);
+  }
+
+  /** Makes a new store what `snapshot` wrote. Its panes come after. */
+  restore(from: StateReader): void {
+    this.#clock = from.count();
+    const count = from.count();
+    // There is one table from the start, whose header is the model, wherever it is used.
+    if (count === 0) this.#unused = this.#spare.pop();
+    for (let i = 0; i < count; i++) {
+      const table = this.#spare[i] ?? this.makeTable();
+      table.restore(from);
+      this.#spare[i] = table;
+    }
+  }
+
+  /** Writes a list of runs. */
+  snapshotRuns(run: number, out: StateWriter): void {
+    const { u32, layout } = this;
+    const { memory } = this.slabs;
+    for (let at = run; at !== 0; at = u32[(at + NEXT) >>> 2] as number) {
+      const count = u32[(at + COUNT) >>> 2] as number;
+      const slots = at + RUN_HEADER_BYTES;
+      out.number(count);
+      out.number(this.#longBytes(slots, count));
+      for (let i = 0; i < count; i++) snapshotSlot(memory, layout, slots + i * layout.slotBytes, out);
+    }
+    out.number(0);
+  }
+
+  /** Reads a list of runs, calls `each` with every one of them, and returns the first; 0 for none. */
+  restoreRuns(from: StateReader, each: (run: number, slotCount: number) => void = () => {}): number {
+    const { layout } = this;
+    const { memory } = this.slabs;
+    let first = 0;
+    let last = 0;
+    for (let count = from.count(); count > 0; count = from.count()) {
+      const slotsEnd = RUN_HEADER_BYTES + count * layout.slotBytes;
+      const run = this.arena.alloc(slotsEnd + from.count());
+      let at = run + slotsEnd;
+      const alloc = (bytes: number) => {
+        const address = at;
+        at += (bytes + 7) & ~7;
+        return address;
+      };
+      this.u32[(run + NEXT) >>> 2] = 0;
+      this.u32[(run + COUNT) >>> 2] = count;
+      for (let i = 0; i < count; i++) restoreSlot(memory, layout, from, run + RUN_HEADER_BYTES + i * layout.slotBytes, alloc);
+      if (first === 0) first = run;
+      else this.u32[(last + NEXT) >>> 2] = run;
+      last = run;
+      each(run, count);
+    }
+    return first;
+  }
+
+  /** Reads the table of a pane. */
+  restoreTable(pane: PaneGroups, from: StateReader): GroupTable {
+    const table = this.#unused ?? this.makeTable();
+    this.#unused = undefined;
+    table.restore(from);
+    this.#open.push(pane);
+    return table;
+  }
+
   /** A table for a pane: a spare one, or that of the pane that was used longest ago. */
   openFor(pane: PaneGroups): GroupTable {
     if (this.#open.length >= this.#openMax) {
@@ -158,6 +225,11 @@ export class PaneStore {
     for (const table of this.#spare.splice(0)) table.release();
     this.arena.release();
   }
+
+  /** Bytes of the long strings and states of slots. */
+  #longBytes(slots: number, count: number): number {
+    return this.#hasStrings ? this.#kernels.groupRunLongBytes(this.#model, slots, count) : 0;
+  }
 }
 
 /** The groups of one pane. Made by {@link PaneStore.make}. */
@@ -180,12 +252,6 @@ export class PaneGroups {
   /** Groups, at most: a key that is in several runs counts in each. */
   get size(): number {
     return this.table?.size ?? this.#slotCount;
-  }
-
-  /** Of the first run, 0 without groups: what another thread needs to attach. Makes it runs. */
-  get address(): number {
-    this.seal();
-    return this.#first;
   }
 
   /** Merges `count` slots that lie side by side, their strings included. */
@@ -242,16 +308,31 @@ export class PaneGroups {
     this.#packedCount = 0;
   }
 
-  /** Takes over the list of runs at `run`. */
-  adopt(run: number, known: Set<number>): void {
-    const { u32, arena } = this.#store;
-    for (let at = run; at !== 0; at = u32[(at + NEXT) >>> 2] as number) {
-      arena.adopt(at, known);
-      if (this.#first === 0) this.#first = at;
-      this.#last = at;
-      this.#slotCount += u32[(at + COUNT) >>> 2] as number;
+  /** Writes the pane as it is, table or runs. */
+  snapshot(out: StateWriter): void {
+    out.number(this.#packedCount);
+    if (this.table === undefined) {
+      out.number(RUNS);
+      this.#store.snapshotRuns(this.#first, out);
+      return;
     }
-    this.#packedCount = this.#slotCount;
+    out.number(this.usedAt);
+    this.table.snapshot(out);
+  }
+
+  /** Makes a pane without groups what `snapshot` wrote. */
+  restore(from: StateReader): void {
+    this.#packedCount = from.count();
+    const usedAt = from.number();
+    if (usedAt === RUNS) {
+      this.#first = this.#store.restoreRuns(from, (run, slotCount) => {
+        this.#last = run;
+        this.#slotCount += slotCount;
+      });
+      return;
+    }
+    this.usedAt = usedAt;
+    this.table = this.#store.restoreTable(this, from);
   }
 
   #append(run: number, count: number): void {

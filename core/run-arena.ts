@@ -53,7 +53,7 @@ export class RunArena {
     return piece + PIECE_HEADER_BYTES;
   }
 
-  /** Gives back what `alloc` returned, here or in an arena whose state this one has taken over. */
+  /** Gives back what `alloc` returned. */
   free(address: number): void {
     const slab = this.#u32[(address - PIECE_HEADER_BYTES) >>> 2] as number;
     const inUse = (this.#u32[slab >>> 2] as number) - 1;
@@ -62,14 +62,6 @@ export class RunArena {
     if (inUse > 0) return;
     if (slab === this.#slab) this.#at = slab + SLAB_HEADER_BYTES;
     else this.#giveBack(slab);
-  }
-
-  /** Counts the slab of a piece that another arena cut as this one's: once a slab. */
-  adopt(address: number, known: Set<number>): void {
-    const slab = this.#u32[(address - PIECE_HEADER_BYTES) >>> 2] as number;
-    if (known.has(slab)) return;
-    known.add(slab);
-    this.#bytes += this.#slabs.slabBytes(slab);
   }
 
   /** Gives back the slab that nothing lies in; all pieces must have been freed. */

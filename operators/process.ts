@@ -213,7 +213,14 @@ class ProcessOperator implements KeyedOperator {
 
   #restore({ entries, timers, processingTimers }: Snapshot): void {
     const made = entries.map((saved): Entry => {
-      const entry = { ...saved, state: structuredClone(saved.state), timers: new Map(), processingTimers: new Map(), isGone: false };
+      const entry = {
+        ...saved,
+        key: Object.freeze({ ...saved.key }),
+        state: structuredClone(saved.state),
+        timers: new Map(),
+        processingTimers: new Map(),
+        isGone: false,
+      };
       this.#entries.set(entry.id, entry);
       if (this.#functions.ttlMs !== undefined) this.#expiries.add(entry.expiry, entry);
       return entry;

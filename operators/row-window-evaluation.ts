@@ -3,7 +3,19 @@
  * serves all its shards; what goes on over windows, where they do not purge, is kept for each shard.
  */
 
-import { assert, type Batch, BatchBuilder, type Column, GroupTable, nullable, Schema, type SlabAllocator, smallTable } from '../core/index.ts';
+import {
+  assert,
+  type Batch,
+  BatchBuilder,
+  type Column,
+  type GroupTable,
+  nullable,
+  Schema,
+  type SlabAllocator,
+  StateReader,
+  StateWriter,
+  smallTable,
+} from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import type { KeyedInput } from './keyed-operator.ts';
 import { ResultWriter } from './result-writer.ts';
@@ -78,7 +90,7 @@ export class AggregateEvaluator implements Evaluator {
   }
 
   totals(from: unknown): Totals {
-    return new TableTotals(this.#slabs, this.#plan, from as number | undefined);
+    return new TableTotals(this.#slabs, this.#plan, from as Uint8Array | undefined);
   }
 
   round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void {
@@ -97,13 +109,11 @@ export class AggregateEvaluator implements Evaluator {
 
   #write(firings: readonly Firing[], table: GroupTable | undefined, put: (firing: Firing, values: readonly unknown[]) => void): void {
     const keyCount = this.#plan.keys.length;
-    const byKey = new Map(firings.map((firing) => [firing.entry.id, firing]));
+    const byKey = new Map<Key, unknown[]>();
     const emit = (batch: Batch): void => {
       for (let row = 0; row < batch.rowCount; row++) {
-        const firing = byKey.get(this.#keyOf(batch, row));
-        assert(firing, 'a group that no window has');
-        put(
-          firing,
+        byKey.set(
+          this.#keyOf(batch, row),
           this.#plan.results.map((_, c) => batch.value(keyCount + c, row)),
         );
       }
@@ -122,23 +132,32 @@ export class AggregateEvaluator implements Evaluator {
       }
     }
     writer.flush(emit);
+    // Windows come out in the order in which they fired: the table is the thread's, and its order depends on what other shards had in it.
+    for (const firing of firings) {
+      const values = byKey.get(firing.entry.id);
+      assert(values, 'a window that has no group');
+      put(firing, values);
+    }
   }
 }
 
-/** The groups of a shard whose windows go on. They stay where they are: a snapshot has the address of the table, for GroupTable.attach. */
+/** The groups of a shard whose windows go on. */
 class TableTotals implements Totals {
   readonly table: GroupTable;
 
-  constructor(slabs: SlabAllocator, plan: AggregatePlan, from: number | undefined) {
-    this.table = from === undefined ? smallTable(slabs, plan.layout, 0) : GroupTable.attach(slabs, plan.layout, from);
+  constructor(slabs: SlabAllocator, plan: AggregatePlan, from: Uint8Array | undefined) {
+    this.table = smallTable(slabs, plan.layout, 0);
+    if (from !== undefined) this.table.restore(new StateReader(from));
   }
 
   get bytes(): number {
     return this.table.bytes;
   }
 
-  snapshot(): number {
-    return this.table.address;
+  snapshot(): Uint8Array {
+    const out = new StateWriter();
+    this.table.snapshot(out);
+    return out.finish();
   }
 }
 

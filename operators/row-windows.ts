@@ -111,6 +111,8 @@ export interface Firing {
 
 interface Snapshot {
   readonly entries: readonly Entry[];
+  /** Places of the entries whose time trigger is set, in the order in which they fire. */
+  readonly deadlines: readonly number[];
   readonly totals: unknown;
 }
 
@@ -138,10 +140,11 @@ class RowWindows implements KeyedOperator {
     this.#reader = new RowReader(input.schema, input.columns);
     this.#evaluator = evaluator;
     this.#totals = shape.kind === 'global' && !shape.purges ? evaluator.totals(from?.totals) : undefined;
-    for (const saved of from?.entries ?? []) {
-      const entry = { ...saved };
-      this.#entries.set(entry.id, entry);
-      if (entry.deadline !== undefined) this.#deadlines.add(entry.deadline, entry);
+    const entries = (from?.entries ?? []).map((saved): Entry => ({ ...saved }));
+    for (const entry of entries) this.#entries.set(entry.id, entry);
+    for (const place of from?.deadlines ?? []) {
+      const entry = entries[place] as Entry;
+      this.#deadlines.add(entry.deadline as number, entry);
     }
   }
 
@@ -181,7 +184,15 @@ class RowWindows implements KeyedOperator {
   }
 
   snapshot(): Snapshot {
-    return structuredClone({ entries: [...this.#entries.values()], totals: this.#totals?.snapshot() });
+    const entries = [...this.#entries.values()];
+    const places = new Map(entries.map((entry, place) => [entry, place]));
+    // An entry may have timers that it no longer waits for; the first of its time is the one that fires.
+    const deadlines = new Set<number>();
+    for (const { time, owner } of this.#deadlines.inOrder()) {
+      const place = places.get(owner);
+      if (place !== undefined && owner.deadline === time) deadlines.add(place);
+    }
+    return structuredClone({ entries, deadlines: [...deadlines], totals: this.#totals?.snapshot() });
   }
 
   #trigger(entry: Entry, time: number): void {

@@ -3,7 +3,7 @@
  * changed in it are emitted, with their totals so far; a sink for this overwrites by key.
  */
 
-import { GroupTable, SHARD_BITS, type SlabAllocator, smallTable } from '../core/index.ts';
+import { type GroupTable, SHARD_BITS, type SlabAllocator, StateReader, StateWriter, smallTable } from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { eachPaneOf } from './exchange.ts';
 import type { Emit, ResultWriter } from './result-writer.ts';
@@ -23,12 +23,15 @@ export class RunningAggregate implements ShardAggregate {
     this.plan = plan;
     this.shard = shard;
     this.#slabs = slabs;
-    const make = () => smallTable(slabs, plan.layout, SHARD_BITS);
-    const address = from?.panes[0]?.address;
-    this.#table = address === undefined ? make() : GroupTable.attach(slabs, plan.layout, address);
+    this.#table = smallTable(slabs, plan.layout, SHARD_BITS);
+    this.#changes = smallTable(slabs, plan.layout, SHARD_BITS);
     this.#watermark = from?.watermark ?? Number.NEGATIVE_INFINITY;
-    this.#changes = make();
     this.#writer = writer;
+    if (from?.state === undefined) return;
+    const state = new StateReader(from.state);
+    this.#table.restore(state);
+    this.#changes.restore(state);
+    state.end();
   }
 
   get stateBytes(): number {
@@ -61,7 +64,10 @@ export class RunningAggregate implements ShardAggregate {
   }
 
   snapshot(): ShardSnapshot {
-    return { watermark: this.#watermark, panes: [{ pane: 0, address: this.#table.address }] };
+    const out = new StateWriter();
+    this.#table.snapshot(out);
+    this.#changes.snapshot(out);
+    return { watermark: this.#watermark, state: out.finish() };
   }
 
   release(): void {

@@ -5,7 +5,7 @@
  *   each epoch, at the barrier:  merge(block) for each block, in the order of orderExchangeBlocks;  advance(watermark, emit)
  *   at the end of all input:     close(emit)
  *
- * Synchronous; one thread at a time. The groups are in shared memory; the little that is not is what `snapshot` gives.
+ * Synchronous; one thread at a time. The groups are in shared memory; `snapshot` copies them out of it.
  */
 
 import type { SlabAllocator } from '../core/index.ts';
@@ -14,14 +14,11 @@ import type { Emit, ResultWriter } from './result-writer.ts';
 import { RunningAggregate } from './running-aggregate.ts';
 import { WindowAggregate } from './window-aggregate.ts';
 
-/** The state of a shard between two epochs. It stays where it is: whoever stores it copies it. */
+/** The state of a shard between two epochs: a plain value without addresses, good in any process. */
 export interface ShardSnapshot {
   readonly watermark: number;
-  /**
-   * Pane numbers, ascending, and the address of each pane's first run, for PaneStore.attach. Without windows: pane 0, and the
-   * address of the one table, for GroupTable.attach.
-   */
-  readonly panes: readonly { readonly pane: number; readonly address: number }[];
+  /** What it holds, as the aggregation's own class wrote it; undefined: nothing yet, but windows up to the watermark are closed. */
+  readonly state: Uint8Array | undefined;
 }
 
 export interface ShardAggregate {
@@ -34,7 +31,9 @@ export interface ShardAggregate {
   advance(watermark: number, emit: Emit): void;
   /** The end of all input: what is still open is emitted. */
   close(emit: Emit): void;
-  /** As of the last `advance`. */
+  /**
+   * As of the last `advance`. Changes nothing, and whoever goes on from it comes to the same bytes as this shard does. Cost: O(state).
+   */
   snapshot(): ShardSnapshot;
   /** Bytes of state held, without what is kept for reuse. */
   readonly stateBytes: number;
@@ -45,7 +44,8 @@ export interface ShardAggregate {
 
 /**
  * @param writer one a thread serves all its shards
- * @param from state to go on from: its memory becomes this shard's own
+ * @param from state to go on from
+ * @throws MillraceError ERR_MILLRACE_CHECKPOINT when it cannot be read
  */
 export function shardAggregate(slabs: SlabAllocator, plan: AggregatePlan, shard: number, writer: ResultWriter, from?: ShardSnapshot): ShardAggregate {
   return plan.window === undefined ? new RunningAggregate(slabs, plan, shard, writer, from) : new WindowAggregate(slabs, plan, shard, writer, from);

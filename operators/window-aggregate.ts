@@ -6,7 +6,19 @@
  * one with rows is found through the ring. What is emitted when is told in windows.ts.
  */
 
-import { assert, type PaneGrid, type PaneGroups, PaneRing, PaneStore, SHARD_BITS, type SlabAllocator, type WindowState, windowState } from '../core/index.ts';
+import {
+  assert,
+  type PaneGrid,
+  type PaneGroups,
+  PaneRing,
+  PaneStore,
+  SHARD_BITS,
+  type SlabAllocator,
+  StateReader,
+  StateWriter,
+  type WindowState,
+  windowState,
+} from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { eachPaneOf } from './exchange.ts';
 import type { Emit, ResultWriter } from './result-writer.ts';
@@ -39,17 +51,8 @@ export class WindowAggregate implements ShardAggregate {
     this.#grid = plan.grid;
     this.#window = plan.window;
     this.#store = new PaneStore(slabs, plan.layout, { skipBits: SHARD_BITS });
-    const restored = [...(from?.panes ?? [])];
-    const known = new Set<number>();
     const emptied = (pane: PaneGroups) => pane.clear();
-    this.#panes = new PaneRing({
-      make: () => {
-        const address = restored.shift()?.address;
-        return address === undefined ? this.#store.make() : this.#store.attach(address, known);
-      },
-      recycle: emptied,
-      drop: emptied,
-    });
+    this.#panes = new PaneRing({ make: () => this.#store.make(), recycle: emptied, drop: emptied });
     // A window of one pane is a merge of one.
     const options = { strategy: plan.strategy === 'running' || plan.strategy === 'two-stack' ? plan.strategy : 'merge', drifts: plan.drifts } as const;
     this.#state = windowState(plan.grid, this.#panes, this.#store, options);
@@ -60,11 +63,10 @@ export class WindowAggregate implements ShardAggregate {
       this.#changes = new PaneRing({ make: () => store.make(), recycle: emptied, drop: emptied });
       this.#changesState = windowState(plan.grid, this.#changes, store, options);
     }
-    if (from !== undefined) {
-      for (const { pane } of from.panes) this.#panes.open(pane);
-      this.#watermark = from.watermark;
-      this.#next = this.#firstOpenWindow(from.watermark);
-    }
+    if (from === undefined) return;
+    this.#watermark = from.watermark;
+    this.#next = this.#firstOpenWindow(from.watermark);
+    if (from.state !== undefined) this.#restore(new StateReader(from.state));
   }
 
   get stateBytes(): number {
@@ -99,8 +101,26 @@ export class WindowAggregate implements ShardAggregate {
   }
 
   snapshot(): ShardSnapshot {
-    const panes = Array.from({ length: this.#panes.size }, (_, i) => ({ pane: this.#panes.number(i), address: this.#panes.state(i).address }));
-    return { watermark: this.#watermark, panes };
+    const out = new StateWriter();
+    this.#store.snapshot(out);
+    out.number(this.#panes.size);
+    for (let i = 0; i < this.#panes.size; i++) {
+      out.number(this.#panes.number(i));
+      this.#panes.state(i).snapshot(out);
+    }
+    this.#state.snapshot(out);
+    this.#changesStore?.snapshot(out);
+    this.#changesState?.snapshot(out);
+    return { watermark: this.#watermark, state: out.finish() };
+  }
+
+  #restore(from: StateReader): void {
+    this.#store.restore(from);
+    for (let count = from.count(); count > 0; count--) this.#panes.open(from.number()).restore(from);
+    this.#state.restore(from);
+    this.#changesStore?.restore(from);
+    this.#changesState?.restore(from);
+    from.end();
   }
 
   release(): void {

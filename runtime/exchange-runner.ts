@@ -116,7 +116,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     const { plan } = this;
     if (plan.kind === 'aggregate') {
       const writer = new ResultWriter(slabs, plan.aggregate);
-      const from = Number.isFinite(watermark) ? { watermark, panes: [] } : undefined;
+      const from = Number.isFinite(watermark) ? { watermark, state: undefined } : undefined;
       return (shard) => shardAggregate(slabs, plan.aggregate, shard, writer, from);
     }
     const { operator } = plan;

@@ -102,13 +102,27 @@ export class GroupStorage implements StateArena {
     this.#set(LONG_BYTES, 0);
     this.#freeArena();
     const capacity = this.get(CAPACITY);
-    const wanted = Math.max(this.get(CAPACITY_MIN), size * 4);
-    if (wanted * 4 <= capacity) {
+    const wanted = this.#wantedFor(size, capacity);
+    if (wanted < capacity) {
       this.#slabs.free(this.get(BASE));
       this.#allocSlots(wanted);
     } else {
       fillBytes(this.memory, this.get(BASE), capacity * this.layout.slotBytes);
     }
+  }
+
+  /** The slots that the table will have, at least, when it is cleared now: what to give {@link reserve} for one like it. */
+  get clearedCapacity(): number {
+    const size = this.get(USED);
+    return size === 0 ? this.get(CAPACITY) : this.#wantedFor(size, this.get(CAPACITY));
+  }
+
+  /** Makes an empty table one of as many slots as a slab for `capacity` of them holds. */
+  reserve(capacity: number): void {
+    assert(this.get(USED) === 0, 'other slots for a table that has groups');
+    if (capacity === this.get(CAPACITY)) return;
+    this.#slabs.free(this.get(BASE));
+    this.#allocSlots(capacity);
   }
 
   /** Gives all memory back. The table must not be used after. */
@@ -148,6 +162,12 @@ export class GroupStorage implements StateArena {
     this.#kernels.groupRehash(this.address, formerBase, formerCapacity);
     this.#slabs.free(formerBase);
     return true;
+  }
+
+  /** Slots for a table of so many that held `size` groups and is cleared: fewer where it is far too large. */
+  #wantedFor(size: number, capacity: number): number {
+    const wanted = Math.max(this.get(CAPACITY_MIN), size * 4);
+    return wanted * 4 <= capacity ? wanted : capacity;
   }
 
   /** Room for at least `capacity` slots: as many as the slab holds, or, in a fixed table, no more. `isLaterZeroed`: the caller does. */

@@ -3,7 +3,21 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { accumulator, attachMemory, createMemory, f64, GroupTable, PaneStore, RunArena, SlabAllocator, SlotLayout, utf8 } from '../../core/index.ts';
+import {
+  accumulator,
+  attachMemory,
+  createMemory,
+  f64,
+  GroupTable,
+  type PaneGroups,
+  PaneStore,
+  RunArena,
+  SlabAllocator,
+  SlotLayout,
+  StateReader,
+  StateWriter,
+  utf8,
+} from '../../core/index.ts';
 import { kernelExports } from '../../core/kernels.ts';
 import { columnsOf } from './group-table-model.ts';
 
@@ -73,6 +87,30 @@ for (const { name, skip, slabs } of ENGINES) {
       };
     }
 
+    /** All panes, through their bytes, in another store; both are in the same state, to the byte. */
+    function moved(store: PaneStore, panes: readonly PaneGroups[], openMax: number): { store: PaneStore; panes: PaneGroups[] } {
+      const bytesOf = (of: PaneStore, its: readonly PaneGroups[]) => {
+        const out = new StateWriter();
+        of.snapshot(out);
+        for (const pane of its) pane.snapshot(out);
+        return out.finish();
+      };
+      const bytes = bytesOf(store, panes);
+      const from = new StateReader(bytes);
+      const other = new PaneStore(slabs, layout, { openMax });
+      other.restore(from);
+      const restored = panes.map(() => {
+        const pane = other.make();
+        pane.restore(from);
+        return pane;
+      });
+      from.end();
+      for (const pane of panes) pane.clear();
+      store.release();
+      assert.deepEqual(bytesOf(other, restored), bytes);
+      return { store: other, panes: restored };
+    }
+
     test('hold what a Map holds, as runs and as tables, and give all memory back', () => {
       // Work space is made at the first use, and kept.
       const [warm, other] = [new GroupTable(slabs, layout), new GroupTable(slabs, layout)];
@@ -85,7 +123,7 @@ for (const { name, skip, slabs } of ENGINES) {
       fc.assert(
         fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 3 }), (steps, openMax) => {
           const before = slabs.usage().usedBytes;
-          const store = new PaneStore(slabs, layout, { openMax });
+          let store = new PaneStore(slabs, layout, { openMax });
           let panes = Array.from({ length: PANE_COUNT }, () => store.make());
           const model: Totals[] = panes.map(() => new Map());
           for (const [what, p, of] of steps) {
@@ -101,7 +139,7 @@ for (const { name, skip, slabs } of ENGINES) {
             else if (what === 'clear') {
               pane.clear();
               totals.clear();
-            } else panes = panes.map((other, i) => (i === p ? store.attach(other.address, new Set()) : other));
+            } else ({ store, panes } = moved(store, panes, openMax));
           }
           // All panes in, and out again one by one.
           const window = store.makeTable();

@@ -1,5 +1,6 @@
 // A single-threaded harness around combiners and shards, and the naive model that they are compared with. Not a test.
 
+import { deserialize, serialize } from 'node:v8';
 import { type AnyRow, type Batch, BatchBuilder, createMemory, type Schema, SHARD_COUNT, SlabAllocator, Watermark } from '../../core/index.ts';
 import {
   type AggregatePlan,
@@ -32,7 +33,7 @@ export interface RunOptions {
   readonly batchRows: number;
   readonly delayMs: number;
   readonly partitions: number;
-  /** Take the state out and go on in new shards after this epoch. */
+  /** Take the state out, as bytes, and go on in new shards after this epoch. */
   readonly restoreAfter?: number;
   readonly slabs?: SlabAllocator;
 }
@@ -89,11 +90,15 @@ export function runEpochs(plan: AggregatePlan, epochs: readonly Epoch[], options
       shard.advance(now, emitTo(e, s));
     });
     for (const block of blocks) slabs.free(block);
-    if (options.restoreAfter === e) shards = makeShards(shards.map((shard) => shard.snapshot()));
+    if (options.restoreAfter === e) {
+      const snapshots = shards.map((shard) => deserialize(serialize(shard.snapshot())) as ShardSnapshot);
+      for (const shard of shards) shard.release();
+      shards = makeShards(snapshots);
+    }
   });
   shards.forEach((shard, s) => {
     shard.close(emitTo(epochs.length, s));
-    if (options.restoreAfter === undefined) shard.release();
+    shard.release();
   });
   for (const combiner of combiners) combiner.release();
   builder.release();
