@@ -45,5 +45,5 @@ export { SlidingWindow, type SlidingWindowOptions, type SlidingWindowResult } fr
 export { type AccumulatorField, type KeyField, SlotLayout } from './slot-layout.ts';
 export { StateReader, StateWriter } from './state-bytes.ts';
 export { type Clock, type Duration, durationMs } from './time.ts';
-export { Watermark, type WatermarkOptions } from './watermark.ts';
+export { Watermark, type WatermarkOptions, type WatermarkState } from './watermark.ts';
 export { type WindowState, type WindowStateOptions, windowState } from './window-state.ts';

@@ -21,6 +21,12 @@ export interface WatermarkOptions {
   readonly maxSkewMs?: number;
 }
 
+/** All that a watermark knows: a plain value. Times may be infinite. */
+export interface WatermarkState {
+  readonly currentMs: number;
+  readonly partitions: readonly { readonly partition: number; readonly maxMs: number; readonly state: 'active' | 'idle' | 'ended' }[];
+}
+
 interface Partition {
   maxMs: number;
   state: 'active' | 'idle' | 'ended';
@@ -150,6 +156,17 @@ export class Watermark {
     }
     if (max !== null && max > of.maxMs) of.maxMs = max;
     if (watermark !== null && watermark > this.#current) this.#current = watermark;
+  }
+
+  /** The whole state between two epochs, for {@link restoreAll}: unlike `snapshot`, who is idle and who has ended too. */
+  snapshotAll(): WatermarkState {
+    return { currentMs: this.#current, partitions: [...this.#partitions].map(([partition, { maxMs, state }]) => ({ partition, maxMs, state })) };
+  }
+
+  /** Makes a new watermark what another one of the same partitions was. */
+  restoreAll({ currentMs, partitions }: WatermarkState): void {
+    this.#current = currentMs;
+    for (const { partition, maxMs, state } of partitions) Object.assign(this.#partition(partition), { maxMs, state });
   }
 
   #partition(partition: number): Partition {

@@ -27,11 +27,7 @@ export class RunningAggregate implements ShardAggregate {
     this.#changes = smallTable(slabs, plan.layout, SHARD_BITS);
     this.#watermark = from?.watermark ?? Number.NEGATIVE_INFINITY;
     this.#writer = writer;
-    if (from?.state === undefined) return;
-    const state = new StateReader(from.state);
-    this.#table.restore(state);
-    this.#changes.restore(state);
-    state.end();
+    if (from?.state !== undefined) this.#restore(new StateReader(from.state));
   }
 
   get stateBytes(): number {
@@ -68,6 +64,12 @@ export class RunningAggregate implements ShardAggregate {
     this.#table.snapshot(out);
     this.#changes.snapshot(out);
     return { watermark: this.#watermark, state: out.finish() };
+  }
+
+  #restore(from: StateReader): void {
+    this.#table.restore(from);
+    this.#changes.restore(from);
+    from.end();
   }
 
   release(): void {

@@ -63,10 +63,11 @@ export class WindowAggregate implements ShardAggregate {
       this.#changes = new PaneRing({ make: () => store.make(), recycle: emptied, drop: emptied });
       this.#changesState = windowState(plan.grid, this.#changes, store, options);
     }
-    if (from === undefined) return;
-    this.#watermark = from.watermark;
-    this.#next = this.#firstOpenWindow(from.watermark);
-    if (from.state !== undefined) this.#restore(new StateReader(from.state));
+    if (from !== undefined) {
+      this.#watermark = from.watermark;
+      this.#next = this.#firstOpenWindow(from.watermark);
+      if (from.state !== undefined) this.#restore(new StateReader(from.state));
+    }
   }
 
   get stateBytes(): number {

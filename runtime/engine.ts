@@ -1,16 +1,17 @@
 /**
- * The engine: what one worker does, without its thread. Scan a chunk; end an epoch. It runs to completion and waits for
- * nobody but at the barrier of the control block, so the same engine runs in a worker and, alone, in a test driver.
+ * The engine: what one worker does, without its thread. Scan a chunk; end an epoch. It waits for nobody: where all engines of a
+ * job must have come before any goes on, it hands over to its caller. So the same engines run in workers, with a barrier
+ * there, and in a test driver, one after the other.
  *
  *   scan        chunk -> decoder -> flow (row functions, watermark) -> combiners, or encoders of sinks
- *   endEpoch    publish blocks and event times | barrier | watermarks | for each exchange, in order:
- *               [publish | barrier when others feed it] merge own shards, close windows -> flow -> encoders, or the next exchange
+ *   endEpoch    publish blocks and event times | all are here | watermarks | for each exchange, in order:
+ *               [publish | all are here, when others feed it] merge own shards, close windows -> flow -> encoders, or the next exchange
  *
  * Shards come in groups of neighbours, and a group is worked off by one worker as a unit: what it writes is one run of
  * blocks, whichever worker that is.
  */
 
-import { type Batch, type Counters, MillraceError, type Schema, type SharedMemory, type SlabAllocator } from '../core/index.ts';
+import { type Batch, type Counters, MillraceError, type Schema, type SharedMemory, type SlabAllocator, type WatermarkState } from '../core/index.ts';
 import type { Chunk, ChunkDecoder, CommittedPosition, Rejection, SinkEncoder, SinkInfo } from '../io/index.ts';
 import { type ChunkOrigin, orderExchangeBlocks } from '../operators/index.ts';
 import { type Control, PARTITION_DRAINED, PARTITION_ENDED } from './control.ts';
@@ -21,6 +22,7 @@ import type { ExchangePlan, ExchangeTarget, FlowPlan, Plan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 import type { CounterName } from './progress.ts';
 import { ErrorRows, LateRows, type RowCoordinates, rowText } from './side-outputs.ts';
+import type { EngineState } from './state-snapshot.ts';
 import { WatermarkRunner } from './watermark-runner.ts';
 import { restoreWatermarks } from './watermarks.ts';
 
@@ -37,6 +39,10 @@ export interface EngineContext {
   /** One region per global partition. */
   readonly counters: readonly Counters<CounterName>[];
   readonly batchRows: number;
+  /** The clock at the start; default: the wall clock. */
+  readonly nowMs?: number;
+  /** The state to go on from, of all shards; `committed` is of no account then. */
+  readonly from?: EngineState | undefined;
   output(epoch: number, block: OutputBlock): void;
   sample(sample: LedgerSample): void;
 }
@@ -68,6 +74,8 @@ export class Engine {
   readonly #trace: { flow: Flow | undefined } = { flow: undefined };
   readonly #firstGlobal: number[] = [];
   readonly #samples = new Map<string, number>();
+  /** The clock as of the end of the last epoch. */
+  #nowMs = 0;
   /** Blocks of ours that other workers may still read, by parity. */
   readonly #lent: [number[], number[]] = [[], []];
 
@@ -82,11 +90,7 @@ export class Engine {
       global += count;
     }
     this.#watermarks = plan.watermarks.map((watermark, index) => new WatermarkRunner(watermark, index, context, this.#firstGlobal));
-    const firstEpoch = restoreWatermarks(
-      this.#watermarks.map((runner) => runner.watermark),
-      context.committed,
-      context.partitions,
-    );
+    const firstEpoch = this.#restoreWatermarks();
     this.#encoders = plan.sinks.map(({ sink, schema }, index) =>
       sink.encoder({
         memory,
@@ -110,11 +114,11 @@ export class Engine {
     }
     this.#rejectFlows = plan.sources.map(({ rejects }) => rejects.map((flow) => this.#flow(flow)));
     this.#sourceFlows = plan.sources.map(({ flow }) => this.#flow(flow));
-    this.#exchanges = plan.exchanges.map((exchange) => this.#runner(exchange));
+    this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index));
     this.#decoders = plan.sources.map(({ source, flow }) =>
       source.decoder({ memory, slabs, columns: flow.rows.columnsRead, batchRows: context.batchRows, reject: (rejection) => this.#reject(rejection) }),
     );
-    this.#beginEpoch(firstEpoch, Date.now());
+    this.#beginEpoch(firstEpoch, context.from?.nowMs ?? context.nowMs ?? Date.now());
   }
 
   /**
@@ -151,30 +155,40 @@ export class Engine {
   }
 
   /**
-   * Ends the epoch together with all other engines of the job.
+   * Ends the epoch together with all other engines of the job, in steps: each yields where all must have come before any goes on.
+   * The steps are as many in every engine.
    *
    * @param nowMs the coordinator's clock when it ended the epoch, the same for all
-   * @throws Aborted when another part of the job has failed
    */
-  endEpoch(epoch: number, nowMs: number): void {
-    const { control } = this.#context;
+  *endEpoch(epoch: number, nowMs: number): Generator<void, void, void> {
     this.#place.epoch = epoch;
     for (const watermark of this.#watermarks) watermark.publish(epoch);
-    this.#exchanges.forEach((exchange, index) => {
-      if (exchange.upstream.length === 0) this.#publish(epoch, index);
-    });
-    control.barrier();
+    for (const [index, exchange] of this.#exchanges.entries()) if (exchange.upstream.length === 0) this.#publish(epoch, index);
+    yield;
     // Everybody is past the merges of the epoch before.
     this.#takeBack(epoch - 1);
     for (const watermark of this.#watermarks) watermark.advance(epoch);
-    this.#exchanges.forEach((exchange, index) => {
+    for (const [index, exchange] of this.#exchanges.entries()) {
       if (exchange.upstream.length > 0) {
         this.#publish(epoch, index);
-        control.barrier();
+        yield;
       }
       this.#merge(exchange, index, epoch, nowMs);
-    });
+    }
     this.#beginEpoch(epoch + 1, nowMs);
+  }
+
+  /**
+   * The state between two epochs, of the shards that this engine owns: what engines of any number go on from (state-snapshot.ts). Between
+   * `endEpoch` and the next `scan`. Cost: O(state); it changes nothing.
+   */
+  snapshot(): EngineState {
+    return {
+      epoch: this.#place.epoch,
+      nowMs: this.#nowMs,
+      watermarks: this.#watermarks.map((runner) => runner.watermark.snapshotAll()),
+      exchanges: this.#exchanges.map((exchange) => exchange.snapshot()),
+    };
   }
 
   /** Bytes of state of the shards that this engine owns. */
@@ -221,6 +235,7 @@ export class Engine {
 
   #beginEpoch(epoch: number, nowMs: number): void {
     this.#place.epoch = epoch;
+    this.#nowMs = nowMs;
     for (const watermark of this.#watermarks) watermark.begin(nowMs);
     this.#exchanges.forEach((exchange, index) => {
       const start = { watermark: this.#eventTime(exchange.plan), timeBound: Number.POSITIVE_INFINITY };
@@ -285,9 +300,19 @@ export class Engine {
     lent.length = 0;
   }
 
-  #runner(exchange: ExchangePlan): ExchangeRunner<Flow> {
-    const { slabs, control, worker } = this.#context;
-    return new ExchangeRunner(exchange, slabs, this.#eventTime(exchange), this.#flow(exchange.flow), ownGroups(control.shape.workers, worker));
+  /** @returns the number of the first epoch to come */
+  #restoreWatermarks(): number {
+    const { from, committed, partitions } = this.#context;
+    const watermarks = this.#watermarks.map((runner) => runner.watermark);
+    if (from === undefined) return restoreWatermarks(watermarks, committed, partitions);
+    watermarks.forEach((watermark, index) => watermark.restoreAll(from.watermarks[index] as WatermarkState));
+    return from.epoch;
+  }
+
+  #runner(exchange: ExchangePlan, index: number): ExchangeRunner<Flow> {
+    const { slabs, control, worker, from } = this.#context;
+    const groups = ownGroups(control.shape.workers, worker);
+    return new ExchangeRunner(exchange, slabs, this.#eventTime(exchange), this.#flow(exchange.flow), groups, from?.exchanges[index]);
   }
 
   /** @param parent the flow whose batches come to this one */

@@ -19,10 +19,12 @@ import {
   RowOutput,
   RowPartitioner,
   rowBlockMaxTime,
+  type ShardSnapshot,
   shardAggregate,
   shardRows,
 } from '../operators/index.ts';
 import type { ExchangePlan } from './plan.ts';
+import { type ShardState, stateOfShard } from './state-snapshot.ts';
 
 /** The scan's half: rows of chunks in, blocks out. */
 export interface Scatter {
@@ -43,6 +45,7 @@ export function scattersOf(slabs: SlabAllocator, exchange: ExchangePlan, hooksOf
 interface ShardHalf {
   merge(block: number): void;
   advance(watermark: number, emit: (batch: Batch) => void): void;
+  snapshot(): unknown;
   readonly stateBytes: number;
 }
 
@@ -64,20 +67,35 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   /** What the operators of this exchange see of time. */
   readonly #clock = { epoch: 0, nowMs: 0, watermark: Number.NEGATIVE_INFINITY };
 
-  /** @param watermark as committed, after a restart: what is closed by it stays closed */
-  constructor(plan: ExchangePlan, slabs: SlabAllocator, watermark: number, flow: F, groups: readonly (readonly number[])[]) {
+  /**
+   * @param watermark as committed, after a restart: what is closed by it stays closed
+   * @param from the state to go on from, of these shards and maybe others
+   */
+  constructor(
+    plan: ExchangePlan,
+    slabs: SlabAllocator,
+    watermark: number,
+    flow: F,
+    groups: readonly (readonly number[])[],
+    from?: readonly ShardState[] | undefined,
+  ) {
     this.plan = plan;
     this.flow = flow;
     this.upstream = plan.upstream;
     this.#emit = (batch) => flow.run(batch);
     this.#memory = slabs.memory;
     this.#clock.watermark = watermark;
-    const make = this.#halfMaker(slabs, watermark);
+    const make = this.#halfMaker(slabs, watermark, from);
     this.groups = groups.map((shards) => ({ number: shards[0] as number, shards: shards.map((shard) => ({ shard, half: make(shard) })) }));
   }
 
   get stateBytes(): number {
     return this.groups.reduce((sum, { shards }) => sum + shards.reduce((bytes, { half }) => bytes + half.stateBytes, 0), 0);
+  }
+
+  /** The state of its shards, between two epochs. */
+  snapshot(): ShardState[] {
+    return this.groups.flatMap(({ shards }) => shards.map(({ shard, half }) => ({ shard, state: half.snapshot() })));
   }
 
   beginEpoch(epoch: number, nowMs: number): void {
@@ -112,19 +130,21 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     return grid.paneExpiry(last) + window.latenessMs;
   }
 
-  #halfMaker(slabs: SlabAllocator, watermark: number): (shard: number) => ShardHalf {
+  #halfMaker(slabs: SlabAllocator, watermark: number, states: readonly ShardState[] | undefined): (shard: number) => ShardHalf {
     const { plan } = this;
     if (plan.kind === 'aggregate') {
       const writer = new ResultWriter(slabs, plan.aggregate);
-      const from = Number.isFinite(watermark) ? { watermark, state: undefined } : undefined;
-      return (shard) => shardAggregate(slabs, plan.aggregate, shard, writer, from);
+      const closed = Number.isFinite(watermark) ? { watermark, state: undefined } : undefined;
+      const from = (shard: number) => (states === undefined ? closed : (stateOfShard(states, shard) as ShardSnapshot));
+      return (shard) => shardAggregate(slabs, plan.aggregate, shard, writer, from(shard));
     }
     const { operator } = plan;
     const output = new RowOutput(slabs, operator.output, this.#emit);
     const failed = (error: unknown): void => {
       throw error;
     };
-    return (shard) => new KeyedShard(operator, operator.open({ slabs, shard, clock: this.#clock, output, failed }), shard, output, this.#memory);
+    const from = (shard: number) => (states === undefined ? undefined : stateOfShard(states, shard));
+    return (shard) => new KeyedShard(operator, operator.open({ slabs, shard, clock: this.#clock, output, failed }, from(shard)), shard, output, this.#memory);
   }
 }
 
@@ -157,6 +177,10 @@ class KeyedShard implements ShardHalf {
   advance(watermark: number): void {
     this.#operator.onWatermark(watermark);
     this.#output.flush();
+  }
+
+  snapshot(): unknown {
+    return this.#operator.snapshot();
   }
 }
 

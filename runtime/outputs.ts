@@ -25,6 +25,11 @@ export interface OpenSink {
   readonly writer: SinkWriter;
 }
 
+/** Puts the blocks of an epoch into the order in which they are written. Sorts `blocks` itself and returns it. */
+export function orderOutputs(blocks: OutputBlock[]): OutputBlock[] {
+  return blocks.sort((a, b) => a.stage - b.stage || a.unit - b.unit || a.unitSequence - b.unitSequence || a.order - b.order);
+}
+
 export class Outputs {
   readonly #slabs: SlabAllocator;
   readonly #sinks: readonly OpenSink[];
@@ -58,7 +63,7 @@ export class Outputs {
    * @throws MillraceError ERR_MILLRACE_SINK when a sink fails with an error that has no code of its own
    */
   async writeEpoch(epoch: number): Promise<void> {
-    const blocks = (this.#blocks.get(epoch) ?? []).sort((a, b) => a.stage - b.stage || a.unit - b.unit || a.unitSequence - b.unitSequence || a.order - b.order);
+    const blocks = orderOutputs(this.#blocks.get(epoch) ?? []);
     if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
     const { u8 } = this.#slabs.memory;
     const touched = new Set<number>();

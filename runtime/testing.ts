@@ -1,32 +1,78 @@
 /**
  * `millrace/testing`: a pipeline on the calling thread, with a manual clock, for tests. It is the same plan and the same
- * engine as a job's, without threads, sources and sinks: rows go in by hand, epochs end by hand, results are arrays.
+ * engines as a job's, without threads, sources and sinks: rows go in by hand, epochs end by hand, results are arrays.
  * Needs no test runner.
  */
 
-import { type AnyRow, type Batch, BatchBuilder, Counters, createMemory, MillraceError, type Schema, SlabAllocator, shown } from '../core/index.ts';
-import type { ChunkDecoder, DecoderContext, Sink, Source } from '../io/index.ts';
+import { type AnyRow, Counters, createMemory, MillraceError, type SeekableRng, SlabAllocator, seededRng, shown } from '../core/index.ts';
 import { Control, PARTITION_ACTIVE, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
 import { Engine } from './engine.ts';
+import { describePlan } from './explain.ts';
 import { graphOf, type PipelineLike } from './graph.ts';
+import { handFed, keptRows, type SentRows } from './hand-fed.ts';
+import { type OutputBlock, orderOutputs } from './outputs.ts';
 import { makePlan, type Plan, type SinkPlan, type SourcePlan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 import { COUNTER_NAMES, type CounterName } from './progress.ts';
+import { checkState, type EngineState, joinStates, STATE_FORMAT, type StateHead } from './state-snapshot.ts';
+
+const SHARDS_MAX = 8;
+const PARTITIONS_DEFAULT = 4;
+const MEMORY_BYTES_DEFAULT = 64 << 20;
 
 export interface TestDriverOptions {
+  /**
+   * How many engines the 64 hash ranges are spread over, as over a job's workers: 1 (default) to 8. They run one after the other. It
+   * makes no difference to results; a test may show that.
+   */
+  readonly shards?: number;
+  /**
+   * Spreads rows that are sent without a partition over the partitions; without it they go to partition 0. Which engine scans what is
+   * drawn from it, too. The same seed and the same calls give the same run.
+   */
+  readonly seed?: number;
   /** Partitions that each source has (default 4). */
   readonly partitions?: number;
-  /** The clock at the start, ms since 1970 (default 0). */
+  /** The clock at the start, ms since 1970 (default 0; of a restored driver: what it was). */
   readonly now?: number;
-  /** Shared memory, bytes (default 64 MiB). */
+  /** Goes on from what `snapshot()` of a driver of the same pipeline gave, here or in another process. */
+  readonly from?: DriverSnapshot;
+  /** Shared memory, bytes (default 64 MiB a shard). */
   readonly memoryBytes?: number;
   /** False: run user functions without generated code. */
   readonly codeGeneration?: boolean;
 }
 
 /**
+ * The whole state of a driver between two epochs: a plain value for structuredClone, v8.serialize and a file. What is in it is not part of
+ * the interface, but that `format` says by which version it can be read, and `pipeline` of which pipeline it is.
+ */
+export interface DriverSnapshot extends StateHead {
+  /** The clock. */
+  readonly clockMs: number;
+  readonly partitions: number;
+  readonly seed: number | undefined;
+  /** Rows that were sent without a partition, and chunks: how far the draws from the seed are. */
+  readonly rowsDrawn: number;
+  readonly chunks: number;
+  /** For each partition of each source, one source after the other. */
+  readonly inputs: readonly InputState[];
+  readonly state: EngineState;
+}
+
+interface InputState {
+  /** The offset of the next row. */
+  readonly position: number;
+  readonly sequence: number;
+  /** The clock when the last rows came. */
+  readonly lastRowsAtMs: number;
+  readonly counts: readonly (readonly [name: CounterName, count: number])[];
+}
+
+/**
  * @param pipeline what a pipeline module exports by default: a pipeline or a stream of one
- * @throws MillraceError ERR_MILLRACE_PIPELINE when it cannot be run as written
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when it cannot be run as written, ERR_MILLRACE_OPTION, ERR_MILLRACE_CHECKPOINT when `from` is of
+ *   another pipeline or version
  * @example
  * const driver = testDriver(pipeline('t').from(memory([], { schema: { page: utf8 } })).keyBy('page').count().to(collect()));
  * driver.send([{ page: '/a' }, { page: '/a' }]);
@@ -41,58 +87,90 @@ export function testDriver(pipeline: PipelineLike, options: TestDriverOptions = 
 
 export class TestDriver {
   readonly #plan: Plan;
-  readonly #engine: Engine;
+  readonly #fingerprint: string;
+  readonly #engines: readonly Engine[];
   readonly #control: Control;
   readonly #partitions: number;
   readonly #counters: Counters<CounterName>[];
-  readonly #pending: { rows: readonly AnyRow[]; first: number }[] = [];
+  readonly #pending: SentRows[] = [];
   readonly #positions: number[];
   readonly #sequences: number[];
   readonly #lastRowsAt: number[];
+  /** By sink: the rows of the epochs that have ended. */
   readonly #outputs: AnyRow[][];
+  /** Batches of the epoch that is under way, and the blocks that stand for them. */
+  readonly #kept: (readonly AnyRow[])[] = [];
+  readonly #blocks: OutputBlock[] = [];
+  readonly #seed: number | undefined;
+  readonly #partitionRng: SeekableRng;
+  readonly #engineRng: SeekableRng;
   readonly samples: LedgerSample[] = [];
-  #epoch = 0;
+  #rowsDrawn: number;
+  #chunks: number;
+  #epoch: number;
   #now: number;
+  #isBetweenEpochs = true;
+  /** Also when a call has failed half way. */
+  #isWorking = false;
   #isOver = false;
 
   constructor(plan: Plan, options: TestDriverOptions) {
-    this.#partitions = options.partitions ?? 4;
-    this.#now = options.now ?? 0;
+    this.#fingerprint = describePlan(plan);
+    const { from, shards, partitions, now } = resolved(options, plan.name, this.#fingerprint);
+    this.#partitions = partitions;
+    this.#now = now;
+    this.#epoch = from?.state.epoch ?? 0;
     this.#outputs = plan.sinks.map(() => []);
+    this.#seed = options.seed ?? from?.seed;
+    this.#partitionRng = seededRng(this.#seed ?? 0);
+    this.#engineRng = seededRng((this.#seed ?? 0) + 0.5);
+    this.#rowsDrawn = from?.rowsDrawn ?? 0;
+    this.#chunks = from?.chunks ?? 0;
     this.#plan = {
       ...plan,
       sources: plan.sources.map((source): SourcePlan => ({ ...source, source: handFed(source.source, this.#pending) })),
-      sinks: plan.sinks.map((sink, index): SinkPlan => ({ ...sink, sink: kept(sink.sink, this.#outputs[index] as AnyRow[]) })),
+      sinks: plan.sinks.map((sink): SinkPlan => ({ ...sink, sink: keptRows(sink.sink, this.#kept) })),
     };
-    const memory = createMemory(options.memoryBytes ?? 64 << 20);
+    const globals = Array.from({ length: plan.sources.length * partitions }, (_, global) => from?.inputs[global]);
+    this.#positions = globals.map((input) => input?.position ?? 0);
+    this.#sequences = globals.map((input) => input?.sequence ?? 0);
+    this.#lastRowsAt = globals.map((input) => input?.lastRowsAtMs ?? now);
+    const memory = createMemory(options.memoryBytes ?? MEMORY_BYTES_DEFAULT * shards);
     const slabs = new SlabAllocator(memory);
-    const partitionCount = plan.sources.length * this.#partitions;
-    this.#positions = Array(partitionCount).fill(0);
-    this.#sequences = Array(partitionCount).fill(0);
-    this.#lastRowsAt = Array(partitionCount).fill(this.#now);
-    const shape = { workers: 1, partitions: partitionCount, watermarks: plan.watermarks.length, exchanges: plan.exchanges.length };
+    const shape = { workers: shards, partitions: globals.length, watermarks: plan.watermarks.length, exchanges: plan.exchanges.length };
     this.#control = new Control(memory, slabs.alloc(Control.bytesFor(shape)), shape);
     this.#control.clear();
-    this.#counters = Array.from({ length: partitionCount }, () => Counters.create(memory, slabs.alloc(Counters.bytesFor(COUNTER_NAMES)), COUNTER_NAMES));
-    this.#engine = new Engine({
-      plan: this.#plan,
-      memory,
-      slabs,
-      control: this.#control,
-      worker: 0,
-      partitions: plan.sources.map(() => this.#partitions),
-      committed: plan.sources.map(() => []),
-      sinks: plan.sinks.map(() => ({ partitionCount: 1 })),
-      counters: this.#counters,
-      batchRows: 4_096,
-      output: () => {},
-      sample: (sample) => this.samples.push(sample),
+    this.#counters = globals.map((input) => {
+      const counters = Counters.create(memory, slabs.alloc(Counters.bytesFor(COUNTER_NAMES)), COUNTER_NAMES);
+      for (const [name, count] of input?.counts ?? []) counters.add(name, count);
+      return counters;
     });
+    this.#engines = Array.from(
+      { length: shards },
+      (_, worker) =>
+        new Engine({
+          plan: this.#plan,
+          memory,
+          // One for each, as workers have: work space goes by it.
+          slabs: new SlabAllocator(memory),
+          control: this.#control,
+          worker,
+          partitions: plan.sources.map(() => partitions),
+          committed: plan.sources.map(() => []),
+          sinks: plan.sinks.map(() => ({ partitionCount: 1 })),
+          counters: this.#counters,
+          batchRows: 4_096,
+          nowMs: now,
+          from: from?.state,
+          output: (_epoch, block) => this.#blocks.push(block),
+          sample: (sample) => this.samples.push(sample),
+        }),
+    );
   }
 
   /**
-   * Rows of a source, in order, into one of its partitions (default 0). `source` is its number or name; it may be left
-   * out where there is one source.
+   * Rows of a source, in order, into one of its partitions (default: drawn from the seed for each row, or 0 without a seed). `source` is
+   * its number or name; it may be left out where there is one source.
    *
    * @throws MillraceError ERR_MILLRACE_SCHEMA when a row does not fit the source's schema; what user functions throw
    */
@@ -102,21 +180,19 @@ export class TestDriver {
     const isShort = Array.isArray(first);
     const rows = (isShort ? first : second) as readonly AnyRow[];
     const source = isShort ? 0 : this.#sourceIndex(first as number | string);
-    const partition = ((isShort ? second : third) as { partition?: number } | undefined)?.partition ?? 0;
-    if (!(Number.isInteger(partition) && partition >= 0 && partition < this.#partitions)) {
+    const partition = ((isShort ? second : third) as { partition?: number } | undefined)?.partition;
+    if (partition === undefined && this.#seed !== undefined) {
+      this.#spread(source, rows);
+      return;
+    }
+    const chosen = partition ?? 0;
+    if (!(Number.isInteger(chosen) && chosen >= 0 && chosen < this.#partitions)) {
       throw new MillraceError(
         'ERR_MILLRACE_OPTION',
-        `send() names partition ${shown(partition)}; there are ${this.#partitions}. Make more with testDriver(pipeline, { partitions }).`,
+        `send() names partition ${shown(chosen)}; there are ${this.#partitions}. Make more with testDriver(pipeline, { partitions }).`,
       );
     }
-    const global = source * this.#partitions + partition;
-    const from = this.#positions[global] as number;
-    const next = from + rows.length;
-    this.#pending.push({ rows, first: from });
-    this.#positions[global] = next;
-    this.#lastRowsAt[global] = this.#now;
-    this.#engine.scan(source, { partition, address: 0, byteLength: 0, first: from, next }, this.#sequences[global] as number);
-    (this.#sequences[global] as number)++;
+    this.#scan(source, chosen, rows);
   }
 
   /** Moves the clock on. */
@@ -137,7 +213,10 @@ export class TestDriver {
     this.#isOver = true;
   }
 
-  /** What came out so far at a sink, by its number or name; default the first. */
+  /**
+   * What came out so far at a sink, by its number or name; default the first. A restored driver begins with nothing: what came out before
+   * the snapshot came out of the first one.
+   */
   output(sink: number | string = 0): readonly AnyRow[] {
     const index = typeof sink === 'number' ? sink : this.#plan.sinks.findIndex((plan) => plan.sink.name === sink);
     const rows = this.#outputs[index];
@@ -146,7 +225,8 @@ export class TestDriver {
         'ERR_MILLRACE_OPTION',
         `output() names the sink ${shown(sink)}; there are ${this.#plan.sinks.map((plan) => plan.sink.name).join(', ')}.`,
       );
-    return rows;
+    const underWay = this.#blocks.filter((block) => block.sink === index);
+    return underWay.length === 0 ? rows : [...rows, ...orderOutputs(underWay).flatMap(({ address }) => this.#kept[address] as readonly AnyRow[])];
   }
 
   /** Rows that no result counts, by reason, and rows in. */
@@ -154,11 +234,90 @@ export class TestDriver {
     return new Map(COUNTER_NAMES.map((name) => [name, this.#counters.reduce((sum, counters) => sum + counters.get(name), 0)]));
   }
 
+  /**
+   * The whole state as of the end of the last epoch. A driver that goes on from it gives the same results as this one, with any number of
+   * shards. Taking it changes nothing.
+   *
+   * @throws MillraceError ERR_MILLRACE_OPTION between `send` and `endEpoch`, after `close`, and after a failure; ERR_MILLRACE_USER_FUNCTION when the
+   *   state of a user function cannot be copied
+   * @example
+   * const perPage = pipeline('t').from(memory([], { schema: { page: utf8 } })).keyBy('page').count().to(collect());
+   * const driver = testDriver(perPage);
+   * driver.send([{ page: '/a' }, { page: '/a' }]);
+   * driver.endEpoch();
+   * const restored = testDriver(perPage, { from: structuredClone(driver.snapshot()), shards: 4 });
+   * restored.send([{ page: '/a' }]);
+   * restored.endEpoch();
+   * restored.output(); // [{ page: '/a', count: 3 }]
+   */
+  snapshot(): DriverSnapshot {
+    if (this.#isOver || this.#isWorking || !this.#isBetweenEpochs) {
+      const reason = this.#isOver
+        ? 'of a driver that was closed: its input has ended, and nothing can go on from it'
+        : this.#isWorking
+          ? 'after a failure: what failed has changed a part of the state. Take it before'
+          : 'within an epoch: rows were sent since the last endEpoch(), and state is whole between two epochs only. Call endEpoch() first';
+      throw new MillraceError('ERR_MILLRACE_OPTION', `snapshot() ${reason}.`);
+    }
+    return {
+      format: STATE_FORMAT,
+      pipeline: this.#plan.name,
+      plan: this.#fingerprint,
+      clockMs: this.#now,
+      partitions: this.#partitions,
+      seed: this.#seed,
+      rowsDrawn: this.#rowsDrawn,
+      chunks: this.#chunks,
+      inputs: this.#positions.map((position, global) => ({
+        position,
+        sequence: this.#sequences[global] as number,
+        lastRowsAtMs: this.#lastRowsAt[global] as number,
+        counts: [...(this.#counters[global] as Counters<CounterName>).snapshot()],
+      })),
+      state: joinStates(this.#engines.map((engine) => engine.snapshot())),
+    };
+  }
+
+  #spread(source: number, rows: readonly AnyRow[]): void {
+    const parts = Array.from({ length: this.#partitions }, (): AnyRow[] => []);
+    for (const row of rows) {
+      this.#partitionRng.seek(this.#rowsDrawn++);
+      (parts[this.#partitionRng.int(this.#partitions)] as AnyRow[]).push(row);
+    }
+    parts.forEach((part, partition) => {
+      if (part.length > 0) this.#scan(source, partition, part);
+    });
+  }
+
+  #scan(source: number, partition: number, rows: readonly AnyRow[]): void {
+    const global = source * this.#partitions + partition;
+    const first = this.#positions[global] as number;
+    const next = first + rows.length;
+    this.#pending.push({ rows, first });
+    this.#positions[global] = next;
+    this.#lastRowsAt[global] = this.#now;
+    this.#engineRng.seek(this.#chunks++);
+    const engine = this.#engines[this.#engineRng.int(this.#engines.length)] as Engine;
+    this.#isBetweenEpochs = false;
+    this.#isWorking = true;
+    engine.scan(source, { partition, address: 0, byteLength: 0, first, next }, this.#sequences[global] as number);
+    this.#isWorking = false;
+    (this.#sequences[global] as number)++;
+  }
+
   #end(state: (global: number) => number): void {
     if (this.#isOver) throw new MillraceError('ERR_MILLRACE_OPTION', 'The driver was closed: its input has ended.');
     for (let global = 0; global < this.#positions.length; global++) this.#control.setPartition(this.#epoch, global, state(global));
-    this.#engine.endEpoch(this.#epoch, this.#now);
+    this.#isWorking = true;
+    const steps = this.#engines.map((engine) => engine.endEpoch(this.#epoch, this.#now));
+    // What a barrier is between workers: each takes a step before any takes the next one.
+    while (steps.map((step) => step.next().done === true).includes(false));
     this.#epoch++;
+    for (const { sink, address } of orderOutputs(this.#blocks)) (this.#outputs[sink] as AnyRow[]).push(...(this.#kept[address] as readonly AnyRow[]));
+    this.#blocks.length = 0;
+    this.#kept.length = 0;
+    this.#isWorking = false;
+    this.#isBetweenEpochs = true;
   }
 
   #idleMs(source: number): number {
@@ -181,58 +340,41 @@ export class TestDriver {
   }
 }
 
-/** A source whose chunks are the rows that were sent by hand. */
-function handFed(source: Source, pending: { rows: readonly AnyRow[]; first: number }[]): Source {
-  return {
-    ...source,
-    name: source.name,
-    schema: source.schema,
-    bounded: true,
-    open: source.open,
-    decoder: (context) => new HandFedDecoder(context, source.schema, pending),
-  };
+interface ResolvedOptions {
+  readonly from: DriverSnapshot | undefined;
+  readonly shards: number;
+  readonly partitions: number;
+  readonly now: number;
 }
 
-class HandFedDecoder implements ChunkDecoder {
-  readonly #builder: BatchBuilder;
-  readonly #pending: { rows: readonly AnyRow[]; first: number }[];
-  #rows: readonly AnyRow[] = [];
-  #at = 0;
-  #first = 0;
-  #batchAt = 0;
-
-  constructor(context: DecoderContext, schema: Schema, pending: { rows: readonly AnyRow[]; first: number }[]) {
-    this.#builder = new BatchBuilder(context.slabs, schema, context.batchRows);
-    this.#pending = pending;
+/** Checks options, among themselves and against the snapshot to go on from. */
+function resolved(options: TestDriverOptions, name: string, plan: string): ResolvedOptions {
+  const { shards = 1, seed } = options;
+  if (!(Number.isInteger(shards) && shards >= 1 && shards <= SHARDS_MAX)) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got shards: ${shown(shards)}; give a whole number of 1 to ${SHARDS_MAX}.`);
   }
-
-  open(): void {
-    const { rows, first } = this.#pending.shift() as { rows: readonly AnyRow[]; first: number };
-    this.#rows = rows;
-    this.#first = first;
-    this.#at = 0;
+  if (seed !== undefined && !Number.isFinite(seed)) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got the seed ${shown(seed)}; give a number.`);
   }
-
-  next(): Batch | undefined {
-    if (this.#at >= this.#rows.length) return undefined;
-    this.#builder.reset();
-    this.#batchAt = this.#at;
-    while (this.#at < this.#rows.length && this.#builder.rowCount < this.#builder.capacity) this.#builder.appendRow(this.#rows[this.#at++] as AnyRow);
-    return this.#builder.finish();
+  if (options.from !== undefined) checkState(options.from, { name, plan });
+  // A snapshot may be used again, and what operators take over they change.
+  const from = structuredClone(options.from);
+  const partitions = options.partitions ?? from?.partitions ?? PARTITIONS_DEFAULT;
+  if (!(Number.isInteger(partitions) && partitions >= 1)) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got partitions: ${shown(partitions)}; give a whole number of at least 1.`);
   }
-
-  offsetOf(row: number): number {
-    return this.#first + this.#batchAt + row;
+  if (from !== undefined && partitions !== from.partitions) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `testDriver() got partitions: ${partitions}, and the snapshot is of a driver with ${from.partitions}. Positions and watermarks go by partition: leave the option out.`,
+    );
   }
-}
-
-/** A sink that keeps its rows. */
-function kept(sink: Sink, rows: AnyRow[]): Sink {
-  return {
-    ...sink,
-    name: sink.name,
-    check: () => {},
-    open: sink.open,
-    encoder: () => ({ write: (batch) => void rows.push(...batch.toRows()), flush: () => {} }),
-  };
+  const now = options.now ?? from?.clockMs ?? 0;
+  if (from !== undefined && now < from.clockMs) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `testDriver() got now: ${now}, before the clock of the snapshot, ${from.clockMs}. Time does not go back: leave it out.`,
+    );
+  }
+  return { from, shards, partitions, now };
 }

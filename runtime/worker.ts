@@ -132,7 +132,7 @@ function pump(task: WorkerTask, control: Control, plan: ReturnType<typeof makePl
     } else {
       const nowMs = f64[(at + MESSAGE.nowMs) >>> 3] as number;
       incoming.release();
-      engine.endEpoch(epoch, nowMs);
+      for (const _ of engine.endEpoch(epoch, nowMs)) control.barrier();
       const to = claim();
       u32[(to + MESSAGE.kind) >>> 2] = FROM_WORKER.epochDone;
       u32[(to + MESSAGE.epoch) >>> 2] = epoch;
