@@ -5,6 +5,8 @@
  */
 
 import { MillraceError, type WatermarkState } from '../core/index.ts';
+import { describePlan } from './explain.ts';
+import type { Plan } from './plan.ts';
 
 /** Number of the format, raised when what was written before can no longer be read. */
 export const STATE_FORMAT = 1;
@@ -30,8 +32,16 @@ export interface EngineState {
 export interface StateHead {
   readonly format: number;
   readonly pipeline: string;
-  /** The plan as text (describePlan). */
+  /** The plan as text, but for how functions are run. */
   readonly plan: string;
+}
+
+const HOW_FUNCTIONS_RUN = /: (?:expression over|closure reading|interpreted closure reading) /g;
+
+/** What a state of this plan begins with. */
+export function headOf(plan: Plan): StateHead {
+  // With or without generated code, which a process may not allow, state is the same.
+  return { format: STATE_FORMAT, pipeline: plan.name, plan: describePlan(plan).replaceAll(HOW_FUNCTIONS_RUN, ': function of ') };
 }
 
 /** The states of all engines of a job, after the same epoch, as one. */
@@ -56,32 +66,32 @@ export function stateOfShard(states: readonly ShardState[], shard: number): unkn
 /**
  * Refuses a state that was written by another version or for another plan.
  *
- * @param pipeline the name and the plan (describePlan) that are to go on from it
+ * @param own the head of the plan that is to go on from it
  * @throws MillraceError ERR_MILLRACE_CHECKPOINT, with what differs
  */
-export function checkState(head: StateHead, pipeline: { readonly name: string; readonly plan: string }): void {
+export function checkState(head: StateHead, own: StateHead): void {
   if (typeof head !== 'object' || head === null || typeof head.format !== 'number' || typeof head.plan !== 'string') {
     throw new MillraceError(
       'ERR_MILLRACE_CHECKPOINT',
       'What to go on from is no snapshot. Give what snapshot() returned, or what v8.deserialize makes of its bytes.',
     );
   }
-  if (head.format !== STATE_FORMAT) {
+  if (head.format !== own.format) {
     throw new MillraceError(
       'ERR_MILLRACE_CHECKPOINT',
-      `The snapshot has the format ${head.format}; this version of millrace reads ${STATE_FORMAT}. Take it again with this version.`,
+      `The snapshot has the format ${head.format}; this version of millrace reads ${own.format}. Take it again with this version.`,
     );
   }
-  if (head.pipeline !== pipeline.name) {
+  if (head.pipeline !== own.pipeline) {
     throw new MillraceError(
       'ERR_MILLRACE_CHECKPOINT',
-      `The snapshot is of the pipeline ${JSON.stringify(head.pipeline)}, and this one is ${JSON.stringify(pipeline.name)}. Restore it into the pipeline that it was taken of.`,
+      `The snapshot is of the pipeline ${JSON.stringify(head.pipeline)}, and this one is ${JSON.stringify(own.pipeline)}. Restore it into the pipeline that it was taken of.`,
     );
   }
-  if (head.plan !== pipeline.plan) {
+  if (head.plan !== own.plan) {
     throw new MillraceError(
       'ERR_MILLRACE_CHECKPOINT',
-      `The snapshot was taken of the pipeline ${JSON.stringify(head.pipeline)} as it was before it was changed: ${difference(head.plan, pipeline.plan)}. State goes on only in the same plan: undo the change, or begin without the snapshot.`,
+      `The snapshot was taken of the pipeline ${JSON.stringify(head.pipeline)} as it was before it was changed: ${difference(head.plan, own.plan)}. State goes on only in the same plan: undo the change, or begin without the snapshot.`,
     );
   }
 }

@@ -7,14 +7,13 @@
 import { type AnyRow, Counters, createMemory, MillraceError, type SeekableRng, SlabAllocator, seededRng, shown } from '../core/index.ts';
 import { Control, PARTITION_ACTIVE, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
 import { Engine } from './engine.ts';
-import { describePlan } from './explain.ts';
 import { graphOf, type PipelineLike } from './graph.ts';
 import { handFed, keptRows, type SentRows } from './hand-fed.ts';
 import { type OutputBlock, orderOutputs } from './outputs.ts';
 import { makePlan, type Plan, type SinkPlan, type SourcePlan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 import { COUNTER_NAMES, type CounterName } from './progress.ts';
-import { checkState, type EngineState, joinStates, STATE_FORMAT, type StateHead } from './state-snapshot.ts';
+import { checkState, type EngineState, headOf, joinStates, type StateHead } from './state-snapshot.ts';
 
 const SHARDS_MAX = 8;
 const PARTITIONS_DEFAULT = 4;
@@ -87,7 +86,7 @@ export function testDriver(pipeline: PipelineLike, options: TestDriverOptions = 
 
 export class TestDriver {
   readonly #plan: Plan;
-  readonly #fingerprint: string;
+  readonly #head: StateHead;
   readonly #engines: readonly Engine[];
   readonly #control: Control;
   readonly #partitions: number;
@@ -104,6 +103,7 @@ export class TestDriver {
   readonly #seed: number | undefined;
   readonly #partitionRng: SeekableRng;
   readonly #engineRng: SeekableRng;
+  /** Some of the rows that no result counts: of each reason at most ten a shard. A snapshot has none of them. */
   readonly samples: LedgerSample[] = [];
   #rowsDrawn: number;
   #chunks: number;
@@ -115,8 +115,8 @@ export class TestDriver {
   #isOver = false;
 
   constructor(plan: Plan, options: TestDriverOptions) {
-    this.#fingerprint = describePlan(plan);
-    const { from, shards, partitions, now } = resolved(options, plan.name, this.#fingerprint);
+    this.#head = headOf(plan);
+    const { from, shards, partitions, now } = resolved(options, this.#head);
     this.#partitions = partitions;
     this.#now = now;
     this.#epoch = from?.state.epoch ?? 0;
@@ -260,9 +260,7 @@ export class TestDriver {
       throw new MillraceError('ERR_MILLRACE_OPTION', `snapshot() ${reason}.`);
     }
     return {
-      format: STATE_FORMAT,
-      pipeline: this.#plan.name,
-      plan: this.#fingerprint,
+      ...this.#head,
       clockMs: this.#now,
       partitions: this.#partitions,
       seed: this.#seed,
@@ -348,7 +346,7 @@ interface ResolvedOptions {
 }
 
 /** Checks options, among themselves and against the snapshot to go on from. */
-function resolved(options: TestDriverOptions, name: string, plan: string): ResolvedOptions {
+function resolved(options: TestDriverOptions, head: StateHead): ResolvedOptions {
   const { shards = 1, seed } = options;
   if (!(Number.isInteger(shards) && shards >= 1 && shards <= SHARDS_MAX)) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got shards: ${shown(shards)}; give a whole number of 1 to ${SHARDS_MAX}.`);
@@ -356,7 +354,7 @@ function resolved(options: TestDriverOptions, name: string, plan: string): Resol
   if (seed !== undefined && !Number.isFinite(seed)) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got the seed ${shown(seed)}; give a number.`);
   }
-  if (options.from !== undefined) checkState(options.from, { name, plan });
+  if (options.from !== undefined) checkState(options.from, head);
   // A snapshot may be used again, and what operators take over they change.
   const from = structuredClone(options.from);
   const partitions = options.partitions ?? from?.partitions ?? PARTITIONS_DEFAULT;

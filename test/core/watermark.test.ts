@@ -7,10 +7,10 @@ import { MillraceError, Watermark } from '../../core/index.ts';
 
 describe('Watermark', () => {
   it('is the minimum over the partitions that take part, less the delay, and never moves back', () => {
-    const step = fc.tuple(fc.constantFrom('observe', 'observe', 'observe', 'idle', 'end'), fc.nat(2), fc.integer({ min: -1_000, max: 1_000 }));
+    const step = fc.tuple(fc.constantFrom('observe', 'observe', 'observe', 'idle', 'end', 'move'), fc.nat(2), fc.integer({ min: -1_000, max: 1_000 }));
     fc.assert(
       fc.property(fc.array(step), fc.nat(50), (steps, delayMs) => {
-        const watermark = new Watermark({ delayMs }, 3);
+        let watermark = new Watermark({ delayMs }, 3);
         const max = [-Infinity, -Infinity, -Infinity];
         const state = ['active', 'active', 'active'];
         let expected = -Infinity;
@@ -22,6 +22,11 @@ describe('Watermark', () => {
           } else if (what === 'idle') {
             watermark.idle(p);
             if (state[p] === 'active') state[p] = 'idle';
+          } else if (what === 'move') {
+            // To another one, by way of all that it knows.
+            const moved = new Watermark({ delayMs }, 3);
+            moved.restoreAll(structuredClone(watermark.snapshotAll()));
+            watermark = moved;
           } else {
             watermark.end(p);
             state[p] = 'ended';

@@ -208,6 +208,24 @@ describe('a snapshot', () => {
     assert.equal(driver.output().length, 3);
   });
 
+  test('is the same with and without generated code', () => {
+    const make = () =>
+      perMinute((stream) =>
+        stream
+          .filter((row) => row.ms > 2)
+          .keyBy('page')
+          .count()
+          .to(collect()),
+      );
+    const driver = testDriver(make());
+    driver.send([{ page: '/', ms: 3, at: 0 }]);
+    driver.endEpoch();
+    const restored = testDriver(make(), { from: driver.snapshot(), codeGeneration: false });
+    restored.send([{ page: '/', ms: 4, at: 0 }]);
+    restored.endEpoch();
+    assert.deepEqual(restored.output(), [{ page: '/', count: 2 }]);
+  });
+
   test('counts offsets on, so that coordinates stay true', () => {
     const make = () => perMinute((stream) => stream.keyBy('page').window(tumbling('1s')).aggregate({ n: count() }).late.to(collect()));
     const driver = testDriver(make(), { partitions: 1 });
@@ -323,4 +341,40 @@ describe('a snapshot', () => {
     assert.throws(() => testDriver(tumblingClicks(), { from: snapshot, now: 999 }), { code, message: /999.*1000/ });
     testDriver(tumblingClicks(), { from: snapshot, partitions: 3, now: 2_000 });
   });
+});
+
+test('the first epoch, too, goes by the clock of the driver', () => {
+  const make = () =>
+    pipeline('skew')
+      .from(memory([], { schema: clicks }))
+      .withWatermark('at', 0, { maxSkew: '1m' })
+      .keyBy('page')
+      .window(tumbling('1s'))
+      .aggregate({ n: count() })
+      .to(collect());
+  const rows = [
+    { page: '/', ms: 0, at: 500 },
+    { page: '/wild', ms: 0, at: 3_600_000 },
+  ];
+  for (const [now, windows] of [
+    [0, 0],
+    [3_600_000, 1],
+  ] as const) {
+    const driver = testDriver(make(), { partitions: 1, now });
+    driver.send(rows);
+    driver.endEpoch();
+    assert.equal(driver.output().length, windows);
+    // The bound of the epoch to come is that of the clock when the last one ended.
+    const restored = testDriver(make(), { from: driver.snapshot() });
+    for (const of of [driver, restored]) {
+      of.advanceTime(3_600_000);
+      of.send([{ page: '/next', ms: 0, at: 7_000_000 }]);
+      of.endEpoch();
+      assert.equal(of.output().length, of === driver ? windows : 0);
+      of.send([{ page: '/next', ms: 0, at: 7_100_000 }]);
+      of.endEpoch();
+    }
+    assert.deepEqual(restored.output(), driver.output().slice(windows));
+    assert.equal(restored.output().length, now === 0 ? 0 : 2);
+  }
 });
