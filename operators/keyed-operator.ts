@@ -89,7 +89,10 @@ export interface KeyedOperator {
    * event time; +Infinity: the input has ended, and what is still open comes out.
    */
   onWatermark(watermark: number): void;
-  /** The state between two epochs, as values that structured clone can copy. What it gives is not changed afterwards. */
+  /**
+   * The state between two epochs, as values that structured clone and v8.serialize can copy, without addresses. It changes nothing, and what
+   * it gives is not changed afterwards. An operator that is opened with it puts out what this one would have, in the same order.
+   */
   snapshot(): unknown;
   /** An estimate of the bytes of state held. */
   readonly stateBytes: number;
