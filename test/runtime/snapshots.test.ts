@@ -13,7 +13,7 @@ import { type DriverSnapshot, type TestDriver, testDriver } from '../../runtime/
 import { CASES, type InputRow, runsOf, type Step, sourceCountOf } from './snapshot-cases.ts';
 
 /** Cases of all the properties of this file together, roughly. */
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 250);
+const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 200);
 const PARTITIONS = 2;
 const MEMORY_BYTES = 24 << 20;
 const names = Object.keys(CASES);
@@ -120,7 +120,7 @@ describe('state of many keys', () => {
       const make = CASES[name] as () => PipelineLike;
       const steps = Array.from({ length: 6 }, (_, epoch): Step => {
         // Many keys first, few later, many again.
-        const keys = [8_000, 8_000, 40, 40, 5_000, 40][epoch] as number;
+        const keys = [4_000, 4_000, 40, 40, 3_000, 40][epoch] as number;
         const rows = Array.from({ length: keys }, (): InputRow => {
           const key = `key ${rng.int(keys)}`;
           return { key, text: rng.chance(0.2) ? null : `text ${rng.int(50)}`, value: rng.normal(0, 1e6), at: epoch * 60 + rng.int(90), ok: rng.chance(0.5) };
@@ -128,7 +128,7 @@ describe('state of many keys', () => {
         return {
           sends: [
             [0, undefined, rows],
-            [1, undefined, rows.slice(0, 1_500)],
+            [1, undefined, rows.slice(0, 1_000)],
           ],
           passMs: 10,
         };
