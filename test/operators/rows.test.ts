@@ -104,7 +104,7 @@ test('a row that goes elsewhere is a whole row', () => {
       return page === '/p1' && more.ok !== undefined;
     },
     (r) => JSON.stringify({ r }, (_, v) => (typeof v === 'bigint' ? 0 : v)).includes('qty'),
-    function (this: unknown, r) {
+    function (this: unknown, _r) {
       return eval('r.ok');
     },
     ((r: any) => r.ok).bind(null),
