@@ -14,18 +14,6 @@ export const STEPS = ['view', 'cart', 'checkout', 'buy'];
 export const GAP_MS = 300_000;
 
 const click = { user: utf8, device: utf8, step: utf8, at: timestamp };
-export interface Visit {
-  readonly user: string;
-  readonly device: string;
-  readonly windowStart: number;
-  readonly windowEnd: number;
-  readonly clicks: number;
-}
-export interface Reached {
-  readonly device: string;
-  readonly step: string;
-  readonly count: number;
-}
 export const visits = collect<Visit>();
 export const reached = collect<Reached>();
 
@@ -58,21 +46,37 @@ function follow(dir: string) {
     .to(reached);
 }
 
+export interface Visit {
+  readonly user: string;
+  readonly device: string;
+  readonly windowStart: number;
+  readonly windowEnd: number;
+  readonly clicks: number;
+}
+
+export interface Reached {
+  readonly device: string;
+  readonly step: string;
+  readonly count: number;
+}
+
 // Hours of clicks. Visitors come on lanes: a lane has one visitor at a time, who may click every half a minute, up to eight times.
 
 const START_MS = Date.UTC(2026, 0, 1, 8);
 const LANES = 500;
 const CLICKS_MAX = 8;
 const USERS = 5_000;
-export const SLOTS = 300_000;
+export const SLOTS = 160_000;
 export const DEVICES = ['desktop', 'phone', 'tablet'];
 /** How many of those who have come to a step go on to the next; on a phone the form behind the checkout is broken. */
 const GO_ON = { cart: 0.4, checkout: 0.6, buy: 0.7, buyOnBrokenForm: 0.2 };
 const BROKEN = { device: 'phone', from: 'checkout', to: 'buy' };
 
+const visitRng = seededRng(2);
+
 /** What a visitor does, click by click. */
 function planOf(visit: number, device: string): string[] {
-  const rng = seededRng(2);
+  const rng = visitRng;
   rng.seek(visit);
   // Some come by a link that leads right to the checkout, which is no way through the funnel.
   const plan = rng.chance(0.03) ? ['checkout'] : [];

@@ -15,22 +15,6 @@ export const LEARNING_MINUTES = 10;
 export const ALERT_Z = 6;
 
 const request = { service: utf8, status: i32, ms: f64, at: timestamp };
-export interface Minute {
-  readonly service: string;
-  readonly windowStart: number;
-  readonly requests: number;
-  readonly errorRate: number;
-  readonly meanMs: number;
-  readonly p95Ms: number;
-}
-export interface Alert {
-  readonly service: string;
-  readonly minute: number;
-  readonly signal: string;
-  readonly value: number;
-  readonly usual: number;
-  readonly z: number;
-}
 export const minutes = collect<Minute>();
 export const alerts = collect<Alert>();
 
@@ -63,6 +47,24 @@ function watch(dir: string) {
       },
     })
     .to(alerts);
+}
+
+export interface Minute {
+  readonly service: string;
+  readonly windowStart: number;
+  readonly requests: number;
+  readonly errorRate: number;
+  readonly meanMs: number;
+  readonly p95Ms: number;
+}
+
+export interface Alert {
+  readonly service: string;
+  readonly minute: number;
+  readonly signal: string;
+  readonly value: number;
+  readonly usual: number;
+  readonly z: number;
 }
 
 // The hour of requests, with its incidents.

@@ -16,14 +16,6 @@ export const MOST = 3;
 export const LIFT_MIN = 2;
 
 const purchase = { shop: utf8, user: utf8, item: utf8, at: timestamp };
-export interface Recommendation {
-  readonly shop: string;
-  readonly item: string;
-  readonly rank: number;
-  readonly other: string;
-  readonly probability: number;
-  readonly lift: number;
-}
 export const recommendations = collect<Recommendation>();
 
 function learn(dir: string) {
@@ -59,13 +51,22 @@ function learn(dir: string) {
     .to(recommendations);
 }
 
+export interface Recommendation {
+  readonly shop: string;
+  readonly item: string;
+  readonly rank: number;
+  readonly other: string;
+  readonly probability: number;
+  readonly lift: number;
+}
+
 // A day of purchases. Shoppers come on lanes: a lane has one shopper at a time, who takes up to six items, one every twenty seconds.
 
 const START_MS = Date.UTC(2026, 0, 1, 8);
 const LANES = 200;
 const ITEMS_MAX = 6;
 const USERS = 6_000;
-export const SLOTS = 240_000;
+export const SLOTS = 120_000;
 export const SHOPS = ['harbour', 'station'];
 const ITEMS = 'apples bag beer bread butter chips coffee cream eggs filters flour lemon milk oil onions pasta rice salt sugar tea tomatoes wine'.split(' ');
 const BAG = { item: 'bag', probability: 0.6 };
@@ -80,9 +81,11 @@ export const HABITS = [
   ]),
 ];
 
+const basketRng = seededRng(2);
+
 /** What somebody buys: one or two items, what they go with, and a bag. */
 function basketOf(number: number, shop: string): string[] {
-  const rng = seededRng(2);
+  const rng = basketRng;
   rng.seek(number);
   const basket: string[] = [];
   for (let wanted = 1 + rng.int(2); wanted > 0; wanted--) {

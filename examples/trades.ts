@@ -32,18 +32,6 @@ import { bars, clock, conclude, grouped, runOnLog, table } from './on-log.ts';
 export const BAND_DEVIATIONS = 4;
 
 const trade = { symbol: utf8, price: f64, size: f64, at: timestamp };
-export interface Minute {
-  readonly symbol: string;
-  /** When the minute was over. */
-  readonly end: number;
-  readonly vwap: number;
-  readonly low: number;
-  readonly high: number;
-  readonly volume: number;
-  readonly mean: number;
-  readonly deviation: number;
-  readonly z: number;
-}
 export const minutes = collect<Minute>();
 export const spikes = collect<Minute>();
 
@@ -72,9 +60,22 @@ function watch(dir: string) {
   return measured.filter((r) => Math.abs(r.z) > BAND_DEVIATIONS).to(spikes);
 }
 
+export interface Minute {
+  readonly symbol: string;
+  /** When the minute was over. */
+  readonly end: number;
+  readonly vwap: number;
+  readonly low: number;
+  readonly high: number;
+  readonly volume: number;
+  readonly mean: number;
+  readonly deviation: number;
+  readonly z: number;
+}
+
 // An hour and a half of trades, with their spikes.
 
-export const TRADES = 300_000;
+export const TRADES = 200_000;
 export const START_MS = Date.UTC(2026, 0, 1, 14, 30);
 const MINUTES = 90;
 export const SYMBOLS = ['FLUX', 'GATE', 'MILL', 'RACE', 'WEIR'];
