@@ -10,6 +10,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arrow, count, f64, json, log, main, mean, type Params, pipeline, type RowOf, run, type Sink, type Source, timestamp, tumbling, utf8 } from 'millrace';
+import { grouped } from './on-log.ts';
 
 export const click = { page: utf8, user: utf8, ms: f64, at: timestamp };
 export const pageMinute = { page: utf8, windowStart: timestamp, windowEnd: timestamp, clicks: f64, meanMs: f64 };
@@ -50,7 +51,7 @@ main(import.meta.url, async () => {
   try {
     await to('clicks-data.ts', { dir, rows: 500_000, seed: 1 });
     const { rowsIn, rowsOut, seconds } = await to('clicks.ts', { dir });
-    console.log(`${rowsIn} clicks in ${seconds.toFixed(1)} s, ${rowsOut} pages and minutes. The busiest pages of each minute:`);
+    console.log(`${grouped(rowsIn)} clicks in ${seconds.toFixed(1)} s, ${grouped(rowsOut)} pages and minutes. The busiest pages of each minute:`);
     await to('clicks.ts', { dir, step: 'show' });
   } finally {
     await rm(dir, { recursive: true, force: true });

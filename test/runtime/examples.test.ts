@@ -9,6 +9,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { clickAt } from '../../examples/clicks-data.ts';
 import * as clickstream from '../../examples/clickstream.ts';
 import * as logAnalytics from '../../examples/log-analytics.ts';
 import * as recommendations from '../../examples/recommendations.ts';
@@ -230,6 +231,26 @@ describe('as programs', () => {
       assert.match(stdout, /\n\nFound: .*(\n.*)?\.\n\n$/);
     });
   }
+
+  test('clicks shows the busiest pages of each minute, as a loop over the clicks has them', async () => {
+    const minute = Date.UTC(2026, 0, 1, 0, 3);
+    const inMinute = rowsOf(500_000, clickAt).filter(({ ms, at }) => ms > 0 && at >= minute && at < minute + MINUTE_MS);
+    const pages = [...grouped(inMinute, ({ page }) => page)].map(([page, rows]) => ({ page, clicks: rows.length })).sort((a, b) => b.clicks - a.clicks);
+    const { code, stdout, stderr } = await start('clicks');
+    assert.equal(code, 0, stderr);
+    const shown = stdout.split('\n').flatMap((line) => (line.startsWith('2026-01-01 00:03:00 ') ? [line.trim().split(/\s+/).slice(2, 5)] : []));
+    assert.deepEqual(
+      shown,
+      pages.slice(0, 3).map(({ page, clicks }, place) => [String(place + 1), page, String(clicks)]),
+    );
+  });
+
+  test('word-count prints a table of its words', async () => {
+    const { code, stdout, stderr } = await start('word-count');
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^the +5$/m);
+    assert.match(stdout, /^wheel +3$/m);
+  });
 
   test('trades finds what was hidden; a folder that is given keeps the log, and is read again', async (t) => {
     const dir = join(await temporaryFolder(t), 'log');
