@@ -8,7 +8,7 @@
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { arrow, count, f64, json, log, main, mean, type Params, pipeline, type RowOf, run, type Sink, type Source, timestamp, tumbling, utf8 } from 'millrace';
 import { grouped } from './on-log.ts';
 
@@ -47,12 +47,13 @@ export default ({ dir, format, step }: { dir: string; format?: 'json' | 'arrow';
 
 main(import.meta.url, async () => {
   const dir = await mkdtemp(join(tmpdir(), 'millrace-'));
-  const to = async (name: string, params: Params) => (await run(new URL(name, import.meta.url), { workers: 2, trigger: 'availableNow', params })).done;
+  const to = async (name: string, params: Params) =>
+    (await run(new URL(name + extname(import.meta.url), import.meta.url), { workers: 2, trigger: 'availableNow', params })).done;
   try {
-    await to('clicks-data.ts', { dir, rows: 500_000, seed: 1 });
-    const { rowsIn, rowsOut, seconds } = await to('clicks.ts', { dir });
+    await to('clicks-data', { dir, rows: 500_000, seed: 1 });
+    const { rowsIn, rowsOut, seconds } = await to('clicks', { dir });
     console.log(`${grouped(rowsIn)} clicks in ${seconds.toFixed(1)} s, ${grouped(rowsOut)} pages and minutes. The busiest pages of each minute:`);
-    await to('clicks.ts', { dir, step: 'show' });
+    await to('clicks', { dir, step: 'show' });
   } finally {
     await rm(dir, { recursive: true, force: true });
   }

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Gaussian } from '../../core/index.ts';
 import { graphOf } from '../../runtime/graph.ts';
 import { collect, count, cumulative, describePlan, f64, memory, mermaidPlan, pipeline, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 import { makePlan, type Plan } from '../../runtime/plan.ts';
@@ -201,6 +202,32 @@ describe('keyed operators in a pipeline', () => {
       .from(memory([], { schema: { windowStart: utf8, at: timestamp } }))
       .withWatermark('at', 0);
     assert.throws(() => named.windowAll(tumbling('1s')).top(1, { by: 'windowStart' }), /would be named "windowStart"/);
+  });
+
+  test('the state of process is data: an instance, whose methods would not outlive it, is refused at the first row', () => {
+    class Counter {
+      rows = 0;
+    }
+    const states: readonly [state: () => unknown, isTaken: boolean][] = [
+      [() => new Counter(), false],
+      [() => ({ counter: new Counter() }), false],
+      [() => new Map([['a', new Gaussian()]]), false],
+      [() => [new Counter()], false],
+      [() => new Gaussian().state, true],
+      [() => ({ map: new Map(), bytes: new Uint8Array(4), buffer: Buffer.alloc(1), at: new Date(0), nothing: null, bare: Object.create(null) }), true],
+      [() => 1, true],
+      [() => undefined, true],
+    ];
+    for (const [state, isTaken] of states) {
+      const stream = source()
+        .keyBy('user')
+        .process({ schema: { user: utf8 }, state, onRow: (row, ctx) => ctx.emit({ user: row.user }) });
+      const driver = testDriver(stream.to(collect()));
+      driver.send([click('u', '/', 1, 0)]);
+      if (isTaken) driver.close();
+      else
+        assert.throws(() => driver.close(), { code: 'ERR_MILLRACE_USER_FUNCTION', message: /an instance of (Counter|Gaussian), whose methods would be lost/ });
+    }
   });
 
   test('explain says what travels and what is kept', () => {
