@@ -4,6 +4,9 @@
  *
  * They are plain JavaScript for one thread. In a pipeline the aggregates do the counting (mean, variance, ewma, linearCount, ...: operators/aggregates.ts), over workers and windows, and
  * the functions here (normalDensity, zScore, wilsonInterval) read the results in a `.map`.
+ *
+ * What a model has learned is its `state`: plain values that structured clone can copy. The state of process() holds that, not the model, and a model is made over it for the call:
+ * `state: () => new Gaussian().state`, then `new Gaussian(ctx.state).add(row.ms)`.
  */
 
 import { hash64Bytes, hash64Long, hashLow } from './accumulators/hash64.ts';
@@ -42,6 +45,13 @@ export function wilsonInterval(successes: number, trials: number, z = 1.959_963_
   return { low: Math.max(0, Math.min(rate, center - half)), high: Math.min(1, Math.max(rate, center + half)) };
 }
 
+export interface GaussianState {
+  count: number;
+  mean: number;
+  /** Sum of the squares of the distances from the mean. */
+  squares: number;
+}
+
 /**
  * Mean and variance online (Welford, Technometrics 1962; merged as Chan, Golub and LeVeque, 1979), and what a normal distribution of them says of a value.
  *
@@ -51,22 +61,25 @@ export function wilsonInterval(successes: number, trials: number, z = 1.959_963_
  * latency.zScore(25) > 3; // true: an outlier
  */
 export class Gaussian {
-  #count = 0;
-  #mean = 0;
-  #squares = 0;
+  readonly state: GaussianState;
+
+  /** @param state goes on with what a model has learned; the state is changed in place */
+  constructor(state: GaussianState = { count: 0, mean: 0, squares: 0 }) {
+    this.state = state;
+  }
 
   get count(): number {
-    return this.#count;
+    return this.state.count;
   }
 
   /** NaN of no value. */
   get mean(): number {
-    return this.#count === 0 ? Number.NaN : this.#mean;
+    return this.state.count === 0 ? Number.NaN : this.state.mean;
   }
 
   /** Of a sample (n - 1); NaN of fewer than two values. */
   get variance(): number {
-    return this.#count < 2 ? Number.NaN : this.#squares / (this.#count - 1);
+    return this.state.count < 2 ? Number.NaN : this.state.squares / (this.state.count - 1);
   }
 
   get deviation(): number {
@@ -74,19 +87,19 @@ export class Gaussian {
   }
 
   add(x: number): void {
-    this.#count++;
-    const before = x - this.#mean;
-    this.#mean += before / this.#count;
-    this.#squares += before * (x - this.#mean);
+    this.state.count++;
+    const before = x - this.state.mean;
+    this.state.mean += before / this.state.count;
+    this.state.squares += before * (x - this.state.mean);
   }
 
   merge(other: Gaussian): void {
-    const count = this.#count + other.#count;
+    const count = this.state.count + other.state.count;
     if (count === 0) return;
-    const difference = other.#mean - this.#mean;
-    this.#mean += (difference * other.#count) / count;
-    this.#squares += other.#squares + (difference * difference * this.#count * other.#count) / count;
-    this.#count = count;
+    const difference = other.state.mean - this.state.mean;
+    this.state.mean += (difference * other.state.count) / count;
+    this.state.squares += other.state.squares + (difference * difference * this.state.count * other.state.count) / count;
+    this.state.count = count;
   }
 
   density(x: number): number {
@@ -98,38 +111,55 @@ export class Gaussian {
   }
 }
 
+export interface BernoulliState {
+  trials: number;
+  successes: number;
+}
+
 /** A rate of successes, with its interval. */
 export class Bernoulli {
-  #trials = 0;
-  #successes = 0;
+  readonly state: BernoulliState;
+
+  /** @param state goes on with what a model has learned; the state is changed in place */
+  constructor(state: BernoulliState = { trials: 0, successes: 0 }) {
+    this.state = state;
+  }
 
   get trials(): number {
-    return this.#trials;
+    return this.state.trials;
   }
 
   get successes(): number {
-    return this.#successes;
+    return this.state.successes;
   }
 
   /** NaN of no trial. */
   get rate(): number {
-    return this.#successes / this.#trials;
+    return this.state.successes / this.state.trials;
   }
 
   add(success: boolean): void {
-    this.#trials++;
-    if (success) this.#successes++;
+    this.state.trials++;
+    if (success) this.state.successes++;
   }
 
   merge(other: Bernoulli): void {
-    this.#trials += other.#trials;
-    this.#successes += other.#successes;
+    this.state.trials += other.state.trials;
+    this.state.successes += other.state.successes;
   }
 
   /** See {@link wilsonInterval}. */
   interval(z?: number): Interval {
-    return wilsonInterval(this.#successes, this.#trials, z);
+    return wilsonInterval(this.state.successes, this.state.trials, z);
   }
+}
+
+export interface CooccurrenceState<T> {
+  sets: number;
+  /** Sets by item. */
+  readonly counts: Map<T, number>;
+  /** Sets by item and other item. */
+  readonly pairs: Map<T, Map<T, number>>;
 }
 
 /**
@@ -143,57 +173,77 @@ export class Bernoulli {
  * baskets.probability('butter', 'bread'); // 0.5
  */
 export class Cooccurrence<T extends string | number> {
-  #sets = 0;
-  readonly #counts = new Map<T, number>();
-  readonly #pairs = new Map<T, Map<T, number>>();
+  readonly state: CooccurrenceState<T>;
+
+  /** @param state goes on with what a model has learned; the state is changed in place */
+  constructor(state: CooccurrenceState<T> = { sets: 0, counts: new Map(), pairs: new Map() }) {
+    this.state = state;
+  }
 
   /** Sets seen. */
   get count(): number {
-    return this.#sets;
+    return this.state.sets;
   }
 
   /** One set of items; what is there twice counts once. */
   add(items: Iterable<T>): void {
     const set = [...new Set(items)];
-    this.#sets++;
+    const { counts } = this.state;
+    this.state.sets++;
     for (const a of set) {
-      this.#counts.set(a, (this.#counts.get(a) ?? 0) + 1);
+      counts.set(a, (counts.get(a) ?? 0) + 1);
       for (const b of set) if (a !== b) this.#count(a, b, 1);
     }
   }
 
   merge(other: Cooccurrence<T>): void {
-    this.#sets += other.#sets;
-    for (const [a, n] of other.#counts) this.#counts.set(a, (this.#counts.get(a) ?? 0) + n);
-    for (const [a, row] of other.#pairs) for (const [b, n] of row) this.#count(a, b, n);
+    const { counts } = this.state;
+    this.state.sets += other.state.sets;
+    for (const [a, n] of other.state.counts) counts.set(a, (counts.get(a) ?? 0) + n);
+    for (const [a, row] of other.state.pairs) for (const [b, n] of row) this.#count(a, b, n);
+  }
+
+  /** Every item seen, in the order of first sight. */
+  items(): IterableIterator<T> {
+    return this.state.counts.keys();
   }
 
   /** P(b | a); NaN where a was never seen. */
   probability(b: T, given: T): number {
-    const total = this.#counts.get(given);
+    const total = this.state.counts.get(given);
     if (total === undefined) return Number.NaN;
-    return b === given ? 1 : (this.#pairs.get(given)?.get(b) ?? 0) / total;
+    return b === given ? 1 : (this.state.pairs.get(given)?.get(b) ?? 0) / total;
   }
 
   /** P(b | a) / P(b): above 1, a makes b likelier. */
   lift(b: T, given: T): number {
-    return this.probability(b, given) / ((this.#counts.get(b) ?? 0) / this.#sets);
+    return this.probability(b, given) / ((this.state.counts.get(b) ?? 0) / this.state.sets);
   }
 
   /** The items likeliest beside one, at most `n`, with their P(b | a). */
   likeliest(given: T, n: number): { readonly item: T; readonly probability: number }[] {
-    const found = [...(this.#pairs.get(given) ?? [])].map(([item]) => ({ item, probability: this.probability(item, given) }));
+    const found = [...(this.state.pairs.get(given) ?? [])].map(([item]) => ({ item, probability: this.probability(item, given) }));
     return found.sort((a, b) => b.probability - a.probability || (a.item < b.item ? -1 : 1)).slice(0, n);
   }
 
   #count(a: T, b: T, n: number): void {
-    let row = this.#pairs.get(a);
+    let row = this.state.pairs.get(a);
     if (row === undefined) {
       row = new Map();
-      this.#pairs.set(a, row);
+      this.state.pairs.set(a, row);
     }
     row.set(b, (row.get(b) ?? 0) + n);
   }
+}
+
+export interface MovingAverageState {
+  /** Rings of a power of two. */
+  times: Float64Array;
+  values: Float64Array;
+  head: number;
+  size: number;
+  sum: number;
+  removed: number;
 }
 
 /**
@@ -202,79 +252,84 @@ export class Cooccurrence<T extends string | number> {
  */
 export class MovingAverage {
   readonly spanMs: number;
-  #times = new Float64Array(16);
-  #values = new Float64Array(16);
-  #head = 0;
-  #size = 0;
-  #sum = 0;
-  #removed = 0;
+  readonly state: MovingAverageState;
 
-  constructor(spanMs: number) {
+  /** @param state goes on with what a model of the same span has learned; the state is changed in place */
+  constructor(spanMs: number, state: MovingAverageState = { times: new Float64Array(16), values: new Float64Array(16), head: 0, size: 0, sum: 0, removed: 0 }) {
     assert(spanMs > 0, `a moving average of ${spanMs} ms`);
     this.spanMs = spanMs;
+    this.state = state;
   }
 
   get count(): number {
-    return this.#size;
+    return this.state.size;
   }
 
   /** NaN of no value. */
   get mean(): number {
-    return this.#sum / this.#size;
+    return this.state.sum / this.state.size;
   }
 
   /** Adds a value and returns the mean. */
   add(timeMs: number, value: number): number {
-    const mask = this.#times.length - 1;
-    const newest = this.#size === 0 ? timeMs : Math.max(timeMs, this.#times[(this.#head + this.#size - 1) & mask] as number);
-    if (timeMs > newest - this.spanMs) this.#insert(timeMs, value);
-    while ((this.#times[this.#head] as number) <= newest - this.spanMs) {
-      this.#sum -= this.#values[this.#head] as number;
-      this.#head = (this.#head + 1) & (this.#times.length - 1);
-      this.#size--;
-      this.#removed++;
+    const { state } = this;
+    const mask = state.times.length - 1;
+    const newest = state.size === 0 ? timeMs : Math.max(timeMs, state.times[(state.head + state.size - 1) & mask] as number);
+    if (timeMs > newest - this.spanMs) insert(state, timeMs, value);
+    while ((state.times[state.head] as number) <= newest - this.spanMs) {
+      state.sum -= state.values[state.head] as number;
+      state.head = (state.head + 1) & (state.times.length - 1);
+      state.size--;
+      state.removed++;
     }
-    if (this.#removed > this.#size || !Number.isFinite(this.#sum)) {
-      this.#sum = 0;
-      for (let i = 0; i < this.#size; i++) this.#sum += this.#values[(this.#head + i) & (this.#values.length - 1)] as number;
-      this.#removed = 0;
+    if (state.removed > state.size || !Number.isFinite(state.sum)) {
+      state.sum = 0;
+      for (let i = 0; i < state.size; i++) state.sum += state.values[(state.head + i) & (state.values.length - 1)] as number;
+      state.removed = 0;
     }
     return this.mean;
   }
+}
 
-  #insert(timeMs: number, value: number): void {
-    if (this.#size === this.#times.length) {
-      const order = (from: Float64Array) =>
-        Float64Array.from({ length: this.#size * 2 }, (_, i) => (i < this.#size ? (from[(this.#head + i) & (this.#size - 1)] as number) : 0));
-      [this.#times, this.#values, this.#head] = [order(this.#times), order(this.#values), 0];
-    }
-    const mask = this.#times.length - 1;
-    let at = this.#size++;
-    for (; at > 0 && (this.#times[(this.#head + at - 1) & mask] as number) > timeMs; at--) {
-      this.#times[(this.#head + at) & mask] = this.#times[(this.#head + at - 1) & mask] as number;
-      this.#values[(this.#head + at) & mask] = this.#values[(this.#head + at - 1) & mask] as number;
-    }
-    this.#times[(this.#head + at) & mask] = timeMs;
-    this.#values[(this.#head + at) & mask] = value;
-    this.#sum += value;
+/** Puts a value in its place by time. */
+function insert(state: MovingAverageState, timeMs: number, value: number): void {
+  if (state.size === state.times.length) {
+    const order = (from: Float64Array) =>
+      Float64Array.from({ length: state.size * 2 }, (_, i) => (i < state.size ? (from[(state.head + i) & (state.size - 1)] as number) : 0));
+    [state.times, state.values, state.head] = [order(state.times), order(state.values), 0];
   }
+  const mask = state.times.length - 1;
+  let at = state.size++;
+  for (; at > 0 && (state.times[(state.head + at - 1) & mask] as number) > timeMs; at--) {
+    state.times[(state.head + at) & mask] = state.times[(state.head + at - 1) & mask] as number;
+    state.values[(state.head + at) & mask] = state.values[(state.head + at - 1) & mask] as number;
+  }
+  state.times[(state.head + at) & mask] = timeMs;
+  state.values[(state.head + at) & mask] = value;
+  state.sum += value;
+}
+
+export interface SmoothingState {
+  newestMs: number;
+  sum: number;
+  weight: number;
 }
 
 /** The mean of values that weigh half as much for each half-life that they are older than the newest: the aggregate `ewma` for one thread (core/accumulators/smoothing.ts). Times may come in any order. */
 export class ExponentialSmoothing {
   readonly halfLifeMs: number;
-  #newest = Number.NEGATIVE_INFINITY;
-  #sum = 0;
-  #weight = 0;
+  readonly state: SmoothingState;
 
-  constructor(halfLifeMs: number) {
+  /** @param state goes on with what a model of the same half-life has learned; the state is changed in place */
+  constructor(halfLifeMs: number, state: SmoothingState = { newestMs: Number.NEGATIVE_INFINITY, sum: 0, weight: 0 }) {
     assert(halfLifeMs > 0, `a half-life of ${halfLifeMs} ms`);
     this.halfLifeMs = halfLifeMs;
+    this.state = state;
   }
 
   /** NaN of no value. */
   get mean(): number {
-    return this.#sum / this.#weight;
+    return this.state.sum / this.state.weight;
   }
 
   /** Adds a value and returns the mean. */
@@ -285,30 +340,38 @@ export class ExponentialSmoothing {
 
   merge(other: ExponentialSmoothing): void {
     assert(other.halfLifeMs === this.halfLifeMs, `a half-life of ${other.halfLifeMs} ms merged into one of ${this.halfLifeMs}`);
-    if (other.#weight > 0) this.#add(other.#newest, other.#sum, other.#weight);
+    if (other.state.weight > 0) this.#add(other.state.newestMs, other.state.sum, other.state.weight);
   }
 
   #add(timeMs: number, sum: number, weight: number): void {
-    const newest = Math.max(timeMs, this.#newest);
-    const decay = this.#weight === 0 ? 0 : 0.5 ** ((newest - this.#newest) / this.halfLifeMs);
+    const newest = Math.max(timeMs, this.state.newestMs);
+    const decay = this.state.weight === 0 ? 0 : 0.5 ** ((newest - this.state.newestMs) / this.halfLifeMs);
     const share = 0.5 ** ((newest - timeMs) / this.halfLifeMs);
-    this.#sum = this.#sum * decay + sum * share;
-    this.#weight = this.#weight * decay + weight * share;
-    this.#newest = newest;
+    this.state.sum = this.state.sum * decay + sum * share;
+    this.state.weight = this.state.weight * decay + weight * share;
+    this.state.newestMs = newest;
   }
+}
+
+export interface LinearCounterState {
+  readonly words: Uint32Array;
+  /** Bits that are set. */
+  set: number;
 }
 
 /** Linear counting of distinct texts and numbers in a bitmap: the aggregate `linearCount` for one thread (core/accumulators/linear-counter.ts). */
 export class LinearCounter {
   readonly bits: number;
-  readonly #words: Uint32Array;
-  #set = 0;
+  readonly state: LinearCounterState;
 
-  /** @param bits a power of two, at least 32 */
-  constructor(bits = 16_384) {
+  /**
+   * @param bits a power of two, at least 32
+   * @param state goes on with what a model of as many bits has learned; the state is changed in place
+   */
+  constructor(bits = 16_384, state?: LinearCounterState) {
     assert(bits >= 32 && Number.isInteger(Math.log2(bits)), `a bitmap of ${bits} bits: it takes a power of two, at least 32`);
     this.bits = bits;
-    this.#words = new Uint32Array(bits / 32);
+    this.state = state ?? { words: new Uint32Array(bits / 32), set: 0 };
   }
 
   add(value: string | number): void {
@@ -320,23 +383,25 @@ export class LinearCounter {
       hash64Long(NUMBER_WORDS[0] as number, NUMBER_WORDS[1] as number);
     }
     const bit = hashLow & (this.bits - 1);
-    const word = this.#words[bit >>> 5] as number;
+    const { state } = this;
+    const word = state.words[bit >>> 5] as number;
     if ((word >>> (bit & 31)) & 1) return;
-    this.#words[bit >>> 5] = word | (1 << (bit & 31));
-    this.#set++;
+    state.words[bit >>> 5] = word | (1 << (bit & 31));
+    state.set++;
   }
 
   /** About how many different values; infinite when all bits are set. */
   get estimate(): number {
-    return this.bits * Math.log(this.bits / (this.bits - this.#set));
+    return this.bits * Math.log(this.bits / (this.bits - this.state.set));
   }
 
   merge(other: LinearCounter): void {
     assert(other.bits === this.bits, `a bitmap of ${other.bits} bits merged into one of ${this.bits}`);
-    this.#set = 0;
-    for (let w = 0; w < this.#words.length; w++) {
-      this.#words[w] = (this.#words[w] as number) | (other.#words[w] as number);
-      for (let rest = this.#words[w] as number; rest !== 0; rest &= rest - 1) this.#set++;
+    const { state } = this;
+    state.set = 0;
+    for (let w = 0; w < state.words.length; w++) {
+      state.words[w] = (state.words[w] as number) | (other.state.words[w] as number);
+      for (let rest = state.words[w] as number; rest !== 0; rest &= rest - 1) state.set++;
     }
   }
 }

@@ -5,7 +5,7 @@
 //
 // word-count-kafka.ts is the same job on a Kafka topic of lines.
 
-import { files, memory, pipeline, type Sink, type Source, stdout, text, utf8 } from 'millrace';
+import { files, main, memory, pipeline, run, type Sink, type Source, stdout, text, utf8 } from 'millrace';
 
 const POEM = ['the mill wheel turns', 'the race runs to the wheel', 'and the wheel turns the stone'];
 
@@ -30,3 +30,8 @@ export default ({ path }: { path?: string } = {}) =>
       : files.source({ path, value: text() }),
     stdout(),
   );
+
+main(import.meta.url, async () => {
+  const job = await run(import.meta.url, { workers: 2 });
+  await job.done;
+});

@@ -273,11 +273,15 @@ class ProcessOperator implements KeyedOperator {
   }
 
   #newState(key: AnyRow): unknown {
+    let state: unknown;
     try {
-      return this.#functions.state?.();
+      state = this.#functions.state?.();
     } catch (cause) {
       throw failed('state', key, cause);
     }
+    // The first one stands for all.
+    if (this.#entries.size === 0) refuseInstances(state);
+    return state;
   }
 
   #timeOf(rows: Batch, row: number): number {
@@ -398,6 +402,25 @@ function cloned(state: unknown, key: AnyRow): unknown {
       'ERR_MILLRACE_USER_FUNCTION',
       `The state of process() for the key ${shown(key)} cannot be copied: ${cause instanceof Error ? cause.message : String(cause)} Keep plain values in it: numbers, strings, arrays, objects, Maps, Sets, dates, bytes; no functions and no class instances with methods.`,
       { cause },
+    );
+  }
+}
+
+const CLONED = new Set<unknown>(
+  [Object, Array, Map, Set, Date, RegExp, Boolean, Number, String, ArrayBuffer, SharedArrayBuffer, DataView].map(({ prototype }) => prototype as unknown),
+);
+
+/** Refuses what structured clone would copy without its class, and so without its methods: in the state, and one level deep in it. */
+function refuseInstances(state: unknown): void {
+  const inner = state instanceof Map || state instanceof Set ? [...state.values()] : typeof state === 'object' && state !== null ? Object.values(state) : [];
+  for (const value of [state, ...inner]) {
+    if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || value instanceof Error) continue;
+    const prototype: unknown = Object.getPrototypeOf(value);
+    if (prototype === null || CLONED.has(prototype)) continue;
+    const { name } = (prototype as { readonly constructor: { readonly name: string } }).constructor;
+    throw new MillraceError(
+      'ERR_MILLRACE_USER_FUNCTION',
+      `state() of process() gives an instance of ${name}, whose methods would be lost when state is saved and read back. Keep its data, and make the instance anew for the call: state: () => new Gaussian().state, then new Gaussian(ctx.state).`,
     );
   }
 }

@@ -11,7 +11,10 @@ import { ownValue, refusePromise, requireRow } from './rows/values.ts';
 
 export type Reducer = (a: AnyRow, b: AnyRow) => AnyRow;
 
-/** @param inverse takes b out of a again: inverse(fn(a, b), b) must be a, as for sums */
+/**
+ * @param keys columns that the result has without the fold: the keys, and bounds of a window
+ * @param inverse takes b out of a again: inverse(fn(a, b), b) must be a, as for sums
+ */
 export function reduceFold(input: Schema, keys: readonly string[], fn: Reducer, inverse: Reducer | undefined): RowFold<AnyRow> {
   const reader = new RowReader(input);
   const fields = input.fields.filter((field) => !keys.includes(field.name));

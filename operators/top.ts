@@ -9,6 +9,7 @@ import { RowReader } from './row-values.ts';
 
 export interface TopRequest {
   readonly input: Schema;
+  /** Columns that the result has without the fold: the keys, and bounds of a window. */
   readonly keys: readonly string[];
   readonly n: number;
   readonly by: string;

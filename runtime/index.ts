@@ -62,6 +62,7 @@ export { collect } from './collect.ts';
 export { describePlan, mermaidPlan } from './explain.ts';
 export type { PipelineLike } from './graph.ts';
 export type { Params } from './load.ts';
+export { main } from './main.ts';
 export type { ByteSize, RunOptions } from './options.ts';
 export {
   type BroadcastTable,

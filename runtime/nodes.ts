@@ -107,10 +107,20 @@ function rowWindowNode(stream: Upstream, keys: readonly string[], evaluation: Ag
   return keyedNode(stream, planRowWindow({ input: stream.schema, keys, shape, evaluation, title: String(window), ...presentTime(stream.node) }));
 }
 
+/**
+ * What a result of whole rows has besides their columns: the keys, and the bounds of its window. The bounds of a window before
+ * it, of which the rows are results, give way: what was the greatest of each minute is then that of the hour.
+ */
+export function columnsBesides(schema: Schema, keys: readonly string[], window: WindowSpec | undefined): readonly string[] {
+  if (window === undefined) return keys;
+  const bounds = schema.fields.filter(({ name, type }) => (name === 'windowStart' || name === 'windowEnd') && type.name === 'timestamp');
+  return [...keys, ...bounds.map(({ name }) => name)];
+}
+
 /** The node of the greatest rows of each key, running or in windows. */
 export function topNode(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never>, window: WindowSpec | undefined): Node {
   const { by, order = 'desc' } = options ?? {};
-  const fold = topFold({ input: stream.schema, keys, n, by, order }) as RowFold;
+  const fold = topFold({ input: stream.schema, keys: columnsBesides(stream.schema, keys, window), n, by, order }) as RowFold;
   if (window !== undefined) return foldNode(stream, keys, fold, window);
   return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...presentTime(stream.node) }));
 }

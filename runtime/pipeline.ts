@@ -36,7 +36,7 @@ import {
 import { presentTime } from './event-time.ts';
 import { GRAPH, Graph, type Node, type PipelineLike, type Upstream, type WatermarkStrategy } from './graph.ts';
 import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
-import { aggregateNode, errorsNode, foldNode, joinSide, keyedNode, lateNode, type TopOptions, topNode } from './nodes.ts';
+import { aggregateNode, columnsBesides, errorsNode, foldNode, joinSide, keyedNode, lateNode, type TopOptions, topNode } from './nodes.ts';
 import type { ErrorRow, RowCoordinates } from './side-outputs.ts';
 
 /** Starts a pipeline. The name stands in messages, in progress, and in what is committed: keep it. */
@@ -472,7 +472,7 @@ export class WindowedStream<R, K> {
     mustBeFunction(fn, 'reduce');
     if (options.inverse !== undefined) mustBeFunction(options.inverse, 'inverse of reduce');
     const { schema } = this.#stream;
-    const fold = reduceFold(schema, this.#keys, fn as never, options.inverse as never) as RowFold;
+    const fold = reduceFold(schema, columnsBesides(schema, this.#keys, this.#window), fn as never, options.inverse as never) as RowFold;
     return new Stream(this.#stream[GRAPH], foldNode(this.#stream, this.#keys, fold, this.#window));
   }
 

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Coordinator } from './coordinator.ts';
 import { describePlan } from './explain.ts';
-import { loadGraph, supportTypeScript } from './load.ts';
+import { loadGraph, refuseInWorker, supportTypeScript } from './load.ts';
 import { type RunOptions, resolveOptions } from './options.ts';
 import { makePlan, type Plan } from './plan.ts';
 import type { Progress } from './progress.ts';
@@ -30,6 +30,7 @@ interface JobEvents {
 
 /**
  * Starts a job: the pipeline that a module exports by default, on worker threads of this process.
+ * A module that runs its own pipeline does so in `main(import.meta.url, ...)`, not at its top level.
  *
  * @param module URL (or path) of the module, which every worker imports too: `new URL('./clicks.ts', import.meta.url)`
  * @throws MillraceError ERR_MILLRACE_MODULE, ERR_MILLRACE_PIPELINE, ERR_MILLRACE_OPTION before a thread starts;
@@ -41,6 +42,7 @@ interface JobEvents {
 export async function run(module: URL | string, options: RunOptions = {}): Promise<Job> {
   const resolved = resolveOptions(options);
   const url = moduleUrl(module);
+  refuseInWorker(url);
   const { codeGeneration } = resolved;
   const plan = makePlan(await loadGraph(url, resolved.params), codeGeneration === undefined ? {} : { codeGeneration });
   const coordinator = new Coordinator(plan, url, resolved, Date.now);

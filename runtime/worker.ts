@@ -7,7 +7,7 @@ import { attachMemory, Counters, MillraceError, RingBuffer, SlabAllocator } from
 import { Aborted, Control } from './control.ts';
 import { Engine } from './engine.ts';
 import { describePlan } from './explain.ts';
-import { loadGraph } from './load.ts';
+import { enterWorker, loadGraph } from './load.ts';
 import { FROM_WORKER, MESSAGE, TO_WORKER } from './messages.ts';
 import type { OutputBlock } from './outputs.ts';
 import { makePlan } from './plan.ts';
@@ -22,6 +22,7 @@ const CHUNKS_UNTOLD_MAX = 4;
 export async function work(task: WorkerTask): Promise<PortableError | undefined> {
   const memory = attachMemory(task.memory);
   const control = new Control(memory, task.control, task.shape);
+  enterWorker();
   try {
     const { codeGeneration } = task;
     const plan = makePlan(await loadGraph(task.url, task.params), codeGeneration === undefined ? {} : { codeGeneration });

@@ -149,4 +149,51 @@ describe('probability models', () => {
       assert.ok(Math.abs(a.estimate - n) <= 5 * Math.sqrt(a.bits * (Math.exp(t) - t - 1)), `${a.estimate} for ${n}`);
     }
   });
+
+  it('goes on from a structured clone of its state as if nothing had been', () => {
+    interface Model {
+      readonly state: unknown;
+      add(first: number, second: number): unknown;
+    }
+    const [sets, smoothing] = [(n: number) => [`${n % 3}`, `${n % 5}`], 300];
+    const kinds: ((state?: unknown) => Model & { readonly answer: unknown })[] = [
+      (state) => {
+        const model = new Gaussian(state as Gaussian['state']);
+        return { state: model.state, add: (_, x) => model.add(x), answer: { mean: model.mean, variance: model.variance, count: model.count } };
+      },
+      (state) => {
+        const model = new Bernoulli(state as Bernoulli['state']);
+        return { state: model.state, add: (_, x) => model.add(x > 50), answer: [model.rate, model.interval()] };
+      },
+      (state) => {
+        const model = new Cooccurrence<string>(state as Cooccurrence<string>['state']);
+        return { state: model.state, add: (_, x) => model.add(sets(x)), answer: [...model.items()].map((item) => [item, model.likeliest(item, 9)]) };
+      },
+      (state) => {
+        const model = new MovingAverage(smoothing, state as MovingAverage['state']);
+        return { state: model.state, add: (time, x) => model.add(time, x), answer: [model.mean, model.count] };
+      },
+      (state) => {
+        const model = new ExponentialSmoothing(smoothing, state as ExponentialSmoothing['state']);
+        return { state: model.state, add: (time, x) => model.add(time, x), answer: model.mean };
+      },
+      (state) => {
+        const model = new LinearCounter(64, state as LinearCounter['state']);
+        return { state: model.state, add: (_, x) => model.add(x), answer: model.estimate };
+      },
+    ];
+    for (const kind of kinds) {
+      const whole = kind();
+      let state = structuredClone(kind().state);
+      for (let i = 0; i < 90; i++) {
+        const x = (i * 37) % 101;
+        whole.add(i * 10, x);
+        // A model anew for each value, over what the last one left.
+        kind(state).add(i * 10, x);
+        if (i % 7 === 0) state = structuredClone(state);
+      }
+      assert.deepEqual(state, whole.state);
+      assert.deepEqual(kind(state).answer, kind(whole.state).answer);
+    }
+  });
 });

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Gaussian } from '../../core/index.ts';
 import { graphOf } from '../../runtime/graph.ts';
 import { collect, count, cumulative, describePlan, f64, memory, mermaidPlan, pipeline, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 import { makePlan, type Plan } from '../../runtime/plan.ts';
@@ -172,6 +173,61 @@ describe('keyed operators in a pipeline', () => {
         [3_000, 6_000, 1],
       ],
     );
+  });
+
+  test('the top of windows: in place of the bounds of a window before it come those of its own', () => {
+    const perPage = source().keyBy('page').window(tumbling('1s')).aggregate({ clicks: count() });
+    // What most were clicked on in each second, and how many clicks the best second of each page had in ten seconds.
+    perPage.windowAll(tumbling('1s')).top(1, { by: 'clicks' }).to(collect());
+    const best = perPage
+      .keyBy('page')
+      .window(tumbling('10s'))
+      .reduce((a, b) => (a.clicks >= b.clicks ? a : b));
+    const driver = testDriver(best.to(collect()), { partitions: 1 });
+    driver.send([click('u', '/a', 1, 100), click('u', '/b', 1, 200), click('u', '/b', 1, 300), click('u', '/a', 1, 1_000), click('u', '/b', 1, 9_999)]);
+    driver.close();
+    assert.deepEqual(driver.output(0), [
+      { windowStart: 0, windowEnd: 1_000, rank: 1, page: '/b', clicks: 2 },
+      { windowStart: 1_000, windowEnd: 2_000, rank: 1, page: '/a', clicks: 1 },
+      { windowStart: 9_000, windowEnd: 10_000, rank: 1, page: '/b', clicks: 1 },
+    ]);
+    assert.deepEqual(
+      [...driver.output(1)].sort((a, b) => (String(a.page) < String(b.page) ? -1 : 1)),
+      [
+        { page: '/a', windowStart: 0, windowEnd: 10_000, clicks: 1 },
+        { page: '/b', windowStart: 0, windowEnd: 10_000, clicks: 2 },
+      ],
+    );
+    const named = pipeline('named')
+      .from(memory([], { schema: { windowStart: utf8, at: timestamp } }))
+      .withWatermark('at', 0);
+    assert.throws(() => named.windowAll(tumbling('1s')).top(1, { by: 'windowStart' }), /would be named "windowStart"/);
+  });
+
+  test('the state of process is data: an instance, whose methods would not outlive it, is refused at the first row', () => {
+    class Counter {
+      rows = 0;
+    }
+    const states: readonly [state: () => unknown, isTaken: boolean][] = [
+      [() => new Counter(), false],
+      [() => ({ counter: new Counter() }), false],
+      [() => new Map([['a', new Gaussian()]]), false],
+      [() => [new Counter()], false],
+      [() => new Gaussian().state, true],
+      [() => ({ map: new Map(), bytes: new Uint8Array(4), buffer: Buffer.alloc(1), at: new Date(0), nothing: null, bare: Object.create(null) }), true],
+      [() => 1, true],
+      [() => undefined, true],
+    ];
+    for (const [state, isTaken] of states) {
+      const stream = source()
+        .keyBy('user')
+        .process({ schema: { user: utf8 }, state, onRow: (row, ctx) => ctx.emit({ user: row.user }) });
+      const driver = testDriver(stream.to(collect()));
+      driver.send([click('u', '/', 1, 0)]);
+      if (isTaken) driver.close();
+      else
+        assert.throws(() => driver.close(), { code: 'ERR_MILLRACE_USER_FUNCTION', message: /an instance of (Counter|Gaussian), whose methods would be lost/ });
+    }
   });
 
   test('explain says what travels and what is kept', () => {
