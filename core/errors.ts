@@ -22,6 +22,7 @@ export const ERROR_CODES = [
   'ERR_MILLRACE_SOURCE', // a source failed to read
   'ERR_MILLRACE_TOPIC', // a topic that does not exist
   'ERR_MILLRACE_USER_FUNCTION', // a function of the user's threw
+  'ERR_MILLRACE_VIEW', // live state cannot be read as of an epoch
   'ERR_MILLRACE_WORKER', // a worker thread died
 ] as const;
 

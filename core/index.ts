@@ -18,6 +18,8 @@ export { blockSlots, GroupTable, type GroupTableOptions } from './group-table.ts
 export { hashBytes, hashLong, hashNull, hashWord, mix32, SHARD_BITS, SHARD_COUNT, shardOf } from './hash.ts';
 export { type AggregateRequestOf, type ColumnValues, HashAggregator, type HashAggregatorOptions } from './hash-aggregator.ts';
 export { kernelExports } from './kernels.ts';
+export { LIVE_CELL_BYTES, LiveCell } from './live-cell.ts';
+export { LiveReader, TORN } from './live-reader.ts';
 export { attachMemory, createMemory, MEMORY_BYTES_MAX, memoryHandle, type SharedMemory, type SharedMemoryHandle } from './memory.ts';
 export { CumulativeGrid, EVENT_TIME_MAX, PaneGrid } from './pane-grid.ts';
 export { PaneGroups, PaneStore, type PaneStoreOptions, smallTable } from './pane-groups.ts';

@@ -40,6 +40,8 @@ export type { JoinSide, JoinType } from './join/join-columns.ts';
 export { planTableJoin, type TableJoinRequest } from './join/table-join.ts';
 export { planWindowJoin, type WindowJoinRequest } from './join/window-join.ts';
 export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, OutputTime } from './keyed-operator.ts';
+export { type LiveCandidate, LiveRanks } from './live-ranks.ts';
+export { type LiveRanking, LiveRows } from './live-rows.ts';
 export { type ProcessContext, type ProcessRequest, planProcess } from './process.ts';
 export { type Reducer, reduceFold } from './reduce.ts';
 export { type Emit, RESULT_ROWS_MAX, ResultWriter } from './result-writer.ts';
@@ -49,7 +51,7 @@ export { RowPartitioner, rowBlockMaxTime, shardRows } from './row-partition.ts';
 export { planRowWindow, type RowWindowRequest } from './row-windows.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';
 export { planSession } from './session/session-plan.ts';
-export { type ShardAggregate, type ShardSnapshot, shardAggregate } from './shard-aggregate.ts';
+export { type ShardAggregate, type ShardPublisher, type ShardSnapshot, shardAggregate } from './shard-aggregate.ts';
 export { type TopRequest, topFold } from './top.ts';
 export {
   countWindow,

@@ -73,6 +73,11 @@ export class ResultWriter {
     this.#out.reset();
   }
 
+  /** Forgets what is written and not yet handed on: after a failure in the middle of a tile. */
+  discard(): void {
+    this.#out.reset();
+  }
+
   /** Bytes held. */
   release(): void {
     this.#out.release();

@@ -8,11 +8,13 @@
  * Synchronous; one thread at a time. The groups are in shared memory; `snapshot` copies them out of it.
  */
 
-import type { SlabAllocator } from '../core/index.ts';
+import { assert, type SlabAllocator } from '../core/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import type { Emit, ResultWriter } from './result-writer.ts';
-import { RunningAggregate } from './running-aggregate.ts';
+import { RunningAggregate, type ShardPublisher } from './running-aggregate.ts';
 import { WindowAggregate } from './window-aggregate.ts';
+
+export type { ShardPublisher };
 
 /** The state of a shard between two epochs: a plain value without addresses, good in any process. */
 export interface ShardSnapshot {
@@ -45,8 +47,18 @@ export interface ShardAggregate {
 /**
  * @param writer one a thread serves all its shards
  * @param from state to go on from
+ * @param publisher is told of the changes of the table; of an aggregate without windows only
  * @throws MillraceError ERR_MILLRACE_CHECKPOINT when it cannot be read
  */
-export function shardAggregate(slabs: SlabAllocator, plan: AggregatePlan, shard: number, writer: ResultWriter, from?: ShardSnapshot): ShardAggregate {
-  return plan.window === undefined ? new RunningAggregate(slabs, plan, shard, writer, from) : new WindowAggregate(slabs, plan, shard, writer, from);
+export function shardAggregate(
+  slabs: SlabAllocator,
+  plan: AggregatePlan,
+  shard: number,
+  writer: ResultWriter,
+  from?: ShardSnapshot,
+  publisher?: ShardPublisher,
+): ShardAggregate {
+  if (plan.window === undefined) return new RunningAggregate(slabs, plan, shard, writer, from, publisher);
+  assert(publisher === undefined, 'a publisher of windows');
+  return new WindowAggregate(slabs, plan, shard, writer, from);
 }

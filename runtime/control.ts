@@ -8,12 +8,13 @@
  *   maxima        [parity][worker][watermark][partition] f64: newest event time that a worker saw in the epoch
  *   directory     [parity][worker][exchange] u32 pair: where the worker's list of exchange blocks lies, and its length
  *   held          [parity][worker][exchange] f64: end of the last window that a row of the epoch went into
+ *   live          [view][shard] LiveCell: where the state is that a view reads, written by the owner of the shard
  *
  * Everything with a parity is double: it belongs to epoch & 1, so that a worker may go on with the next epoch's scan
  * while another still reads what this one left. Plain writes become visible at the barrier, whose atomics order them.
  */
 
-import type { SharedMemory } from '../core/index.ts';
+import { LIVE_CELL_BYTES, SHARD_COUNT, type SharedMemory } from '../core/index.ts';
 import { ring, waitBlocking } from './wait.ts';
 
 const LINE = 64;
@@ -37,6 +38,7 @@ export interface ControlShape {
   readonly partitions: number;
   readonly watermarks: number;
   readonly exchanges: number;
+  readonly views: number;
 }
 
 /** Thrown out of a worker's wait when another part of the job has failed. */
@@ -55,6 +57,7 @@ export class Control {
   readonly #maxima: number;
   readonly #directory: number;
   readonly #held: number;
+  readonly #live: number;
 
   /** Over a block that the coordinator allocated and cleared with {@link Control.clear}. */
   constructor(memory: SharedMemory, address: number, shape: ControlShape) {
@@ -66,6 +69,7 @@ export class Control {
     this.#maxima = address + places.maxima;
     this.#directory = address + places.directory;
     this.#held = address + places.held;
+    this.#live = address + places.live;
   }
 
   static bytesFor(shape: ControlShape): number {
@@ -151,13 +155,19 @@ export class Control {
     const { workers, exchanges } = this.shape;
     return (this.#held >>> 3) + ((epoch & 1) * workers + worker) * exchanges + exchange;
   }
+
+  /** Address of the LiveCell of a shard of a view. */
+  live(view: number, shard: number): number {
+    return this.#live + (view * SHARD_COUNT + shard) * LIVE_CELL_BYTES;
+  }
 }
 
-function layout({ workers, partitions, watermarks, exchanges }: ControlShape) {
+function layout({ workers, partitions, watermarks, exchanges, views }: ControlShape) {
   const align = (at: number) => Math.ceil(at / LINE) * LINE;
   const partitionsAt = DOORBELLS + workers * LINE;
   const maxima = align(partitionsAt + 2 * partitions * 4);
   const directory = align(maxima + 2 * workers * watermarks * partitions * 8);
   const held = align(directory + 2 * workers * exchanges * 8);
-  return { partitions: partitionsAt, maxima, directory, held, bytes: align(held + 2 * workers * exchanges * 8) };
+  const live = align(held + 2 * workers * exchanges * 8);
+  return { partitions: partitionsAt, maxima, directory, held, live, bytes: align(live + views * SHARD_COUNT * LIVE_CELL_BYTES) };
 }

@@ -21,6 +21,7 @@ import { type OpenSink, Outputs } from './outputs.ts';
 import type { Plan, SourcePlan, WatermarkPlan } from './plan.ts';
 import { type LedgerSample, WorkerPool } from './pool.ts';
 import { COUNTER_NAMES, type CounterName, ProgressLog, type ProgressSources } from './progress.ts';
+import { type View, Views } from './view.ts';
 import { waitAsync } from './wait.ts';
 import { commitMetadata, restoreWatermarks, watermarkMetadata } from './watermarks.ts';
 import { type WorkerEvents, WorkerLink } from './worker-link.ts';
@@ -48,6 +49,7 @@ export class Coordinator {
   readonly #now: () => number;
   readonly progressLog: ProgressLog;
   #control!: Control;
+  #views!: Views;
   #counters: Counters<CounterName>[][] = [];
   #outputs!: Outputs;
   #heldUntil: number[] = [];
@@ -62,6 +64,8 @@ export class Coordinator {
   #isStarted = false;
   #finishing = false;
   #isOver = false;
+  /** No worker runs any more. */
+  #isClosed = false;
   #resolveDone!: () => void;
   #rejectDone!: (error: unknown) => void;
   /** Settles when the job is over: resolved after everything was written and committed, rejected with the first fatal error. */
@@ -151,6 +155,11 @@ export class Coordinator {
     if (this.#isStarted) await this.#over();
   }
 
+  /** State to read, while the job runs and when it is over. */
+  view<R>(name: string): View<R> {
+    return this.#views.get<R>(name);
+  }
+
   get samples(): readonly LedgerSample[] {
     return this.#samples;
   }
@@ -194,9 +203,11 @@ export class Coordinator {
       partitions: this.#intake.partitions.length,
       watermarks: this.#plan.watermarks.length,
       exchanges: this.#plan.exchanges.length,
+      views: this.#plan.views.length,
     };
     this.#control = new Control(this.#memory, this.#slabs.alloc(Control.bytesFor(shape)), shape);
     this.#control.clear();
+    this.#views = new Views({ slabs: this.#slabs, control: this.#control, isOver: () => this.#isClosed }, this.#plan);
     const regionBytes = Counters.bytesFor(COUNTER_NAMES);
     for (let worker = 0; worker < shape.workers; worker++) {
       this.#links.push(new WorkerLink(this.#slabs, this.#control.workerDoorbell(worker)));
@@ -436,6 +447,7 @@ export class Coordinator {
     await this.#outputs?.close();
     this.progressLog.close();
     await this.#pool.close();
+    this.#isClosed = true;
     if (this.#failure !== undefined) this.#rejectDone(this.#failure);
     else this.#resolveDone();
   }

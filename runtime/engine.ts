@@ -114,7 +114,7 @@ export class Engine {
     }
     this.#rejectFlows = plan.sources.map(({ rejects }) => rejects.map((flow) => this.#flow(flow)));
     this.#sourceFlows = plan.sources.map(({ flow }) => this.#flow(flow));
-    this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index));
+    this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index, firstEpoch));
     this.#decoders = plan.sources.map(({ source, flow }) =>
       source.decoder({ memory, slabs, columns: flow.rows.columnsRead, batchRows: context.batchRows, reject: (rejection) => this.#reject(rejection) }),
     );
@@ -205,13 +205,14 @@ export class Engine {
     const blocks = this.#gather(epoch, index);
     const watermark = this.#hasEnded(exchange.plan, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange.plan);
     exchange.beginEpoch(epoch, nowMs);
+    exchange.settle(blocks);
     const flows = [exchange.flow];
     for (const group of exchange.groups) {
       place.unit = group.number;
       place.order = 0;
       for (const { shard, half } of group.shards) {
         this.#beginChunk(flows, { source: this.#decoders.length + index, partition: shard, first: epoch });
-        for (const block of blocks) half.merge(block);
+        exchange.merge(half, blocks);
         exchange.step(half, watermark);
         for (const target of targetsOf(flows)) this.#scatter(target).endChunk();
       }
@@ -309,10 +310,12 @@ export class Engine {
     return from.epoch;
   }
 
-  #runner(exchange: ExchangePlan, index: number): ExchangeRunner<Flow> {
-    const { slabs, control, worker, from } = this.#context;
+  #runner(exchange: ExchangePlan, index: number, firstEpoch: number): ExchangeRunner<Flow> {
+    const { plan, slabs, control, worker, from } = this.#context;
     const groups = ownGroups(control.shape.workers, worker);
-    return new ExchangeRunner(exchange, slabs, this.#eventTime(exchange), this.#flow(exchange.flow), groups, from?.exchanges[index]);
+    const view = plan.views.findIndex((of) => of.exchange === index);
+    const viewed = view < 0 ? undefined : { firstEpoch, cell: (shard: number) => control.live(view, shard) };
+    return new ExchangeRunner(exchange, slabs, this.#eventTime(exchange), this.#flow(exchange.flow), groups, from?.exchanges[index], viewed);
   }
 
   /** @param parent the flow whose batches come to this one */

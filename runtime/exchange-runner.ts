@@ -4,7 +4,7 @@
  * travels, partial aggregates or rows, and what the shards do with it, is told by the plan.
  */
 
-import { type Batch, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../core/index.ts';
+import { type Batch, LiveCell, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../core/index.ts';
 import {
   blockInput,
   type ChunkOrigin,
@@ -19,6 +19,7 @@ import {
   RowOutput,
   RowPartitioner,
   rowBlockMaxTime,
+  type ShardPublisher,
   type ShardSnapshot,
   shardAggregate,
   shardRows,
@@ -45,6 +46,8 @@ export function scattersOf(slabs: SlabAllocator, exchange: ExchangePlan, hooksOf
 interface ShardHalf {
   merge(block: number): void;
   advance(watermark: number, emit: (batch: Batch) => void): void;
+  /** Of a state that is viewed: makes it that of the epoch whose blocks were merged, before `advance` emits what changed. */
+  settle?(): void;
   snapshot(): unknown;
   readonly stateBytes: number;
 }
@@ -52,6 +55,13 @@ interface ShardHalf {
 /** What takes the results of an exchange. */
 interface ResultFlow {
   run(batch: Batch): void;
+}
+
+/** What an exchange knows of the view of it. */
+export interface ViewedShards {
+  readonly firstEpoch: number;
+  /** Address of the LiveCell of a shard. */
+  cell(shard: number): number;
 }
 
 const GROUPS_MIN = 8;
@@ -64,12 +74,14 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   readonly groups: readonly { readonly number: number; readonly shards: readonly { readonly shard: number; readonly half: ShardHalf }[] }[];
   readonly #emit: (batch: Batch) => void;
   readonly #memory: SharedMemory;
+  readonly #isViewed: boolean;
   /** What the operators of this exchange see of time. */
   readonly #clock = { epoch: 0, nowMs: 0, watermark: Number.NEGATIVE_INFINITY };
 
   /**
    * @param watermark as committed, after a restart: what is closed by it stays closed
    * @param from the state to go on from, of these shards and maybe others
+   * @param viewed where the exchange is: who reads its shards finds them there
    */
   constructor(
     plan: ExchangePlan,
@@ -78,6 +90,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     flow: F,
     groups: readonly (readonly number[])[],
     from?: readonly ShardState[] | undefined,
+    viewed?: ViewedShards | undefined,
   ) {
     this.plan = plan;
     this.flow = flow;
@@ -85,7 +98,9 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     this.#emit = (batch) => flow.run(batch);
     this.#memory = slabs.memory;
     this.#clock.watermark = watermark;
-    const make = this.#halfMaker(slabs, watermark, from);
+    this.#isViewed = viewed !== undefined;
+    if (viewed !== undefined) this.#clock.epoch = viewed.firstEpoch - 1;
+    const make = this.#halfMaker(slabs, watermark, from, viewed);
     this.groups = groups.map((shards) => ({ number: shards[0] as number, shards: shards.map((shard) => ({ shard, half: make(shard) })) }));
   }
 
@@ -101,6 +116,21 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   beginEpoch(epoch: number, nowMs: number): void {
     this.#clock.epoch = epoch;
     this.#clock.nowMs = nowMs;
+  }
+
+  /**
+   * Merges the epoch's blocks into shards that are viewed, all of them before the first emits: so they are of two epochs only for
+   * as long as the merging takes. Others are merged one by one, each just before it emits.
+   */
+  settle(blocks: readonly number[]): void {
+    if (!this.#isViewed) return;
+    for (const { shards } of this.groups) for (const { half } of shards) for (const block of blocks) half.merge(block);
+    for (const { shards } of this.groups) for (const { half } of shards) half.settle?.();
+  }
+
+  /** Merges the epoch's blocks into one shard, where {@link settle} has not. */
+  merge(half: ShardHalf, blocks: readonly number[]): void {
+    if (!this.#isViewed) for (const block of blocks) half.merge(block);
   }
 
   /** Ends the epoch for one shard, whose blocks are merged. */
@@ -130,13 +160,18 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     return grid.paneExpiry(last) + window.latenessMs;
   }
 
-  #halfMaker(slabs: SlabAllocator, watermark: number, states: readonly ShardState[] | undefined): (shard: number) => ShardHalf {
+  #halfMaker(
+    slabs: SlabAllocator,
+    watermark: number,
+    states: readonly ShardState[] | undefined,
+    viewed: ViewedShards | undefined,
+  ): (shard: number) => ShardHalf {
     const { plan } = this;
     if (plan.kind === 'aggregate') {
       const writer = new ResultWriter(slabs, plan.aggregate);
       const closed = Number.isFinite(watermark) ? { watermark, state: undefined } : undefined;
       const from = (shard: number) => (states === undefined ? closed : (stateOfShard(states, shard) as ShardSnapshot));
-      return (shard) => shardAggregate(slabs, plan.aggregate, shard, writer, from(shard));
+      return (shard) => shardAggregate(slabs, plan.aggregate, shard, writer, from(shard), this.#publisher(viewed?.cell(shard)));
     }
     const { operator } = plan;
     const output = new RowOutput(slabs, operator.output, this.#emit);
@@ -145,6 +180,13 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     };
     const from = (shard: number) => (states === undefined ? undefined : stateOfShard(states, shard));
     return (shard) => new KeyedShard(operator, operator.open({ slabs, shard, clock: this.#clock, output, failed }, from(shard)), shard, output, this.#memory);
+  }
+
+  /** What tells the readers of a view of the changes of a shard. */
+  #publisher(address: number | undefined): ShardPublisher | undefined {
+    if (address === undefined) return undefined;
+    const cell = new LiveCell(this.#memory, address);
+    return { begin: () => cell.begin(), publish: (table) => cell.publish(table, this.#clock.epoch), abandon: () => cell.abandon() };
   }
 }
 

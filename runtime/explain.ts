@@ -24,6 +24,7 @@ export function describePlan(plan: Plan): string {
         .map((line) => `  ${line}`),
     );
     lines.push(`  gives (${stage.output})`);
+    for (const view of plan.views) if (view.exchange === index) lines.push(`  viewed as ${JSON.stringify(view.name)}`);
     lines.push(...describeFlow(plan, exchange.flow, '  '));
     exchange.late.forEach((late, input) => {
       if (late !== undefined) lines.push(`  late rows${inputName(plan, index, input)}:`, ...describeFlow(plan, late, '    '));

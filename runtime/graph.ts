@@ -37,10 +37,15 @@ export interface SinkNode {
   readonly sink: Sink;
 }
 
-/** All nodes that lead to a sink, of one pipeline. */
+/** A node whose state can be read while the job runs. */
+export type ViewNode = Extract<Node, { kind: 'aggregate' }>;
+
+/** All nodes that lead to a sink or are viewed, of one pipeline. */
 export class Graph {
   readonly name: string;
   readonly sinks: SinkNode[] = [];
+  /** By the name that `as` gave. */
+  readonly views = new Map<string, ViewNode>();
 
   constructor(name: string) {
     if (typeof name !== 'string' || name === '') {

@@ -78,3 +78,4 @@ export type { LedgerSample } from './pool.ts';
 export type { EpochTimes, PartitionProgress, Progress } from './progress.ts';
 export { explain, type Job, run, type Summary } from './run.ts';
 export type { ErrorRow, RowCoordinates } from './side-outputs.ts';
+export type { View, ViewTopOptions } from './view.ts';

@@ -3,7 +3,7 @@
  * user sees are in pipeline.ts; what the operators do is in the room operators.
  */
 
-import { MillraceError, type Schema } from '../core/index.ts';
+import { MillraceError, type Schema, shown } from '../core/index.ts';
 import {
   type Aggregate,
   type AggregatePlan,
@@ -20,7 +20,7 @@ import {
   type WindowSpec,
 } from '../operators/index.ts';
 import { orderingTime, presentTime, windowTime } from './event-time.ts';
-import type { Node, Upstream } from './graph.ts';
+import type { Graph, Node, Upstream } from './graph.ts';
 import { ERROR_SCHEMA, lateSchema } from './side-outputs.ts';
 
 export interface TopOptions<R> {
@@ -50,6 +50,29 @@ export function aggregateNode(
     ...(window === undefined ? orderingTime(stream.node) : { window, ...windowTime(stream) }),
   });
   return { kind: 'aggregate', schema: plan.output, parent: stream.node, plan };
+}
+
+/** Gives the state of a node a name to view it by. */
+export function nameView({ name: pipeline, views }: Graph, node: Node, name: string): void {
+  if (typeof name !== 'string' || name === '') {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `as() got the name ${shown(name)}. Give a text that is not empty: .count().as('counts').`);
+  }
+  if (node.kind !== 'aggregate' || node.plan.window !== undefined) {
+    const isWindow = node.kind === 'aggregate' || (node.kind === 'keyed' && node.plan.outputTime?.shiftMs === -1);
+    const instead = isWindow ? " Of windows, view the latest result of each key: .keyBy('page').aggregate({ clicks: last('clicks') }).as(name) behind it." : '';
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `as(${shown(name)}) is called on ${isWindow ? 'the result of a window' : 'a stream'} that holds no state to view. What can be viewed is a running aggregate: the result of .keyBy(...).aggregate(...) (of aggregates that are not your own functions) or .keyBy(...).count() without a window, before any further step.${instead}`,
+    );
+  }
+  if (views.has(name)) {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `Two streams of the pipeline ${shown(pipeline)} are named ${shown(name)} with as(). Name each once.`);
+  }
+  for (const [other, of] of views) {
+    if (of === node)
+      throw new MillraceError('ERR_MILLRACE_PIPELINE', `as(${shown(name)}) is called on the stream that is ${shown(other)}. One name is enough.`);
+  }
+  views.set(name, node);
 }
 
 /** Side outputs are made once for each stream. */

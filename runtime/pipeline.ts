@@ -36,7 +36,7 @@ import {
 import { presentTime } from './event-time.ts';
 import { GRAPH, Graph, type Node, type PipelineLike, type Upstream, type WatermarkStrategy } from './graph.ts';
 import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
-import { aggregateNode, columnsBesides, errorsNode, foldNode, joinSide, keyedNode, lateNode, type TopOptions, topNode } from './nodes.ts';
+import { aggregateNode, columnsBesides, errorsNode, foldNode, joinSide, keyedNode, lateNode, nameView, type TopOptions, topNode } from './nodes.ts';
 import type { ErrorRow, RowCoordinates } from './side-outputs.ts';
 
 /** Starts a pipeline. The name stands in messages, in progress, and in what is committed: keep it. */
@@ -231,6 +231,17 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     }
     sink.check(this.schema);
     this[GRAPH].sinks.push({ parent: this.node, sink });
+    return this;
+  }
+
+  /**
+   * Names the state behind this stream, so that it can be read while the job runs: `job.view(name)`. For what `.keyBy(...).aggregate(...)`
+   * or `.count()` gives, without a window, before any further step. Gives the stream back; a pipeline that is only viewed needs no sink.
+   *
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when there is no such state, or the name is taken
+   */
+  as(name: string): this {
+    nameView(this[GRAPH], this.node, name);
     return this;
   }
 

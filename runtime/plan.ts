@@ -25,6 +25,8 @@ export interface Plan {
   /** In an order in which each comes behind those that feed it. */
   readonly exchanges: readonly ExchangePlan[];
   readonly sinks: readonly SinkPlan[];
+  /** What can be read while the job runs. */
+  readonly views: readonly ViewPlan[];
 }
 
 export interface SourcePlan {
@@ -81,6 +83,13 @@ export interface SinkPlan {
   readonly schema: Schema;
 }
 
+/** The state of an exchange (a running aggregate) under a name. */
+export interface ViewPlan {
+  readonly name: string;
+  readonly exchange: number;
+  readonly aggregate: AggregatePlan;
+}
+
 /** What happens to the batches that arrive somewhere. */
 export interface FlowPlan {
   readonly rows: RowPlan;
@@ -109,8 +118,11 @@ export interface PlanOptions {
  * @throws MillraceError ERR_MILLRACE_PIPELINE when the pipeline leads nowhere
  */
 export function makePlan(graph: Graph, options: PlanOptions = {}): Plan {
-  if (graph.sinks.length === 0) {
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', `The pipeline "${graph.name}" writes nothing. End it with to(sink), print() or forEachBatch().`);
+  if (graph.sinks.length === 0 && graph.views.size === 0) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `The pipeline "${graph.name}" writes nothing. End it with to(sink), print() or forEachBatch(), or name a running aggregate with as(name) to view it.`,
+    );
   }
   return new Planner(graph, options).plan();
 }
@@ -144,6 +156,7 @@ class Planner {
       this.#visit(parent);
       this.#edge(parent, { sink });
     });
+    for (const node of this.#graph.views.values()) this.#visit(node);
     return {
       name: this.#graph.name,
       sources: this.#sources.map((node) => ({
@@ -165,6 +178,7 @@ class Planner {
         return node.kind === 'aggregate' ? { ...base, kind: 'aggregate', aggregate: node.plan } : { ...base, kind: 'rows', operator: node.plan };
       }),
       sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
+      views: [...this.#graph.views].map(([name, node]) => ({ name, exchange: this.#exchanges.indexOf(node), aggregate: node.plan })),
     };
   }
 

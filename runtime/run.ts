@@ -3,12 +3,14 @@
 import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { AnyRow } from '../core/index.ts';
 import { Coordinator } from './coordinator.ts';
 import { describePlan } from './explain.ts';
 import { loadGraph, refuseInWorker, supportTypeScript } from './load.ts';
 import { type RunOptions, resolveOptions } from './options.ts';
 import { makePlan, type Plan } from './plan.ts';
 import type { Progress } from './progress.ts';
+import type { View } from './view.ts';
 
 /** What a job had done when it was over. */
 export interface Summary {
@@ -93,6 +95,15 @@ export class Job extends EventEmitter<JobEvents> {
   /** What the job has done so far and where it stands. */
   progress(): Progress {
     return this.#coordinator.progressLog.read();
+  }
+
+  /**
+   * The state of a running aggregate that the pipeline names with `.as(name)`, read in place: as it is now, or, when the job is over, as it was last.
+   *
+   * @throws MillraceError ERR_MILLRACE_OPTION when there is none of this name
+   */
+  view<R = AnyRow>(name: string): View<R> {
+    return this.#coordinator.view<R>(name);
   }
 
   /** The plan that runs, as text. */

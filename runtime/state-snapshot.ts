@@ -40,8 +40,8 @@ const HOW_FUNCTIONS_RUN = /: (?:expression over|closure reading|interpreted clos
 
 /** What a state of this plan begins with. */
 export function headOf(plan: Plan): StateHead {
-  // With or without generated code, which a process may not allow, state is the same.
-  return { format: STATE_FORMAT, pipeline: plan.name, plan: describePlan(plan).replaceAll(HOW_FUNCTIONS_RUN, ': function of ') };
+  // With or without generated code, which a process may not allow, state is the same; and whether somebody may look at it.
+  return { format: STATE_FORMAT, pipeline: plan.name, plan: describePlan({ ...plan, views: [] }).replaceAll(HOW_FUNCTIONS_RUN, ': function of ') };
 }
 
 /** The states of all engines of a job, after the same epoch, as one. */

@@ -14,6 +14,7 @@ import { makePlan, type Plan, type SinkPlan, type SourcePlan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 import { COUNTER_NAMES, type CounterName } from './progress.ts';
 import { checkState, type EngineState, headOf, joinStates, type StateHead } from './state-snapshot.ts';
+import { type View, Views } from './view.ts';
 
 const SHARDS_MAX = 8;
 const PARTITIONS_DEFAULT = 4;
@@ -89,6 +90,7 @@ export class TestDriver {
   readonly #head: StateHead;
   readonly #engines: readonly Engine[];
   readonly #control: Control;
+  readonly #views: Views;
   readonly #partitions: number;
   readonly #counters: Counters<CounterName>[];
   readonly #pending: SentRows[] = [];
@@ -137,9 +139,16 @@ export class TestDriver {
     this.#lastRowsAt = globals.map((input) => input?.lastRowsAtMs ?? now);
     const memory = createMemory(options.memoryBytes ?? MEMORY_BYTES_DEFAULT * shards);
     const slabs = new SlabAllocator(memory);
-    const shape = { workers: shards, partitions: globals.length, watermarks: plan.watermarks.length, exchanges: plan.exchanges.length };
+    const shape = {
+      workers: shards,
+      partitions: globals.length,
+      watermarks: plan.watermarks.length,
+      exchanges: plan.exchanges.length,
+      views: plan.views.length,
+    };
     this.#control = new Control(memory, slabs.alloc(Control.bytesFor(shape)), shape);
     this.#control.clear();
+    this.#views = new Views({ slabs, control: this.#control, isOver: () => true }, this.#plan);
     this.#counters = globals.map((input) => {
       const counters = Counters.create(memory, slabs.alloc(Counters.bytesFor(COUNTER_NAMES)), COUNTER_NAMES);
       for (const [name, count] of input?.counts ?? []) counters.add(name, count);
@@ -227,6 +236,11 @@ export class TestDriver {
       );
     const underWay = this.#blocks.filter((block) => block.sink === index);
     return underWay.length === 0 ? rows : [...rows, ...orderOutputs(underWay).flatMap(({ address }) => this.#kept[address] as readonly AnyRow[])];
+  }
+
+  /** The state of a running aggregate that the pipeline names with `.as(name)`, as of the last epoch that was ended: as `job.view`. */
+  view<R = AnyRow>(name: string): View<R> {
+    return this.#views.get<R>(name);
   }
 
   /** Rows that no result counts, by reason, and rows in. */

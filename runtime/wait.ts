@@ -21,6 +21,18 @@ export function waitBlocking(i32: Int32Array, doorbell: number, seen: number, ti
   Atomics.wait(i32, doorbell, seen, timeoutMs);
 }
 
+/**
+ * Looks again and again until `look` gives something, or `timeoutMs` have passed: then undefined. For what another thread is about to
+ * finish, and what must be had without leaving the call; the one wait that the main thread may do in place.
+ */
+export function spinUntil<T>(look: () => T | undefined, timeoutMs: number): T | undefined {
+  const endMs = performance.now() + timeoutMs;
+  for (;;) {
+    const found = look();
+    if (found !== undefined || performance.now() >= endMs) return found;
+  }
+}
+
 /** Resolves when the doorbell's count is no longer `seen`, or `timeoutMs` has passed. For the main thread. */
 export async function waitAsync(i32: Int32Array, doorbell: number, seen: number, timeoutMs: number): Promise<void> {
   const outcome = (Atomics as unknown as AtomicsWithWaitAsync).waitAsync(i32, doorbell, seen, timeoutMs);
