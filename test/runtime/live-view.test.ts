@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Job, MillraceError, run, seededRng } from '../../runtime/index.ts';
+import { startProcess } from './cli-process.ts';
 import * as live from './pipelines/live.ts';
 
 const module = new URL('./pipelines/live.ts', import.meta.url);
@@ -187,4 +188,34 @@ test('after a failure single keys are as of an epoch of theirs, or refused', asy
   const written = new Map(live.pageRows.map(({ row }) => [JSON.stringify(row.page), row.rows as number]));
   for (const { key, rows } of answers) assert.ok(((rows[0]?.rows as number | undefined) ?? 0) >= (written.get(key as string) ?? 0), key);
   assert.ok(answers.length > 0);
+});
+
+test('examples/live-view.ts answers over HTTP, and ends when it is asked to', async () => {
+  const { child, ended, stdout, stderr } = startProcess(['--import', 'tsx', 'examples/live-view.ts', '0']);
+  try {
+    const url = await new Promise<string>((resolve, reject) => {
+      child.stdout?.on('data', () => {
+        const found = /http:\/\/127\.0\.0\.1:\d+/.exec(stdout());
+        if (found !== null) resolve(found[0]);
+      });
+      ended.then(({ stderr }) => reject(new Error(stderr)));
+    });
+    const ask = async (path: string) => {
+      const response = await fetch(`${url}${path}`);
+      return { status: response.status, ...((await response.json()) as { asOfEpoch: number; answer: never }) };
+    };
+    let top: { status: number; asOfEpoch: number; answer: { page: string; clicks: number }[] };
+    do top = await ask('/top?n=3');
+    while (top.answer.length < 3);
+    assert.ok(top.answer.every(({ clicks }, i) => i === 0 || clicks <= (top.answer[i - 1]?.clicks as number)));
+    const page = top.answer[0]?.page as string;
+    const later: { status: number; asOfEpoch: number; answer: { page: string; clicks: number } } = await ask(`/page?name=${page}`);
+    assert.deepEqual([later.status, later.answer.page], [200, page]);
+    assert.ok(later.answer.clicks >= (top.answer[0]?.clicks as number) && later.asOfEpoch >= top.asOfEpoch);
+    assert.equal((await ask('/page?name=none')).status, 404);
+  } finally {
+    child.kill('SIGINT');
+    const { code } = await ended;
+    assert.equal(code, 0, stderr());
+  }
 });
