@@ -34,6 +34,8 @@ export interface LiveRanking {
 }
 
 const RANKED = new Set(['i8', 'i16', 'i32', 'u32', 'i64', 'f32', 'f64', 'timestamp']);
+
+/** Reads the shards of one running aggregate. `version` is always what `cell.tryRead` gave. */
 export class LiveRows {
   readonly #slabs: SlabAllocator;
   readonly #plan: AggregatePlan;

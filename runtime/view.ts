@@ -21,7 +21,10 @@ export interface ViewTopOptions<R> {
   readonly by?: keyof R & string;
   /** `desc` (default): the greatest first. NaN and null come last in either order. */
   readonly order?: 'desc' | 'asc';
-  /** True: each shard as of an epoch of its own, for a state that changes faster than it can be read at once. Default false. */
+  /**
+   * True: each shard as of an epoch of its own, of which `epoch` is the oldest; for a state that changes faster than it can be read at
+   * once. Default false.
+   */
   readonly mixed?: boolean;
 }
 
