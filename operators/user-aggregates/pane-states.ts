@@ -48,6 +48,9 @@ export interface PaneStatesSnapshot {
   readonly entries: readonly Entry[];
 }
 
+const SAMPLED_PANES = 100;
+const NO_ROWS: AnyRow[] = [];
+
 export class PaneStates {
   readonly #functions: readonly UserFunction[];
   readonly #strategies: readonly UserStrategy[];
@@ -57,6 +60,9 @@ export class PaneStates {
   readonly #entries = new Map<Key, Entry>();
   /** The keys that have a pane. */
   readonly #byPane = new Map<number, Entry[]>();
+  /** The least pane of any key; Infinity: there is none. */
+  #first = Number.POSITIVE_INFINITY;
+  #paneCount = 0;
 
   /** @param grid undefined without a window */
   constructor(functions: readonly UserFunction[], strategies: readonly UserStrategy[], grid: PaneGrid | undefined, from: PaneStatesSnapshot | undefined) {
@@ -71,16 +77,18 @@ export class PaneStates {
     }
   }
 
-  /** An estimate: the first hundred keys stand for all. */
+  /** An estimate: some hundred panes stand for all. */
   get bytes(): number {
     let bytes = 0;
     let looked = 0;
-    for (const { id, panes } of this.#entries.values()) {
-      if (looked++ === 100) break;
-      bytes += 160 + roughBytes(id);
-      for (const { states, rows } of panes) bytes += 120 + roughBytes(states, 3) + (rows.length === 0 ? 0 : rows.length * (8 + roughBytes(rows[0])));
+    for (const { panes } of this.#entries.values()) {
+      if (looked >= SAMPLED_PANES) break;
+      for (const { states, rows } of panes.slice(0, SAMPLED_PANES - looked)) {
+        looked++;
+        bytes += 120 + roughBytes(states, 3) + (rows.length === 0 ? 0 : rows.length * (8 + roughBytes(rows[0])));
+      }
     }
-    return Math.round(looked === 0 ? 0 : bytes * (this.#entries.size / Math.min(looked, 100)));
+    return this.#entries.size * 200 + Math.round(looked === 0 ? 0 : bytes * (this.#paneCount / looked));
   }
 
   /** Adds a row of a key to a pane. `keyOf` is asked where the key is new. */
@@ -114,16 +122,22 @@ export class PaneStates {
 
   /** Lets the panes before this one go. */
   dropBelow(pane: number): void {
+    if (pane <= this.#first) return;
+    this.#first = Number.POSITIVE_INFINITY;
     for (const [number, entries] of this.#byPane) {
-      if (number >= pane) continue;
+      if (number >= pane) {
+        this.#first = Math.min(this.#first, number);
+        continue;
+      }
       this.#byPane.delete(number);
+      this.#paneCount -= entries.length;
       for (const entry of entries) {
         if ((entry.panes.at(-1) as StatePane).number < pane) {
           this.#entries.delete(entry.id);
           continue;
         }
         if (entry.moving !== undefined) this.#leave(entry, entry.moving, pane);
-        while ((entry.panes[0] as StatePane).number < pane) entry.panes.shift();
+        entry.panes.splice(0, placeOf(entry.panes, pane));
       }
     }
   }
@@ -147,13 +161,19 @@ export class PaneStates {
     while (at > 0 && (panes[at - 1] as StatePane).number > number) at--;
     const known = panes[at - 1];
     if (known?.number === number) return known;
-    const pane: StatePane = { number, states: this.#functions.map((fn, i) => (this.#strategies[i] === 'remove' ? undefined : fn.init())), rows: [] };
+    const pane: StatePane = {
+      number,
+      states: this.#functions.map((fn, i) => (this.#strategies[i] === 'remove' ? undefined : fn.init())),
+      rows: this.#keepsRows ? [] : NO_ROWS,
+    };
     panes.splice(at, 0, pane);
     this.#note(number, entry);
     return pane;
   }
 
   #note(number: number, entry: Entry): void {
+    this.#paneCount++;
+    if (number < this.#first) this.#first = number;
     const entries = this.#byPane.get(number);
     if (entries === undefined) this.#byPane.set(number, [entry]);
     else entries.push(entry);
@@ -162,11 +182,13 @@ export class PaneStates {
   /** One aggregator's state of a run of panes. */
   #mergedOf({ panes }: Entry, i: number, first: number, last: number): unknown {
     const fn = this.#functions[i] as UserFunction;
-    const inside = panes.filter(({ number }) => number >= first && number <= last);
-    const [only] = inside;
-    assert(only, 'a window of a key without rows in it');
-    if (inside.length === 1) return only.states[i];
-    return inside.reduce((merged, { states }) => fn.merge(merged, states[i]), fn.init());
+    const from = placeOf(panes, first);
+    const to = placeOf(panes, last + 1);
+    assert(to > from, 'a window of a key without rows in it');
+    if (to === from + 1) return (panes[from] as StatePane).states[i];
+    let merged = fn.init();
+    for (let p = from; p < to; p++) merged = fn.merge(merged, (panes[p] as StatePane).states[i]);
+    return merged;
   }
 
   /** What goes on, as of a window. */
@@ -180,7 +202,8 @@ export class PaneStates {
       moving = { window, first, last: first - 1, states };
       entry.moving = moving;
     } else this.#leave(entry, moving, first);
-    for (const pane of entry.panes) if (pane.number > moving.last && pane.number <= last) this.#enter(moving, pane);
+    const { panes } = entry;
+    for (let p = placeOf(panes, moving.last + 1); p < panes.length && (panes[p] as StatePane).number <= last; p++) this.#enter(moving, panes[p] as StatePane);
     moving.window = window;
     moving.last = last;
     return moving;
@@ -200,13 +223,25 @@ export class PaneStates {
   /** Takes the panes before one out of what goes on. A window that grows begins anew before one leaves. */
   #leave({ panes }: Entry, moving: MovingStates, before: number): void {
     const { states } = moving;
-    for (const { number, rows } of panes) {
+    for (let p = placeOf(panes, moving.first); p < panes.length; p++) {
+      const { number, rows } = panes[p] as StatePane;
       if (number >= before || number > moving.last) break;
-      if (number < moving.first) continue;
       this.#functions.forEach((fn, i) => {
         if (this.#strategies[i] === 'remove') for (const row of rows) states[i] = fn.remove(states[i], row);
       });
     }
     if (before > moving.first) moving.first = before;
   }
+}
+
+/** Where the first pane of at least this number is, or would be. */
+function placeOf(panes: readonly StatePane[], number: number): number {
+  let from = 0;
+  let to = panes.length;
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if ((panes[middle] as StatePane).number < number) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }
