@@ -15,7 +15,7 @@ type Nothing = void;
  * change: the state that is their first argument. A row is the same object for all aggregators of a call: it is read, and may be kept, not written.
  */
 export interface AggregatorFunctions<S, R, V> {
-  /** A new state, of no row. It is neutral: `merge(init(), a)` is as good as `a`. */
+  /** A new state, of no row. It is neutral: `merge(init(), a)` is as good as `a`. Called as often as is convenient. */
   init(): S;
   /** The state with a row more. May change the state and return it, or nothing. Rows of a key come in order. */
   add(state: S, row: R): S | Nothing;

@@ -30,7 +30,7 @@ import { UNORDERED } from './user-aggregate-cases.ts';
 import { modelRowWindows, modelSessions, type Outcome } from './window-models.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 150);
+const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 80);
 
 const RATES: Readonly<Record<string, Case>> = {
   perSecond: [rate(), (rows, { start, end }) => rows.length / ((end - start) / 1_000), exact],
@@ -65,7 +65,7 @@ describe('every aggregate against arrays', () => {
     fc.assert(
       fc.property(
         epochs,
-        fc.constantFrom<string[]>(['page'], ['page', 'ok']),
+        fc.constantFrom<string[]>(['page'], ['page', 'ok'], ['note', 'page']),
         names,
         fc.constantFrom(1, 100, 700),
         fc.constantFrom(0, 200),
@@ -132,7 +132,7 @@ describe('every aggregate against arrays', () => {
     fc.assert(
       fc.property(
         epochs,
-        fc.constantFrom<string[]>(['page'], ['page', 'ok']),
+        fc.constantFrom<string[]>(['page'], ['page', 'ok'], ['note', 'page']),
         names,
         windows,
         fc.constantFrom(0, 300),

@@ -181,6 +181,34 @@ describe('aggregators in a pipeline', () => {
     );
   });
 
+  it('in windows of windows, whose rows are of the last moment of theirs', () => {
+    const stream = source()
+      .keyBy('user')
+      .window(tumbling('1s'))
+      .aggregate({ total, rows: count() })
+      .keyBy('user')
+      .window(sliding('4s', '2s'))
+      .aggregate({ ms: sum('total'), own: aggregator({ ...plain, add: (s, row) => s + row.total }), windows: count() })
+      .to(collect());
+    const driver = testDriver(stream, { partitions: 1 });
+    driver.send(rows.slice(0, 4));
+    driver.endEpoch();
+    driver.close();
+    assert.deepEqual(
+      driver
+        .output()
+        .filter((row) => row.user === 'ann')
+        .map((row) => [row.windowStart, row.ms, row.own, row.windows]),
+      [
+        [-2_000, 1, 1, 1],
+        [0, 5, 5, 2],
+        [2_000, 4, 4, 1],
+        [6_000, 8, 8, 1],
+        [8_000, 8, 8, 1],
+      ],
+    );
+  });
+
   it('with names that objects have of their own', () => {
     const keyed = source().map({ at: timestamp, ['__proto__']: utf8, ms: f64 }, (row) => ({ at: row.at, ['__proto__']: row.user, ms: row.ms }) as never);
     const stream = keyed
