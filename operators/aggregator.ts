@@ -12,14 +12,14 @@ type Nothing = void;
 
 /**
  * The functions of an aggregate over rows of type `R`, with a state of type `S` and results of type `V`. All must be pure but for what they may
- * change: the state that is their first argument. A row is the same object for all aggregators of a call: it is read, and may be kept, not written.
+ * change: the state that is their first argument. A row is one frozen object for all aggregators of a call: it may be kept, and not written.
  */
 export interface AggregatorFunctions<S, R, V> {
   /** A new state, of no row. It is neutral: `merge(init(), a)` is as good as `a`. Called as often as is convenient. */
   init(): S;
   /** The state with a row more. May change the state and return it, or nothing. Rows of a key come in order. */
   add(state: S, row: R): S | Nothing;
-  /** One state of two; `a` is of the earlier rows. May change and return `a` (or return nothing); never changes `b`. */
+  /** One state of two; `a` is of the earlier rows. May change and return `a` (or return nothing); neither changes `b` nor keeps a part of it that is changed later. */
   merge(a: S, b: S): S | Nothing;
   /** The state without a row that was added to it, the oldest first: remove(add(s, r), r) must be as good as s. For long sliding windows. */
   remove?(state: S, row: R): S | Nothing;

@@ -92,7 +92,7 @@ export class SessionAggregate implements KeyedOperator {
       words[(data >>> 2) + row] = session;
       if (this.#own !== undefined) {
         if (list.mergedFrom >= 0) this.#own.merge(list.mergedTo, list.mergedFrom);
-        this.#own.add(session, this.#reader.read(rows, row));
+        this.#own.add(session, Object.freeze(this.#reader.read(rows, row)));
       }
       if (list.mergedFrom < 0) continue;
       // Two sessions have become one: the rows so far, this one among them, go into their slots before these go together.

@@ -71,7 +71,7 @@ export class MixedAggregate implements KeyedOperator {
     const times = grid === undefined ? 0 : rows.column(input.eventTime).data;
     for (let row = 0; row < rows.rowCount; row++) {
       const pane = grid === undefined ? 0 : grid.paneOf(readTimestamp(rows.memory, times, row) + input.timeShiftMs);
-      this.#own.add(keyOf(rows, row), pane, reader.read(rows, row), () => input.keys.map((key) => rows.value(key, row)));
+      this.#own.add(keyOf(rows, row), pane, Object.freeze(reader.read(rows, row)), () => input.keys.map((key) => rows.value(key, row)));
     }
   }
 

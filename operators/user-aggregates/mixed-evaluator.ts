@@ -30,7 +30,10 @@ export class MixedEvaluator implements Evaluator {
     for (const { entry, rows } of firings) {
       let states = own.get(entry.id);
       if (states === undefined) own.set(entry.id, (states = this.#functions.map((fn) => fn.init())));
-      for (const row of rows) for (let i = 0; i < states.length; i++) states[i] = (this.#functions[i] as UserFunction).add(states[i], row);
+      for (const row of rows) {
+        Object.freeze(row);
+        for (let i = 0; i < states.length; i++) states[i] = (this.#functions[i] as UserFunction).add(states[i], row);
+      }
     }
     const putBoth = (firing: Firing, values: readonly unknown[]): void => {
       const states = own.get(firing.entry.id) as unknown[];

@@ -256,6 +256,11 @@ describe('functions of aggregators that fail', () => {
     fails({ merge: boom }, /^aggregator "own": merge failed on 0 and 1: RangeError: no$/);
     fails({ remove: boom }, /^aggregator "own": remove failed on \{"at":0,.*: RangeError: no$/);
     fails({ result: boom }, /^aggregator "own": result failed on 1 of the key "\/a": RangeError: no$/);
+    const writing = (sum: number, row: { ms: number }) => {
+      row.ms = 0;
+      return sum;
+    };
+    fails({ add: writing }, /add failed on \{"at":0,.*: TypeError: Cannot assign to read only property 'ms'/);
     fails({ add: async () => 1 }, /add failed on .* promise/);
     fails({ result: () => 'text' }, /result failed on 1 of the key "\/a": Column "own" holds f64, but the value is "text"/);
   });
