@@ -12,7 +12,7 @@ type Nothing = void;
 
 /**
  * The functions of an aggregate over rows of type `R`, with a state of type `S` and results of type `V`. All must be pure but for what they may
- * change: the state that is their first argument. A row is one frozen object for all aggregators of a call: it may be kept, and not written.
+ * change: the state that is their first argument, plain values that structured clone can copy. A row is one frozen object for all aggregators of a call: it may be kept, and not written.
  */
 export interface AggregatorFunctions<S, R, V> {
   /** A new state, of no row. It is neutral: `merge(init(), a)` is as good as `a`. Called as often as is convenient. */

@@ -96,11 +96,12 @@ export class UserFunction {
     );
   }
 
-  /** Finds out whether `init` gives the same object each time, or one with the same in it, before anything is added to it. */
+  /** Finds out whether `init` gives what can be copied, and whether it is the same object each time, or has the same in it, before anything is added to it. */
   #look(): void {
     const first = this.#call('init', []);
     const second = this.#call('init', []);
-    if (sharesObject(first, second, 2)) this.#pristine = { state: this.copy(first, undefined) };
+    const state = this.copy(first, undefined);
+    if (sharesObject(first, second, 2)) this.#pristine = { state };
     this.#isKnown = true;
   }
 
