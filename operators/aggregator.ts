@@ -21,7 +21,7 @@ export interface AggregatorFunctions<S, R, V> {
   add(state: S, row: R): S | Nothing;
   /** One state of two; `a` is of the earlier rows. May change and return `a` (or return nothing); neither changes `b` nor keeps a part of it that is changed later. */
   merge(a: S, b: S): S | Nothing;
-  /** The state without a row that was added to it, the oldest first: remove(add(s, r), r) must be as good as s. For long sliding windows. */
+  /** The state without a row that was added to it, the oldest first: remove(add(s, r), r) must be as good as s. For long sliding windows of states that are large: small ones are merged as fast. */
   remove?(state: S, row: R): S | Nothing;
   /** What the state comes to. Does not change it. */
   result(state: S): V;

@@ -29,7 +29,7 @@ export class UserFunction {
   /** A state of no row, nobody else's: where `init` gives one object each time, a copy of it as it was at first. */
   init(): unknown {
     if (!this.#isKnown) this.#look();
-    return this.#pristine === undefined ? this.#call('init', []) : structuredClone(this.#pristine.state);
+    return this.#pristine === undefined ? this.#made() : structuredClone(this.#pristine.state);
   }
 
   /** The state with a row more. */
@@ -45,10 +45,16 @@ export class UserFunction {
 
   /** `a` with what is in `b`; `b` stays as it is and is no part of it. */
   merge(a: unknown, b: unknown): unknown {
-    const merged = this.#call('merge', [a, b]);
-    if (merged === undefined) return a;
+    let merged: unknown;
+    try {
+      merged = this.#functions.merge(a, b);
+      if (typeof merged !== 'object' || merged === null) return merged === undefined ? a : merged;
+      refusePromise(merged);
+    } catch (cause) {
+      throw this.#failed('merge', [a, b], cause);
+    }
     // What comes next may write into it.
-    return typeof merged === 'object' && merged !== null && merged === b ? this.copy(b, undefined) : merged;
+    return merged === b ? this.copy(b, undefined) : merged;
   }
 
   remove(state: unknown, row: AnyRow): unknown {
@@ -98,20 +104,20 @@ export class UserFunction {
 
   /** Finds out whether `init` gives what can be copied, and whether it is the same object each time, or has the same in it, before anything is added to it. */
   #look(): void {
-    const first = this.#call('init', []);
-    const second = this.#call('init', []);
+    const first = this.#made();
+    const second = this.#made();
     const state = this.copy(first, undefined);
     if (sharesObject(first, second, 2)) this.#pristine = { state };
     this.#isKnown = true;
   }
 
-  #call(what: 'init' | 'merge', values: readonly unknown[]): unknown {
+  #made(): unknown {
     try {
-      const given: unknown = (this.#functions[what] as (...values: readonly unknown[]) => unknown)(...values);
-      refusePromise(given);
-      return given;
+      const state: unknown = this.#functions.init();
+      refusePromise(state);
+      return state;
     } catch (cause) {
-      throw this.#failed(what, values, cause);
+      throw this.#failed('init', [], cause);
     }
   }
 

@@ -156,6 +156,52 @@ describe('aggregators', () => {
     );
   });
 
+  it('may be objects whose functions go by this', () => {
+    class Weighed {
+      readonly weight: number;
+      constructor(weight: number) {
+        this.weight = weight;
+      }
+      init() {
+        return 0;
+      }
+      add(total: number, row: { id: number }) {
+        return total + row.id * this.weight;
+      }
+      merge(a: number, b: number) {
+        return a + b;
+      }
+      remove(total: number, row: { id: number }) {
+        return total - row.id * this.weight;
+      }
+      result(total: number) {
+        return total;
+      }
+    }
+    const aggregates = { twice: aggregator(new Weighed(2)), thrice: aggregator(new Weighed(3)) };
+    const plan = planMixedAggregate({ input, keys: [], aggregates, window: sliding(1_000, 250), eventTime: 'at' });
+    const rows = [0, 300, 900].map((at) => ({ ...someRow(at), id: 5 }));
+    const { results } = runKeyed(plan, [{ nowMs: 0, chunks: [{ partition: 0, first: 0, rows }] }], {
+      workers: 1,
+      spread: () => 0,
+      batchRows: 8,
+      partitions: 1,
+      delayMs: 0,
+    });
+    assert.deepEqual(
+      results.map(({ row }) => [row.windowStart, row.twice, row.thrice]),
+      [
+        [-750, 10, 15],
+        [-500, 20, 30],
+        [-250, 20, 30],
+        [0, 30, 45],
+        [250, 20, 30],
+        [500, 10, 15],
+        [750, 10, 15],
+      ],
+    );
+  });
+
   it('let go of the keys whose windows are over', () => {
     const stream = (count: number): KeyedEpoch[] =>
       Array.from({ length: count }, (_, e) => ({
