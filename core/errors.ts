@@ -47,10 +47,16 @@ export function shown(value: unknown): string {
   else if (typeof value === 'function') text = `function ${value.name || '(anonymous)'}`;
   else if (typeof value === 'object' && value !== null) {
     try {
-      text = JSON.stringify(value) ?? Object.prototype.toString.call(value);
+      text = JSON.stringify(value, plain) ?? Object.prototype.toString.call(value);
     } catch {
       text = Object.prototype.toString.call(value);
     }
   } else text = String(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** What JSON has no form for, as text. */
+function plain(_name: string, value: unknown): unknown {
+  if (typeof value === 'bigint') return `${value}n`;
+  return value instanceof Uint8Array ? `${value.length} bytes` : value;
 }

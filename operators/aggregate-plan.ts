@@ -60,6 +60,8 @@ export interface AggregateRequest {
   readonly eventTime?: string;
   /** -1 where the event time column is the end of a window (default 0). */
   readonly timeShiftMs?: 0 | -1;
+  /** True: results have a window's bounds though there is no window of time here: whoever writes them has its length (default false). */
+  readonly hasBounds?: boolean;
 }
 
 /**
@@ -79,7 +81,7 @@ export function planAggregate(request: AggregateRequest): AggregatePlan {
   const names = Object.keys(request.aggregates);
   if (names.length === 0)
     throw new MillraceError('ERR_MILLRACE_PIPELINE', 'aggregate() is given no aggregates. Give at least one: aggregate({ rows: count() }).');
-  const results = names.map((name) => resultColumn(name, request.aggregates[name], input, accumulators, window !== undefined));
+  const results = names.map((name) => resultColumn(name, request.aggregates[name], input, accumulators, window !== undefined || request.hasBounds === true));
   const inputs = [...accumulators.inputs, ...accumulators.orders.filter((column) => column >= 0)];
 
   const layout = new SlotLayout(
@@ -125,7 +127,8 @@ function eventTimeColumn(request: AggregateRequest, window: WindowSpec): number 
   return column;
 }
 
-function outputSchema(fields: readonly Field[]): Schema {
+/** @throws MillraceError ERR_MILLRACE_PIPELINE when two columns have one name */
+export function outputSchema(fields: readonly Field[]): Schema {
   const seen = new Set<string>();
   for (const { name } of fields) {
     if (seen.has(name)) {

@@ -18,6 +18,7 @@
  *   topK(c, k)              all but binary             utf8, a JSON array      []
  *   ewma(c, { halfLife })   numbers, bool              f64                     null
  *   rate() rate(c)          -; numbers, bool           f64                     -; null
+ *   aggregator(functions)   whole rows                 what its `type` says    (aggregator.ts)
  *
  * Nulls do not count. Where the column is not nullable, neither is the result (but a variance). NaN is the greatest value for min, max and
  * quantile, as in DuckDB and Spark, one value for the distinct counts, and makes NaN of sum, mean, variance and ewma; so do infinities, where there is no better answer.
@@ -26,6 +27,7 @@
  */
 
 import { type Duration, durationMs, MillraceError, shown } from '../core/index.ts';
+import type { UserAggregate } from './aggregator.ts';
 
 export type AggregateName =
   | 'count'
@@ -95,6 +97,7 @@ export interface AggregateParameters {
 /** Columns by which values can be ordered. */
 type OrderColumn<Row> = { [K in keyof Row & string]: Row[K] extends number | bigint | null ? K : never }[keyof Row & string];
 type AggregateOf<Row> =
+  | UserAggregate<unknown, Row>
   | Aggregate<unknown, never, unknown, never>
   | { [C in keyof Row & string]: Aggregate<unknown, C, Row[C], OrderColumn<Row>> }[keyof Row & string];
 /** What `.aggregate` takes for a row type. */
@@ -102,7 +105,8 @@ export type AggregatesOf<Row> = Readonly<Record<string, AggregateOf<Row>>>;
 
 type NullOf<T> = null extends T ? null : never;
 /** The type of an aggregate's result over rows of type `Row`. */
-export type ResultOf<A, Row> =
+export type ResultOf<A, Row> = A extends { readonly name: 'aggregator'; readonly _result?: infer V } ? V : BuiltInResultOf<A, Row>;
+type BuiltInResultOf<A, Row> =
   A extends Aggregate<infer V, infer C>
     ? V extends NumberOrNull
       ? number | null
@@ -273,7 +277,7 @@ export function ewma<C extends string>(column: C, options: { readonly halfLife: 
   return required('ewma', column, { halfLifeMs: durationMs(options?.halfLife, 'The halfLife of ewma()', 1) });
 }
 
-/** Rows a second over the window; of a named column, its sum a second. */
+/** Rows a second over the window; of a named column, its sum a second. In a window of rows: over the time from its first row to its last, Infinity where that is none. */
 export function rate(): Aggregate<number, never, unknown, never>;
 export function rate<C extends string>(column: C): Aggregate<number | null, C, NumberLike, never>;
 export function rate(column?: string): Aggregate<number | null, string, NumberLike, never> {

@@ -31,6 +31,7 @@ export {
   topK,
   variance,
 } from './aggregates.ts';
+export { type AggregatorFunctions, aggregator, type UserAggregate } from './aggregator.ts';
 export { Combiner, type CombinerHooks, type EpochStart } from './combine.ts';
 export { type DropDuplicatesRequest, planDropDuplicates } from './drop-duplicates.ts';
 export { blockInput, type ChunkOrigin, exchangeBlockBytes, exchangeBlockOrigin, exchangeBlockPanes, orderExchangeBlocks } from './exchange.ts';
@@ -50,9 +51,12 @@ export { RowOutput } from './row-output.ts';
 export { RowPartitioner, rowBlockMaxTime, shardRows } from './row-partition.ts';
 export { planRowWindow, type RowWindowRequest } from './row-windows.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';
+export { planSessionFold } from './session/session-fold.ts';
 export { planSession } from './session/session-plan.ts';
 export { type ShardAggregate, type ShardPublisher, type ShardSnapshot, shardAggregate } from './shard-aggregate.ts';
 export { type TopRequest, topFold } from './top.ts';
+export { type AnyAggregate, hasUserAggregate, type MixedPlan, type MixedRequest, planMixed } from './user-aggregates/aggregate-split.ts';
+export { planMixedAggregate } from './user-aggregates/mixed-plan.ts';
 export {
   countWindow,
   cumulative,

@@ -69,7 +69,7 @@ export class Groups {
 }
 
 /** An estimate of what groups take in the heap: the first hundred stand for all. */
-export function sampledBytes(groups: ReadonlyMap<Key, Group>): number {
+export function sampledBytes(groups: ReadonlyMap<Key, Group> | ReadonlyMap<number, Group>): number {
   let bytes = 0;
   let looked = 0;
   for (const { id, value } of groups.values()) {

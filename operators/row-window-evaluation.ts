@@ -33,7 +33,10 @@ export interface Evaluator {
 
 export interface Totals {
   readonly bytes: number;
+  /** As values that structured clone can copy. */
   snapshot(): unknown;
+  /** Gives shared memory back. Not used after. */
+  release(): void;
 }
 
 /** Rows of a batch, and slots of a tile. */
@@ -119,7 +122,14 @@ export class AggregateEvaluator implements Evaluator {
       }
     };
     const writer = this.#writer;
-    if (table === undefined) writer.writeTable(this.#fresh, 0, 0, emit);
+    if (this.#plan.results.some(({ form }) => form === 'rate')) {
+      // A rate is by the length of its window: one at a time.
+      const of = table ?? this.#fresh;
+      for (const { entry, start, end } of firings) {
+        this.#slabs.memory.u32[writer.found >>> 2] = of.find(entry.key);
+        writer.writeSlots(of, writer.found, 1, start, end, emit);
+      }
+    } else if (table === undefined) writer.writeTable(this.#fresh, 0, 0, emit);
     else {
       // A window that fires by time may have no row of this round.
       const { u32 } = this.#slabs.memory;
@@ -158,6 +168,10 @@ class TableTotals implements Totals {
     const out = new StateWriter();
     this.table.snapshot(out);
     return out.finish();
+  }
+
+  release(): void {
+    this.table.release();
   }
 }
 
@@ -202,5 +216,9 @@ class FoldTotals implements Totals {
 
   snapshot(): ReadonlyMap<Key, unknown> {
     return new Map(this.values);
+  }
+
+  release(): void {
+    this.values.clear();
   }
 }

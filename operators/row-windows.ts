@@ -21,14 +21,19 @@ import type { RowFold } from './row-fold.ts';
 import { type Key, keyReader, RowReader, roughBytes } from './row-values.ts';
 import { AggregateEvaluator, type Evaluator, FoldEvaluator, type Totals } from './row-window-evaluation.ts';
 import { TimerQueue } from './timer-queue.ts';
+import type { MixedPlan } from './user-aggregates/aggregate-split.ts';
+import { MixedEvaluator } from './user-aggregates/mixed-evaluator.ts';
+import { describeBuiltIn, describeUserAggregates } from './user-aggregates/mixed-plan.ts';
 import type { RowWindowShape } from './windows.ts';
+
+type Evaluation = AggregatePlan | MixedPlan | RowFold;
 
 export interface RowWindowRequest {
   readonly input: Schema;
   readonly keys: readonly string[];
   readonly shape: RowWindowShape;
-  /** What a window's rows become: aggregates (planned without a window), or a fold. */
-  readonly evaluation: AggregatePlan | RowFold;
+  /** What a window's rows become: aggregates (planned without a window, with bounds), or a fold. */
+  readonly evaluation: Evaluation;
   readonly eventTime: string | undefined;
   readonly timeShiftMs: 0 | -1;
   /** As explain prints the window. */
@@ -59,7 +64,7 @@ export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
     open(context, from) {
       let evaluator = evaluators.get(context.slabs);
       if (evaluator === undefined) {
-        evaluator = isFold(evaluation) ? new FoldEvaluator(context.slabs, rows, evaluation) : new AggregateEvaluator(context.slabs, rows, evaluation);
+        evaluator = evaluatorOf(context.slabs, rows, evaluation);
         evaluators.set(context.slabs, evaluator);
       }
       return new RowWindows(request, rows, time, evaluator, context, from as Snapshot | undefined);
@@ -69,18 +74,36 @@ export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
         `${isFold(evaluation) ? evaluation.name : 'aggregate'} by ${request.keys.join(', ') || '(none: one key)'}`,
         `  window    ${title}`,
         '  strategy  rows are kept by key until their window fires',
+        ...(isMixed(evaluation)
+          ? [
+              ...describeUserAggregates(
+                evaluation,
+                evaluation.split.own.map(() => 'the rows of a window are added when it fires'),
+              ),
+              ...describeBuiltIn(evaluation),
+            ]
+          : []),
       ].join('\n'),
   };
 }
 
+function evaluatorOf(slabs: SlabAllocator, rows: KeyedInput, evaluation: Evaluation): Evaluator {
+  if (isFold(evaluation)) return new FoldEvaluator(slabs, rows, evaluation);
+  return isMixed(evaluation) ? new MixedEvaluator(slabs, rows, evaluation) : new AggregateEvaluator(slabs, rows, evaluation);
+}
+
 function columnsOf({ input, evaluation }: RowWindowRequest, keys: readonly number[], time: number): number[] {
-  if (isFold(evaluation)) return input.fields.map((_, c) => c);
+  if (isFold(evaluation) || isMixed(evaluation)) return input.fields.map((_, c) => c);
   const read = new Set([...keys, time, ...evaluation.columnsRead.map((name) => input.indexOf(name))]);
   return input.fields.flatMap((_, c) => (read.has(c) ? [c] : []));
 }
 
-function isFold(evaluation: AggregatePlan | RowFold): evaluation is RowFold {
+function isFold(evaluation: Evaluation): evaluation is RowFold {
   return 'add' in evaluation;
+}
+
+function isMixed(evaluation: Evaluation): evaluation is MixedPlan {
+  return 'split' in evaluation;
 }
 
 /** The rows of a key. */
@@ -193,6 +216,10 @@ class RowWindows implements KeyedOperator {
       if (place !== undefined && owner.deadline === time) deadlines.add(place);
     }
     return structuredClone({ entries, deadlines: [...deadlines], totals: this.#totals?.snapshot() });
+  }
+
+  release(): void {
+    this.#totals?.release();
   }
 
   #trigger(entry: Entry, time: number): void {

@@ -242,7 +242,7 @@ export function paneGridOf(window: WindowSpec): PaneGrid {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window} is a window of rows and has no panes in time. Take a window of time here.`);
   if (shape.kind === 'cumulative') return new CumulativeGrid(shape.sizeMs, shape.stepMs);
   if (shape.kind === 'session') {
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window} is possible with aggregate() and count() only. Use tumbling() or sliding() here.`);
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window} has no panes in time. Use tumbling() or sliding() here.`);
   }
   return shape.kind === 'tumbling' ? new PaneGrid(shape.sizeMs, shape.sizeMs, shape.offsetMs) : new PaneGrid(shape.sizeMs, shape.slideMs);
 }

@@ -4,13 +4,14 @@
  * travels, partial aggregates or rows, and what the shards do with it, is told by the plan.
  */
 
-import { type Batch, LiveCell, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../core/index.ts';
+import { type Batch, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../core/index.ts';
 import {
   blockInput,
   type ChunkOrigin,
   Combiner,
   type CombinerHooks,
   type EpochStart,
+  exchangeBlockOrigin,
   exchangeBlockPanes,
   type KeyedInput,
   type KeyedOperator,
@@ -179,7 +180,8 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
       throw error;
     };
     const from = (shard: number) => (states === undefined ? undefined : stateOfShard(states, shard));
-    return (shard) => new KeyedShard(operator, operator.open({ slabs, shard, clock: this.#clock, output, failed }, from(shard)), shard, output, this.#memory);
+    return (shard) =>
+      new KeyedShard(operator, operator.open({ slabs, shard, clock: this.#clock, output, failed }, from(shard)), shard, output, this.#memory, plan.sources);
   }
 
   /** What tells the readers of a view of the changes of a shard. */
@@ -197,13 +199,16 @@ class KeyedShard implements ShardHalf {
   readonly #shard: number;
   readonly #output: RowOutput;
   readonly #memory: SharedMemory;
+  readonly #sources: readonly number[];
 
-  constructor(plan: KeyedOperatorPlan, operator: KeyedOperator, shard: number, output: RowOutput, memory: SharedMemory) {
+  /** @param sources those whose rows come here, as explain numbers them */
+  constructor(plan: KeyedOperatorPlan, operator: KeyedOperator, shard: number, output: RowOutput, memory: SharedMemory, sources: readonly number[]) {
     this.#plan = plan;
     this.#operator = operator;
     this.#shard = shard;
     this.#output = output;
     this.#memory = memory;
+    this.#sources = sources;
   }
 
   get stateBytes(): number {
@@ -213,7 +218,12 @@ class KeyedShard implements ShardHalf {
   merge(block: number): void {
     const input = blockInput(this.#memory, block);
     const rows = shardRows(this.#memory, (this.#plan.inputs[input] as KeyedInput).schema, block, this.#shard);
-    if (rows !== undefined) this.#operator.onBatch(rows, input);
+    if (rows === undefined) return;
+    try {
+      this.#operator.onBatch(rows, input);
+    } catch (error) {
+      throw located(error, exchangeBlockOrigin(this.#memory, block), this.#sources);
+    }
   }
 
   advance(watermark: number): void {
@@ -224,6 +234,14 @@ class KeyedShard implements ShardHalf {
   snapshot(): unknown {
     return this.#operator.snapshot();
   }
+}
+
+/** An error of a user function with where the rows that it was called with were read, as far as a block knows. Rows of another exchange have no such place. */
+function located(error: unknown, { source, partition, first }: ChunkOrigin, sources: readonly number[]): unknown {
+  if (!(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_USER_FUNCTION' || !sources.includes(source)) return error;
+  return new MillraceError(error.code, `${error.message} (source ${source}, partition ${partition}, in the rows from offset ${first} on)`, {
+    cause: error.cause ?? error,
+  });
 }
 
 /** The groups of neighbouring shards that a worker owns: enough groups that every worker has some, the same groups for up to 8 workers. */

@@ -34,6 +34,8 @@ export {
 export * from '../io/index.ts';
 export {
   type Aggregate,
+  type AggregatorFunctions,
+  aggregator,
   approxCountDistinct,
   count,
   countDistinct,
@@ -55,6 +57,7 @@ export {
   sum,
   topK,
   tumbling,
+  type UserAggregate,
   variance,
   type WindowSpec,
 } from '../operators/index.ts';

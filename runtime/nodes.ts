@@ -5,16 +5,22 @@
 
 import { MillraceError, type Schema, shown } from '../core/index.ts';
 import {
-  type Aggregate,
   type AggregatePlan,
+  type AggregateRequest,
+  hasUserAggregate,
   isRowWindow,
   type JoinSide,
   type KeyedOperatorPlan,
+  type MixedRequest,
   planAggregate,
   planFold,
+  planMixed,
+  planMixedAggregate,
   planRowWindow,
   planSession,
+  planSessionFold,
   type RowFold,
+  type RowWindowRequest,
   type RowWindowShape,
   topFold,
   type WindowSpec,
@@ -31,24 +37,18 @@ export interface TopOptions<R> {
 }
 
 /** Aggregates by key, running or in windows; which operator it is depends on the window. */
-export function aggregateNode(
-  stream: Upstream,
-  keys: readonly string[],
-  aggregates: Readonly<Record<string, Aggregate>>,
-  window: WindowSpec | undefined,
-): Node {
+export function aggregateNode(stream: Upstream, keys: readonly string[], aggregates: MixedRequest['aggregates'], window: WindowSpec | undefined): Node {
+  const { schema: input } = stream;
+  const isMixed = hasUserAggregate(aggregates);
   if (window !== undefined && isRowWindow(window.shape)) {
-    return rowWindowNode(stream, keys, planAggregate({ input: stream.schema, keys, aggregates, ...orderingTime(stream.node) }), window, window.shape);
+    const request = { input, keys, aggregates, hasBounds: true, ...orderingTime(stream.node) };
+    const evaluation = isMixed ? planMixed(request, false) : planAggregate(request as AggregateRequest);
+    return rowWindowNode(stream, keys, evaluation, window, window.shape);
   }
-  if (window?.shape.kind === 'session') {
-    return keyedNode(stream, planSession({ input: stream.schema, keys, aggregates, window, ...windowTime(stream) }));
-  }
-  const plan = planAggregate({
-    input: stream.schema,
-    keys,
-    aggregates,
-    ...(window === undefined ? orderingTime(stream.node) : { window, ...windowTime(stream) }),
-  });
+  if (window?.shape.kind === 'session') return keyedNode(stream, planSession({ input, keys, aggregates, window, ...windowTime(stream) }));
+  const request = { input, keys, aggregates, ...(window === undefined ? orderingTime(stream.node) : { window, ...windowTime(stream) }) };
+  if (isMixed) return keyedNode(stream, planMixedAggregate(request));
+  const plan: AggregatePlan = planAggregate(request as AggregateRequest);
   return { kind: 'aggregate', schema: plan.output, parent: stream.node, plan };
 }
 
@@ -122,11 +122,18 @@ export function keyedNode(stream: Upstream, plan: KeyedOperatorPlan): Node {
 /** The node of a fold over a stream in windows. */
 export function foldNode(stream: Upstream, keys: readonly string[], fold: RowFold, window: WindowSpec): Node {
   if (isRowWindow(window.shape)) return rowWindowNode(stream, keys, fold, window, window.shape);
-  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...windowTime(stream) }));
+  const request = { input: stream.schema, keys, fold, window, ...windowTime(stream) };
+  return keyedNode(stream, window.shape.kind === 'session' ? planSessionFold(request) : planFold(request));
 }
 
 /** The node of windows that go by rows. */
-function rowWindowNode(stream: Upstream, keys: readonly string[], evaluation: AggregatePlan | RowFold, window: WindowSpec, shape: RowWindowShape): Node {
+function rowWindowNode(
+  stream: Upstream,
+  keys: readonly string[],
+  evaluation: RowWindowRequest['evaluation'],
+  window: WindowSpec,
+  shape: RowWindowShape,
+): Node {
   return keyedNode(stream, planRowWindow({ input: stream.schema, keys, shape, evaluation, title: String(window), ...presentTime(stream.node) }));
 }
 

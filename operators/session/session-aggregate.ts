@@ -8,10 +8,12 @@
  * anew. Cost a row: a key lookup, a look at the end of the key's list, and a group table's update.
  */
 
-import { type Batch, type Column, GroupTable, readTimestamp, SLAB_BYTES_MIN, u32 } from '../../core/index.ts';
+import { type Batch, type Column, GroupTable, readTimestamp, SLAB_BYTES_MIN, StateReader, StateWriter, u32 } from '../../core/index.ts';
 import { KeyIndex } from '../by-key/key-index.ts';
 import { hashKeys } from '../key-hash.ts';
 import type { KeyedContext, KeyedOperator } from '../keyed-operator.ts';
+import { RowReader } from '../row-values.ts';
+import { SessionStates } from '../user-aggregates/session-states.ts';
 import { SessionList } from './session-list.ts';
 import type { SessionPlan } from './session-plan.ts';
 import { SessionWriter } from './session-writer.ts';
@@ -20,9 +22,13 @@ const TILE = 1_024;
 /** Slots of closed sessions that a table may hold besides as many as are open. */
 const DEAD_MAX = 256;
 
-/** In the order of their numbers. */
+/** The state of a shard. Structured clone can copy it, and it means the same in any memory. */
 export interface HeldSessions {
+  /** In the order of their numbers. */
   readonly sessions: readonly HeldSession[];
+  readonly nextNumber: number;
+  /** The group table, with the slots of closed sessions that it has still. */
+  readonly table: Uint8Array;
 }
 
 interface HeldSession {
@@ -31,9 +37,8 @@ interface HeldSession {
   readonly last: number;
   readonly hash: number;
   readonly key: Uint8Array;
-  readonly slot: Uint8Array;
-  /** What the slot's pointers point to, in the order of its accumulators. */
-  readonly states: readonly Uint8Array[];
+  /** States of the user's aggregates. */
+  readonly own: readonly unknown[];
 }
 
 export class SessionAggregate implements KeyedOperator {
@@ -46,8 +51,9 @@ export class SessionAggregate implements KeyedOperator {
   /** The numbers of the sessions of a batch's rows: u32[], in a slab that is held while there is a batch. */
   #numbers: Column = { type: u32, data: 0, offsets: 0, validity: 0 };
   #hashes = new Uint32Array(64);
-  /** Where in a slot are pointers to states: u32 bytes, u32 address. */
-  readonly #pointers: readonly number[];
+  /** Of the user's aggregates, where there are some. */
+  readonly #own: SessionStates | undefined;
+  readonly #reader: RowReader;
 
   constructor(context: KeyedContext, plan: SessionPlan, from: HeldSessions | undefined) {
     this.#context = context;
@@ -55,13 +61,14 @@ export class SessionAggregate implements KeyedOperator {
     this.#keys = new KeyIndex(context.slabs, plan.keyTypes);
     this.#list = new SessionList(plan.gapMs);
     this.#writer = SessionWriter.of(context.output, context.slabs, plan);
-    this.#pointers = plan.values.layout.accumulators.flatMap(({ accumulator, offset }) => accumulator.pointers.map((pointer) => offset + pointer));
+    this.#own = plan.mixed === undefined ? undefined : new SessionStates(plan.mixed.split.own);
+    this.#reader = new RowReader(plan.input.schema);
     this.#table = this.#newTable();
-    if (from !== undefined) this.#restore(from.sessions);
+    if (from !== undefined) this.#restore(from);
   }
 
   get stateBytes(): number {
-    return this.#keys.bytes + this.#list.bytes + this.#table.bytes;
+    return this.#keys.bytes + this.#list.bytes + this.#table.bytes + (this.#own?.bytes ?? 0);
   }
 
   onBatch(rows: Batch): void {
@@ -81,7 +88,12 @@ export class SessionAggregate implements KeyedOperator {
     for (let row = 0; row < rowCount; row++) {
       const key = this.#keys.intern(keyColumns, row, this.#hashes[row] as number);
       list.reserveKeys(this.#keys.idLimit);
-      words[(data >>> 2) + row] = list.add(key, readTimestamp(slabs.memory, times, row) + timeShiftMs);
+      const session = list.add(key, readTimestamp(slabs.memory, times, row) + timeShiftMs);
+      words[(data >>> 2) + row] = session;
+      if (this.#own !== undefined) {
+        if (list.mergedFrom >= 0) this.#own.merge(list.mergedTo, list.mergedFrom);
+        this.#own.add(session, Object.freeze(this.#reader.read(rows, row)));
+      }
       if (list.mergedFrom < 0) continue;
       // Two sessions have become one: the rows so far, this one among them, go into their slots before these go together.
       this.#table.update([numbers], inputs, done, row + 1);
@@ -98,36 +110,32 @@ export class SessionAggregate implements KeyedOperator {
     const changed = list.takeChanged();
     const closed = list.close(watermark - window.latenessMs);
     const due = window.emission === 'update' ? changed : closed;
-    this.#eachTile(due, (sessions, slots) => this.#writer.write(this.#table, slots, sessions, list, this.#keys));
+    this.#eachTile(due, (sessions, slots) => this.#writer.write(this.#table, slots, sessions, list, this.#keys, this.#own));
     this.#writer.flush();
-    for (const session of closed) if (list.remove(session)) this.#keys.remove(list.keys[session] as number);
+    for (const session of closed) {
+      this.#own?.forget(list.numbers[session] as number);
+      if (list.remove(session)) this.#keys.remove(list.keys[session] as number);
+    }
     if (this.#table.size > list.size * 2 + DEAD_MAX) this.#compact();
   }
 
   snapshot(): HeldSessions {
-    const { u8, u32: words } = this.#context.slabs.memory;
     const list = this.#list;
-    const held: HeldSession[] = [];
-    this.#eachTile(list.inOrder(), (sessions, slots) => {
-      sessions.forEach((session, i) => {
-        const key = list.keys[session] as number;
-        const slot = words[(slots >>> 2) + i] as number;
-        held.push({
-          number: list.numbers[session] as number,
-          start: list.starts[session] as number,
-          last: list.lasts[session] as number,
-          hash: this.#keys.hashOf(key),
-          key: this.#keys.copyOut(key),
-          slot: u8.slice(slot, slot + this.#plan.values.layout.slotBytes),
-          states: this.#pointers.map((pointer) => {
-            const at = (slot + pointer) >>> 2;
-            const address = words[at + 1] as number;
-            return u8.slice(address, address + (words[at] as number));
-          }),
-        });
-      });
+    const sessions = list.inOrder().map((session): HeldSession => {
+      const key = list.keys[session] as number;
+      const number = list.numbers[session] as number;
+      return {
+        number,
+        start: list.starts[session] as number,
+        last: list.lasts[session] as number,
+        hash: this.#keys.hashOf(key),
+        key: this.#keys.copyOut(key),
+        own: this.#own?.copy(number) ?? [],
+      };
     });
-    return { sessions: held };
+    const table = new StateWriter();
+    this.#table.snapshot(table);
+    return { sessions, nextNumber: list.nextNumber, table: table.finish() };
   }
 
   release(): void {
@@ -136,27 +144,17 @@ export class SessionAggregate implements KeyedOperator {
     SessionWriter.release(this.#context.output);
   }
 
-  #restore(sessions: readonly HeldSession[]): void {
-    const { slabs } = this.#context;
+  #restore({ sessions, nextNumber, table }: HeldSessions): void {
     const list = this.#list;
-    const { slotBytes } = this.#plan.values.layout;
     // Lists are in the order of time, numbers in that of beginning.
     for (const held of [...sessions].sort((a, b) => a.start - b.start)) {
       const key = this.#keys.internRecord(held.key, held.hash);
       list.reserveKeys(this.#keys.idLimit);
       list.insert(key, held.start, held.last, held.number, list.lastOf(key));
-      list.nextNumber = Math.max(list.nextNumber, held.number + 1);
-      const slot = slabs.alloc(held.states.reduce((bytes, state) => bytes + state.length + 7, slotBytes));
-      slabs.memory.u8.set(held.slot, slot);
-      let address = slot + slotBytes;
-      held.states.forEach((state, s) => {
-        slabs.memory.u8.set(state, address);
-        slabs.memory.u32[(slot + (this.#pointers[s] as number) + 4) >>> 2] = address;
-        address = (address + state.length + 7) & ~7;
-      });
-      this.#table.mergeSlots(slot, 1);
-      slabs.free(slot);
+      this.#own?.restore(held.number, held.own);
     }
+    list.nextNumber = nextNumber;
+    this.#table.restore(new StateReader(table));
   }
 
   /** Puts what the slot of number `from` holds into that of `to`; it stays behind as a dead one. */

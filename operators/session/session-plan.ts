@@ -13,8 +13,10 @@
  */
 
 import { type DataType, MillraceError, Schema, SlotLayout, u32 } from '../../core/index.ts';
-import { type AggregatePlan, type AggregateRequest, planAggregate } from '../aggregate-plan.ts';
+import { type AggregatePlan, planAggregate } from '../aggregate-plan.ts';
 import type { KeyedInput, KeyedOperatorPlan } from '../keyed-operator.ts';
+import { hasUserAggregate, type MixedPlan, type MixedRequest, planMixed } from '../user-aggregates/aggregate-split.ts';
+import { describeUserAggregates } from '../user-aggregates/mixed-plan.ts';
 import { tumbling, type WindowSpec } from '../windows.ts';
 import { type HeldSessions, SessionAggregate } from './session-aggregate.ts';
 
@@ -25,6 +27,8 @@ export interface SessionPlan {
   readonly head: Schema;
   /** The aggregates alone, without key and window; its slots are keyed by the session's number. */
   readonly values: AggregatePlan;
+  /** With aggregates of the user's: the columns of both; `values` are the built-in ones. */
+  readonly mixed: MixedPlan | undefined;
   readonly output: Schema;
   readonly window: WindowSpec;
   readonly gapMs: number;
@@ -34,14 +38,16 @@ export interface SessionPlan {
  * @param request with a window whose shape is a session, and with event time
  * @throws MillraceError ERR_MILLRACE_PIPELINE as planAggregate
  */
-export function planSession(request: AggregateRequest): KeyedOperatorPlan {
+export function planSession(request: MixedRequest): KeyedOperatorPlan {
   const { input, window, eventTime } = request;
   if (window === undefined || window.shape.kind !== 'session' || eventTime === undefined) {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window ?? 'A session'} needs event time. Put .withWatermark(column, delay) before it.`);
   }
   const { gapMs } = window.shape;
   // What an aggregation in windows of one pane is, but that slots are keyed by the session's number, and bounds differ by row.
-  const alone = planAggregate({ ...request, window: tumbling(gapMs) });
+  const ofOnePane = { ...request, window: tumbling(gapMs) };
+  const mixed = hasUserAggregate(request.aggregates) ? planMixed(ofOnePane, true) : undefined;
+  const alone = mixed?.builtIn ?? planAggregate(ofOnePane as Parameters<typeof planAggregate>[0]);
   const layout = new SlotLayout(
     [u32],
     alone.layout.accumulators.map(({ accumulator }) => accumulator),
@@ -52,14 +58,15 @@ export function planSession(request: AggregateRequest): KeyedOperatorPlan {
     input: {
       schema: input,
       keys: alone.keys,
-      columns: alone.columnsRead.map((name) => input.indexOf(name)),
+      columns: mixed === undefined ? alone.columnsRead.map((name) => input.indexOf(name)) : input.fields.map((_, c) => c),
       eventTime: alone.eventTime,
       timeShiftMs: request.timeShiftMs ?? 0,
     },
     keyTypes: alone.keys.map((key) => input.field(key).type),
     head: new Schema(fields.slice(0, headLength)),
     values: { ...alone, keys: [], window: undefined, grid: undefined, layout, output: new Schema(fields.slice(headLength)) },
-    output: alone.output,
+    mixed,
+    output: mixed?.output ?? alone.output,
     window,
     gapMs,
   };
@@ -78,7 +85,13 @@ export function planSession(request: AggregateRequest): KeyedOperatorPlan {
         `  window    ${window}`,
         '  state     one slot a session in a group table; slots of sessions that a row puts together are merged',
         `  slot      ${layout.slotBytes} bytes`,
-        ...alone.describe().split('\n').slice(4),
+        ...(mixed === undefined
+          ? []
+          : describeUserAggregates(
+              mixed,
+              mixed.split.own.map(() => 'one state a session; states of sessions that a row puts together are merged'),
+            )),
+        ...(mixed?.split.isAlone === true ? [] : alone.describe().split('\n').slice(4)),
       ].join('\n'),
   };
 }

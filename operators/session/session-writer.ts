@@ -8,6 +8,8 @@ import type { KeyIndex } from '../by-key/key-index.ts';
 import { putTime } from '../by-key/row-image.ts';
 import { RESULT_ROWS_MAX, ResultWriter } from '../result-writer.ts';
 import type { RowOutput } from '../row-output.ts';
+import type { SessionStates } from '../user-aggregates/session-states.ts';
+import { UserColumns } from '../user-aggregates/user-columns.ts';
 import type { SessionList } from './session-list.ts';
 import type { SessionPlan } from './session-plan.ts';
 
@@ -19,6 +21,9 @@ export class SessionWriter {
   readonly #head: BatchBuilder;
   readonly #keysTo: readonly number[];
   readonly #emit: (values: Batch) => void;
+  /** Results of the user's aggregates, by row of what is written and not yet handed on. */
+  #own: (readonly unknown[])[] = [];
+  readonly #ownColumns: UserColumns | undefined;
 
   /** The writer that belongs to this output. */
   static of(output: RowOutput, slabs: SlabAllocator, plan: SessionPlan): SessionWriter {
@@ -35,19 +40,24 @@ export class SessionWriter {
     this.#values = new ResultWriter(slabs, plan.values);
     this.#head = new BatchBuilder(slabs, plan.head, RESULT_ROWS_MAX);
     this.#keysTo = plan.input.keys.map((_, k) => k);
+    const { mixed } = plan;
+    this.#ownColumns = mixed === undefined ? undefined : new UserColumns(slabs, mixed, plan.head.length);
+    const builtIn = mixed?.builtIn.output ?? plan.output;
     this.#emit = (values) => {
       const head = this.#head.finish(values.rowCount);
-      output.forward(new Batch(values.memory, plan.output, values.rowCount, [...head.columns, ...values.columns]));
+      const batch = new Batch(values.memory, builtIn, values.rowCount, [...head.columns, ...values.columns]);
+      output.forward(this.#ownColumns?.beside(batch, (row) => this.#own[row] as readonly unknown[]) ?? batch);
       this.#head.reset();
+      this.#own = [];
     };
   }
 
   /** Writes sessions whose slots are at `slots` (u32[]), at most 1,024. */
-  write(table: GroupTable, slots: number, sessions: readonly number[], list: SessionList, keys: KeyIndex): void {
+  write(table: GroupTable, slots: number, sessions: readonly number[], list: SessionList, keys: KeyIndex, own: SessionStates | undefined): void {
     const { gapMs, values } = this.#plan;
     if (sessions.length > 1 && values.results.some(({ form }) => form === 'rate')) {
       // A rate is by the length of its window: one at a time.
-      for (let i = 0; i < sessions.length; i++) this.write(table, slots + i * 4, [sessions[i] as number], list, keys);
+      for (let i = 0; i < sessions.length; i++) this.write(table, slots + i * 4, [sessions[i] as number], list, keys, own);
       return;
     }
     const [first] = sessions as [number];
@@ -61,6 +71,7 @@ export class SessionWriter {
       keys.read(list.keys[session] as number, head, this.#keysTo, row);
       putTime(head.memory, starts, row, list.starts[session] as number);
       putTime(head.memory, ends, row, (list.lasts[session] as number) + gapMs);
+      if (own !== undefined) this.#own.push(own.results(list.numbers[session] as number));
     }
   }
 
@@ -71,6 +82,7 @@ export class SessionWriter {
     if (writer === undefined) return;
     writer.#values.release();
     writer.#head.release();
+    writer.#ownColumns?.release();
   }
 
   flush(): void {

@@ -114,7 +114,8 @@ function* batchesOf(builder: BatchBuilder, rows: readonly AnyRow[]): Generator<B
   }
 }
 
-export type ModelAggregate = (rows: readonly AnyRow[]) => unknown;
+/** `bounds`: of the window; 0, 0 where there is none. */
+export type ModelAggregate = (rows: readonly AnyRow[], bounds: { readonly start: number; readonly end: number }) => unknown;
 
 export interface ModelOptions {
   readonly keys: readonly string[];
@@ -143,7 +144,7 @@ export function modelEpochs(epochs: readonly Epoch[], options: ModelOptions): { 
   const emit = (epoch: number, of: ModelWindow, rows: readonly AnyRow[]) => {
     const row: Record<string, unknown> = Object.fromEntries(keys.map((key) => [key, (rows[0] as AnyRow)[key]]));
     if (window !== undefined) Object.assign(row, { windowStart: of.start, windowEnd: of.end });
-    for (const name of Object.keys(aggregates)) row[name] = (aggregates[name] as ModelAggregate)(rows);
+    for (const name of Object.keys(aggregates)) row[name] = (aggregates[name] as ModelAggregate)(rows, of);
     results.push({ epoch, row });
   };
   const endEpoch = (epoch: number) => {

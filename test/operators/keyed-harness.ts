@@ -4,6 +4,7 @@
 import { type AnyRow, type Batch, BatchBuilder, createMemory, SHARD_COUNT, SlabAllocator, Watermark } from '../../core/index.ts';
 import {
   blockInput,
+  type EpochClock,
   type KeyedInput,
   type KeyedOperator,
   type KeyedOperatorPlan,
@@ -34,7 +35,7 @@ export interface KeyedRunOptions {
   readonly partitions: number;
   /** Undefined: no event time. */
   readonly delayMs?: number;
-  /** Replaces all shards by new ones made from their snapshots after this epoch. */
+  /** Replaces all shards by new ones made from their snapshots, in another memory, after this epoch. */
   readonly restoreAfter?: number;
   /** The watermark at the start: as committed, after a restart. */
   readonly watermark?: number;
@@ -49,39 +50,79 @@ export interface KeyedRun {
   readonly stateBytes: number;
 }
 
-let shared: SlabAllocator | undefined;
+/** Where runs begin, and where they go on after a restore: two memories, so that no snapshot can name what lies in the first. */
+let memories: readonly [SlabAllocator, SlabAllocator] | undefined;
+
+/** Everything of a run that lies in one memory. */
+class Site {
+  readonly slabs: SlabAllocator;
+  readonly workers: readonly (readonly RowPartitioner[])[];
+  readonly builders: readonly BatchBuilder[];
+  readonly output: RowOutput;
+  shards: readonly KeyedOperator[];
+  readonly #before: number;
+
+  constructor(
+    slabs: SlabAllocator,
+    plan: KeyedOperatorPlan,
+    options: KeyedRunOptions,
+    clock: EpochClock,
+    late: (batch: Batch, rows: Uint32Array) => void,
+    emit: (batch: Batch) => void,
+    from?: readonly unknown[],
+  ) {
+    this.#before = slabs.usage().usedBytes;
+    this.slabs = slabs;
+    this.workers = Array.from({ length: options.workers }, () => plan.inputs.map((_, input) => new RowPartitioner(slabs, plan, input, { late })));
+    this.builders = plan.inputs.map((input) => new BatchBuilder(slabs, input.schema, options.batchRows));
+    this.output = new RowOutput(slabs, plan.output, emit);
+    const failed = (error: unknown): never => {
+      throw error;
+    };
+    const { output } = this;
+    this.shards = Array.from({ length: SHARD_COUNT }, (_, shard) => plan.open({ slabs, shard, clock, output, failed }, structuredClone(from?.[shard])));
+  }
+
+  /** Gives everything back. Returns the bytes that are still held. */
+  release(): number {
+    for (const operator of this.shards) operator.release?.();
+    this.output.release();
+    for (const builder of this.builders) builder.release();
+    for (const worker of this.workers) for (const scatter of worker) scatter.release();
+    return this.slabs.usage().usedBytes - this.#before;
+  }
+}
 
 /** Runs epochs of chunks through an operator. Chunks of an epoch may stand in any order: (source, partition, first, input) decides. */
 export function runKeyed(plan: KeyedOperatorPlan, epochs: readonly KeyedEpoch[], options: KeyedRunOptions): KeyedRun {
-  shared ??= new SlabAllocator(createMemory(128 << 20));
-  const slabs = shared;
-  const { memory } = slabs;
-  const before = slabs.usage().usedBytes;
+  memories ??= [new SlabAllocator(createMemory(128 << 20)), new SlabAllocator(createMemory(128 << 20))];
+  const [first, second] = memories;
   const late: AnyRow[] = [];
   const results: { epoch: number; row: AnyRow }[] = [];
-  const hooks = {
-    late(batch: Batch, rows: Uint32Array) {
-      const all = batch.toRows();
-      for (const row of rows) late.push(all[row] as AnyRow);
-    },
-  };
-  const workers = Array.from({ length: options.workers }, () => plan.inputs.map((_, input) => new RowPartitioner(slabs, plan, input, hooks)));
-  const builders = plan.inputs.map((input) => new BatchBuilder(slabs, input.schema, options.batchRows));
   const clock = { epoch: 0, nowMs: 0, watermark: options.watermark ?? Number.NEGATIVE_INFINITY };
-  const output = new RowOutput(slabs, plan.output, (batch) => results.push(...batch.toRows().map((row) => ({ epoch: clock.epoch, row }))));
-  const failed = (error: unknown): never => {
-    throw error;
-  };
-  const open = (from?: unknown[]): KeyedOperator[] =>
-    Array.from({ length: SHARD_COUNT }, (_, shard) => plan.open({ slabs, shard, clock, output, failed }, structuredClone(from?.[shard])));
-  let shards = open();
+  const site = (slabs: SlabAllocator, from?: readonly unknown[]) =>
+    new Site(
+      slabs,
+      plan,
+      options,
+      clock,
+      (batch, rows) => {
+        const all = batch.toRows();
+        for (const row of rows) late.push(all[row] as AnyRow);
+      },
+      (batch) => results.push(...batch.toRows().map((row) => ({ epoch: clock.epoch, row }))),
+      from,
+    );
+  let at = site(first);
+  let leakedBytes = 0;
   const watermark = options.delayMs === undefined ? undefined : new Watermark({ delayMs: options.delayMs }, options.partitions);
   const timeOf = plan.inputs.map((input) => input.schema.indexOf('at'));
   let chunkNumber = 0;
   const endEpoch = (next: number, nowMs: number, blocks: readonly number[]): void => {
+    const { memory } = at.slabs;
     clock.nowMs = nowMs;
     const start = clock.watermark;
-    shards.forEach((operator, shard) => {
+    at.shards.forEach((operator, shard) => {
       clock.watermark = start;
       for (const block of blocks) {
         const input = blockInput(memory, block);
@@ -90,42 +131,38 @@ export function runKeyed(plan: KeyedOperatorPlan, epochs: readonly KeyedEpoch[],
       }
       clock.watermark = next;
       operator.onWatermark(next);
-      output.flush();
+      at.output.flush();
     });
     clock.watermark = next;
     clock.epoch++;
   };
   epochs.forEach((epoch, e) => {
-    for (const worker of workers) for (const scatter of worker) scatter.beginEpoch({ watermark: clock.watermark, timeBound: Number.POSITIVE_INFINITY });
+    for (const worker of at.workers) for (const scatter of worker) scatter.beginEpoch({ watermark: clock.watermark, timeBound: Number.POSITIVE_INFINITY });
     const blocks: number[] = [];
     for (const { partition, first, input = 0, rows } of epoch.chunks) {
-      const scatter = (workers[options.spread(chunkNumber++) % options.workers] as RowPartitioner[])[input] as RowPartitioner;
+      const scatter = (at.workers[options.spread(chunkNumber++) % options.workers] as RowPartitioner[])[input] as RowPartitioner;
       scatter.beginChunk({ source: 0, partition, first });
-      const builder = builders[input] as BatchBuilder;
-      for (let at = 0; at < rows.length; at += builder.capacity) {
+      const builder = at.builders[input] as BatchBuilder;
+      for (let from = 0; from < rows.length; from += builder.capacity) {
         builder.reset();
-        for (const row of rows.slice(at, at + builder.capacity)) builder.appendRow(row);
+        for (const row of rows.slice(from, from + builder.capacity)) builder.appendRow(row);
         scatter.add(builder.finish());
       }
       scatter.endChunk();
       if ((timeOf[input] as number) >= 0) for (const row of rows) if (row.at !== null) watermark?.observe(partition, row.at as number);
     }
-    for (const worker of workers) for (const scatter of worker) blocks.push(...scatter.takeBlocks());
-    endEpoch(Math.max(clock.watermark, watermark?.advance() ?? Number.NEGATIVE_INFINITY), epoch.nowMs, orderExchangeBlocks(memory, blocks));
-    for (const block of blocks) slabs.free(block);
+    for (const worker of at.workers) for (const scatter of worker) blocks.push(...scatter.takeBlocks());
+    endEpoch(Math.max(clock.watermark, watermark?.advance() ?? Number.NEGATIVE_INFINITY), epoch.nowMs, orderExchangeBlocks(at.slabs.memory, blocks));
+    for (const block of blocks) at.slabs.free(block);
     if (options.restoreAfter === e) {
-      const snapshots = shards.map((operator) => operator.snapshot());
-      for (const operator of shards) operator.release?.();
-      shards = open(snapshots);
+      const snapshots = at.shards.map((operator) => operator.snapshot());
+      leakedBytes += at.release();
+      at = site(second, structuredClone(snapshots));
     }
   });
   if (options.closes !== false) endEpoch(Number.POSITIVE_INFINITY, epochs.at(-1)?.nowMs ?? 0, []);
-  const stateBytes = shards.reduce((sum, operator) => sum + operator.stateBytes, 0);
-  for (const operator of shards) operator.release?.();
-  output.release();
-  for (const builder of builders) builder.release();
-  for (const worker of workers) for (const scatter of worker) scatter.release();
-  return { results, late, leakedBytes: slabs.usage().usedBytes - before, stateBytes };
+  const stateBytes = at.shards.reduce((sum, operator) => sum + operator.stateBytes, 0);
+  return { results, late, leakedBytes: leakedBytes + at.release(), stateBytes };
 }
 
 /** The rows of an epoch in the order in which the shards see them. */

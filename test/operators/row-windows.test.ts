@@ -14,13 +14,13 @@ import {
   planAggregate,
   planRowWindow,
   type RowFold,
-  type RowWindowShape,
   reduceFold,
   sum,
   topFold,
   type WindowSpec,
 } from '../../operators/index.ts';
-import { inOrder, type KeyedEpoch, normalized, runKeyed } from './keyed-harness.ts';
+import { type KeyedEpoch, normalized, runKeyed } from './keyed-harness.ts';
+import { modelRowWindows } from './window-models.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
 const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 250);
@@ -65,57 +65,6 @@ const windows = fc.oneof(
     .record({ count: fc.constantFrom(undefined, 1, 3, 50), time: fc.constantFrom(undefined, 1, 80, 500), purge: fc.boolean() })
     .map(({ count: rows, time, purge }) => globalWindow({ ...(rows === undefined ? {} : { count: rows }), ...(time === undefined ? {} : { time }), purge })),
 );
-
-interface ModelKey {
-  readonly rows: { row: AnyRow; time: number }[];
-  /** Rows that came since it fired. */
-  news: number;
-  deadline: number | undefined;
-  dropped: number;
-}
-
-function model(
-  cuts: readonly KeyedEpoch[],
-  shape: RowWindowShape,
-  keys: readonly string[],
-  delayMs: number | undefined,
-  outcome: (rows: readonly AnyRow[]) => AnyRow[],
-) {
-  const results: { epoch: number; row: AnyRow }[] = [];
-  const state = new Map<string, ModelKey>();
-  const maxima = new Array<number>(PARTITIONS).fill(Number.NEGATIVE_INFINITY);
-  let watermark = Number.NEGATIVE_INFINITY;
-  const fire = (epoch: number, key: ModelKey) => {
-    const rows = shape.kind === 'count' ? key.rows.slice(-shape.rows) : shape.purges ? key.rows.slice(-key.news) : key.rows;
-    const times = rows.map(({ time }) => time);
-    const head = Object.fromEntries(keys.map((name) => [name, (rows[0] as { row: AnyRow }).row[name]]));
-    for (const one of outcome(rows.map((r) => r.row))) {
-      results.push({ epoch, row: { ...one, ...head, windowStart: Math.min(...times), windowEnd: Math.max(...times) } });
-    }
-    key.news = 0;
-    key.deadline = undefined;
-  };
-  cuts.forEach((epoch, e) => {
-    for (const { row: r, partition } of inOrder(epoch)) {
-      const time = delayMs === undefined ? epoch.nowMs : (r.at as number);
-      maxima[partition] = Math.max(maxima[partition] as number, r.at as number);
-      const name = JSON.stringify(keys.map((column) => r[column]));
-      const key = state.get(name) ?? { rows: [], news: 0, deadline: undefined, dropped: 0 };
-      state.set(name, key);
-      key.rows.push({ row: r, time });
-      key.news++;
-      if (shape.kind === 'count') {
-        if (key.rows.length >= shape.rows && (key.rows.length - shape.rows) % shape.slideRows === 0) fire(e, key);
-      } else if (shape.countRows !== undefined && key.news >= shape.countRows) fire(e, key);
-      else if (shape.timeMs !== undefined) key.deadline ??= time + shape.timeMs;
-    }
-    if (delayMs !== undefined) watermark = Math.max(watermark, Math.min(...maxima) - delayMs);
-    const passed = delayMs === undefined ? epoch.nowMs : watermark;
-    for (const key of state.values()) if (key.deadline !== undefined && key.deadline <= passed) fire(e, key);
-  });
-  if (shape.kind === 'global') for (const key of state.values()) if (key.news > 0) fire(cuts.length, key);
-  return results;
-}
 
 describe('windows of rows', () => {
   it('give what the model gives, by aggregates and by folds', () => {
@@ -163,7 +112,10 @@ describe('windows of rows', () => {
             ...(delayMs === undefined ? {} : { delayMs }),
           });
           const columns = plan.output.fields.map((field) => field.name);
-          assert.deepEqual(normalized(result.results, columns), normalized(model(cuts, shape, keys, delayMs, outcome), columns));
+          assert.deepEqual(
+            normalized(result.results, columns),
+            normalized(modelRowWindows(cuts, { shape, keys, delayMs, partitions: PARTITIONS, outcome }), columns),
+          );
         },
       ),
       { numRuns: RUNS },

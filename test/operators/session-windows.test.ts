@@ -5,8 +5,9 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { AnyRow } from '../../core/index.ts';
 import { approxCountDistinct, collect, count, countDistinct, first, last, max, mean, min, planSession, rate, session, sum } from '../../operators/index.ts';
-import { arrivals, epochs, left, options, PARTITIONS, RUNS, watermarks } from './join-rows.ts';
-import { type KeyedEpoch, normalized, runKeyed, shownValue } from './keyed-harness.ts';
+import { epochs, left, options, PARTITIONS, RUNS } from './join-rows.ts';
+import { type KeyedEpoch, normalized, runKeyed } from './keyed-harness.ts';
+import { modelSessions, type Outcome } from './window-models.ts';
 
 const aggregates = {
   rows: count(),
@@ -25,67 +26,31 @@ const aggregates = {
 };
 const gaps = fc.constantFrom(1, 7, 20, 100);
 
-interface Session {
-  readonly key: string;
-  rows: AnyRow[];
-  changed: boolean;
-}
-
-const times = (of: Session) => of.rows.map((row) => row.at as number);
-
-function resultOf(of: Session, gap: number): AnyRow {
-  const sizes = of.rows.map((row) => row.size as number);
+const outcome: Outcome = (rows, { start, end }) => {
+  const sizes = rows.map((row) => row.size as number);
+  const times = rows.map((row) => row.at as number);
   // Stable: of the same time, as they came.
-  const inTime = [...of.rows].sort((a, b) => (a.at as number) - (b.at as number));
-  const names = of.rows.map((row) => row.name as string).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  const inTime = [...rows].sort((a, b) => (a.at as number) - (b.at as number));
+  const names = rows.map((row) => row.name as string).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   const total = sizes.reduce((a, b) => a + b, 0);
-  return {
-    user: (of.rows[0] as AnyRow).user,
-    windowStart: Math.min(...times(of)),
-    windowEnd: Math.max(...times(of)) + gap,
-    rows: sizes.length,
-    notes: of.rows.filter((row) => row.note !== null).length,
-    total,
-    least: Math.min(...times(of)),
-    greatest: sizes.some(Number.isNaN) ? Number.NaN : Math.max(...sizes),
-    average: total / sizes.length,
-    each: new Set(of.rows.map((row) => row.note).filter((note) => note !== null)).size,
-    about: new Set(of.rows.map((row) => row.name)).size,
-    opened: (inTime[0] as AnyRow).name,
-    closed: (inTime.at(-1) as AnyRow).name,
-    lowest: names[0],
-    times: JSON.stringify(inTime.map((row) => row.at)),
-    perSecond: sizes.length / ((Math.max(...times(of)) + gap - Math.min(...times(of))) / 1_000),
-  };
-}
-
-function model(all: readonly KeyedEpoch[], gap: number, latenessMs: number, emission: string, delayMs: number) {
-  const marks = watermarks(all, delayMs);
-  const rows = arrivals(all);
-  let open: Session[] = [];
-  let lateCount = 0;
-  const results: { epoch: number; row: AnyRow }[] = [];
-  marks.forEach((mark, epoch) => {
-    const before = epoch === 0 ? Number.NEGATIVE_INFINITY : (marks[epoch - 1] as number);
-    for (const { row, time } of rows.filter((of) => of.epoch === epoch)) {
-      if (time + gap + latenessMs < before) {
-        lateCount++;
-        continue;
-      }
-      const key = shownValue(row.user);
-      const near = open.filter((of) => of.key === key && times(of).some((other) => Math.abs(other - time) <= gap));
-      open = open.filter((of) => !near.includes(of));
-      open.push({ key, rows: [...near.flatMap((of) => of.rows), row], changed: true });
-    }
-    const isDue = (of: Session) => Math.max(...times(of)) + gap + latenessMs < mark;
-    for (const of of open) {
-      if (emission === 'update' ? of.changed : isDue(of)) results.push({ epoch, row: resultOf(of, gap) });
-      of.changed = false;
-    }
-    open = open.filter((of) => !isDue(of));
-  });
-  return { results, lateCount };
-}
+  return [
+    {
+      rows: sizes.length,
+      notes: rows.filter((row) => row.note !== null).length,
+      total,
+      least: Math.min(...times),
+      greatest: sizes.some(Number.isNaN) ? Number.NaN : Math.max(...sizes),
+      average: total / sizes.length,
+      each: new Set(rows.map((row) => row.note).filter((note) => note !== null)).size,
+      about: new Set(rows.map((row) => row.name)).size,
+      opened: (inTime[0] as AnyRow).name,
+      closed: (inTime.at(-1) as AnyRow).name,
+      lowest: names[0],
+      times: JSON.stringify(inTime.map((row) => row.at)),
+      perSecond: sizes.length / ((end - start) / 1_000),
+    },
+  ];
+};
 
 const plan = (gap: number, latenessMs: number, emission: 'final' | 'update', keys = ['user']) =>
   planSession({ input: left.schema, keys, aggregates, window: session(gap).lateness(latenessMs).emit(emission), eventTime: 'at' });
@@ -111,7 +76,7 @@ describe('session windows', () => {
             delayMs,
             ...(restoreAfter === undefined ? {} : { restoreAfter }),
           });
-          const expected = model(all, gap, latenessMs, emission, delayMs);
+          const expected = modelSessions(all, { keys: ['user'], gap, latenessMs, emission, delayMs, partitions: PARTITIONS, outcome });
           const columns = operator.output.fields.map((field) => field.name);
           // Sums of small whole numbers are exact in any order.
           assert.deepEqual(normalized(run.results, columns), normalized(expected.results, columns));

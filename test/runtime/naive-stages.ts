@@ -45,6 +45,8 @@ export function aggregated(rows: readonly AnyRow[]): AnyRow {
     notes: new Set(rows.map((row) => row.note)).size,
     opened: (inTime[0] as AnyRow).note,
     closed: (inTime.at(-1) as AnyRow).note,
+    letters: rows.reduce((letters, row) => letters + (row.note as string).length, 0),
+    span: `${Math.min(...rows.map((row) => row.id as number))} to ${Math.max(...rows.map((row) => row.id as number))}`,
     ids: JSON.stringify(inTime.slice(0, 4).map((row) => row.id)),
   };
 }

@@ -8,6 +8,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { AnyRow } from '../../core/index.ts';
 import {
+  aggregator,
   collect,
   count,
   countDistinct,
@@ -120,6 +121,28 @@ const AGGREGATES = {
   ids: collect('id', { max: 4 }),
 };
 
+/** The same, and two of the user's own. */
+const WITH_OWN = {
+  letters: aggregator({
+    init: () => 0,
+    add: (letters, r: { note: string }) => letters + r.note.length,
+    merge: (a, b) => a + b,
+    remove: (letters, r) => letters - r.note.length,
+    result: (letters) => letters,
+  }),
+  ...AGGREGATES,
+  span: aggregator({
+    type: utf8,
+    init: () => ({ least: Number.POSITIVE_INFINITY, most: Number.NEGATIVE_INFINITY }),
+    add(span, r: { id: number }) {
+      span.least = Math.min(span.least, r.id);
+      span.most = Math.max(span.most, r.id);
+    },
+    merge: (a, b) => ({ least: Math.min(a.least, b.least), most: Math.max(a.most, b.most) }),
+    result: ({ least, most }) => `${least} to ${most}`,
+  }),
+};
+
 interface Stage {
   readonly name: string;
   /** How the second source comes in: not at all, as rows of the same stream, or as the right of a join. */
@@ -131,6 +154,8 @@ interface Stage {
   readonly windowDelayMs?: number;
 }
 
+const ownText = (of: typeof AGGREGATES) => (of === WITH_OWN ? ', own' : '');
+const aggregateSets = fc.constantFrom<(typeof AGGREGATES)[]>(AGGREGATES, AGGREGATES, WITH_OWN);
 const keySets = fc.constantFrom<(keyof Row)[][]>(['k'], ['k', 'id'], ['id']);
 const second = fc.constantFrom<('none' | 'union')[]>('none', 'none', 'union');
 const lateness = fc.constantFrom(0, 0, 60, 500);
@@ -153,49 +178,59 @@ const shapes = fc.constantFrom<{ window: WindowSpec; spansOf(time: number): Span
 );
 const keyed = (stream: Stream<Row>, keys: (keyof Row)[]) => stream.keyBy(...keys);
 const plus = (a: Row, b: Row): Row => ({ ...b, ms: (a.ms ?? 0) + (b.ms ?? 0) });
+/** In whatever order rows come: that in which sessions are put together is no order of rows. */
+const widest = (a: Row, b: Row): Row => ({
+  k: a.k === b.k ? a.k : null,
+  id: Math.max(a.id, b.id),
+  at: Math.max(a.at, b.at),
+  ms: Math.max(a.ms ?? 0, b.ms ?? 0),
+  note: [a.note, b.note].sort()[1] as string,
+});
 const reduced = (rows: readonly AnyRow[]): AnyRow[] => [(rows as unknown as readonly Row[]).reduce(plus) as unknown as AnyRow];
 const as = (stream: unknown) => stream as Stream<never, unknown>;
 
 const stages: fc.Arbitrary<Stage> = fc.oneof(
-  fc.record({ keys: keySets, shape: shapes, lateness, emission, second }).map(({ keys, shape, lateness: late, emission: emits, second: by }) => ({
-    name: `${shape.window} by ${keys}`,
-    second: by,
-    build: (left: Stream<Row>) => as(keyed(left, keys).window(shape.window.lateness(late).emit(emits)).aggregate(AGGREGATES)),
-    model: timeWindows(keys, shape.spansOf, late, emits, (rows) => [aggregated(rows)]),
-    ...(emits === 'final' ? { windowDelayMs: late } : {}),
-  })),
-  fc.record({ shape: shapes, lateness }).map(({ shape, lateness: late }) => ({
-    name: `${shape.window} of all`,
+  fc
+    .record({ keys: keySets, shape: shapes, lateness, emission, second, of: aggregateSets })
+    .map(({ keys, shape, lateness: late, emission: emits, second: by, of }) => ({
+      name: `${shape.window} by ${keys}${ownText(of)}`,
+      second: by,
+      build: (left: Stream<Row>) => as(keyed(left, keys).window(shape.window.lateness(late).emit(emits)).aggregate(of)),
+      model: timeWindows(keys, shape.spansOf, late, emits, (rows) => [aggregated(rows)]),
+      ...(emits === 'final' ? { windowDelayMs: late } : {}),
+    })),
+  fc.record({ shape: shapes, lateness, of: aggregateSets }).map(({ shape, lateness: late, of }) => ({
+    name: `${shape.window} of all${ownText(of)}`,
     second: 'none' as const,
-    build: (left: Stream<Row>) => as(left.windowAll(shape.window.lateness(late)).aggregate(AGGREGATES)),
+    build: (left: Stream<Row>) => as(left.windowAll(shape.window.lateness(late)).aggregate(of)),
     model: timeWindows([], shape.spansOf, late, 'final', (rows) => [aggregated(rows)]),
     windowDelayMs: late,
   })),
   fc
-    .record({ keys: keySets, gap: fc.constantFrom(1, 20, 150), lateness, emission, second })
-    .map(({ keys, gap, lateness: late, emission: emits, second: by }) => ({
-      name: `session(${gap}) by ${keys}`,
+    .record({ keys: keySets, gap: fc.constantFrom(1, 20, 150), lateness, emission, second, of: aggregateSets })
+    .map(({ keys, gap, lateness: late, emission: emits, second: by, of }) => ({
+      name: `session(${gap}) by ${keys}${ownText(of)}`,
       second: by,
-      build: (left: Stream<Row>) => as(keyed(left, keys).window(session(gap).lateness(late).emit(emits)).aggregate(AGGREGATES)),
+      build: (left: Stream<Row>) => as(keyed(left, keys).window(session(gap).lateness(late).emit(emits)).aggregate(of)),
       model: sessions(keys, gap, late, emits, (rows) => [aggregated(rows)]),
     })),
   fc
-    .record({ keys: keySets, size: fc.integer({ min: 1, max: 5 }), slide: fc.integer({ min: 1, max: 5 }), second })
-    .map(({ keys, size, slide, second: by }) => ({
-      name: `countWindow(${size}, ${slide}) by ${keys}`,
+    .record({ keys: keySets, size: fc.integer({ min: 1, max: 5 }), slide: fc.integer({ min: 1, max: 5 }), second, of: aggregateSets })
+    .map(({ keys, size, slide, second: by, of }) => ({
+      name: `countWindow(${size}, ${slide}) by ${keys}${ownText(of)}`,
       second: by,
       build: (left: Stream<Row>) =>
         as(
           keyed(left, keys)
             .window(countWindow(size, { slide: Math.min(size, slide) }))
-            .aggregate(AGGREGATES),
+            .aggregate(of),
         ),
       model: countWindows(keys, size, Math.min(size, slide), (rows) => [aggregated(rows)]),
     })),
-  fc.record({ keys: keySets, second }).map(({ keys, second: by }) => ({
-    name: `running by ${keys}`,
+  fc.record({ keys: keySets, second, of: aggregateSets }).map(({ keys, second: by, of }) => ({
+    name: `running by ${keys}${ownText(of)}`,
     second: by,
-    build: (left: Stream<Row>) => as(keyed(left, keys).aggregate(AGGREGATES)),
+    build: (left: Stream<Row>) => as(keyed(left, keys).aggregate(of)),
     model: running(keys, (rows) => [aggregated(rows)]),
   })),
   fc.record({ keys: keySets, shape: shapes.filter(({ window }) => window.shape.kind === 'tumbling'), lateness }).map(({ keys, shape, lateness: late }) => ({
@@ -208,6 +243,17 @@ const stages: fc.Arbitrary<Stage> = fc.oneof(
           .reduce(plus as never),
       ),
     model: timeWindows(keys, shape.spansOf, late, 'final', reduced),
+  })),
+  fc.record({ keys: keySets, gap: fc.constantFrom(20, 150), lateness }).map(({ keys, gap, lateness: late }) => ({
+    name: `reduce in session(${gap}) by ${keys}`,
+    second: 'none' as const,
+    build: (left: Stream<Row>) =>
+      as(
+        keyed(left, keys)
+          .window(session(gap).lateness(late))
+          .reduce(widest as never),
+      ),
+    model: sessions(keys, gap, late, 'final', (rows) => [(rows as unknown as readonly Row[]).reduce(widest) as unknown as AnyRow]),
   })),
   keySets.map((keys) => ({
     name: `reduce by ${keys}`,

@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import type { PipelineLike } from '../../runtime/graph.ts';
 import {
+  aggregator,
   approxCountDistinct,
   bool,
   broadcast,
@@ -68,6 +69,28 @@ const extremes = { least: min('value'), greatest: max('value'), total: sum('valu
 /** Of fixed size only. */
 const fixed = { n: count(), total: sum('value'), least: min('value'), greatest: max('value'), last: last('value') };
 
+/** Functions of the user's, with a state that goes on by what leaves and one that does not. */
+const own = {
+  taken: aggregator({
+    init: () => 0,
+    add: (total, row: { value: number }) => total + row.value,
+    merge: (a, b) => a + b,
+    remove: (total, row) => total - row.value,
+    result: (total) => total,
+  }),
+  words: aggregator({
+    type: utf8,
+    init: () => new Map<string | null, number>(),
+    add(words, row: { text: string | null }) {
+      words.set(row.text, (words.get(row.text) ?? 0) + 1);
+    },
+    merge(a, b) {
+      for (const [word, n] of b) a.set(word, (a.get(word) ?? 0) + n);
+    },
+    result: (words) => JSON.stringify([...words]),
+  }),
+};
+
 const add = (a: InputRow, b: InputRow) => ({ ...a, value: a.value + b.value, text: b.text, at: b.at });
 const take = (a: InputRow, b: InputRow) => ({ ...a, value: a.value - b.value });
 const latest = (a: InputRow, b: InputRow) => (b.at >= a.at ? b : a);
@@ -105,6 +128,43 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
   'windows of all rows': () => sources().both.windowAll(sliding(100, 50)).aggregate(sums).to(collect()),
   sessions: () => one().window(session(30)).aggregate(fixed).to(collect()),
   'sessions, update, lateness': () => one().window(session(25).lateness(50).emit('update')).aggregate(fixed).to(collect()),
+  'sessions of texts and sketches': () =>
+    one()
+      .window(session(30).lateness(20))
+      .aggregate({ ...texts, ...sketches })
+      .to(collect()),
+  'sessions, reduce': () => one().window(session(30)).reduce(add).to(collect()),
+  'sessions, top, update': () => one().window(session(25).emit('update')).top(2, { by: 'value' }).to(collect()),
+  'aggregators, running': () =>
+    one()
+      .aggregate({ ...own, ...sums })
+      .to(collect()),
+  'aggregators, sliding, lateness': () =>
+    one()
+      .window(sliding(200, 50).lateness(40))
+      .aggregate({ ...own, ...extremes, ...texts })
+      .to(collect()),
+  'aggregators, sliding, update': () => one().window(sliding(120, 40).lateness(50).emit('update')).aggregate(own).to(collect()),
+  'aggregators, cumulative': () =>
+    one()
+      .window(cumulative(200, 50))
+      .aggregate({ ...texts, ...own })
+      .to(collect()),
+  'aggregators, sessions': () =>
+    one()
+      .window(session(30))
+      .aggregate({ ...own, ...texts })
+      .to(collect()),
+  'aggregators, global': () =>
+    one()
+      .window(globalWindow({ count: 3 }))
+      .aggregate({ ...own, ...sketches })
+      .to(collect()),
+  'aggregators, sliding count windows': () =>
+    one()
+      .window(countWindow(5, { slide: 2 }))
+      .aggregate({ ...own, rate: rate() })
+      .to(collect()),
   'count windows': () => one().window(countWindow(4)).aggregate(sums).to(collect()),
   'sliding count windows': () =>
     one()

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bool, collect, f64, i64, memory, nullable, pipeline, session, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
+import { aggregator, bool, collect, f64, i64, memory, nullable, pipeline, session, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 
 const p = pipeline('types');
 const clicks = p.from(memory([], { schema: { page: utf8, ms: f64, bytes: i64, ok: bool, note: nullable(utf8), at: timestamp } })).withWatermark('at', '5s');
@@ -64,4 +64,30 @@ test('a wrong key', () => {
   // @ts-expect-error not the same columns
   bad(() => clicks.union(views));
   keyed.join(views.keyBy('page'), { within: [0, '1m'] }).to(collect());
+});
+
+test('an aggregator of the wrong rows, or the wrong results', () => {
+  const keyed = clicks.keyBy('page');
+  const add = { init: () => 0, merge: (a: number, b: number) => a + b, result: (sum: number) => sum };
+  // @ts-expect-error no such column
+  keyed.aggregate({ total: aggregator({ ...add, add: (sum, row: { mss: number }) => sum + row.mss }) });
+  // @ts-expect-error a column of another type
+  keyed.aggregate({ total: aggregator({ ...add, add: (sum, row: { page: number }) => sum + row.page }) });
+  // @ts-expect-error a column that may be null
+  keyed.aggregate({ total: aggregator({ ...add, add: (sum, row: { note: string }) => sum + row.note.length }) });
+  // @ts-expect-error in windows, too
+  keyed.window(tumbling('1m')).aggregate({ total: aggregator({ ...add, add: (sum, row: { mss: number }) => sum + row.mss }) });
+  // @ts-expect-error rows are inferred, where nothing is said
+  keyed.aggregate({ total: aggregator({ ...add, add: (sum, row) => sum + row.mss }) });
+  // @ts-expect-error the state is a number
+  keyed.aggregate({ total: aggregator({ ...add, add: (sum, row: { ms: number }) => `${sum}${row.ms}` }) });
+  // @ts-expect-error the result is a number where no type is given
+  keyed.aggregate({ total: aggregator({ ...add, add: (sum, row: { ms: number }) => sum + row.ms, result: (sum) => String(sum) }) });
+  // @ts-expect-error and what the type holds where one is
+  keyed.aggregate({ total: aggregator({ ...add, type: utf8, add: (sum, row: { ms: number }) => sum + row.ms }) });
+  const own = aggregator({ ...add, type: nullable(utf8), add: (sum, row: { ms: number }) => sum + row.ms, result: (sum) => (sum > 0 ? String(sum) : null) });
+  const results = keyed.aggregate({ total: aggregator({ ...add, add: (sum, row) => sum + row.ms }), own });
+  results.filter((row) => row.total > 0 && (row.own ?? '').length > 0);
+  // @ts-expect-error it may be null
+  results.filter((row) => row.own.length > 0);
 });

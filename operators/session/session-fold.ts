@@ -1,0 +1,151 @@
+/**
+ * Folds (reduce, top) in session windows: one value a session, in the heap; what a session is, and when it comes out, is told in session-plan.ts. A row that puts
+ * two sessions together merges their values, that of the earlier one first.
+ */
+
+import { type Batch, MillraceError, readTimestamp } from '../../core/index.ts';
+import { type FoldRequest, resultSchema } from '../fold.ts';
+import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed-operator.ts';
+import { type Group, Groups, type RowFold, sampledBytes } from '../row-fold.ts';
+import type { Key } from '../row-values.ts';
+import type { WindowSpec } from '../windows.ts';
+import { SessionList } from './session-list.ts';
+
+/**
+ * @param request with a window whose shape is a session, and with event time
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when a column is missing or two result columns have one name
+ */
+export function planSessionFold({ input, keys, fold, window, eventTime, timeShiftMs }: FoldRequest): KeyedOperatorPlan {
+  if (window === undefined || window.shape.kind !== 'session' || eventTime === undefined) {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window ?? 'A session'} needs event time. Put .withWatermark(column, delay) before it.`);
+  }
+  const { gapMs } = window.shape;
+  const keyColumns = keys.map((name) => input.require(name, 'keyBy'));
+  const rows: KeyedInput = {
+    schema: input,
+    keys: keyColumns,
+    columns: input.fields.map((_, c) => c),
+    eventTime: input.require(eventTime, 'withWatermark'),
+    timeShiftMs,
+  };
+  return {
+    name: fold.name,
+    inputs: [rows],
+    output: resultSchema(
+      keyColumns.map((key) => input.field(key)),
+      true,
+      fold.fields,
+    ),
+    outputTime: { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs + 1 },
+    lateBefore: (watermark) => watermark - gapMs - window.latenessMs,
+    // A session may go on for ever, and a restart needs all of its rows.
+    heldUntil: () => Number.POSITIVE_INFINITY,
+    open: (context, from) => new SessionFold(fold, rows, window, gapMs, context, from as SessionFoldSnapshot | undefined),
+    describe: () =>
+      [
+        `${fold.name} by ${keys.join(', ') || '(none: one key)'} in sessions`,
+        `  window    ${window}`,
+        '  state     one value a session; values of sessions that a row puts together are merged',
+      ].join('\n'),
+  };
+}
+
+interface SessionFoldSnapshot {
+  /** In the order of their numbers. */
+  readonly sessions: readonly { readonly number: number; readonly start: number; readonly last: number; readonly group: Group }[];
+}
+
+class SessionFold implements KeyedOperator {
+  readonly #fold: RowFold;
+  readonly #input: KeyedInput;
+  readonly #window: WindowSpec;
+  readonly #gapMs: number;
+  readonly #groups: Groups;
+  readonly #list: SessionList;
+  /** Numbers of keys, as the list takes them; and those that are free. */
+  readonly #keys = new Map<Key, number>();
+  readonly #free: number[] = [];
+  #keyLimit = 0;
+  /** By the session's number. */
+  readonly #values = new Map<number, Group>();
+
+  constructor(fold: RowFold, input: KeyedInput, window: WindowSpec, gapMs: number, context: KeyedContext, from: SessionFoldSnapshot | undefined) {
+    this.#fold = fold;
+    this.#input = input;
+    this.#window = window;
+    this.#gapMs = gapMs;
+    this.#groups = new Groups(fold, input, context.output);
+    this.#list = new SessionList(gapMs);
+    for (const { number, start, last, group } of [...(structuredClone(from)?.sessions ?? [])].sort((a, b) => a.start - b.start)) {
+      const key = this.#intern(group.id);
+      this.#list.insert(key, start, last, number, this.#list.lastOf(key));
+      this.#list.nextNumber = Math.max(this.#list.nextNumber, number + 1);
+      this.#values.set(number, group);
+    }
+  }
+
+  get stateBytes(): number {
+    return this.#list.bytes + sampledBytes(this.#values) + this.#keys.size * 40;
+  }
+
+  onBatch(rows: Batch): void {
+    const { eventTime, timeShiftMs } = this.#input;
+    const { data } = rows.column(eventTime);
+    const list = this.#list;
+    for (let row = 0; row < rows.rowCount; row++) {
+      const id = this.#groups.keyOf(rows, row);
+      const number = list.add(this.#intern(id), readTimestamp(rows.memory, data, row) + timeShiftMs);
+      if (list.mergedFrom >= 0) this.#merge(list.mergedTo, list.mergedFrom);
+      const group = this.#values.get(number);
+      if (group !== undefined) group.value = this.#fold.add(group.value, rows, row);
+      else this.#values.set(number, { id, key: this.#input.keys.map((key) => rows.value(key, row)), value: this.#fold.add(undefined, rows, row) });
+    }
+  }
+
+  onWatermark(watermark: number): void {
+    const list = this.#list;
+    const changed = list.takeChanged();
+    const closed = list.close(watermark - this.#window.latenessMs);
+    for (const session of this.#window.emission === 'update' ? changed : closed) {
+      this.#groups.put(this.#valueOf(session), [list.starts[session] as number, (list.lasts[session] as number) + this.#gapMs]);
+    }
+    for (const session of closed) {
+      const { id } = this.#valueOf(session);
+      this.#values.delete(list.numbers[session] as number);
+      if (!list.remove(session)) continue;
+      this.#free.push(this.#keys.get(id) as number);
+      this.#keys.delete(id);
+    }
+  }
+
+  snapshot(): SessionFoldSnapshot {
+    const list = this.#list;
+    const sessions = list.inOrder().map((session) => ({
+      number: list.numbers[session] as number,
+      start: list.starts[session] as number,
+      last: list.lasts[session] as number,
+      group: this.#valueOf(session),
+    }));
+    return structuredClone({ sessions });
+  }
+
+  #valueOf(session: number): Group {
+    return this.#values.get(this.#list.numbers[session] as number) as Group;
+  }
+
+  #merge(earlier: number, later: number): void {
+    const into = this.#values.get(earlier) as Group;
+    into.value = this.#fold.merge(into.value, (this.#values.get(later) as Group).value);
+    this.#values.delete(later);
+  }
+
+  #intern(id: Key): number {
+    let key = this.#keys.get(id);
+    if (key === undefined) {
+      key = this.#free.pop() ?? this.#keyLimit++;
+      this.#keys.set(id, key);
+      this.#list.reserveKeys(this.#keyLimit <= 64 ? 64 : 2 ** Math.ceil(Math.log2(this.#keyLimit)));
+    }
+    return key;
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * The aggregates of one call, in two: the built-in ones, planned as always (aggregate-plan.ts), and those of the user's. Each half gives
+ * columns of its own; they are put together in the order in which they were written.
+ */
+
+import { type Field, type Schema, timestamp } from '../../core/index.ts';
+import { type AggregatePlan, type AggregateRequest, outputSchema, planAggregate } from '../aggregate-plan.ts';
+import { type Aggregate, count } from '../aggregates.ts';
+import { isUserAggregate, type UserAggregate } from '../aggregator.ts';
+
+/** An aggregate as it may stand in a call. */
+export type AnyAggregate = Aggregate | UserAggregate;
+/** An aggregation as written, of built-in aggregates and the user's own. */
+export type MixedRequest = Omit<AggregateRequest, 'aggregates'> & { readonly aggregates: Readonly<Record<string, AnyAggregate>> };
+
+export interface NamedAggregate {
+  readonly name: string;
+  readonly aggregate: UserAggregate;
+}
+
+export interface AggregateSplit {
+  /** The built-in aggregates; where there is none, a count of rows that nobody sees, which says which groups there are. */
+  readonly builtIn: Readonly<Record<string, Aggregate>>;
+  /** True: the built-in one is that count. */
+  readonly isAlone: boolean;
+  readonly own: readonly NamedAggregate[];
+  /** For each column as written: whether it is the user's, and its place among its kind. */
+  readonly order: readonly { readonly isOwn: boolean; readonly place: number }[];
+}
+
+/** Whether an aggregate of the user's is among them. */
+export function hasUserAggregate(aggregates: MixedRequest['aggregates']): boolean {
+  return Object.values(aggregates).some(isUserAggregate);
+}
+
+export function splitAggregates(aggregates: MixedRequest['aggregates'], keys: readonly string[]): AggregateSplit {
+  const own: NamedAggregate[] = [];
+  const builtIn: [string, Aggregate][] = [];
+  const order = Object.keys(aggregates).map((name) => {
+    const aggregate = aggregates[name] as AnyAggregate;
+    if (isUserAggregate(aggregate)) return { isOwn: true, place: own.push({ name, aggregate }) - 1 };
+    return { isOwn: false, place: builtIn.push([name, aggregate]) - 1 };
+  });
+  const isAlone = builtIn.length === 0;
+  if (isAlone) {
+    let name = 'rows';
+    while (keys.includes(name)) name += '+';
+    builtIn.push([name, count()]);
+  }
+  // Not assignments: a result may be named __proto__.
+  return { builtIn: Object.fromEntries(builtIn), isAlone, own, order };
+}
+
+/** What belongs to the result columns, each kind given in its own order, in the order of the columns. */
+export function interleaved<T>({ order }: AggregateSplit, builtIn: readonly T[], own: readonly T[]): T[] {
+  return order.map(({ isOwn, place }) => (isOwn ? own : builtIn)[place] as T);
+}
+
+export interface MixedPlan {
+  readonly split: AggregateSplit;
+  /** Of the built-in aggregates. */
+  readonly builtIn: AggregatePlan;
+  /** The user's result columns. */
+  readonly ownFields: readonly Field[];
+  /** Key columns, then (with a window) windowStart and windowEnd, then the aggregates in the order written. */
+  readonly output: Schema;
+}
+
+/**
+ * @param hasBounds whether the results have windowStart and windowEnd
+ * @throws MillraceError as planAggregate
+ */
+export function planMixed(request: MixedRequest, hasBounds: boolean): MixedPlan {
+  const split = splitAggregates(request.aggregates, request.keys);
+  const builtIn = planAggregate({ ...request, aggregates: split.builtIn });
+  const ownFields = split.own.map(({ name, aggregate }) => ({ name, type: aggregate.type }));
+  const head: Field[] = builtIn.keys.map((key) => request.input.field(key));
+  if (hasBounds) head.push({ name: 'windowStart', type: timestamp }, { name: 'windowEnd', type: timestamp });
+  const values = interleaved<Field>(
+    split,
+    builtIn.results.map(({ name, type }) => ({ name, type })),
+    ownFields,
+  );
+  return { split, builtIn, ownFields, output: outputSchema([...head, ...values]) };
+}

@@ -1,0 +1,147 @@
+/**
+ * One shard of an aggregation with aggregates of the user's, running or in windows of time. The built-in aggregates beside are what they are alone: rows are combined
+ * (combine.ts) and merged into a shard of theirs (shard-aggregate.ts), but here, behind the exchange, not before it. When that shard emits a group of a window,
+ * the user's results for it are put beside (pane-states.ts); so both agree on windows, lateness and what is emitted when.
+ *
+ *   rows of the shard -+-> Combiner -> ShardAggregate -> result batch -+-> batch of all columns
+ *                      '-> add(state, row), by key and pane -----------'
+ */
+
+import { assert, type Batch, readTimestamp, type SlabAllocator } from '../../core/index.ts';
+import { Combiner } from '../combine.ts';
+import type { KeyedContext, KeyedOperator } from '../keyed-operator.ts';
+import { ResultWriter } from '../result-writer.ts';
+import type { RowOutput } from '../row-output.ts';
+import { type Key, keyReader, RowReader } from '../row-values.ts';
+import { type ShardAggregate, type ShardSnapshot, shardAggregate } from '../shard-aggregate.ts';
+import type { MixedAggregatePlan } from './mixed-plan.ts';
+import { PaneStates, type PaneStatesSnapshot } from './pane-states.ts';
+import { UserColumns } from './user-columns.ts';
+import { UserFunction } from './user-function.ts';
+
+export interface MixedSnapshot {
+  readonly builtIn: ShardSnapshot;
+  readonly own: PaneStatesSnapshot;
+}
+
+/** All rows of a shard's batch are of one chunk, as far as its combiner is concerned. */
+const ORIGIN = { source: 0, partition: 0, first: 0 };
+
+export class MixedAggregate implements KeyedOperator {
+  readonly #plan: MixedAggregatePlan;
+  readonly #context: KeyedContext;
+  readonly #parts: ThreadParts;
+  readonly #builtIn: ShardAggregate;
+  readonly #own: PaneStates;
+  readonly #emit: (batch: Batch) => void;
+  #epoch = Number.NaN;
+
+  constructor(plan: MixedAggregatePlan, context: KeyedContext, from: MixedSnapshot | undefined) {
+    const { slabs, shard, clock, output } = context;
+    const { builtIn, strategies } = plan;
+    const { grid } = builtIn;
+    this.#plan = plan;
+    this.#context = context;
+    this.#parts = ThreadParts.of(output, slabs, plan);
+    // After a restart the windows up to the committed watermark are closed.
+    const start = Number.isFinite(clock.watermark) ? { watermark: clock.watermark, state: undefined } : undefined;
+    this.#builtIn = shardAggregate(slabs, builtIn, shard, this.#parts.writer, from?.builtIn ?? start);
+    const functions = plan.split.own.map((named) => new UserFunction(named));
+    this.#own = new PaneStates(functions, strategies, grid, from?.own);
+    const keyOf = keyReader(
+      builtIn.keys.map((_, k) => k),
+      builtIn.output,
+    );
+    this.#emit = (batch) => {
+      const ends = grid === undefined ? undefined : batch.column(builtIn.keys.length + 1).data;
+      const windowOf = (row: number) => (ends === undefined ? 0 : (grid?.lastWindowEndedBy(readTimestamp(batch.memory, ends, row)) ?? 0));
+      output.forward(this.#parts.columns.beside(batch, (row) => this.#own.results(keyOf(batch, row), windowOf(row))));
+    };
+  }
+
+  get stateBytes(): number {
+    return this.#builtIn.stateBytes + this.#own.bytes;
+  }
+
+  onBatch(rows: Batch): void {
+    this.#combine(rows);
+    const { input, builtIn } = this.#plan;
+    const { grid } = builtIn;
+    const { keyOf, reader } = this.#parts;
+    const times = grid === undefined ? 0 : rows.column(input.eventTime).data;
+    for (let row = 0; row < rows.rowCount; row++) {
+      const pane = grid === undefined ? 0 : grid.paneOf(readTimestamp(rows.memory, times, row) + input.timeShiftMs);
+      this.#own.add(keyOf(rows, row), pane, Object.freeze(reader.read(rows, row)), () => input.keys.map((key) => rows.value(key, row)));
+    }
+  }
+
+  onWatermark(watermark: number): void {
+    this.#builtIn.advance(watermark, this.#emit);
+    const { grid, window } = this.#plan.builtIn;
+    if (grid === undefined || window === undefined || watermark === Number.NEGATIVE_INFINITY) return;
+    const next = Number.isFinite(watermark) ? grid.firstPane(grid.lastWindowEndedBy(watermark - window.latenessMs) + 1) : watermark;
+    this.#own.dropBelow(next);
+  }
+
+  snapshot(): MixedSnapshot {
+    return { builtIn: this.#builtIn.snapshot(), own: this.#own.snapshot() };
+  }
+
+  release(): void {
+    this.#builtIn.release();
+    ThreadParts.release(this.#context.output);
+  }
+
+  #combine(rows: Batch): void {
+    const { slabs, clock } = this.#context;
+    const { combiner } = this.#parts;
+    if (clock.epoch !== this.#epoch) {
+      this.#epoch = clock.epoch;
+      combiner.beginEpoch({ watermark: clock.watermark, timeBound: Number.POSITIVE_INFINITY });
+    }
+    combiner.beginChunk(ORIGIN);
+    const lateCount = combiner.add(rows);
+    assert(lateCount === 0, 'a late row behind the exchange');
+    combiner.endChunk();
+    for (const block of combiner.takeBlocks()) {
+      this.#builtIn.merge(block);
+      slabs.free(block);
+    }
+  }
+}
+
+const parts = new WeakMap<RowOutput, ThreadParts>();
+
+/** What one thread's shards of an operator share: each is done with it before the next has its turn. */
+class ThreadParts {
+  readonly combiner: Combiner;
+  readonly writer: ResultWriter;
+  readonly columns: UserColumns;
+  readonly keyOf: (batch: Batch, row: number) => Key;
+  readonly reader: RowReader;
+
+  static of(output: RowOutput, slabs: SlabAllocator, plan: MixedAggregatePlan): ThreadParts {
+    let known = parts.get(output);
+    if (known === undefined) parts.set(output, (known = new ThreadParts(slabs, plan)));
+    return known;
+  }
+
+  constructor(slabs: SlabAllocator, plan: MixedAggregatePlan) {
+    const { builtIn, input } = plan;
+    this.combiner = new Combiner(slabs, builtIn);
+    this.writer = new ResultWriter(slabs, builtIn);
+    this.columns = new UserColumns(slabs, plan, builtIn.keys.length + (builtIn.window === undefined ? 0 : 2));
+    this.keyOf = keyReader(input.keys, input.schema);
+    this.reader = new RowReader(input.schema);
+  }
+
+  /** Gives the memory back, when the first of the shards is released. */
+  static release(output: RowOutput): void {
+    const known = parts.get(output);
+    parts.delete(output);
+    if (known === undefined) return;
+    known.combiner.release();
+    known.writer.release();
+    known.columns.release();
+  }
+}

@@ -1,0 +1,76 @@
+/** The evaluation of windows of rows (row-windows.ts) by aggregates of which some are the user's: a window's rows are added one by one to a state of its own. */
+
+import type { SlabAllocator } from '../../core/index.ts';
+import type { KeyedInput } from '../keyed-operator.ts';
+import { type Key, roughBytes } from '../row-values.ts';
+import { AggregateEvaluator, type Evaluator, type Totals } from '../row-window-evaluation.ts';
+import type { Firing } from '../row-windows.ts';
+import { interleaved, type MixedPlan } from './aggregate-split.ts';
+import { UserFunction } from './user-function.ts';
+
+export class MixedEvaluator implements Evaluator {
+  readonly #plan: MixedPlan;
+  readonly #builtIn: AggregateEvaluator;
+  readonly #functions: readonly UserFunction[];
+
+  constructor(slabs: SlabAllocator, input: KeyedInput, plan: MixedPlan) {
+    this.#plan = plan;
+    this.#builtIn = new AggregateEvaluator(slabs, input, plan.builtIn);
+    this.#functions = plan.split.own.map((named) => new UserFunction(named));
+  }
+
+  totals(from: unknown): Totals {
+    const saved = from as MixedTotalsSnapshot | undefined;
+    return new MixedTotals(this.#functions, this.#builtIn.totals(saved?.builtIn), saved?.own);
+  }
+
+  round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void {
+    const mixed = totals as MixedTotals | undefined;
+    const own = mixed?.own ?? new Map<Key, unknown[]>();
+    for (const { entry, rows } of firings) {
+      let states = own.get(entry.id);
+      if (states === undefined) own.set(entry.id, (states = this.#functions.map((fn) => fn.init())));
+      for (const row of rows) {
+        Object.freeze(row);
+        for (let i = 0; i < states.length; i++) states[i] = (this.#functions[i] as UserFunction).add(states[i], row);
+      }
+    }
+    const putBoth = (firing: Firing, values: readonly unknown[]): void => {
+      const states = own.get(firing.entry.id) as unknown[];
+      const results = this.#functions.map((fn, i) => fn.result(states[i], firing.entry.key));
+      put?.(firing, interleaved(this.#plan.split, values, results));
+    };
+    this.#builtIn.round(firings, mixed?.builtIn, put === undefined ? undefined : putBoth);
+  }
+}
+
+interface MixedTotalsSnapshot {
+  readonly builtIn: unknown;
+  readonly own: ReadonlyMap<Key, readonly unknown[]>;
+}
+
+class MixedTotals implements Totals {
+  readonly builtIn: Totals;
+  readonly own: Map<Key, unknown[]>;
+  readonly #functions: readonly UserFunction[];
+
+  constructor(functions: readonly UserFunction[], builtIn: Totals, from: ReadonlyMap<Key, readonly unknown[]> | undefined) {
+    this.#functions = functions;
+    this.builtIn = builtIn;
+    this.own = new Map(structuredClone(from)) as Map<Key, unknown[]>;
+  }
+
+  get bytes(): number {
+    const [some] = this.own.values();
+    return this.builtIn.bytes + this.own.size * (60 + roughBytes(some, 3));
+  }
+
+  snapshot(): MixedTotalsSnapshot {
+    const copied = (states: readonly unknown[]) => states.map((state, i) => (this.#functions[i] as UserFunction).copy(state, undefined));
+    return { builtIn: this.builtIn.snapshot(), own: new Map(Array.from(this.own, ([id, states]) => [id, copied(states)])) };
+  }
+
+  release(): void {
+    this.builtIn.release();
+  }
+}

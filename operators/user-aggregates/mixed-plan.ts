@@ -1,0 +1,96 @@
+/**
+ * The plan of an aggregation with aggregates of the user's, running or in windows of time: how windows are put together, for each, and the operator
+ * (mixed-aggregate.ts). For sessions see session/session-plan.ts, for windows of rows row-windows.ts.
+ */
+
+import { assert } from '../../core/index.ts';
+import { firstOpenTime } from '../fold.ts';
+import type { KeyedInput, KeyedOperatorPlan } from '../keyed-operator.ts';
+import type { WindowSpec } from '../windows.ts';
+import { type MixedPlan, type MixedRequest, type NamedAggregate, planMixed } from './aggregate-split.ts';
+import { MixedAggregate, type MixedSnapshot } from './mixed-aggregate.ts';
+import type { UserStrategy } from './pane-states.ts';
+
+export interface MixedAggregatePlan extends MixedPlan {
+  readonly input: KeyedInput;
+  /** By aggregator. */
+  readonly strategies: readonly UserStrategy[];
+}
+
+/**
+ * @param request with a window of time, or none
+ * @throws MillraceError ERR_MILLRACE_PIPELINE as planAggregate
+ */
+export function planMixedAggregate(request: MixedRequest): KeyedOperatorPlan {
+  const { input, keys, window, eventTime } = request;
+  const mixed = planMixed(request, window !== undefined);
+  const { builtIn, split, output } = mixed;
+  const { grid } = builtIn;
+  const chosen = split.own.map((named) => strategyOf(named, window, grid?.panesPerWindow ?? 0));
+  const plan: MixedAggregatePlan = {
+    ...mixed,
+    input: { schema: input, keys: builtIn.keys, columns: input.fields.map((_, c) => c), eventTime: builtIn.eventTime, timeShiftMs: request.timeShiftMs ?? 0 },
+    strategies: chosen.map(({ strategy }) => strategy),
+  };
+  assert(window === undefined || eventTime !== undefined, 'a window without event time');
+  return {
+    name: 'aggregate',
+    inputs: [plan.input],
+    output,
+    outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },
+    lateBefore: (watermark) => (grid === undefined || window === undefined ? Number.NEGATIVE_INFINITY : firstOpenTime(grid, window, watermark)),
+    heldUntil: (maxTimeMs) =>
+      grid === undefined || window === undefined ? Number.POSITIVE_INFINITY : grid.paneExpiry(grid.paneOf(maxTimeMs)) + window.latenessMs,
+    open: (context, from) => new MixedAggregate(plan, context, from as MixedSnapshot | undefined),
+    describe: () =>
+      [
+        `aggregate by ${keys.join(', ') || '(none: one group)'}`,
+        ...(window === undefined || grid === undefined
+          ? []
+          : [`  window    ${window}; a window is ${grid.panesPerWindow} pane${grid.panesPerWindow === 1 ? '' : 's'}`]),
+        ...describeUserAggregates(
+          mixed,
+          chosen.map(({ strategy, reason }) => `${strategy}: ${reason}`),
+        ),
+        ...describeBuiltIn(mixed),
+      ].join('\n'),
+  };
+}
+
+/** Why rows travel whole, and how each of the user's aggregates is computed. */
+export function describeUserAggregates({ split, ownFields }: MixedPlan, strategies: readonly string[]): string[] {
+  const names = split.own.map(({ name }) => name).join(', ');
+  const many = split.own.length > 1;
+  return [
+    `  rows      travel whole: ${names} ${many ? 'are aggregators' : 'is an aggregator'}, whose functions take whole rows of a key, in order`,
+    ...ownFields.map(({ name, type }, i) => `  ${name} = aggregator: ${type.name}${type.nullable ? '?' : ''}, ${strategies[i]}`),
+  ];
+}
+
+/** The built-in aggregates beside, as they are planned. */
+export function describeBuiltIn({ split, builtIn }: MixedPlan): string[] {
+  if (split.isAlone) return [];
+  const lines = builtIn.describe().split('\n').slice(1);
+  return ['  built-in aggregates beside, combined in the shard:', ...lines.filter((line) => !line.startsWith('  window')).map((line) => `  ${line}`)];
+}
+
+/** Windows of at most this many panes are merged from them each time: a state that goes on would cost as much, and rows be kept for it. */
+const MERGE_PANES_MAX = 2;
+
+function strategyOf(
+  { aggregate }: NamedAggregate,
+  window: WindowSpec | undefined,
+  panesPerWindow: number,
+): { readonly strategy: UserStrategy; readonly reason: string } {
+  if (window === undefined) return { strategy: 'running', reason: 'one state a key, which goes on for ever' };
+  if (panesPerWindow === 1) return { strategy: 'pane', reason: 'a window is one pane, one state a key' };
+  if (window.emission === 'update') return { strategy: 'merge', reason: 'the states of the panes are merged, as results are due at every epoch' };
+  if (window.shape.kind === 'cumulative') return { strategy: 'grow', reason: 'a window grows: the state of the one before is merged with the pane that came' };
+  if (aggregate.functions.remove === undefined) {
+    return { strategy: 'merge', reason: `the states of ${panesPerWindow} panes are merged for each window, as it has no remove` };
+  }
+  if (panesPerWindow <= MERGE_PANES_MAX) {
+    return { strategy: 'merge', reason: `a window is ${panesPerWindow} panes: merging them costs no more than removing rows, and none need be kept` };
+  }
+  return { strategy: 'remove', reason: 'from window to window rows that leave are removed, rows that come are added; the rows of a window are kept' };
+}
