@@ -40,6 +40,7 @@ export function planDropDuplicates({ input, keys, withinMs, eventTime, timeShift
     lateBefore: (watermark) => (time < 0 ? Number.NEGATIVE_INFINITY : watermark),
     heldUntil: (maxTimeMs) => (time < 0 ? Number.POSITIVE_INFINITY : maxTimeMs + (withinMs as number)),
     open: (context, from) => new DropDuplicates(rows, withinMs ?? Number.POSITIVE_INFINITY, context, from as Snapshot | undefined),
+    whole: 'the first row of a key is the result',
     describe: () =>
       `dropDuplicates by ${keys.join(', ')}\n  ${withinMs === undefined ? 'each key is kept for ever' : `within ${withinMs} ms of ${time < 0 ? "the epoch's clock" : `event time (${eventTime})`}`}`,
   };

@@ -55,6 +55,7 @@ export function planFold(request: FoldRequest): KeyedOperatorPlan {
       grid === undefined || window === undefined
         ? new RunningFold(fold, rows, time, request.ttlMs, context, from as RunningSnapshot | undefined)
         : new WindowedFold(fold, rows, grid, window, context, from as WindowedSnapshot | undefined),
+    whole: fold.whole,
     describe: () => describe(request, grid),
   };
 }

@@ -46,6 +46,8 @@ export interface KeyedOperatorPlan {
   heldUntil(maxTimeMs: number, input: number): number;
   /** @param from what `snapshot` of the operator of this shard gave */
   open(context: KeyedContext, from?: unknown): KeyedOperator;
+  /** Why rows travel whole and are not combined where they are scanned: half a sentence, for explain. */
+  readonly whole: string;
   /** Several lines, for explain. */
   describe(): string;
 }

@@ -85,6 +85,7 @@ export function planProcess(request: ProcessRequest): KeyedOperatorPlan {
     lateBefore: () => Number.NEGATIVE_INFINITY,
     heldUntil: () => (request.state === undefined && request.onTimer === undefined ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY),
     open: (context, from) => new ProcessOperator(request, rows, time, context, from as Snapshot | undefined),
+    whole: 'your function takes each row of a key, in order',
     describe: () => `process by ${request.keys.join(', ') || '(none: one key)'}\n  ${extras.join(', ')}`,
   };
 }

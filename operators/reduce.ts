@@ -21,6 +21,7 @@ export function reduceFold(input: Schema, keys: readonly string[], fn: Reducer, 
   const names = fields.map((field) => field.name);
   return {
     name: inverse === undefined ? 'reduce' : 'reduce with an inverse',
+    whole: 'your function takes rows, and those of a key in order',
     fields,
     tellsChanges: false,
     add(value, batch, row) {

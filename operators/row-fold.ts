@@ -11,6 +11,8 @@ import { type Key, keyReader, roughBytes } from './row-values.ts';
 export interface RowFold<A = unknown> {
   /** As explain calls it. */
   readonly name: string;
+  /** As KeyedOperatorPlan.whole. */
+  readonly whole: string;
   /** Columns of the result behind the key columns (and the bounds of the window). */
   readonly fields: readonly Field[];
   /** Puts a row into a value; may change and return it. The same value again, by identity, means nothing changed, if `tellsChanges`. */

@@ -69,6 +69,7 @@ export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
       }
       return new RowWindows(request, rows, time, evaluator, context, from as Snapshot | undefined);
     },
+    whole: 'which window a row is in follows from the order of the rows',
     describe: () =>
       [
         `${isFold(evaluation) ? evaluation.name : 'aggregate'} by ${request.keys.join(', ') || '(none: one key)'}`,

@@ -46,6 +46,7 @@ export function topFold({ input, keys, n, by, order }: TopRequest): RowFold<read
   };
   return {
     name: `top ${n} by ${by}${order === 'asc' ? ', least first' : ''}`,
+    whole: 'rows are the result',
     fields: [{ name: 'rank', type: f64 }, ...fields],
     tellsChanges: true,
     add(list = [], batch: Batch, row) {

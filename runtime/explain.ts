@@ -14,7 +14,7 @@ export function describePlan(plan: Plan): string {
   });
   plan.exchanges.forEach((exchange, index) => {
     lines.push(
-      `exchange ${index}: ${exchange.kind === 'aggregate' ? 'rows are combined in the scan, merged by 64 shards' : 'rows travel by key to 64 shards'}`,
+      `exchange ${index}: ${exchange.kind === 'aggregate' ? 'rows are combined in the scan, merged by 64 shards' : `rows travel whole by key to 64 shards: ${exchange.operator.whole}`}`,
     );
     const stage = exchange.kind === 'aggregate' ? exchange.aggregate : exchange.operator;
     lines.push(

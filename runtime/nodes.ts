@@ -127,13 +127,7 @@ export function foldNode(stream: Upstream, keys: readonly string[], fold: RowFol
 }
 
 /** The node of windows that go by rows. */
-function rowWindowNode(
-  stream: Upstream,
-  keys: readonly string[],
-  evaluation: RowWindowRequest['evaluation'],
-  window: WindowSpec,
-  shape: RowWindowShape,
-): Node {
+function rowWindowNode(stream: Upstream, keys: readonly string[], evaluation: RowWindowRequest['evaluation'], window: WindowSpec, shape: RowWindowShape): Node {
   return keyedNode(stream, planRowWindow({ input: stream.schema, keys, shape, evaluation, title: String(window), ...presentTime(stream.node) }));
 }
 

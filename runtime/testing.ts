@@ -5,6 +5,7 @@
  */
 
 import { type AnyRow, Counters, createMemory, MillraceError, type SeekableRng, SlabAllocator, seededRng, shown } from '../core/index.ts';
+import type { Sink, Source } from '../io/index.ts';
 import { Control, PARTITION_ACTIVE, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
 import { Engine } from './engine.ts';
 import { graphOf, type PipelineLike } from './graph.ts';
@@ -86,6 +87,9 @@ export function testDriver(pipeline: PipelineLike, options: TestDriverOptions = 
 }
 
 export class TestDriver {
+  /** As the pipeline says: with its own sources and sinks. */
+  readonly #given: Plan;
+  /** With sources that are fed by hand, and sinks that keep rows. */
   readonly #plan: Plan;
   readonly #head: StateHead;
   readonly #engines: readonly Engine[];
@@ -128,6 +132,7 @@ export class TestDriver {
     this.#engineRng = seededRng((this.#seed ?? 0) + 0.5);
     this.#rowsDrawn = from?.rowsDrawn ?? 0;
     this.#chunks = from?.chunks ?? 0;
+    this.#given = plan;
     this.#plan = {
       ...plan,
       sources: plan.sources.map((source): SourcePlan => ({ ...source, source: handFed(source.source, this.#pending) })),
@@ -179,16 +184,22 @@ export class TestDriver {
 
   /**
    * Rows of a source, in order, into one of its partitions (default: drawn from the seed for each row, or 0 without a seed). `source` is
-   * its number or name; it may be left out where there is one source.
+   * the source itself, its number, its name or its topic; it may be left out where there is one source.
    *
    * @throws MillraceError ERR_MILLRACE_SCHEMA when a row does not fit the source's schema; what user functions throw
    */
   send(rows: readonly AnyRow[], options?: { partition?: number }): void;
-  send(source: number | string, rows: readonly AnyRow[], options?: { partition?: number }): void;
-  send(first: number | string | readonly AnyRow[], second?: readonly AnyRow[] | { partition?: number }, third?: { partition?: number }): void {
+  send(source: Source | number | string, rows: readonly AnyRow[], options?: { partition?: number }): void;
+  send(first: Source | number | string | readonly AnyRow[], second?: readonly AnyRow[] | { partition?: number }, third?: { partition?: number }): void {
     const isShort = Array.isArray(first);
     const rows = (isShort ? first : second) as readonly AnyRow[];
-    const source = isShort ? 0 : this.#sourceIndex(first as number | string);
+    const source = isShort
+      ? 0
+      : indexOf(
+          this.#given.sources.map((plan) => plan.source),
+          first as Source | number | string,
+          'send() names the source',
+        );
     const partition = ((isShort ? second : third) as { partition?: number } | undefined)?.partition;
     if (partition === undefined && this.#seed !== undefined) {
       this.#spread(source, rows);
@@ -223,17 +234,16 @@ export class TestDriver {
   }
 
   /**
-   * What came out so far at a sink, by its number or name; default the first. A restored driver begins with nothing: what came out before
+   * What came out so far at a sink, by the sink itself, its number, its name or its topic; default the first. A restored driver begins with nothing: what came out before
    * the snapshot came out of the first one.
    */
-  output(sink: number | string = 0): readonly AnyRow[] {
-    const index = typeof sink === 'number' ? sink : this.#plan.sinks.findIndex((plan) => plan.sink.name === sink);
-    const rows = this.#outputs[index];
-    if (rows === undefined)
-      throw new MillraceError(
-        'ERR_MILLRACE_OPTION',
-        `output() names the sink ${shown(sink)}; there are ${this.#plan.sinks.map((plan) => plan.sink.name).join(', ')}.`,
-      );
+  output(sink: Sink | number | string = 0): readonly AnyRow[] {
+    const index = indexOf(
+      this.#given.sinks.map((plan) => plan.sink),
+      sink,
+      'output() names the sink',
+    );
+    const rows = this.#outputs[index] as readonly AnyRow[];
     const underWay = this.#blocks.filter((block) => block.sink === index);
     return underWay.length === 0 ? rows : [...rows, ...orderOutputs(underWay).flatMap(({ address }) => this.#kept[address] as readonly AnyRow[])];
   }
@@ -340,16 +350,23 @@ export class TestDriver {
         .map((watermark) => watermark.strategy.idleMs ?? Number.POSITIVE_INFINITY),
     );
   }
+}
 
-  #sourceIndex(source: number | string): number {
-    const index = typeof source === 'number' ? source : this.#plan.sources.findIndex((plan) => plan.source.name === source);
-    if (this.#plan.sources[index] === undefined)
-      throw new MillraceError(
-        'ERR_MILLRACE_OPTION',
-        `send() names the source ${shown(source)}; there are ${this.#plan.sources.map((plan) => plan.source.name).join(', ')}.`,
-      );
-    return index;
-  }
+/**
+ * Which of `all` is meant: by itself, its number, its name (`log clicks`), or its topic (`clicks`).
+ *
+ * @throws MillraceError ERR_MILLRACE_OPTION when none or more than one is
+ */
+function indexOf<T extends { readonly name: string }>(all: readonly T[], wanted: T | number | string, what: string): number {
+  const isMeant = (one: T, index: number) =>
+    one === wanted || index === wanted || (typeof wanted === 'string' && (one.name === wanted || one.name.slice(one.name.indexOf(' ') + 1) === wanted));
+  const found = all.flatMap((one, index) => (isMeant(one, index) ? [index] : []));
+  if (found.length === 1) return found[0] as number;
+  const names = all.map(({ name }, index) => `${index} (${name})`).join(', ');
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    `${what} ${typeof wanted === 'object' && wanted !== null ? shown(wanted.name) : shown(wanted)}; there ${found.length === 0 ? 'are' : `is more than one of that name: take its number, of`} ${names}.`,
+  );
 }
 
 interface ResolvedOptions {

@@ -55,6 +55,7 @@ export function planIntervalJoin(request: IntervalJoinRequest): KeyedOperatorPla
     lateBefore: (watermark, input) => watermark - (interval.hold[input] as number),
     heldUntil: (maxTimeMs, input) => maxTimeMs + (interval.hold[input] as number) + 1,
     open: (context, from) => new IntervalJoin(context, columns, inputs, interval, from as HeldRows | undefined),
+    whole: 'rows are joined with rows',
     describe: () =>
       [
         `${type} interval join by ${left.keys.join(', ')}${left.keys.join() === right.keys.join() ? '' : ` = ${right.keys.join(', ')}`}`,

@@ -68,6 +68,7 @@ export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
     lateBefore: () => Number.NEGATIVE_INFINITY,
     heldUntil: (_, input) => (input === LEFT ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY),
     open: (context, from) => new TableJoin(context, columns, deletedAt, from as HeldTable | undefined),
+    whole: 'rows are joined with rows',
     describe: () =>
       [
         `${type} join by ${left.keys.join(', ')}${left.keys.join() === right.keys.join() ? '' : ` = ${right.keys.join(', ')}`} with a table`,

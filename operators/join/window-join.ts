@@ -50,6 +50,7 @@ export function planWindowJoin(request: WindowJoinRequest): KeyedOperatorPlan {
     lateBefore: open,
     heldUntil: (maxTimeMs) => (Number.isFinite(maxTimeMs) ? grid.paneExpiry(grid.paneOf(maxTimeMs)) + window.latenessMs : maxTimeMs),
     open: (context, from) => new WindowJoin(context, columns, inputs, grid, window.latenessMs, from as HeldRows | undefined),
+    whole: 'rows are joined with rows',
     describe: () =>
       [
         `${type} join by ${left.keys.join(', ')}${left.keys.join() === right.keys.join() ? '' : ` = ${right.keys.join(', ')}`} in windows`,

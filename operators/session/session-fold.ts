@@ -41,6 +41,7 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
     // A session may go on for ever, and a restart needs all of its rows.
     heldUntil: () => Number.POSITIVE_INFINITY,
     open: (context, from) => new SessionFold(fold, rows, window, gapMs, context, from as SessionFoldSnapshot | undefined),
+    whole: fold.whole,
     describe: () =>
       [
         `${fold.name} by ${keys.join(', ') || '(none: one key)'} in sessions`,

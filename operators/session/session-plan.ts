@@ -79,6 +79,7 @@ export function planSession(request: MixedRequest): KeyedOperatorPlan {
     // A session may go on for ever, and a restart needs all of its rows.
     heldUntil: () => Number.POSITIVE_INFINITY,
     open: (context, from) => new SessionAggregate(context, plan, from as HeldSessions | undefined),
+    whole: 'which session a row is in follows from the rows beside it',
     describe: () =>
       [
         `aggregate by ${request.keys.join(', ') || '(none: one group)'} in sessions`,

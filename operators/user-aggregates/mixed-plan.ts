@@ -42,6 +42,7 @@ export function planMixedAggregate(request: MixedRequest): KeyedOperatorPlan {
     heldUntil: (maxTimeMs) =>
       grid === undefined || window === undefined ? Number.POSITIVE_INFINITY : grid.paneExpiry(grid.paneOf(maxTimeMs)) + window.latenessMs,
     open: (context, from) => new MixedAggregate(plan, context, from as MixedSnapshot | undefined),
+    whole: whyWhole(mixed),
     describe: () =>
       [
         `aggregate by ${keys.join(', ') || '(none: one group)'}`,
@@ -57,14 +58,15 @@ export function planMixedAggregate(request: MixedRequest): KeyedOperatorPlan {
   };
 }
 
-/** Why rows travel whole, and how each of the user's aggregates is computed. */
-export function describeUserAggregates({ split, ownFields }: MixedPlan, strategies: readonly string[]): string[] {
+/** As KeyedOperatorPlan.whole. */
+export function whyWhole({ split }: MixedPlan): string {
   const names = split.own.map(({ name }) => name).join(', ');
-  const many = split.own.length > 1;
-  return [
-    `  rows      travel whole: ${names} ${many ? 'are aggregators' : 'is an aggregator'}, whose functions take whole rows of a key, in order`,
-    ...ownFields.map(({ name, type }, i) => `  ${name} = aggregator: ${type.name}${type.nullable ? '?' : ''}, ${strategies[i]}`),
-  ];
+  return `${names} ${split.own.length > 1 ? 'are aggregators' : 'is an aggregator'}, whose functions take rows of a key in order`;
+}
+
+/** How each of the user's aggregates is computed. */
+export function describeUserAggregates({ ownFields }: MixedPlan, strategies: readonly string[]): string[] {
+  return ownFields.map(({ name, type }, i) => `  ${name} = aggregator: ${type.name}${type.nullable ? '?' : ''}, ${strategies[i]}`);
 }
 
 /** The built-in aggregates beside, as they are planned. */

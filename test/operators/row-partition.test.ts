@@ -69,6 +69,7 @@ function planOf(keys: readonly string[], options: { eventTime?: boolean; columns
     lateBefore: (watermark) => watermark,
     heldUntil: (time) => time,
     open: () => assert.fail('not opened'),
+    whole: 'it is a test',
     describe: () => 'rows',
   };
 }

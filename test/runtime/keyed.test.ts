@@ -239,7 +239,7 @@ describe('keyed operators in a pipeline', () => {
     const plan: Plan = makePlan(graphOf(stream) as NonNullable<ReturnType<typeof graphOf>>);
     assert.match(
       describePlan(plan),
-      /rows travel by key to 64 shards\n {2}reduce with an inverse by user\n.*sliding\(10000 ms every 1000 ms\).*\n.*running: add the pane that enters/,
+      /rows travel whole by key to 64 shards: your function takes rows.*\n {2}reduce with an inverse by user\n.*sliding\(10000 ms every 1000 ms\).*\n.*running: add the pane that enters/,
     );
     assert.match(mermaidPlan(plan), /x0\[\["reduce with an inverse by user/);
   });

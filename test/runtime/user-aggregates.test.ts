@@ -234,8 +234,7 @@ describe('aggregators in a pipeline', () => {
     const explained = (stream: PipelineLike) => describePlan(makePlan(graphOf(stream) as Graph));
     const stream = source().keyBy('user').window(sliding('1m', '10s')).aggregate({ rows: count(), total, path }).to(collect());
     const text = explained(stream);
-    assert.match(text, /rows travel by key to 64 shards/);
-    assert.match(text, /travel whole: total, path are aggregators, whose functions take whole rows of a key, in order/);
+    assert.match(text, /rows travel whole by key to 64 shards: total, path are aggregators, whose functions take rows of a key in order/);
     assert.match(text, /total = aggregator: f64, remove: from window to window/);
     assert.match(text, /path = aggregator: utf8, merge: the states of 6 panes are merged for each window, as it has no remove/);
     assert.match(text, /strategy {2}running: all aggregates can be subtracted/);

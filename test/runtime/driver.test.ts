@@ -1,0 +1,36 @@
+/** What send() and output() of the test driver take for a source and a sink. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { collect, f64, json, log, memory, pipeline, utf8 } from '../../runtime/index.ts';
+import { testDriver } from '../../runtime/testing.ts';
+
+test('a source and a sink are named by themselves, by number, by name, or by topic', () => {
+  const p = pipeline('names');
+  const columns = { page: utf8, ms: f64 };
+  const clicks = log.source({ dir: 'nowhere', topic: 'clicks', value: json(columns) });
+  const views = memory([], { schema: columns });
+  const slow = collect();
+  p.from(views)
+    .filter((r) => r.ms > 10)
+    .to(slow);
+  const all = p.from(clicks).to(log.sink({ dir: 'nowhere', topic: 'all', value: json() }));
+  all.to(collect());
+  const driver = testDriver(all);
+  const row = (ms: number) => ({ page: '/', ms });
+  driver.send('clicks', [row(1)]);
+  driver.send('log clicks', [row(2)], { partition: 1 });
+  driver.send(clicks, [row(3)], { partition: 2 });
+  driver.send('memory', [row(4)]);
+  driver.send(views, [row(50)]);
+  driver.endEpoch();
+  assert.deepEqual(driver.output('all'), [row(1), row(2), row(3)]);
+  assert.deepEqual(driver.output('log all'), driver.output('all'));
+  assert.deepEqual(driver.output(slow), [row(50)]);
+  assert.deepEqual(driver.output(), driver.output(0));
+  const option = (message: RegExp) => ({ code: 'ERR_MILLRACE_OPTION', message });
+  assert.throws(() => driver.send('click', [row(1)]), option(/"click"; there are 0 \(.*\), 1 \(.*\)/));
+  assert.throws(() => driver.send(2, [row(1)]), option(/2; there are/));
+  assert.throws(() => driver.output('collect'), option(/"collect"; there is more than one of that name: take its number, of .*\(collect\)/));
+  assert.throws(() => driver.send(memory([], { schema: columns }), [row(1)]), option(/"memory"; there are/));
+});
