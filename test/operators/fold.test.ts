@@ -20,7 +20,7 @@ import {
 import { inOrder, type KeyedEpoch, normalized, runKeyed, shownValue } from './keyed-harness.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 250);
+const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 600);
 const PARTITIONS = 3;
 
 const input = schema({ key: nullable(utf8), id: i32, at: timestamp, ms: nullable(f64), note: utf8 });

@@ -5,7 +5,7 @@ import { type AnyRow, bool, f64, i64, nullable, schema, timestamp, utf8 } from '
 import type { JoinSide } from '../../operators/index.ts';
 import { inOrder, type KeyedEpoch } from './keyed-harness.ts';
 
-export const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 150);
+export const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 600);
 export const LONG = 'x'.repeat(10_000);
 
 export const left: JoinSide = {

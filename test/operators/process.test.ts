@@ -9,7 +9,7 @@ import { type KeyedOperatorPlan, type ProcessContext, planProcess } from '../../
 import { inOrder, type KeyedEpoch, normalized, runKeyed } from './keyed-harness.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 300);
+const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 1_000);
 
 const input = schema({ key: nullable(utf8), at: timestamp, ms: f64 });
 const output = schema({ key: nullable(utf8), what: utf8, at: f64, value: f64 });

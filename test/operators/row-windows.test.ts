@@ -23,7 +23,7 @@ import { type KeyedEpoch, normalized, runKeyed } from './keyed-harness.ts';
 import { modelRowWindows } from './window-models.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 250);
+const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 1_000);
 const PARTITIONS = 3;
 
 const input = schema({ key: nullable(utf8), id: i32, at: timestamp, ms: f64, note: utf8 });

@@ -9,7 +9,7 @@ import { type Aggregate, count, cumulative, max, mean, min, planAggregate, slidi
 import { type Chunk, type Epoch, type ModelAggregate, modelEpochs, normal, runEpochs } from './aggregate-harness.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 250);
+const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 1_000);
 
 const input = schema({
   at: nullable(timestamp),
