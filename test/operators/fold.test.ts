@@ -18,10 +18,10 @@ import {
   type WindowSpec,
 } from '../../operators/index.ts';
 import { inOrder, type KeyedEpoch, normalized, runKeyed, shownValue } from './keyed-harness.ts';
+import { PARTITIONS, randomEpochs } from './random-epochs.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
 const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 600);
-const PARTITIONS = 3;
 
 const input = schema({ key: nullable(utf8), id: i32, at: timestamp, ms: nullable(f64), note: utf8 });
 const LONG = 'k'.repeat(10_000);
@@ -35,29 +35,7 @@ const row = fc.record({
   ),
   note: fc.constantFrom('', 'x', 'constructor'),
 });
-const epochs = fc
-  .array(
-    fc.record({
-      chunks: fc.array(fc.record({ partition: fc.integer({ min: 0, max: 2 }), rows: fc.array(row, { maxLength: 14 }) }), { maxLength: 4 }),
-      stepMs: fc.integer({ min: 0, max: 200 }),
-    }),
-    { minLength: 1, maxLength: 6 },
-  )
-  .map((cuts): KeyedEpoch[] => {
-    const offsets = [0, 0, 0];
-    let nowMs = 1_000;
-    return cuts.map(({ chunks, stepMs }) => {
-      nowMs += stepMs;
-      return {
-        nowMs,
-        chunks: chunks.map(({ partition, rows }) => {
-          const first = offsets[partition] as number;
-          offsets[partition] = first + rows.length;
-          return { partition, first, rows };
-        }),
-      };
-    });
-  });
+const epochs = randomEpochs(row, 14);
 const how = fc.record({
   workers: fc.integer({ min: 1, max: 3 }),
   batchRows: fc.constantFrom(8, 64),

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { type AnyRow, f64, nullable, schema, timestamp, utf8 } from '../../core/index.ts';
 import { type KeyedOperatorPlan, type ProcessContext, planProcess } from '../../operators/index.ts';
 import { inOrder, type KeyedEpoch, normalized, runKeyed } from './keyed-harness.ts';
+import { randomEpochs } from './random-epochs.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
 const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 1_000);
@@ -17,29 +18,7 @@ const LONG = 'k'.repeat(10_000);
 const KEYS = [null, '', 'a', 'b', '__proto__', 'constructor', 'é🙂', LONG, `${LONG}2`];
 
 const row = fc.record({ key: fc.constantFrom(...KEYS), at: fc.integer({ min: -300, max: 900 }), ms: fc.integer({ min: 0, max: 99 }) });
-export const epochs = fc
-  .array(
-    fc.record({
-      chunks: fc.array(fc.record({ partition: fc.integer({ min: 0, max: 2 }), rows: fc.array(row, { maxLength: 12 }) }), { maxLength: 4 }),
-      stepMs: fc.integer({ min: 0, max: 200 }),
-    }),
-    { minLength: 1, maxLength: 6 },
-  )
-  .map((cuts): KeyedEpoch[] => {
-    const offsets = [0, 0, 0];
-    let nowMs = 1_000;
-    return cuts.map(({ chunks, stepMs }) => {
-      nowMs += stepMs;
-      return {
-        nowMs,
-        chunks: chunks.map(({ partition, rows }) => {
-          const first = offsets[partition] as number;
-          offsets[partition] = first + rows.length;
-          return { partition, first, rows };
-        }),
-      };
-    });
-  });
+export const epochs = randomEpochs(row, 12);
 
 interface State {
   n: number;

@@ -19,12 +19,12 @@ import {
   topFold,
   type WindowSpec,
 } from '../../operators/index.ts';
-import { type KeyedEpoch, normalized, runKeyed } from './keyed-harness.ts';
+import { normalized, runKeyed } from './keyed-harness.ts';
+import { PARTITIONS, randomEpochs } from './random-epochs.ts';
 import { modelRowWindows } from './window-models.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
 const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 1_000);
-const PARTITIONS = 3;
 
 const input = schema({ key: nullable(utf8), id: i32, at: timestamp, ms: f64, note: utf8 });
 const LONG = 'k'.repeat(10_000);
@@ -35,29 +35,7 @@ const row = fc.record({
   ms: fc.integer({ min: -50, max: 50 }),
   note: fc.constantFrom('', 'x'),
 });
-const epochs = fc
-  .array(
-    fc.record({
-      chunks: fc.array(fc.record({ partition: fc.integer({ min: 0, max: 2 }), rows: fc.array(row, { maxLength: 20 }) }), { maxLength: 4 }),
-      stepMs: fc.integer({ min: 0, max: 200 }),
-    }),
-    { minLength: 1, maxLength: 6 },
-  )
-  .map((cuts): KeyedEpoch[] => {
-    const offsets = [0, 0, 0];
-    let nowMs = 1_000;
-    return cuts.map(({ chunks, stepMs }) => {
-      nowMs += stepMs;
-      return {
-        nowMs,
-        chunks: chunks.map(({ partition, rows }) => {
-          const first = offsets[partition] as number;
-          offsets[partition] = first + rows.length;
-          return { partition, first, rows };
-        }),
-      };
-    });
-  });
+const epochs = randomEpochs(row, 20);
 
 const windows = fc.oneof(
   fc.constantFrom([1, 1], [3, 3], [3, 1], [5, 2], [100, 1]).map(([n, slide]) => countWindow(n as number, { slide: slide as number })),
