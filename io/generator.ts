@@ -133,6 +133,7 @@ class GeneratorReader implements SourceReader {
     while (at < total && !this.#signal.aborted) {
       const due = rowsPerMs === Number.POSITIVE_INFINITY ? total : Math.min(total, start + Math.floor((performance.now() - startMs) * rowsPerMs));
       if (at >= due) {
+        context.high(partition, due);
         await sleep(Math.max(TICK_MS, Math.min(100, 1 / rowsPerMs)), undefined, { signal: this.#signal });
         continue;
       }

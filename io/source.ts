@@ -56,7 +56,10 @@ export interface SourceContext {
   credit(partition: number): Promise<void>;
   /** No more frames for this partition, ever. Its watermark no longer holds the others back. */
   end(partition: number): void;
-  /** The position behind the newest row that exists outside, for the lag, and for idleness: `caughtUp` when all of it was emitted. */
+  /**
+   * The position behind the newest row that exists outside, as of now: for the lag, and for idleness. To be told at every look, also
+   * when there is nothing new: a partition counts as idle only for as long as its source goes on looking and finds nothing.
+   */
   high(partition: number, end: Offset): void;
   /** A group rebalance: which partitions are ours from now on. What was emitted and not committed of others is dropped. */
   assigned(partitions: readonly number[]): void;

@@ -24,7 +24,7 @@ import type { CounterName } from './progress.ts';
 import { ErrorRows, LateRows, type RowCoordinates, rowText } from './side-outputs.ts';
 import type { EngineState } from './state-snapshot.ts';
 import { WatermarkRunner } from './watermark-runner.ts';
-import { restoreWatermarks } from './watermarks.ts';
+import { type Restored, restoreWatermarks } from './watermarks.ts';
 
 export interface EngineContext {
   readonly plan: Plan;
@@ -35,12 +35,13 @@ export interface EngineContext {
   /** Partitions of each source. */
   readonly partitions: readonly number[];
   readonly committed: readonly (readonly CommittedPosition[])[];
+  /** The number of the first epoch, and the clock at the end of the one before. */
+  readonly firstEpoch: number;
+  readonly nowMs: number;
   readonly sinks: readonly SinkInfo[];
   /** One region per global partition. */
   readonly counters: readonly Counters<CounterName>[];
   readonly batchRows: number;
-  /** The clock at the start; default: the wall clock. */
-  readonly nowMs?: number;
   /** The state to go on from, of all shards; `committed` is of no account then. */
   readonly from?: EngineState | undefined;
   output(epoch: number, block: OutputBlock): void;
@@ -73,9 +74,12 @@ export class Engine {
   readonly #errorRows: ErrorRows;
   readonly #trace: { flow: Flow | undefined } = { flow: undefined };
   readonly #firstGlobal: number[] = [];
+  /** What had been read before the restart. */
+  readonly #restored: Restored;
   readonly #samples = new Map<string, number>();
   /** The clock as of the end of the last epoch. */
   #nowMs = 0;
+  #chunkFirst = 0;
   /** Blocks of ours that other workers may still read, by parity. */
   readonly #lent: [number[], number[]] = [[], []];
 
@@ -90,7 +94,7 @@ export class Engine {
       global += count;
     }
     this.#watermarks = plan.watermarks.map((watermark, index) => new WatermarkRunner(watermark, index, context, this.#firstGlobal));
-    const firstEpoch = this.#restoreWatermarks();
+    this.#restored = this.#restoreWatermarks();
     this.#encoders = plan.sinks.map(({ sink, schema }, index) =>
       sink.encoder({
         memory,
@@ -118,7 +122,12 @@ export class Engine {
     this.#decoders = plan.sources.map(({ source, flow }) =>
       source.decoder({ memory, slabs, columns: flow.rows.columnsRead, batchRows: context.batchRows, reject: (rejection) => this.#reject(rejection) }),
     );
-    this.#beginEpoch(firstEpoch, context.from?.nowMs ?? context.nowMs ?? Date.now());
+    this.#beginEpoch(context.firstEpoch, context.nowMs);
+  }
+
+  /** The clock when the current epoch began: what rows are stamped with that go by processing time. Before each call below. */
+  stampAt(startMs: number): void {
+    for (const watermark of this.#watermarks) watermark.stampMs = startMs;
   }
 
   /**
@@ -137,6 +146,7 @@ export class Engine {
     place.order = 0;
     const decoder = this.#decoders[source] as ChunkDecoder;
     const flow = this.#sourceFlows[source] as Flow;
+    this.#chunkFirst = chunk.first;
     const origin = { source, partition: chunk.partition, first: chunk.first };
     const rejects = this.#rejectFlows[source] as readonly Flow[];
     this.#beginChunk([flow, ...rejects], origin);
@@ -167,7 +177,7 @@ export class Engine {
     yield;
     // Everybody is past the merges of the epoch before.
     this.#takeBack(epoch - 1);
-    for (const watermark of this.#watermarks) watermark.advance(epoch);
+    for (const watermark of this.#watermarks) watermark.advance(epoch, nowMs);
     for (const [index, exchange] of this.#exchanges.entries()) {
       if (exchange.upstream.length > 0) {
         this.#publish(epoch, index);
@@ -302,12 +312,13 @@ export class Engine {
   }
 
   /** @returns the number of the first epoch to come */
-  #restoreWatermarks(): number {
+  #restoreWatermarks(): Restored {
     const { from, committed, partitions } = this.#context;
     const watermarks = this.#watermarks.map((runner) => runner.watermark);
     if (from === undefined) return restoreWatermarks(watermarks, committed, partitions);
     watermarks.forEach((watermark, index) => watermark.restoreAll(from.watermarks[index] as WatermarkState));
-    return from.epoch;
+    // What was read before is in the state: it does not come again.
+    return { writtenEpoch: -1, readUntil: partitions.flatMap((count) => Array(count).fill(0)) };
   }
 
   #runner(exchange: ExchangePlan, index: number, firstEpoch: number): ExchangeRunner<Flow> {
@@ -355,19 +366,30 @@ export class Engine {
     return flow;
   }
 
-  /** Rows of a batch that is being added to an exchange came too late for it. */
+  /** Rows of a batch that is being added to an exchange came too late for it; or, after a restart, had their turn before it. */
   #late({ exchange, input }: ExchangeTarget, batch: Batch, rows: Uint32Array): void {
-    this.#count('late', rows.length);
-    const output = this.#lateOutputs[exchange]?.[input];
     const from = this.#trace.flow;
-    if (output === undefined) return;
-    // The numbers may lie in scratch memory that the flow behind uses, too.
+    // A copy: the numbers may lie in scratch memory that the flow behind uses, too.
+    const late = rows.filter((row) => !this.#isReplayed(from, row));
+    this.#count('replayed', rows.length - late.length);
+    this.#count('late', late.length);
+    const output = this.#lateOutputs[exchange]?.[input];
+    if (output === undefined || late.length === 0) return;
     output.rows.each(
       batch,
-      rows.slice(),
+      late,
       (row) => this.#coordinates(from, row),
-      (late) => output.flow.run(late),
+      (lateRows) => output.flow.run(lateRows),
     );
+  }
+
+  /** Whether a row had been read when the positions were committed that this run began with. */
+  #isReplayed(flow: Flow | undefined, row: number): boolean {
+    const { stage, global, epoch } = this.#place;
+    const { readUntil, writtenEpoch } = this.#restored;
+    if (stage > 0) return epoch <= writtenEpoch;
+    const until = readUntil[global] as number;
+    return until > this.#chunkFirst && this.#coordinates(flow, row).offset < until;
   }
 
   /** Where row `row` of what `flow` put out last was read; undefined: of what the source's decoder put out. */

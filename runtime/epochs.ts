@@ -26,6 +26,8 @@ export interface EpochRecord {
   readonly positions: readonly (Offset | undefined)[];
   readonly startedAtMs: number;
   readonly bytes: number;
+  /** Resolves when what the epoch was cut by is on disk: before that nothing of it goes out. */
+  readonly recorded: Promise<void>;
   workersDone: number;
   /** Once merged: the newest epoch that no exchange held any more when this one had been merged. */
   releasable: number;
@@ -52,8 +54,8 @@ export class Epochs {
   }
 
   /** Ends the current epoch with these positions; the next one starts. */
-  end(positions: readonly (Offset | undefined)[], startedAtMs: number, bytes: number): EpochRecord {
-    const record: EpochRecord = { epoch: this.current, positions, startedAtMs, bytes, workersDone: 0, releasable: -1, metadata: [] };
+  end(positions: readonly (Offset | undefined)[], startedAtMs: number, bytes: number, recorded: Promise<void> = Promise.resolve()): EpochRecord {
+    const record: EpochRecord = { epoch: this.current, positions, startedAtMs, bytes, recorded, workersDone: 0, releasable: -1, metadata: [] };
     this.#open.set(record.epoch, record);
     this.current++;
     return record;

@@ -71,9 +71,9 @@ export class Flow {
     this.program.run(batch, this.#emit);
   }
 
-  #forward(batch: Batch): void {
-    if (batch.rowCount === 0) return;
-    if (this.#watermark !== undefined) this.#watermark.runner.observe(batch, this.#watermark.place.global);
+  #forward(rows: Batch): void {
+    if (rows.rowCount === 0) return;
+    const batch = this.#watermark === undefined ? rows : this.#watermark.runner.observe(rows, this.#watermark.place.global);
     for (const scatter of this.#scatters) {
       this.#trace.flow = this;
       scatter.add(batch);

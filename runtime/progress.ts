@@ -6,7 +6,7 @@ import type { Plan, SourcePlan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 
 /** One count of each per worker and partition. All but rowsIn are the ledger: rows that no result counts, by reason. */
-export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'late', 'failed'] as const;
+export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'late', 'replayed', 'failed'] as const;
 export type CounterName = (typeof COUNTER_NAMES)[number];
 
 export interface PartitionProgress {
@@ -138,6 +138,7 @@ export class ProgressLog {
         corrupt: totals.get('corrupt') ?? 0,
         filtered: totals.get('filtered') ?? 0,
         late: totals.get('late') ?? 0,
+        replayed: totals.get('replayed') ?? 0,
         failed: totals.get('failed') ?? 0,
       },
       seconds,

@@ -118,6 +118,8 @@ export class TestDriver {
   #isBetweenEpochs = true;
   /** Also when a call has failed half way. */
   #isWorking = false;
+  /** The clock at the first rows of the epoch. */
+  #startMs: number | undefined;
   #isOver = false;
 
   constructor(plan: Plan, options: TestDriverOptions) {
@@ -174,7 +176,8 @@ export class TestDriver {
           sinks: plan.sinks.map(() => ({ partitionCount: 1 })),
           counters: this.#counters,
           batchRows: 4_096,
-          nowMs: now,
+          firstEpoch: this.#epoch,
+          nowMs: from?.state.nowMs ?? now,
           from: from?.state,
           output: (_epoch, block) => this.#blocks.push(block),
           sample: (sample) => this.samples.push(sample),
@@ -322,6 +325,8 @@ export class TestDriver {
     const engine = this.#engines[this.#engineRng.int(this.#engines.length)] as Engine;
     this.#isBetweenEpochs = false;
     this.#isWorking = true;
+    this.#startMs ??= this.#now;
+    engine.stampAt(this.#startMs);
     engine.scan(source, { partition, address: 0, byteLength: 0, first, next }, this.#sequences[global] as number);
     this.#isWorking = false;
     (this.#sequences[global] as number)++;
@@ -330,6 +335,8 @@ export class TestDriver {
   #end(state: (global: number) => number): void {
     if (this.#isOver) throw new MillraceError('ERR_MILLRACE_OPTION', 'The driver was closed: its input has ended.');
     for (let global = 0; global < this.#positions.length; global++) this.#control.setPartition(this.#epoch, global, state(global));
+    for (const engine of this.#engines) engine.stampAt(this.#startMs ?? this.#now);
+    this.#startMs = undefined;
     this.#isWorking = true;
     const steps = this.#engines.map((engine) => engine.endEpoch(this.#epoch, this.#now));
     // What a barrier is between workers: each takes a step before any takes the next one.
