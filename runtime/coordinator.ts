@@ -16,7 +16,7 @@ import { Control, type ControlShape, PARTITION_ACTIVE, PARTITION_DRAINED, PARTIT
 import { Decisions } from './decisions.ts';
 import { type EpochRecord, Epochs, type ExchangeProgress, positionsOf } from './epochs.ts';
 import { describePlan } from './explain.ts';
-import { Intake } from './intake.ts';
+import { Intake, positionOf } from './intake.ts';
 import type { ResolvedOptions } from './options.ts';
 import { type OpenSink, Outputs } from './outputs.ts';
 import type { Plan, SourcePlan, WatermarkPlan } from './plan.ts';
@@ -353,12 +353,7 @@ export class Coordinator {
     this.#lastStates = states.join();
     states.forEach((state, global) => this.#control.setPartition(epoch, global, state));
     this.#clockAt.set(epoch, nowMs);
-    this.#epochs.end(
-      this.#intake.partitions.map((state) => state.position),
-      this.#epochStartedAtMs,
-      bytes,
-      recorded,
-    );
+    this.#epochs.end(this.#intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, recorded);
     this.#epochStartedAtMs = performance.now();
     for (const link of this.#links) link.endEpoch(epoch, startMs, nowMs);
     // Behind the end of this epoch: what was held back belongs to the next.
@@ -424,7 +419,7 @@ export class Coordinator {
       // Epochs that are repeated had been written, and their rows read, further than this.
       watermarkMetadata(
         Math.max(epoch, writtenEpoch),
-        Math.max(record.positions[state.global] ?? state.start, readUntil[state.global] as number),
+        Math.max(record.positions[state.global] as number, readUntil[state.global] as number),
         this.#watermarks,
         state.global,
         (w) => (this.#plan.watermarks[w] as WatermarkPlan).sources.includes(state.source),

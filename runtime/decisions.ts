@@ -7,7 +7,7 @@
 import type { CommittedPosition } from '../io/index.ts';
 import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED } from './control.ts';
 import { EpochClock } from './epoch-clock.ts';
-import type { EpochCut, PartitionState } from './intake.ts';
+import { type EpochCut, type PartitionState, positionOf } from './intake.ts';
 import { Journal, type JournalRecord } from './journal.ts';
 import { planReplay } from './replay.ts';
 
@@ -115,7 +115,7 @@ export class Decisions {
     const { startMs } = this;
     this.#startMs = undefined;
     const nowMs = this.#clock.read();
-    const positions = partitions.map(({ position, start }) => position ?? start);
+    const positions = partitions.map(positionOf);
     const recorded =
       this.#journal?.append({ epoch, startMs, nowMs, positions: this.#bySource(positions), states: this.#bySource(states) }) ?? Promise.resolve();
     return { startMs, nowMs, states, recorded };

@@ -375,6 +375,6 @@ export class Intake {
 }
 
 /** Where a partition is: behind its last frame, or where reading began. */
-function positionOf({ position, start }: PartitionState): Offset {
+export function positionOf({ position, start }: PartitionState): Offset {
   return position ?? start;
 }
