@@ -16,7 +16,7 @@ import { results } from './pipelines/repeated.ts';
 import { writeTopic } from './topics.ts';
 
 const module = new URL('./pipelines/repeated.ts', import.meta.url);
-const KILLS = Number(process.env.MILLRACE_TEST_KILLS ?? 5);
+const KILLS = Number(process.env.MILLRACE_TEST_KILLS ?? 3);
 
 async function folder(t: TestContext): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'millrace-test-'));
