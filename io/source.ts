@@ -94,9 +94,14 @@ export interface DecoderContext {
   readonly columns: readonly number[];
   /** At most this many rows a batch (a multiple of 8). */
   readonly batchRows: number;
+  /** Most bytes of a rejection's sample. Default SAMPLE_BYTES_MAX; more where somebody keeps what was refused. */
+  readonly sampleBytesMax?: number;
   /** Reports a row, or a whole frame, that cannot be decoded. It is counted in the ledger by reason; the decoder goes on behind it. */
   reject(rejection: Rejection): void;
 }
+
+/** Enough of a refused record to see what it is. */
+export const SAMPLE_BYTES_MAX = 1_024;
 
 /** Why rows do not reach the pipeline. */
 export interface Rejection {
@@ -107,7 +112,7 @@ export interface Rejection {
   readonly rows: number;
   /** What is wrong, with the value; and what to do. */
   readonly message: string;
-  /** The bytes refused (a copy, at most 1 KiB), for samples and dead letters. */
+  /** The bytes refused, a copy: all of them, or as many as the context's sampleBytesMax says. */
   readonly sample?: Uint8Array;
 }
 

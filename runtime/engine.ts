@@ -118,9 +118,17 @@ export class Engine {
     }
     this.#rejectFlows = plan.sources.map(({ rejects }) => rejects.map((flow) => this.#flow(flow)));
     this.#sourceFlows = plan.sources.map(({ flow }) => this.#flow(flow));
-    this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index, firstEpoch));
-    this.#decoders = plan.sources.map(({ source, flow }) =>
-      source.decoder({ memory, slabs, columns: flow.rows.columnsRead, batchRows: context.batchRows, reject: (rejection) => this.#reject(rejection) }),
+    this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index, context.firstEpoch));
+    this.#decoders = plan.sources.map(({ source, flow, rejects }) =>
+      source.decoder({
+        memory,
+        slabs,
+        columns: flow.rows.columnsRead,
+        batchRows: context.batchRows,
+        // A dead letter has all of its bytes.
+        ...(rejects.length > 0 ? { sampleBytesMax: memory.byteLength } : {}),
+        reject: (rejection) => this.#reject(rejection),
+      }),
     );
     this.#beginEpoch(context.firstEpoch, context.nowMs);
   }
