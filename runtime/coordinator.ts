@@ -451,7 +451,9 @@ export class Coordinator {
     if (this.#isOver) return;
     await record.recorded;
     if (this.#isOver) return;
-    await this.#outputs.writeEpoch(record.epoch);
+    // Of an epoch that is repeated for the sake of open windows all that it gave was written before.
+    if (record.epoch <= this.#restored.writtenEpoch) this.#outputs.discardEpoch(record.epoch);
+    else await this.#outputs.writeEpoch(record.epoch);
     const writtenAtMs = performance.now();
     const commit = this.#epochs.written(record);
     if (commit !== undefined) {

@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -36,6 +36,18 @@ async function output(dir: string): Promise<readonly AnyRow[]> {
   const job = await run(module, { workers: 1, trigger: 'availableNow', params: { dir, what: 'read' } });
   await job.done;
   return [...results.rows];
+}
+
+/** What stands in the files, all together. */
+async function fileRows(dir: string): Promise<Row[]> {
+  const names = (await readdir(join(dir, 'rows'))).filter((name) => !name.startsWith('.'));
+  const texts = await Promise.all(names.map((name) => readFile(join(dir, 'rows', name), 'utf8')));
+  return texts.flatMap((text) =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Row),
+  );
 }
 
 /** The windows, each once: those that came out several times must have come out the same. Tells how many did. */
@@ -130,6 +142,11 @@ test('windows of processing time, over kills at any time: every row in one windo
       `windows of ${sizeMs} ms`,
     );
   }
+  // A sink that replaces by epoch has every row once: epochs that had been written are not written again, others are replaced.
+  assert.deepEqual(
+    (await fileRows(dir)).map((row) => row.id).sort((a, b) => a - b),
+    Array.from({ length: written }, (_, id) => id),
+  );
   t.diagnostic(`${written} rows, ${windows.size} windows, ${again} of them again`);
   assert.ok(again > 0, 'no window came out twice: nothing was tried');
 });
