@@ -60,6 +60,7 @@ export function generator<const S extends SchemaFields>(options: GeneratorOption
     name: 'generator',
     schema,
     bounded: rows !== undefined,
+    frameRows: (_bytes, first, next) => next - first,
     offsetBytes: rowBytes(schema),
     async open(context) {
       if (context.drain && rows === undefined) {

@@ -34,6 +34,7 @@ export function iterable<const S extends SchemaFields>(
     name: 'iterable',
     schema,
     bounded: true,
+    frameRows: (_bytes, first, next) => next - first,
     async open(context) {
       const opened = typeof rows === 'function' ? rows() : rows;
       if (!isIterable(opened)) refuse(opened);

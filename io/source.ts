@@ -28,6 +28,11 @@ export interface Source<R = unknown> {
    * generator: 16 bytes for 4096 rows). Chunks are cut, and credit is charged, by the larger of this and the frame's bytes.
    */
   readonly offsetBytes?: number;
+  /**
+   * How many rows a frame stands for, as its head says; undefined: that cannot be told without decoding it. What is told is
+   * counted against what was decoded and what was refused.
+   */
+  frameRows?(bytes: Uint8Array, first: Offset, next: Offset, cut: number): number | undefined;
   /** Coordinator end. Checks that the outside is there; reads nothing yet. */
   open(context: SourceContext): Promise<SourceReader>;
   /** Worker end. One decoder per source and worker. */

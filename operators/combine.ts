@@ -227,7 +227,9 @@ export class Combiner {
   }
 
   #flush(): void {
-    const block = writeExchangeBlock(this.#slabs, this.#origin as ChunkOrigin, this.#sequence, this.#panes, this.#tables);
+    let rows = 0;
+    for (const count of this.#rows) rows += count;
+    const block = writeExchangeBlock(this.#slabs, this.#origin as ChunkOrigin, this.#sequence, this.#panes, this.#tables, rows);
     if (block !== 0) {
       this.#sequence++;
       this.#blocks.push(block);

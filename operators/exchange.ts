@@ -11,7 +11,7 @@
  *   24   u32 count             aggregates: panes; rows: rows
  *   28   u32 byteLength
  *   32   u32 input             0, or 1 for what comes from the second stream of an operator of two
- *   36   u32 (free)
+ *   36   u32 rows              that the block stands for: what was put in is counted against what was merged
  *
  * A block of aggregates goes on with
  *
@@ -32,6 +32,7 @@ const FIRST = 16;
 const PANE_COUNT = 24;
 const BYTE_LENGTH = 28;
 const INPUT = 32;
+const ROWS = 36;
 const HEADER_BYTES = 40;
 const ENTRY_BYTES = 16;
 
@@ -47,6 +48,7 @@ export interface ChunkOrigin {
  * Writes the groups of some panes as one block.
  *
  * @param panes pane numbers, and their tables beside; empty tables are left out
+ * @param rows that went into all of them
  * @returns address of a slab, to be freed by whoever merged it last; 0 when there is no group at all
  * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
  */
@@ -56,6 +58,7 @@ export function writeExchangeBlock(
   sequence: number,
   panes: readonly number[],
   tables: readonly GroupTable[],
+  rows: number,
 ): number {
   let paneCount = 0;
   let bytes = HEADER_BYTES;
@@ -67,7 +70,7 @@ export function writeExchangeBlock(
   if (paneCount === 0) return 0;
   const block = slabs.alloc(bytes);
   const { u32, f64 } = slabs.memory;
-  writeBlockHead(slabs.memory, block, MAGIC, origin, sequence, paneCount, bytes, 0);
+  writeBlockHead(slabs.memory, block, MAGIC, origin, sequence, paneCount, bytes, 0, rows);
   let entry = block + HEADER_BYTES;
   let at = entry + paneCount * ENTRY_BYTES;
   for (let i = 0; i < tables.length; i++) {
@@ -99,6 +102,7 @@ export function writeBlockHead(
   count: number,
   byteLength: number,
   input: number,
+  rows: number,
 ): void {
   const { u32, f64 } = memory;
   u32[block >>> 2] = magic;
@@ -109,6 +113,22 @@ export function writeBlockHead(
   u32[(block + PANE_COUNT) >>> 2] = count;
   u32[(block + BYTE_LENGTH) >>> 2] = byteLength;
   u32[(block + INPUT) >>> 2] = input;
+  u32[(block + ROWS) >>> 2] = rows;
+}
+
+/** How many rows a block of either kind stands for. */
+export function exchangeBlockRows(memory: SharedMemory, block: number): number {
+  mustBeBlock(memory, block);
+  return memory.u32[(block + ROWS) >>> 2] as number;
+}
+
+/** How many pieces of a block its shards have to merge, all together: groups, or rows. */
+export function exchangeBlockEntries(memory: SharedMemory, block: number): number {
+  if (memory.u32[block >>> 2] !== MAGIC) return exchangeBlockRows(memory, block);
+  const paneCount = memory.u32[(block + PANE_COUNT) >>> 2] as number;
+  let groups = 0;
+  for (let i = 0; i < paneCount; i++) groups += memory.u32[(block + HEADER_BYTES + i * ENTRY_BYTES + 12) >>> 2] as number;
+  return groups;
 }
 
 /** The stream of an operator of two that a block's rows came from. */
@@ -153,21 +173,29 @@ export function orderExchangeBlocks(memory: SharedMemory, blocks: number[]): num
   );
 }
 
-/** Calls `visit` with each pane of a block that has groups of `shard`: where these slots begin, and how many they are. */
+/**
+ * Calls `visit` with each pane of a block that has groups of `shard`: where these slots begin, and how many they are.
+ *
+ * @returns how many they are in all panes
+ */
 export function eachPaneOf(
   memory: SharedMemory,
   layout: SlotLayout,
   block: number,
   shard: number,
   visit: (pane: number, slots: number, count: number) => void,
-): void {
+): number {
   if (memory.u32[block >>> 2] !== MAGIC) assert(false, `${block} is no exchange block`);
   const paneCount = memory.u32[(block + PANE_COUNT) >>> 2] as number;
+  let groups = 0;
   for (let i = 0, entry = block + HEADER_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
     const tableBlock = block + (memory.u32[(entry + 8) >>> 2] as number);
     const { address, count } = blockSlots(memory, layout, tableBlock, shard);
-    if (count > 0) visit(memory.f64[entry >>> 3] as number, address, count);
+    if (count === 0) continue;
+    visit(memory.f64[entry >>> 3] as number, address, count);
+    groups += count;
   }
+  return groups;
 }
 
 function mustBeBlock(memory: SharedMemory, block: number): void {

@@ -12,6 +12,7 @@
 
 import { Counters, createMemory, type ErrorCode, MillraceError, memoryHandle, SlabAllocator, Watermark } from '../core/index.ts';
 import type { Chunk, CommittedPosition, SourceReader } from '../io/index.ts';
+import { EpochBalance } from './balance.ts';
 import { Control, type ControlShape, PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
 import { Decisions } from './decisions.ts';
 import { type EpochRecord, Epochs, type ExchangeProgress, positionsOf } from './epochs.ts';
@@ -54,6 +55,7 @@ export class Coordinator {
   #counters: Counters<CounterName>[][] = [];
   #outputs!: Outputs;
   #decisions!: Decisions;
+  readonly #balance: EpochBalance;
   #restored!: Restored;
   /** Sources that were asked whether they keep what is committed. */
   #mayForget = new Set<number>();
@@ -86,6 +88,7 @@ export class Coordinator {
     this.#memory = createMemory(options.memoryBytes);
     this.#slabs = new SlabAllocator(this.#memory);
     this.#pool = new WorkerPool(options.workers, (error) => void this.fail(error));
+    this.#balance = new EpochBalance(plan);
     this.#epochs = new Epochs(plan.exchanges.map((exchange) => exchange.upstream));
     this.#heldUntil = plan.exchanges.map(() => Number.NEGATIVE_INFINITY);
     this.done = new Promise((resolve, reject) => {
@@ -199,7 +202,7 @@ export class Coordinator {
       const context = this.#intake.context(index, { drain: this.#options.drain, signal: this.#abort.signal });
       const reader = await guarded('ERR_MILLRACE_SOURCE', `The source ${source.name} cannot be opened`, () => source.open(context));
       this.#readers.push(reader);
-      this.#intake.addSource(reader.partitionCount, source.offsetBytes);
+      this.#intake.addSource(reader.partitionCount, source.offsetBytes, source.frameRows?.bind(source));
     }
     this.#intake.limitChunks(CHUNK_BYTES_MIN);
     return Promise.all(this.#readers.map((reader, source) => guarded('ERR_MILLRACE_SOURCE', this.#sourceFailed(source), () => reader.positions())));
@@ -235,6 +238,7 @@ export class Coordinator {
       watermarks: this.#plan.watermarks.length,
       exchanges: this.#plan.exchanges.length,
       views: this.#plan.views.length,
+      sources: this.#plan.sources.length,
     };
     this.#control = new Control(this.#memory, this.#slabs.alloc(Control.bytesFor(shape)), shape);
     this.#control.clear();
@@ -294,6 +298,7 @@ export class Coordinator {
   #dispatch(source: number, chunk: Chunk, sequence: number): void {
     let least = this.#links[0] as WorkerLink;
     for (const link of this.#links) if (link.loadBytes < least.loadBytes) least = link;
+    this.#balance.give(source, chunk.byteLength);
     least.giveChunk(this.#epochs.current, this.#decisions.startMs, source, chunk, sequence);
   }
 
@@ -353,6 +358,7 @@ export class Coordinator {
     this.#lastStates = states.join();
     states.forEach((state, global) => this.#control.setPartition(epoch, global, state));
     this.#clockAt.set(epoch, nowMs);
+    this.#balance.end(epoch, this.#intake.takeRows());
     this.#epochs.end(this.#intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, recorded);
     this.#epochStartedAtMs = performance.now();
     for (const link of this.#links) link.endEpoch(epoch, startMs, nowMs);
@@ -403,6 +409,7 @@ export class Coordinator {
   #merged(record: EpochRecord): void {
     const { epoch } = record;
     const { writtenEpoch, readUntil } = this.#restored;
+    this.#balance.check(epoch, this.#control);
     for (const [index, watermark] of this.#watermarks.entries()) this.#advanceWatermark(watermark, index, epoch);
     const progress: ExchangeProgress[] = this.#plan.exchanges.map(({ watermarks, delayMs }, exchange) => {
       for (let worker = 0; worker < this.#links.length; worker++) {
@@ -534,6 +541,7 @@ export class Coordinator {
       epoch: this.#epochs.current,
       committedEpoch: this.#epochs.committed,
       samples: this.#samples,
+      balance: this.#balance.totals,
     };
   }
 }

@@ -13,7 +13,8 @@
 
 import { type Batch, type Counters, MillraceError, type Schema, type SharedMemory, type SlabAllocator, type WatermarkState } from '../core/index.ts';
 import type { Chunk, ChunkDecoder, CommittedPosition, Rejection, SinkEncoder, SinkInfo } from '../io/index.ts';
-import { type ChunkOrigin, orderExchangeBlocks } from '../operators/index.ts';
+import { type ChunkOrigin, exchangeBlockRows, orderExchangeBlocks } from '../operators/index.ts';
+import { OF_EXCHANGE, OF_SOURCE, WorkerBalance } from './balance.ts';
 import { type Control, PARTITION_DRAINED, PARTITION_ENDED } from './control.ts';
 import { ExchangeRunner, ownGroups, type Scatter, scattersOf } from './exchange-runner.ts';
 import { Flow, type Place, sinksOf, targetsOf } from './flow.ts';
@@ -72,6 +73,7 @@ export class Engine {
   readonly #rejectFlows: (readonly Flow[])[];
   /** Rows that could not be decoded. */
   readonly #errorRows: ErrorRows;
+  readonly #balance: WorkerBalance;
   readonly #trace: { flow: Flow | undefined } = { flow: undefined };
   readonly #firstGlobal: number[] = [];
   /** What had been read before the restart. */
@@ -88,6 +90,7 @@ export class Engine {
     this.#memory = context.memory;
     const { plan, slabs, memory } = context;
     this.#errorRows = new ErrorRows(slabs);
+    this.#balance = new WorkerBalance(plan.sources.length, plan.exchanges.length);
     let global = 0;
     for (const count of context.partitions) {
       this.#firstGlobal.push(global);
@@ -155,6 +158,8 @@ export class Engine {
     const decoder = this.#decoders[source] as ChunkDecoder;
     const flow = this.#sourceFlows[source] as Flow;
     this.#chunkFirst = chunk.first;
+    this.#balance.ofSource(source, OF_SOURCE.chunks, 1);
+    this.#balance.ofSource(source, OF_SOURCE.bytes, chunk.byteLength);
     const origin = { source, partition: chunk.partition, first: chunk.first };
     const rejects = this.#rejectFlows[source] as readonly Flow[];
     this.#beginChunk([flow, ...rejects], origin);
@@ -170,6 +175,7 @@ export class Engine {
     }
     this.#endChunk([flow, ...rejects]);
     this.#count('rowsIn', rows);
+    this.#balance.ofSource(source, OF_SOURCE.decoded, rows);
   }
 
   /**
@@ -193,6 +199,7 @@ export class Engine {
       }
       this.#merge(exchange, index, epoch, nowMs);
     }
+    this.#balance.publish(this.#context.control, epoch, this.#context.worker);
     this.#beginEpoch(epoch + 1, nowMs);
   }
 
@@ -221,21 +228,23 @@ export class Engine {
     // The counts of what happens behind an exchange have no partition of their own.
     place.global = 0;
     const blocks = this.#gather(epoch, index);
+    for (const block of blocks) this.#balance.ofExchange(index, OF_EXCHANGE.found, exchangeBlockRows(this.#memory, block));
     const watermark = this.#hasEnded(exchange.plan, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange.plan);
     exchange.beginEpoch(epoch, nowMs);
-    exchange.settle(blocks);
+    let merged = exchange.settle(blocks);
     const flows = [exchange.flow];
     for (const group of exchange.groups) {
       place.unit = group.number;
       place.order = 0;
       for (const { shard, half } of group.shards) {
         this.#beginChunk(flows, { source: this.#decoders.length + index, partition: shard, first: epoch });
-        exchange.merge(half, blocks);
+        merged += exchange.merge(half, blocks);
         exchange.step(half, watermark);
         for (const target of targetsOf(flows)) this.#scatter(target).endChunk();
       }
       for (const sink of sinksOf(flows)) (this.#encoders[sink] as SinkEncoder).flush();
     }
+    this.#balance.ofExchange(index, OF_EXCHANGE.merged, merged);
     exchange.endEpoch(watermark);
   }
 
@@ -286,6 +295,8 @@ export class Engine {
     const { control, worker, slabs } = this.#context;
     const { u32, f64 } = this.#memory;
     const blocks = (this.#scatters[exchange] as readonly Scatter[]).flatMap((scatter) => scatter.takeBlocks());
+    const runner = this.#exchanges[exchange] as ExchangeRunner;
+    this.#balance.ofExchange(exchange, OF_EXCHANGE.pieces, runner.piecesOf(blocks));
     const at = control.directory(epoch, worker, exchange);
     const list = blocks.length === 0 ? 0 : slabs.alloc(blocks.length * 4);
     blocks.forEach((block, i) => {
@@ -296,7 +307,7 @@ export class Engine {
     const lent = this.#lent[(epoch & 1) as 0 | 1];
     lent.push(...blocks);
     if (list !== 0) lent.push(list);
-    f64[control.held(epoch, worker, exchange)] = (this.#exchanges[exchange] as ExchangeRunner).heldUntil(blocks);
+    f64[control.held(epoch, worker, exchange)] = runner.heldUntil(blocks);
   }
 
   /** The blocks of all workers for an exchange, in the order in which they must be merged. */
@@ -362,7 +373,8 @@ export class Engine {
     const flow: Flow = new Flow({
       program,
       watermark: plan.watermark === undefined ? undefined : { runner: this.#watermarks[plan.watermark] as WatermarkRunner, place: this.#place },
-      scatters: plan.exchanges.map((target) => this.#scatter(target)),
+      scatters: plan.exchanges.map((target) => ({ scatter: this.#scatter(target), exchange: target.exchange })),
+      balance: this.#balance,
       encoders: plan.sinks.map((sink) => this.#encoders[sink] as SinkEncoder),
       parent,
       trace: this.#trace,
@@ -438,6 +450,7 @@ export class Engine {
 
   #reject(rejection: Rejection): void {
     this.#count(rejection.reason, rejection.rows);
+    this.#balance.ofSource(this.#place.source, rejection.reason === 'corrupt' ? OF_SOURCE.corrupt : OF_SOURCE.refused, rejection.rows);
     if (rejection.reason === 'filtered') return;
     this.#count('rowsIn', rejection.rows);
     this.#rejectedRow(rejection);

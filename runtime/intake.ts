@@ -11,7 +11,7 @@
  */
 
 import { MillraceError, type SharedMemory, type SlabAllocator } from '../core/index.ts';
-import { type Chunk, FRAME, frameBytes, type Offset, type SourceContext } from '../io/index.ts';
+import { type Chunk, FRAME, frameBytes, type Offset, type Source, type SourceContext } from '../io/index.ts';
 
 export interface IntakeLimits {
   /** Bytes of a chunk's slab; a larger frame gets a slab of its own. */
@@ -89,6 +89,9 @@ export class Intake {
   readonly partitions: PartitionState[] = [];
   readonly #bySource: PartitionState[][] = [];
   readonly #offsetBytes: number[] = [];
+  readonly #frameRows: NonNullable<Source['frameRows']>[] = [];
+  /** By source: rows that the frames of the epoch announce; NaN: one does not say. */
+  readonly #rows: number[] = [];
   /** What each chunk that was handed on counts for. */
   readonly #weights = new Map<number, number>();
   readonly #memory: SharedMemory;
@@ -120,9 +123,11 @@ export class Intake {
   }
 
   /** Names the partitions of a source. In the order of the sources, before any frame. */
-  addSource(partitionCount: number, offsetBytes = 0): void {
+  addSource(partitionCount: number, offsetBytes = 0, frameRows: Source['frameRows'] = () => undefined): void {
     const source = this.#bySource.length;
     this.#offsetBytes.push(offsetBytes);
+    this.#frameRows.push(frameRows);
+    this.#rows.push(0);
     const states: PartitionState[] = [];
     for (let partition = 0; partition < partitionCount; partition++) {
       states.push({
@@ -239,6 +244,14 @@ export class Intake {
     this.#wake();
   }
 
+  /** By source: how many rows the frames announce that came in since the last call; undefined where one does not say. */
+  takeRows(): (number | undefined)[] {
+    return this.#rows.map((rows, source) => {
+      this.#rows[source] = 0;
+      return Number.isNaN(rows) ? undefined : rows;
+    });
+  }
+
   /** A worker is done with the chunk at `address`. */
   chunkDone(address: number): void {
     this.#underWayBytes -= this.#weights.get(address) ?? 0;
@@ -285,6 +298,9 @@ export class Intake {
 
   #take(state: PartitionState, bytes: Uint8Array, first: Offset, next: Offset, flags: number, cut: number): void {
     const needed = frameBytes(bytes.length);
+    const { source } = state;
+    this.#rows[source] =
+      (this.#rows[source] as number) + ((this.#frameRows[source] as NonNullable<Source['frameRows']>)(bytes, first, next, cut) ?? Number.NaN);
     const weight = Math.max(needed, (next - first) * (this.#offsetBytes[state.source] as number));
     if (state.address !== 0 && (state.used + needed > state.capacity || state.weight + weight > this.#chunkBytes)) this.#closeChunk(state);
     if (state.address === 0) {
