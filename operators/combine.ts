@@ -227,9 +227,7 @@ export class Combiner {
   }
 
   #flush(): void {
-    let rows = 0;
-    for (const count of this.#rows) rows += count;
-    const block = writeExchangeBlock(this.#slabs, this.#origin as ChunkOrigin, this.#sequence, this.#panes, this.#tables, rows);
+    const block = writeExchangeBlock(this.#slabs, this.#origin as ChunkOrigin, this.#sequence, this.#panes, this.#tables, this.#rows);
     if (block !== 0) {
       this.#sequence++;
       this.#blocks.push(block);

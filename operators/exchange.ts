@@ -15,7 +15,7 @@
  *
  * A block of aggregates goes on with
  *
- *   40   paneCount times:  f64 pane,  u32 position of its table in this block,  u32 groups
+ *   40   paneCount times:  f64 pane,  u32 position of its table in this block,  u32 groups,  u32 rows, u32 (free)
  *   ...  the tables, each as GroupTable.copyOut writes it: slots ordered by shard, long strings behind them
  *
  * Blocks are merged in the order (source, partition, first, input, sequence), which depends on the input alone. So a shard
@@ -34,7 +34,7 @@ const BYTE_LENGTH = 28;
 const INPUT = 32;
 const ROWS = 36;
 const HEADER_BYTES = 40;
-const ENTRY_BYTES = 16;
+const ENTRY_BYTES = 24;
 
 /** Where a chunk comes from: what orders its blocks among those of an epoch. */
 export interface ChunkOrigin {
@@ -48,7 +48,7 @@ export interface ChunkOrigin {
  * Writes the groups of some panes as one block.
  *
  * @param panes pane numbers, and their tables beside; empty tables are left out
- * @param rows that went into all of them
+ * @param rows that went into each of them
  * @returns address of a slab, to be freed by whoever merged it last; 0 when there is no group at all
  * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
  */
@@ -58,9 +58,11 @@ export function writeExchangeBlock(
   sequence: number,
   panes: readonly number[],
   tables: readonly GroupTable[],
-  rows: number,
+  rows: readonly number[],
 ): number {
   let paneCount = 0;
+  let rowCount = 0;
+  for (const count of rows) rowCount += count;
   let bytes = HEADER_BYTES;
   for (const table of tables) {
     if (table.size === 0) continue;
@@ -70,7 +72,7 @@ export function writeExchangeBlock(
   if (paneCount === 0) return 0;
   const block = slabs.alloc(bytes);
   const { u32, f64 } = slabs.memory;
-  writeBlockHead(slabs.memory, block, MAGIC, origin, sequence, paneCount, bytes, 0, rows);
+  writeBlockHead(slabs.memory, block, MAGIC, origin, sequence, paneCount, bytes, 0, rowCount);
   let entry = block + HEADER_BYTES;
   let at = entry + paneCount * ENTRY_BYTES;
   for (let i = 0; i < tables.length; i++) {
@@ -79,6 +81,7 @@ export function writeExchangeBlock(
     f64[entry >>> 3] = panes[i] as number;
     u32[(entry + 8) >>> 2] = at - block;
     u32[(entry + 12) >>> 2] = table.size;
+    u32[(entry + 16) >>> 2] = rows[i] as number;
     const tableBytes = table.blockBytes;
     table.copyOut(at);
     at += roundUp8(tableBytes);
@@ -158,6 +161,15 @@ export function exchangeBlockPanes(memory: SharedMemory, block: number): number[
   assert(memory.u32[block >>> 2] === MAGIC, `${block} is no exchange block`);
   const paneCount = memory.u32[(block + PANE_COUNT) >>> 2] as number;
   return Array.from({ length: paneCount }, (_, i) => memory.f64[(block + HEADER_BYTES + i * ENTRY_BYTES) >>> 3] as number);
+}
+
+/** Calls `visit` with each pane of a block of aggregates, and the rows that went into it. */
+export function eachPaneRows(memory: SharedMemory, block: number, visit: (pane: number, rows: number) => void): void {
+  assert(memory.u32[block >>> 2] === MAGIC, `${block} is no exchange block`);
+  const paneCount = memory.u32[(block + PANE_COUNT) >>> 2] as number;
+  for (let i = 0, entry = block + HEADER_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
+    visit(memory.f64[entry >>> 3] as number, memory.u32[(entry + 16) >>> 2] as number);
+  }
 }
 
 /** Puts the blocks of an epoch into the order in which every shard has to merge them. Sorts `blocks` itself and returns it. */

@@ -37,6 +37,7 @@ export { type DropDuplicatesRequest, planDropDuplicates } from './drop-duplicate
 export {
   blockInput,
   type ChunkOrigin,
+  eachPaneRows,
   exchangeBlockBytes,
   exchangeBlockEntries,
   exchangeBlockOrigin,

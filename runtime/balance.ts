@@ -7,6 +7,7 @@
  *              the heads of its frames say how many rows there are     rows = decoded + refused (the ledger)
  *   exchange   scans put rows in (late ones are in the ledger)         rows put in = rows in the blocks that each worker finds
  *              the blocks hold groups, or rows                         pieces in all blocks = pieces merged by all shards
+ *              windows of time, by their panes                         rows put in so far = held in open panes + released by closed ones
  *
  * Where a frame is broken, or only a part of it wanted, its rows cannot be told beforehand; then they are not held against
  * each other for that source and epoch.
@@ -18,8 +19,11 @@ import type { Plan } from './plan.ts';
 
 /** What a worker counts of a source in an epoch. */
 export const OF_SOURCE = { chunks: 0, bytes: 1, decoded: 2, refused: 3, corrupt: 4, count: 5 } as const;
-/** What it counts of an exchange: rows put in, and late ones; rows of the blocks found; pieces of its own blocks; pieces merged. */
-export const OF_EXCHANGE = { put: 0, late: 1, found: 2, pieces: 3, merged: 4, count: 5 } as const;
+/**
+ * What it counts of an exchange: rows put in, and late ones; rows of the blocks found; pieces of its own blocks; pieces merged; and, over
+ * all epochs, rows in open windows, and those of closed ones.
+ */
+export const OF_EXCHANGE = { put: 0, late: 1, found: 2, pieces: 3, merged: 4, held: 5, released: 6, count: 7 } as const;
 
 /** Numbers that a worker counts in an epoch. */
 export function balanceCounts(sources: number, exchanges: number): number {
@@ -68,6 +72,9 @@ export interface ExchangeBalance {
   /** Rows that reached it, without the late ones. */
   readonly rows: number;
   readonly late: number;
+  /** Of these rows: those in windows that are open yet, and those of windows that have closed. Undefined where the operator cannot tell. */
+  readonly held: number | undefined;
+  readonly released: number | undefined;
 }
 
 /** What is known of all epochs that are merged. */
@@ -89,14 +96,17 @@ export class EpochBalance {
   /** By epoch under way: what was handed out in it, and the rows that its frames announce; undefined: unknown. */
   readonly #underWay = new Map<number, { readonly given: readonly Given[]; readonly rows: readonly (number | undefined)[] }>();
   readonly #sources: { decoded: number; refused: number; epochsCounted: number }[];
-  readonly #exchanges: { rows: number; late: number }[];
+  readonly #exchanges: { rows: number; late: number; held: number | undefined; released: number | undefined }[];
   #epochs = 0;
 
   constructor(plan: Plan) {
     this.#plan = plan;
     this.#given = plan.sources.map(() => ({ chunks: 0, bytes: 0 }));
     this.#sources = plan.sources.map(() => ({ decoded: 0, refused: 0, epochsCounted: 0 }));
-    this.#exchanges = plan.exchanges.map(() => ({ rows: 0, late: 0 }));
+    this.#exchanges = plan.exchanges.map((exchange) => {
+      const known = exchange.kind === 'aggregate' && exchange.aggregate.grid !== undefined ? 0 : undefined;
+      return { rows: 0, late: 0, held: known, released: known };
+    });
   }
 
   /** A chunk goes to a worker. */
@@ -153,6 +163,12 @@ export class EpochBalance {
         mustAgree(epoch, stage, 'rows put in', put, `rows found by worker ${worker}`, of(worker, at + OF_EXCHANGE.found));
       }
       mustAgree(epoch, stage, 'groups or rows in blocks', sum(at + OF_EXCHANGE.pieces), 'merged by the shards', sum(at + OF_EXCHANGE.merged));
+      if (totals.held === undefined) return;
+      for (let worker = 0; worker < workers; worker++) {
+        totals.held = of(worker, at + OF_EXCHANGE.held);
+        totals.released = of(worker, at + OF_EXCHANGE.released);
+        mustAgree(epoch, stage, 'rows put in so far', totals.rows, `held or released as worker ${worker} has it`, totals.held + totals.released);
+      }
     });
     this.#epochs++;
   }

@@ -245,6 +245,9 @@ export class Engine {
       for (const sink of sinksOf(flows)) (this.#encoders[sink] as SinkEncoder).flush();
     }
     this.#balance.ofExchange(index, OF_EXCHANGE.merged, merged);
+    exchange.held?.account(blocks, watermark);
+    this.#balance.ofExchange(index, OF_EXCHANGE.held, exchange.held?.held ?? 0);
+    this.#balance.ofExchange(index, OF_EXCHANGE.released, exchange.held?.released ?? 0);
     exchange.endEpoch(watermark);
   }
 

@@ -26,6 +26,7 @@ import {
   shardAggregate,
   shardRows,
 } from '../operators/index.ts';
+import { HeldRows } from './held-rows.ts';
 import type { ExchangePlan } from './plan.ts';
 import { type ShardState, stateOfShard } from './state-snapshot.ts';
 
@@ -74,6 +75,8 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   readonly plan: ExchangePlan;
   readonly flow: F;
   readonly upstream: readonly number[];
+  /** The rows in open windows, of all shards; undefined where the operator does not tell. */
+  readonly held: HeldRows | undefined;
   readonly groups: readonly { readonly number: number; readonly shards: readonly { readonly shard: number; readonly half: ShardHalf }[] }[];
   readonly #emit: (batch: Batch) => void;
   readonly #memory: SharedMemory;
@@ -101,6 +104,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     this.#emit = (batch) => flow.run(batch);
     this.#memory = slabs.memory;
     this.#clock.watermark = watermark;
+    this.held = plan.kind === 'aggregate' && plan.aggregate.grid !== undefined ? new HeldRows(slabs.memory, plan.aggregate) : undefined;
     this.#isViewed = viewed !== undefined;
     if (viewed !== undefined) this.#clock.epoch = viewed.firstEpoch - 1;
     const make = this.#halfMaker(slabs, watermark, from, viewed);

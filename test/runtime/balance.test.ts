@@ -169,6 +169,30 @@ for (const [name, build] of [
   });
 }
 
+test('held are the rows of open windows, released those of closed ones', () => {
+  const { scan, end, balance, memory } = rig(aggregate);
+  const open = (): unknown => balance.totals.exchanges[0];
+  scan(0);
+  scan(1);
+  end(0);
+  // Times 0 to 198; the watermark is at 148, so the first window of 100 has closed with its 90 rows.
+  assert.deepEqual(open(), { exchange: 0, rows: 180, late: 0, held: 90, released: 90 });
+  scan(0);
+  end(1);
+  assert.deepEqual(open(), { exchange: 0, rows: 270, late: 0, held: 90, released: 180 });
+  scan(0);
+  assert.throws(
+    () =>
+      end(2, {
+        step: 0,
+        worker: 1,
+        // The rows of the first pane of the first block.
+        with: ([of]) => void (memory.u32[((memory.u32[(memory.u32[of as number] as number) >>> 2] as number) + 56) >>> 2] = 89),
+      }),
+    { code, message: /rows put in so far 360, held or released as worker 0 has it 359/ },
+  );
+});
+
 test('a block that one worker finds and another does not', () => {
   const { scan, end, memory } = rig(nested);
   scan(0);
@@ -204,7 +228,7 @@ test('a decoder that loses a row, or gives one twice, ends the job before anythi
   };
   const { balance } = (await start('none')).progress();
   assert.deepEqual(balance.sources, [{ source: 'generator', decoded: 50_000, refused: 0, epochsCounted: balance.epochs }]);
-  assert.deepEqual(balance.exchanges, [{ exchange: 0, rows: 50_000, late: 0 }]);
+  assert.deepEqual(balance.exchanges, [{ exchange: 0, rows: 50_000, late: 0, held: undefined, released: undefined }]);
   for (const fault of ['lost row', 'batch twice']) {
     await assert.rejects(start(fault), { code, message: /at generator: rows in the frames \d+, rows decoded or in the ledger \d+.*fault of millrace/ }, fault);
     assert.deepEqual(results.rows, []);
