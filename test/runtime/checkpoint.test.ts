@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { type AnyRow, type RunOptions, run } from '../../runtime/index.ts';
+import { type AnyRow, type Job, type RunOptions, run } from '../../runtime/index.ts';
 import { JOURNAL_FILE } from '../../runtime/journal.ts';
 import { resolveOptions } from '../../runtime/options.ts';
 import { runCli } from './cli-process.ts';
@@ -25,6 +25,11 @@ async function folder(t: TestContext): Promise<string> {
 const rows = (from: number, to: number) => Array.from({ length: to - from }, (_, n) => JSON.stringify({ id: from + n, key: 'k', x: 1, at: from + n }));
 const start = (dir: string, options: RunOptions = {}, params: object = {}) =>
   run(module, { workers: 1, trigger: 10, checkpoint: { dir: join(dir, 'state') }, ...options, params: { dir, what: 'processing', ...params } });
+
+/** Until so many rows have come, and every window of them has closed. */
+async function allClosed(job: Job, rowsIn: number): Promise<void> {
+  while (!job.progress().balance.exchanges.every(({ rows: of, held }) => of === rowsIn && held === 0)) await sleep(10);
+}
 
 async function windows(dir: string): Promise<readonly AnyRow[]> {
   const job = await run(module, { workers: 1, trigger: 'availableNow', params: { dir, what: 'read' } });
@@ -44,7 +49,7 @@ test('windows of processing time close when time passes, though no rows come; th
   const dir = await folder(t);
   await writeTopic(dir, 'in', 2, rows(0, 500));
   const job = await start(dir);
-  while (job.progress().rowsOut < 2) await sleep(10);
+  await allClosed(job, 500);
   // Nothing is open any more: no epoch is cut for nothing.
   await sleep(100);
   const { epoch } = job.progress();
@@ -53,7 +58,7 @@ test('windows of processing time close when time passes, though no rows come; th
   // The rows of later are not stamped with the time at which the epoch before ended.
   const later = Date.now();
   await writeTopic(dir, 'in', 2, rows(500, 600));
-  while (job.progress().rowsOut < 4) await sleep(10);
+  await allClosed(job, 600);
   await job.stop();
   const out = await windows(dir);
   for (const sizeMs of [40, 900]) {
@@ -74,7 +79,7 @@ test('one job a directory, of one pipeline, that reads what it read', async (t) 
     code: 'ERR_MILLRACE_CHECKPOINT',
     message: new RegExp(`state is in use by process ${process.pid} on .*"repeated"`),
   });
-  while (job.progress().rowsOut < 2) await sleep(10);
+  await allClosed(job, 100);
   await job.stop();
   await assert.rejects(start(dir, {}, { name: 'another' }), {
     code: 'ERR_MILLRACE_CHECKPOINT',
