@@ -6,6 +6,7 @@
  */
 
 export const ERROR_CODES = [
+  'ERR_MILLRACE_BALANCE', // rows were lost, or counted twice, between threads: a fault of this package
   'ERR_MILLRACE_BATCH', // bytes that are no valid Arrow message
   'ERR_MILLRACE_BROKER', // a Kafka broker cannot be reached, or refuses
   'ERR_MILLRACE_CAPACITY', // a fixed-size structure is asked to hold more than it was made for

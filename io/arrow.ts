@@ -22,9 +22,7 @@ import {
   writeStream,
 } from '../core/index.ts';
 import type { Codec, EncoderContext, RecordDecoder, RecordEncoder, RecordIndex } from './codec.ts';
-import type { DecoderContext } from './source.ts';
-
-const SAMPLE_BYTES = 1024;
+import { type DecoderContext, SAMPLE_BYTES_MAX } from './source.ts';
 
 export interface ArrowOptions {
   /** `stream` (default): every value carries its schema, any Arrow library reads it. `batch`: bare record batches, for readers that know the schema. */
@@ -126,7 +124,7 @@ class ArrowDecoder implements RecordDecoder {
         offset: memory.f64[(records.offsets >>> 3) + record] as number,
         rows: 1,
         message: error.message,
-        ...(bytes > 0 ? { sample: new Uint8Array(memory.u8.slice(address, address + Math.min(bytes, SAMPLE_BYTES))) } : {}),
+        ...(bytes > 0 ? { sample: new Uint8Array(memory.u8.slice(address, address + Math.min(bytes, this.#context.sampleBytesMax ?? SAMPLE_BYTES_MAX))) } : {}),
       });
       return [];
     }

@@ -36,6 +36,8 @@ export interface RecordIndex {
 export interface Codec<R = unknown> {
   /** `json`, `arrow`, `csv`, `text`, `raw`: for explain and messages. */
   readonly name: string;
+  /** True when each record gives one row, or is refused: then rows can be counted against records. */
+  readonly isRowPerRecord?: boolean;
   /** Columns that decoding yields; undefined when the codec only encodes (`json()` without a schema). */
   readonly schema: Schema | undefined;
   /** Worker side. Throws MillraceError ERR_MILLRACE_PIPELINE when the codec has no schema to decode to. */

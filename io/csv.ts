@@ -59,6 +59,7 @@ export function csv(fields?: SchemaFields | Schema, options: CsvOptions = {}): C
   const byte = delimiter.charCodeAt(0);
   return {
     name: 'csv',
+    isRowPerRecord: true,
     schema,
     decoder(context) {
       if (!schema)

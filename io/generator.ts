@@ -60,6 +60,7 @@ export function generator<const S extends SchemaFields>(options: GeneratorOption
     name: 'generator',
     schema,
     bounded: rows !== undefined,
+    frameRows: (_bytes, first, next) => next - first,
     offsetBytes: rowBytes(schema),
     async open(context) {
       if (context.drain && rows === undefined) {
@@ -133,6 +134,7 @@ class GeneratorReader implements SourceReader {
     while (at < total && !this.#signal.aborted) {
       const due = rowsPerMs === Number.POSITIVE_INFINITY ? total : Math.min(total, start + Math.floor((performance.now() - startMs) * rowsPerMs));
       if (at >= due) {
+        context.high(partition, due);
         await sleep(Math.max(TICK_MS, Math.min(100, 1 / rowsPerMs)), undefined, { signal: this.#signal });
         continue;
       }

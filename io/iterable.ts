@@ -14,6 +14,7 @@ type AnyIterable<R> = AsyncIterable<R> | Iterable<R>;
 
 /** Rows wait at most this long for others to travel with. */
 const LINGER_MS = 5;
+const LOOK_MS = 100;
 
 /**
  * @param rows the iterable, or a function that gives it. Every thread imports the pipeline's module, but only the
@@ -33,6 +34,7 @@ export function iterable<const S extends SchemaFields>(
     name: 'iterable',
     schema,
     bounded: true,
+    frameRows: (_bytes, first, next) => next - first,
     async open(context) {
       const opened = typeof rows === 'function' ? rows() : rows;
       if (!isIterable(opened)) refuse(opened);
@@ -61,6 +63,7 @@ class IterableReader implements SourceReader {
   #first: Offset;
   #credit: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #looking: NodeJS.Timeout | undefined;
   #isClosed = false;
   #isDone = false;
 
@@ -76,8 +79,13 @@ class IterableReader implements SourceReader {
   }
 
   start(): void {
+    // Who waits for the next row is looking for it.
+    this.#looking = setInterval(() => {
+      if (this.#frames.rowCount === 0 && this.#credit === undefined) this.#context.high(0, this.#first);
+    }, LOOK_MS);
     this.#pump().catch((error) => {
       clearTimeout(this.#timer);
+      clearInterval(this.#looking);
       if (!this.#isClosed) this.#context.fail(error);
     });
   }
@@ -88,6 +96,7 @@ class IterableReader implements SourceReader {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    clearInterval(this.#looking);
     // An async generator that waits for its next row answers only when it has it: ask it to end, and do not wait.
     if (!this.#isDone) Promise.resolve(this.#iterator.return?.()).catch(() => {});
   }
@@ -108,6 +117,7 @@ class IterableReader implements SourceReader {
       if (this.#credit !== undefined) await this.#credit;
     }
     if (this.#isClosed || !this.#isDone) return;
+    clearInterval(this.#looking);
     this.#flush();
     this.#context.end(0);
   }

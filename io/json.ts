@@ -27,6 +27,7 @@ export function json(fields?: SchemaFields | Schema): Codec {
   const schema = fields === undefined ? undefined : toSchema(fields);
   return {
     name: 'json',
+    isRowPerRecord: true,
     schema,
     decoder(context) {
       if (!schema)

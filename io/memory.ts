@@ -51,6 +51,7 @@ export function memory(rows: readonly object[], options: MemoryOptions & { reado
     name: 'memory',
     schema,
     bounded: true,
+    frameRows: (_bytes, first, next) => next - first,
     open: async (context) => new MemoryReader(context, schema, rows, partitions),
     decoder: (context) => new RowFrameDecoder(context, schema),
   };

@@ -45,6 +45,7 @@ export type RawRow = RowOf<typeof FIELDS>;
 export function raw(): Codec<RawRow> {
   return {
     name: 'raw',
+    isRowPerRecord: true,
     schema: SCHEMA,
     decoder: (context) => new RawRecordDecoder(context),
     encoder: ({ memory }, schema) => new ColumnEncoder(memory, valueColumn(schema)),

@@ -2,9 +2,8 @@
 
 import { type SharedMemory, shown } from '../core/index.ts';
 import type { RecordIndex } from './codec.ts';
-import type { DecoderContext } from './source.ts';
+import { type DecoderContext, SAMPLE_BYTES_MAX } from './source.ts';
 
-const SAMPLE_BYTES_MAX = 1024;
 const SHOWN_BYTES_MAX = 160;
 
 /** Reports record `record` as undecodable: `fault` says what was expected where and what was found. */
@@ -12,7 +11,7 @@ export function rejectRecord(context: DecoderContext, records: RecordIndex, reco
   const { memory } = context;
   const from = memory.u32[(records.values >>> 2) + record] as number;
   const length = Math.max(memory.i32[(records.valueLengths >>> 2) + record] as number, 0);
-  const sample = memory.u8.slice(from, from + Math.min(length, SAMPLE_BYTES_MAX));
+  const sample = memory.u8.slice(from, from + Math.min(length, context.sampleBytesMax ?? SAMPLE_BYTES_MAX));
   const offset = memory.f64[(records.offsets >>> 3) + record] as number;
   context.reject({
     reason: 'undecodable',

@@ -28,6 +28,11 @@ export interface Source<R = unknown> {
    * generator: 16 bytes for 4096 rows). Chunks are cut, and credit is charged, by the larger of this and the frame's bytes.
    */
   readonly offsetBytes?: number;
+  /**
+   * How many rows a frame stands for, as its head says; undefined: that cannot be told without decoding it. What is told is
+   * counted against what was decoded and what was refused.
+   */
+  frameRows?(bytes: Uint8Array, first: Offset, next: Offset, cut: number): number | undefined;
   /** Coordinator end. Checks that the outside is there; reads nothing yet. */
   open(context: SourceContext): Promise<SourceReader>;
   /** Worker end. One decoder per source and worker. */
@@ -56,7 +61,10 @@ export interface SourceContext {
   credit(partition: number): Promise<void>;
   /** No more frames for this partition, ever. Its watermark no longer holds the others back. */
   end(partition: number): void;
-  /** The position behind the newest row that exists outside, for the lag, and for idleness: `caughtUp` when all of it was emitted. */
+  /**
+   * The position behind the newest row that exists outside, as of now: for the lag, and for idleness. To be told at every look, also
+   * when there is nothing new: a partition counts as idle only for as long as its source goes on looking and finds nothing.
+   */
   high(partition: number, end: Offset): void;
   /** A group rebalance: which partitions are ours from now on. What was emitted and not committed of others is dropped. */
   assigned(partitions: readonly number[]): void;
@@ -91,9 +99,14 @@ export interface DecoderContext {
   readonly columns: readonly number[];
   /** At most this many rows a batch (a multiple of 8). */
   readonly batchRows: number;
+  /** Most bytes of a rejection's sample. Default SAMPLE_BYTES_MAX; more where somebody keeps what was refused. */
+  readonly sampleBytesMax?: number;
   /** Reports a row, or a whole frame, that cannot be decoded. It is counted in the ledger by reason; the decoder goes on behind it. */
   reject(rejection: Rejection): void;
 }
+
+/** Enough of a refused record to see what it is. */
+export const SAMPLE_BYTES_MAX = 1_024;
 
 /** Why rows do not reach the pipeline. */
 export interface Rejection {
@@ -104,7 +117,7 @@ export interface Rejection {
   readonly rows: number;
   /** What is wrong, with the value; and what to do. */
   readonly message: string;
-  /** The bytes refused (a copy, at most 1 KiB), for samples and dead letters. */
+  /** The bytes refused, a copy: all of them, or as many as the context's sampleBytesMax says. */
   readonly sample?: Uint8Array;
 }
 

@@ -18,6 +18,7 @@ const SCHEMA = toSchema({ value: utf8 });
 export function text(): Codec<{ readonly value: string }> {
   return {
     name: 'text',
+    isRowPerRecord: true,
     schema: SCHEMA,
     decoder: (context) => new TextRecordDecoder(context),
     encoder: ({ memory }, schema) => new ColumnEncoder(memory, valueColumn(schema)),

@@ -227,7 +227,7 @@ export class Combiner {
   }
 
   #flush(): void {
-    const block = writeExchangeBlock(this.#slabs, this.#origin as ChunkOrigin, this.#sequence, this.#panes, this.#tables);
+    const block = writeExchangeBlock(this.#slabs, this.#origin as ChunkOrigin, this.#sequence, this.#panes, this.#tables, this.#rows);
     if (block !== 0) {
       this.#sequence++;
       this.#blocks.push(block);

@@ -11,11 +11,11 @@
  *   24   u32 count             aggregates: panes; rows: rows
  *   28   u32 byteLength
  *   32   u32 input             0, or 1 for what comes from the second stream of an operator of two
- *   36   u32 (free)
+ *   36   u32 rows              that the block stands for: what was put in is counted against what was merged
  *
  * A block of aggregates goes on with
  *
- *   40   paneCount times:  f64 pane,  u32 position of its table in this block,  u32 groups
+ *   40   paneCount times:  f64 pane,  u32 position of its table in this block,  u32 groups,  u32 rows, u32 (free)
  *   ...  the tables, each as GroupTable.copyOut writes it: slots ordered by shard, long strings behind them
  *
  * Blocks are merged in the order (source, partition, first, input, sequence), which depends on the input alone. So a shard
@@ -32,8 +32,9 @@ const FIRST = 16;
 const PANE_COUNT = 24;
 const BYTE_LENGTH = 28;
 const INPUT = 32;
+const ROWS = 36;
 const HEADER_BYTES = 40;
-const ENTRY_BYTES = 16;
+const ENTRY_BYTES = 24;
 
 /** Where a chunk comes from: what orders its blocks among those of an epoch. */
 export interface ChunkOrigin {
@@ -47,6 +48,7 @@ export interface ChunkOrigin {
  * Writes the groups of some panes as one block.
  *
  * @param panes pane numbers, and their tables beside; empty tables are left out
+ * @param rows that went into each of them
  * @returns address of a slab, to be freed by whoever merged it last; 0 when there is no group at all
  * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
  */
@@ -56,8 +58,11 @@ export function writeExchangeBlock(
   sequence: number,
   panes: readonly number[],
   tables: readonly GroupTable[],
+  rows: readonly number[],
 ): number {
   let paneCount = 0;
+  let rowCount = 0;
+  for (const count of rows) rowCount += count;
   let bytes = HEADER_BYTES;
   for (const table of tables) {
     if (table.size === 0) continue;
@@ -67,7 +72,7 @@ export function writeExchangeBlock(
   if (paneCount === 0) return 0;
   const block = slabs.alloc(bytes);
   const { u32, f64 } = slabs.memory;
-  writeBlockHead(slabs.memory, block, MAGIC, origin, sequence, paneCount, bytes, 0);
+  writeBlockHead(slabs.memory, block, MAGIC, origin, sequence, paneCount, bytes, 0, rowCount);
   let entry = block + HEADER_BYTES;
   let at = entry + paneCount * ENTRY_BYTES;
   for (let i = 0; i < tables.length; i++) {
@@ -76,6 +81,7 @@ export function writeExchangeBlock(
     f64[entry >>> 3] = panes[i] as number;
     u32[(entry + 8) >>> 2] = at - block;
     u32[(entry + 12) >>> 2] = table.size;
+    u32[(entry + 16) >>> 2] = rows[i] as number;
     const tableBytes = table.blockBytes;
     table.copyOut(at);
     at += roundUp8(tableBytes);
@@ -99,6 +105,7 @@ export function writeBlockHead(
   count: number,
   byteLength: number,
   input: number,
+  rows: number,
 ): void {
   const { u32, f64 } = memory;
   u32[block >>> 2] = magic;
@@ -109,6 +116,22 @@ export function writeBlockHead(
   u32[(block + PANE_COUNT) >>> 2] = count;
   u32[(block + BYTE_LENGTH) >>> 2] = byteLength;
   u32[(block + INPUT) >>> 2] = input;
+  u32[(block + ROWS) >>> 2] = rows;
+}
+
+/** How many rows a block of either kind stands for. */
+export function exchangeBlockRows(memory: SharedMemory, block: number): number {
+  mustBeBlock(memory, block);
+  return memory.u32[(block + ROWS) >>> 2] as number;
+}
+
+/** How many pieces of a block its shards have to merge, all together: groups, or rows. */
+export function exchangeBlockEntries(memory: SharedMemory, block: number): number {
+  if (memory.u32[block >>> 2] !== MAGIC) return exchangeBlockRows(memory, block);
+  const paneCount = memory.u32[(block + PANE_COUNT) >>> 2] as number;
+  let groups = 0;
+  for (let i = 0; i < paneCount; i++) groups += memory.u32[(block + HEADER_BYTES + i * ENTRY_BYTES + 12) >>> 2] as number;
+  return groups;
 }
 
 /** The stream of an operator of two that a block's rows came from. */
@@ -140,6 +163,15 @@ export function exchangeBlockPanes(memory: SharedMemory, block: number): number[
   return Array.from({ length: paneCount }, (_, i) => memory.f64[(block + HEADER_BYTES + i * ENTRY_BYTES) >>> 3] as number);
 }
 
+/** Calls `visit` with each pane of a block of aggregates, and the rows that went into it. */
+export function eachPaneRows(memory: SharedMemory, block: number, visit: (pane: number, rows: number) => void): void {
+  assert(memory.u32[block >>> 2] === MAGIC, `${block} is no exchange block`);
+  const paneCount = memory.u32[(block + PANE_COUNT) >>> 2] as number;
+  for (let i = 0, entry = block + HEADER_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
+    visit(memory.f64[entry >>> 3] as number, memory.u32[(entry + 16) >>> 2] as number);
+  }
+}
+
 /** Puts the blocks of an epoch into the order in which every shard has to merge them. Sorts `blocks` itself and returns it. */
 export function orderExchangeBlocks(memory: SharedMemory, blocks: number[]): number[] {
   const { u32, f64 } = memory;
@@ -153,21 +185,29 @@ export function orderExchangeBlocks(memory: SharedMemory, blocks: number[]): num
   );
 }
 
-/** Calls `visit` with each pane of a block that has groups of `shard`: where these slots begin, and how many they are. */
+/**
+ * Calls `visit` with each pane of a block that has groups of `shard`: where these slots begin, and how many they are.
+ *
+ * @returns how many they are in all panes
+ */
 export function eachPaneOf(
   memory: SharedMemory,
   layout: SlotLayout,
   block: number,
   shard: number,
   visit: (pane: number, slots: number, count: number) => void,
-): void {
+): number {
   if (memory.u32[block >>> 2] !== MAGIC) assert(false, `${block} is no exchange block`);
   const paneCount = memory.u32[(block + PANE_COUNT) >>> 2] as number;
+  let groups = 0;
   for (let i = 0, entry = block + HEADER_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
     const tableBlock = block + (memory.u32[(entry + 8) >>> 2] as number);
     const { address, count } = blockSlots(memory, layout, tableBlock, shard);
-    if (count > 0) visit(memory.f64[entry >>> 3] as number, address, count);
+    if (count === 0) continue;
+    visit(memory.f64[entry >>> 3] as number, address, count);
+    groups += count;
   }
+  return groups;
 }
 
 function mustBeBlock(memory: SharedMemory, block: number): void {

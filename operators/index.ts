@@ -34,7 +34,17 @@ export {
 export { type AggregatorFunctions, aggregator, type UserAggregate } from './aggregator.ts';
 export { Combiner, type CombinerHooks, type EpochStart } from './combine.ts';
 export { type DropDuplicatesRequest, planDropDuplicates } from './drop-duplicates.ts';
-export { blockInput, type ChunkOrigin, exchangeBlockBytes, exchangeBlockOrigin, exchangeBlockPanes, orderExchangeBlocks } from './exchange.ts';
+export {
+  blockInput,
+  type ChunkOrigin,
+  eachPaneRows,
+  exchangeBlockBytes,
+  exchangeBlockEntries,
+  exchangeBlockOrigin,
+  exchangeBlockPanes,
+  exchangeBlockRows,
+  orderExchangeBlocks,
+} from './exchange.ts';
 export { type FoldRequest, planFold } from './fold.ts';
 export { type IntervalJoinRequest, planIntervalJoin } from './join/interval-join.ts';
 export type { JoinSide, JoinType } from './join/join-columns.ts';

@@ -172,7 +172,7 @@ export class RowPartitioner {
     }
     const block = this.#slabs.alloc(bytes);
     const { u32, f64 } = memory;
-    writeBlockHead(memory, block, ROWS_MAGIC, this.#origin as ChunkOrigin, this.#sequence++, travelling, bytes, this.#inputNumber);
+    writeBlockHead(memory, block, ROWS_MAGIC, this.#origin as ChunkOrigin, this.#sequence++, travelling, bytes, this.#inputNumber, travelling);
     f64[(block + MAX_TIME) >>> 3] = maxTime;
     for (let shard = 0, start = 0, at = (block + SHARDS) >>> 2; shard < SHARD_COUNT; shard++, at += 2) {
       const count = isBroadcast && shard > 0 ? travelling : (counts[shard] as number);

@@ -55,8 +55,8 @@ export class RunningAggregate implements ShardAggregate {
     return this.#table.size;
   }
 
-  merge(block: number): void {
-    eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, (_, slots, count) => this.#changes.mergeSlots(slots, count));
+  merge(block: number): number {
+    return eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, (_, slots, count) => this.#changes.mergeSlots(slots, count));
   }
 
   /**

@@ -24,8 +24,8 @@ export interface ShardSnapshot {
 }
 
 export interface ShardAggregate {
-  /** Merges this shard's part of an exchange block. The block is not needed after. */
-  merge(block: number): void;
+  /** Merges this shard's part of an exchange block, and says how many groups it is. The block is not needed after. */
+  merge(block: number): number;
   /**
    * Ends an epoch: results that are due go to `emit`, at most 4,096 rows a batch, windows in ascending order. A batch is good
    * during the call of `emit` only. The watermark never moves backwards; -Infinity: nothing is known yet.

@@ -80,8 +80,8 @@ export class WindowAggregate implements ShardAggregate {
     return count;
   }
 
-  merge(block: number): void {
-    eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, this.#mergePane);
+  merge(block: number): number {
+    return eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, this.#mergePane);
   }
 
   advance(watermark: number, emit: Emit): void {

@@ -19,6 +19,7 @@ const HELP = `millrace: stream processing on worker threads
       --workers <n>           worker threads (default: cores - 1)
       --trigger <time>        epoch length, '250ms' or '10s' (default 100ms), or availableNow: drain what is there, then stop
       --memory <size>         all shared memory of the job (default 1GiB)
+      --checkpoint <dir>      keep a journal of epochs there, so that a restart repeats them as they were
       --param <key=value>     handed to the module's default export; may be repeated
       --json                  progress as one JSON object a line
   millrace explain <module>   print the plan
@@ -71,6 +72,7 @@ async function runCommand(args: string[]): Promise<number> {
     workers: { type: 'string' },
     trigger: { type: 'string' },
     memory: { type: 'string' },
+    checkpoint: { type: 'string' },
     param: { type: 'string', multiple: true },
     json: { type: 'boolean' },
   });
@@ -78,6 +80,7 @@ async function runCommand(args: string[]): Promise<number> {
     ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
     ...option('trigger', values.trigger as RunOptions['trigger']),
     ...option('memory', values.memory as RunOptions['memory']),
+    ...option('checkpoint', values.checkpoint === undefined ? undefined : { dir: values.checkpoint as string }),
     params: params(values.param as string[] | undefined),
   });
   const printer = new ProgressPrinter(values.json === true ? 'json' : 'text');

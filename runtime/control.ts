@@ -9,12 +9,14 @@
  *   directory     [parity][worker][exchange] u32 pair: where the worker's list of exchange blocks lies, and its length
  *   held          [parity][worker][exchange] f64: end of the last window that a row of the epoch went into
  *   live          [view][shard] LiveCell: where the state is that a view reads, written by the owner of the shard
+ *   balance       [parity][worker] f64s: what the worker has counted in the epoch (balance.ts)
  *
  * Everything with a parity is double: it belongs to epoch & 1, so that a worker may go on with the next epoch's scan
  * while another still reads what this one left. Plain writes become visible at the barrier, whose atomics order them.
  */
 
 import { LIVE_CELL_BYTES, SHARD_COUNT, type SharedMemory } from '../core/index.ts';
+import { balanceCounts } from './balance.ts';
 import { ring, waitBlocking } from './wait.ts';
 
 const LINE = 64;
@@ -39,6 +41,7 @@ export interface ControlShape {
   readonly watermarks: number;
   readonly exchanges: number;
   readonly views: number;
+  readonly sources: number;
 }
 
 /** Thrown out of a worker's wait when another part of the job has failed. */
@@ -58,6 +61,7 @@ export class Control {
   readonly #directory: number;
   readonly #held: number;
   readonly #live: number;
+  readonly #balance: number;
 
   /** Over a block that the coordinator allocated and cleared with {@link Control.clear}. */
   constructor(memory: SharedMemory, address: number, shape: ControlShape) {
@@ -70,6 +74,7 @@ export class Control {
     this.#directory = address + places.directory;
     this.#held = address + places.held;
     this.#live = address + places.live;
+    this.#balance = address + places.balance;
   }
 
   static bytesFor(shape: ControlShape): number {
@@ -160,14 +165,22 @@ export class Control {
   live(view: number, shard: number): number {
     return this.#live + (view * SHARD_COUNT + shard) * LIVE_CELL_BYTES;
   }
+
+  /** Index into f64 of the first of a worker's counts. */
+  balance(epoch: number, worker: number): number {
+    const { workers, exchanges, sources } = this.shape;
+    return (this.#balance >>> 3) + ((epoch & 1) * workers + worker) * balanceCounts(sources, exchanges);
+  }
 }
 
-function layout({ workers, partitions, watermarks, exchanges, views }: ControlShape) {
+function layout({ workers, partitions, watermarks, exchanges, views, sources }: ControlShape) {
   const align = (at: number) => Math.ceil(at / LINE) * LINE;
   const partitionsAt = DOORBELLS + workers * LINE;
   const maxima = align(partitionsAt + 2 * partitions * 4);
   const directory = align(maxima + 2 * workers * watermarks * partitions * 8);
   const held = align(directory + 2 * workers * exchanges * 8);
   const live = align(held + 2 * workers * exchanges * 8);
-  return { partitions: partitionsAt, maxima, directory, held, live, bytes: align(live + views * SHARD_COUNT * LIVE_CELL_BYTES) };
+  const balance = align(live + views * SHARD_COUNT * LIVE_CELL_BYTES);
+  const bytes = align(balance + 2 * workers * balanceCounts(sources, exchanges) * 8);
+  return { partitions: partitionsAt, maxima, directory, held, live, balance, bytes };
 }

@@ -12,10 +12,12 @@
 
 import { Counters, createMemory, type ErrorCode, MillraceError, memoryHandle, SlabAllocator, Watermark } from '../core/index.ts';
 import type { Chunk, CommittedPosition, SourceReader } from '../io/index.ts';
+import { EpochBalance } from './balance.ts';
 import { Control, type ControlShape, PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
+import { Decisions } from './decisions.ts';
 import { type EpochRecord, Epochs, type ExchangeProgress, positionsOf } from './epochs.ts';
 import { describePlan } from './explain.ts';
-import { Intake } from './intake.ts';
+import { Intake, positionOf } from './intake.ts';
 import type { ResolvedOptions } from './options.ts';
 import { type OpenSink, Outputs } from './outputs.ts';
 import type { Plan, SourcePlan, WatermarkPlan } from './plan.ts';
@@ -23,7 +25,7 @@ import { type LedgerSample, WorkerPool } from './pool.ts';
 import { COUNTER_NAMES, type CounterName, ProgressLog, type ProgressSources } from './progress.ts';
 import { type View, Views } from './view.ts';
 import { waitAsync } from './wait.ts';
-import { commitMetadata, restoreWatermarks, watermarkMetadata } from './watermarks.ts';
+import { commitMetadata, type Restored, restoreWatermarks, watermarkMetadata } from './watermarks.ts';
 import { type WorkerEvents, WorkerLink } from './worker-link.ts';
 
 const EPOCHS_UNDER_WAY_MAX = 2;
@@ -52,10 +54,17 @@ export class Coordinator {
   #views!: Views;
   #counters: Counters<CounterName>[][] = [];
   #outputs!: Outputs;
+  #decisions!: Decisions;
+  readonly #balance: EpochBalance;
+  #restored!: Restored;
+  /** Sources that were asked whether they keep what is committed. */
+  #mayForget = new Set<number>();
   #heldUntil: number[] = [];
   #writing: Promise<void> = Promise.resolve();
   #epochStartedAtMs = 0;
   #epochWanted = false;
+  /** By epoch under way: the clock at its end. */
+  readonly #clockAt = new Map<number, number>();
   #timer: NodeJS.Timeout | undefined;
   /** The partitions' states as of the last epoch; none before the first, which comes also when there is no partition at all. */
   #lastStates: string | undefined;
@@ -79,6 +88,7 @@ export class Coordinator {
     this.#memory = createMemory(options.memoryBytes);
     this.#slabs = new SlabAllocator(this.#memory);
     this.#pool = new WorkerPool(options.workers, (error) => void this.fail(error));
+    this.#balance = new EpochBalance(plan);
     this.#epochs = new Epochs(plan.exchanges.map((exchange) => exchange.upstream));
     this.#heldUntil = plan.exchanges.map(() => Number.NEGATIVE_INFINITY);
     this.done = new Promise((resolve, reject) => {
@@ -93,12 +103,15 @@ export class Coordinator {
       { chunkBytes: CHUNK_BYTES_MAX, creditBytes, epochBytes: options.epochBytes },
       {
         chunk: (source, chunk, sequence) => this.#dispatch(source, chunk, sequence),
+        began: () => this.#decisions.began(),
         epochFull: () => this.#wantEpoch(),
+        cutReached: () => this.#wantEpoch(),
         ended: () => this.#wantEpochSoon(),
         assigned: () => {},
         failed: (source, error) => this.fail(wrapped(error, 'ERR_MILLRACE_SOURCE', this.#sourceFailed(source))),
       },
-      now,
+      // Idleness is a matter of time that nobody sets.
+      () => performance.now(),
     );
     this.progressLog = new ProgressLog(plan, now, () => this.#progressSources());
   }
@@ -106,14 +119,16 @@ export class Coordinator {
   /** Opens sources and sinks, starts the workers, and starts reading. */
   async start(): Promise<void> {
     try {
+      this.#decisions = await Decisions.open(this.#options.checkpointDir, this.#plan.name, this.#now);
       const sinks = await this.#openSinks();
       const committed = await this.#openSources();
       this.#layControl();
-      this.#epochs.current = restoreWatermarks(
+      this.#restored = restoreWatermarks(
         this.#watermarks,
         committed,
         this.#readers.map((reader) => reader.partitionCount),
       );
+      await this.#beginEpochs(committed);
       this.#startWorkers(committed, sinks);
       this.#isStarted = true;
       if (this.#failure !== undefined) throw this.#failure;
@@ -187,10 +202,29 @@ export class Coordinator {
       const context = this.#intake.context(index, { drain: this.#options.drain, signal: this.#abort.signal });
       const reader = await guarded('ERR_MILLRACE_SOURCE', `The source ${source.name} cannot be opened`, () => source.open(context));
       this.#readers.push(reader);
-      this.#intake.addSource(reader.partitionCount, source.offsetBytes);
+      this.#intake.addSource(reader.partitionCount, source.offsetBytes, source.frameRows?.bind(source));
     }
     this.#intake.limitChunks(CHUNK_BYTES_MIN);
     return Promise.all(this.#readers.map((reader, source) => guarded('ERR_MILLRACE_SOURCE', this.#sourceFailed(source), () => reader.positions())));
+  }
+
+  /** Where the epochs begin: behind what was committed, or with those that the journal has behind that. */
+  async #beginEpochs(committed: readonly (readonly CommittedPosition[])[]): Promise<void> {
+    const clockMs = this.#watermarks.filter((_, w) => this.#isOfClock(w)).map(({ current }) => current);
+    await this.#decisions.begin(
+      this.#plan.name,
+      this.#plan.sources.map(({ source }) => source.name),
+      committed,
+      this.#restored.writtenEpoch,
+      Math.max(Number.NEGATIVE_INFINITY, ...clockMs),
+    );
+    committed.flat().forEach(({ offset }, global) => this.#intake.startAt(global, offset));
+    this.#epochs.current = this.#decisions.firstEpoch;
+    this.#intake.cutAt(this.#decisions.cut);
+  }
+
+  #isOfClock(watermark: number): boolean {
+    return (this.#plan.watermarks[watermark] as WatermarkPlan).strategy.isProcessingTime;
   }
 
   #sourceFailed(source: number): string {
@@ -204,6 +238,7 @@ export class Coordinator {
       watermarks: this.#plan.watermarks.length,
       exchanges: this.#plan.exchanges.length,
       views: this.#plan.views.length,
+      sources: this.#plan.sources.length,
     };
     this.#control = new Control(this.#memory, this.#slabs.alloc(Control.bytesFor(shape)), shape);
     this.#control.clear();
@@ -238,6 +273,8 @@ export class Coordinator {
             counters: (this.#counters[worker] as Counters[])[0]?.address ?? 0,
             partitions: this.#readers.map((reader) => reader.partitionCount),
             committed,
+            firstEpoch: this.#decisions.firstEpoch,
+            nowMs: this.#decisions.beforeMs,
             sinks: sinks.map(({ writer }) => writer.info),
             batchRows: this.#options.batchRows,
             ...(codeGeneration === undefined ? {} : { codeGeneration }),
@@ -261,7 +298,8 @@ export class Coordinator {
   #dispatch(source: number, chunk: Chunk, sequence: number): void {
     let least = this.#links[0] as WorkerLink;
     for (const link of this.#links) if (link.loadBytes < least.loadBytes) least = link;
-    least.giveChunk(this.#epochs.current, source, chunk, sequence);
+    this.#balance.give(source, chunk.byteLength);
+    least.giveChunk(this.#epochs.current, this.#decisions.startMs, source, chunk, sequence);
   }
 
   /** The trigger's time is up. */
@@ -274,9 +312,22 @@ export class Coordinator {
     if (this.#hasNews()) this.#endEpoch();
   }
 
-  /** There are rows, or a partition changed its state, since the last epoch. */
+  /** There are rows, or a partition changed its state, since the last epoch; or windows wait for the clock. */
   #hasNews(): boolean {
-    return this.#intake.epochBytes > 0 || this.#states().join() !== this.#lastStates;
+    if (this.#decisions.isReplaying) return !this.#finishing && this.#intake.isCutReached;
+    return this.#intake.epochBytes > 0 || this.#states().join() !== this.#lastStates || this.#waitsForClock();
+  }
+
+  /** Something is open that goes by processing time: it closes when time passes, whether rows come or not. */
+  #waitsForClock(): boolean {
+    return this.#plan.exchanges.some(
+      ({ watermarks, delayMs }, exchange) =>
+        watermarks.some((w) => this.#isOfClock(w)) && (this.#heldUntil[exchange] as number) > this.#timeOf(watermarks) - delayMs,
+    );
+  }
+
+  #timeOf(watermarks: readonly number[]): number {
+    return Math.min(Number.POSITIVE_INFINITY, ...watermarks.map((w) => (this.#watermarks[w] as Watermark).current));
   }
 
   #wantEpochSoon(): void {
@@ -303,17 +354,16 @@ export class Coordinator {
     const bytes = this.#intake.epochBytes;
     this.#intake.endEpoch();
     const epoch = this.#epochs.current;
-    const nowMs = this.#now();
-    const states = this.#states();
+    const { startMs, nowMs, states, recorded } = this.#decisions.end(epoch, this.#intake.partitions, this.#states());
     this.#lastStates = states.join();
     states.forEach((state, global) => this.#control.setPartition(epoch, global, state));
-    this.#epochs.end(
-      this.#intake.partitions.map((state) => state.position),
-      this.#epochStartedAtMs,
-      bytes,
-    );
+    this.#clockAt.set(epoch, nowMs);
+    this.#balance.end(epoch, this.#intake.takeRows());
+    this.#epochs.end(this.#intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, recorded);
     this.#epochStartedAtMs = performance.now();
-    for (const link of this.#links) link.endEpoch(epoch, nowMs);
+    for (const link of this.#links) link.endEpoch(epoch, startMs, nowMs);
+    // Behind the end of this epoch: what was held back belongs to the next.
+    this.#intake.cutAt(this.#decisions.cut);
   }
 
   #states(): number[] {
@@ -358,6 +408,8 @@ export class Coordinator {
   /** All workers have merged the epoch: what its windows hold now, and then its output. */
   #merged(record: EpochRecord): void {
     const { epoch } = record;
+    const { writtenEpoch, readUntil } = this.#restored;
+    this.#balance.check(epoch, this.#control);
     for (const [index, watermark] of this.#watermarks.entries()) this.#advanceWatermark(watermark, index, epoch);
     const progress: ExchangeProgress[] = this.#plan.exchanges.map(({ watermarks, delayMs }, exchange) => {
       for (let worker = 0; worker < this.#links.length; worker++) {
@@ -367,13 +419,20 @@ export class Coordinator {
       return {
         heldUntil: this.#heldUntil[exchange] as number,
         // Without event time nothing ever closes.
-        watermark:
-          watermarks.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...watermarks.map((w) => (this.#watermarks[w] as Watermark).current)) - delayMs,
+        watermark: watermarks.length === 0 ? Number.NEGATIVE_INFINITY : this.#timeOf(watermarks) - delayMs,
       };
     });
     const metadata = this.#intake.partitions.map((state) =>
-      watermarkMetadata(epoch, this.#watermarks, state.global, (w) => (this.#plan.watermarks[w] as WatermarkPlan).sources.includes(state.source)),
+      // Epochs that are repeated had been written, and their rows read, further than this.
+      watermarkMetadata(
+        Math.max(epoch, writtenEpoch),
+        Math.max(record.positions[state.global] as number, readUntil[state.global] as number),
+        this.#watermarks,
+        state.global,
+        (w) => (this.#plan.watermarks[w] as WatermarkPlan).sources.includes(state.source),
+      ),
     );
+    this.#clockAt.delete(epoch);
     this.#epochs.merged(record, progress, metadata);
     const mergedAtMs = performance.now();
     this.#writing = this.#writing.then(() => this.#finishEpoch(record, mergedAtMs)).catch((error) => this.fail(error));
@@ -387,7 +446,7 @@ export class Coordinator {
       for (let worker = 0; worker < this.#links.length; worker++) {
         maxMs = Math.max(maxMs, this.#memory.f64[this.#control.maxima(epoch, worker, index) + state.global] as number);
       }
-      watermark.observe(state.global, maxMs);
+      watermark.observe(state.global, this.#isOfClock(index) ? (this.#clockAt.get(epoch) as number) : maxMs);
       const partition = this.#control.partition(epoch, state.global);
       if (partition === PARTITION_ENDED) watermark.end(state.global);
       else if (partition === PARTITION_IDLE) watermark.idle(state.global);
@@ -397,7 +456,11 @@ export class Coordinator {
 
   async #finishEpoch(record: EpochRecord, mergedAtMs: number): Promise<void> {
     if (this.#isOver) return;
-    await this.#outputs.writeEpoch(record.epoch);
+    await record.recorded;
+    if (this.#isOver) return;
+    // Of an epoch that is repeated for the sake of open windows all that it gave was written before.
+    if (record.epoch <= this.#restored.writtenEpoch) this.#outputs.discardEpoch(record.epoch);
+    else await this.#outputs.writeEpoch(record.epoch);
     const writtenAtMs = performance.now();
     const commit = this.#epochs.written(record);
     if (commit !== undefined) {
@@ -423,13 +486,27 @@ export class Coordinator {
     let firstGlobal = 0;
     for (const [source, reader] of this.#readers.entries()) {
       const positions = positionsOf(record, firstGlobal, reader.partitionCount, metadata);
-      if (positions.length > 0) await guarded('ERR_MILLRACE_SOURCE', `${this.#sourceFailed(source)} to commit its positions`, () => reader.commit(positions));
+      if (positions.length > 0) {
+        await guarded('ERR_MILLRACE_SOURCE', `${this.#sourceFailed(source)} to commit its positions`, () => reader.commit(positions));
+        await this.#askWhetherKept(source, reader);
+      }
       firstGlobal += reader.partitionCount;
     }
+    this.#decisions.committed(record.epoch);
+  }
+
+  /** Some sources keep no positions, whatever is committed: the journal has to know, as they will begin at their beginning again. */
+  async #askWhetherKept(source: number, reader: SourceReader): Promise<void> {
+    if (!this.#decisions.isRecording || this.#mayForget.has(source)) return;
+    this.#mayForget.add(source);
+    const kept = await guarded('ERR_MILLRACE_SOURCE', this.#sourceFailed(source), () => reader.positions());
+    if (kept.every(({ metadata }) => metadata === '')) this.#decisions.forgets(source);
   }
 
   /** Everything that there is to do was done: all ended (or a stop was asked for), no epoch under way, nothing taken in since. */
   #isFinished(): boolean {
+    // An epoch that is to be repeated is repeated whole, or read once more at the next start.
+    if (this.#decisions.isReplaying) return this.#finishing && this.#epochs.underWay === 0;
     const allEnded = this.#finishing || this.#intake.partitions.every((state) => state.ended);
     return allEnded && this.#epochs.underWay === 0 && this.#intake.epochBytes === 0 && this.#states().join() === this.#lastStates;
   }
@@ -448,6 +525,7 @@ export class Coordinator {
     this.progressLog.close();
     await this.#pool.close();
     this.#isClosed = true;
+    await this.#decisions?.close();
     if (this.#failure !== undefined) this.#rejectDone(this.#failure);
     else this.#resolveDone();
   }
@@ -463,6 +541,7 @@ export class Coordinator {
       epoch: this.#epochs.current,
       committedEpoch: this.#epochs.committed,
       samples: this.#samples,
+      balance: this.#balance.totals,
     };
   }
 }

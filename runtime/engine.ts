@@ -13,7 +13,8 @@
 
 import { type Batch, type Counters, MillraceError, type Schema, type SharedMemory, type SlabAllocator, type WatermarkState } from '../core/index.ts';
 import type { Chunk, ChunkDecoder, CommittedPosition, Rejection, SinkEncoder, SinkInfo } from '../io/index.ts';
-import { type ChunkOrigin, orderExchangeBlocks } from '../operators/index.ts';
+import { type ChunkOrigin, exchangeBlockRows, orderExchangeBlocks } from '../operators/index.ts';
+import { OF_EXCHANGE, OF_SOURCE, WorkerBalance } from './balance.ts';
 import { type Control, PARTITION_DRAINED, PARTITION_ENDED } from './control.ts';
 import { ExchangeRunner, ownGroups, type Scatter, scattersOf } from './exchange-runner.ts';
 import { Flow, type Place, sinksOf, targetsOf } from './flow.ts';
@@ -24,7 +25,7 @@ import type { CounterName } from './progress.ts';
 import { ErrorRows, LateRows, type RowCoordinates, rowText } from './side-outputs.ts';
 import type { EngineState } from './state-snapshot.ts';
 import { WatermarkRunner } from './watermark-runner.ts';
-import { restoreWatermarks } from './watermarks.ts';
+import { type Restored, restoreWatermarks } from './watermarks.ts';
 
 export interface EngineContext {
   readonly plan: Plan;
@@ -35,12 +36,13 @@ export interface EngineContext {
   /** Partitions of each source. */
   readonly partitions: readonly number[];
   readonly committed: readonly (readonly CommittedPosition[])[];
+  /** The number of the first epoch, and the clock at the end of the one before. */
+  readonly firstEpoch: number;
+  readonly nowMs: number;
   readonly sinks: readonly SinkInfo[];
   /** One region per global partition. */
   readonly counters: readonly Counters<CounterName>[];
   readonly batchRows: number;
-  /** The clock at the start; default: the wall clock. */
-  readonly nowMs?: number;
   /** The state to go on from, of all shards; `committed` is of no account then. */
   readonly from?: EngineState | undefined;
   output(epoch: number, block: OutputBlock): void;
@@ -71,11 +73,15 @@ export class Engine {
   readonly #rejectFlows: (readonly Flow[])[];
   /** Rows that could not be decoded. */
   readonly #errorRows: ErrorRows;
+  readonly #balance: WorkerBalance;
   readonly #trace: { flow: Flow | undefined } = { flow: undefined };
   readonly #firstGlobal: number[] = [];
+  /** What had been read before the restart. */
+  readonly #restored: Restored;
   readonly #samples = new Map<string, number>();
   /** The clock as of the end of the last epoch. */
   #nowMs = 0;
+  #chunkFirst = 0;
   /** Blocks of ours that other workers may still read, by parity. */
   readonly #lent: [number[], number[]] = [[], []];
 
@@ -84,13 +90,14 @@ export class Engine {
     this.#memory = context.memory;
     const { plan, slabs, memory } = context;
     this.#errorRows = new ErrorRows(slabs);
+    this.#balance = new WorkerBalance(plan.sources.length, plan.exchanges.length);
     let global = 0;
     for (const count of context.partitions) {
       this.#firstGlobal.push(global);
       global += count;
     }
     this.#watermarks = plan.watermarks.map((watermark, index) => new WatermarkRunner(watermark, index, context, this.#firstGlobal));
-    const firstEpoch = this.#restoreWatermarks();
+    this.#restored = this.#restoreWatermarks();
     this.#encoders = plan.sinks.map(({ sink, schema }, index) =>
       sink.encoder({
         memory,
@@ -114,11 +121,24 @@ export class Engine {
     }
     this.#rejectFlows = plan.sources.map(({ rejects }) => rejects.map((flow) => this.#flow(flow)));
     this.#sourceFlows = plan.sources.map(({ flow }) => this.#flow(flow));
-    this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index, firstEpoch));
-    this.#decoders = plan.sources.map(({ source, flow }) =>
-      source.decoder({ memory, slabs, columns: flow.rows.columnsRead, batchRows: context.batchRows, reject: (rejection) => this.#reject(rejection) }),
+    this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index, context.firstEpoch));
+    this.#decoders = plan.sources.map(({ source, flow, rejects }) =>
+      source.decoder({
+        memory,
+        slabs,
+        columns: flow.rows.columnsRead,
+        batchRows: context.batchRows,
+        // A dead letter has all of its bytes.
+        ...(rejects.length > 0 ? { sampleBytesMax: memory.byteLength } : {}),
+        reject: (rejection) => this.#reject(rejection),
+      }),
     );
-    this.#beginEpoch(firstEpoch, context.from?.nowMs ?? context.nowMs ?? Date.now());
+    this.#beginEpoch(context.firstEpoch, context.nowMs);
+  }
+
+  /** The clock when the current epoch began: what rows are stamped with that go by processing time. Before each call below. */
+  stampAt(startMs: number): void {
+    for (const watermark of this.#watermarks) watermark.stampMs = startMs;
   }
 
   /**
@@ -137,6 +157,9 @@ export class Engine {
     place.order = 0;
     const decoder = this.#decoders[source] as ChunkDecoder;
     const flow = this.#sourceFlows[source] as Flow;
+    this.#chunkFirst = chunk.first;
+    this.#balance.ofSource(source, OF_SOURCE.chunks, 1);
+    this.#balance.ofSource(source, OF_SOURCE.bytes, chunk.byteLength);
     const origin = { source, partition: chunk.partition, first: chunk.first };
     const rejects = this.#rejectFlows[source] as readonly Flow[];
     this.#beginChunk([flow, ...rejects], origin);
@@ -152,6 +175,7 @@ export class Engine {
     }
     this.#endChunk([flow, ...rejects]);
     this.#count('rowsIn', rows);
+    this.#balance.ofSource(source, OF_SOURCE.decoded, rows);
   }
 
   /**
@@ -167,7 +191,7 @@ export class Engine {
     yield;
     // Everybody is past the merges of the epoch before.
     this.#takeBack(epoch - 1);
-    for (const watermark of this.#watermarks) watermark.advance(epoch);
+    for (const watermark of this.#watermarks) watermark.advance(epoch, nowMs);
     for (const [index, exchange] of this.#exchanges.entries()) {
       if (exchange.upstream.length > 0) {
         this.#publish(epoch, index);
@@ -175,6 +199,7 @@ export class Engine {
       }
       this.#merge(exchange, index, epoch, nowMs);
     }
+    this.#balance.publish(this.#context.control, epoch, this.#context.worker);
     this.#beginEpoch(epoch + 1, nowMs);
   }
 
@@ -203,21 +228,26 @@ export class Engine {
     // The counts of what happens behind an exchange have no partition of their own.
     place.global = 0;
     const blocks = this.#gather(epoch, index);
+    for (const block of blocks) this.#balance.ofExchange(index, OF_EXCHANGE.found, exchangeBlockRows(this.#memory, block));
     const watermark = this.#hasEnded(exchange.plan, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange.plan);
     exchange.beginEpoch(epoch, nowMs);
-    exchange.settle(blocks);
+    let merged = exchange.settle(blocks);
     const flows = [exchange.flow];
     for (const group of exchange.groups) {
       place.unit = group.number;
       place.order = 0;
       for (const { shard, half } of group.shards) {
         this.#beginChunk(flows, { source: this.#decoders.length + index, partition: shard, first: epoch });
-        exchange.merge(half, blocks);
+        merged += exchange.merge(half, blocks);
         exchange.step(half, watermark);
         for (const target of targetsOf(flows)) this.#scatter(target).endChunk();
       }
       for (const sink of sinksOf(flows)) (this.#encoders[sink] as SinkEncoder).flush();
     }
+    this.#balance.ofExchange(index, OF_EXCHANGE.merged, merged);
+    exchange.held?.account(blocks, watermark);
+    this.#balance.ofExchange(index, OF_EXCHANGE.held, exchange.held?.held ?? 0);
+    this.#balance.ofExchange(index, OF_EXCHANGE.released, exchange.held?.released ?? 0);
     exchange.endEpoch(watermark);
   }
 
@@ -268,6 +298,8 @@ export class Engine {
     const { control, worker, slabs } = this.#context;
     const { u32, f64 } = this.#memory;
     const blocks = (this.#scatters[exchange] as readonly Scatter[]).flatMap((scatter) => scatter.takeBlocks());
+    const runner = this.#exchanges[exchange] as ExchangeRunner;
+    this.#balance.ofExchange(exchange, OF_EXCHANGE.pieces, runner.piecesOf(blocks));
     const at = control.directory(epoch, worker, exchange);
     const list = blocks.length === 0 ? 0 : slabs.alloc(blocks.length * 4);
     blocks.forEach((block, i) => {
@@ -278,7 +310,7 @@ export class Engine {
     const lent = this.#lent[(epoch & 1) as 0 | 1];
     lent.push(...blocks);
     if (list !== 0) lent.push(list);
-    f64[control.held(epoch, worker, exchange)] = (this.#exchanges[exchange] as ExchangeRunner).heldUntil(blocks);
+    f64[control.held(epoch, worker, exchange)] = runner.heldUntil(blocks);
   }
 
   /** The blocks of all workers for an exchange, in the order in which they must be merged. */
@@ -302,12 +334,13 @@ export class Engine {
   }
 
   /** @returns the number of the first epoch to come */
-  #restoreWatermarks(): number {
+  #restoreWatermarks(): Restored {
     const { from, committed, partitions } = this.#context;
     const watermarks = this.#watermarks.map((runner) => runner.watermark);
     if (from === undefined) return restoreWatermarks(watermarks, committed, partitions);
     watermarks.forEach((watermark, index) => watermark.restoreAll(from.watermarks[index] as WatermarkState));
-    return from.epoch;
+    // What was read before is in the state: it does not come again.
+    return { writtenEpoch: -1, readUntil: partitions.flatMap((count) => Array(count).fill(0)) };
   }
 
   #runner(exchange: ExchangePlan, index: number, firstEpoch: number): ExchangeRunner<Flow> {
@@ -343,7 +376,8 @@ export class Engine {
     const flow: Flow = new Flow({
       program,
       watermark: plan.watermark === undefined ? undefined : { runner: this.#watermarks[plan.watermark] as WatermarkRunner, place: this.#place },
-      scatters: plan.exchanges.map((target) => this.#scatter(target)),
+      scatters: plan.exchanges.map((target) => ({ scatter: this.#scatter(target), exchange: target.exchange })),
+      balance: this.#balance,
       encoders: plan.sinks.map((sink) => this.#encoders[sink] as SinkEncoder),
       parent,
       trace: this.#trace,
@@ -355,19 +389,30 @@ export class Engine {
     return flow;
   }
 
-  /** Rows of a batch that is being added to an exchange came too late for it. */
+  /** Rows of a batch that is being added to an exchange came too late for it; or, after a restart, had their turn before it. */
   #late({ exchange, input }: ExchangeTarget, batch: Batch, rows: Uint32Array): void {
-    this.#count('late', rows.length);
-    const output = this.#lateOutputs[exchange]?.[input];
     const from = this.#trace.flow;
-    if (output === undefined) return;
-    // The numbers may lie in scratch memory that the flow behind uses, too.
+    // A copy: the numbers may lie in scratch memory that the flow behind uses, too.
+    const late = rows.filter((row) => !this.#isReplayed(from, row));
+    this.#count('replayed', rows.length - late.length);
+    this.#count('late', late.length);
+    const output = this.#lateOutputs[exchange]?.[input];
+    if (output === undefined || late.length === 0) return;
     output.rows.each(
       batch,
-      rows.slice(),
+      late,
       (row) => this.#coordinates(from, row),
-      (late) => output.flow.run(late),
+      (lateRows) => output.flow.run(lateRows),
     );
+  }
+
+  /** Whether a row had been read when the positions were committed that this run began with. */
+  #isReplayed(flow: Flow | undefined, row: number): boolean {
+    const { stage, global, epoch } = this.#place;
+    const { readUntil, writtenEpoch } = this.#restored;
+    if (stage > 0) return epoch <= writtenEpoch;
+    const until = readUntil[global] as number;
+    return until > this.#chunkFirst && this.#coordinates(flow, row).offset < until;
   }
 
   /** Where row `row` of what `flow` put out last was read; undefined: of what the source's decoder put out. */
@@ -408,6 +453,7 @@ export class Engine {
 
   #reject(rejection: Rejection): void {
     this.#count(rejection.reason, rejection.rows);
+    this.#balance.ofSource(this.#place.source, rejection.reason === 'corrupt' ? OF_SOURCE.corrupt : OF_SOURCE.refused, rejection.rows);
     if (rejection.reason === 'filtered') return;
     this.#count('rowsIn', rejection.rows);
     this.#rejectedRow(rejection);

@@ -22,10 +22,12 @@ export interface ExchangeProgress {
 
 export interface EpochRecord {
   readonly epoch: number;
-  /** Positions behind the epoch's rows, by global partition; undefined where nothing was ever read. */
-  readonly positions: readonly (Offset | undefined)[];
+  /** Positions behind the epoch's rows, by global partition: where reading began, where nothing was ever read. */
+  readonly positions: readonly Offset[];
   readonly startedAtMs: number;
   readonly bytes: number;
+  /** Resolves when what the epoch was cut by is on disk: before that nothing of it goes out. */
+  readonly recorded: Promise<void>;
   workersDone: number;
   /** Once merged: the newest epoch that no exchange held any more when this one had been merged. */
   releasable: number;
@@ -52,8 +54,8 @@ export class Epochs {
   }
 
   /** Ends the current epoch with these positions; the next one starts. */
-  end(positions: readonly (Offset | undefined)[], startedAtMs: number, bytes: number): EpochRecord {
-    const record: EpochRecord = { epoch: this.current, positions, startedAtMs, bytes, workersDone: 0, releasable: -1, metadata: [] };
+  end(positions: readonly Offset[], startedAtMs: number, bytes: number, recorded: Promise<void> = Promise.resolve()): EpochRecord {
+    const record: EpochRecord = { epoch: this.current, positions, startedAtMs, bytes, recorded, workersDone: 0, releasable: -1, metadata: [] };
     this.#open.set(record.epoch, record);
     this.current++;
     return record;
@@ -102,10 +104,9 @@ export class Epochs {
 
 /** The positions of one source's partitions in an epoch, to hand to its `commit`. */
 export function positionsOf(record: EpochRecord, firstGlobal: number, partitionCount: number, metadata: readonly string[]): CommittedPosition[] {
-  const positions: CommittedPosition[] = [];
-  for (let partition = 0; partition < partitionCount; partition++) {
-    const offset = record.positions[firstGlobal + partition];
-    if (offset !== undefined) positions.push({ partition, offset, metadata: metadata[firstGlobal + partition] ?? '' });
-  }
-  return positions;
+  return Array.from({ length: partitionCount }, (_, partition) => ({
+    partition,
+    offset: record.positions[firstGlobal + partition] as Offset,
+    metadata: metadata[firstGlobal + partition] ?? '',
+  }));
 }

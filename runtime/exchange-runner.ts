@@ -11,6 +11,7 @@ import {
   Combiner,
   type CombinerHooks,
   type EpochStart,
+  exchangeBlockEntries,
   exchangeBlockOrigin,
   exchangeBlockPanes,
   type KeyedInput,
@@ -25,6 +26,7 @@ import {
   shardAggregate,
   shardRows,
 } from '../operators/index.ts';
+import { HeldRows } from './held-rows.ts';
 import type { ExchangePlan } from './plan.ts';
 import { type ShardState, stateOfShard } from './state-snapshot.ts';
 
@@ -45,7 +47,8 @@ export function scattersOf(slabs: SlabAllocator, exchange: ExchangePlan, hooksOf
 
 /** The shard's half: blocks in, and at the end of the epoch what is due out. */
 interface ShardHalf {
-  merge(block: number): void;
+  /** @returns how many groups, or rows, of the block are of this shard */
+  merge(block: number): number;
   advance(watermark: number, emit: (batch: Batch) => void): void;
   /** Of a state that is viewed: makes it that of the epoch whose blocks were merged, before `advance` emits what changed. */
   settle?(): void;
@@ -72,6 +75,8 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   readonly plan: ExchangePlan;
   readonly flow: F;
   readonly upstream: readonly number[];
+  /** The rows in open windows, of all shards; undefined where the operator does not tell. */
+  readonly held: HeldRows | undefined;
   readonly groups: readonly { readonly number: number; readonly shards: readonly { readonly shard: number; readonly half: ShardHalf }[] }[];
   readonly #emit: (batch: Batch) => void;
   readonly #memory: SharedMemory;
@@ -99,6 +104,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     this.#emit = (batch) => flow.run(batch);
     this.#memory = slabs.memory;
     this.#clock.watermark = watermark;
+    this.held = plan.kind === 'aggregate' && plan.aggregate.grid !== undefined ? new HeldRows(slabs.memory, plan.aggregate) : undefined;
     this.#isViewed = viewed !== undefined;
     if (viewed !== undefined) this.#clock.epoch = viewed.firstEpoch - 1;
     const make = this.#halfMaker(slabs, watermark, from, viewed);
@@ -122,16 +128,26 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   /**
    * Merges the epoch's blocks into shards that are viewed, all of them before the first emits: so they are of two epochs only for
    * as long as the merging takes. Others are merged one by one, each just before it emits.
+   *
+   * @returns how many groups, or rows, were merged
    */
-  settle(blocks: readonly number[]): void {
-    if (!this.#isViewed) return;
-    for (const { shards } of this.groups) for (const { half } of shards) for (const block of blocks) half.merge(block);
+  settle(blocks: readonly number[]): number {
+    if (!this.#isViewed) return 0;
+    let merged = 0;
+    for (const { shards } of this.groups) for (const { half } of shards) for (const block of blocks) merged += half.merge(block);
     for (const { shards } of this.groups) for (const { half } of shards) half.settle?.();
+    return merged;
   }
 
-  /** Merges the epoch's blocks into one shard, where {@link settle} has not. */
-  merge(half: ShardHalf, blocks: readonly number[]): void {
-    if (!this.#isViewed) for (const block of blocks) half.merge(block);
+  /**
+   * Merges the epoch's blocks into one shard, where {@link settle} has not.
+   *
+   * @returns how many groups, or rows, were merged
+   */
+  merge(half: ShardHalf, blocks: readonly number[]): number {
+    let merged = 0;
+    if (!this.#isViewed) for (const block of blocks) merged += half.merge(block);
+    return merged;
   }
 
   /** Ends the epoch for one shard, whose blocks are merged. */
@@ -144,6 +160,17 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
 
   endEpoch(watermark: number): void {
     this.#clock.watermark = watermark;
+  }
+
+  /** How many groups, or rows, all shards together have to merge of these blocks. */
+  piecesOf(blocks: readonly number[]): number {
+    const { plan } = this;
+    let pieces = 0;
+    for (const block of blocks) {
+      const isForAll = plan.kind === 'rows' && plan.operator.inputs[blockInput(this.#memory, block)]?.isBroadcast === true;
+      pieces += exchangeBlockEntries(this.#memory, block) * (isForAll ? SHARD_COUNT : 1);
+    }
+    return pieces;
   }
 
   /** Until when (event time) the rows in these blocks are held: the end of their last window, lateness included. */
@@ -215,15 +242,16 @@ class KeyedShard implements ShardHalf {
     return this.#operator.stateBytes;
   }
 
-  merge(block: number): void {
+  merge(block: number): number {
     const input = blockInput(this.#memory, block);
     const rows = shardRows(this.#memory, (this.#plan.inputs[input] as KeyedInput).schema, block, this.#shard);
-    if (rows === undefined) return;
+    if (rows === undefined) return 0;
     try {
       this.#operator.onBatch(rows, input);
     } catch (error) {
       throw located(error, exchangeBlockOrigin(this.#memory, block), this.#sources);
     }
+    return rows.rowCount;
   }
 
   advance(watermark: number): void {

@@ -39,7 +39,11 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
   if (flow.watermark !== undefined) {
     const { strategy } = plan.watermarks[flow.watermark] as Plan['watermarks'][number];
     const extras = `${strategy.idleMs === undefined ? '' : `, idle after ${strategy.idleMs} ms`}${strategy.maxSkewMs === undefined ? '' : `, at most ${strategy.maxSkewMs} ms ahead of the clock`}`;
-    lines.push(`${indent}watermark ${flow.watermark}: ${strategy.column} - ${strategy.delayMs} ms${extras}`);
+    lines.push(
+      strategy.isProcessingTime
+        ? `${indent}watermark ${flow.watermark}: the clock; ${strategy.column} is the clock at the start of the row's epoch`
+        : `${indent}watermark ${flow.watermark}: ${strategy.column} - ${strategy.delayMs} ms${extras}`,
+    );
   }
   for (const { exchange, input } of flow.exchanges) lines.push(`${indent}-> exchange ${exchange}${inputName(plan, exchange, input)}`);
   for (const sink of flow.sinks) lines.push(`${indent}-> sink ${sink}`);
@@ -76,7 +80,8 @@ export function mermaidPlan(plan: Plan): string {
     if (flow.watermark !== undefined) {
       const { strategy } = plan.watermarks[flow.watermark] as Plan['watermarks'][number];
       const to = `f${flows++}`;
-      lines.push(`  ${at} --> ${to}[${label(`watermark ${strategy.column} - ${strategy.delayMs} ms`)}]`);
+      const title = strategy.isProcessingTime ? `processing time as ${strategy.column}` : `watermark ${strategy.column} - ${strategy.delayMs} ms`;
+      lines.push(`  ${at} --> ${to}[${label(title)}]`);
       at = to;
     }
     for (const { exchange, input } of flow.exchanges) lines.push(`  ${at} ==>|by key${inputName(plan, exchange, input)}| x${exchange}`);

@@ -6,6 +6,7 @@
 import type { Batch } from '../core/index.ts';
 import type { SinkEncoder } from '../io/index.ts';
 import type { RowProgram } from '../operators/index.ts';
+import { OF_EXCHANGE, type WorkerBalance } from './balance.ts';
 import type { Scatter } from './exchange-runner.ts';
 import type { ExchangeTarget } from './plan.ts';
 import type { WatermarkRunner } from './watermark-runner.ts';
@@ -26,7 +27,8 @@ export interface Place {
 export interface FlowParts {
   readonly program: RowProgram;
   readonly watermark: { readonly runner: WatermarkRunner; readonly place: Place } | undefined;
-  readonly scatters: readonly Scatter[];
+  readonly scatters: readonly { readonly scatter: Scatter; readonly exchange: number }[];
+  readonly balance: WorkerBalance;
   readonly encoders: readonly SinkEncoder[];
   /** Where its batches come from: another flow, or the source or exchange itself. */
   readonly parent: Flow | undefined;
@@ -45,16 +47,18 @@ export class Flow {
   /** The batch that is being run. */
   input: Batch | undefined;
   readonly #watermark: FlowParts['watermark'];
-  readonly #scatters: readonly Scatter[];
+  readonly #scatters: FlowParts['scatters'];
+  readonly #balance: WorkerBalance;
   readonly #encoders: readonly SinkEncoder[];
   readonly #trace: { flow: Flow | undefined };
   readonly #emit = (batch: Batch): void => this.#forward(batch);
 
-  constructor({ program, watermark, scatters, encoders, parent, trace }: FlowParts) {
+  constructor({ program, watermark, scatters, balance, encoders, parent, trace }: FlowParts) {
     this.program = program;
     this.parent = parent;
     this.#watermark = watermark;
     this.#scatters = scatters;
+    this.#balance = balance;
     this.#encoders = encoders;
     this.#trace = trace;
   }
@@ -71,12 +75,14 @@ export class Flow {
     this.program.run(batch, this.#emit);
   }
 
-  #forward(batch: Batch): void {
-    if (batch.rowCount === 0) return;
-    if (this.#watermark !== undefined) this.#watermark.runner.observe(batch, this.#watermark.place.global);
-    for (const scatter of this.#scatters) {
+  #forward(rows: Batch): void {
+    if (rows.rowCount === 0) return;
+    const batch = this.#watermark === undefined ? rows : this.#watermark.runner.observe(rows, this.#watermark.place.global);
+    for (const { scatter, exchange } of this.#scatters) {
       this.#trace.flow = this;
-      scatter.add(batch);
+      const late = scatter.add(batch);
+      this.#balance.ofExchange(exchange, OF_EXCHANGE.put, batch.rowCount - late);
+      if (late > 0) this.#balance.ofExchange(exchange, OF_EXCHANGE.late, late);
     }
     for (const encoder of this.#encoders) encoder.write(batch);
     for (const flow of this.next) flow.run(batch);

@@ -30,6 +30,8 @@ export interface WatermarkStrategy {
   readonly idleMs: number | undefined;
   /** How far one row may push the watermark ahead of the wall clock. */
   readonly maxSkewMs: number | undefined;
+  /** The column is the node's own, its last: the clock at the start of the row's epoch. Nothing in the rows moves the watermark. */
+  readonly isProcessingTime: boolean;
 }
 
 export interface SinkNode {

@@ -61,6 +61,7 @@ export {
   variance,
   type WindowSpec,
 } from '../operators/index.ts';
+export type { Balance, ExchangeBalance, SourceBalance } from './balance.ts';
 export { collect } from './collect.ts';
 export { describePlan, mermaidPlan } from './explain.ts';
 export type { PipelineLike } from './graph.ts';

@@ -37,6 +37,8 @@ export const MESSAGE = {
   next: 40, // f64
   // end of an epoch
   nowMs: 32, // f64: the coordinator's clock
+  // chunk, end of an epoch
+  startMs: 48, // f64: the coordinator's clock at the epoch's first row
   // output
   sink: 16, // u32
   outputPartition: 20, // u32

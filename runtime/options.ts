@@ -1,6 +1,8 @@
 /** The options of `run`, with their defaults, checked in one place. */
 
 import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, shown } from '../core/index.ts';
 import type { Params } from './load.ts';
 
@@ -14,6 +16,12 @@ export interface RunOptions {
   readonly trigger?: Duration | 'availableNow';
   /** Drain what is there, then stop, with the epochs of `trigger`. Trigger 'availableNow' is this with long epochs. */
   readonly drain?: boolean;
+  /**
+   * A folder for what a restart has to know beside the positions: where epochs were cut, what the clock showed, which partitions
+   * were idle. With it windows of processing time, and windows that closed because a partition was idle, come out again as they
+   * were. One job a folder.
+   */
+  readonly checkpoint?: { readonly dir: string | URL };
   /** At-least-once is what there is today. */
   readonly guarantee?: 'at-least-once';
   /** All shared memory of the job: what is under way, and state. Default '1GiB'; at most 4 GiB. */
@@ -34,6 +42,7 @@ export interface ResolvedOptions {
   readonly workers: number;
   readonly triggerMs: number;
   readonly drain: boolean;
+  readonly checkpointDir: string | undefined;
   readonly memoryBytes: number;
   readonly epochBytes: number;
   readonly params: Params;
@@ -72,6 +81,7 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     workers,
     triggerMs: isAvailableNow ? DRAIN_TRIGGER_MS : durationMs((options.trigger as Duration | undefined) ?? DEFAULT_TRIGGER_MS, 'trigger', 1),
     drain: isAvailableNow || options.drain === true,
+    checkpointDir: options.checkpoint === undefined ? undefined : checkpointDir(options.checkpoint),
     memoryBytes,
     epochBytes: options.epochBytes === undefined ? Math.min(memoryBytes / 8, EPOCH_BYTES_MAX) : byteSize(options.epochBytes, 'epochBytes'),
     params: options.params ?? {},
@@ -79,6 +89,17 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     batchRows,
     codeGeneration: options.codeGeneration,
   };
+}
+
+function checkpointDir(checkpoint: NonNullable<RunOptions['checkpoint']>): string {
+  const dir = checkpoint?.dir;
+  const unknown = Object.keys(checkpoint ?? {}).filter((name) => name !== 'dir');
+  if (unknown.length > 0) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint has ${unknown.map((name) => shown(name)).join(', ')}. This version takes { dir } only.`);
+  }
+  if (dir instanceof URL) return fileURLToPath(dir);
+  if (typeof dir === 'string' && dir !== '') return resolve(dir);
+  throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint.dir is ${shown(dir)}. Give the path, or the file URL, of a folder.`);
 }
 
 const BYTE_UNITS: ReadonlyMap<string, number> = new Map([

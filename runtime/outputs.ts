@@ -83,6 +83,12 @@ export class Outputs {
     this.#blocks.delete(epoch);
   }
 
+  /** Drops an epoch's blocks: they had been written before a restart, and it was said so. */
+  discardEpoch(epoch: number): void {
+    for (const block of this.#blocks.get(epoch) ?? []) this.#slabs.free(block.address);
+    this.#blocks.delete(epoch);
+  }
+
   async close(): Promise<void> {
     await Promise.allSettled(this.#sinks.map(async ({ writer }) => writer.close()));
   }

@@ -13,9 +13,10 @@ import {
   durationMs,
   MillraceError,
   type RowOf,
-  type Schema,
+  Schema,
   type SchemaFields,
   shown,
+  timestamp,
   schema as toSchema,
 } from '../core/index.ts';
 import { forEachBatch, type Sink, type Source, stdout } from '../io/index.ts';
@@ -186,8 +187,39 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
       delayMs: durationMs(delay, 'withWatermark delay'),
       idleMs: options.idle === undefined ? undefined : durationMs(options.idle, 'withWatermark idle', 1),
       maxSkewMs: options.maxSkew === undefined ? undefined : durationMs(options.maxSkew, 'withWatermark maxSkew'),
+      isProcessingTime: false,
     };
     return new Stream<R>(this[GRAPH], { kind: 'watermark', schema: this.schema, parent: this.node, strategy });
+  }
+
+  /**
+   * Processing time: each row gets a column that says when it was taken in, as the clock showed at the start of its epoch, and
+   * this is its event time from here on: for windows, sessions, joins, dropDuplicates and timers alike. The watermark is the clock
+   * at the end of each epoch, so nothing is ever late, and windows close also while no rows come.
+   *
+   * With a checkpoint directory a restart stamps the rows that it reads again as they were; without one it stamps them anew, and
+   * rows of windows that had been sent, but whose positions were not committed yet, count in later windows once more.
+   *
+   * @param column name of the new column, of type timestamp
+   */
+  withProcessingTime<C extends string = 'processedAt'>(column?: C): Stream<Simplify<R & { readonly [P in C]: number }>> {
+    const name = column ?? 'processedAt';
+    if (typeof name !== 'string' || name === '' || this.schema.indexOf(name) >= 0) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `withProcessingTime() is to add the column ${shown(name)}, ${this.schema.indexOf(name) >= 0 ? `which the rows already have: ${this.schema}` : 'which is no name'}. Name another: withProcessingTime('readAt').`,
+      );
+    }
+    const columns = new Schema([...this.schema.fields, { name, type: timestamp }]);
+    const strategy: WatermarkStrategy = {
+      column: name,
+      columnIndex: this.schema.length,
+      delayMs: 0,
+      idleMs: undefined,
+      maxSkewMs: undefined,
+      isProcessingTime: true,
+    };
+    return new Stream(this[GRAPH], { kind: 'watermark', schema: columns, parent: this.node, strategy });
   }
 
   /** Rows of equal values in these columns belong together: aggregates and windows go by key. */

@@ -38,6 +38,8 @@ export interface SourcePlan {
 
 export interface WatermarkPlan {
   readonly strategy: WatermarkStrategy;
+  /** Of the rows behind it. */
+  readonly schema: Schema;
   /** The sources whose rows come by. */
   readonly sources: readonly number[];
 }
@@ -164,7 +166,7 @@ class Planner {
         flow: this.#flow(node, node.schema),
         rejects: this.#errorFlows([node]).map(({ flow }) => flow),
       })),
-      watermarks: this.#watermarks.map((node) => ({ strategy: node.strategy, sources: this.#sourcesOf(node) })),
+      watermarks: this.#watermarks.map((node) => ({ strategy: node.strategy, schema: node.schema, sources: this.#sourcesOf(node) })),
       exchanges: this.#exchanges.map((node): ExchangePlan => {
         const parents = parentsOf(node);
         const base = {
@@ -257,7 +259,12 @@ class Planner {
       else for (const column of node.plan.columnsRead) needed.add(node.plan.input.indexOf(column));
       for (const column of this.#lateFlow(node, input)?.rows.columnsRead ?? []) if (column < schema.length) needed.add(column);
     }
-    if (watermark !== undefined) needed.add((this.#watermarks[watermark] as { strategy: WatermarkStrategy }).strategy.columnIndex);
+    if (watermark !== undefined) {
+      const { columnIndex, isProcessingTime } = (this.#watermarks[watermark] as { strategy: WatermarkStrategy }).strategy;
+      // The rows get that one behind their functions.
+      if (isProcessingTime) needed.delete(columnIndex);
+      else needed.add(columnIndex);
+    }
     const all = sinks.length > 0 ? ('all' as const) : [...needed].sort((a, b) => a - b);
     const { codeGeneration } = this.#options;
     const rows = planRows(input, operations, all, codeGeneration === undefined ? {} : { codeGeneration });

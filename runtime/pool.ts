@@ -27,6 +27,9 @@ export interface WorkerTask {
   /** Partitions of each source. */
   readonly partitions: readonly number[];
   readonly committed: readonly (readonly CommittedPosition[])[];
+  /** The number of the first epoch, and the clock at the end of the one before. */
+  readonly firstEpoch: number;
+  readonly nowMs: number;
   readonly sinks: readonly SinkInfo[];
   readonly batchRows: number;
   readonly codeGeneration?: boolean;

@@ -1,12 +1,13 @@
 /** Progress: what a job has done and where it stands, as `job.progress()` tells it. Reads counters; counts nothing itself but epochs. */
 
 import { type Counters, type SlabUsage, sumCounters, type Watermark } from '../core/index.ts';
+import type { Balance } from './balance.ts';
 import type { PartitionState } from './intake.ts';
 import type { Plan, SourcePlan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 
 /** One count of each per worker and partition. All but rowsIn are the ledger: rows that no result counts, by reason. */
-export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'late', 'failed'] as const;
+export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'late', 'replayed', 'failed'] as const;
 export type CounterName = (typeof COUNTER_NAMES)[number];
 
 export interface PartitionProgress {
@@ -50,6 +51,8 @@ export interface Progress {
   /** Rows that no result counts, by reason; with samples. */
   readonly ledger: Readonly<Record<Exclude<CounterName, 'rowsIn'>, number>>;
   readonly samples: readonly LedgerSample[];
+  /** What was counted on both sides of every hand-over between threads, over all epochs that are merged: it agreed, or the job has ended. */
+  readonly balance: Balance;
   readonly seconds: number;
 }
 
@@ -65,6 +68,7 @@ export interface ProgressSources {
   readonly epoch: number;
   readonly committedEpoch: number;
   readonly samples: readonly LedgerSample[];
+  readonly balance: Balance;
 }
 
 const TICK_MS_MIN = 500;
@@ -138,6 +142,7 @@ export class ProgressLog {
         corrupt: totals.get('corrupt') ?? 0,
         filtered: totals.get('filtered') ?? 0,
         late: totals.get('late') ?? 0,
+        replayed: totals.get('replayed') ?? 0,
         failed: totals.get('failed') ?? 0,
       },
       seconds,

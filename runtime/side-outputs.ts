@@ -24,7 +24,7 @@ export interface ErrorRow extends RowCoordinates {
   readonly message: string;
   /** The row that the chain began with, as JSON of the columns that it reads; empty for what could not be decoded. */
   readonly row: string;
-  /** What could not be decoded: its first bytes. */
+  /** What could not be decoded, byte for byte: the value of a record, or a whole record batch that is broken. */
   readonly bytes: Uint8Array | null;
 }
 

@@ -6,6 +6,7 @@
 
 import { type AnyRow, Counters, createMemory, MillraceError, type SeekableRng, SlabAllocator, seededRng, shown } from '../core/index.ts';
 import type { Sink, Source } from '../io/index.ts';
+import { EpochBalance } from './balance.ts';
 import { Control, PARTITION_ACTIVE, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
 import { Engine } from './engine.ts';
 import { graphOf, type PipelineLike } from './graph.ts';
@@ -111,6 +112,9 @@ export class TestDriver {
   readonly #engineRng: SeekableRng;
   /** Some of the rows that no result counts: of each reason at most ten a shard. A snapshot has none of them. */
   readonly samples: LedgerSample[] = [];
+  readonly #balance: EpochBalance;
+  /** By source: rows of the epoch. */
+  #rowsSent: number[];
   #rowsDrawn: number;
   #chunks: number;
   #epoch: number;
@@ -118,6 +122,8 @@ export class TestDriver {
   #isBetweenEpochs = true;
   /** Also when a call has failed half way. */
   #isWorking = false;
+  /** The clock at the first rows of the epoch. */
+  #startMs: number | undefined;
   #isOver = false;
 
   constructor(plan: Plan, options: TestDriverOptions) {
@@ -142,6 +148,8 @@ export class TestDriver {
     this.#positions = globals.map((input) => input?.position ?? 0);
     this.#sequences = globals.map((input) => input?.sequence ?? 0);
     this.#lastRowsAt = globals.map((input) => input?.lastRowsAtMs ?? now);
+    this.#balance = new EpochBalance(this.#plan);
+    this.#rowsSent = plan.sources.map(() => 0);
     const memory = createMemory(options.memoryBytes ?? MEMORY_BYTES_DEFAULT * shards);
     const slabs = new SlabAllocator(memory);
     const shape = {
@@ -150,6 +158,7 @@ export class TestDriver {
       watermarks: plan.watermarks.length,
       exchanges: plan.exchanges.length,
       views: plan.views.length,
+      sources: plan.sources.length,
     };
     this.#control = new Control(memory, slabs.alloc(Control.bytesFor(shape)), shape);
     this.#control.clear();
@@ -174,7 +183,8 @@ export class TestDriver {
           sinks: plan.sinks.map(() => ({ partitionCount: 1 })),
           counters: this.#counters,
           batchRows: 4_096,
-          nowMs: now,
+          firstEpoch: this.#epoch,
+          nowMs: from?.state.nowMs ?? now,
           from: from?.state,
           output: (_epoch, block) => this.#blocks.push(block),
           sample: (sample) => this.samples.push(sample),
@@ -322,6 +332,10 @@ export class TestDriver {
     const engine = this.#engines[this.#engineRng.int(this.#engines.length)] as Engine;
     this.#isBetweenEpochs = false;
     this.#isWorking = true;
+    this.#rowsSent[source] = (this.#rowsSent[source] as number) + rows.length;
+    this.#balance.give(source, 0);
+    this.#startMs ??= this.#now;
+    engine.stampAt(this.#startMs);
     engine.scan(source, { partition, address: 0, byteLength: 0, first, next }, this.#sequences[global] as number);
     this.#isWorking = false;
     (this.#sequences[global] as number)++;
@@ -330,10 +344,15 @@ export class TestDriver {
   #end(state: (global: number) => number): void {
     if (this.#isOver) throw new MillraceError('ERR_MILLRACE_OPTION', 'The driver was closed: its input has ended.');
     for (let global = 0; global < this.#positions.length; global++) this.#control.setPartition(this.#epoch, global, state(global));
+    for (const engine of this.#engines) engine.stampAt(this.#startMs ?? this.#now);
+    this.#startMs = undefined;
     this.#isWorking = true;
     const steps = this.#engines.map((engine) => engine.endEpoch(this.#epoch, this.#now));
     // What a barrier is between workers: each takes a step before any takes the next one.
     while (steps.map((step) => step.next().done === true).includes(false));
+    this.#balance.end(this.#epoch, this.#rowsSent);
+    this.#rowsSent = this.#rowsSent.map(() => 0);
+    this.#balance.check(this.#epoch, this.#control);
     this.#epoch++;
     for (const { sink, address } of orderOutputs(this.#blocks)) (this.#outputs[sink] as AnyRow[]).push(...(this.#kept[address] as readonly AnyRow[]));
     this.#blocks.length = 0;

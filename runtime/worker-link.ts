@@ -43,7 +43,8 @@ export class WorkerLink {
     this.ringOut = this.#fromWorker.address;
   }
 
-  giveChunk(epoch: number, source: number, chunk: Chunk, sequence: number): void {
+  /** @param startMs the clock when the epoch began, the same for all its chunks and its end */
+  giveChunk(epoch: number, startMs: number, source: number, chunk: Chunk, sequence: number): void {
     const { u32, f64 } = this.#memory;
     this.loadBytes += chunk.byteLength;
     this.#chunkBytes.set(chunk.address, chunk.byteLength);
@@ -57,15 +58,17 @@ export class WorkerLink {
       u32[(at + MESSAGE.sequence) >>> 2] = sequence;
       f64[(at + MESSAGE.first) >>> 3] = chunk.first;
       f64[(at + MESSAGE.next) >>> 3] = chunk.next;
+      f64[(at + MESSAGE.startMs) >>> 3] = startMs;
     });
   }
 
-  endEpoch(epoch: number, nowMs: number): void {
+  endEpoch(epoch: number, startMs: number, nowMs: number): void {
     const { u32, f64 } = this.#memory;
     this.#send((at) => {
       u32[(at + MESSAGE.kind) >>> 2] = TO_WORKER.endEpoch;
       u32[(at + MESSAGE.epoch) >>> 2] = epoch;
       f64[(at + MESSAGE.nowMs) >>> 3] = nowMs;
+      f64[(at + MESSAGE.startMs) >>> 3] = startMs;
     });
   }
 

@@ -95,6 +95,8 @@ function pump(task: WorkerTask, control: Control, plan: ReturnType<typeof makePl
     worker: task.worker,
     partitions: task.partitions,
     committed: task.committed,
+    firstEpoch: task.firstEpoch,
+    nowMs: task.nowMs,
     sinks: task.sinks,
     counters: Array.from({ length: task.shape.partitions }, (_, p) => Counters.attach(memory, task.counters + p * regionBytes, COUNTER_NAMES)),
     batchRows: task.batchRows,
@@ -114,6 +116,7 @@ function pump(task: WorkerTask, control: Control, plan: ReturnType<typeof makePl
     if (kind === TO_WORKER.stop) return;
     const epoch = u32[(at + MESSAGE.epoch) >>> 2] as number;
     const address = u32[(at + MESSAGE.address) >>> 2] as number;
+    engine.stampAt(f64[(at + MESSAGE.startMs) >>> 3] as number);
     if (kind === TO_WORKER.chunk) {
       const chunk = {
         partition: u32[(at + MESSAGE.partition) >>> 2] as number,

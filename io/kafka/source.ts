@@ -1,7 +1,7 @@
 /** The Kafka source: what the user writes, and the opening of it. The reading is in reader.ts. */
 
 import { MillraceError, shown } from '../../core/index.ts';
-import { recordBatchDecoder } from '../record-batch/index.ts';
+import { recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
 import type { Source, SourceContext, SourceReader } from '../source.ts';
 import { Connection, connect, disconnect, partitionCount } from './admin.ts';
 import { checkChoice, checkConnection, checkNumber, type KafkaSourceOptions } from './options.ts';
@@ -47,6 +47,7 @@ export function source<R>(options: KafkaSourceOptions<R>): Source<R> {
     name,
     schema,
     bounded: false,
+    ...recordFrameRows(options.value),
     open: (context) => openReader(name, options, context),
     decoder: (context) => recordBatchDecoder(context, options.value, { topic: options.topic }),
   };

@@ -9,7 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError, shown } from '../../core/index.ts';
 import type { Codec } from '../codec.ts';
-import { baseOffsetAt, nextOffsetAt, recordBatchDecoder } from '../record-batch/index.ts';
+import { baseOffsetAt, nextOffsetAt, recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
 import type { CommittedPosition, Offset, Source, SourceContext, SourceReader } from '../source.ts';
 import { dirPath, groupPath, listPartitions, listSegments, listTopics, partitionPath, segmentPath, topicPath } from './layout.ts';
 import { readPositions, writePositions } from './positions.ts';
@@ -55,6 +55,7 @@ export function logSource<R>(options: LogSourceOptions<R>): Source<R> {
     name: `log ${topic}`,
     schema: value.schema,
     bounded: false,
+    ...recordFrameRows(value),
     open: (context) => LogReader.open(context, dir, options),
     decoder: (context) => recordBatchDecoder(context, value, { topic }),
   };

@@ -13,7 +13,7 @@ import type { Batch } from '../../core/index.ts';
 import { assert, crc32c } from '../../core/index.ts';
 import type { Codec, RecordDecoder } from '../codec.ts';
 import { allocRecordIndex, type RecordSpace } from '../record-index.ts';
-import { type Chunk, type ChunkDecoder, type DecoderContext, FRAME, frameBytes, type Offset, type Rejection } from '../source.ts';
+import { type Chunk, type ChunkDecoder, type DecoderContext, FRAME, frameBytes, type Offset, type Rejection, SAMPLE_BYTES_MAX } from '../source.ts';
 import { BrokenBatch, type Decompressed, Decompressor } from './compression.ts';
 import { ATTRIBUTE, FRAME_ABORTED, RECORD_BATCH } from './layout.ts';
 import { SCAN, SCAN_FAULTS, type ScanRecords, scanRecords } from './scan.ts';
@@ -28,7 +28,6 @@ export interface RecordBatchDecoderOptions {
 }
 
 const DECOMPRESSED_BYTES_MAX = 64 << 20;
-const SAMPLE_BYTES_MAX = 1_024;
 /** The shortest record: length, attributes, timestamp, offset, key length, value length, header count. */
 const RECORD_BYTES_MIN = 7;
 const OLD_MAGIC_MAX = 1;
@@ -263,7 +262,7 @@ class RecordBatchDecoder implements ChunkDecoder {
     else {
       const isInside = sampleAt >= body && sampleAt < body + bodyBytes;
       const from = isInside ? sampleAt : body;
-      const sample = memory.u8.slice(from, Math.min(from + SAMPLE_BYTES_MAX, body + bodyBytes));
+      const sample = memory.u8.slice(from, Math.min(from + (this.#context.sampleBytesMax ?? SAMPLE_BYTES_MAX), body + bodyBytes));
       this.#context.reject({ reason, offset: first, rows: lost, message, sample });
     }
   }

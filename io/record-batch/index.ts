@@ -2,6 +2,7 @@
 
 export { type RecordBatchDecoderOptions, recordBatchDecoder } from './chunk-decoder.ts';
 export { setBaseOffset, setProducer } from './encode.ts';
+export { recordFrameRows } from './frame-rows.ts';
 export * from './layout.ts';
 export { partitionOf } from './partitioner.ts';
 export { type RecordSinkOptions, recordSinkEncoder } from './sink-encoder.ts';

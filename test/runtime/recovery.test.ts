@@ -55,7 +55,7 @@ async function drain(dir: string, params: Record<string, unknown>, options: RunO
   const running = await run(job, { workers: 2, trigger: 20, drain: true, epochBytes: '32KiB', ...options, params: { dir, group: 'g', ...params } });
   await running.done;
   assert.deepEqual(
-    Object.entries(running.progress().ledger).filter(([reason, count]) => count > 0 && reason !== 'late'),
+    Object.entries(running.progress().ledger).filter(([reason, count]) => count > 0 && reason !== 'replayed'),
     [],
   );
   return [...results.rows];

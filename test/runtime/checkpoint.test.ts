@@ -1,0 +1,146 @@
+/** The checkpoint directory of a job: options, who may use it, what stands in it; and processing time on real threads. */
+
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import { type AnyRow, type Job, type RunOptions, run } from '../../runtime/index.ts';
+import { JOURNAL_FILE } from '../../runtime/journal.ts';
+import { resolveOptions } from '../../runtime/options.ts';
+import { runCli } from './cli-process.ts';
+import { results } from './pipelines/repeated.ts';
+import { writeTopic } from './topics.ts';
+
+const module = new URL('./pipelines/repeated.ts', import.meta.url);
+
+async function folder(t: TestContext): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'millrace-test-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+const rows = (from: number, to: number) => Array.from({ length: to - from }, (_, n) => JSON.stringify({ id: from + n, key: 'k', x: 1, at: from + n }));
+const start = (dir: string, options: RunOptions = {}, params: object = {}) =>
+  run(module, { workers: 1, trigger: 10, checkpoint: { dir: join(dir, 'state') }, ...options, params: { dir, what: 'processing', ...params } });
+
+/** Until so many rows have come, and every window of them has closed. */
+async function allClosed(job: Job, rowsIn: number): Promise<void> {
+  while (!job.progress().balance.exchanges.every(({ rows: of, held }) => of === rowsIn && held === 0)) await sleep(10);
+}
+
+async function windows(dir: string): Promise<readonly AnyRow[]> {
+  const job = await run(module, { workers: 1, trigger: 'availableNow', params: { dir, what: 'read' } });
+  await job.done;
+  return [...results.rows];
+}
+
+test('the option: a folder by path or URL, and nothing that does not work yet', () => {
+  assert.equal(resolveOptions({ checkpoint: { dir: pathToFileURL('/a/b') } }).checkpointDir, '/a/b');
+  assert.equal(resolveOptions({}).checkpointDir, undefined);
+  for (const checkpoint of [{}, { dir: '' }, { dir: 7 }, null, { dir: 'a', interval: '1s' }, { kafka: { topic: 'x' } }]) {
+    assert.throws(() => resolveOptions({ checkpoint } as never), { code: 'ERR_MILLRACE_OPTION', message: /checkpoint/ }, JSON.stringify(checkpoint));
+  }
+});
+
+test('windows of processing time close when time passes, though no rows come; then the job rests', async (t) => {
+  const dir = await folder(t);
+  await writeTopic(dir, 'in', 2, rows(0, 500));
+  const job = await start(dir);
+  await allClosed(job, 500);
+  // Nothing is open any more: no epoch is cut for nothing.
+  await sleep(100);
+  const { epoch } = job.progress();
+  await sleep(300);
+  assert.equal(job.progress().epoch, epoch);
+  // The rows of later are not stamped with the time at which the epoch before ended.
+  const later = Date.now();
+  await writeTopic(dir, 'in', 2, rows(500, 600));
+  await allClosed(job, 600);
+  await job.stop();
+  const out = await windows(dir);
+  for (const sizeMs of [40, 900]) {
+    const of = out.filter((row) => (row['windowEnd'] as number) - (row['windowStart'] as number) === sizeMs);
+    assert.equal(
+      of.reduce((sum, row) => sum + (row['n'] as number), 0),
+      600,
+    );
+    for (const row of of) if ((row['ids'] as string).includes('599')) assert.ok((row['windowEnd'] as number) > later);
+  }
+});
+
+test('one job a directory, of one pipeline, that reads what it read', async (t) => {
+  const dir = await folder(t);
+  await writeTopic(dir, 'in', 1, rows(0, 100));
+  const job = await start(dir);
+  await assert.rejects(start(dir, {}, { what: 'read' }), {
+    code: 'ERR_MILLRACE_CHECKPOINT',
+    message: new RegExp(`state is in use by process ${process.pid} on .*"repeated"`),
+  });
+  await allClosed(job, 100);
+  await job.stop();
+  await assert.rejects(start(dir, {}, { name: 'another' }), {
+    code: 'ERR_MILLRACE_CHECKPOINT',
+    message: /written by the pipeline "repeated", not by "another"/,
+  });
+  const { code, stderr } = await runCli([
+    'run',
+    'test/runtime/pipelines/repeated.ts',
+    '--checkpoint',
+    join(dir, 'state'),
+    '--param',
+    `dir=${dir}`,
+    '--param',
+    'what=processing',
+    '--param',
+    'name=x',
+  ]);
+  assert.equal(code, 1);
+  assert.match(stderr, /ERR_MILLRACE_CHECKPOINT: The journal .* was written by the pipeline "repeated", not by "x"/);
+  // And the first may go on.
+  const again = await start(dir, { drain: true });
+  await again.done;
+});
+
+test('what stands in the journal: positions, states and the clock of each epoch, in order', async (t) => {
+  const dir = await folder(t);
+  await writeTopic(dir, 'in', 2, rows(0, 300));
+  const before = Date.now();
+  const job = await start(dir, { drain: true, epochBytes: '4KiB' });
+  await job.done;
+  const lines = (await readFile(join(dir, 'state', JOURNAL_FILE), 'utf8')).trimEnd().split('\n');
+  const [head, ...records] = lines.map(
+    (line) => JSON.parse(line.slice(9)) as { epoch: number; startMs: number; nowMs: number; positions: number[][]; pipeline: string },
+  );
+  assert.equal(head?.pipeline, 'repeated');
+  let clock = before;
+  let positions = [0, 0];
+  records.forEach((record, i) => {
+    assert.equal(record.epoch, i);
+    assert.ok(clock <= record.startMs && record.startMs <= record.nowMs);
+    clock = record.nowMs;
+    const now = record.positions[0] ?? [];
+    now.forEach((position, p) => void assert.ok(position >= (positions[p] as number)));
+    positions = now;
+  });
+  assert.equal((positions[0] as number) + (positions[1] as number), 300);
+  assert.ok(records.length > 1);
+});
+
+test('a journal whose rows are gone is not made up for', async (t) => {
+  const dir = await folder(t);
+  await writeTopic(dir, 'in', 1, rows(0, 1_000));
+  const job = await start(dir, { sinkDelay: 50 });
+  while (job.progress().rowsIn < 1_000) await sleep(5);
+  await job.stop({ drain: false });
+  await rm(join(dir, 'in', 'partition-0'), { recursive: true });
+  await rm(join(dir, 'in', 'groups'), { recursive: true, force: true });
+  await writeTopic(dir, 'in', 1, rows(0, 150));
+  const again = await start(dir);
+  await assert.rejects(again.done, {
+    code: 'ERR_MILLRACE_CHECKPOINT',
+    message: /cannot be repeated as the journal has it: partition 0 was cut at \d+, but it ends at 150/,
+  });
+});
