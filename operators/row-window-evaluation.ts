@@ -29,6 +29,8 @@ export interface Evaluator {
   totals(from: unknown): Totals;
   /** Adds the rows of one round; afterwards `results` gives what they, and what `totals` had, come to. */
   round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void;
+  /** Gives shared memory back. Not used after. */
+  release(): void;
 }
 
 export interface Totals {
@@ -48,6 +50,10 @@ class FiringBatches {
 
   constructor(slabs: SlabAllocator, input: KeyedInput) {
     this.#builder = new BatchBuilder(slabs, travelling(input), ROWS_MAX);
+  }
+
+  release(): void {
+    this.#builder.release();
   }
 
   each(firings: readonly Firing[], visit: (batch: Batch) => void): void {
@@ -108,6 +114,12 @@ export class AggregateEvaluator implements Evaluator {
     table?.mergeTable(fresh);
     if (put !== undefined) this.#write(firings, table, put);
     fresh.clear();
+  }
+
+  release(): void {
+    this.#batches.release();
+    this.#fresh.release();
+    this.#writer.release();
   }
 
   #write(firings: readonly Firing[], table: GroupTable | undefined, put: (firing: Firing, values: readonly unknown[]) => void): void {
@@ -200,6 +212,10 @@ export class FoldEvaluator implements Evaluator {
       }
     });
     if (put !== undefined) for (const firing of firings) this.#fold.results(values.get(firing.entry.id), (row) => put(firing, row));
+  }
+
+  release(): void {
+    this.#batches.release();
   }
 }
 

@@ -52,8 +52,8 @@ export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
     true,
     fields,
   );
-  // One evaluator a thread serves all its shards.
-  const evaluators = new WeakMap<SlabAllocator, Evaluator>();
+  // One evaluator a thread serves all its shards, and goes with the last of them.
+  const evaluators = new WeakMap<SlabAllocator, { readonly evaluator: Evaluator; shards: number }>();
   return {
     name: 'window of rows',
     inputs: [rows],
@@ -62,12 +62,16 @@ export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
     lateBefore: () => Number.NEGATIVE_INFINITY,
     heldUntil: () => Number.POSITIVE_INFINITY,
     open(context, from) {
-      let evaluator = evaluators.get(context.slabs);
-      if (evaluator === undefined) {
-        evaluator = evaluatorOf(context.slabs, rows, evaluation);
-        evaluators.set(context.slabs, evaluator);
-      }
-      return new RowWindows(request, rows, time, evaluator, context, from as Snapshot | undefined);
+      const { slabs } = context;
+      const shared = evaluators.get(slabs) ?? { evaluator: evaluatorOf(slabs, rows, evaluation), shards: 0 };
+      evaluators.set(slabs, shared);
+      shared.shards++;
+      const released = (): void => {
+        if (--shared.shards > 0) return;
+        evaluators.delete(slabs);
+        shared.evaluator.release();
+      };
+      return new RowWindows(request, rows, time, shared.evaluator, released, context, from as Snapshot | undefined);
     },
     whole: 'which window a row is in follows from the order of the rows',
     describe: () =>
@@ -149,12 +153,21 @@ class RowWindows implements KeyedOperator {
   readonly #keyOf: (batch: Batch, row: number) => Key;
   readonly #reader: RowReader;
   readonly #evaluator: Evaluator;
+  readonly #released: () => void;
   readonly #totals: Totals | undefined;
   readonly #entries = new Map<Key, Entry>();
   readonly #deadlines = new TimerQueue<Entry>();
   #rounds: Firing[][] = [];
 
-  constructor({ shape }: RowWindowRequest, input: KeyedInput, time: number, evaluator: Evaluator, context: KeyedContext, from: Snapshot | undefined) {
+  constructor(
+    { shape }: RowWindowRequest,
+    input: KeyedInput,
+    time: number,
+    evaluator: Evaluator,
+    released: () => void,
+    context: KeyedContext,
+    from: Snapshot | undefined,
+  ) {
     this.#shape = shape;
     this.#input = input;
     this.#time = time;
@@ -163,6 +176,7 @@ class RowWindows implements KeyedOperator {
     this.#keyOf = keyReader(input.keys, input.schema);
     this.#reader = new RowReader(input.schema, input.columns);
     this.#evaluator = evaluator;
+    this.#released = released;
     this.#totals = shape.kind === 'global' && !shape.purges ? evaluator.totals(from?.totals) : undefined;
     const entries = (from?.entries ?? []).map((saved): Entry => ({ ...saved }));
     for (const entry of entries) this.#entries.set(entry.id, entry);
@@ -221,6 +235,7 @@ class RowWindows implements KeyedOperator {
 
   release(): void {
     this.#totals?.release();
+    this.#released();
   }
 
   #trigger(entry: Entry, time: number): void {

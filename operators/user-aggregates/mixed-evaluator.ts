@@ -42,6 +42,10 @@ export class MixedEvaluator implements Evaluator {
     };
     this.#builtIn.round(firings, mixed?.builtIn, put === undefined ? undefined : putBoth);
   }
+
+  release(): void {
+    this.#builtIn.release();
+  }
 }
 
 interface MixedTotalsSnapshot {
