@@ -63,6 +63,12 @@ export function eventTimeColumn(node: Node): string | undefined {
   }
 }
 
+/** Whether the rows of a node have come through an operator by key, and no longer are those of a partition of a source. */
+export function isBehindKeys(node: Node): boolean {
+  if (node.kind === 'rows' || node.kind === 'watermark') return isBehindKeys(node.parent);
+  return node.kind === 'union' ? node.parents.some(isBehindKeys) : node.kind !== 'source';
+}
+
 /** Whether the event time of this node's rows is the end of the window that they are the result of. */
 export function isWindowEnd(node: Node): boolean {
   if (node.kind === 'aggregate') return true;

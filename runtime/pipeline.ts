@@ -34,7 +34,7 @@ import {
   reduceFold,
   type WindowSpec,
 } from '../operators/index.ts';
-import { presentTime } from './event-time.ts';
+import { isBehindKeys, presentTime } from './event-time.ts';
 import { GRAPH, Graph, type Node, type PipelineLike, type Upstream, type WatermarkStrategy } from './graph.ts';
 import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
 import { aggregateNode, columnsBesides, errorsNode, foldNode, joinSide, keyedNode, lateNode, nameView, type TopOptions, topNode } from './nodes.ts';
@@ -171,6 +171,8 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    *
    * @param options.idle after this long without rows a partition no longer holds the watermark back
    * @param options.maxSkew a row further ahead of the wall clock than this does not push the watermark further
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when the column is no timestamp, or the stream is the result of an operator by key: windows,
+   *   joins by time, and process() whose schema keeps the column, have event time already
    */
   withWatermark(column: TimeColumn<R>, delay: Duration, options: { idle?: Duration; maxSkew?: Duration } = {}): Stream<R> {
     const columnIndex = this.schema.require(column, 'withWatermark');
@@ -179,6 +181,17 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
         `withWatermark names the column ${shown(column)} of type ${type.name}${type.nullable ? ' or null' : ''}. Event time is a timestamp column without nulls: declare it as timestamp in the schema.`,
+      );
+    }
+    if (isBehindKeys(this.node)) {
+      const known = presentTime(this.node).eventTime;
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `withWatermark(${shown(column)}) is called behind an operator by key, where rows no longer are in the order of a partition. ${
+          known === undefined
+            ? 'Call it on the stream that comes from the source. What process() emits has event time when its schema keeps the column that was named there.'
+            : `The event time here is ${shown(known)} already: leave withWatermark() out.`
+        }`,
       );
     }
     const strategy: WatermarkStrategy = {

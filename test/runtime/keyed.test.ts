@@ -4,7 +4,22 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Gaussian } from '../../core/index.ts';
 import { graphOf } from '../../runtime/graph.ts';
-import { collect, count, cumulative, describePlan, f64, memory, mermaidPlan, pipeline, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
+import {
+  collect,
+  count,
+  cumulative,
+  describePlan,
+  f64,
+  max,
+  memory,
+  mermaidPlan,
+  pipeline,
+  sliding,
+  sum,
+  timestamp,
+  tumbling,
+  utf8,
+} from '../../runtime/index.ts';
 import { makePlan, type Plan } from '../../runtime/plan.ts';
 import { testDriver } from '../../runtime/testing.ts';
 
@@ -39,6 +54,34 @@ test('a computed key: beside the other columns, or in place of one; nothing is d
   assert.match(plan, /decodes url, ms\n/);
   assert.match(plan, /keyBy: closure reading url, ms/);
   assert.throws(() => wide.keyBy({}, () => ({})), { code: 'ERR_MILLRACE_PIPELINE', message: /schema without columns/ });
+});
+
+test('event time is said once, where rows come from the source; the clock may be asked anywhere', () => {
+  const windows = source().keyBy('user').window(tumbling('1s')).count();
+  const refused = (message: RegExp) => ({ code: 'ERR_MILLRACE_PIPELINE', message });
+  assert.throws(() => windows.withWatermark('windowEnd', 0), refused(/event time here is "windowEnd" already/));
+  assert.throws(() => windows.filter((r) => r.count > 1).withWatermark('windowStart', 0), refused(/leave withWatermark\(\) out/));
+  const running = source()
+    .keyBy('user')
+    .aggregate({ newest: max('at') });
+  assert.throws(() => running.withWatermark('newest', 0), refused(/Call it on the stream that comes from the source/));
+  assert.throws(() => source().keyBy('user').top(1, { by: 'ms' }).withWatermark('at', 0), refused(/behind an operator by key/));
+  const updates = running.withProcessingTime('sentAt').keyBy('user').window(tumbling('1s')).count();
+  const driver = testDriver(updates.to(collect()), { partitions: 1, now: 10_200 });
+  for (let n = 0; n < 4; n++) {
+    driver.send([click('a', '/', 1, n * 1_000)]);
+    driver.advanceTime(400);
+    driver.endEpoch();
+  }
+  driver.close();
+  // Four updates, in epochs that began at 10.2, 10.6, 11.0 and 11.4 s.
+  assert.deepEqual(
+    driver.output().map((row) => [row.windowStart, row.count]),
+    [
+      [10_000, 2],
+      [11_000, 2],
+    ],
+  );
 });
 
 describe('keyed operators in a pipeline', () => {
