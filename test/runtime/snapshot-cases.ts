@@ -54,6 +54,12 @@ function sources() {
 }
 
 const one = () => sources().both.keyBy('key');
+/** By the clock. Two sources have one each. */
+function clocked() {
+  const p = pipeline('snapshots');
+  const [left, right] = [0, 1].map(() => p.from(memory<InputRow>([], { schema: SCHEMA } as never)).withProcessingTime());
+  return (left as NonNullable<typeof left>).union(right as NonNullable<typeof right>).keyBy('key');
+}
 const sums = { n: count(), total: sum('value'), mean: mean('value') };
 const texts = { n: count(), least: min('text'), greatest: max('text'), opened: first('text'), closed: last('value'), all: collect('text') };
 const sketches = {
@@ -125,6 +131,12 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
       .window(cumulative(200, 50))
       .aggregate({ ...sums, ...texts })
       .to(collect()),
+  'windows of the clock': () => clocked().window(tumbling(300)).aggregate(sums).to(collect()),
+  'sessions and duplicates by the clock': () => {
+    const keyed = clocked();
+    keyed.dropDuplicates({ within: 500 }).to(collect());
+    return keyed.window(session(200)).aggregate(texts).to(collect());
+  },
   'windows of all rows': () => sources().both.windowAll(sliding(100, 50)).aggregate(sums).to(collect()),
   sessions: () => one().window(session(30)).aggregate(fixed).to(collect()),
   'sessions, update, lateness': () => one().window(session(25).lateness(50).emit('update')).aggregate(fixed).to(collect()),
