@@ -154,7 +154,6 @@ describe('aggregators in a pipeline', () => {
     const late = collect();
     windows.late.to(late);
     const stream = windows
-      .withWatermark('windowEnd', 0)
       .keyBy('path')
       .window(tumbling('1m'))
       .aggregate({ n: count(), newest: last('windowEnd'), total: aggregator({ ...plain, add: (s, row: { path: string }) => s + row.path.length }) })
