@@ -8,6 +8,8 @@ import { type AnyRow, Counters, createMemory, MillraceError, type SeekableRng, S
 import type { Sink, Source } from '../io/index.ts';
 import { EpochBalance } from './balance.ts';
 import { Control, PARTITION_ACTIVE, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
+import { type DriverSnapshot, resolved, type TestDriverOptions } from './driver-options.ts';
+import { endpointIndex } from './endpoint-name.ts';
 import { Engine } from './engine.ts';
 import { graphOf, type PipelineLike } from './graph.ts';
 import { handFed, keptRows, type SentRows } from './hand-fed.ts';
@@ -15,61 +17,10 @@ import { type OutputBlock, orderOutputs } from './outputs.ts';
 import { makePlan, type Plan, type SinkPlan, type SourcePlan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 import { COUNTER_NAMES, type CounterName } from './progress.ts';
-import { checkState, type EngineState, headOf, joinStates, type StateHead } from './state-snapshot.ts';
+import { headOf, joinStates, type StateHead } from './state-snapshot.ts';
 import { type View, Views } from './view.ts';
 
-const SHARDS_MAX = 8;
-const PARTITIONS_DEFAULT = 4;
-const MEMORY_BYTES_DEFAULT = 64 << 20;
-
-export interface TestDriverOptions {
-  /**
-   * How many engines the 64 hash ranges are spread over, as over a job's workers: 1 (default) to 8. They run one after the other. It
-   * makes no difference to results; a test may show that.
-   */
-  readonly shards?: number;
-  /**
-   * Spreads rows that are sent without a partition over the partitions; without it they go to partition 0. Which engine scans what is
-   * drawn from it, too. The same seed and the same calls give the same run.
-   */
-  readonly seed?: number;
-  /** Partitions that each source has (default 4). */
-  readonly partitions?: number;
-  /** The clock at the start, ms since 1970 (default 0; of a restored driver: what it was). */
-  readonly now?: number;
-  /** Goes on from what `snapshot()` of a driver of the same pipeline gave, here or in another process. */
-  readonly from?: DriverSnapshot;
-  /** Shared memory, bytes (default 64 MiB a shard). */
-  readonly memoryBytes?: number;
-  /** False: run user functions without generated code. */
-  readonly codeGeneration?: boolean;
-}
-
-/**
- * The whole state of a driver between two epochs: a plain value for structuredClone, v8.serialize and a file. What is in it is not part of
- * the interface, but that `format` says by which version it can be read, and `pipeline` of which pipeline it is.
- */
-export interface DriverSnapshot extends StateHead {
-  /** The clock. */
-  readonly clockMs: number;
-  readonly partitions: number;
-  readonly seed: number | undefined;
-  /** Rows that were sent without a partition, and chunks: how far the draws from the seed are. */
-  readonly rowsDrawn: number;
-  readonly chunks: number;
-  /** For each partition of each source, one source after the other. */
-  readonly inputs: readonly InputState[];
-  readonly state: EngineState;
-}
-
-interface InputState {
-  /** The offset of the next row. */
-  readonly position: number;
-  readonly sequence: number;
-  /** The clock when the last rows came. */
-  readonly lastRowsAtMs: number;
-  readonly counts: readonly (readonly [name: CounterName, count: number])[];
-}
+export type { DriverSnapshot, TestDriverOptions } from './driver-options.ts';
 
 /**
  * @param pipeline what a pipeline module exports by default: a pipeline or a stream of one
@@ -128,14 +79,14 @@ export class TestDriver {
 
   constructor(plan: Plan, options: TestDriverOptions) {
     this.#head = headOf(plan);
-    const { from, shards, partitions, now } = resolved(options, this.#head);
+    const { from, shards, partitions, seed, now, memoryBytes } = resolved(options, this.#head);
     this.#partitions = partitions;
     this.#now = now;
     this.#epoch = from?.state.epoch ?? 0;
     this.#outputs = plan.sinks.map(() => []);
-    this.#seed = options.seed ?? from?.seed;
-    this.#partitionRng = seededRng(this.#seed ?? 0);
-    this.#engineRng = seededRng((this.#seed ?? 0) + 0.5);
+    this.#seed = seed;
+    this.#partitionRng = seededRng(seed ?? 0);
+    this.#engineRng = seededRng((seed ?? 0) + 0.5);
     this.#rowsDrawn = from?.rowsDrawn ?? 0;
     this.#chunks = from?.chunks ?? 0;
     this.#given = plan;
@@ -150,7 +101,7 @@ export class TestDriver {
     this.#lastRowsAt = globals.map((input) => input?.lastRowsAtMs ?? now);
     this.#balance = new EpochBalance(this.#plan);
     this.#rowsSent = plan.sources.map(() => 0);
-    const memory = createMemory(options.memoryBytes ?? MEMORY_BYTES_DEFAULT * shards);
+    const memory = createMemory(memoryBytes);
     const slabs = new SlabAllocator(memory);
     const shape = {
       workers: shards,
@@ -205,7 +156,7 @@ export class TestDriver {
     const rows = (isShort ? first : second) as readonly AnyRow[];
     const source = isShort
       ? 0
-      : indexOf(
+      : endpointIndex(
           this.#given.sources.map((plan) => plan.source),
           first as Source | number | string,
           'send() names the source',
@@ -248,7 +199,7 @@ export class TestDriver {
    * the snapshot came out of the first one.
    */
   output(sink: Sink | number | string = 0): readonly AnyRow[] {
-    const index = indexOf(
+    const index = endpointIndex(
       this.#given.sinks.map((plan) => plan.sink),
       sink,
       'output() names the sink',
@@ -369,60 +320,4 @@ export class TestDriver {
         .map((watermark) => watermark.strategy.idleMs ?? Number.POSITIVE_INFINITY),
     );
   }
-}
-
-/**
- * Which of `all` is meant: by itself, its number, its name (`log clicks`), or its topic (`clicks`).
- *
- * @throws MillraceError ERR_MILLRACE_OPTION when none or more than one is
- */
-function indexOf<T extends { readonly name: string }>(all: readonly T[], wanted: T | number | string, what: string): number {
-  const isMeant = (one: T, index: number) =>
-    one === wanted || index === wanted || (typeof wanted === 'string' && (one.name === wanted || one.name.slice(one.name.indexOf(' ') + 1) === wanted));
-  const found = all.flatMap((one, index) => (isMeant(one, index) ? [index] : []));
-  if (found.length === 1) return found[0] as number;
-  const names = all.map(({ name }, index) => `${index} (${name})`).join(', ');
-  throw new MillraceError(
-    'ERR_MILLRACE_OPTION',
-    `${what} ${typeof wanted === 'object' && wanted !== null ? shown(wanted.name) : shown(wanted)}; there ${found.length === 0 ? 'are' : `is more than one of that name: take its number, of`} ${names}.`,
-  );
-}
-
-interface ResolvedOptions {
-  readonly from: DriverSnapshot | undefined;
-  readonly shards: number;
-  readonly partitions: number;
-  readonly now: number;
-}
-
-/** Checks options, among themselves and against the snapshot to go on from. */
-function resolved(options: TestDriverOptions, head: StateHead): ResolvedOptions {
-  const { shards = 1, seed } = options;
-  if (!(Number.isInteger(shards) && shards >= 1 && shards <= SHARDS_MAX)) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got shards: ${shown(shards)}; give a whole number of 1 to ${SHARDS_MAX}.`);
-  }
-  if (seed !== undefined && !Number.isFinite(seed)) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got the seed ${shown(seed)}; give a number.`);
-  }
-  if (options.from !== undefined) checkState(options.from, head);
-  // A snapshot may be used again, and what operators take over they change.
-  const from = structuredClone(options.from);
-  const partitions = options.partitions ?? from?.partitions ?? PARTITIONS_DEFAULT;
-  if (!(Number.isInteger(partitions) && partitions >= 1)) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got partitions: ${shown(partitions)}; give a whole number of at least 1.`);
-  }
-  if (from !== undefined && partitions !== from.partitions) {
-    throw new MillraceError(
-      'ERR_MILLRACE_OPTION',
-      `testDriver() got partitions: ${partitions}, and the snapshot is of a driver with ${from.partitions}. Positions and watermarks go by partition: leave the option out.`,
-    );
-  }
-  const now = options.now ?? from?.clockMs ?? 0;
-  if (from !== undefined && now < from.clockMs) {
-    throw new MillraceError(
-      'ERR_MILLRACE_OPTION',
-      `testDriver() got now: ${now}, before the clock of the snapshot, ${from.clockMs}. Time does not go back: leave it out.`,
-    );
-  }
-  return { from, shards, partitions, now };
 }
