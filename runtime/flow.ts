@@ -1,6 +1,6 @@
 /**
  * A flow at work: a row program, and where the batches go that come out of it. What a flow is to do stands in plan.ts; this is
- * the instance that one engine runs.
+ * the instance that one engine runs; flows.ts makes it.
  */
 
 import type { Batch } from '../core/index.ts';
@@ -8,32 +8,20 @@ import type { SinkEncoder } from '../io/index.ts';
 import type { RowProgram } from '../operators/index.ts';
 import { OF_EXCHANGE, type WorkerBalance } from './balance.ts';
 import type { Scatter } from './exchange-runner.ts';
+import type { Place } from './place.ts';
 import type { ExchangeTarget } from './plan.ts';
 import type { WatermarkRunner } from './watermark-runner.ts';
-
-/** Where the rows that are being worked on come from: coordinates for blocks, for counts and for messages. */
-export interface Place {
-  epoch: number;
-  stage: number;
-  unit: number;
-  unitSequence: number;
-  order: number;
-  source: number;
-  partition: number;
-  global: number;
-}
 
 /** What a flow is made of. */
 export interface FlowParts {
   readonly program: RowProgram;
-  readonly watermark: { readonly runner: WatermarkRunner; readonly place: Place } | undefined;
+  readonly watermark: WatermarkRunner | undefined;
   readonly scatters: readonly { readonly scatter: Scatter; readonly exchange: number }[];
-  readonly balance: WorkerBalance;
   readonly encoders: readonly SinkEncoder[];
   /** Where its batches come from: another flow, or the source or exchange itself. */
   readonly parent: Flow | undefined;
-  /** Who adds rows to an exchange now, for the coordinates of late ones. */
-  readonly trace: { flow: Flow | undefined };
+  readonly place: Place;
+  readonly balance: WorkerBalance;
 }
 
 /** What happens to the batches that arrive at one place. */
@@ -48,19 +36,19 @@ export class Flow {
   input: Batch | undefined;
   readonly #watermark: FlowParts['watermark'];
   readonly #scatters: FlowParts['scatters'];
-  readonly #balance: WorkerBalance;
   readonly #encoders: readonly SinkEncoder[];
-  readonly #trace: { flow: Flow | undefined };
+  readonly #place: Place;
+  readonly #balance: WorkerBalance;
   readonly #emit = (batch: Batch): void => this.#forward(batch);
 
-  constructor({ program, watermark, scatters, balance, encoders, parent, trace }: FlowParts) {
+  constructor({ program, watermark, scatters, encoders, parent, place, balance }: FlowParts) {
     this.program = program;
     this.parent = parent;
     this.#watermark = watermark;
     this.#scatters = scatters;
-    this.#balance = balance;
     this.#encoders = encoders;
-    this.#trace = trace;
+    this.#place = place;
+    this.#balance = balance;
   }
 
   /** Says what it feeds: exchanges and sinks of its own, and those of all the flows that hang on it. */
@@ -77,9 +65,9 @@ export class Flow {
 
   #forward(rows: Batch): void {
     if (rows.rowCount === 0) return;
-    const batch = this.#watermark === undefined ? rows : this.#watermark.runner.observe(rows, this.#watermark.place.global);
+    const batch = this.#watermark === undefined ? rows : this.#watermark.observe(rows, this.#place.global);
     for (const { scatter, exchange } of this.#scatters) {
-      this.#trace.flow = this;
+      this.#place.adding = this;
       const late = scatter.add(batch);
       this.#balance.ofExchange(exchange, OF_EXCHANGE.put, batch.rowCount - late);
       if (late > 0) this.#balance.ofExchange(exchange, OF_EXCHANGE.late, late);
