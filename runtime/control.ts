@@ -15,8 +15,9 @@
  * while another still reads what this one left. Plain writes become visible at the barrier, whose atomics order them.
  */
 
-import { LIVE_CELL_BYTES, SHARD_COUNT, type SharedMemory } from '../core/index.ts';
+import { LIVE_CELL_BYTES, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../core/index.ts';
 import { balanceCounts } from './balance.ts';
+import type { Plan } from './plan.ts';
 import { ring, waitBlocking } from './wait.ts';
 
 const LINE = 64;
@@ -75,6 +76,26 @@ export class Control {
     this.#held = address + places.held;
     this.#live = address + places.live;
     this.#balance = address + places.balance;
+  }
+
+  /**
+   * Lays out a control block for a plan, in a slab of its own, and clears it.
+   *
+   * @param partitions of all sources
+   */
+  static lay(slabs: SlabAllocator, plan: Plan, workers: number, partitions: number): Control {
+    const { watermarks, exchanges, views, sources } = plan;
+    const shape: ControlShape = {
+      workers,
+      partitions,
+      watermarks: watermarks.length,
+      exchanges: exchanges.length,
+      views: views.length,
+      sources: sources.length,
+    };
+    const control = new Control(slabs.memory, slabs.alloc(Control.bytesFor(shape)), shape);
+    control.clear();
+    return control;
   }
 
   static bytesFor(shape: ControlShape): number {

@@ -4,8 +4,10 @@
  * `commit`. The slabs are freed when that is done: a slow sink holds memory and, through the epochs under way, the sources.
  */
 
-import { MillraceError, type SlabAllocator } from '../core/index.ts';
-import type { SinkWriter } from '../io/index.ts';
+import type { SlabAllocator } from '../core/index.ts';
+import type { SinkInfo, SinkWriter } from '../io/index.ts';
+import { guarded } from './endpoint-error.ts';
+import type { Plan } from './plan.ts';
 
 /** One block, as a worker announced it. */
 export interface OutputBlock {
@@ -20,7 +22,7 @@ export interface OutputBlock {
   readonly bytes: number;
 }
 
-export interface OpenSink {
+interface OpenSink {
   readonly name: string;
   readonly writer: SinkWriter;
 }
@@ -32,16 +34,36 @@ export function orderOutputs(blocks: OutputBlock[]): OutputBlock[] {
 
 export class Outputs {
   readonly #slabs: SlabAllocator;
-  readonly #sinks: readonly OpenSink[];
+  #sinks: readonly OpenSink[] = [];
   readonly #delayMs: number;
   readonly #blocks = new Map<number, OutputBlock[]>();
   rowsOut = 0;
 
   /** @param delayMs waits this long before each epoch's write: to see what a slow sink does */
-  constructor(slabs: SlabAllocator, sinks: readonly OpenSink[], delayMs: number) {
+  constructor(slabs: SlabAllocator, delayMs: number) {
     this.#slabs = slabs;
-    this.#sinks = sinks;
     this.#delayMs = delayMs;
+  }
+
+  /**
+   * Opens the sinks of a plan. Those that are open are closed by `close`, also when another one cannot be opened.
+   *
+   * @throws MillraceError ERR_MILLRACE_SINK when a sink fails with an error that has no code of its own
+   */
+  async open({ sinks, name: pipeline }: Plan, signal: AbortSignal): Promise<void> {
+    const opened = await Promise.allSettled(
+      sinks.map(async ({ sink, schema }) => ({
+        name: sink.name,
+        writer: await guarded('ERR_MILLRACE_SINK', `The sink ${sink.name} cannot be opened`, () => sink.open({ schema, pipeline, signal })),
+      })),
+    );
+    this.#sinks = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    for (const result of opened) if (result.status === 'rejected') throw result.reason;
+  }
+
+  /** What the sinks have told of themselves. */
+  get infos(): SinkInfo[] {
+    return this.#sinks.map(({ writer }) => writer.info);
   }
 
   add(epoch: number, block: OutputBlock): void {
@@ -93,14 +115,7 @@ export class Outputs {
     await Promise.allSettled(this.#sinks.map(async ({ writer }) => writer.close()));
   }
 
-  /** A sink of the user's may also throw where it should reject. */
   async #guard(sink: number, call: () => Promise<void>): Promise<void> {
-    try {
-      await call();
-    } catch (error) {
-      if (error instanceof MillraceError) throw error;
-      const { name } = this.#sinks[sink] as OpenSink;
-      throw new MillraceError('ERR_MILLRACE_SINK', `The sink ${name} failed: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-    }
+    await guarded('ERR_MILLRACE_SINK', `The sink ${(this.#sinks[sink] as OpenSink).name} failed`, call);
   }
 }

@@ -14,6 +14,7 @@ import { Engine } from './engine.ts';
 import { graphOf, type PipelineLike } from './graph.ts';
 import { handFed, keptRows, type SentRows } from './hand-fed.ts';
 import { type OutputBlock, orderOutputs } from './outputs.ts';
+import { idleMsOf } from './partition-states.ts';
 import { makePlan, type Plan, type SinkPlan, type SourcePlan } from './plan.ts';
 import type { LedgerSample } from './pool.ts';
 import { COUNTER_NAMES, type CounterName } from './progress.ts';
@@ -103,16 +104,7 @@ export class TestDriver {
     this.#rowsSent = plan.sources.map(() => 0);
     const memory = createMemory(memoryBytes);
     const slabs = new SlabAllocator(memory);
-    const shape = {
-      workers: shards,
-      partitions: globals.length,
-      watermarks: plan.watermarks.length,
-      exchanges: plan.exchanges.length,
-      views: plan.views.length,
-      sources: plan.sources.length,
-    };
-    this.#control = new Control(memory, slabs.alloc(Control.bytesFor(shape)), shape);
-    this.#control.clear();
+    this.#control = Control.lay(slabs, plan, shards, globals.length);
     this.#views = new Views({ slabs, control: this.#control, isOver: () => true }, this.#plan);
     this.#counters = globals.map((input) => {
       const counters = Counters.create(memory, slabs.alloc(Counters.bytesFor(COUNTER_NAMES)), COUNTER_NAMES);
@@ -184,7 +176,7 @@ export class TestDriver {
   /** Ends the epoch: windows close as far as the watermark allows, and results come out. */
   endEpoch(): void {
     this.#end((global) =>
-      this.#now - (this.#lastRowsAt[global] as number) >= this.#idleMs(Math.floor(global / this.#partitions)) ? PARTITION_IDLE : PARTITION_ACTIVE,
+      this.#now - (this.#lastRowsAt[global] as number) >= idleMsOf(this.#plan, Math.floor(global / this.#partitions)) ? PARTITION_IDLE : PARTITION_ACTIVE,
     );
   }
 
@@ -310,14 +302,5 @@ export class TestDriver {
     this.#kept.length = 0;
     this.#isWorking = false;
     this.#isBetweenEpochs = true;
-  }
-
-  #idleMs(source: number): number {
-    return Math.min(
-      Number.POSITIVE_INFINITY,
-      ...this.#plan.watermarks
-        .filter((watermark) => watermark.sources.includes(source))
-        .map((watermark) => watermark.strategy.idleMs ?? Number.POSITIVE_INFINITY),
-    );
   }
 }
