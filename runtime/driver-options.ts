@@ -98,6 +98,9 @@ export function resolved(options: TestDriverOptions, head: StateHead): ResolvedO
     );
   }
   const now = options.now ?? from?.clockMs ?? 0;
+  if (!Number.isSafeInteger(now)) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got now: ${shown(now)}; give whole milliseconds since 1970.`);
+  }
   if (from !== undefined && now < from.clockMs) {
     throw new MillraceError(
       'ERR_MILLRACE_OPTION',

@@ -7,6 +7,10 @@
  * open them a second time. So after a crash the output has every window whole; those sent between the last commit and
  * the crash are sent again, with the same values. (At-least-once; snapshots of state will replace the waiting.)
  *
+ * Where windows feed windows there is more to it. Those of the first that were closed by then are not opened again, but what they gave may
+ * be in a window of the second that is still open, and would be missing there. So positions are committed only at an epoch at whose end no
+ * exchange that another one feeds has an open window with rows in it: for tumbling windows, about once a window.
+ *
  * State that never closes (a running aggregate) lets no epoch be committed: a restart reads from the beginning.
  */
 
@@ -29,7 +33,7 @@ export interface EpochRecord {
   /** Resolves when what the epoch was cut by is on disk: before that nothing of it goes out. */
   readonly recorded: Promise<void>;
   workersDone: number;
-  /** Once merged: the newest epoch that no exchange held any more when this one had been merged. */
+  /** Once merged: the newest epoch that no exchange held any more when this one had been merged; -1 where none may be committed then. */
   releasable: number;
   /** Once merged, by global partition: the watermarks as of this epoch (watermarks.ts). */
   metadata: readonly string[];
@@ -84,7 +88,10 @@ export class Epochs {
         this.#released[exchange] = (held.shift() as { epoch: number }).epoch;
       }
     }
-    record.releasable = Math.min(epoch, ...this.#released);
+    const isFedAndOpen = progress.some(
+      ({ heldUntil, watermark }, exchange) => (this.#upstream[exchange] as readonly number[]).length > 0 && heldUntil > watermark,
+    );
+    record.releasable = isFedAndOpen ? -1 : Math.min(epoch, ...this.#released);
     record.metadata = metadata;
   }
 

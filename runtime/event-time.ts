@@ -23,10 +23,11 @@ export function windowTime(stream: Upstream): { readonly eventTime: string; read
   return { eventTime, timeShiftMs: isWindowEnd(stream.node) ? -1 : 0 };
 }
 
-/** The event time of a node's rows, where they still have it. */
+/** The event time of a node's rows, where they still have it: a column of that name that is no timestamp is another one. */
 export function presentTime(node: Node): { readonly eventTime: string | undefined; readonly timeShiftMs: 0 | -1 } {
   const eventTime = eventTimeColumn(node);
-  return { eventTime: eventTime !== undefined && node.schema.indexOf(eventTime) >= 0 ? eventTime : undefined, timeShiftMs: isWindowEnd(node) ? -1 : 0 };
+  const isPresent = node.schema.fields.some(({ name, type }) => name === eventTime && type.name === 'timestamp');
+  return { eventTime: isPresent ? eventTime : undefined, timeShiftMs: isWindowEnd(node) ? -1 : 0 };
 }
 
 /** The event time that only orders values (first, last), where there is one. */

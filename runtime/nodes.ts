@@ -39,6 +39,12 @@ export interface TopOptions<R> {
 /** Aggregates by key, running or in windows; which operator it is depends on the window. */
 export function aggregateNode(stream: Upstream, keys: readonly string[], aggregates: MixedRequest['aggregates'], window: WindowSpec | undefined): Node {
   const { schema: input } = stream;
+  if (typeof aggregates !== 'object' || aggregates === null) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `aggregate() is given ${shown(aggregates)}. Give at least one aggregate by name: aggregate({ rows: count() }).`,
+    );
+  }
   const isMixed = hasUserAggregate(aggregates);
   if (window !== undefined && isRowWindow(window.shape)) {
     const request = { input, keys, aggregates, hasBounds: true, ...orderingTime(stream.node) };

@@ -32,7 +32,7 @@ import {
   type RowFold,
   type RowOperation,
   reduceFold,
-  type WindowSpec,
+  WindowSpec,
 } from '../operators/index.ts';
 import { isBehindKeys, presentTime } from './event-time.ts';
 import { GRAPH, Graph, type Node, type PipelineLike, type Upstream, type WatermarkStrategy } from './graph.ts';
@@ -150,6 +150,8 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
 
   /** The rows of both streams, which must have the same columns. */
   union(other: Stream<R>): Stream<R> {
+    if (!(other instanceof Stream))
+      throw new MillraceError('ERR_MILLRACE_PIPELINE', `union() got ${shown(other)}, which is no stream. Pass one of this pipeline.`);
     if (!this.schema.equals(other.schema)) {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
@@ -509,6 +511,12 @@ export class WindowedStream<R, K> {
   readonly #window: WindowSpec;
 
   constructor(stream: Upstream, keys: readonly string[], window: WindowSpec) {
+    if (!(window instanceof WindowSpec)) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `A window is given as ${shown(window)}, which is none. Make one: tumbling('1m'), sliding('1m', '10s'), session('30s'), countWindow(100), cumulative('1h', '1m') or globalWindow().`,
+      );
+    }
     this.#stream = stream;
     this.#keys = keys;
     this.#window = window;

@@ -168,8 +168,15 @@ export class TestDriver {
     this.#scan(source, chosen, rows);
   }
 
-  /** Moves the clock on. */
+  /**
+   * Moves the clock on.
+   *
+   * @throws MillraceError ERR_MILLRACE_OPTION when it is no whole number of milliseconds, or would move back
+   */
   advanceTime(ms: number): void {
+    if (!(Number.isSafeInteger(ms) && ms >= 0)) {
+      throw new MillraceError('ERR_MILLRACE_OPTION', `advanceTime() got ${shown(ms)}. Give whole milliseconds, from 0 on: the clock of a job never goes back.`);
+    }
     this.#now += ms;
   }
 
@@ -265,6 +272,7 @@ export class TestDriver {
   }
 
   #scan(source: number, partition: number, rows: readonly AnyRow[]): void {
+    this.#mustBeWhole();
     const global = source * this.#partitions + partition;
     const first = this.#positions[global] as number;
     const next = first + rows.length;
@@ -286,6 +294,7 @@ export class TestDriver {
 
   #end(state: (global: number) => number): void {
     if (this.#isOver) throw new MillraceError('ERR_MILLRACE_OPTION', 'The driver was closed: its input has ended.');
+    this.#mustBeWhole();
     for (let global = 0; global < this.#positions.length; global++) this.#control.setPartition(this.#epoch, global, state(global));
     for (const engine of this.#engines) engine.stampAt(this.#startMs ?? this.#now);
     this.#startMs = undefined;
@@ -302,5 +311,13 @@ export class TestDriver {
     this.#kept.length = 0;
     this.#isWorking = false;
     this.#isBetweenEpochs = true;
+  }
+
+  #mustBeWhole(): void {
+    if (!this.#isWorking) return;
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      'This driver has failed before, half way through some rows, as a job does that ends. Make another one; from: a snapshot, to go on from there.',
+    );
   }
 }

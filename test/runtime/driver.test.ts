@@ -34,3 +34,25 @@ test('a source and a sink are named by themselves, by number, by name, or by top
   assert.throws(() => driver.output('collect'), option(/"collect"; there is more than one of that name: take its number, of .*\(collect\)/));
   assert.throws(() => driver.send(memory([], { schema: columns }), [row(1)]), option(/"memory"; there are/));
 });
+
+test('a clock that would go back, or stands between two milliseconds, is refused; and so is a driver that has failed', () => {
+  const make = () =>
+    testDriver(
+      pipeline('t')
+        .from(memory([], { schema: { key: utf8 } }))
+        .filter(({ key }) => {
+          if (key === '') throw new Error('no key');
+          return true;
+        })
+        .keyBy('key')
+        .count()
+        .to(collect()),
+    );
+  for (const ms of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+    assert.throws(() => make().advanceTime(ms), { code: 'ERR_MILLRACE_OPTION', message: /^advanceTime\(\) got / });
+  }
+  const driver = make();
+  assert.throws(() => driver.send([{ key: '' }]), { code: 'ERR_MILLRACE_USER_FUNCTION' });
+  assert.throws(() => driver.send([{ key: 'a' }]), { code: 'ERR_MILLRACE_OPTION', message: /has failed before/ });
+  assert.throws(() => driver.endEpoch(), { code: 'ERR_MILLRACE_OPTION', message: /has failed before/ });
+});

@@ -331,3 +331,14 @@ describe('keyed operators in a pipeline', () => {
     });
   });
 });
+
+test('what is no window, no stream and no aggregate is refused by name, where there are no types to do so', () => {
+  const keyed = source().keyBy('user');
+  for (const none of [undefined, null, 5, '1m', {}, tumbling]) {
+    assert.throws(() => keyed.window(none as never), { code: 'ERR_MILLRACE_PIPELINE', message: /^A window is given as / });
+    assert.throws(() => source().windowAll(none as never), { code: 'ERR_MILLRACE_PIPELINE', message: /^A window is given as / });
+    assert.throws(() => source().union(none as never), { code: 'ERR_MILLRACE_PIPELINE', message: /^union\(\) got / });
+  }
+  for (const none of [undefined, null, 5, {}])
+    assert.throws(() => keyed.aggregate(none as never), { code: 'ERR_MILLRACE_PIPELINE', message: /^aggregate\(\) is given / });
+});

@@ -77,6 +77,22 @@ for (const slide of [SIZE_MS, 2_500]) {
   });
 }
 
+test('windows of windows are whole at last, though a job stops while some are open that others have fed', async (t) => {
+  const dir = await folder(t);
+  const whole = SIZE_MS * 4;
+  const seen = new Map<string, number>();
+  for (let part = 0; part < 5; part++) {
+    await writeTopic(dir, 'in', 3, values(clicks(part * 3_000, (part + 1) * 3_000)), part);
+    for (const row of await drain(dir, { whole })) seen.set(keyOf(row), row['clicks'] as number);
+  }
+  const expected = new Map<string, number>();
+  for (const { page, at } of clicks(0, 15_000)) {
+    const key = `${page} ${Math.floor(at / whole) * whole}`;
+    expected.set(key, (expected.get(key) ?? 0) + 1);
+  }
+  assert.deepEqual(seen, expected);
+});
+
 test('a job that is killed at any time and started again has every window whole, and none with a part of its rows', async (t) => {
   const dir = await folder(t);
   const rows = clicks(0, 60_000);
