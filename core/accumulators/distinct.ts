@@ -3,7 +3,7 @@
 import type { SharedMemory } from '../memory.ts';
 import type { StateBehaviour } from './hash-sketch.ts';
 import { addLong, eachLong, longCount } from './long-set.ts';
-import { copyState, POINTER_BYTES, type StateArena } from './state.ts';
+import { copyState, POINTED, type StateArena } from './state.ts';
 import { addValue, eachValue, valueCount } from './value-table.ts';
 
 export function distinct(isBytes: boolean): StateBehaviour {
@@ -13,12 +13,7 @@ export function distinct(isBytes: boolean): StateBehaviour {
   const each: (memory: SharedMemory, field: number, visit: (a: number, b: number) => void) => void = isBytes ? eachValue : eachLong;
   const countOf = isBytes ? valueCount : longCount;
   return {
-    slotBytes: POINTER_BYTES,
-    pointers: [0],
-    isRowWise: true,
-    canSubtract: false,
-    fuses: undefined,
-    identity: (memory, field) => memory.u32.fill(0, field >>> 2, (field >>> 2) + 2),
+    ...POINTED,
     update(_kernels, slots, count, offset, values, { arena, nulls }) {
       const { u32, u8 } = arena.memory;
       for (let i = 0; i < count; i++) {

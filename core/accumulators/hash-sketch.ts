@@ -12,7 +12,7 @@ import type { Accumulator } from '../accumulators.ts';
 import type { SharedMemory } from '../memory.ts';
 import { hash64Bytes, hash64Long, hashHigh, hashLow } from './hash64.ts';
 import { addLong, eachLong, longCapacity, longCount } from './long-set.ts';
-import { copyState, POINTER_BYTES, type StateArena, setState } from './state.ts';
+import { copyState, POINTED, type StateArena, setState } from './state.ts';
 
 const KIND = 3;
 const HEADER_BYTES = 16;
@@ -76,12 +76,7 @@ export function hashSketch(sketch: DenseSketch, isBytes: boolean): StateBehaviou
   }
 
   return {
-    slotBytes: POINTER_BYTES,
-    pointers: [0],
-    isRowWise: true,
-    canSubtract: false,
-    fuses: undefined,
-    identity: (memory, field) => memory.u32.fill(0, field >>> 2, (field >>> 2) + 2),
+    ...POINTED,
     update(_kernels, slots, count, offset, values, { arena, nulls }) {
       const { u32, u8 } = arena.memory;
       for (let i = 0; i < count; i++) {

@@ -9,7 +9,7 @@
 
 import type { SharedMemory } from '../memory.ts';
 import type { StateBehaviour } from './hash-sketch.ts';
-import { copyState, POINTER_BYTES, type StateArena } from './state.ts';
+import { copyState, POINTED, type StateArena } from './state.ts';
 import { addValue, eachValue, noteTakenOff, takenOff, takeOff, valueCount } from './value-table.ts';
 
 /** @param counters c, above */
@@ -29,12 +29,7 @@ export function heavyHitters(counters: number, isBytes: boolean): StateBehaviour
   }
 
   return {
-    slotBytes: POINTER_BYTES,
-    pointers: [0],
-    isRowWise: true,
-    canSubtract: false,
-    fuses: undefined,
-    identity: (memory, field) => memory.u32.fill(0, field >>> 2, (field >>> 2) + 2),
+    ...POINTED,
     update(_kernels, slots, count, offset, values, { arena, nulls }) {
       const { u32, u8 } = arena.memory;
       for (let i = 0; i < count; i++) {

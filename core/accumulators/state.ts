@@ -36,6 +36,18 @@ export interface TileInputs {
 
 export const POINTER_BYTES = 8;
 
+/** What accumulators have in common whose field is a pointer to a state, and nothing else, and that take nothing back. */
+export const POINTED = {
+  slotBytes: POINTER_BYTES,
+  pointers: [0],
+  isRowWise: true,
+  canSubtract: false,
+  fuses: undefined,
+  identity(memory: SharedMemory, field: number): void {
+    memory.u32.fill(0, field >>> 2, (field >>> 2) + 2);
+  },
+} as const;
+
 const SHORT_BYTES = 48;
 
 /** Copies a value. Short ones by hand: a call of copyWithin costs more than their bytes. */
