@@ -104,7 +104,6 @@ export class Coordinator {
         epochFull: () => this.#wantEpoch(),
         cutReached: () => this.#wantEpoch(),
         ended: () => this.#wantEpochSoon(),
-        assigned: () => {},
         failed: (source, error) => this.fail(this.#sources.errorOf(source, error)),
       },
       // Idleness is a matter of time that nobody sets.

@@ -32,7 +32,6 @@ export interface IntakeEvents {
   /** All partitions have come to where the epoch is to be cut. */
   cutReached(): void;
   ended(source: number, partition: number): void;
-  assigned(source: number, partitions: readonly number[]): void;
   failed(source: number, error: unknown): void;
 }
 
@@ -221,7 +220,6 @@ export class Intake {
       },
       assigned: (partitions) => {
         for (const state of this.#bySource[source] as PartitionState[]) state.assigned = partitions.includes(state.partition);
-        this.#events.assigned(source, partitions);
       },
       fail: (error) => this.#events.failed(source, error),
     };

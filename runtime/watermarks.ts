@@ -85,9 +85,12 @@ export function restoreWatermarks(
 function parse(metadata: string): Metadata | undefined {
   try {
     const known = JSON.parse(metadata) as Partial<Metadata> | null;
-    const isOurs = Number.isSafeInteger(known?.epoch) && Array.isArray(known?.watermarks) && known.watermarks.every((text) => typeof text === 'string');
-    // Earlier versions did not say how far they had read.
-    return isOurs ? ({ read: 0, ...known } as Metadata) : undefined;
+    const isOurs =
+      Number.isSafeInteger(known?.epoch) &&
+      typeof known?.read === 'number' &&
+      Array.isArray(known?.watermarks) &&
+      known.watermarks.every((text) => typeof text === 'string');
+    return isOurs ? (known as Metadata) : undefined;
   } catch {
     return undefined;
   }

@@ -39,7 +39,6 @@ function bench(partitions: number, limits: { creditBytes?: number; epochBytes?: 
       epochFull: () => events.push('full'),
       cutReached: () => events.push('reached'),
       ended: (_, partition) => events.push(`end ${partition}`),
-      assigned: () => {},
       failed: (_, error) => events.push((error as Error).message),
     },
     () => made.clock,
