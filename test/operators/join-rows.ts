@@ -1,9 +1,10 @@
 // Streams for the tests of joins: schemas, random rows and epochs, and the late rule's watermark. Not a test.
 
+import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { type AnyRow, bool, f64, i64, nullable, schema, timestamp, utf8 } from '../../core/index.ts';
-import type { JoinSide } from '../../operators/index.ts';
-import { inOrder, type KeyedEpoch } from './keyed-harness.ts';
+import type { JoinSide, KeyedOperatorPlan } from '../../operators/index.ts';
+import { inOrder, type KeyedEpoch, runKeyed } from './keyed-harness.ts';
 
 export const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 600);
 export const LONG = 'x'.repeat(10_000);
@@ -120,4 +121,15 @@ export function resultOf(l: AnyRow | undefined, r: AnyRow | undefined, extra: An
     name_right: r?.name ?? null,
     at_right: r?.at ?? null,
   };
+}
+
+/** The same rows in the same order, whatever worker scans what, and whether or not the shards were restored in between. */
+export function assertSpreadMakesNoDifference(
+  plan: KeyedOperatorPlan,
+  all: readonly KeyedEpoch[],
+  { batchRows, delayMs }: { batchRows: number; delayMs: number },
+): void {
+  const run = (workers: number, restore: { restoreAfter?: number }) =>
+    runKeyed(plan, all, { workers, spread: (chunk) => chunk * 7 + 1, batchRows, partitions: PARTITIONS, delayMs, ...restore }).results;
+  assert.deepEqual(run(3, { restoreAfter: 1 }), run(1, {}));
 }
