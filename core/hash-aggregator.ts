@@ -5,16 +5,16 @@
  * finishes the values (means, nulls). It runs on the calling thread. For streams, windows and threads take a pipeline.
  */
 
-import { type Accumulator, type AccumulatorName, accumulator } from './accumulators.ts';
 import { assert } from './assert.ts';
-import type { Batch, Column } from './batch.ts';
-import { BatchBuilder } from './batch-builder.ts';
+import type { Batch, Column } from './batch/batch.ts';
+import { BatchBuilder } from './batch/batch-builder.ts';
 import { MillraceError, shown } from './errors.ts';
-import { GroupTable } from './group-table.ts';
-import { createMemory, type SharedMemory } from './memory.ts';
+import { type Accumulator, type AccumulatorName, accumulator } from './groups/accumulators.ts';
+import { GroupTable } from './groups/group-table.ts';
+import { SlotLayout } from './groups/slot-layout.ts';
+import { createMemory, type SharedMemory } from './memory/shared-memory.ts';
+import { SlabAllocator } from './memory/slab.ts';
 import { type AnyRow, type DataType, type Field, f64, nullable, Schema, type SchemaFields, schema, type TypeName } from './schema.ts';
-import { SlabAllocator } from './slab.ts';
-import { SlotLayout } from './slot-layout.ts';
 
 const CHUNK_ROWS = 4_096;
 /** Address space; what is not used takes no memory. */

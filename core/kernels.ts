@@ -8,8 +8,8 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { SharedMemory } from './memory.ts';
-import { wasm } from './webassembly.ts';
+import type { SharedMemory } from './memory/shared-memory.ts';
+import { wasm } from './memory/webassembly.ts';
 
 const instances = new WeakMap<SharedMemory, Record<string, unknown>>();
 let compiled: object | undefined | null;

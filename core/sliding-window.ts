@@ -9,21 +9,21 @@
  * and columns, over workers, are the pipeline's.
  */
 
-import { type AccumulatorName, accumulator } from './accumulators.ts';
 import { assert } from './assert.ts';
-import type { Column } from './batch.ts';
+import type { Column } from './batch/batch.ts';
 import { MillraceError, shown } from './errors.ts';
-import type { GroupTable } from './group-table.ts';
-import { createMemory, type SharedMemory } from './memory.ts';
-import { PaneGrid } from './pane-grid.ts';
-import { type PaneGroups, PaneStore } from './pane-groups.ts';
-import { PaneRing } from './pane-ring.ts';
-import { PaneSplit } from './pane-split.ts';
+import { type AccumulatorName, accumulator } from './groups/accumulators.ts';
+import type { GroupTable } from './groups/group-table.ts';
+import { SlotLayout } from './groups/slot-layout.ts';
+import { createMemory, type SharedMemory } from './memory/shared-memory.ts';
+import { SlabAllocator } from './memory/slab.ts';
+import { PaneGrid } from './panes/pane-grid.ts';
+import { type PaneGroups, PaneStore } from './panes/pane-groups.ts';
+import { PaneRing } from './panes/pane-ring.ts';
+import { PaneSplit } from './panes/pane-split.ts';
+import { type WindowState, windowState } from './panes/window-state.ts';
 import { type DataType, f64, i32, timestamp, u32 } from './schema.ts';
-import { SlabAllocator } from './slab.ts';
-import { SlotLayout } from './slot-layout.ts';
 import { type Duration, durationMs } from './time.ts';
-import { type WindowState, windowState } from './window-state.ts';
 
 const TILE_ROWS = 4_096;
 const MEMORY_BYTES_DEFAULT = 256 << 20;

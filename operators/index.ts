@@ -1,6 +1,6 @@
 /** The door of operators: what a stage does to a batch. Synchronous, no I/O, no threads. */
 
-export { type AggregatePlan, type AggregateRequest, planAggregate, type ResultColumn, type Strategy } from './aggregate-plan.ts';
+export { type AggregatePlan, type AggregateRequest, planAggregate, type ResultColumn, type Strategy } from './aggregate/aggregate-plan.ts';
 export {
   type Aggregate,
   type AggregateName,
@@ -30,10 +30,11 @@ export {
   sum,
   topK,
   variance,
-} from './aggregates.ts';
-export { type AggregatorFunctions, aggregator, type UserAggregate } from './aggregator.ts';
-export { Combiner, type CombinerHooks, type EpochStart } from './combine.ts';
-export { type DropDuplicatesRequest, planDropDuplicates } from './drop-duplicates.ts';
+} from './aggregate/aggregates.ts';
+export { type AggregatorFunctions, aggregator, type UserAggregate } from './aggregate/aggregator.ts';
+export { Combiner, type CombinerHooks, type EpochStart } from './aggregate/combine.ts';
+export { type Emit, RESULT_ROWS_MAX, ResultWriter } from './aggregate/result-writer.ts';
+export { type ShardAggregate, type ShardPublisher, type ShardSnapshot, shardAggregate } from './aggregate/shard-aggregate.ts';
 export {
   blockInput,
   type ChunkOrigin,
@@ -44,29 +45,28 @@ export {
   exchangeBlockPanes,
   exchangeBlockRows,
   orderExchangeBlocks,
-} from './exchange.ts';
-export { type FoldRequest, planFold } from './fold.ts';
+} from './exchange/exchange.ts';
+export { RowPartitioner, rowBlockMaxTime, shardRows } from './exchange/row-partition.ts';
+export { type FoldRequest, planFold } from './fold/fold.ts';
+export { type Reducer, reduceFold } from './fold/reduce.ts';
+export type { RowFold } from './fold/row-fold.ts';
+export { type TopRequest, topFold } from './fold/top.ts';
 export { type IntervalJoinRequest, planIntervalJoin } from './join/interval-join.ts';
 export type { JoinSide, JoinType } from './join/join-columns.ts';
 export { planTableJoin, type TableJoinRequest } from './join/table-join.ts';
 export { planWindowJoin, type WindowJoinRequest } from './join/window-join.ts';
-export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, OutputTime } from './keyed-operator.ts';
-export { type LiveCandidate, LiveRanks } from './live-ranks.ts';
-export { type LiveRanking, LiveRows } from './live-rows.ts';
-export { type ProcessContext, type ProcessRequest, planProcess } from './process.ts';
-export { type Reducer, reduceFold } from './reduce.ts';
-export { type Emit, RESULT_ROWS_MAX, ResultWriter } from './result-writer.ts';
-export type { RowFold } from './row-fold.ts';
-export { RowOutput } from './row-output.ts';
-export { RowPartitioner, rowBlockMaxTime, shardRows } from './row-partition.ts';
-export { planRowWindow, type RowWindowRequest } from './row-windows.ts';
-export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';
+export { type DropDuplicatesRequest, planDropDuplicates } from './keyed/drop-duplicates.ts';
+export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, OutputTime } from './keyed/keyed-operator.ts';
+export { type ProcessContext, type ProcessRequest, planProcess } from './keyed/process.ts';
+export { RowOutput } from './keyed/row-output.ts';
+export { planRowWindow, type RowWindowRequest } from './row-windows/row-windows.ts';
+export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows/rows.ts';
 export { planSessionFold } from './session/session-fold.ts';
 export { planSession } from './session/session-plan.ts';
-export { type ShardAggregate, type ShardPublisher, type ShardSnapshot, shardAggregate } from './shard-aggregate.ts';
-export { type TopRequest, topFold } from './top.ts';
 export { type AnyAggregate, hasUserAggregate, type MixedPlan, type MixedRequest, planMixed } from './user-aggregates/aggregate-split.ts';
 export { planMixedAggregate } from './user-aggregates/mixed-plan.ts';
+export { type LiveCandidate, LiveRanks } from './view/live-ranks.ts';
+export { type LiveRanking, LiveRows } from './view/live-rows.ts';
 export {
   countWindow,
   cumulative,

@@ -27,7 +27,7 @@ export type RowWindowShape =
   | { readonly kind: 'count'; readonly rows: number; readonly slideRows: number }
   | { readonly kind: 'global'; readonly countRows: number | undefined; readonly timeMs: number | undefined; readonly purges: boolean };
 
-/** Windows that are runs of panes in time: core/pane-grid.ts. */
+/** Windows that are runs of panes in time: core/panes/pane-grid.ts. */
 export type TimeWindowShape =
   | { readonly kind: 'tumbling'; readonly sizeMs: number; readonly offsetMs: number }
   | { readonly kind: 'sliding'; readonly sizeMs: number; readonly slideMs: number }

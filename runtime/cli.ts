@@ -8,10 +8,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type Duration, MillraceError } from '../core/index.ts';
 import { demo } from './demo/demo.ts';
-import { describePlan, mermaidPlan } from './explain.ts';
-import type { RunOptions } from './options.ts';
-import { ProgressPrinter } from './progress-printer.ts';
-import { explain, run } from './run.ts';
+import type { RunOptions } from './job/options.ts';
+import { ProgressPrinter } from './job/progress-printer.ts';
+import { explain, run } from './job/run.ts';
+import { describePlan, mermaidPlan } from './plan/explain.ts';
 
 const HELP = `millrace: stream processing on worker threads
 

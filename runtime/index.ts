@@ -61,13 +61,18 @@ export {
   variance,
   type WindowSpec,
 } from '../operators/index.ts';
-export type { Balance, ExchangeBalance, SourceBalance } from './balance.ts';
-export { collect } from './collect.ts';
-export { describePlan, mermaidPlan } from './explain.ts';
-export type { PipelineLike } from './graph.ts';
-export type { Params } from './load.ts';
-export { main } from './main.ts';
-export type { ByteSize, RunOptions } from './options.ts';
+export type { ByteSize, RunOptions } from './job/options.ts';
+export type { EpochTimes, PartitionProgress, Progress } from './job/progress.ts';
+export { explain, type Job, run, type Summary } from './job/run.ts';
+export type { View, ViewTopOptions } from './job/view.ts';
+export { describePlan, mermaidPlan } from './plan/explain.ts';
+export type { PipelineLike } from './plan/graph.ts';
+export type { Plan } from './plan/plan.ts';
+export type { ErrorRow, RowCoordinates } from './plan/side-outputs.ts';
+export type { Balance, ExchangeBalance, SourceBalance } from './shared/balance.ts';
+export { collect } from './stream/collect.ts';
+export type { Params } from './stream/load.ts';
+export { main } from './stream/main.ts';
 export {
   type BroadcastTable,
   broadcast,
@@ -76,10 +81,5 @@ export {
   pipeline,
   type Stream,
   type WindowedStream,
-} from './pipeline.ts';
-export type { Plan } from './plan.ts';
-export type { LedgerSample } from './pool.ts';
-export type { EpochTimes, PartitionProgress, Progress } from './progress.ts';
-export { explain, type Job, run, type Summary } from './run.ts';
-export type { ErrorRow, RowCoordinates } from './side-outputs.ts';
-export type { View, ViewTopOptions } from './view.ts';
+} from './stream/pipeline.ts';
+export type { LedgerSample } from './workers/pool.ts';

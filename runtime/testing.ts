@@ -6,22 +6,22 @@
 
 import { type AnyRow, Counters, createMemory, MillraceError, type SeekableRng, SlabAllocator, seededRng, shown } from '../core/index.ts';
 import type { Sink, Source } from '../io/index.ts';
-import { EpochBalance } from './balance.ts';
-import { Control, PARTITION_ACTIVE, PARTITION_ENDED, PARTITION_IDLE } from './control.ts';
-import { type DriverSnapshot, resolved, type TestDriverOptions } from './driver-options.ts';
-import { endpointIndex } from './endpoint-name.ts';
-import { Engine } from './engine.ts';
-import { graphOf, type PipelineLike } from './graph.ts';
-import { handFed, keptRows, type SentRows } from './hand-fed.ts';
-import { type OutputBlock, orderOutputs } from './outputs.ts';
-import { idleMsOf } from './partition-states.ts';
-import { makePlan, type Plan, type SinkPlan, type SourcePlan } from './plan.ts';
-import type { LedgerSample } from './pool.ts';
-import { COUNTER_NAMES, type CounterName } from './progress.ts';
-import { headOf, joinStates, type StateHead } from './state-snapshot.ts';
-import { type View, Views } from './view.ts';
+import { type DriverSnapshot, resolved, type TestDriverOptions } from './driver/driver-options.ts';
+import { endpointIndex } from './driver/endpoint-name.ts';
+import { handFed, keptRows, type SentRows } from './driver/hand-fed.ts';
+import { Engine } from './engine/engine.ts';
+import { headOf, joinStates, type StateHead } from './engine/state-snapshot.ts';
+import { idleMsOf } from './epoch/partition-states.ts';
+import { type OutputBlock, orderOutputs } from './job/outputs.ts';
+import { COUNTER_NAMES, type CounterName } from './job/progress.ts';
+import { type View, Views } from './job/view.ts';
+import { graphOf, type PipelineLike } from './plan/graph.ts';
+import { makePlan, type Plan, type SinkPlan, type SourcePlan } from './plan/plan.ts';
+import { EpochBalance } from './shared/balance.ts';
+import { Control, PARTITION_ACTIVE, PARTITION_ENDED, PARTITION_IDLE } from './shared/control.ts';
+import type { LedgerSample } from './workers/pool.ts';
 
-export type { DriverSnapshot, TestDriverOptions } from './driver-options.ts';
+export type { DriverSnapshot, TestDriverOptions } from './driver/driver-options.ts';
 
 /**
  * @param pipeline what a pipeline module exports by default: a pipeline or a stream of one

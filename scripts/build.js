@@ -56,6 +56,6 @@ run(bin('assemblyscript', 'asc'), [
 if (only === undefined) {
   run(bin('typescript', 'tsc'), ['-p', 'tsconfig.build.json']);
   // JavaScript sources (the worker's entry must be one, see runtime/) go along as they are.
-  for (const file of ['runtime/worker-entry.js']) if (existsSync(join(root, file))) cpSync(join(root, file), join(root, 'dist', file));
+  for (const file of ['runtime/workers/worker-entry.js']) if (existsSync(join(root, file))) cpSync(join(root, file), join(root, 'dist', file));
   if (existsSync(join(root, 'dist/runtime/cli.js'))) chmodSync(join(root, 'dist/runtime/cli.js'), 0o755);
 }

@@ -63,7 +63,7 @@ describe('the tidy rules object', () => {
     ['but in kernels.ts', 'core/kernels.ts', "import fs from 'node:fs';", undefined],
     ['flatbuffers is for core', 'core/arrow/read.ts', "import * as flatbuffers from 'flatbuffers';", undefined],
     ['within a room all is free', 'core/arrow/read.ts', "import { x } from '../batch.ts';", undefined],
-    ['operators go through the door', 'operators/a.ts', "import { x } from '../core/batch.ts';", /go through core\/index\.ts/],
+    ['operators go through the door', 'operators/a.ts', "import { x } from '../core/batch/batch.ts';", /go through core\/index\.ts/],
     ['which is this', 'operators/rows/a.ts', "import { x } from '../../core/index.ts';", undefined],
     ['acorn is for the row functions', 'operators/filter.ts', "import { parse } from 'acorn';", /acorn, which is not for operators/],
     ['there it is', 'operators/rows/parse.ts', "import { parse } from 'acorn';", undefined],

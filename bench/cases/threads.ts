@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { seededRng } from '../../core/index.ts';
 import { clickAt } from '../../examples/clicks-data.ts';
 import { results } from '../../runtime/demo/results.ts';
-import { run } from '../../runtime/run.ts';
+import { run } from '../../runtime/job/run.ts';
 import { type BenchCase, type Contest, type Digest, type Input, ROWS } from '../harness.ts';
 
 const MINUTE_MS = 60_000;

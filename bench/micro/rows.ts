@@ -9,7 +9,7 @@
 
 import { bench, do_not_optimize, run, summary } from 'mitata';
 import { type Batch, BatchBuilder, createMemory, f64, i32, SlabAllocator, schema } from '../../core/index.ts';
-import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/rows.ts';
+import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/rows/rows.ts';
 
 const BATCH_ROWS = 4096;
 const KEYS = 64;

@@ -11,9 +11,9 @@
  * Columns that nobody asked for may have (almost) any type.
  */
 
-import { Batch, type Column } from '../batch.ts';
+import { Batch, type Column } from '../batch/batch.ts';
 import { kernelExports } from '../kernels.ts';
-import type { SharedMemory } from '../memory.ts';
+import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { DataType, Schema } from '../schema.ts';
 import { invalid, KIND, MessageFrame } from './message.ts';
 import { readWireFields, schemaOfWire, typeAdvice, type WireField, wireFieldsOf } from './schema.ts';

@@ -9,9 +9,9 @@
 
 import * as flatbuffers from 'flatbuffers';
 import { assert } from '../assert.ts';
-import type { Batch, Column } from '../batch.ts';
-import { copyBytes } from '../bulk.ts';
-import { attachMemory, type SharedMemory } from '../memory.ts';
+import type { Batch, Column } from '../batch/batch.ts';
+import { copyBytes } from '../memory/bulk.ts';
+import { attachMemory, type SharedMemory } from '../memory/shared-memory.ts';
 import type { Schema } from '../schema.ts';
 import * as wire from './generated/index.ts';
 import { CONTINUATION, KIND, MessageFrame } from './message.ts';

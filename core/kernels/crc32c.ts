@@ -1,5 +1,5 @@
 // CRC32C (Castagnoli), slicing by 16: one table look-up a byte, sixteen of them independent of each other.
-// The sixteen tables (16 KiB) lie at an address that the caller gives; core/crc32c.ts has the reference and the picture.
+// The sixteen tables (16 KiB) lie at an address that the caller gives; core/memory/crc32c.ts has the reference and the picture.
 
 const POLYNOMIAL: u32 = 0x82f63b78; // reflected 0x1edc6f41
 

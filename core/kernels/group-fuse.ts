@@ -1,4 +1,4 @@
-// Probe and accumulate in one loop, for the commonest aggregates. Contract: FuseKernels in core/group/kernels.ts.
+// Probe and accumulate in one loop, for the commonest aggregates. Contract: FuseKernels in core/groups/group-kernels.ts.
 
 import { fuseRow } from "./group-accumulate";
 import { BASE, CAPACITY, KEY_BYTES, SINK, SKIP_BITS, SLOT_BYTES, STRING_COUNT } from "./group-header";

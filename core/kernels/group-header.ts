@@ -1,4 +1,4 @@
-// Field offsets of a group table's header: core/group/header.ts says what they mean.
+// Field offsets of a group table's header: core/groups/header.ts says what they mean.
 
 export const BASE: usize = 0;
 export const CAPACITY: usize = 4;

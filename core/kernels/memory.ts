@@ -1,4 +1,4 @@
-// Bulk fills and moves. Contract: core/bulk.ts. Addresses are bytes of the shared memory.
+// Bulk fills and moves. Contract: core/memory/bulk.ts. Addresses are bytes of the shared memory.
 
 export function memoryFill(address: usize, byte: u32, bytes: usize): void {
   memory.fill(address, <u8>byte, bytes);

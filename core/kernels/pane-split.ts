@@ -1,6 +1,6 @@
-// Rows of a batch by pane. Reference and layout: core/pane-split.ts.
+// Rows of a batch by pane. Reference and layout: core/panes/pane-split.ts.
 
-// Times that a window can hold: EVENT_TIME_MAX of core/pane-grid.ts.
+// Times that a window can hold: EVENT_TIME_MAX of core/panes/pane-grid.ts.
 // @ts-ignore: decorator
 @inline const TIME_MAX: f64 = 8640000000000000;
 // @ts-ignore: decorator

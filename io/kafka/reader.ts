@@ -23,12 +23,12 @@ import {
   READ_COMMITTED,
   READ_UNCOMMITTED,
   within,
-} from './admin.ts';
-import { FetchedRecords } from './fetched.ts';
-import { GroupMember } from './group.ts';
+} from './kafkajs/admin.ts';
+import { FetchedRecords } from './kafkajs/fetched.ts';
+import { GroupMember } from './kafkajs/group.ts';
+import type { Cluster } from './kafkajs/private-client.ts';
+import type { RawBatch } from './kafkajs/raw-fetch.ts';
 import type { KafkaSourceOptions } from './options.ts';
-import type { Cluster } from './private-client.ts';
-import type { RawBatch } from './raw-fetch.ts';
 
 const ANSWER_TIMEOUT_MS = 20_000;
 const UNKNOWN = -1;

@@ -6,10 +6,10 @@
 import { MillraceError } from '../../core/index.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
 import type { Sink, SinkBlock, SinkContext, SinkEncoder, SinkEncoderContext, SinkInfo, SinkWriter } from '../sink.ts';
-import { Connection, connect, createTopic, disconnect, partitionCount } from './admin.ts';
+import { Connection, connect, createTopic, disconnect, partitionCount } from './kafkajs/admin.ts';
+import type { Cluster } from './kafkajs/private-client.ts';
+import { BatchProducer } from './kafkajs/raw-produce.ts';
 import { checkChoice, checkConnection, checkNumber, type KafkaSinkOptions } from './options.ts';
-import type { Cluster } from './private-client.ts';
-import { BatchProducer } from './raw-produce.ts';
 
 /**
  * Writes to a topic.

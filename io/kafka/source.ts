@@ -3,7 +3,7 @@
 import { MillraceError, shown } from '../../core/index.ts';
 import { recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
 import type { Source, SourceContext, SourceReader } from '../source.ts';
-import { Connection, connect, disconnect, partitionCount } from './admin.ts';
+import { Connection, connect, disconnect, partitionCount } from './kafkajs/admin.ts';
 import { checkChoice, checkConnection, checkNumber, type KafkaSourceOptions } from './options.ts';
 import { KafkaReader } from './reader.ts';
 

@@ -13,8 +13,8 @@ import { type Batch, type Column, MillraceError, type SlabAllocator, shown } fro
 import { KeyIndex } from '../by-key/key-index.ts';
 import { RecordPages } from '../by-key/record-pages.ts';
 import { RowImage } from '../by-key/row-image.ts';
-import { hashKeys } from '../key-hash.ts';
-import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed-operator.ts';
+import { hashKeys } from '../exchange/key-hash.ts';
+import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
 import { inputOf } from './interval-join.ts';
 import { type JoinColumns, type JoinSide, type JoinType, joinColumns, pick } from './join-columns.ts';
 

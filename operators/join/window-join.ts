@@ -11,7 +11,7 @@
 
 import { type Batch, type ColumnSpace, MillraceError, type PaneGrid } from '../../core/index.ts';
 import { putTime } from '../by-key/row-image.ts';
-import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed-operator.ts';
+import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
 import { paneGridOf, type WindowSpec } from '../windows.ts';
 import { inputOf } from './interval-join.ts';
 import { isKept, type JoinColumns, type JoinSide, type JoinType, joinColumns } from './join-columns.ts';

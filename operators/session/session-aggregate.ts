@@ -10,9 +10,9 @@
 
 import { type Batch, type Column, GroupTable, readTimestamp, SLAB_BYTES_MIN, StateReader, StateWriter, u32 } from '../../core/index.ts';
 import { KeyIndex } from '../by-key/key-index.ts';
-import { hashKeys } from '../key-hash.ts';
-import type { KeyedContext, KeyedOperator } from '../keyed-operator.ts';
-import { RowReader } from '../row-values.ts';
+import { hashKeys } from '../exchange/key-hash.ts';
+import type { KeyedContext, KeyedOperator } from '../keyed/keyed-operator.ts';
+import { RowReader } from '../keyed/row-values.ts';
 import { SessionStates } from '../user-aggregates/session-states.ts';
 import { SessionList } from './session-list.ts';
 import type { SessionPlan } from './session-plan.ts';

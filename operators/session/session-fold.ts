@@ -4,10 +4,10 @@
  */
 
 import { type Batch, MillraceError, readTimestamp } from '../../core/index.ts';
-import { type FoldRequest, resultSchema } from '../fold.ts';
-import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed-operator.ts';
-import { type Group, Groups, type RowFold, sampledBytes } from '../row-fold.ts';
-import type { Key } from '../row-values.ts';
+import { type FoldRequest, resultSchema } from '../fold/fold.ts';
+import { type Group, Groups, type RowFold, sampledBytes } from '../fold/row-fold.ts';
+import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
+import type { Key } from '../keyed/row-values.ts';
 import type { WindowSpec } from '../windows.ts';
 import { SessionList } from './session-list.ts';
 

@@ -13,8 +13,8 @@
  */
 
 import { type DataType, MillraceError, Schema, SlotLayout, u32 } from '../../core/index.ts';
-import { type AggregatePlan, planAggregate } from '../aggregate-plan.ts';
-import type { KeyedInput, KeyedOperatorPlan } from '../keyed-operator.ts';
+import { type AggregatePlan, planAggregate } from '../aggregate/aggregate-plan.ts';
+import type { KeyedInput, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
 import { hasUserAggregate, type MixedPlan, type MixedRequest, planMixed } from '../user-aggregates/aggregate-split.ts';
 import { describeUserAggregates } from '../user-aggregates/mixed-plan.ts';
 import { tumbling, type WindowSpec } from '../windows.ts';

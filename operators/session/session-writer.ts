@@ -4,10 +4,10 @@
  */
 
 import { Batch, BatchBuilder, type ColumnSpace, type GroupTable, type SlabAllocator } from '../../core/index.ts';
+import { RESULT_ROWS_MAX, ResultWriter } from '../aggregate/result-writer.ts';
 import type { KeyIndex } from '../by-key/key-index.ts';
 import { putTime } from '../by-key/row-image.ts';
-import { RESULT_ROWS_MAX, ResultWriter } from '../result-writer.ts';
-import type { RowOutput } from '../row-output.ts';
+import type { RowOutput } from '../keyed/row-output.ts';
 import type { SessionStates } from '../user-aggregates/session-states.ts';
 import { UserColumns } from '../user-aggregates/user-columns.ts';
 import type { SessionList } from './session-list.ts';

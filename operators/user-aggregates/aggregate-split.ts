@@ -4,9 +4,9 @@
  */
 
 import { type Field, type Schema, timestamp } from '../../core/index.ts';
-import { type AggregatePlan, type AggregateRequest, outputSchema, planAggregate } from '../aggregate-plan.ts';
-import { type Aggregate, count } from '../aggregates.ts';
-import { isUserAggregate, type UserAggregate } from '../aggregator.ts';
+import { type AggregatePlan, type AggregateRequest, outputSchema, planAggregate } from '../aggregate/aggregate-plan.ts';
+import { type Aggregate, count } from '../aggregate/aggregates.ts';
+import { isUserAggregate, type UserAggregate } from '../aggregate/aggregator.ts';
 
 /** An aggregate as it may stand in a call. */
 export type AnyAggregate = Aggregate | UserAggregate;

@@ -8,12 +8,12 @@
  */
 
 import { assert, type Batch, readTimestamp, type SlabAllocator } from '../../core/index.ts';
-import { Combiner } from '../combine.ts';
-import type { KeyedContext, KeyedOperator } from '../keyed-operator.ts';
-import { ResultWriter } from '../result-writer.ts';
-import type { RowOutput } from '../row-output.ts';
-import { type Key, keyReader, RowReader } from '../row-values.ts';
-import { type ShardAggregate, type ShardSnapshot, shardAggregate } from '../shard-aggregate.ts';
+import { Combiner } from '../aggregate/combine.ts';
+import { ResultWriter } from '../aggregate/result-writer.ts';
+import { type ShardAggregate, type ShardSnapshot, shardAggregate } from '../aggregate/shard-aggregate.ts';
+import type { KeyedContext, KeyedOperator } from '../keyed/keyed-operator.ts';
+import type { RowOutput } from '../keyed/row-output.ts';
+import { type Key, keyReader, RowReader } from '../keyed/row-values.ts';
 import type { MixedAggregatePlan } from './mixed-plan.ts';
 import { PaneStates, type PaneStatesSnapshot } from './pane-states.ts';
 import { UserColumns } from './user-columns.ts';

@@ -4,8 +4,8 @@
  */
 
 import { assert } from '../../core/index.ts';
-import { firstOpenTime } from '../fold.ts';
-import type { KeyedInput, KeyedOperatorPlan } from '../keyed-operator.ts';
+import { firstOpenTime } from '../fold/fold.ts';
+import type { KeyedInput, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
 import type { WindowSpec } from '../windows.ts';
 import { type MixedPlan, type MixedRequest, type NamedAggregate, planMixed } from './aggregate-split.ts';
 import { MixedAggregate, type MixedSnapshot } from './mixed-aggregate.ts';

@@ -1,7 +1,7 @@
 /** States of a user's aggregates by session, beside the slots of the built-in ones (session/session-aggregate.ts). */
 
 import type { AnyRow } from '../../core/index.ts';
-import { roughBytes } from '../row-values.ts';
+import { roughBytes } from '../keyed/row-values.ts';
 import type { NamedAggregate } from './aggregate-split.ts';
 import { UserFunction } from './user-function.ts';
 

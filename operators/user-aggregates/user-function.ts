@@ -4,7 +4,7 @@
  */
 
 import { type AnyRow, type Field, MillraceError, shown } from '../../core/index.ts';
-import type { AggregatorFunctions } from '../aggregator.ts';
+import type { AggregatorFunctions } from '../aggregate/aggregator.ts';
 import { fitted, refusePromise } from '../rows/values.ts';
 import type { NamedAggregate } from './aggregate-split.ts';
 

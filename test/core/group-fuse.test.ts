@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type GroupKernels, groupReference, TILE_ROWS } from '../../core/group/kernels.ts';
+import { type GroupKernels, groupReference, TILE_ROWS } from '../../core/groups/group-kernels.ts';
 import {
   accumulator,
   createMemory,

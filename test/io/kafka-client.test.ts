@@ -6,10 +6,10 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'node:test';
-import { nearNames } from '../../io/kafka/admin.ts';
-import { FetchedRecords } from '../../io/kafka/fetched.ts';
-import { checkPackage, privateClient } from '../../io/kafka/private-client.ts';
-import { RawBatch } from '../../io/kafka/raw-fetch.ts';
+import { nearNames } from '../../io/kafka/kafkajs/admin.ts';
+import { FetchedRecords } from '../../io/kafka/kafkajs/fetched.ts';
+import { checkPackage, privateClient } from '../../io/kafka/kafkajs/private-client.ts';
+import { RawBatch } from '../../io/kafka/kafkajs/raw-fetch.ts';
 import { recordBatchOf } from './kafka-fixture.ts';
 
 const require = createRequire(import.meta.url);

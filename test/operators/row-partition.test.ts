@@ -25,7 +25,7 @@ import {
   u32,
   utf8,
 } from '../../core/index.ts';
-import { eachPaneOf } from '../../operators/exchange.ts';
+import { eachPaneOf } from '../../operators/exchange/exchange.ts';
 import {
   Combiner,
   count,

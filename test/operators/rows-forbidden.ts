@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { f64, schema, utf8 } from '../../core/index.ts';
-import { planRows, type RowOperation } from '../../operators/rows.ts';
+import { planRows, type RowOperation } from '../../operators/rows/rows.ts';
 import { batchOf, expected, outcome } from './rows-model.ts';
 
 assert.throws(() => new Function('return 1'), EvalError);

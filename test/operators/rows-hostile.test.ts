@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DataType, f64, nullable, Schema, utf8 } from '../../core/index.ts';
-import { planRows, type RowOperation } from '../../operators/rows.ts';
+import { planRows, type RowOperation } from '../../operators/rows/rows.ts';
 import { batchOf, expected, MODES, outcome } from './rows-model.ts';
 
 const CASES = Number(process.env.MILLRACE_HOSTILE_CASES ?? 10_000);

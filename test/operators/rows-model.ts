@@ -23,7 +23,7 @@ import {
   u32,
   utf8,
 } from '../../core/index.ts';
-import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/rows.ts';
+import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/rows/rows.ts';
 
 export const TYPES: readonly DataType[] = [
   bool,

@@ -7,8 +7,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type AnyRow, type DataType, type Field, Schema } from '../../core/index.ts';
+import { planRows, type RowOperation } from '../../operators/rows/rows.ts';
 import { GENERATED_TOKEN } from '../../operators/rows/source.ts';
-import { planRows, type RowOperation } from '../../operators/rows.ts';
 import { batchOf, expected, MODES, outcome, TYPES } from './rows-model.ts';
 
 const CASES = Number(process.env.MILLRACE_ROWS_CASES ?? 600);

@@ -9,7 +9,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type AnyRow, Batch, bool, f32, f64, i32, i64, MillraceError, nullable, schema, timestamp, utf8 } from '../../core/index.ts';
-import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/rows.ts';
+import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/rows/rows.ts';
 import { batchOf, expected, MODES, outcome, slabs } from './rows-model.ts';
 
 const clicks = schema({ page: utf8, ms: f64, qty: nullable(i32), id: i64, at: timestamp, ok: bool });

@@ -8,7 +8,7 @@ import { mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { crc32cBytes } from '../../core/crc32c.ts';
+import { crc32cBytes } from '../../core/memory/crc32c.ts';
 import { type Job, type RunOptions, readLog, run } from '../../runtime/index.ts';
 import { COMPRESS, kafkaBatch, kafkaDecode, randomOf, type Sample } from '../io/record-batch-harness.ts';
 import { hostile, keys, type Params, rows } from './pipelines/values.ts';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Epochs } from '../../runtime/epochs.ts';
+import { Epochs } from '../../runtime/epoch/commits.ts';
 
 /** Ends an epoch and has it written: which one's positions may then be committed. */
 function step(epochs: Epochs, ...progress: readonly (readonly [heldUntil: number, watermark: number])[]): number | undefined {

@@ -6,10 +6,10 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import { PARTITION_ACTIVE, PARTITION_IDLE } from '../../runtime/control.ts';
-import { EpochClock } from '../../runtime/epoch-clock.ts';
-import { JOURNAL_FILE, Journal, type JournalHead, type JournalRecord } from '../../runtime/journal.ts';
-import { planReplay, type ReplayStart } from '../../runtime/replay.ts';
+import { EpochClock } from '../../runtime/epoch/epoch-clock.ts';
+import { JOURNAL_FILE, Journal, type JournalHead, type JournalRecord } from '../../runtime/epoch/journal.ts';
+import { planReplay, type ReplayStart } from '../../runtime/epoch/replay.ts';
+import { PARTITION_ACTIVE, PARTITION_IDLE } from '../../runtime/shared/control.ts';
 import { startProcess } from './cli-process.ts';
 
 async function folder(t: TestContext): Promise<string> {

@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Gaussian } from '../../core/index.ts';
-import { graphOf } from '../../runtime/graph.ts';
 import {
   collect,
   count,
@@ -20,7 +19,8 @@ import {
   tumbling,
   utf8,
 } from '../../runtime/index.ts';
-import { makePlan, type Plan } from '../../runtime/plan.ts';
+import { graphOf } from '../../runtime/plan/graph.ts';
+import { makePlan, type Plan } from '../../runtime/plan/plan.ts';
 import { testDriver } from '../../runtime/testing.ts';
 
 const clicks = { user: utf8, page: utf8, ms: f64, at: timestamp };

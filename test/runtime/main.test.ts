@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { run } from '../../runtime/index.ts';
-import { enterWorker, refuseInWorker } from '../../runtime/load.ts';
+import { enterWorker, refuseInWorker } from '../../runtime/stream/load.ts';
 import { startProcess } from './cli-process.ts';
 
 const module = new URL('./pipelines/self.ts', import.meta.url);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { createMemory, SlabAllocator, schema as toSchema } from '../../core/index.ts';
-import { graphOf } from '../../runtime/graph.ts';
+import { StampColumn } from '../../runtime/engine/stamp-column.ts';
 import {
   type AnyRow,
   BatchBuilder,
@@ -24,8 +24,8 @@ import {
   tumbling,
   utf8,
 } from '../../runtime/index.ts';
-import { makePlan } from '../../runtime/plan.ts';
-import { StampColumn } from '../../runtime/stamp-column.ts';
+import { graphOf } from '../../runtime/plan/graph.ts';
+import { makePlan } from '../../runtime/plan/plan.ts';
 import { testDriver } from '../../runtime/testing.ts';
 
 const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 200);

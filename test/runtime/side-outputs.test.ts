@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { graphOf } from '../../runtime/graph.ts';
 import { type AnyRow, collect, count, describePlan, f64, memory, pipeline, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
-import { makePlan } from '../../runtime/plan.ts';
+import { graphOf } from '../../runtime/plan/graph.ts';
+import { makePlan } from '../../runtime/plan/plan.ts';
 import { testDriver } from '../../runtime/testing.ts';
 
 const clicks = { user: utf8, ms: f64, at: timestamp };

@@ -7,8 +7,8 @@ import { describe, test } from 'node:test';
 import { deserialize, serialize } from 'node:v8';
 import fc from 'fast-check';
 import { seededRng } from '../../core/index.ts';
-import type { PipelineLike } from '../../runtime/graph.ts';
 import { type AnyRow, collect, count, f64, max, memory, min, pipeline, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
+import type { PipelineLike } from '../../runtime/plan/graph.ts';
 import { type DriverSnapshot, type TestDriver, testDriver } from '../../runtime/testing.ts';
 import { CASES, type InputRow, runsOf, type Step, sourceCountOf } from './snapshot-cases.ts';
 

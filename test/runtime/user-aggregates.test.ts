@@ -5,7 +5,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { type Graph, graphOf } from '../../runtime/graph.ts';
 import {
   aggregator,
   collect,
@@ -31,7 +30,8 @@ import {
   utf8,
   type WindowSpec,
 } from '../../runtime/index.ts';
-import { makePlan } from '../../runtime/plan.ts';
+import { type Graph, graphOf } from '../../runtime/plan/graph.ts';
+import { makePlan } from '../../runtime/plan/plan.ts';
 import { testDriver } from '../../runtime/testing.ts';
 import * as own from './pipelines/own-aggregates.ts';
 import { writeTopic } from './topics.ts';

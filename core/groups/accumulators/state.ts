@@ -1,0 +1,100 @@
+/**
+ * State of variable size beside a slot: what a sketch, a set or a text of an accumulator is made of.
+ *
+ * The slot holds a pointer, two words: u32 bytes of the state, u32 its address; 0, 0 where there is none yet. The state itself lies in the arena of
+ * the table that owns the slot, as its long key strings do, and has no address inside: a table may copy it as it stands
+ * (into an exchange block, into a compacted arena), and frees it with all others when it is cleared or released.
+ *
+ * Growing means: new memory, the content moved by whoever knows it, the old memory given up. The table compacts its arena when most
+ * of it is given up, but never while an accumulator works.
+ */
+
+import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { Lane } from '../accumulators.ts';
+
+/** Where the states of one table live. */
+export interface StateArena {
+  readonly memory: SharedMemory;
+  /**
+   * The address, a multiple of 8, of `bytes` of new memory; what is in it is undefined.
+   *
+   * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
+   */
+  alloc(bytes: number): number;
+  /** Gives up memory of `alloc`: it counts as dead from here on. */
+  discard(bytes: number): void;
+}
+
+/** What an accumulator gets for a tile besides its lane of values. */
+export interface TileInputs {
+  readonly arena: StateArena;
+  /** One byte a row, 1 = the value is null; 0: no value of the tile is. */
+  readonly nulls: number;
+  /** f64 a row, what the values are ordered by; 0: nothing orders them but the order in which they come. */
+  readonly orders: number;
+}
+
+export const POINTER_BYTES = 8;
+
+/** What accumulators have in common whose field is a pointer to a state, and nothing else, and that take nothing back. */
+export const POINTED = {
+  slotBytes: POINTER_BYTES,
+  pointers: [0],
+  isRowWise: true,
+  canSubtract: false,
+  fuses: undefined,
+  identity(memory: SharedMemory, field: number): void {
+    memory.u32.fill(0, field >>> 2, (field >>> 2) + 2);
+  },
+} as const;
+
+const SHORT_BYTES = 48;
+
+/** Copies a value. Short ones by hand: a call of copyWithin costs more than their bytes. */
+export function copyValue({ u8, u32 }: SharedMemory, to: number, from: number, length: number): void {
+  if (length === 8 && (to & 3) === 0 && (from & 3) === 0) {
+    u32[to >>> 2] = u32[from >>> 2] as number;
+    u32[(to >>> 2) + 1] = u32[(from >>> 2) + 1] as number;
+  } else if (length <= SHORT_BYTES) for (let i = 0; i < length; i++) u8[to + i] = u8[from + i] as number;
+  else u8.copyWithin(to, from, from + length);
+}
+
+/** Compares two values as accumulators keep them: byte strings byte by byte, numbers with NaN the greatest. Negative: a is less. */
+export function compareValues(memory: SharedMemory, lane: Lane, a: number, aLength: number, b: number, bLength: number): number {
+  if (lane === 'bytes') {
+    const { u8 } = memory;
+    const length = Math.min(aLength, bLength);
+    for (let i = 0; i < length; i++) {
+      const difference = (u8[a + i] as number) - (u8[b + i] as number);
+      if (difference !== 0) return difference;
+    }
+    return aLength - bLength;
+  }
+  if (lane === 'i64') {
+    const { i32, u32 } = memory;
+    return (i32[(a >>> 2) + 1] as number) - (i32[(b >>> 2) + 1] as number) || (u32[a >>> 2] as number) - (u32[b >>> 2] as number);
+  }
+  const x = memory.f64[a >>> 3] as number;
+  const y = memory.f64[b >>> 3] as number;
+  return x < y ? -1 : x > y ? 1 : Number(x !== x) - Number(y !== y);
+}
+
+/** Makes `bytes` at `address` the state that the pointer at `field` points to; the one before is given up. */
+export function setState(arena: StateArena, field: number, address: number, bytes: number): void {
+  const { u32 } = arena.memory;
+  const former = u32[field >>> 2] as number;
+  if (former > 0) arena.discard(former);
+  u32[field >>> 2] = bytes;
+  u32[(field >>> 2) + 1] = address;
+}
+
+/** Gives the pointer at `field`, which points nowhere, a copy of the state that another one points to. */
+export function copyState(arena: StateArena, field: number, from: number): void {
+  const { u32, u8 } = arena.memory;
+  const bytes = u32[from >>> 2] as number;
+  if (bytes === 0) return;
+  const address = arena.alloc(bytes);
+  const source = u32[(from >>> 2) + 1] as number;
+  u8.copyWithin(address, source, source + bytes);
+  setState(arena, field, address, bytes);
+}

@@ -1,0 +1,13 @@
+/** TypeScript reference of the fused kernel (kernels.ts). */
+
+import type { AccumulateKernels, FuseKernels, ProbeKernels } from '../group-kernels.ts';
+
+export function fuseReference(kernels: ProbeKernels & AccumulateKernels): FuseKernels {
+  return {
+    groupProbeFuse(table, images, stride, count, slots, values, countAt, sumAt, minAt, maxAt) {
+      const probed = kernels.groupProbe(table, images, stride, count, slots);
+      kernels.groupFuseF64(slots, probed, values, countAt, sumAt, minAt, maxAt);
+      return probed;
+    },
+  };
+}

@@ -1,0 +1,101 @@
+/**
+ * Slots of group tables, and whole tables, as bytes that can be put into another memory (core/memory/state-bytes.ts). A slot is written as it
+ * lies, without its addresses; what these point to, long strings and states of sketches, comes behind it.
+ *
+ * A table comes back as it was: the same slots at the same places of as many. Whoever walks over it afterwards, or merges
+ * into it, does what he would have done with the first one, in the same order.
+ */
+
+import { MillraceError } from '../errors.ts';
+import type { SharedMemory } from '../memory/shared-memory.ts';
+import type { StateReader, StateWriter } from '../memory/state-bytes.ts';
+import { BASE, CAPACITY, SKIP_BITS, USED } from './header.ts';
+import type { SlotLayout } from './slot-layout.ts';
+import type { GroupStorage } from './storage.ts';
+
+/** Writes the slot at `slot`. */
+export function snapshotSlot(memory: SharedMemory, layout: SlotLayout, slot: number, out: StateWriter): void {
+  const { u32 } = memory;
+  const { outside, slotBytes } = layout;
+  const at = out.position;
+  out.copy(memory, slot, slotBytes);
+  for (let f = 0; f < outside.length; f++) {
+    const { offset, inlineBytes } = outside[f] as (typeof outside)[number];
+    const length = u32[(slot + offset) >>> 2] as number;
+    // Bytes inline are no address; a state of no bytes has one that nothing is at.
+    if (length <= inlineBytes && inlineBytes > 0) continue;
+    out.setWord(at + offset + 4, 0);
+    if (length > inlineBytes) out.copy(memory, u32[(slot + offset + 4) >>> 2] as number, length);
+  }
+}
+
+/** Reads a slot to `slot`; `alloc` gives room, at multiples of 8, for what lies outside. */
+export function restoreSlot(memory: SharedMemory, layout: SlotLayout, from: StateReader, slot: number, alloc: (bytes: number) => number): void {
+  const { u32 } = memory;
+  const { outside, slotBytes } = layout;
+  from.copy(memory, slot, slotBytes);
+  for (let f = 0; f < outside.length; f++) {
+    const { offset, inlineBytes } = outside[f] as (typeof outside)[number];
+    const length = u32[(slot + offset) >>> 2] as number;
+    if (length <= inlineBytes) continue;
+    const address = alloc(length);
+    from.copy(memory, address, length);
+    u32[(slot + offset + 4) >>> 2] = address;
+  }
+}
+
+/** Writes a table: its slots, how many are used, and these, from behind the first empty one on. */
+export function snapshotTable(storage: GroupStorage, out: StateWriter): void {
+  const { memory, layout } = storage;
+  const { u32 } = memory;
+  const capacity = storage.get(CAPACITY);
+  const base = storage.get(BASE);
+  out.number(capacity);
+  out.number(storage.get(USED));
+  if (storage.get(USED) === 0) return;
+  let first = 0;
+  while (u32[(base + first * layout.slotBytes) >>> 2] !== 0) first++;
+  for (let i = 1; i < capacity; i++) {
+    const slot = base + ((first + i) % capacity) * layout.slotBytes;
+    if (u32[slot >>> 2] !== 0) snapshotSlot(memory, layout, slot, out);
+  }
+}
+
+/** Writes a table as it will be when it is cleared, which is what happens to it next. */
+export function snapshotCleared(storage: GroupStorage, out: StateWriter): void {
+  out.number(storage.clearedCapacity);
+  out.number(0);
+}
+
+/** Fills an empty table with what {@link snapshotTable} wrote. `work` is room for a slot. */
+export function restoreTable(storage: GroupStorage, from: StateReader, work: number): void {
+  const { memory, layout, address } = storage;
+  const { slotBytes } = layout;
+  const { u32 } = memory;
+  storage.reserve(from.count());
+  const used = from.count();
+  if (used >= storage.get(CAPACITY)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_CHECKPOINT',
+      `The state to go on from has a table of ${storage.get(CAPACITY)} slots with ${used} groups: it is damaged.`,
+    );
+  }
+  const base = storage.get(BASE);
+  const capacity = storage.get(CAPACITY);
+  const end = base + capacity * slotBytes;
+  const skipBits = storage.get(SKIP_BITS);
+  const alloc = (bytes: number) => storage.alloc(bytes);
+  for (let i = 0; i < used; i++) {
+    restoreSlot(memory, layout, from, work, alloc);
+    // In the order in which they lie behind an empty slot, each one finds the place that it had.
+    let slot = base + homeOf(u32[work >>> 2] as number, skipBits, capacity) * slotBytes;
+    while (u32[slot >>> 2] !== 0) slot = slot + slotBytes === end ? base : slot + slotBytes;
+    for (let w = 0; w < slotBytes >>> 2; w++) u32[(slot >>> 2) + w] = u32[(work >>> 2) + w] as number;
+  }
+  u32[(address + USED) >>> 2] = used;
+}
+
+/** As the probe has it (probe.ts). */
+function homeOf(tag: number, skipBits: number, capacity: number): number {
+  return Math.floor((((tag << skipBits) >>> 6) * capacity) / 2 ** 26);
+}

@@ -1,0 +1,122 @@
+/**
+ * State as bytes: numbers and pieces of the shared memory, written one behind the other by whoever holds state, and read in the same
+ * order by whoever takes it up again, perhaps in another process. There are no names, no types and no addresses in it: what is
+ * where is the affair of the writer and the reader, which are one class.
+ *
+ * Everything begins at a multiple of 8: a number is an f64 (so infinities, and whole numbers up to 2^53, are exact), a piece is its
+ * bytes and zeros behind them. The same state gives the same bytes.
+ */
+
+import { MillraceError } from '../errors.ts';
+import type { SharedMemory } from './shared-memory.ts';
+
+const FIRST_BYTES = 256;
+/** Below this, words are copied by hand: a view for `set` costs more. */
+const SHORT_BYTES = 128;
+
+/**
+ * @example
+ * const out = new StateWriter();
+ * out.number(3);
+ * out.copy(memory, address, 40);
+ * const bytes = out.finish();
+ */
+export class StateWriter {
+  #u32 = new Uint32Array(FIRST_BYTES >>> 2);
+  #f64 = new Float64Array(this.#u32.buffer);
+  #at = 0;
+
+  number(value: number): void {
+    this.#reserve(8);
+    this.#f64[this.#at >>> 3] = value;
+    this.#at += 8;
+  }
+
+  /** `length` bytes of the shared memory, from `address`, which is a multiple of 4. */
+  copy(memory: SharedMemory, address: number, length: number): void {
+    this.#reserve(length + 8);
+    const u32 = this.#u32;
+    const start = this.#at;
+    // What is behind was never written to: zeros.
+    this.#at += (length + 7) & ~7;
+    if (length >= SHORT_BYTES || length % 4 !== 0) new Uint8Array(u32.buffer, start).set(memory.u8.subarray(address, address + length));
+    else for (let w = 0; w < length >>> 2; w++) u32[(start >>> 2) + w] = memory.u32[(address >>> 2) + w] as number;
+  }
+
+  /** Where the next thing goes, to change words of it by {@link setWord} afterwards. */
+  get position(): number {
+    return this.#at;
+  }
+
+  setWord(position: number, value: number): void {
+    this.#u32[position >>> 2] = value;
+  }
+
+  /** What was written, as an array of its own. */
+  finish(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#u32.buffer.slice(0, this.#at));
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#at + bytes <= this.#u32.byteLength) return;
+    const larger = new Uint32Array(Math.max(this.#u32.length * 2, Math.ceil((this.#at + bytes) / 8) * 2));
+    larger.set(this.#u32);
+    this.#u32 = larger;
+    this.#f64 = new Float64Array(larger.buffer);
+  }
+}
+
+/** Reads what a {@link StateWriter} wrote, in the order in which it was written. */
+export class StateReader {
+  readonly #u8: Uint8Array;
+  readonly #u32: Uint32Array;
+  readonly #f64: Float64Array;
+  #at = 0;
+
+  /** @throws MillraceError ERR_MILLRACE_CHECKPOINT when they cannot be bytes of a StateWriter */
+  constructor(bytes: Uint8Array) {
+    if (!(bytes instanceof Uint8Array) || bytes.length % 8 !== 0) throw broken('its length is no multiple of 8');
+    // Bytes out of a message or a file lie anywhere.
+    const own = bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes);
+    this.#u8 = own;
+    this.#u32 = new Uint32Array(own.buffer, own.byteOffset, own.length >>> 2);
+    this.#f64 = new Float64Array(own.buffer, own.byteOffset, own.length >>> 3);
+  }
+
+  /** @throws MillraceError ERR_MILLRACE_CHECKPOINT at the end of the bytes */
+  number(): number {
+    const value = this.#f64[this.#at >>> 3];
+    if (value === undefined) throw broken('it ends too early');
+    this.#at += 8;
+    return value;
+  }
+
+  /** A number that counts something. */
+  count(): number {
+    const value = this.number();
+    if (!(Number.isSafeInteger(value) && value >= 0)) throw broken(`it has ${value} where it should count`);
+    return value;
+  }
+
+  /** Copies a piece of `length` bytes to `address`, which is a multiple of 4. */
+  copy(memory: SharedMemory, address: number, length: number): void {
+    const start = this.#at;
+    const end = start + ((length + 7) & ~7);
+    if (end > this.#u8.length) throw broken('it ends too early');
+    this.#at = end;
+    if (length >= SHORT_BYTES || length % 4 !== 0) memory.u8.set(this.#u8.subarray(start, start + length), address);
+    else for (let w = 0; w < length >>> 2; w++) memory.u32[(address >>> 2) + w] = this.#u32[(start >>> 2) + w] as number;
+  }
+
+  /** @throws MillraceError ERR_MILLRACE_CHECKPOINT unless all was read */
+  end(): void {
+    if (this.#at !== this.#u8.length) throw broken(`it has ${this.#u8.length - this.#at} bytes too many`);
+  }
+}
+
+function broken(what: string): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_CHECKPOINT',
+    `The state to go on from cannot be read: ${what}. It was cut off, or is of another version of millrace or of the pipeline.`,
+  );
+}

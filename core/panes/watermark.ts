@@ -1,0 +1,186 @@
+/**
+ * The watermark of a stream: the event time that it has passed, as the minimum over its partitions.
+ *
+ * Each partition reports the greatest event time seen in it; its own watermark is that less the allowed delay. The
+ * stream's is the minimum over the partitions that take part: a partition that ended takes part no more, one that is
+ * idle (somebody else decides that, by a clock, and records it) does not for as long as it is idle. When none is left
+ * but idle ones, the furthest of them counts, so that the last windows of a quiet stream close; when all have ended,
+ * the watermark is +Infinity. It never moves backwards.
+ *
+ * No clock in here, and no order among reports within an epoch: the same reports give the same watermark. The state of
+ * a partition is a small JSON text that travels with its committed offset, so that a restart knows which windows were closed.
+ */
+
+import { assert } from '../assert.ts';
+import { MillraceError, shown } from '../errors.ts';
+
+export interface WatermarkOptions {
+  /** How far behind the greatest event time rows may come and still be on time. */
+  readonly delayMs: number;
+  /** Event times further than this ahead of the epoch's processing time do not move the watermark. Default: no bound. */
+  readonly maxSkewMs?: number;
+}
+
+/** All that a watermark knows: a plain value. Times may be infinite. */
+export interface WatermarkState {
+  readonly currentMs: number;
+  readonly partitions: readonly { readonly partition: number; readonly maxMs: number; readonly state: 'active' | 'idle' | 'ended' }[];
+}
+
+interface Partition {
+  maxMs: number;
+  state: 'active' | 'idle' | 'ended';
+}
+
+/**
+ * @example
+ * const watermark = new Watermark({ delayMs: 5_000 }, 2);
+ * watermark.observe(0, 60_000);
+ * watermark.advance(); // -Infinity: nothing is known of partition 1
+ * watermark.observe(1, 90_000);
+ * watermark.advance(); // 55_000
+ */
+export class Watermark {
+  readonly delayMs: number;
+  readonly maxSkewMs: number;
+  readonly #partitions = new Map<number, Partition>();
+  #current = Number.NEGATIVE_INFINITY;
+
+  /** @param partitions how many there are, numbered from 0, all active; or their numbers */
+  constructor(options: WatermarkOptions, partitions: number | Iterable<number>) {
+    assert(options.delayMs >= 0, `a watermark delay of ${options.delayMs} ms`);
+    this.delayMs = options.delayMs;
+    this.maxSkewMs = options.maxSkewMs ?? Number.POSITIVE_INFINITY;
+    for (const partition of typeof partitions === 'number' ? Array(partitions).keys() : partitions) {
+      this.#partitions.set(partition, { maxMs: Number.NEGATIVE_INFINITY, state: 'active' });
+    }
+  }
+
+  /** As of the last `advance`, in ms since 1970; -Infinity at first. */
+  get current(): number {
+    return this.#current;
+  }
+
+  /**
+   * The greatest event time that may move the watermark in an epoch, given its recorded processing time. Rows beyond it are
+   * processed like all others, but whoever takes the maximum for `observe` leaves them out.
+   */
+  timeBound(nowMs: number): number {
+    return nowMs + this.maxSkewMs;
+  }
+
+  /** Reports the greatest event time of some rows of a partition. -Infinity, for no rows, changes nothing. An idle partition wakes up. */
+  observe(partition: number, maxMs: number): void {
+    const of = this.#partition(partition);
+    if (maxMs === Number.NEGATIVE_INFINITY) return;
+    assert(Number.isFinite(maxMs), `an event time of ${maxMs}`);
+    if (maxMs > of.maxMs) of.maxMs = maxMs;
+    if (of.state === 'idle') of.state = 'active';
+  }
+
+  /** Takes a partition out of the minimum until its next rows. */
+  idle(partition: number): void {
+    const of = this.#partition(partition);
+    if (of.state === 'active') of.state = 'idle';
+  }
+
+  /** No more rows from this partition. */
+  end(partition: number): void {
+    this.#partition(partition).state = 'ended';
+  }
+
+  /** A group rebalance: exactly these are ours from now on. Those that are new start active and unknown. */
+  assign(partitions: Iterable<number>): void {
+    const ours = new Set(partitions);
+    for (const known of [...this.#partitions.keys()]) if (!ours.has(known)) this.#partitions.delete(known);
+    for (const partition of ours) {
+      if (!this.#partitions.has(partition)) this.#partitions.set(partition, { maxMs: Number.NEGATIVE_INFINITY, state: 'active' });
+    }
+  }
+
+  /** Moves on to what the reports so far allow, at the end of an epoch, and returns it. */
+  advance(): number {
+    let minActive = Number.POSITIVE_INFINITY;
+    let maxIdle = Number.NEGATIVE_INFINITY;
+    let activeCount = 0;
+    let idleCount = 0;
+    for (const { maxMs, state } of this.#partitions.values()) {
+      if (state === 'active') {
+        activeCount++;
+        if (maxMs < minActive) minActive = maxMs;
+      } else if (state === 'idle') {
+        idleCount++;
+        if (maxMs > maxIdle) maxIdle = maxMs;
+      }
+    }
+    let next = Number.NEGATIVE_INFINITY;
+    if (activeCount > 0) next = minActive - this.delayMs;
+    else if (idleCount > 0) next = maxIdle - this.delayMs;
+    // With no partitions at all (a rebalance took them) nothing is known: the watermark stays.
+    else if (this.#partitions.size > 0) next = Number.POSITIVE_INFINITY;
+    if (next > this.#current) this.#current = next;
+    return this.#current;
+  }
+
+  /** The watermark of one partition alone, for progress reports. */
+  partitionWatermark(partition: number): number {
+    return this.#partition(partition).maxMs - this.delayMs;
+  }
+
+  /** What to commit beside the offset of a partition: JSON of some 50 bytes. The stream's watermark is in each of them. */
+  snapshot(partition: number): string {
+    return JSON.stringify({ watermark: finiteOrNull(this.#current), max: finiteOrNull(this.#partition(partition).maxMs) });
+  }
+
+  /**
+   * Takes a `snapshot` back, at a start. The stream's watermark becomes the greatest one restored; empty text is a partition
+   * that was never committed.
+   *
+   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the text is not one of ours
+   */
+  restore(partition: number, text: string): void {
+    if (text === '') return;
+    const of = this.#partition(partition);
+    let parsed: unknown;
+    try {
+      parsed = JSON.parse(text);
+    } catch {
+      // Reported below with all other texts that are not ours.
+    }
+    const { watermark, max } = (typeof parsed === 'object' && parsed !== null ? parsed : {}) as { watermark?: unknown; max?: unknown };
+    if (!isTime(watermark) || !isTime(max)) {
+      throw new MillraceError(
+        'ERR_MILLRACE_CHECKPOINT',
+        `The watermark committed with partition ${partition} is ${shown(text)}, which this version did not write. Start with another group, or reset the group's offsets.`,
+      );
+    }
+    if (max !== null && max > of.maxMs) of.maxMs = max;
+    if (watermark !== null && watermark > this.#current) this.#current = watermark;
+  }
+
+  /** The whole state between two epochs, for {@link restoreAll}: unlike `snapshot`, who is idle and who has ended too. */
+  snapshotAll(): WatermarkState {
+    return { currentMs: this.#current, partitions: [...this.#partitions].map(([partition, { maxMs, state }]) => ({ partition, maxMs, state })) };
+  }
+
+  /** Makes a new watermark what another one of the same partitions was. */
+  restoreAll({ currentMs, partitions }: WatermarkState): void {
+    this.#current = currentMs;
+    for (const { partition, maxMs, state } of partitions) Object.assign(this.#partition(partition), { maxMs, state });
+  }
+
+  #partition(partition: number): Partition {
+    const of = this.#partitions.get(partition);
+    assert(of, `partition ${partition} has no watermark here`);
+    return of;
+  }
+}
+
+function isTime(value: unknown): value is number | null {
+  return value === null || (typeof value === 'number' && Number.isFinite(value));
+}
+
+// +Infinity is the end of a bounded run; the next run starts from what its partitions had.
+function finiteOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}

@@ -1,0 +1,207 @@
+/**
+ * A copy of kafkajs of our own, loaded beside the one that the application may use.
+ *
+ * raw-fetch.ts and raw-produce.ts need kafkajs to hand out, and to take, whole record batches. That means other modules
+ * in a few places, and an application that uses kafkajs in the same process must not notice. So the files of the
+ * package are loaded a second time, into a module table of our own: `require` inside that table never reaches the
+ * process's `require.cache`, and requires that kafkajs makes late (it loads protocol versions when it needs them) stay
+ * inside it too. The package has no dependencies; node's own modules are shared.
+ *
+ * The replacements are written against one version. A guard compares version and contents before anything is loaded:
+ * a changed kafkajs gives an error here, never a wrong byte later.
+ */
+
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import vm from 'node:vm';
+import type * as kafkajs from 'kafkajs';
+import { MillraceError } from '../../../core/index.ts';
+import { decodeRawRecords, failOutOfRange, RawBatch, sleepOrWake } from './raw-fetch.ts';
+import { encodeRequest } from './raw-produce.ts';
+
+const KAFKAJS_VERSION = '2.2.4';
+/** SHA-256 over the files of {@link GUARDED}, in this order: each as `path`, zero byte, contents, zero byte. */
+const GUARDED_SHA256 = '01ae5a4b0f34d835eb967cd9302ed9da1111af19a20f735d4923e5d57468d06b';
+const GUARDED = [
+  'src/broker/index.js',
+  'src/cluster/brokerPool.js',
+  'src/cluster/index.js',
+  'src/consumer/batch.js',
+  'src/consumer/consumerGroup.js',
+  'src/consumer/fetchManager.js',
+  'src/consumer/fetcher.js',
+  'src/consumer/index.js',
+  'src/consumer/offsetManager/index.js',
+  'src/consumer/runner.js',
+  'src/network/connection.js',
+  'src/network/connectionPool.js',
+  'src/network/requestQueue/index.js',
+  'src/protocol/request.js',
+  'src/protocol/requests/fetch/index.js',
+  'src/protocol/requests/fetch/v11/response.js',
+  'src/protocol/requests/fetch/v4/decodeMessages.js',
+  'src/protocol/requests/index.js',
+  'src/protocol/requests/produce/v7/response.js',
+  'src/utils/sleep.js',
+] as const;
+
+/** The inner classes that we use. Their shape is that of kafkajs 2.2.4; the guard vouches for it. */
+export interface Broker {
+  readonly nodeId: number | string;
+  readonly versions: Record<number, { minVersion: number; maxVersion: number }>;
+  readonly connectionPool: { readonly host: string; readonly port: number; send(request: object): Promise<unknown> };
+  isConnected(): boolean;
+  offsetFetch(request: { groupId: string; topics: { topic: string; partitions: { partition: number }[] }[] }): Promise<{
+    responses: { topic: string; partitions: { partition: number; offset: string; metadata: string | null }[] }[];
+  }>;
+}
+
+export interface Cluster {
+  connect(): Promise<void>;
+  disconnect(): Promise<void>;
+  isConnected(): boolean;
+  refreshMetadata(): Promise<void>;
+  refreshMetadataIfNecessary(): Promise<void>;
+  addTargetTopic(topic: string): Promise<void>;
+  metadata(request: { topics: string[] }): Promise<{ topicMetadata: { topic: string; topicErrorCode: number }[] }>;
+  findTopicPartitionMetadata(topic: string): { partitionId: number; leader: number | null; partitionErrorCode: number }[];
+  findBroker(request: { nodeId: number | string }): Promise<Broker>;
+  findGroupCoordinator(request: { groupId: string }): Promise<Broker>;
+  removeBroker(address: { host: string; port: number }): void;
+  fetchTopicsOffset(
+    topics: { topic: string; partitions: { partition: number }[]; fromBeginning: boolean }[],
+  ): Promise<{ topic: string; partitions: { partition: number; offset: string }[] }[]>;
+}
+
+type ClusterConstructor = new (options: object) => Cluster;
+
+export interface PrivateClient {
+  readonly Kafka: typeof kafkajs.Kafka;
+  readonly PartitionAssigners: typeof kafkajs.PartitionAssigners;
+  readonly Cluster: ClusterConstructor;
+  readonly createLogger: (options: { level: number; logCreator: kafkajs.logCreator }) => kafkajs.Logger;
+  /** The answer to a Produce request, by version. `decode` reads it; errors of partitions are in it as codes. */
+  produceResponse(version: number): { decode(bytes: Uint8Array): Promise<unknown> };
+  createErrorFromCode(code: number): Error & { type: string; retriable: boolean };
+}
+
+let loaded: PrivateClient | undefined;
+
+/**
+ * Our copy of kafkajs. Loads it at the first call (about 60 ms); loading it touches nothing outside.
+ *
+ * @throws MillraceError ERR_MILLRACE_BROKER when kafkajs is missing, or is not the version that this package was written for
+ */
+export function privateClient(): PrivateClient {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): PrivateClient {
+  const root = packageRoot();
+  checkPackage(root);
+  const modules = new Map<string, { exports: unknown }>();
+  const replaced = new Map<string, unknown>([
+    [path.join(root, 'src/protocol/requests/fetch/v4/decodeMessages.js'), decodeRawRecords],
+    [path.join(root, 'src/consumer/batch.js'), RawBatch],
+    [path.join(root, 'src/utils/sleep.js'), sleepOrWake],
+  ]);
+  const requireFile = (file: string): unknown => {
+    const known = modules.get(file);
+    if (known !== undefined) return known.exports;
+    const module = { exports: replaced.get(file) ?? {} };
+    modules.set(file, module);
+    if (replaced.has(file)) return module.exports;
+    const source = fs.readFileSync(file, 'utf8');
+    if (file.endsWith('.json')) {
+      module.exports = JSON.parse(source);
+      return module.exports;
+    }
+    const native = createRequire(file);
+    const requireFrom = (specifier: string): unknown => {
+      const resolved = native.resolve(specifier);
+      return path.isAbsolute(resolved) ? requireFile(resolved) : native(specifier);
+    };
+    const body = vm.compileFunction(source, ['exports', 'require', 'module', '__filename', '__dirname'], { filename: file });
+    body.call(module.exports, module.exports, requireFrom, module, file, path.dirname(file));
+    return module.exports;
+  };
+  const inner = <T>(file: string): T => requireFile(path.join(root, file)) as T;
+
+  // Requests of ours bring their own frame; all others are encoded by kafkajs.
+  const encodeTheirs = inner<(request: object) => Promise<{ buffer: Uint8Array }>>('src/protocol/request.js');
+  modules.set(path.join(root, 'src/protocol/request.js'), { exports: encodeRequest(encodeTheirs) });
+  stopIdleTimer(inner('src/network/requestQueue/index.js'));
+  failOutOfRange(inner('src/consumer/consumerGroup.js'));
+
+  const api = inner<typeof kafkajs>('index.js');
+  const errors = inner<{ createErrorFromCode: PrivateClient['createErrorFromCode'] }>('src/protocol/error.js');
+  return {
+    Kafka: api.Kafka,
+    PartitionAssigners: api.PartitionAssigners,
+    Cluster: inner<ClusterConstructor>('src/cluster/index.js'),
+    createLogger: inner<Pick<PrivateClient, 'createLogger'>>('src/loggers/index.js').createLogger,
+    produceResponse: (version) => inner(`src/protocol/requests/produce/v${version}/response.js`),
+    createErrorFromCode: errors.createErrorFromCode,
+  };
+}
+
+function packageRoot(): string {
+  try {
+    return path.dirname(createRequire(import.meta.url).resolve('kafkajs/package.json'));
+  } catch (cause) {
+    throw new MillraceError(
+      'ERR_MILLRACE_BROKER',
+      `The package kafkajs cannot be found. Install it: npm install kafkajs@${KAFKAJS_VERSION} (a bundler has to leave it outside the bundle).`,
+      { cause },
+    );
+  }
+}
+
+/**
+ * The guard: whether the kafkajs at `root` is the one that the replacements were written for.
+ *
+ * @throws MillraceError ERR_MILLRACE_BROKER that names the version found
+ */
+export function checkPackage(root: string): void {
+  const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
+  if (version !== KAFKAJS_VERSION) {
+    throw new MillraceError(
+      'ERR_MILLRACE_BROKER',
+      `kafkajs is version ${version} at ${root}; millrace reads record batches through internals of ${KAFKAJS_VERSION}. Install that one: npm install kafkajs@${KAFKAJS_VERSION}`,
+    );
+  }
+  const hash = createHash('sha256');
+  for (const file of GUARDED) {
+    hash.update(file).update('\0');
+    // Line ends may differ by how the package was unpacked; nothing else may.
+    hash.update(fs.existsSync(path.join(root, file)) ? fs.readFileSync(path.join(root, file), 'utf8').replaceAll('\r\n', '\n') : '').update('\0');
+  }
+  const digest = hash.digest('hex');
+  if (digest !== GUARDED_SHA256) {
+    throw new MillraceError(
+      'ERR_MILLRACE_BROKER',
+      `kafkajs ${version} at ${root} is not the published one (its files have the digest ${digest}). A patched copy cannot be used: install it afresh, npm install kafkajs@${KAFKAJS_VERSION}`,
+    );
+  }
+}
+
+interface RequestQueue {
+  pending: unknown[];
+  throttledUntil: number;
+  throttleCheckTimeoutId: NodeJS.Timeout | null;
+}
+
+/**
+ * kafkajs plans its next look at a queue in `throttledUntil - now` ms, which is far below zero while nothing is
+ * throttled: a timer that fires every millisecond for every connection (4 % of a core, and a warning from Node 24 on;
+ * kafkajs #1751). A queue with nothing in it needs no look.
+ */
+function stopIdleTimer(queueClass: { prototype: RequestQueue & { scheduleCheckPendingRequests(): void } }): void {
+  const schedule = queueClass.prototype.scheduleCheckPendingRequests;
+  queueClass.prototype.scheduleCheckPendingRequests = function (this: RequestQueue): void {
+    if (this.pending.length > 0) schedule.call(this as never);
+  };
+}

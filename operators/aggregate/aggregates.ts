@@ -1,0 +1,285 @@
+/**
+ * Aggregates as a user writes them: `{ clicks: count(), meanMs: mean('ms') }`. Descriptions only, immutable; which
+ * accumulators they need, and which of those they share, is decided by the plan (aggregate-plan.ts).
+ *
+ *   aggregate               input                      result                  of no value (all null)
+ *   count()                 -                          f64, exact to 2^53      0 cannot be: a group has a row
+ *   count(c)                any column                 f64, exact to 2^53      0
+ *   sum(c)                  numbers, bool              f64; i64 of an i64      null
+ *   min(c) max(c)           all                        the column's type       null
+ *   mean(c)                 numbers, bool              f64                     null
+ *   variance(c) stddev(c)   numbers, bool              f64                     null; also of one value, unless of a population
+ *   first(c) last(c)        all                        the column's type       null
+ *   collect(c)              all but binary             utf8, a JSON array      []
+ *   countDistinct(c)        all                        f64                     0
+ *   approxCountDistinct(c)  all                        f64, approximate        0
+ *   linearCount(c)          all                        f64, approximate        0
+ *   quantile(c, q)          numbers, timestamp         f64, approximate        null
+ *   topK(c, k)              all but binary             utf8, a JSON array      []
+ *   ewma(c, { halfLife })   numbers, bool              f64                     null
+ *   rate() rate(c)          -; numbers, bool           f64                     -; null
+ *   aggregator(functions)   whole rows                 what its `type` says    (aggregator.ts)
+ *
+ * Nulls do not count. Where the column is not nullable, neither is the result (but a variance). NaN is the greatest value for min, max and
+ * quantile, as in DuckDB and Spark, one value for the distinct counts, and makes NaN of sum, mean, variance and ewma; so do infinities, where there is no better answer.
+ * -0 counts as 0. Texts are ordered by their UTF-8 bytes. Sums of floats, means and variances are compensated: the result does not depend on how the rows were cut.
+ * The approximate ones say how wrong they may be in their own paragraph; a test measures each.
+ */
+
+import { type Duration, durationMs, MillraceError, shown } from '../../core/index.ts';
+import type { UserAggregate } from './aggregator.ts';
+
+export type AggregateName =
+  | 'count'
+  | 'sum'
+  | 'min'
+  | 'max'
+  | 'mean'
+  | 'variance'
+  | 'stddev'
+  | 'first'
+  | 'last'
+  | 'collect'
+  | 'countDistinct'
+  | 'approxCountDistinct'
+  | 'linearCount'
+  | 'quantile'
+  | 'topK'
+  | 'ewma'
+  | 'rate';
+
+declare const sameAsColumn: unique symbol;
+declare const sumOfColumn: unique symbol;
+declare const numberOrNull: unique symbol;
+/** Marks a result of the type of the column that is read. */
+export type SameAsColumn = { readonly [sameAsColumn]: true };
+/** Marks a result that is a bigint for a bigint column, else a number. */
+export type SumOfColumn = { readonly [sumOfColumn]: true };
+
+/** Marks a result that may be null whatever the column is. */
+export type NumberOrNull = { readonly [numberOrNull]: true };
+/** The values of columns that can be added up. */
+export type NumberLike = number | bigint | boolean | null;
+/** The values that JSON can hold. */
+export type JsonLike = NumberLike | string;
+
+/**
+ * One aggregate over one column. `V` is the type of the result, as `ResultOf` reads it; `C` the name of the column, so
+ * that `.aggregate({ m: mean('typo') })` does not compile; `never` for an aggregate that reads none. `T` is what the values of the column
+ * may be, so that the mean of a text does not compile either; `B` the name of the column that orders them, where one is named.
+ */
+export interface Aggregate<V = unknown, C extends string = string, T = never, B extends string = string> {
+  readonly name: AggregateName;
+  /** Undefined: it reads no column. */
+  readonly column: C | undefined;
+  /** The column that orders the values; undefined: event time, or, where there is none, the order in which they come. */
+  readonly by: B | undefined;
+  /** Numbers that say more, such as the `q` of a quantile: see each aggregate. */
+  readonly parameters: AggregateParameters;
+  /** For the type checker only. */
+  readonly _value?: V;
+  /** For the type checker only. */
+  readonly _takes?: (value: T) => void;
+}
+
+export interface AggregateParameters {
+  /** 1: of a population, not of a sample. */
+  readonly population?: number;
+  readonly max?: number;
+  readonly error?: number;
+  readonly bits?: number;
+  readonly q?: number;
+  readonly k?: number;
+  readonly counters?: number;
+  readonly halfLifeMs?: number;
+}
+
+/** Columns by which values can be ordered. */
+type OrderColumn<Row> = { [K in keyof Row & string]: Row[K] extends number | bigint | null ? K : never }[keyof Row & string];
+type AggregateOf<Row> =
+  | UserAggregate<unknown, Row>
+  | Aggregate<unknown, never, unknown, never>
+  | { [C in keyof Row & string]: Aggregate<unknown, C, Row[C], OrderColumn<Row>> }[keyof Row & string];
+/** What `.aggregate` takes for a row type. */
+export type AggregatesOf<Row> = Readonly<Record<string, AggregateOf<Row>>>;
+
+type NullOf<T> = null extends T ? null : never;
+/** The type of an aggregate's result over rows of type `Row`. */
+export type ResultOf<A, Row> = A extends { readonly name: 'aggregator'; readonly _result?: infer V } ? V : BuiltInResultOf<A, Row>;
+type BuiltInResultOf<A, Row> =
+  A extends Aggregate<infer V, infer C>
+    ? V extends NumberOrNull
+      ? number | null
+      : V extends SameAsColumn
+        ? C extends keyof Row
+          ? Row[C]
+          : never
+        : V extends SumOfColumn
+          ? C extends keyof Row
+            ? (NonNullable<Row[C]> extends bigint ? bigint : number) | NullOf<Row[C]>
+            : never
+          : null extends V
+            ? C extends keyof Row
+              ? Exclude<V, null> | NullOf<Row[C]>
+              : never
+            : V
+    : never;
+/** The columns that aggregates add to a result row. */
+export type ResultsOf<A, Row> = { readonly [K in keyof A]: ResultOf<A[K], Row> };
+
+function describe<A extends Aggregate>(name: AggregateName, column: unknown, parameters: AggregateParameters = {}, by?: unknown): A {
+  for (const given of [column, by]) {
+    if (given !== undefined && typeof given !== 'string') {
+      throw new MillraceError('ERR_MILLRACE_PIPELINE', `${name}() is given ${shown(given)}. Give the name of a column: ${name}('ms').`);
+    }
+  }
+  return Object.freeze({ name, column, by, parameters: Object.freeze(parameters) }) as A;
+}
+
+function required<A extends Aggregate>(name: AggregateName, column: unknown, parameters?: AggregateParameters, by?: unknown): A {
+  if (column === undefined) throw new MillraceError('ERR_MILLRACE_PIPELINE', `${name}() names no column. Give one: ${name}('ms').`);
+  return describe(name, column, parameters, by);
+}
+
+function within(name: AggregateName, what: string, value: unknown, least: number, most: number, isWhole: boolean): number {
+  if (typeof value === 'number' && value >= least && value <= most && (!isWhole || Number.isInteger(value))) return value;
+  throw new MillraceError('ERR_MILLRACE_OPTION', `${name}() has ${what} of ${shown(value)}. Give a ${isWhole ? 'whole ' : ''}number from ${least} to ${most}.`);
+}
+
+/** Rows; or, of a named column, its values that are not null. */
+export function count(): Aggregate<number, never, unknown, never>;
+export function count<C extends string>(column: C): Aggregate<number, C, unknown, never>;
+export function count(column?: string): Aggregate<number, string, unknown, never> {
+  return describe('count', column);
+}
+
+export function sum<C extends string>(column: C): Aggregate<SumOfColumn, C, NumberLike, never> {
+  return required('sum', column);
+}
+
+export function min<C extends string>(column: C): Aggregate<SameAsColumn, C, unknown, never> {
+  return required('min', column);
+}
+
+export function max<C extends string>(column: C): Aggregate<SameAsColumn, C, unknown, never> {
+  return required('max', column);
+}
+
+export function mean<C extends string>(column: C): Aggregate<number | null, C, NumberLike, never> {
+  return required('mean', column);
+}
+
+/**
+ * The variance: of a sample (divided by n - 1, as DuckDB's and Spark's `variance`; null of one value), or `{ population: true }` (divided by n).
+ * Sums of values and of squares are kept to 106 bits (core/groups/accumulators/sum-squares.ts): where mean / deviation is up to 10^7, all digits are right; at 10^9 some ten, at 10^12 some six.
+ */
+export function variance<C extends string>(column: C, options: { readonly population?: boolean } = {}): Aggregate<NumberOrNull, C, NumberLike, never> {
+  return required('variance', column, options.population === true ? { population: 1 } : {});
+}
+
+/** The standard deviation: the root of {@link variance}. */
+export function stddev<C extends string>(column: C, options: { readonly population?: boolean } = {}): Aggregate<NumberOrNull, C, NumberLike, never> {
+  return required('stddev', column, options.population === true ? { population: 1 } : {});
+}
+
+/**
+ * The value of the row that is first by event time, or by another column (`first('price', { by: 'sequence' })`, Spark's min_by): numbers, i64 to 2^53, or timestamp.
+ * Of rows of the same time, the first in the order (epoch, source, partition, offset), which within one partition is that of the offsets; of rows with the same value in another column, the
+ * least value. Without event time and another column the order (epoch, source, partition, offset) alone counts, which says nothing about rows of different partitions.
+ */
+export function first<C extends string, B extends string = never>(column: C, options: { readonly by?: B } = {}): Aggregate<SameAsColumn, C, unknown, B> {
+  return required('first', column, {}, options.by);
+}
+
+/** The value of the row that is last, as {@link first} is first (Spark's max_by); of the same time the last, of the same value in another column the greatest. */
+export function last<C extends string, B extends string = never>(column: C, options: { readonly by?: B } = {}): Aggregate<SameAsColumn, C, unknown, B> {
+  return required('last', column, {}, options.by);
+}
+
+const COLLECT_MAX_DEFAULT = 1_000;
+
+/**
+ * The values, at most `max` (default 1,000): the first ones in the order of {@link first}. As there is no column type for lists, the result is a JSON array as text; i64 with all digits,
+ * NaN and infinities as null.
+ */
+export function collect<C extends string, B extends string = never>(
+  column: C,
+  options: { readonly max?: number; readonly by?: B } = {},
+): Aggregate<string, C, JsonLike, B> {
+  return required('collect', column, { max: within('collect', 'a max', options.max ?? COLLECT_MAX_DEFAULT, 1, 1_000_000, true) }, options.by);
+}
+
+/** How many different values. Exact: memory grows with them, 11 to 22 bytes for a number, its own bytes and some 25 for a text. */
+export function countDistinct<C extends string>(column: C): Aggregate<number, C, unknown, never> {
+  return required('countDistinct', column);
+}
+
+const DISTINCT_ERROR_DEFAULT = 0.0163;
+
+/**
+ * How many different values, about: exact while they are few (some 190), then linear counting or HyperLogLog, whichever is better
+ * (core/groups/accumulators/hyper-log-log.ts). The standard error is at most `error` (default 0.0163, which takes 4 KiB a group; 0.0041 takes 64 KiB): two results of three are closer.
+ */
+export function approxCountDistinct<C extends string>(column: C, options: { readonly error?: number } = {}): Aggregate<number, C, unknown, never> {
+  return required('approxCountDistinct', column, {
+    error: within('approxCountDistinct', 'an error', options.error ?? DISTINCT_ERROR_DEFAULT, 0.00407, 0.26, false),
+  });
+}
+
+const LINEAR_BITS_DEFAULT = 16_384;
+
+/**
+ * How many different values, about, by linear counting in a bitmap of `bits` (default 16,384: 2 KiB a group; rounded up to a power of two): for up to
+ * some three values a bit better than {@link approxCountDistinct} of the same memory, of no use beyond ten. Standard error sqrt(bits (e^t - t - 1)) / n with t = n / bits.
+ */
+export function linearCount<C extends string>(column: C, options: { readonly bits?: number } = {}): Aggregate<number, C, unknown, never> {
+  const bits = within('linearCount', 'bits', options.bits ?? LINEAR_BITS_DEFAULT, 64, 1 << 24, false);
+  return required('linearCount', column, { bits: 2 ** Math.ceil(Math.log2(bits)) });
+}
+
+const QUANTILE_ERROR_DEFAULT = 0.01;
+
+/**
+ * The value of rank floor(q (n - 1)), counted from 0, within a relative error of at most `error` (default 0.01), always (DDSketch, core/groups/accumulators/quantile-sketch.ts).
+ * Several quantiles of one column share one sketch. A sketch takes 12 to 24 bytes for each factor of (1 + error) / (1 - error) that values fall in.
+ */
+export function quantile<C extends string>(
+  column: C,
+  q: number,
+  options: { readonly error?: number } = {},
+): Aggregate<number | null, C, Exclude<NumberLike, boolean>, never> {
+  return required('quantile', column, {
+    q: within('quantile', 'a q', q, 0, 1, false),
+    error: within('quantile', 'an error', options.error ?? QUANTILE_ERROR_DEFAULT, 1e-5, 0.5, false),
+  });
+}
+
+const COUNTERS_A_VALUE = 10;
+const COUNTERS_MIN = 100;
+
+/**
+ * The k most frequent values, as a JSON array as text: `[{"value":"/","count":812,"error":0}, ...]`, the most frequent first, equals in ascending order of values. Counts are
+ * exact while there are no more than 2 * `counters` (default 10 k, at least 100) different values; beyond, the true count is between count and count + error, and error at most rows / (counters + 1)
+ * (Misra-Gries, core/groups/accumulators/heavy-hitters.ts).
+ */
+export function topK<C extends string>(column: C, k: number, options: { readonly counters?: number } = {}): Aggregate<string, C, JsonLike, never> {
+  within('topK', 'a k', k, 1, 10_000, true);
+  const counters = within('topK', 'counters', options.counters ?? Math.max(COUNTERS_MIN, k * COUNTERS_A_VALUE), k, 1_000_000, true);
+  return required('topK', column, { k, counters });
+}
+
+/**
+ * Exponential smoothing over event time: the mean of the values, each weighing half as much for each `halfLife` that it is older than the newest of its group (core/groups/accumulators/smoothing.ts).
+ *
+ * @throws MillraceError ERR_MILLRACE_OPTION when the half-life is no duration of at least 1 ms
+ */
+export function ewma<C extends string>(column: C, options: { readonly halfLife: Duration }): Aggregate<number | null, C, NumberLike, never> {
+  return required('ewma', column, { halfLifeMs: durationMs(options?.halfLife, 'The halfLife of ewma()', 1) });
+}
+
+/** Rows a second over the window; of a named column, its sum a second. In a window of rows: over the time from its first row to its last, Infinity where that is none. */
+export function rate(): Aggregate<number, never, unknown, never>;
+export function rate<C extends string>(column: C): Aggregate<number | null, C, NumberLike, never>;
+export function rate(column?: string): Aggregate<number | null, string, NumberLike, never> {
+  return describe('rate', column);
+}

@@ -1,0 +1,137 @@
+/**
+ * Finished values that are made of several accumulators, or of a sketch: variance, rate, quantile, and the texts of topK and collect. One tile of groups
+ * into one result column.
+ */
+
+import {
+  type Accumulator,
+  type BatchBuilder,
+  type ColumnSpace,
+  type DataType,
+  eachListed,
+  eachValue,
+  type GroupTable,
+  quantileAt,
+  readText,
+  type SharedMemory,
+  type SlotLayout,
+  takenOff,
+  varianceOf,
+} from '../../core/index.ts';
+import type { ResultColumn } from './result-columns.ts';
+
+/**
+ * Writes a result whose form is neither `value` nor `mean` to rows `row`.. of a column.
+ *
+ * @param windowMs length of the window
+ * @param scratch room for two f64 a group
+ */
+export function writeForm(
+  table: GroupTable,
+  slots: number,
+  count: number,
+  result: ResultColumn,
+  out: BatchBuilder,
+  column: number,
+  row: number,
+  windowMs: number,
+  scratch: number,
+): void {
+  const { memory } = out;
+  const space = out.columns[column] as ColumnSpace;
+  const { offset, accumulator } = table.layout.accumulators[result.accumulator] as SlotLayout['accumulators'][number];
+  const values = (space.data >>> 3) + row;
+  const { f64, u32 } = memory;
+  switch (result.form) {
+    case 'variance':
+    case 'stddev':
+      writeVariance(table, slots, count, result, space, row, scratch);
+      return;
+    case 'rate':
+      table.gatherF64(slots, count, result.accumulator, scratch);
+      for (let i = 0; i < count; i++) f64[values + i] = (f64[(scratch >>> 3) + i] as number) / (windowMs / 1_000);
+      break;
+    case 'quantile': {
+      const { q = 0, error = 0 } = result.aggregate.parameters;
+      for (let i = 0; i < count; i++) f64[values + i] = quantileAt(memory, (u32[(slots >>> 2) + i] as number) + offset, q, error);
+      break;
+    }
+    default: {
+      const text = result.form === 'topK' ? topText : listText;
+      const { k = 0, max = 0 } = result.aggregate.parameters;
+      for (let i = 0; i < count; i++) {
+        out.setValue(column, row + i, text(memory, accumulator, (u32[(slots >>> 2) + i] as number) + offset, result.form === 'topK' ? k : max));
+      }
+      return;
+    }
+  }
+  if (result.validBy < 0) return;
+  table.gatherF64(slots, count, result.validBy, scratch);
+  for (let i = 0; i < count; i++) if (f64[(scratch >>> 3) + i] === 0) setNull(memory, space, row + i);
+}
+
+function writeVariance(table: GroupTable, slots: number, count: number, result: ResultColumn, space: ColumnSpace, row: number, scratch: number): void {
+  const { memory, layout } = table;
+  const { f64, u32 } = memory;
+  const sum = layout.accumulators[result.accumulator] as SlotLayout['accumulators'][number];
+  const squares = layout.accumulators[result.squares] as SlotLayout['accumulators'][number];
+  const isLong = sum.accumulator.lane === 'i64';
+  const taken = result.aggregate.parameters.population === 1 ? 0 : 1;
+  table.gatherF64(slots, count, result.validBy, scratch);
+  for (let i = 0; i < count; i++) {
+    const n = f64[(scratch >>> 3) + i] as number;
+    const at = (space.data >>> 3) + row + i;
+    if (n <= taken) {
+      f64[at] = 0;
+      setNull(memory, space, row + i);
+      continue;
+    }
+    const slot = u32[(slots >>> 2) + i] as number;
+    const variance = varianceOf(memory, n, slot + sum.offset, isLong, slot + squares.offset, n - taken);
+    f64[at] = result.form === 'variance' ? variance : Math.sqrt(variance);
+  }
+}
+
+function setNull({ u8 }: SharedMemory, { validity }: ColumnSpace, row: number): void {
+  u8[validity + (row >>> 3)] = (u8[validity + (row >>> 3)] as number) & ~(1 << (row & 7));
+}
+
+function listText(memory: SharedMemory, of: Accumulator, field: number, max: number): string {
+  const values: string[] = [];
+  eachListed(memory, of, field, max, (start, length) => values.push(jsonOf(valueAt(memory, of.input as DataType, start, length))));
+  return `[${values.join(',')}]`;
+}
+
+function topText(memory: SharedMemory, of: Accumulator, field: number, k: number): string {
+  const found: { readonly value: Value; readonly count: number }[] = [];
+  eachValue(memory, field, (start, length, count) => found.push({ value: valueAt(memory, of.input as DataType, start, length), count }));
+  found.sort((a, b) => b.count - a.count || (a.value < b.value ? -1 : a.value > b.value ? 1 : 0));
+  const error = takenOff(memory, field);
+  return `[${found
+    .slice(0, k)
+    .map(({ value, count }) => `{"value":${jsonOf(value)},"count":${count},"error":${error}}`)
+    .join(',')}]`;
+}
+
+type Value = string | number | bigint | boolean;
+
+/** A value as an accumulator keeps it: the bytes of a text, an i64, or an f64. */
+function valueAt(memory: SharedMemory, type: DataType, start: number, length: number): Value {
+  switch (type.name) {
+    case 'utf8':
+      return readText(memory, start, start + length);
+    case 'i64':
+      return memory.i64[start >>> 3] as bigint;
+    case 'timestamp':
+      return Number(memory.i64[start >>> 3]);
+    case 'bool':
+      return memory.f64[start >>> 3] === 1;
+    default:
+      return memory.f64[start >>> 3] as number;
+  }
+}
+
+/** An i64 with all its digits; NaN and infinities as null. */
+function jsonOf(value: Value): string {
+  return typeof value === 'bigint' ? value.toString() : JSON.stringify(value);
+}

@@ -1,0 +1,112 @@
+/**
+ * One shard of an aggregation without windows: one table that is updated for ever. At the end of each epoch the groups that
+ * changed in it are emitted, with their totals so far; a sink for this overwrites by key.
+ *
+ * The blocks of an epoch are merged into a table of their own, the changes, and that into the table of all at the end: so each group
+ * of the table is touched once an epoch, and whoever reads it meanwhile (a view) is held up for as short as can be.
+ */
+
+import { type GroupTable, SHARD_BITS, type SlabAllocator, StateReader, StateWriter, smallTable } from '../../core/index.ts';
+import { eachPaneOf } from '../exchange/exchange.ts';
+import type { AggregatePlan } from './aggregate-plan.ts';
+import type { Emit, ResultWriter } from './result-writer.ts';
+import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
+
+/** Is told when the table of a shard changes, so that others may read it meanwhile. */
+export interface ShardPublisher {
+  begin(): void;
+  /** The table has changed, and is as of the epoch that is being ended. */
+  publish(table: number): void;
+  /** It failed half way. */
+  abandon(): void;
+}
+
+export class RunningAggregate implements ShardAggregate {
+  readonly plan: AggregatePlan;
+  readonly shard: number;
+  readonly #slabs: SlabAllocator;
+  readonly #table: GroupTable;
+  /** The groups of this epoch alone: what changed. */
+  readonly #changes: GroupTable;
+  readonly #writer: ResultWriter;
+  readonly #publisher: ShardPublisher | undefined;
+  #watermark = Number.NEGATIVE_INFINITY;
+  #isSettled = false;
+
+  constructor(slabs: SlabAllocator, plan: AggregatePlan, shard: number, writer: ResultWriter, from?: ShardSnapshot, publisher?: ShardPublisher) {
+    this.plan = plan;
+    this.shard = shard;
+    this.#slabs = slabs;
+    this.#table = smallTable(slabs, plan.layout, SHARD_BITS);
+    this.#changes = smallTable(slabs, plan.layout, SHARD_BITS);
+    this.#watermark = from?.watermark ?? Number.NEGATIVE_INFINITY;
+    this.#writer = writer;
+    if (from?.state !== undefined) this.#restore(new StateReader(from.state));
+    this.#publisher = publisher;
+    publisher?.begin();
+    publisher?.publish(this.#table.address);
+  }
+
+  get stateBytes(): number {
+    return this.#table.bytes;
+  }
+
+  get groupCount(): number {
+    return this.#table.size;
+  }
+
+  merge(block: number): number {
+    return eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, (_, slots, count) => this.#changes.mergeSlots(slots, count));
+  }
+
+  /**
+   * Adds the changes of the epoch to the table, and publishes it. `advance` does so where it was not done before; done for all shards one
+   * after the other it keeps the time short in which they are of two epochs.
+   */
+  settle(): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#publisher?.begin();
+    try {
+      this.#table.mergeTable(this.#changes);
+    } catch (error) {
+      this.#publisher?.abandon();
+      throw error;
+    }
+    this.#publisher?.publish(this.#table.address);
+  }
+
+  advance(watermark: number, emit: Emit): void {
+    this.#watermark = watermark;
+    this.settle();
+    this.#isSettled = false;
+    this.#changes.eachTile((slots, count) => {
+      this.#table.lookupSlots(slots, count, this.#writer.found);
+      this.#writer.writeSlots(this.#table, this.#writer.found, count, 0, 0, emit);
+    });
+    this.#writer.flush(emit);
+    this.#changes.clear();
+  }
+
+  close(emit: Emit): void {
+    this.advance(Number.POSITIVE_INFINITY, emit);
+  }
+
+  snapshot(): ShardSnapshot {
+    const out = new StateWriter();
+    this.#table.snapshot(out);
+    this.#changes.snapshot(out);
+    return { watermark: this.#watermark, state: out.finish() };
+  }
+
+  #restore(from: StateReader): void {
+    this.#table.restore(from);
+    this.#changes.restore(from);
+    from.end();
+  }
+
+  release(): void {
+    this.#table.release();
+    this.#changes.release();
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * One shard of a windowed aggregation: a ring of panes, and the windows that the watermark closes.
+ *
+ * A row's groups are merged into one pane whatever the number of windows that it counts in; a window is put together from
+ * its panes when it is emitted (core/panes/window-state.ts). Stretches of time without rows cost nothing: from each window the next
+ * one with rows is found through the ring. What is emitted when is told in windows.ts.
+ */
+
+import {
+  assert,
+  type PaneGrid,
+  type PaneGroups,
+  PaneRing,
+  PaneStore,
+  SHARD_BITS,
+  type SlabAllocator,
+  StateReader,
+  StateWriter,
+  type WindowState,
+  windowState,
+} from '../../core/index.ts';
+import { eachPaneOf } from '../exchange/exchange.ts';
+import type { WindowSpec } from '../windows.ts';
+import type { AggregatePlan } from './aggregate-plan.ts';
+import type { Emit, ResultWriter } from './result-writer.ts';
+import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
+
+export class WindowAggregate implements ShardAggregate {
+  readonly plan: AggregatePlan;
+  readonly shard: number;
+  readonly #slabs: SlabAllocator;
+  readonly #grid: PaneGrid;
+  readonly #window: WindowSpec;
+  readonly #store: PaneStore;
+  readonly #panes: PaneRing<PaneGroups>;
+  readonly #state: WindowState;
+  readonly #writer: ResultWriter;
+  /** Emit 'update': the groups of this epoch alone, by pane, to know what changed. */
+  readonly #changesStore: PaneStore | undefined;
+  readonly #changes: PaneRing<PaneGroups> | undefined;
+  readonly #changesState: WindowState | undefined;
+  #watermark = Number.NEGATIVE_INFINITY;
+  /** The first window that is still open. */
+  #next = Number.NEGATIVE_INFINITY;
+
+  constructor(slabs: SlabAllocator, plan: AggregatePlan, shard: number, writer: ResultWriter, from?: ShardSnapshot) {
+    assert(plan.window !== undefined && plan.grid !== undefined, 'a windowed aggregation without a window');
+    this.plan = plan;
+    this.shard = shard;
+    this.#slabs = slabs;
+    this.#grid = plan.grid;
+    this.#window = plan.window;
+    this.#store = new PaneStore(slabs, plan.layout, { skipBits: SHARD_BITS });
+    const emptied = (pane: PaneGroups) => pane.clear();
+    this.#panes = new PaneRing({ make: () => this.#store.make(), recycle: emptied, drop: emptied });
+    // A window of one pane is a merge of one.
+    const options = { strategy: plan.strategy === 'running' || plan.strategy === 'two-stack' ? plan.strategy : 'merge', drifts: plan.drifts } as const;
+    this.#state = windowState(plan.grid, this.#panes, this.#store, options);
+    this.#writer = writer;
+    if (plan.window.emission === 'update') {
+      const store = new PaneStore(slabs, plan.layout, { skipBits: SHARD_BITS });
+      this.#changesStore = store;
+      this.#changes = new PaneRing({ make: () => store.make(), recycle: emptied, drop: emptied });
+      this.#changesState = windowState(plan.grid, this.#changes, store, options);
+    }
+    if (from !== undefined) {
+      this.#watermark = from.watermark;
+      this.#next = this.#firstOpenWindow(from.watermark);
+      if (from.state !== undefined) this.#restore(new StateReader(from.state));
+    }
+  }
+
+  get stateBytes(): number {
+    return this.#state.bytes + this.#store.bytes;
+  }
+
+  get groupCount(): number {
+    let count = 0;
+    for (let i = 0; i < this.#panes.size; i++) count += this.#panes.state(i).size;
+    return count;
+  }
+
+  merge(block: number): number {
+    return eachPaneOf(this.#slabs.memory, this.plan.layout, block, this.shard, this.#mergePane);
+  }
+
+  advance(watermark: number, emit: Emit): void {
+    assert(watermark >= this.#watermark, `a watermark of ${watermark} after ${this.#watermark}`);
+    this.#watermark = watermark;
+    const next = this.#firstOpenWindow(watermark);
+    if (this.#changes === undefined) this.#emitClosed(next, emit);
+    else this.#emitChanges(emit);
+    if (next > this.#next) {
+      this.#next = next;
+      this.#close(this.#grid.firstPane(next));
+    }
+    this.#writer.flush(emit);
+  }
+
+  close(emit: Emit): void {
+    this.advance(Number.POSITIVE_INFINITY, emit);
+  }
+
+  snapshot(): ShardSnapshot {
+    const out = new StateWriter();
+    this.#store.snapshot(out);
+    out.number(this.#panes.size);
+    for (let i = 0; i < this.#panes.size; i++) {
+      out.number(this.#panes.number(i));
+      this.#panes.state(i).snapshot(out);
+    }
+    this.#state.snapshot(out);
+    this.#changesStore?.snapshot(out);
+    this.#changesState?.snapshot(out);
+    return { watermark: this.#watermark, state: out.finish() };
+  }
+
+  #restore(from: StateReader): void {
+    this.#store.restore(from);
+    for (let count = from.count(); count > 0; count--) this.#panes.open(from.number()).restore(from);
+    this.#state.restore(from);
+    this.#changesStore?.restore(from);
+    this.#changesState?.restore(from);
+    from.end();
+  }
+
+  release(): void {
+    this.#state.release();
+    this.#panes.release();
+    this.#store.release();
+    this.#changesState?.release();
+    this.#changes?.release();
+    this.#changesStore?.release();
+  }
+
+  // One closure for all blocks.
+  readonly #mergePane = (pane: number, slots: number, count: number): void => {
+    if (this.#grid.lastWindowOf(pane) < this.#next) {
+      assert(false, `rows for pane ${pane}, whose windows are closed: the combiner had an older watermark than shard ${this.shard}`);
+    }
+    this.#panes.open(pane).add(slots, count);
+    this.#state.touched(pane, slots, count);
+    this.#changes?.open(pane).add(slots, count);
+  };
+
+  #firstOpenWindow(watermark: number): number {
+    return Number.isFinite(watermark) ? this.#grid.lastWindowEndedBy(watermark - this.#window.latenessMs) + 1 : watermark;
+  }
+
+  /** Emits all windows before `next` that have a row and are open yet. */
+  #emitClosed(next: number, emit: Emit): void {
+    const grid = this.#grid;
+    let window = this.#next;
+    while (this.#panes.size > 0) {
+      window = Math.max(window, grid.firstWindowOf(this.#panes.first));
+      if (window >= next) return;
+      this.#writer.writeTable(this.#state.moveTo(window), grid.windowStart(window), grid.windowEnd(window), emit);
+      if (this.#writer.sawNonFinite) {
+        this.#writer.sawNonFinite = false;
+        this.#state.restart();
+      }
+      window++;
+      this.#close(grid.firstPane(window));
+    }
+  }
+
+  /** Emits the groups that changed in this epoch, of each window that is open. */
+  #emitChanges(emit: Emit): void {
+    const grid = this.#grid;
+    const changes = this.#changes as PaneRing<PaneGroups>;
+    const changesState = this.#changesState as WindowState;
+    this.#state.restart();
+    changesState.restart();
+    let window = this.#next;
+    let i = 0;
+    while (i < changes.size) {
+      window = Math.max(window, grid.firstWindowOf(changes.number(i)));
+      const table = this.#state.moveTo(window);
+      const changed = changesState.moveTo(window);
+      const start = grid.windowStart(window);
+      const end = grid.windowEnd(window);
+      changed.eachTile((slots, count) => {
+        table.lookupSlots(slots, count, this.#writer.found);
+        this.#writer.writeSlots(table, this.#writer.found, count, start, end, emit);
+      });
+      if (this.#writer.sawNonFinite) {
+        this.#writer.sawNonFinite = false;
+        this.#state.restart();
+      }
+      window++;
+      i = changes.indexFrom(grid.firstPane(window));
+    }
+    changes.closeBelow(Number.POSITIVE_INFINITY);
+  }
+
+  #close(pane: number): void {
+    this.#state.leave(pane);
+    this.#panes.closeBelow(pane);
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * reduce: rows of a key become one by a function of the user's, (a, b) => row: what reduceByKey, reduceByKeyAndWindow (with
+ * its inverse function) and KeyedStream.reduce are elsewhere. The key columns of the result are the key's, whatever the function
+ * gives; the others must be there.
+ */
+
+import { type AnyRow, MillraceError, type Schema, shown } from '../../core/index.ts';
+import { RowReader } from '../keyed/row-values.ts';
+import { ownValue, refusePromise, requireRow } from '../rows/values.ts';
+import type { RowFold } from './row-fold.ts';
+
+export type Reducer = (a: AnyRow, b: AnyRow) => AnyRow;
+
+/**
+ * @param keys columns that the result has without the fold: the keys, and bounds of a window
+ * @param inverse takes b out of a again: inverse(fn(a, b), b) must be a, as for sums
+ */
+export function reduceFold(input: Schema, keys: readonly string[], fn: Reducer, inverse: Reducer | undefined): RowFold<AnyRow> {
+  const reader = new RowReader(input);
+  const fields = input.fields.filter((field) => !keys.includes(field.name));
+  const names = fields.map((field) => field.name);
+  return {
+    name: inverse === undefined ? 'reduce' : 'reduce with an inverse',
+    whole: 'your function takes rows, and those of a key in order',
+    fields,
+    tellsChanges: false,
+    add(value, batch, row) {
+      const object = reader.read(batch, row);
+      return value === undefined ? object : called('reduce', fn, value, object);
+    },
+    // Functions may write into their first argument, which then must be nobody else's.
+    merge: (value, from) => (value === undefined ? copied(from) : called('reduce', fn, value, from)),
+    remove: inverse === undefined ? undefined : (value, from) => called('inverse of reduce', inverse, value, from),
+    results: (value, put) => put(names.map((name) => ownValue(value, name))),
+  };
+}
+
+function copied(row: AnyRow): AnyRow {
+  return Object.defineProperties({}, Object.getOwnPropertyDescriptors(row)) as AnyRow;
+}
+
+function called(what: string, fn: Reducer, a: AnyRow, b: AnyRow): AnyRow {
+  try {
+    const result: unknown = fn(a, b);
+    requireRow(result);
+    refusePromise(result);
+    return result as AnyRow;
+  } catch (cause) {
+    throw new MillraceError(
+      'ERR_MILLRACE_USER_FUNCTION',
+      `${what} failed on ${shown(a)} and ${shown(b)}: ${cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)}`,
+      { cause },
+    );
+  }
+}

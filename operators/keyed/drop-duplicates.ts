@@ -1,0 +1,124 @@
+/**
+ * dropDuplicates: of the rows of a key the first one passes, and those within a time of it do not: dropDuplicates and
+ * dropDuplicatesWithinWatermark elsewhere.
+ *
+ * With event time a row is a duplicate when its time is less than `within` away, before or behind, from that of a row of its key
+ * that passed. Nothing but the order of rows decides it: a time is kept until the watermark has passed it by `within`, when no
+ * row that is not late can be so near. Without event time the epoch's clock takes its place; without `within` a key is kept for ever.
+ */
+
+import { type Batch, readTimestamp, type Schema } from '../../core/index.ts';
+import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
+import type { RowOutput } from './row-output.ts';
+import { type Key, keyReader, roughBytes } from './row-values.ts';
+import { TimerQueue } from './timer-queue.ts';
+
+export interface DropDuplicatesRequest {
+  readonly input: Schema;
+  readonly keys: readonly string[];
+  /** Undefined: for ever. */
+  readonly withinMs: number | undefined;
+  readonly eventTime: string | undefined;
+  readonly timeShiftMs: 0 | -1;
+}
+
+/** @throws MillraceError ERR_MILLRACE_PIPELINE for an unknown key column */
+export function planDropDuplicates({ input, keys, withinMs, eventTime, timeShiftMs }: DropDuplicatesRequest): KeyedOperatorPlan {
+  const time = eventTime === undefined || withinMs === undefined ? -1 : input.require(eventTime, 'withWatermark');
+  const rows: KeyedInput = {
+    schema: input,
+    keys: keys.map((name) => input.require(name, 'keyBy')),
+    columns: input.fields.map((_, c) => c),
+    eventTime: time,
+    timeShiftMs,
+  };
+  return {
+    name: 'dropDuplicates',
+    inputs: [rows],
+    output: input,
+    outputTime: eventTime === undefined ? undefined : { column: eventTime, shiftMs: timeShiftMs },
+    lateBefore: (watermark) => (time < 0 ? Number.NEGATIVE_INFINITY : watermark),
+    heldUntil: (maxTimeMs) => (time < 0 ? Number.POSITIVE_INFINITY : maxTimeMs + (withinMs as number)),
+    open: (context, from) => new DropDuplicates(rows, withinMs ?? Number.POSITIVE_INFINITY, context, from as Snapshot | undefined),
+    whole: 'the first row of a key is the result',
+    describe: () =>
+      `dropDuplicates by ${keys.join(', ')}\n  ${withinMs === undefined ? 'each key is kept for ever' : `within ${withinMs} ms of ${time < 0 ? "the epoch's clock" : `event time (${eventTime})`}`}`,
+  };
+}
+
+interface Snapshot {
+  /** In the order in which they passed. */
+  readonly passed: readonly (readonly [key: Key, times: readonly number[]])[];
+}
+
+const NO_ROWS = new Int32Array(0);
+
+class DropDuplicates implements KeyedOperator {
+  readonly #input: KeyedInput;
+  readonly #withinMs: number;
+  readonly #keyOf: (batch: Batch, row: number) => Key;
+  readonly #clock: EpochClock;
+  readonly #output: RowOutput;
+  /** Times of the rows that passed and may have duplicates yet. Mostly one. */
+  readonly #passed = new Map<Key, number[]>();
+  readonly #expiries = new TimerQueue<Key>();
+  #selected = NO_ROWS;
+
+  constructor(input: KeyedInput, withinMs: number, context: KeyedContext, from: Snapshot | undefined) {
+    this.#input = input;
+    this.#withinMs = withinMs;
+    this.#keyOf = keyReader(input.keys, input.schema);
+    this.#clock = context.clock;
+    this.#output = context.output;
+    for (const [key, times] of from?.passed ?? []) for (const time of times) this.#pass(key, time);
+  }
+
+  get stateBytes(): number {
+    let bytes = 0;
+    let looked = 0;
+    for (const key of this.#passed.keys()) {
+      if (looked++ === 100) break;
+      bytes += 120 + roughBytes(key);
+    }
+    return Math.round(looked === 0 ? 0 : bytes * Math.max(1, this.#passed.size / 100)) + this.#expiries.size * 56;
+  }
+
+  onBatch(rows: Batch): void {
+    if (this.#selected.length < rows.rowCount) this.#selected = new Int32Array(2 ** Math.ceil(Math.log2(rows.rowCount)));
+    const { eventTime, timeShiftMs } = this.#input;
+    const now = this.#clock.nowMs;
+    let count = 0;
+    for (let row = 0; row < rows.rowCount; row++) {
+      const key = this.#keyOf(rows, row);
+      const time = eventTime < 0 ? now : readTimestamp(rows.memory, rows.column(eventTime).data, row) + timeShiftMs;
+      const times = this.#passed.get(key);
+      if (times?.some((passed) => Math.abs(time - passed) < this.#withinMs)) continue;
+      this.#pass(key, time);
+      this.#selected[count++] = row;
+    }
+    if (count > 0) this.#output.appendSelected(rows, this.#selected, count);
+  }
+
+  onWatermark(watermark: number): void {
+    const until = this.#input.eventTime >= 0 ? watermark : this.#clock.nowMs;
+    // The end of the input is no time that passes.
+    while (until !== Number.POSITIVE_INFINITY && this.#expiries.firstTime <= until) {
+      const { owner: key } = this.#expiries.take();
+      // Two times of a key may both be over: the first of them took the key away.
+      const times = (this.#passed.get(key) ?? []).filter((time) => time + this.#withinMs > until);
+      if (times.length === 0) this.#passed.delete(key);
+      else this.#passed.set(key, times);
+    }
+  }
+
+  snapshot(): Snapshot {
+    return { passed: [...this.#passed].map(([key, times]) => [key, [...times]]) };
+  }
+
+  #pass(key: Key, time: number): void {
+    const times = this.#passed.get(key);
+    if (times === undefined) this.#passed.set(key, [time]);
+    else times.push(time);
+    if (this.#withinMs !== Number.POSITIVE_INFINITY) this.#expiries.add(time + this.#withinMs, key);
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Rows and keys as JavaScript values, for operators that call functions of the user's or keep state by key in a Map. Each
+ * row is a fresh object that the function may keep; what it writes into it is seen by nobody else.
+ */
+
+import { type AnyRow, type Batch, readValue, type Schema } from '../../core/index.ts';
+
+/** Reads the named columns of rows as objects. Names are own properties even where a column is named `__proto__`. */
+export class RowReader {
+  readonly #columns: readonly number[];
+  readonly #names: readonly string[];
+  readonly #hasProto: boolean;
+
+  /** @param columns positions; default all */
+  constructor(schema: Schema, columns: readonly number[] = schema.fields.map((_, c) => c)) {
+    this.#columns = columns;
+    this.#names = columns.map((c) => schema.field(c).name);
+    this.#hasProto = this.#names.includes('__proto__');
+  }
+
+  read(batch: Batch, row: number): AnyRow {
+    const { memory } = batch;
+    const names = this.#names;
+    const object: Record<string, unknown> = {};
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i] as string;
+      const value = readValue(memory, batch.column(this.#columns[i] as number), row);
+      if (this.#hasProto && name === '__proto__') Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true });
+      else object[name] = value;
+    }
+    return object;
+  }
+}
+
+/** A key as a Map takes it: two rows have the same one exactly when their key columns are equal (null is a value; 0 is -0; NaN is NaN). */
+export type Key = string | number | bigint | boolean | null;
+
+/** Makes the key of a row. One column: its value, which a Map compares as keys are compared. Else, or for bytes: an injective text. */
+export function keyReader(keys: readonly number[], schema: Schema): (batch: Batch, row: number) => Key {
+  const [only] = keys;
+  if (keys.length === 1 && only !== undefined && schema.field(only).type.name !== 'binary') {
+    return (batch, row) => readValue(batch.memory, batch.column(only), row) as Key;
+  }
+  return (batch, row) => {
+    let key = '';
+    for (let i = 0; i < keys.length; i++) key += encoded(readValue(batch.memory, batch.column(keys[i] as number), row));
+    return key;
+  };
+}
+
+/** No encoding is the beginning of another one of the same type; texts are preceded by their length. */
+function encoded(value: unknown): string {
+  if (value === null) return 'n';
+  if (typeof value === 'string') return `${value.length}:${value}`;
+  if (typeof value === 'number') return `${value === 0 ? 0 : value};`;
+  if (value instanceof Uint8Array) return `${value.length}:${Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1')}`;
+  return `${String(value)};`;
+}
+
+/** A rough size of a value in the heap, for state bytes. Objects are looked into one level deep, so that it stays cheap. */
+export function roughBytes(value: unknown, depth = 1): number {
+  if (typeof value === 'string') return 16 + value.length;
+  if (typeof value !== 'object' || value === null) return 8;
+  if (ArrayBuffer.isView(value)) return 64 + value.byteLength;
+  if (depth === 0) return 64;
+  let bytes = 48;
+  if (Array.isArray(value)) return bytes + value.length * (value.length === 0 ? 8 : 8 + roughBytes(value[0], depth - 1));
+  if (value instanceof Map || value instanceof Set) return bytes + value.size * 64;
+  for (const name of Object.keys(value)) bytes += 8 + roughBytes((value as Record<string, unknown>)[name], depth - 1);
+  return bytes;
+}

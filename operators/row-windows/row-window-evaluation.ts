@@ -1,0 +1,240 @@
+/**
+ * From the rows of windows (row-windows.ts) to results: by the group table of an aggregation, or by a fold. One evaluator a thread
+ * serves all its shards; what goes on over windows, where they do not purge, is kept for each shard.
+ */
+
+import {
+  assert,
+  type Batch,
+  BatchBuilder,
+  type Column,
+  type GroupTable,
+  nullable,
+  Schema,
+  type SlabAllocator,
+  StateReader,
+  StateWriter,
+  smallTable,
+} from '../../core/index.ts';
+import type { AggregatePlan } from '../aggregate/aggregate-plan.ts';
+import { ResultWriter } from '../aggregate/result-writer.ts';
+import type { RowFold } from '../fold/row-fold.ts';
+import type { KeyedInput } from '../keyed/keyed-operator.ts';
+import { type Key, keyReader } from '../keyed/row-values.ts';
+import type { Firing } from './row-windows.ts';
+
+/** Turns the rows of windows into result values. */
+export interface Evaluator {
+  /** Values that go on over windows, for one shard; undefined: each window begins with nothing. */
+  totals(from: unknown): Totals;
+  /** Adds the rows of one round; afterwards `results` gives what they, and what `totals` had, come to. */
+  round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void;
+  /** Gives shared memory back. Not used after. */
+  release(): void;
+}
+
+export interface Totals {
+  readonly bytes: number;
+  /** As values that structured clone can copy. */
+  snapshot(): unknown;
+  /** Gives shared memory back. Not used after. */
+  release(): void;
+}
+
+/** Rows of a batch, and slots of a tile. */
+const ROWS_MAX = 1_024;
+
+/** Rows of firings, as batches. */
+class FiringBatches {
+  readonly #builder: BatchBuilder;
+
+  constructor(slabs: SlabAllocator, input: KeyedInput) {
+    this.#builder = new BatchBuilder(slabs, travelling(input), ROWS_MAX);
+  }
+
+  release(): void {
+    this.#builder.release();
+  }
+
+  each(firings: readonly Firing[], visit: (batch: Batch) => void): void {
+    const builder = this.#builder;
+    builder.reset();
+    for (const { rows } of firings) {
+      for (const row of rows) {
+        if (builder.rowCount === builder.capacity) {
+          visit(builder.finish());
+          builder.reset();
+        }
+        builder.appendRow(row);
+      }
+    }
+    if (builder.rowCount > 0) visit(builder.finish());
+  }
+}
+
+/** The input's schema, with null for the columns that did not travel. */
+function travelling({ schema, columns }: KeyedInput): Schema {
+  return new Schema(schema.fields.map(({ name, type }, c) => ({ name, type: columns.includes(c) ? type : nullable(type) })));
+}
+
+/** The evaluation by aggregates: a group table for the round, and one that goes on. */
+export class AggregateEvaluator implements Evaluator {
+  readonly #slabs: SlabAllocator;
+  readonly #plan: AggregatePlan;
+  readonly #batches: FiringBatches;
+  readonly #fresh: GroupTable;
+  readonly #writer: ResultWriter;
+  readonly #keyOf: (batch: Batch, row: number) => Key;
+
+  constructor(slabs: SlabAllocator, input: KeyedInput, plan: AggregatePlan) {
+    this.#slabs = slabs;
+    this.#plan = plan;
+    this.#batches = new FiringBatches(slabs, input);
+    this.#fresh = smallTable(slabs, plan.layout, 0);
+    this.#writer = new ResultWriter(slabs, plan);
+    this.#keyOf = keyReader(
+      plan.keys.map((_, c) => c),
+      plan.output,
+    );
+  }
+
+  totals(from: unknown): Totals {
+    return new TableTotals(this.#slabs, this.#plan, from as Uint8Array | undefined);
+  }
+
+  round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void {
+    const { keys, inputs } = this.#plan;
+    const fresh = this.#fresh;
+    this.#batches.each(firings, (batch) => {
+      const keyColumns = keys.map((column) => batch.column(column));
+      const values = inputs.map((column): Column | undefined => (column < 0 ? undefined : batch.column(column)));
+      for (let done = 0; done < batch.rowCount; ) done += fresh.update(keyColumns, values, done, batch.rowCount, 0);
+    });
+    const table = (totals as TableTotals | undefined)?.table;
+    table?.mergeTable(fresh);
+    if (put !== undefined) this.#write(firings, table, put);
+    fresh.clear();
+  }
+
+  release(): void {
+    this.#batches.release();
+    this.#fresh.release();
+    this.#writer.release();
+  }
+
+  #write(firings: readonly Firing[], table: GroupTable | undefined, put: (firing: Firing, values: readonly unknown[]) => void): void {
+    const keyCount = this.#plan.keys.length;
+    const byKey = new Map<Key, unknown[]>();
+    const emit = (batch: Batch): void => {
+      for (let row = 0; row < batch.rowCount; row++) {
+        byKey.set(
+          this.#keyOf(batch, row),
+          this.#plan.results.map((_, c) => batch.value(keyCount + c, row)),
+        );
+      }
+    };
+    const writer = this.#writer;
+    if (this.#plan.results.some(({ form }) => form === 'rate')) {
+      // A rate is by the length of its window: one at a time.
+      const of = table ?? this.#fresh;
+      for (const { entry, start, end } of firings) {
+        this.#slabs.memory.u32[writer.found >>> 2] = of.find(entry.key);
+        writer.writeSlots(of, writer.found, 1, start, end, emit);
+      }
+    } else if (table === undefined) writer.writeTable(this.#fresh, 0, 0, emit);
+    else {
+      // A window that fires by time may have no row of this round.
+      const { u32 } = this.#slabs.memory;
+      for (let from = 0; from < firings.length; from += ROWS_MAX) {
+        const tile = firings.slice(from, from + ROWS_MAX);
+        tile.forEach(({ entry }, i) => {
+          u32[(writer.found >>> 2) + i] = table.find(entry.key);
+        });
+        writer.writeSlots(table, writer.found, tile.length, 0, 0, emit);
+      }
+    }
+    writer.flush(emit);
+    // Windows come out in the order in which they fired: the table is the thread's, and its order depends on what other shards had in it.
+    for (const firing of firings) {
+      const values = byKey.get(firing.entry.id);
+      assert(values, 'a window that has no group');
+      put(firing, values);
+    }
+  }
+}
+
+/** The groups of a shard whose windows go on. */
+class TableTotals implements Totals {
+  readonly table: GroupTable;
+
+  constructor(slabs: SlabAllocator, plan: AggregatePlan, from: Uint8Array | undefined) {
+    this.table = smallTable(slabs, plan.layout, 0);
+    if (from !== undefined) this.table.restore(new StateReader(from));
+  }
+
+  get bytes(): number {
+    return this.table.bytes;
+  }
+
+  snapshot(): Uint8Array {
+    const out = new StateWriter();
+    this.table.snapshot(out);
+    return out.finish();
+  }
+
+  release(): void {
+    this.table.release();
+  }
+}
+
+/** The evaluation by a fold. */
+export class FoldEvaluator implements Evaluator {
+  readonly #fold: RowFold;
+  readonly #batches: FiringBatches;
+  readonly #keyOf: (batch: Batch, row: number) => Key;
+
+  constructor(slabs: SlabAllocator, input: KeyedInput, fold: RowFold) {
+    this.#fold = fold;
+    this.#batches = new FiringBatches(slabs, input);
+    this.#keyOf = keyReader(input.keys, input.schema);
+  }
+
+  totals(from: unknown): Totals {
+    return new FoldTotals(from as ReadonlyMap<Key, unknown> | undefined);
+  }
+
+  round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void {
+    const values = (totals as FoldTotals | undefined)?.values ?? new Map<Key, unknown>();
+    this.#batches.each(firings, (batch) => {
+      for (let row = 0; row < batch.rowCount; row++) {
+        const key = this.#keyOf(batch, row);
+        values.set(key, this.#fold.add(values.get(key), batch, row));
+      }
+    });
+    if (put !== undefined) for (const firing of firings) this.#fold.results(values.get(firing.entry.id), (row) => put(firing, row));
+  }
+
+  release(): void {
+    this.#batches.release();
+  }
+}
+
+class FoldTotals implements Totals {
+  readonly values: Map<Key, unknown>;
+
+  constructor(from: ReadonlyMap<Key, unknown> | undefined) {
+    this.values = new Map(from);
+  }
+
+  get bytes(): number {
+    return this.values.size * 200;
+  }
+
+  snapshot(): ReadonlyMap<Key, unknown> {
+    return new Map(this.values);
+  }
+
+  release(): void {
+    this.values.clear();
+  }
+}

@@ -1,0 +1,293 @@
+/**
+ * The engine: what one worker does, without its thread. Scan a chunk; end an epoch. It waits for nobody: where all engines of a
+ * job must have come before any goes on, it hands over to its caller. So the same engines run in workers, with a barrier
+ * there, and in a test driver, one after the other.
+ *
+ *   scan        chunk -> decoder -> flow (row functions, watermark) -> combiners, or encoders of sinks
+ *   endEpoch    publish blocks and event times | all are here | watermarks | for each exchange, in order:
+ *               [publish | all are here, when others feed it] merge own shards, close windows -> flow -> encoders, or the next exchange
+ *
+ * Shards come in groups of neighbours, and a group is worked off by one worker as a unit: what it writes is one run of
+ * blocks, whichever worker that is.
+ */
+
+import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
+import type { Chunk, ChunkDecoder, CommittedPosition, SinkInfo } from '../../io/index.ts';
+import { exchangeBlockRows, orderExchangeBlocks } from '../../operators/index.ts';
+import { type Restored, restoreWatermarks } from '../epoch/commit-metadata.ts';
+import type { OutputBlock } from '../job/outputs.ts';
+import type { CounterName } from '../job/progress.ts';
+import type { ExchangePlan, Plan } from '../plan/plan.ts';
+import { OF_EXCHANGE, OF_SOURCE, WorkerBalance } from '../shared/balance.ts';
+import { type Control, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/control.ts';
+import type { LedgerSample } from '../workers/pool.ts';
+import { ExchangeRunner, ownGroups, type Scatter } from './exchange-runner.ts';
+import type { Flow } from './flow.ts';
+import { Flows } from './flows.ts';
+import { Place } from './place.ts';
+import { Rejects } from './rejects.ts';
+import type { EngineState } from './state-snapshot.ts';
+import { WatermarkRunner } from './watermark-runner.ts';
+
+export interface EngineContext {
+  readonly plan: Plan;
+  readonly memory: SharedMemory;
+  readonly slabs: SlabAllocator;
+  readonly control: Control;
+  readonly worker: number;
+  /** Partitions of each source. */
+  readonly partitions: readonly number[];
+  readonly committed: readonly (readonly CommittedPosition[])[];
+  /** The number of the first epoch, and the clock at the end of the one before. */
+  readonly firstEpoch: number;
+  readonly nowMs: number;
+  readonly sinks: readonly SinkInfo[];
+  /** One region per global partition. */
+  readonly counters: readonly Counters<CounterName>[];
+  readonly batchRows: number;
+  /** The state to go on from, of all shards; `committed` is of no account then. */
+  readonly from?: EngineState | undefined;
+  output(epoch: number, block: OutputBlock): void;
+  sample(sample: LedgerSample): void;
+}
+
+export class Engine {
+  readonly #context: EngineContext;
+  readonly #memory: SharedMemory;
+  readonly #place: Place;
+  readonly #firstGlobal: number[] = [];
+  readonly #watermarks: WatermarkRunner[];
+  readonly #flows: Flows;
+  readonly #exchanges: ExchangeRunner<Flow>[];
+  readonly #decoders: ChunkDecoder[];
+  readonly #balance: WorkerBalance;
+  /** The clock as of the end of the last epoch. */
+  #nowMs = 0;
+  /** Blocks of ours that other workers may still read, by parity. */
+  readonly #lent: [number[], number[]] = [[], []];
+
+  constructor(context: EngineContext) {
+    this.#context = context;
+    this.#memory = context.memory;
+    const { plan, slabs, memory } = context;
+    this.#balance = new WorkerBalance(plan.sources.length, plan.exchanges.length);
+    let global = 0;
+    for (const count of context.partitions) {
+      this.#firstGlobal.push(global);
+      global += count;
+    }
+    this.#watermarks = plan.watermarks.map((watermark, index) => new WatermarkRunner(watermark, index, context, this.#firstGlobal));
+    const names = plan.sources.map(({ source }) => source.name);
+    this.#place = new Place(names, context.counters, this.#restoreWatermarks());
+    this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance);
+    this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index));
+    const rejects = new Rejects(slabs, this.#place, this.#balance, this.#flows.ofRejects, (sample) => context.sample(sample));
+    this.#decoders = plan.sources.map(({ source, flow, rejects: takers }) =>
+      source.decoder({
+        memory,
+        slabs,
+        columns: flow.rows.columnsRead,
+        batchRows: context.batchRows,
+        // A dead letter has all of its bytes.
+        ...(takers.length > 0 ? { sampleBytesMax: memory.byteLength } : {}),
+        reject: (rejection) => rejects.take(rejection),
+      }),
+    );
+    this.#beginEpoch(context.firstEpoch, context.nowMs);
+  }
+
+  /** The clock when the current epoch began: what rows are stamped with that go by processing time. Before each call below. */
+  stampAt(startMs: number): void {
+    for (const watermark of this.#watermarks) watermark.stampMs = startMs;
+  }
+
+  /**
+   * Scans one chunk of the current epoch.
+   *
+   * @throws MillraceError of a user function, with the coordinates of the chunk in the message
+   */
+  scan(source: number, chunk: Chunk, sequence: number): void {
+    const decoder = this.#decoders[source] as ChunkDecoder;
+    const flow = this.#flows.ofSources[source] as Flow;
+    const flows = [flow, ...(this.#flows.ofRejects[source] as readonly Flow[])];
+    this.#place.atChunk(source, chunk, sequence, (this.#firstGlobal[source] as number) + chunk.partition, decoder);
+    this.#balance.ofSource(source, OF_SOURCE.chunks, 1);
+    this.#balance.ofSource(source, OF_SOURCE.bytes, chunk.byteLength);
+    this.#flows.begin(flows, { source, partition: chunk.partition, first: chunk.first });
+    let rows = 0;
+    try {
+      decoder.open(chunk);
+      for (let batch = decoder.next(); batch !== undefined; batch = decoder.next()) {
+        rows += batch.rowCount;
+        flow.run(batch);
+      }
+    } catch (error) {
+      throw located(error, this.#place.sourceName, chunk);
+    }
+    this.#flows.end(flows);
+    this.#flows.flush(flows);
+    this.#place.count('rowsIn', rows);
+    this.#balance.ofSource(source, OF_SOURCE.decoded, rows);
+  }
+
+  /**
+   * Ends the epoch together with all other engines of the job, in steps: each yields where all must have come before any goes on.
+   * The steps are as many in every engine.
+   *
+   * @param nowMs the coordinator's clock when it ended the epoch, the same for all
+   */
+  *endEpoch(epoch: number, nowMs: number): Generator<void, void, void> {
+    this.#place.epoch = epoch;
+    for (const watermark of this.#watermarks) watermark.publish(epoch);
+    for (const [index, exchange] of this.#exchanges.entries()) if (exchange.upstream.length === 0) this.#publish(epoch, index);
+    yield;
+    // Everybody is past the merges of the epoch before.
+    this.#takeBack(epoch - 1);
+    for (const watermark of this.#watermarks) watermark.advance(epoch, nowMs);
+    for (const [index, exchange] of this.#exchanges.entries()) {
+      if (exchange.upstream.length > 0) {
+        this.#publish(epoch, index);
+        yield;
+      }
+      this.#merge(exchange, index, epoch, nowMs);
+    }
+    this.#balance.publish(this.#context.control, epoch, this.#context.worker);
+    this.#beginEpoch(epoch + 1, nowMs);
+  }
+
+  /**
+   * The state between two epochs, of the shards that this engine owns: what engines of any number go on from (state-snapshot.ts). Between
+   * `endEpoch` and the next `scan`. Cost: O(state); it changes nothing.
+   */
+  snapshot(): EngineState {
+    return {
+      epoch: this.#place.epoch,
+      nowMs: this.#nowMs,
+      watermarks: this.#watermarks.map((runner) => runner.watermark.snapshotAll()),
+      exchanges: this.#exchanges.map((exchange) => exchange.snapshot()),
+    };
+  }
+
+  /** Bytes of state of the shards that this engine owns. */
+  get stateBytes(): number {
+    return this.#exchanges.reduce((sum, exchange) => sum + exchange.stateBytes, 0);
+  }
+
+  #merge(exchange: ExchangeRunner<Flow>, index: number, epoch: number, nowMs: number): void {
+    const blocks = this.#gather(epoch, index);
+    for (const block of blocks) this.#balance.ofExchange(index, OF_EXCHANGE.found, exchangeBlockRows(this.#memory, block));
+    const watermark = this.#hasEnded(exchange.plan, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange.plan);
+    exchange.beginEpoch(epoch, nowMs);
+    let merged = exchange.settle(blocks);
+    const flows = [exchange.flow];
+    for (const group of exchange.groups) {
+      this.#place.atShards(index, group.number);
+      for (const { shard, half } of group.shards) {
+        this.#flows.begin(flows, { source: this.#decoders.length + index, partition: shard, first: epoch });
+        merged += exchange.merge(half, blocks);
+        exchange.step(half, watermark);
+        this.#flows.end(flows);
+      }
+      this.#flows.flush(flows);
+    }
+    this.#balance.ofExchange(index, OF_EXCHANGE.merged, merged);
+    exchange.held?.account(blocks, watermark);
+    this.#balance.ofExchange(index, OF_EXCHANGE.held, exchange.held?.held ?? 0);
+    this.#balance.ofExchange(index, OF_EXCHANGE.released, exchange.held?.released ?? 0);
+    exchange.endEpoch(watermark);
+  }
+
+  #beginEpoch(epoch: number, nowMs: number): void {
+    this.#place.epoch = epoch;
+    this.#nowMs = nowMs;
+    for (const watermark of this.#watermarks) watermark.begin(nowMs);
+    this.#exchanges.forEach((exchange, index) => {
+      const start = { watermark: this.#eventTime(exchange.plan), timeBound: Number.POSITIVE_INFINITY };
+      for (const scatter of this.#flows.scatters[index] as readonly Scatter[]) scatter.beginEpoch(start);
+    });
+  }
+
+  /** The watermark of an exchange: the minimum of those above it, less the delay with which rows come from there. */
+  #eventTime(exchange: ExchangePlan): number {
+    let time = Number.POSITIVE_INFINITY;
+    for (const watermark of exchange.watermarks) time = Math.min(time, (this.#watermarks[watermark] as WatermarkRunner).watermark.current);
+    return exchange.watermarks.length === 0 ? Number.NEGATIVE_INFINITY : time - exchange.delayMs;
+  }
+
+  /** Without event time, too, the input of an exchange ends some time, and what is open comes out. */
+  #hasEnded(exchange: ExchangePlan, epoch: number): boolean {
+    const { control, partitions } = this.#context;
+    return exchange.sources.every((source) => {
+      for (let partition = 0; partition < (partitions[source] as number); partition++) {
+        const state = control.partition(epoch, (this.#firstGlobal[source] as number) + partition);
+        if (state !== PARTITION_ENDED && state !== PARTITION_DRAINED) return false;
+      }
+      return true;
+    });
+  }
+
+  /** Shows the blocks that our scans have left for an exchange to the other workers, and what windows they are for. */
+  #publish(epoch: number, exchange: number): void {
+    const { control, worker, slabs } = this.#context;
+    const { u32, f64 } = this.#memory;
+    const blocks = (this.#flows.scatters[exchange] as readonly Scatter[]).flatMap((scatter) => scatter.takeBlocks());
+    const runner = this.#exchanges[exchange] as ExchangeRunner;
+    this.#balance.ofExchange(exchange, OF_EXCHANGE.pieces, runner.piecesOf(blocks));
+    const at = control.directory(epoch, worker, exchange);
+    const list = blocks.length === 0 ? 0 : slabs.alloc(blocks.length * 4);
+    blocks.forEach((block, i) => {
+      u32[(list >>> 2) + i] = block;
+    });
+    u32[at] = list;
+    u32[at + 1] = blocks.length;
+    const lent = this.#lent[(epoch & 1) as 0 | 1];
+    lent.push(...blocks);
+    if (list !== 0) lent.push(list);
+    f64[control.held(epoch, worker, exchange)] = runner.heldUntil(blocks);
+  }
+
+  /** The blocks of all workers for an exchange, in the order in which they must be merged. */
+  #gather(epoch: number, exchange: number): number[] {
+    const { control } = this.#context;
+    const { u32 } = this.#memory;
+    const blocks: number[] = [];
+    for (let worker = 0; worker < control.shape.workers; worker++) {
+      const at = control.directory(epoch, worker, exchange);
+      const list = (u32[at] as number) >>> 2;
+      const count = u32[at + 1] as number;
+      for (let i = 0; i < count; i++) blocks.push(u32[list + i] as number);
+    }
+    return orderExchangeBlocks(this.#memory, blocks);
+  }
+
+  #takeBack(epoch: number): void {
+    const lent = this.#lent[(epoch & 1) as 0 | 1];
+    for (const address of lent) this.#context.slabs.free(address);
+    lent.length = 0;
+  }
+
+  /** @returns what had been read before the restart */
+  #restoreWatermarks(): Restored {
+    const { from, committed, partitions } = this.#context;
+    const watermarks = this.#watermarks.map((runner) => runner.watermark);
+    if (from === undefined) return restoreWatermarks(watermarks, committed, partitions);
+    watermarks.forEach((watermark, index) => watermark.restoreAll(from.watermarks[index] as WatermarkState));
+    // What was read before is in the state: it does not come again.
+    return { writtenEpoch: -1, readUntil: partitions.flatMap((count) => Array(count).fill(0)) };
+  }
+
+  #runner(exchange: ExchangePlan, index: number): ExchangeRunner<Flow> {
+    const { plan, slabs, control, worker, firstEpoch, from } = this.#context;
+    const groups = ownGroups(control.shape.workers, worker);
+    const view = plan.views.findIndex((of) => of.exchange === index);
+    const viewed = view < 0 ? undefined : { firstEpoch, cell: (shard: number) => control.live(view, shard) };
+    return new ExchangeRunner(exchange, slabs, this.#eventTime(exchange), this.#flows.ofExchanges[index] as Flow, groups, from?.exchanges[index], viewed);
+  }
+}
+
+function located(error: unknown, source: string, chunk: Chunk): unknown {
+  if (!(error instanceof MillraceError)) return error;
+  return new MillraceError(error.code, `${error.message} (${source}, partition ${chunk.partition}, in the rows from offset ${chunk.first} to ${chunk.next})`, {
+    cause: error.cause ?? error,
+  });
+}

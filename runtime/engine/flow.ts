@@ -1,0 +1,92 @@
+/**
+ * A flow at work: a row program, and where the batches go that come out of it. What a flow is to do stands in plan.ts; this is
+ * the instance that one engine runs; flows.ts makes it.
+ */
+
+import type { Batch } from '../../core/index.ts';
+import type { SinkEncoder } from '../../io/index.ts';
+import type { RowProgram } from '../../operators/index.ts';
+import type { ExchangeTarget } from '../plan/plan.ts';
+import { OF_EXCHANGE, type WorkerBalance } from '../shared/balance.ts';
+import type { Scatter } from './exchange-runner.ts';
+import type { Place } from './place.ts';
+import type { WatermarkRunner } from './watermark-runner.ts';
+
+/** What a flow is made of. */
+export interface FlowParts {
+  readonly program: RowProgram;
+  readonly watermark: WatermarkRunner | undefined;
+  readonly scatters: readonly { readonly scatter: Scatter; readonly exchange: number }[];
+  readonly encoders: readonly SinkEncoder[];
+  /** Where its batches come from: another flow, or the source or exchange itself. */
+  readonly parent: Flow | undefined;
+  readonly place: Place;
+  readonly balance: WorkerBalance;
+}
+
+/** What happens to the batches that arrive at one place. */
+export class Flow {
+  readonly program: RowProgram;
+  readonly parent: Flow | undefined;
+  readonly next: Flow[] = [];
+  /** Everything that this flow feeds, and those behind it, and those that take its late rows and errors. */
+  exchanges: readonly ExchangeTarget[] = [];
+  sinks: readonly number[] = [];
+  /** The batch that is being run. */
+  input: Batch | undefined;
+  readonly #watermark: FlowParts['watermark'];
+  readonly #scatters: FlowParts['scatters'];
+  readonly #encoders: readonly SinkEncoder[];
+  readonly #place: Place;
+  readonly #balance: WorkerBalance;
+  readonly #emit = (batch: Batch): void => this.#forward(batch);
+
+  constructor({ program, watermark, scatters, encoders, parent, place, balance }: FlowParts) {
+    this.program = program;
+    this.parent = parent;
+    this.#watermark = watermark;
+    this.#scatters = scatters;
+    this.#encoders = encoders;
+    this.#place = place;
+    this.#balance = balance;
+  }
+
+  /** Says what it feeds: exchanges and sinks of its own, and those of all the flows that hang on it. */
+  feeds(exchanges: readonly ExchangeTarget[], sinks: readonly number[], others: readonly Flow[]): void {
+    this.exchanges = distinct([...exchanges, ...targetsOf(others)]);
+    this.sinks = [...new Set([...sinks, ...sinksOf(others)])];
+  }
+
+  /** Takes one batch through, to everything behind. */
+  run(batch: Batch): void {
+    this.input = batch;
+    this.program.run(batch, this.#emit);
+  }
+
+  #forward(rows: Batch): void {
+    if (rows.rowCount === 0) return;
+    const batch = this.#watermark === undefined ? rows : this.#watermark.observe(rows, this.#place.global);
+    for (const { scatter, exchange } of this.#scatters) {
+      this.#place.adding = this;
+      const late = scatter.add(batch);
+      this.#balance.ofExchange(exchange, OF_EXCHANGE.put, batch.rowCount - late);
+      if (late > 0) this.#balance.ofExchange(exchange, OF_EXCHANGE.late, late);
+    }
+    for (const encoder of this.#encoders) encoder.write(batch);
+    for (const flow of this.next) flow.run(batch);
+  }
+}
+
+/** The exchanges that some flows feed, each input once. */
+export function targetsOf(flows: readonly Flow[]): readonly ExchangeTarget[] {
+  return flows.length === 1 ? (flows[0] as Flow).exchanges : distinct(flows.flatMap((flow) => flow.exchanges));
+}
+
+/** The sinks that some flows feed, each once. */
+export function sinksOf(flows: readonly Flow[]): Iterable<number> {
+  return flows.length === 1 ? (flows[0] as Flow).sinks : new Set(flows.flatMap((flow) => flow.sinks));
+}
+
+function distinct(targets: readonly ExchangeTarget[]): ExchangeTarget[] {
+  return targets.filter((target, i) => targets.findIndex((other) => other.exchange === target.exchange && other.input === target.input) === i);
+}

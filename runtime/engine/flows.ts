@@ -1,0 +1,162 @@
+/**
+ * All flows of an engine, as the plan has them, joined to where their rows go: encoders of sinks, the scans' halves of exchanges, and
+ * the flows behind them; and for the rows that no result counts, to the flows that take late rows and errors. When what is run
+ * is the engine's affair.
+ */
+
+import type { Batch, MillraceError, Schema, SharedMemory, SlabAllocator } from '../../core/index.ts';
+import type { SinkEncoder, SinkInfo } from '../../io/index.ts';
+import type { ChunkOrigin } from '../../operators/index.ts';
+import type { OutputBlock } from '../job/outputs.ts';
+import type { ExchangePlan, ExchangeTarget, FlowPlan, Plan } from '../plan/plan.ts';
+import { ErrorRows, LateRows, rowText } from '../plan/side-outputs.ts';
+import type { WorkerBalance } from '../shared/balance.ts';
+import { type Scatter, scattersOf } from './exchange-runner.ts';
+import { Flow, sinksOf, targetsOf } from './flow.ts';
+import type { Place } from './place.ts';
+import type { WatermarkRunner } from './watermark-runner.ts';
+
+/** What flows need to know of the engine that they are a part of. */
+export interface FlowsContext {
+  readonly plan: Plan;
+  readonly memory: SharedMemory;
+  readonly slabs: SlabAllocator;
+  readonly sinks: readonly SinkInfo[];
+  readonly batchRows: number;
+  output(epoch: number, block: OutputBlock): void;
+}
+
+interface LateOutput {
+  readonly flow: Flow;
+  readonly rows: LateRows;
+}
+
+export class Flows {
+  /** By exchange, by input: what takes rows on their way to the shards. */
+  readonly scatters: (readonly Scatter[])[];
+  /** By source: what is done with its rows. */
+  readonly ofSources: readonly Flow[];
+  /** By source: who takes what cannot be decoded. */
+  readonly ofRejects: (readonly Flow[])[];
+  /** By exchange: what is done with its results. */
+  readonly ofExchanges: readonly Flow[];
+  readonly #context: FlowsContext;
+  readonly #place: Place;
+  readonly #watermarks: readonly WatermarkRunner[];
+  readonly #balance: WorkerBalance;
+  readonly #encoders: readonly SinkEncoder[];
+  /** By exchange, by input: who takes what comes too late. */
+  readonly #lateOutputs: (readonly (LateOutput | undefined)[])[] = [];
+
+  constructor(context: FlowsContext, place: Place, watermarks: readonly WatermarkRunner[], balance: WorkerBalance) {
+    this.#context = context;
+    this.#place = place;
+    this.#watermarks = watermarks;
+    this.#balance = balance;
+    const { plan, slabs, memory } = context;
+    this.#encoders = plan.sinks.map(({ sink, schema }, index) =>
+      sink.encoder({
+        memory,
+        slabs,
+        schema,
+        info: context.sinks[index] as SinkInfo,
+        position: () => ({ epoch: place.epoch, shard: place.unit }),
+        block: (outputPartition, rows, address, bytes) => this.#handOver(index, outputPartition, rows, address, bytes),
+      }),
+    );
+    this.scatters = plan.exchanges.map((exchange, index) =>
+      scattersOf(slabs, exchange, (input) => ({ late: (batch, rows) => this.#late({ exchange: index, input }, batch, rows) })),
+    );
+    // A flow has to know all that it feeds, by way of late rows too; who takes those of an exchange comes behind it.
+    for (let index = plan.exchanges.length - 1; index >= 0; index--) {
+      const exchange = plan.exchanges[index] as ExchangePlan;
+      const schemas = exchange.kind === 'aggregate' ? [exchange.aggregate.input] : exchange.operator.inputs.map((input) => input.schema);
+      this.#lateOutputs[index] = exchange.late.map(
+        (late, input) => late && { flow: this.#flow(late), rows: new LateRows(slabs, schemas[input] as Schema, late, context.batchRows) },
+      );
+    }
+    this.ofRejects = plan.sources.map(({ rejects }) => rejects.map((flow) => this.#flow(flow)));
+    this.ofSources = plan.sources.map(({ flow }) => this.#flow(flow));
+    this.ofExchanges = plan.exchanges.map(({ flow }) => this.#flow(flow));
+  }
+
+  /** Rows come through these flows that all have one origin: a chunk, or a shard. */
+  begin(flows: readonly Flow[], origin: ChunkOrigin): void {
+    for (const target of targetsOf(flows)) this.#scatter(target).beginChunk(origin);
+  }
+
+  /** All of them have come. */
+  end(flows: readonly Flow[]): void {
+    for (const target of targetsOf(flows)) this.#scatter(target).endChunk();
+  }
+
+  /** Makes the sinks' encoders hand over what these flows gave them. */
+  flush(flows: readonly Flow[]): void {
+    for (const sink of sinksOf(flows)) (this.#encoders[sink] as SinkEncoder).flush();
+  }
+
+  #scatter({ exchange, input }: ExchangeTarget): Scatter {
+    return (this.scatters[exchange] as readonly Scatter[])[input] as Scatter;
+  }
+
+  /** @param parent the flow whose batches come to this one */
+  #flow(plan: FlowPlan, parent?: Flow): Flow {
+    const { memory, slabs, batchRows } = this.#context;
+    const errors = plan.errors.map(({ covers, flow }) => ({ covers, flow: this.#flow(flow) }));
+    // Its own, as a function that takes errors may fail in turn.
+    const rows = errors.length === 0 ? undefined : new ErrorRows(slabs);
+    const onError = (error: MillraceError, row: number, operation: string): 'fail' | 'skip' => {
+      const number = Number(operation.slice(operation.indexOf('#') + 1)) - 1;
+      const takers = errors.filter(({ covers }) => covers[number]);
+      if (takers.length === 0) return 'fail';
+      this.#place.count('failed', 1);
+      const batch = (rows as ErrorRows).batchOf({
+        ...this.#place.coordinates(parent, row),
+        operator: operation,
+        message: error.message,
+        row: rowText(flow.input as Batch, row, plan.rows.columnsRead),
+        bytes: null,
+      });
+      for (const taker of takers) taker.flow.run(batch);
+      return 'skip';
+    };
+    const flow: Flow = new Flow({
+      program: plan.rows.instantiate({ memory, slabs, batchRows, onError }),
+      watermark: plan.watermark === undefined ? undefined : (this.#watermarks[plan.watermark] as WatermarkRunner),
+      scatters: plan.exchanges.map((target) => ({ scatter: this.#scatter(target), exchange: target.exchange })),
+      encoders: plan.sinks.map((sink) => this.#encoders[sink] as SinkEncoder),
+      parent,
+      place: this.#place,
+      balance: this.#balance,
+    });
+    flow.next.push(...plan.next.map((next) => this.#flow(next, flow)));
+    const late = plan.exchanges.flatMap(({ exchange, input }) => this.#lateOutputs[exchange]?.[input]?.flow ?? []);
+    const fed = [...flow.next, ...errors.map((of) => of.flow), ...late];
+    flow.feeds(plan.exchanges, plan.sinks, fed);
+    return flow;
+  }
+
+  /** Rows of a batch that is being added to an exchange came too late for it; or, after a restart, had their turn before it. */
+  #late({ exchange, input }: ExchangeTarget, batch: Batch, rows: Uint32Array): void {
+    const place = this.#place;
+    const from = place.adding;
+    // A copy: the numbers may lie in scratch memory that the flow behind uses, too.
+    const late = rows.filter((row) => !place.isReplayed(from, row));
+    place.count('replayed', rows.length - late.length);
+    place.count('late', late.length);
+    const output = this.#lateOutputs[exchange]?.[input];
+    if (output === undefined || late.length === 0) return;
+    output.rows.each(
+      batch,
+      late,
+      (row) => place.coordinates(from, row),
+      (lateRows) => output.flow.run(lateRows),
+    );
+  }
+
+  #handOver(sink: number, outputPartition: number, rows: number, address: number, bytes: number): void {
+    const place = this.#place;
+    const { epoch, stage, unit, unitSequence } = place;
+    this.#context.output(epoch, { sink, stage, unit, unitSequence, order: place.order++, outputPartition, rows, address, bytes });
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * The place where an engine is at work: which chunk it scans, or which shards it ends an epoch for. Blocks for the sinks, the counts of
+ * the ledger and messages go by it; and it says where a single row was read, for those that come late or fail.
+ */
+
+import type { Counters } from '../../core/index.ts';
+import type { Chunk, ChunkDecoder } from '../../io/index.ts';
+import type { Restored } from '../epoch/commit-metadata.ts';
+import type { CounterName } from '../job/progress.ts';
+import type { RowCoordinates } from '../plan/side-outputs.ts';
+
+/** A flow, as far as its rows can be followed back: its row program, and where its batches come from. */
+export interface RowTrail {
+  readonly program: { originOf(row: number): number };
+  readonly parent: RowTrail | undefined;
+}
+
+export class Place {
+  epoch = 0;
+  /** 0: the scan; n + 1: behind exchange n. */
+  stage = 0;
+  /** A partition, among those of all sources, or a group of shards. */
+  unit = 0;
+  unitSequence = 0;
+  /** Blocks for the sinks that were handed over here. */
+  order = 0;
+  source = 0;
+  partition = 0;
+  /** The partition that counts go to. Behind an exchange they have none of their own: the first. */
+  global = 0;
+  /** Who adds rows to an exchange now, for the coordinates of late ones. */
+  adding: RowTrail | undefined;
+  readonly #sources: readonly string[];
+  readonly #counters: readonly Counters<CounterName>[];
+  readonly #restored: Restored;
+  #decoder: ChunkDecoder | undefined;
+  #chunkFirst = 0;
+
+  /**
+   * @param sources their names
+   * @param counters one region per global partition
+   * @param restored what had been read before the restart
+   */
+  constructor(sources: readonly string[], counters: readonly Counters<CounterName>[], restored: Restored) {
+    this.#sources = sources;
+    this.#counters = counters;
+    this.#restored = restored;
+  }
+
+  /** Goes to a chunk, which `decoder` will open. */
+  atChunk(source: number, chunk: Chunk, sequence: number, global: number, decoder: ChunkDecoder): void {
+    this.stage = 0;
+    this.source = source;
+    this.partition = chunk.partition;
+    this.global = global;
+    this.unit = global;
+    this.unitSequence = sequence;
+    this.order = 0;
+    this.#decoder = decoder;
+    this.#chunkFirst = chunk.first;
+  }
+
+  /** Goes to a group of shards of an exchange. */
+  atShards(exchange: number, group: number): void {
+    this.stage = 1 + exchange;
+    this.unit = group;
+    this.unitSequence = 0;
+    this.order = 0;
+    this.global = 0;
+  }
+
+  get sourceName(): string {
+    return this.#sources[this.source] ?? '';
+  }
+
+  /** Adds to a count of the ledger. */
+  count(name: CounterName, count: number): void {
+    this.#counters[this.global]?.add(name, count);
+  }
+
+  /** Where row `row` of what `flow` put out last was read; undefined: of what the source's decoder put out. */
+  coordinates(flow: RowTrail | undefined, row: number): RowCoordinates {
+    if (this.stage > 0) return { source: `exchange ${this.stage - 1}`, partition: this.unit, offset: -1 };
+    let origin = row;
+    for (let at = flow; at !== undefined; at = at.parent) origin = at.program.originOf(origin);
+    return { source: this.sourceName, partition: this.partition, offset: (this.#decoder as ChunkDecoder).offsetOf(origin) };
+  }
+
+  /** Whether a row of what `flow` put out last had been read when the positions were committed that this run began with. */
+  isReplayed(flow: RowTrail | undefined, row: number): boolean {
+    const { readUntil, writtenEpoch } = this.#restored;
+    if (this.stage > 0) return this.epoch <= writtenEpoch;
+    const until = readUntil[this.global] as number;
+    return until > this.#chunkFirst && this.coordinates(flow, row).offset < until;
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * Rejects: what the decoders refuse. It is counted, sampled, and goes to those who take the errors of its source. What fails later, in a
+ * row function, is the affair of flows.ts.
+ */
+
+import type { SlabAllocator } from '../../core/index.ts';
+import type { Rejection } from '../../io/index.ts';
+import { ErrorRows } from '../plan/side-outputs.ts';
+import { OF_SOURCE, type WorkerBalance } from '../shared/balance.ts';
+import type { LedgerSample } from '../workers/pool.ts';
+import type { Flow } from './flow.ts';
+import type { Place } from './place.ts';
+
+const SAMPLES_A_REASON = 10;
+
+export class Rejects {
+  readonly #place: Place;
+  readonly #balance: WorkerBalance;
+  readonly #takers: (readonly Flow[])[];
+  readonly #sample: (sample: LedgerSample) => void;
+  readonly #rows: ErrorRows;
+  /** By reason: samples given. */
+  readonly #sampled = new Map<string, number>();
+
+  /** @param takers by source: who takes what cannot be decoded */
+  constructor(slabs: SlabAllocator, place: Place, balance: WorkerBalance, takers: (readonly Flow[])[], sample: (sample: LedgerSample) => void) {
+    this.#place = place;
+    this.#balance = balance;
+    this.#takers = takers;
+    this.#sample = sample;
+    this.#rows = new ErrorRows(slabs);
+  }
+
+  /** Takes what a decoder of the chunk that is being scanned refuses. */
+  take(rejection: Rejection): void {
+    const place = this.#place;
+    const { reason, offset, rows, message } = rejection;
+    place.count(reason, rows);
+    this.#balance.ofSource(place.source, reason === 'corrupt' ? OF_SOURCE.corrupt : OF_SOURCE.refused, rows);
+    if (reason === 'filtered') return;
+    place.count('rowsIn', rows);
+    this.#pass(rejection);
+    const given = this.#sampled.get(reason) ?? 0;
+    if (given >= SAMPLES_A_REASON) return;
+    this.#sampled.set(reason, given + 1);
+    this.#sample({ reason, source: place.sourceName, partition: place.partition, offset, rows, message });
+  }
+
+  /** To those who take the errors of the source. */
+  #pass({ reason, offset, message, sample }: Rejection): void {
+    const takers = this.#takers[this.#place.source] as readonly Flow[];
+    if (takers.length === 0) return;
+    const { sourceName, partition } = this.#place;
+    const batch = this.#rows.batchOf({
+      source: sourceName,
+      partition,
+      offset,
+      operator: 'decode',
+      message: `${reason}: ${message}`,
+      row: '',
+      bytes: sample ?? null,
+    });
+    for (const flow of takers) flow.run(batch);
+  }
+}

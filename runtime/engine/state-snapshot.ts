@@ -1,0 +1,106 @@
+/**
+ * The state of a pipeline between two epochs as a plain value: structuredClone and v8.serialize can carry it, and it means the same in
+ * another process. State goes by shard, so any number of engines can put it together and take it up again. When it is taken,
+ * and where it is kept, is the affair of others (testing.ts).
+ */
+
+import { MillraceError, type WatermarkState } from '../../core/index.ts';
+import { describePlan } from '../plan/explain.ts';
+import type { Plan } from '../plan/plan.ts';
+
+/** Number of the format, raised when what was written before can no longer be read. */
+export const STATE_FORMAT = 1;
+
+/** One shard of an exchange: what the shard's aggregate or operator gave. */
+export interface ShardState {
+  readonly shard: number;
+  readonly state: unknown;
+}
+
+/** What engines know between two epochs. One engine gives its own shards, `joinStates` puts those of all together. */
+export interface EngineState {
+  /** The first epoch to come. */
+  readonly epoch: number;
+  /** The clock as of the end of the last epoch. */
+  readonly nowMs: number;
+  readonly watermarks: readonly WatermarkState[];
+  /** By exchange. */
+  readonly exchanges: readonly (readonly ShardState[])[];
+}
+
+/** What a state belongs to. */
+export interface StateHead {
+  readonly format: number;
+  readonly pipeline: string;
+  /** The plan as text, but for how functions are run. */
+  readonly plan: string;
+}
+
+const HOW_FUNCTIONS_RUN = /: (?:expression over|closure reading|interpreted closure reading) /g;
+
+/** What a state of this plan begins with. */
+export function headOf(plan: Plan): StateHead {
+  // With or without generated code, which a process may not allow, state is the same; and whether somebody may look at it.
+  return { format: STATE_FORMAT, pipeline: plan.name, plan: describePlan({ ...plan, views: [] }).replaceAll(HOW_FUNCTIONS_RUN, ': function of ') };
+}
+
+/** The states of all engines of a job, after the same epoch, as one. */
+export function joinStates(states: readonly EngineState[]): EngineState {
+  const [first] = states as [EngineState];
+  return {
+    ...first,
+    exchanges: first.exchanges.map((_, exchange) => states.flatMap((state) => state.exchanges[exchange] ?? []).sort((a, b) => a.shard - b.shard)),
+  };
+}
+
+/** @throws MillraceError ERR_MILLRACE_CHECKPOINT when it is not there */
+export function stateOfShard(states: readonly ShardState[], shard: number): unknown {
+  // Where all are there, each has its place.
+  const found = states[shard]?.shard === shard ? states[shard] : states.find((state) => state.shard === shard);
+  if (found === undefined) {
+    throw new MillraceError('ERR_MILLRACE_CHECKPOINT', `The state to go on from has nothing of shard ${shard}. Put the states of all engines together first.`);
+  }
+  return found.state;
+}
+
+/**
+ * Refuses a state that was written by another version or for another plan.
+ *
+ * @param own the head of the plan that is to go on from it
+ * @throws MillraceError ERR_MILLRACE_CHECKPOINT, with what differs
+ */
+export function checkState(head: StateHead, own: StateHead): void {
+  if (typeof head !== 'object' || head === null || typeof head.format !== 'number' || typeof head.plan !== 'string') {
+    throw new MillraceError(
+      'ERR_MILLRACE_CHECKPOINT',
+      'What to go on from is no snapshot. Give what snapshot() returned, or what v8.deserialize makes of its bytes.',
+    );
+  }
+  if (head.format !== own.format) {
+    throw new MillraceError(
+      'ERR_MILLRACE_CHECKPOINT',
+      `The snapshot has the format ${head.format}; this version of millrace reads ${own.format}. Take it again with this version.`,
+    );
+  }
+  if (head.pipeline !== own.pipeline) {
+    throw new MillraceError(
+      'ERR_MILLRACE_CHECKPOINT',
+      `The snapshot is of the pipeline ${JSON.stringify(head.pipeline)}, and this one is ${JSON.stringify(own.pipeline)}. Restore it into the pipeline that it was taken of.`,
+    );
+  }
+  if (head.plan !== own.plan) {
+    throw new MillraceError(
+      'ERR_MILLRACE_CHECKPOINT',
+      `The snapshot was taken of the pipeline ${JSON.stringify(head.pipeline)} as it was before it was changed: ${difference(head.plan, own.plan)}. State goes on only in the same plan: undo the change, or begin without the snapshot.`,
+    );
+  }
+}
+
+/** The first lines of two plans that differ. */
+function difference(then: string, now: string): string {
+  const [before, after] = [then.split('\n'), now.split('\n')];
+  let at = 0;
+  while (before[at] === after[at]) at++;
+  const shownLine = (line: string | undefined) => (line === undefined ? 'nothing more' : JSON.stringify(line.trim()));
+  return `it had ${shownLine(before[at])} where it has ${shownLine(after[at])} now (line ${at + 1} of the plan)`;
+}

@@ -1,0 +1,97 @@
+/**
+ * What is committed beside the positions: a JSON text for each partition, `{"epoch":12,"read":4711,"watermarks":["{...}"]}`,
+ * with one entry a watermark (core's Watermark.snapshot; empty where the partition's source does not feed it).
+ */
+
+import { MillraceError, type Watermark } from '../../core/index.ts';
+import type { CommittedPosition, Offset } from '../../io/index.ts';
+
+interface Metadata {
+  /** The last epoch that was written: numbers go on behind it. */
+  readonly epoch: number;
+  /** How far the partition had been read by then: rows before this offset have had their turn, in a window or in the ledger. */
+  readonly read: Offset;
+  readonly watermarks: readonly string[];
+}
+
+/** What a start takes back. */
+export interface Restored {
+  /** The last epoch that had been written when positions were committed; -1 when none ever was. */
+  readonly writtenEpoch: number;
+  /** By global partition: rows before this offset had been read by then. */
+  readonly readUntil: readonly Offset[];
+}
+
+/** The text for one partition; `concerns` says which watermarks its source feeds. */
+export function watermarkMetadata(
+  epoch: number,
+  read: Offset,
+  watermarks: readonly Watermark[],
+  global: number,
+  concerns: (watermark: number) => boolean,
+): string {
+  return JSON.stringify({ epoch, read, watermarks: watermarks.map((watermark, w) => (concerns(w) ? watermark.snapshot(global) : '')) } satisfies Metadata);
+}
+
+/**
+ * What to commit beside the positions of one epoch when a later one has been written: how far each partition had come
+ * belongs to its position, or a replay of what lies behind it would come too late; which windows were closed, to the later.
+ *
+ * @param atPosition the metadata of the epoch whose positions are committed
+ * @param atCommit that of the epoch that has been written
+ */
+export function commitMetadata(atPosition: string, atCommit: string): string {
+  const later = parse(atCommit) as Metadata;
+  const merged = (parse(atPosition) as Metadata).watermarks.map((text, w) =>
+    text === '' ? '' : JSON.stringify({ ...JSON.parse(text), watermark: JSON.parse(later.watermarks[w] as string).watermark }),
+  );
+  return JSON.stringify({ epoch: later.epoch, read: later.read, watermarks: merged } satisfies Metadata);
+}
+
+/**
+ * Takes back what was committed. Coordinator and workers do the same.
+ *
+ * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the text was written by another pipeline
+ */
+export function restoreWatermarks(
+  watermarks: readonly Watermark[],
+  committed: readonly (readonly CommittedPosition[])[],
+  partitionCounts: readonly number[],
+): Restored {
+  let firstGlobal = 0;
+  let writtenEpoch = -1;
+  const readUntil: Offset[] = Array(partitionCounts.reduce((sum, count) => sum + count, 0)).fill(0);
+  committed.forEach((positions, source) => {
+    for (const { partition, metadata } of positions) {
+      if (metadata === '') continue;
+      const known = parse(metadata);
+      if (known === undefined || known.watermarks.length !== watermarks.length) {
+        throw new MillraceError(
+          'ERR_MILLRACE_CHECKPOINT',
+          `What was committed with partition ${partition} was written by another pipeline: ${metadata.slice(0, 80)}. Take another group, or reset this group's offsets.`,
+        );
+      }
+      writtenEpoch = Math.max(writtenEpoch, known.epoch);
+      readUntil[firstGlobal + partition] = known.read;
+      watermarks.forEach((watermark, w) => {
+        if (known.watermarks[w] !== '') watermark.restore(firstGlobal + partition, known.watermarks[w] as string);
+      });
+    }
+    firstGlobal += partitionCounts[source] as number;
+  });
+  return { writtenEpoch, readUntil };
+}
+
+function parse(metadata: string): Metadata | undefined {
+  try {
+    const known = JSON.parse(metadata) as Partial<Metadata> | null;
+    const isOurs =
+      Number.isSafeInteger(known?.epoch) &&
+      typeof known?.read === 'number' &&
+      Array.isArray(known?.watermarks) &&
+      known.watermarks.every((text) => typeof text === 'string');
+    return isOurs ? (known as Metadata) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Epochs: what each one took in, and when its positions may be committed. This is the one place that decides a commit.
+ *
+ * An epoch is written when all sinks have acknowledged its output. It may be committed when, besides, no window that is
+ * still open holds rows of it or of an earlier one: then a restart at its positions sees every row of every open window
+ * again, and with the watermark that is committed beside the positions it knows which windows were closed, and does not
+ * open them a second time. So after a crash the output has every window whole; those sent between the last commit and
+ * the crash are sent again, with the same values. (At-least-once; snapshots of state will replace the waiting.)
+ *
+ * Where windows feed windows there is more to it. Those of the first that were closed by then are not opened again, but what they gave may
+ * be in a window of the second that is still open, and would be missing there. So positions are committed only at an epoch at whose end no
+ * exchange that another one feeds has an open window with rows in it: for tumbling windows, about once a window.
+ *
+ * State that never closes (a running aggregate) lets no epoch be committed: a restart reads from the beginning.
+ */
+
+import type { CommittedPosition, Offset } from '../../io/index.ts';
+
+/** What is known of an exchange at the end of an epoch. */
+export interface ExchangeProgress {
+  /** End of the last window, lateness included, that a row has gone into so far; -Infinity when none has. */
+  readonly heldUntil: number;
+  /** The watermark that its windows have been closed up to, as far as real rows say (a drained partition still counts). */
+  readonly watermark: number;
+}
+
+export interface EpochRecord {
+  readonly epoch: number;
+  /** Positions behind the epoch's rows, by global partition: where reading began, where nothing was ever read. */
+  readonly positions: readonly Offset[];
+  readonly startedAtMs: number;
+  readonly bytes: number;
+  /** Resolves when what the epoch was cut by is on disk: before that nothing of it goes out. */
+  readonly recorded: Promise<void>;
+  workersDone: number;
+  /** Once merged: the newest epoch that no exchange held any more when this one had been merged; -1 where none may be committed then. */
+  releasable: number;
+  /** Once merged, by global partition: the watermarks as of this epoch (watermarks.ts). */
+  metadata: readonly string[];
+}
+
+export class Epochs {
+  /** For each exchange, those that feed it. */
+  readonly #upstream: readonly (readonly number[])[];
+  readonly #open = new Map<number, EpochRecord>();
+  /** By exchange: epochs that it has not let go of, with what they wait for. */
+  readonly #held: { readonly epoch: number; readonly until: number }[][];
+  /** By exchange: all epochs up to here are let go of. */
+  readonly #released: number[];
+  readonly #closed: EpochRecord[] = [];
+  current = 0;
+  committed = -1;
+
+  constructor(upstream: readonly (readonly number[])[]) {
+    this.#upstream = upstream;
+    this.#held = upstream.map(() => []);
+    this.#released = upstream.map(() => -1);
+  }
+
+  /** Ends the current epoch with these positions; the next one starts. */
+  end(positions: readonly Offset[], startedAtMs: number, bytes: number, recorded: Promise<void> = Promise.resolve()): EpochRecord {
+    const record: EpochRecord = { epoch: this.current, positions, startedAtMs, bytes, recorded, workersDone: 0, releasable: -1, metadata: [] };
+    this.#open.set(record.epoch, record);
+    this.current++;
+    return record;
+  }
+
+  get(epoch: number): EpochRecord | undefined {
+    return this.#open.get(epoch);
+  }
+
+  /** Epochs ended and not yet written. */
+  get underWay(): number {
+    return this.#open.size;
+  }
+
+  /** All workers are done with the epoch; what the exchanges hold now, and what to commit beside positions. Epochs in order. */
+  merged(record: EpochRecord, progress: readonly ExchangeProgress[], metadata: readonly string[]): void {
+    const { epoch } = record;
+    for (let exchange = 0; exchange < progress.length; exchange++) {
+      const { heldUntil, watermark } = progress[exchange] as ExchangeProgress;
+      const held = this.#held[exchange] as { epoch: number; until: number }[];
+      const feeders = this.#upstream[exchange] as readonly number[];
+      // Rows of an epoch may still reach this exchange for as long as one that feeds it has not let go of the epoch.
+      const arrived = feeders.length === 0 ? epoch : Math.min(epoch, ...feeders.map((feeder) => this.#released[feeder] as number));
+      if (arrived > (held.at(-1)?.epoch ?? (this.#released[exchange] as number))) held.push({ epoch: arrived, until: heldUntil });
+      while (held.length > 0 && (held[0] as { until: number }).until <= watermark) {
+        this.#released[exchange] = (held.shift() as { epoch: number }).epoch;
+      }
+    }
+    const isFedAndOpen = progress.some(
+      ({ heldUntil, watermark }, exchange) => (this.#upstream[exchange] as readonly number[]).length > 0 && heldUntil > watermark,
+    );
+    record.releasable = isFedAndOpen ? -1 : Math.min(epoch, ...this.#released);
+    record.metadata = metadata;
+  }
+
+  /**
+   * The epoch's output is acknowledged. Returns the newest epoch whose positions may now be committed, if there is a new
+   * one; the windows closed by then are those of this record's metadata.
+   */
+  written(record: EpochRecord): EpochRecord | undefined {
+    this.#open.delete(record.epoch);
+    this.#closed.push(record);
+    let newest: EpochRecord | undefined;
+    while (this.#closed.length > 0 && (this.#closed[0] as EpochRecord).epoch <= record.releasable) newest = this.#closed.shift();
+    if (newest !== undefined) this.committed = newest.epoch;
+    return newest;
+  }
+}
+
+/** The positions of one source's partitions in an epoch, to hand to its `commit`. */
+export function positionsOf(record: EpochRecord, firstGlobal: number, partitionCount: number, metadata: readonly string[]): CommittedPosition[] {
+  return Array.from({ length: partitionCount }, (_, partition) => ({
+    partition,
+    offset: record.positions[firstGlobal + partition] as Offset,
+    metadata: metadata[firstGlobal + partition] ?? '',
+  }));
+}

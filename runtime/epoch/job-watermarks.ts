@@ -1,0 +1,121 @@
+/**
+ * The coordinator's view of the watermarks: how far they are once all workers have merged an epoch, until when the exchanges hold rows,
+ * and what of it is committed beside the positions. By this epochs.ts decides what may be committed. A worker's view is watermark-runner.ts.
+ */
+
+import { Watermark } from '../../core/index.ts';
+import type { CommittedPosition } from '../../io/index.ts';
+import type { PartitionState } from '../job/intake.ts';
+import type { Plan, WatermarkPlan } from '../plan/plan.ts';
+import { type Control, PARTITION_ENDED, PARTITION_IDLE } from '../shared/control.ts';
+import { type Restored, restoreWatermarks, watermarkMetadata } from './commit-metadata.ts';
+import type { EpochRecord, ExchangeProgress } from './commits.ts';
+
+export class JobWatermarks {
+  readonly all: readonly Watermark[];
+  /** What had been written and read before this run. */
+  restored: Restored = { writtenEpoch: -1, readUntil: [] };
+  readonly #plan: Plan;
+  readonly #control: Control;
+  readonly #partitions: readonly PartitionState[];
+  /** By exchange: until when (event time) rows are held that it has got so far. */
+  readonly #heldUntil: number[];
+  /** By epoch under way: the clock at its end. */
+  readonly #clockAt = new Map<number, number>();
+
+  constructor(plan: Plan, control: Control, partitions: readonly PartitionState[]) {
+    this.#plan = plan;
+    this.#control = control;
+    this.#partitions = partitions;
+    this.#heldUntil = plan.exchanges.map(() => Number.NEGATIVE_INFINITY);
+    this.all = plan.watermarks.map(({ strategy, sources }) => {
+      const fed = partitions.filter((state) => sources.includes(state.source)).map((state) => state.global);
+      return new Watermark({ delayMs: strategy.delayMs }, fed);
+    });
+  }
+
+  /**
+   * Takes back what was committed.
+   *
+   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when another pipeline has written it
+   */
+  restore(committed: readonly (readonly CommittedPosition[])[], partitionCounts: readonly number[]): void {
+    this.restored = restoreWatermarks(this.all, committed, partitionCounts);
+  }
+
+  /** What the clock has shown, as far as watermarks of processing time know; -Infinity without any. */
+  get clockMs(): number {
+    const times = this.all.filter((_, w) => this.#isOfClock(w)).map(({ current }) => current);
+    return Math.max(Number.NEGATIVE_INFINITY, ...times);
+  }
+
+  /** Something is open that goes by processing time: it closes when time passes, whether rows come or not. */
+  get waitsForClock(): boolean {
+    return this.#plan.exchanges.some(
+      ({ watermarks, delayMs }, exchange) =>
+        watermarks.some((w) => this.#isOfClock(w)) && (this.#heldUntil[exchange] as number) > this.#timeOf(watermarks) - delayMs,
+    );
+  }
+
+  /** An epoch was cut, at this time of the clock. */
+  endEpoch(epoch: number, nowMs: number): void {
+    this.#clockAt.set(epoch, nowMs);
+  }
+
+  /** All workers have merged the epoch. Epochs in order. */
+  merged(epoch: number): ExchangeProgress[] {
+    for (const [index, watermark] of this.all.entries()) this.#advance(watermark, index, epoch);
+    this.#clockAt.delete(epoch);
+    return this.#plan.exchanges.map(({ watermarks, delayMs }, exchange) => {
+      for (let worker = 0; worker < this.#control.shape.workers; worker++) {
+        const held = this.#control.memory.f64[this.#control.held(epoch, worker, exchange)] as number;
+        if (held > (this.#heldUntil[exchange] as number)) this.#heldUntil[exchange] = held;
+      }
+      return {
+        heldUntil: this.#heldUntil[exchange] as number,
+        // Without event time nothing ever closes.
+        watermark: watermarks.length === 0 ? Number.NEGATIVE_INFINITY : this.#timeOf(watermarks) - delayMs,
+      };
+    });
+  }
+
+  /** What is committed beside the positions of the epoch that was merged last, by global partition. */
+  metadata({ epoch, positions }: EpochRecord): string[] {
+    const { writtenEpoch, readUntil } = this.restored;
+    return this.#partitions.map(({ source, global }) =>
+      // Epochs that are repeated had been written, and their rows read, further than this.
+      watermarkMetadata(Math.max(epoch, writtenEpoch), Math.max(positions[global] as number, readUntil[global] as number), this.all, global, (w) =>
+        this.#planOf(w).sources.includes(source),
+      ),
+    );
+  }
+
+  /** As the workers do it, but a drained partition keeps its claim: what is committed must not pass what it may still bring. */
+  #advance(watermark: Watermark, index: number, epoch: number): void {
+    const { memory, shape } = this.#control;
+    for (const { source, global } of this.#partitions) {
+      if (!this.#planOf(index).sources.includes(source)) continue;
+      let maxMs = Number.NEGATIVE_INFINITY;
+      for (let worker = 0; worker < shape.workers; worker++) {
+        maxMs = Math.max(maxMs, memory.f64[this.#control.maxima(epoch, worker, index) + global] as number);
+      }
+      watermark.observe(global, this.#isOfClock(index) ? (this.#clockAt.get(epoch) as number) : maxMs);
+      const state = this.#control.partition(epoch, global);
+      if (state === PARTITION_ENDED) watermark.end(global);
+      else if (state === PARTITION_IDLE) watermark.idle(global);
+    }
+    watermark.advance();
+  }
+
+  #timeOf(watermarks: readonly number[]): number {
+    return Math.min(Number.POSITIVE_INFINITY, ...watermarks.map((w) => (this.all[w] as Watermark).current));
+  }
+
+  #isOfClock(watermark: number): boolean {
+    return this.#planOf(watermark).strategy.isProcessingTime;
+  }
+
+  #planOf(watermark: number): WatermarkPlan {
+    return this.#plan.watermarks[watermark] as WatermarkPlan;
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Which epochs of a journal a restart repeats. The journal knows where epochs were cut; the sources know where reading goes on,
+ * and with the positions stands which epoch had been written by then (watermarks.ts). What lies between is cut once more as it
+ * was. Where the two do not fit together, nothing is guessed: the start is refused, and says what to do.
+ */
+
+import { MillraceError, shown } from '../../core/index.ts';
+import type { CommittedPosition } from '../../io/index.ts';
+import { PARTITION_ACTIVE } from '../shared/control.ts';
+import type { JournalHead, JournalRecord, Positions } from './journal.ts';
+
+/** Where a start of the job begins. */
+export interface ReplayStart {
+  readonly pipeline: string;
+  /** Names of the sources, and where each of their partitions begins. */
+  readonly sources: readonly string[];
+  readonly positions: readonly (readonly CommittedPosition[])[];
+  /** The epoch that had been written when those positions were committed; -1 when nothing ever was. */
+  readonly writtenEpoch: number;
+  /** The clock. */
+  readonly nowMs: number;
+}
+
+export interface Replay {
+  /** To be repeated, in order. */
+  readonly records: readonly JournalRecord[];
+  /** The number of the first epoch, repeated or new, and the clock at the end of the one before. */
+  readonly firstEpoch: number;
+  readonly beforeMs: number;
+  /** For the new file of the journal: its head, and the records that are kept. */
+  readonly head: JournalHead;
+  readonly kept: readonly JournalRecord[];
+}
+
+/**
+ * @param path of the journal, for messages
+ * @param head undefined: there is no journal yet
+ * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the journal is of another pipeline, or begins elsewhere
+ */
+export function planReplay(path: string, head: JournalHead | undefined, records: readonly JournalRecord[], start: ReplayStart): Replay {
+  const starts = start.positions.map(offsetsOf);
+  const fresh = (): Replay => {
+    const firstEpoch = Math.max(start.writtenEpoch, records.at(-1)?.epoch ?? head?.base.epoch ?? -1) + 1;
+    const base = { epoch: firstEpoch - 1, nowMs: start.nowMs, positions: starts };
+    return {
+      records: [],
+      firstEpoch,
+      beforeMs: start.nowMs,
+      head: { pipeline: start.pipeline, sources: start.sources, base, forgetful: head?.forgetful ?? [] },
+      kept: [],
+    };
+  };
+  if (head === undefined) return fresh();
+  mustBeOurs(path, head, start);
+  // Sources that keep no positions begin at their beginning, and there is nothing to compare that with.
+  if (head.base.epoch >= 0 && start.sources.every((_, source) => head.forgetful.includes(source))) return fresh();
+  const base = { ...head.base, positions: widened(path, head, head.base.positions, starts) };
+  const kept = records.map((record) => ({
+    ...record,
+    positions: widened(path, head, record.positions, starts),
+    states: record.states.map((states, source) => padded(states, (starts[source] as number[]).length, () => PARTITION_ACTIVE)),
+  }));
+  const last = kept.at(-1)?.positions ?? base.positions;
+  mustFit(path, start, starts, [base.positions, ...kept.map(({ positions }) => positions)], head.forgetful);
+  // Moved on without the journal, as far as it reaches: there is nothing that could be repeated.
+  if (reaches(starts, last) && !reaches(last, starts)) return fresh();
+  const from = kept.findIndex(({ epoch, positions }) => epoch > start.writtenEpoch || !reaches(starts, positions));
+  if (from < 0) {
+    const firstEpoch = Math.max(start.writtenEpoch, kept.at(-1)?.epoch ?? base.epoch) + 1;
+    return firstEpoch - 1 === (kept.at(-1)?.epoch ?? base.epoch)
+      ? { records: [], firstEpoch, beforeMs: kept.at(-1)?.nowMs ?? base.nowMs, head: { ...head, base }, kept }
+      : fresh();
+  }
+  return {
+    records: kept.slice(from),
+    firstEpoch: (kept[from] as JournalRecord).epoch,
+    beforeMs: kept[from - 1]?.nowMs ?? base.nowMs,
+    head: { ...head, base },
+    kept,
+  };
+}
+
+function mustBeOurs(path: string, head: JournalHead, start: ReplayStart): void {
+  if (head.pipeline !== start.pipeline) {
+    throw refused(path, `was written by the pipeline ${shown(head.pipeline)}, not by ${shown(start.pipeline)}. Give each pipeline a directory of its own`);
+  }
+  if (head.sources.join('\n') !== start.sources.join('\n')) {
+    throw refused(
+      path,
+      `was written when the pipeline read ${head.sources.join(', ')}; now it reads ${start.sources.join(', ')}. Give it another directory, or delete the file: what is read again is then cut and stamped anew`,
+    );
+  }
+}
+
+/** Every start is a cut that the journal knows; or all lie behind all cuts. */
+function mustFit(path: string, start: ReplayStart, starts: Positions, cuts: readonly Positions[], forgetful: readonly number[]): void {
+  const last = cuts.at(-1) as Positions;
+  if (start.positions.flat().some(({ metadata }) => metadata !== '') && reaches(starts, last)) return;
+  starts.forEach((offsets, source) => {
+    if (forgetful.includes(source)) return;
+    offsets.forEach((offset, partition) => {
+      const known = cuts.map((positions) => positions[source]?.[partition] as number);
+      const isNew = start.positions[source]?.find((position) => position.partition === partition)?.metadata === '';
+      if (isNew ? offset === known[0] : known.includes(offset)) return;
+      throw refused(
+        path,
+        `begins at ${known[0]} and ends at ${known.at(-1)} in partition ${partition} of ${start.sources[source]}, and ${offset}, where reading begins, is none of its cuts. The positions were changed, or lost, or another run went on without the journal. Restore them, or delete the file: what is read again is then cut and stamped anew`,
+      );
+    });
+  });
+}
+
+/** Positions over the partitions that there are now. New ones had no rows then. */
+function widened(path: string, head: JournalHead, positions: Positions, starts: Positions): number[][] {
+  return starts.map((offsets, source) => {
+    const known = positions[source] ?? [];
+    if (known.length > offsets.length) {
+      throw refused(
+        path,
+        `was written when ${head.sources[source]} had ${known.length} partitions; now it has ${offsets.length}. If it was made anew, delete the file and the positions of the group`,
+      );
+    }
+    return padded(known, offsets.length, (partition) => offsets[partition] as number);
+  });
+}
+
+function padded(values: readonly number[], length: number, fill: (at: number) => number): number[] {
+  return Array.from({ length }, (_, at) => values[at] ?? fill(at));
+}
+
+/** Whether `positions` are at `others` or behind them, all of them. */
+function reaches(positions: Positions, others: Positions): boolean {
+  return others.every((offsets, source) => offsets.every((offset, partition) => (positions[source]?.[partition] as number) >= offset));
+}
+
+function offsetsOf(positions: readonly CommittedPosition[]): number[] {
+  const offsets: number[] = [];
+  for (const { partition, offset } of positions) offsets[partition] = offset;
+  return offsets;
+}
+
+function refused(path: string, what: string): MillraceError {
+  return new MillraceError('ERR_MILLRACE_CHECKPOINT', `The journal ${path} ${what}.`);
+}

@@ -1,0 +1,394 @@
+/**
+ * Intake: where the frames of all sources come in. It copies each frame once, into the open chunk of its partition, and
+ * hands full chunks on. It counts the bytes that are under way and says when there is no credit left; it never looks
+ * inside a frame.
+ *
+ * A chunk is closed when the next frame does not fit, and at the end of an epoch: given the positions at which epochs
+ * are cut, the cuts between chunks follow from offsets and sizes alone, so that a replay makes the same chunks.
+ *
+ * Where a restart repeats epochs (replay.ts), it is told beforehand where the epoch ends. A partition that has come there has
+ * no credit, and frames that were on their way are held back; the others go on, until all have come there.
+ */
+
+import { MillraceError, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import { type Chunk, FRAME, frameBytes, type Offset, type Source, type SourceContext } from '../../io/index.ts';
+
+export interface IntakeLimits {
+  /** Bytes of a chunk's slab; a larger frame gets a slab of its own. */
+  readonly chunkBytes: number;
+  /** Bytes of chunks that may be under way (open, in a ring, being scanned) before sources are asked to pause. */
+  readonly creditBytes: number;
+  /** Bytes that an epoch may take in before it is cut early. */
+  readonly epochBytes: number;
+}
+
+export interface IntakeEvents {
+  /** A chunk is full, or its epoch ends. */
+  chunk(source: number, chunk: Chunk, sequence: number): void;
+  /** The first frame of an epoch is about to be taken in. */
+  began(): void;
+  /** The epoch has taken in all that it may: end it as soon as that is allowed. */
+  epochFull(): void;
+  /** All partitions have come to where the epoch is to be cut. */
+  cutReached(): void;
+  ended(source: number, partition: number): void;
+  failed(source: number, error: unknown): void;
+}
+
+/** What is known of one partition. Times are those of the injected clock. */
+export interface PartitionState {
+  readonly source: number;
+  readonly partition: number;
+  readonly global: number;
+  /** Where reading began. */
+  start: Offset;
+  /** Position behind the last frame taken in; undefined before the first. */
+  position: Offset | undefined;
+  /** Position behind the newest row that exists outside, as far as the source has told. */
+  high: Offset | undefined;
+  ended: boolean;
+  assigned: boolean;
+  /** When rows last came in. */
+  lastRowsAtMs: number;
+  /** All that exists outside, as far as the source has told, was taken in; and when it told that last. What idleness goes by. */
+  caughtUp: boolean;
+  lookedAtMs: number;
+  /** Where the epoch is to be cut; +Infinity: anywhere. */
+  cut: Offset;
+  /** The partition had ended when the epoch was cut: so it must be known whether it has now. */
+  endsAtCut: boolean;
+  /** Frames that lie behind the cut. */
+  held: HeldFrame[];
+  /** The open chunk; address 0 when there is none. */
+  address: number;
+  capacity: number;
+  used: number;
+  /** What the chunk counts for: its bytes, or more where frames stand for rows that are made later (Source.offsetBytes). */
+  weight: number;
+  first: Offset;
+  next: Offset;
+  sequence: number;
+}
+
+interface HeldFrame {
+  readonly bytes: Uint8Array;
+  readonly first: Offset;
+  readonly next: Offset;
+  readonly flags: number;
+  readonly cut: number;
+}
+
+/** Where an epoch is to be cut: by global partition its position, and whether it had ended there. */
+export interface EpochCut {
+  readonly positions: readonly Offset[];
+  readonly ended: readonly boolean[];
+}
+
+export class Intake {
+  readonly partitions: PartitionState[] = [];
+  readonly #bySource: PartitionState[][] = [];
+  readonly #offsetBytes: number[] = [];
+  readonly #frameRows: NonNullable<Source['frameRows']>[] = [];
+  /** By source: rows that the frames of the epoch announce; NaN: one does not say. */
+  readonly #rows: number[] = [];
+  /** What each chunk that was handed on counts for. */
+  readonly #weights = new Map<number, number>();
+  readonly #memory: SharedMemory;
+  readonly #slabs: SlabAllocator;
+  readonly #limits: IntakeLimits;
+  #chunkBytes: number;
+  readonly #events: IntakeEvents;
+  readonly #now: () => number;
+  #underWayBytes = 0;
+  #epochBytes = 0;
+  #epochIsFull = false;
+  #closed = false;
+  #isOver = false;
+  /** Since when there has been credit without a break, as far as anybody noticed. */
+  #creditSinceMs: number;
+  #hadCredit = true;
+  #isCutting = false;
+  #waiting: { readonly state: PartitionState; readonly resolve: () => void }[] = [];
+  bytesIn = 0;
+
+  constructor(slabs: SlabAllocator, limits: IntakeLimits, events: IntakeEvents, now: () => number) {
+    this.#memory = slabs.memory;
+    this.#slabs = slabs;
+    this.#limits = limits;
+    this.#chunkBytes = limits.chunkBytes;
+    this.#events = events;
+    this.#now = now;
+    this.#creditSinceMs = now();
+  }
+
+  /** Names the partitions of a source. In the order of the sources, before any frame. */
+  addSource(partitionCount: number, offsetBytes = 0, frameRows: Source['frameRows'] = () => undefined): void {
+    const source = this.#bySource.length;
+    this.#offsetBytes.push(offsetBytes);
+    this.#frameRows.push(frameRows);
+    this.#rows.push(0);
+    const states: PartitionState[] = [];
+    for (let partition = 0; partition < partitionCount; partition++) {
+      states.push({
+        source,
+        partition,
+        global: this.partitions.length + partition,
+        start: 0,
+        position: undefined,
+        high: undefined,
+        ended: false,
+        assigned: true,
+        lastRowsAtMs: this.#now(),
+        caughtUp: false,
+        lookedAtMs: Number.NEGATIVE_INFINITY,
+        cut: Number.POSITIVE_INFINITY,
+        endsAtCut: false,
+        held: [],
+        address: 0,
+        capacity: 0,
+        used: 0,
+        weight: 0,
+        first: 0,
+        next: 0,
+        sequence: 0,
+      });
+    }
+    this.#bySource.push(states);
+    this.partitions.push(...states);
+  }
+
+  /** Settles the size of chunks once all partitions are known: all may have one open, and they must not eat up the credit. */
+  limitChunks(minBytes: number): void {
+    while (this.#chunkBytes > minBytes && this.#chunkBytes * this.partitions.length > this.#limits.creditBytes / 2) this.#chunkBytes /= 2;
+  }
+
+  /**
+   * How long the partition has had nothing for us although we were asking: from its last rows, or from when credit came back, to
+   * the last time that its source has looked and found nothing more. So neither back-pressure nor a broker that is away makes it idle.
+   */
+  idleForMs(state: PartitionState): number {
+    return state.caughtUp && this.#hasCredit ? Math.max(0, state.lookedAtMs - Math.max(state.lastRowsAtMs, this.#creditSinceMs)) : 0;
+  }
+
+  /** Where a partition begins. Before any frame. */
+  startAt(global: number, offset: Offset): void {
+    (this.partitions[global] as PartitionState).start = offset;
+  }
+
+  /** Says where the epoch that begins now is to be cut; undefined: wherever {@link endEpoch} is called. Takes in what was held back. */
+  cutAt(cut: EpochCut | undefined): void {
+    this.#isCutting = cut !== undefined;
+    for (const state of this.partitions) {
+      state.cut = cut?.positions[state.global] ?? Number.POSITIVE_INFINITY;
+      state.endsAtCut = cut?.ended[state.global] ?? false;
+    }
+    for (const state of this.partitions) {
+      const held = state.held;
+      state.held = [];
+      for (const { bytes, first, next, flags, cut: rowCut } of held) this.#emit(state, bytes, first, next, flags, rowCut);
+    }
+    this.#wake();
+    this.#checkCut();
+  }
+
+  /** Every partition has come to its cut. */
+  get isCutReached(): boolean {
+    return this.#isCutting && this.partitions.every((state) => positionOf(state) >= state.cut && (!state.endsAtCut || state.ended || state.held.length > 0));
+  }
+
+  /** The context for the outer end of source `source`. */
+  context(source: number, options: { drain: boolean; signal: AbortSignal }): SourceContext {
+    return {
+      drain: options.drain,
+      signal: options.signal,
+      emit: (partition, bytes, first, next, flags = 0, cut = 0) => this.#emit(this.#state(source, partition), bytes, first, next, flags, cut),
+      credit: (partition) => this.#credit(this.#state(source, partition)),
+      end: (partition) => {
+        const state = this.#state(source, partition);
+        if (state.ended) return;
+        state.ended = true;
+        if (state.held.length === 0 && this.#isCutting && positionOf(state) < state.cut) this.#isGone(state, `it ends at ${positionOf(state)}`);
+        this.#events.ended(source, partition);
+        this.#checkCut();
+      },
+      high: (partition, end) => {
+        const state = this.#state(source, partition);
+        state.high = end;
+        state.caughtUp = positionOf(state) >= end;
+        if (state.caughtUp) state.lookedAtMs = this.#now();
+        if (this.#isCutting && positionOf(state) < state.cut && end < state.cut && state.caughtUp) this.#isGone(state, `it ends at ${end}`);
+      },
+      assigned: (partitions) => {
+        for (const state of this.#bySource[source] as PartitionState[]) state.assigned = partitions.includes(state.partition);
+      },
+      fail: (error) => this.#events.failed(source, error),
+    };
+  }
+
+  /** Bytes of chunks that are open, in a ring or being scanned. */
+  get underWayBytes(): number {
+    return this.#underWayBytes;
+  }
+
+  get epochBytes(): number {
+    return this.#epochBytes;
+  }
+
+  /** Hands on all open chunks: what came in so far is the epoch. */
+  endEpoch(): void {
+    for (const state of this.partitions) this.#closeChunk(state);
+    this.#epochBytes = 0;
+    this.#epochIsFull = false;
+    this.#wake();
+  }
+
+  /** By source: how many rows the frames announce that came in since the last call; undefined where one does not say. */
+  takeRows(): (number | undefined)[] {
+    return this.#rows.map((rows, source) => {
+      this.#rows[source] = 0;
+      return Number.isNaN(rows) ? undefined : rows;
+    });
+  }
+
+  /** A worker is done with the chunk at `address`. */
+  chunkDone(address: number): void {
+    this.#underWayBytes -= this.#weights.get(address) ?? 0;
+    this.#weights.delete(address);
+    this.#slabs.free(address);
+    this.#wake();
+  }
+
+  /** Takes in nothing more: frames that still come are dropped, uncommitted, and sources wait for credit until `release`. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** The job is over: nobody waits any longer. */
+  release(): void {
+    this.#closed = true;
+    this.#isOver = true;
+    this.#wake();
+  }
+
+  get #hasCredit(): boolean {
+    return !this.#epochIsFull && this.#underWayBytes < this.#limits.creditBytes;
+  }
+
+  /** Has come to its cut, and waits for the others. */
+  #isAhead(state: PartitionState): boolean {
+    return positionOf(state) >= state.cut && (!state.endsAtCut || state.held.length > 0);
+  }
+
+  #emit(state: PartitionState, bytes: Uint8Array, first: Offset, next: Offset, flags: number, cut: number): boolean {
+    if (this.#closed) return false;
+    if (this.#isCutting && next > state.cut) {
+      if (positionOf(state) >= state.cut) {
+        state.held.push({ bytes: bytes.slice(), first, next, flags, cut });
+        this.#checkCut();
+      } else this.#isGone(state, `what was read now goes from ${first} to ${next}`);
+      return false;
+    }
+    if (this.#epochBytes === 0) this.#events.began();
+    this.#take(state, bytes, first, next, flags, cut);
+    if (this.#isCutting) this.#checkCut();
+    return this.#hasCredit && !this.#isAhead(state);
+  }
+
+  #take(state: PartitionState, bytes: Uint8Array, first: Offset, next: Offset, flags: number, cut: number): void {
+    const needed = frameBytes(bytes.length);
+    const { source } = state;
+    this.#rows[source] =
+      (this.#rows[source] as number) + ((this.#frameRows[source] as NonNullable<Source['frameRows']>)(bytes, first, next, cut) ?? Number.NaN);
+    const weight = Math.max(needed, (next - first) * (this.#offsetBytes[state.source] as number));
+    if (state.address !== 0 && (state.used + needed > state.capacity || state.weight + weight > this.#chunkBytes)) this.#closeChunk(state);
+    if (state.address === 0) {
+      const address = this.#slabs.alloc(Math.max(needed, this.#chunkBytes));
+      state.address = address;
+      // The slab may be larger than asked for; the cut must follow from the sizes of frames, not from the allocator.
+      state.capacity = Math.max(needed, this.#chunkBytes);
+      state.used = 0;
+      state.weight = 0;
+      state.first = first;
+    }
+    state.weight += weight;
+    this.#underWayBytes += weight;
+    const at = state.address + state.used;
+    const { u32, f64, u8 } = this.#memory;
+    u32[(at + FRAME.bodyBytes) >>> 2] = bytes.length;
+    u32[(at + FRAME.flags) >>> 2] = flags;
+    f64[(at + FRAME.first) >>> 3] = first;
+    f64[(at + FRAME.next) >>> 3] = next;
+    f64[(at + FRAME.cut) >>> 3] = cut;
+    u8.set(bytes, at + FRAME.headerBytes);
+    state.used += needed;
+    state.next = next;
+    state.position = next;
+    state.lastRowsAtMs = this.#now();
+    state.caughtUp = state.high !== undefined && next >= state.high;
+    this.bytesIn += bytes.length;
+    this.#epochBytes += weight;
+    // An epoch that is repeated may have been larger than one may be now.
+    if (!this.#isCutting && !this.#epochIsFull && this.#epochBytes >= this.#limits.epochBytes) {
+      this.#epochIsFull = true;
+      this.#events.epochFull();
+    }
+    if (!this.#hasCredit) this.#hadCredit = false;
+  }
+
+  #checkCut(): void {
+    if (this.isCutReached) this.#events.cutReached();
+  }
+
+  /** What an epoch that is to be repeated was made of is not there any more. */
+  #isGone({ source, partition, cut }: PartitionState, what: string): void {
+    this.#events.failed(
+      source,
+      new MillraceError(
+        'ERR_MILLRACE_CHECKPOINT',
+        `An epoch cannot be repeated as the journal has it: partition ${partition} was cut at ${cut}, but ${what}. Its rows were deleted or written anew. Restore them, or delete the journal: what is read again is then cut and stamped anew.`,
+      ),
+    );
+  }
+
+  #closeChunk(state: PartitionState): void {
+    if (state.address === 0) return;
+    const chunk: Chunk = { partition: state.partition, address: state.address, byteLength: state.used, first: state.first, next: state.next };
+    this.#weights.set(state.address, state.weight);
+    state.address = 0;
+    this.#events.chunk(state.source, chunk, state.sequence++);
+  }
+
+  #credit(state: PartitionState): Promise<void> {
+    if (this.#mayGoOn(state)) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push({ state, resolve }));
+  }
+
+  #mayGoOn(state: PartitionState): boolean {
+    return this.#isOver || (this.#hasCredit && !this.#closed && !this.#isAhead(state));
+  }
+
+  #wake(): void {
+    if (!this.#hadCredit && this.#hasCredit) {
+      this.#hadCredit = true;
+      this.#creditSinceMs = this.#now();
+    }
+    if (this.#waiting.length === 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const waiter of waiting) {
+      if (this.#mayGoOn(waiter.state)) waiter.resolve();
+      else this.#waiting.push(waiter);
+    }
+  }
+
+  #state(source: number, partition: number): PartitionState {
+    const state = this.#bySource[source]?.[partition];
+    if (state === undefined) throw new RangeError(`source ${source} has no partition ${partition}`);
+    return state;
+  }
+}
+
+/** Where a partition is: behind its last frame, or where reading began. */
+export function positionOf({ position, start }: PartitionState): Offset {
+  return position ?? start;
+}

@@ -1,0 +1,117 @@
+/** The options of `run`, with their defaults, checked in one place. */
+
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, shown } from '../../core/index.ts';
+import type { Params } from '../stream/load.ts';
+
+/** Bytes as a number, or with a unit: `'64MiB'`, `'1GiB'`. */
+export type ByteSize = number | `${number}${'KiB' | 'MiB' | 'GiB'}`;
+
+export interface RunOptions {
+  /** Worker threads. Default: available parallelism - 1, at least 1. */
+  readonly workers?: number;
+  /** Epoch length (default '100ms'), or 'availableNow': drain what is there, then stop. */
+  readonly trigger?: Duration | 'availableNow';
+  /** Drain what is there, then stop, with the epochs of `trigger`. Trigger 'availableNow' is this with long epochs. */
+  readonly drain?: boolean;
+  /**
+   * A folder for what a restart has to know beside the positions: where epochs were cut, what the clock showed, which partitions
+   * were idle. With it windows of processing time, and windows that closed because a partition was idle, come out again as they
+   * were. One job a folder.
+   */
+  readonly checkpoint?: { readonly dir: string | URL };
+  /** At-least-once is what there is today. */
+  readonly guarantee?: 'at-least-once';
+  /** All shared memory of the job: what is under way, and state. Default '1GiB'; at most 4 GiB. */
+  readonly memory?: ByteSize;
+  /** Most bytes that an epoch takes in before it is cut early. Default: an eighth of the memory, at most 64 MiB. */
+  readonly epochBytes?: ByteSize;
+  /** Handed to the module's default export where that is a function. Structured-cloneable. */
+  readonly params?: Params;
+  /** Waits this long before each epoch is written: shows what a slow sink does. */
+  readonly sinkDelay?: Duration;
+  /** Rows a batch in the workers (default 4096). */
+  readonly batchRows?: number;
+  /** False: never generate code for user functions. Default: where the process allows it. */
+  readonly codeGeneration?: boolean;
+}
+
+export interface ResolvedOptions {
+  readonly workers: number;
+  readonly triggerMs: number;
+  readonly drain: boolean;
+  readonly checkpointDir: string | undefined;
+  readonly memoryBytes: number;
+  readonly epochBytes: number;
+  readonly params: Params;
+  readonly sinkDelayMs: number;
+  readonly batchRows: number;
+  readonly codeGeneration: boolean | undefined;
+}
+
+const DEFAULT_TRIGGER_MS = 100;
+/** How often an epoch ends while draining, where a full epoch does not end it first. */
+const DRAIN_TRIGGER_MS = 200;
+const MEMORY_BYTES_MIN = 32 << 20;
+const EPOCH_BYTES_MAX = 64 << 20;
+const WORKERS_MAX = 64;
+
+/** @throws MillraceError ERR_MILLRACE_OPTION naming the option, its value and what it may be */
+export function resolveOptions(options: RunOptions): ResolvedOptions {
+  const workers = options.workers ?? Math.max(1, availableParallelism() - 1);
+  if (!Number.isInteger(workers) || workers < 1 || workers > WORKERS_MAX) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `workers is ${shown(workers)}. Give a whole number from 1 to ${WORKERS_MAX}.`);
+  }
+  const guarantee = options.guarantee ?? 'at-least-once';
+  if (guarantee !== 'at-least-once') {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `guarantee is ${shown(guarantee)}. This version gives 'at-least-once'.`);
+  }
+  const memoryBytes = byteSize(options.memory ?? '1GiB', 'memory');
+  if (memoryBytes < MEMORY_BYTES_MIN || memoryBytes > MEMORY_BYTES_MAX) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `memory is ${shown(options.memory)}. Give at least '32MiB' and at most just under '4GiB'.`);
+  }
+  const batchRows = options.batchRows ?? 4_096;
+  if (!Number.isInteger(batchRows) || batchRows < 8 || batchRows > 65_536 || batchRows % 8 !== 0) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `batchRows is ${shown(batchRows)}. Give a multiple of 8 from 8 to 65536.`);
+  }
+  const isAvailableNow = options.trigger === 'availableNow';
+  return {
+    workers,
+    triggerMs: isAvailableNow ? DRAIN_TRIGGER_MS : durationMs((options.trigger as Duration | undefined) ?? DEFAULT_TRIGGER_MS, 'trigger', 1),
+    drain: isAvailableNow || options.drain === true,
+    checkpointDir: options.checkpoint === undefined ? undefined : checkpointDir(options.checkpoint),
+    memoryBytes,
+    epochBytes: options.epochBytes === undefined ? Math.min(memoryBytes / 8, EPOCH_BYTES_MAX) : byteSize(options.epochBytes, 'epochBytes'),
+    params: options.params ?? {},
+    sinkDelayMs: options.sinkDelay === undefined ? 0 : durationMs(options.sinkDelay, 'sinkDelay'),
+    batchRows,
+    codeGeneration: options.codeGeneration,
+  };
+}
+
+function checkpointDir(checkpoint: NonNullable<RunOptions['checkpoint']>): string {
+  const dir = checkpoint?.dir;
+  const unknown = Object.keys(checkpoint ?? {}).filter((name) => name !== 'dir');
+  if (unknown.length > 0) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint has ${unknown.map((name) => shown(name)).join(', ')}. This version takes { dir } only.`);
+  }
+  if (dir instanceof URL) return fileURLToPath(dir);
+  if (typeof dir === 'string' && dir !== '') return resolve(dir);
+  throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint.dir is ${shown(dir)}. Give the path, or the file URL, of a folder.`);
+}
+
+const BYTE_UNITS: ReadonlyMap<string, number> = new Map([
+  ['KiB', 1024],
+  ['MiB', 1024 ** 2],
+  ['GiB', 1024 ** 3],
+]);
+
+function byteSize(value: ByteSize, what: string): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
+  const parts = /^(\d+(?:\.\d+)?)(KiB|MiB|GiB)$/.exec(String(value));
+  if (parts === null)
+    throw new MillraceError('ERR_MILLRACE_OPTION', `${what} is ${shown(value)}. Give bytes as a number, or a text such as '512MiB' or '1GiB'.`);
+  return Math.floor(Number(parts[1]) * (BYTE_UNITS.get(parts[2] as string) as number));
+}

@@ -1,0 +1,165 @@
+/** Progress: what a job has done and where it stands, as `job.progress()` tells it. Reads counters; counts nothing itself but epochs. */
+
+import { type Counters, type SlabUsage, sumCounters, type Watermark } from '../../core/index.ts';
+import type { Plan, SourcePlan } from '../plan/plan.ts';
+import type { Balance } from '../shared/balance.ts';
+import type { LedgerSample } from '../workers/pool.ts';
+import type { PartitionState } from './intake.ts';
+
+/** One count of each per worker and partition. All but rowsIn are the ledger: rows that no result counts, by reason. */
+export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'late', 'replayed', 'failed'] as const;
+export type CounterName = (typeof COUNTER_NAMES)[number];
+
+export interface PartitionProgress {
+  readonly source: string;
+  readonly partition: number;
+  /** Position behind the last row read; undefined before the first. */
+  readonly position: number | undefined;
+  /** What exists outside and was not read yet, in the source's own unit (records for Kafka and the log, bytes for files); undefined when unknown. */
+  readonly lag: number | undefined;
+  /** Event time that this partition alone has passed, ms; -Infinity before the first row. */
+  readonly watermark: number;
+  readonly rowsIn: number;
+}
+
+export interface EpochTimes {
+  readonly epoch: number;
+  readonly bytes: number;
+  /** Taking rows in; scanning the rest, merging and emitting; writing; committing. Milliseconds. */
+  readonly scanMs: number;
+  readonly writeMs: number;
+  readonly commitMs: number;
+}
+
+export interface Progress {
+  readonly pipeline: string;
+  readonly rowsIn: number;
+  readonly rowsOut: number;
+  readonly bytesIn: number;
+  /** Rows in, by wall clock: over the whole run, and since the last `progress` event. */
+  readonly rowsPerSecond: number;
+  readonly rowsPerSecondNow: number;
+  /** The event time that the job has passed, ms: the minimum over its watermarks. */
+  readonly watermark: number;
+  readonly lag: number;
+  readonly epoch: number;
+  readonly committedEpoch: number;
+  readonly lastEpoch: EpochTimes | undefined;
+  /** Shared memory in use: state, and what is under way. */
+  readonly memory: SlabUsage;
+  readonly partitions: readonly PartitionProgress[];
+  /** Rows that no result counts, by reason; with samples. */
+  readonly ledger: Readonly<Record<Exclude<CounterName, 'rowsIn'>, number>>;
+  readonly samples: readonly LedgerSample[];
+  /** What was counted on both sides of every hand-over between threads, over all epochs that are merged: it agreed, or the job has ended. */
+  readonly balance: Balance;
+  readonly seconds: number;
+}
+
+/** What the coordinator lets progress read. */
+export interface ProgressSources {
+  readonly partitions: readonly PartitionState[];
+  /** [worker][global partition] */
+  readonly counters: readonly (readonly Counters<CounterName>[])[];
+  readonly watermarks: readonly Watermark[];
+  readonly rowsOut: number;
+  readonly bytesIn: number;
+  readonly memory: SlabUsage;
+  readonly epoch: number;
+  readonly committedEpoch: number;
+  readonly samples: readonly LedgerSample[];
+  readonly balance: Balance;
+}
+
+const TICK_MS_MIN = 500;
+
+export class ProgressLog {
+  readonly #plan: Plan;
+  readonly #sources: () => ProgressSources;
+  readonly #startedAt = performance.now();
+  #endedAt: number | undefined;
+  #lastEpoch: EpochTimes | undefined;
+  #lastTick = { at: performance.now(), rows: 0, rowsPerSecond: 0 };
+  #final: Progress | undefined;
+  /** Called about twice a second while the job runs. */
+  onTick: ((progress: Progress) => void) | undefined;
+
+  constructor(plan: Plan, _now: () => number, sources: () => ProgressSources) {
+    this.#plan = plan;
+    this.#sources = sources;
+  }
+
+  epoch(times: { epoch: number; bytes: number; startedAtMs: number; mergedAtMs: number; writtenAtMs: number; committedAtMs: number }): void {
+    this.#lastEpoch = {
+      epoch: times.epoch,
+      bytes: times.bytes,
+      scanMs: times.mergedAtMs - times.startedAtMs,
+      writeMs: times.writtenAtMs - times.mergedAtMs,
+      commitMs: times.committedAtMs - times.writtenAtMs,
+    };
+  }
+
+  tick(): void {
+    const now = performance.now();
+    if (now - this.#lastTick.at < TICK_MS_MIN) return;
+    const rows = this.#rowsIn();
+    this.#lastTick = { at: now, rows, rowsPerSecond: ((rows - this.#lastTick.rows) * 1_000) / (now - this.#lastTick.at) };
+    this.onTick?.(this.read());
+  }
+
+  /** The job is over: the numbers stay as they are now, though the memory goes. */
+  close(): void {
+    this.#endedAt = performance.now();
+    this.#final = this.read();
+  }
+
+  read(): Progress {
+    if (this.#final !== undefined) return this.#final;
+    const { partitions, counters, watermarks, ...rest } = this.#sources();
+    const totals = sumCounters(counters.flat());
+    const seconds = ((this.#endedAt ?? performance.now()) - this.#startedAt) / 1_000;
+    const rowsIn = totals.get('rowsIn') ?? 0;
+    const perPartition = partitions.map((state, global) => ({
+      source: (this.#plan.sources[state.source] as SourcePlan).source.name,
+      partition: state.partition,
+      position: state.position,
+      lag: state.high === undefined ? undefined : Math.max(0, state.high - (state.position ?? 0)),
+      watermark: this.#partitionWatermark(watermarks, state),
+      rowsIn: counters.reduce((sum, worker) => sum + (worker[global]?.get('rowsIn') ?? 0), 0),
+    }));
+    return {
+      pipeline: this.#plan.name,
+      rowsIn,
+      ...rest,
+      rowsPerSecond: rowsIn / seconds,
+      rowsPerSecondNow: this.#lastTick.rowsPerSecond,
+      watermark: watermarks.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...watermarks.map((watermark) => watermark.current)),
+      lag: perPartition.reduce((sum, { lag }) => sum + (lag ?? 0), 0),
+      lastEpoch: this.#lastEpoch,
+      partitions: perPartition,
+      ledger: {
+        undecodable: totals.get('undecodable') ?? 0,
+        corrupt: totals.get('corrupt') ?? 0,
+        filtered: totals.get('filtered') ?? 0,
+        late: totals.get('late') ?? 0,
+        replayed: totals.get('replayed') ?? 0,
+        failed: totals.get('failed') ?? 0,
+      },
+      seconds,
+    };
+  }
+
+  #rowsIn(): number {
+    let rows = 0;
+    for (const worker of this.#sources().counters) for (const partition of worker) rows += partition.get('rowsIn');
+    return rows;
+  }
+
+  #partitionWatermark(watermarks: readonly Watermark[], state: PartitionState): number {
+    let least = Number.POSITIVE_INFINITY;
+    this.#plan.watermarks.forEach((plan, w) => {
+      if (plan.sources.includes(state.source)) least = Math.min(least, (watermarks[w] as Watermark).partitionWatermark(state.global));
+    });
+    return Number.isFinite(least) ? least : Number.NEGATIVE_INFINITY;
+  }
+}

@@ -1,0 +1,124 @@
+/** `run`: loads a pipeline module, makes its plan, and starts a job. The handle of the job is what a user holds. */
+
+import { EventEmitter } from 'node:events';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { AnyRow } from '../../core/index.ts';
+import { describePlan } from '../plan/explain.ts';
+import { makePlan, type Plan } from '../plan/plan.ts';
+import { loadGraph, refuseInWorker, supportTypeScript } from '../stream/load.ts';
+import { Coordinator } from './coordinator.ts';
+import { type RunOptions, resolveOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+import type { View } from './view.ts';
+
+/** What a job had done when it was over. */
+export interface Summary {
+  readonly rowsIn: number;
+  readonly rowsOut: number;
+  readonly seconds: number;
+  /** The last epoch whose positions were committed; -1: none. */
+  readonly committedEpoch: number;
+}
+
+interface JobEvents {
+  /** About twice a second. */
+  progress: [Progress];
+  /** The first fatal error; `done` rejects with it. */
+  error: [unknown];
+  /** Over, either way. */
+  stopped: [Summary];
+}
+
+/**
+ * Starts a job: the pipeline that a module exports by default, on worker threads of this process.
+ * A module that runs its own pipeline does so in `main(import.meta.url, ...)`, not at its top level.
+ *
+ * @param module URL (or path) of the module, which every worker imports too: `new URL('./clicks.ts', import.meta.url)`
+ * @throws MillraceError ERR_MILLRACE_MODULE, ERR_MILLRACE_PIPELINE, ERR_MILLRACE_OPTION before a thread starts;
+ * ERR_MILLRACE_BROKER, ERR_MILLRACE_TOPIC, ERR_MILLRACE_FILE when a source or sink is not there
+ * @example
+ * const job = await run(new URL('./clicks.ts', import.meta.url), { workers: 2, trigger: '100ms' });
+ * await job.done;
+ */
+export async function run(module: URL | string, options: RunOptions = {}): Promise<Job> {
+  const resolved = resolveOptions(options);
+  const url = moduleUrl(module);
+  refuseInWorker(url);
+  const { codeGeneration } = resolved;
+  const plan = makePlan(await loadGraph(url, resolved.params), codeGeneration === undefined ? {} : { codeGeneration });
+  const coordinator = new Coordinator(plan, url, resolved, Date.now);
+  const job = new Job(coordinator, plan);
+  await coordinator.start();
+  return job;
+}
+
+/** The plan of a module, without running it. */
+export async function explain(module: URL | string, params: RunOptions['params'] = {}): Promise<Plan> {
+  return makePlan(await loadGraph(moduleUrl(module), params));
+}
+
+/** @internal */
+export function moduleUrl(module: URL | string): string {
+  if (module instanceof URL) return module.href;
+  return /^(file|data):/.test(module) ? module : pathToFileURL(resolve(module)).href;
+}
+
+export { supportTypeScript };
+
+export class Job extends EventEmitter<JobEvents> {
+  readonly #coordinator: Coordinator;
+  readonly #plan: Plan;
+  /** Resolves when the job is over and everything is written and committed; rejects with the first fatal error. */
+  readonly done: Promise<Summary>;
+
+  constructor(coordinator: Coordinator, plan: Plan) {
+    super();
+    this.#coordinator = coordinator;
+    this.#plan = plan;
+    coordinator.progressLog.onTick = (progress) => this.emit('progress', progress);
+    this.done = coordinator.done.then(
+      () => {
+        this.emit('stopped', this.#summary());
+        return this.#summary();
+      },
+      (error) => {
+        if (this.listenerCount('error') > 0) this.emit('error', error);
+        this.emit('stopped', this.#summary());
+        throw error;
+      },
+    );
+    // A failure is reported by `done` or the event; whoever uses one need not handle the other.
+    this.done.catch(() => {});
+  }
+
+  /** What the job has done so far and where it stands. */
+  progress(): Progress {
+    return this.#coordinator.progressLog.read();
+  }
+
+  /**
+   * The state of a running aggregate that the pipeline names with `.as(name)`, read in place: as it is now, or, when the job is over, as it was last.
+   *
+   * @throws MillraceError ERR_MILLRACE_OPTION when there is none of this name
+   */
+  view<R = AnyRow>(name: string): View<R> {
+    return this.#coordinator.view<R>(name);
+  }
+
+  /** The plan that runs, as text. */
+  explain(): string {
+    return describePlan(this.#plan);
+  }
+
+  /** Stops reading. With `drain` (default), what was read is finished, written and committed first. */
+  async stop(options: { drain?: boolean } = {}): Promise<Summary> {
+    await this.#coordinator.stop({ drain: options.drain ?? true });
+    return this.#summary();
+  }
+
+  #summary(): Summary {
+    const { rowsIn, rowsOut, seconds, committedEpoch } = this.progress();
+    return { rowsIn, rowsOut, seconds, committedEpoch };
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * The graph of a pipeline: nodes, and the sinks that they lead to. Data only: pipeline.ts builds it, event-time.ts reads which
+ * column says when a row happened, plan.ts turns it into stages.
+ */
+
+import { MillraceError, type Schema, shown } from '../../core/index.ts';
+import type { Sink, Source } from '../../io/index.ts';
+import type { AggregatePlan, KeyedOperatorPlan, RowOperation } from '../../operators/index.ts';
+
+/** Nodes of the graph. `schema` is that of the rows that leave the node. */
+export type Node =
+  | { readonly kind: 'source'; readonly schema: Schema; readonly source: Source }
+  | { readonly kind: 'rows'; readonly schema: Schema; readonly parent: Node; readonly operation: RowOperation }
+  | { readonly kind: 'watermark'; readonly schema: Schema; readonly parent: Node; readonly strategy: WatermarkStrategy }
+  | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }
+  | { readonly kind: 'aggregate'; readonly schema: Schema; readonly parent: Node; readonly plan: AggregatePlan }
+  /** An operator over rows by key; one parent an input of the plan. */
+  | { readonly kind: 'keyed'; readonly schema: Schema; readonly parents: readonly Node[]; readonly plan: KeyedOperatorPlan }
+  /** The rows that were late for `parent`, an aggregate or keyed, on their way to one of its inputs. */
+  | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node; readonly input: number }
+  /** The rows that failed on the way to `parent`. */
+  | { readonly kind: 'errors'; readonly schema: Schema; readonly parent: Node };
+
+export interface WatermarkStrategy {
+  readonly column: string;
+  /** Position of the column in the schema of the node. */
+  readonly columnIndex: number;
+  readonly delayMs: number;
+  /** After this long without rows, while we are asking for more, a partition no longer holds the watermark back. */
+  readonly idleMs: number | undefined;
+  /** How far one row may push the watermark ahead of the wall clock. */
+  readonly maxSkewMs: number | undefined;
+  /** The column is the node's own, its last: the clock at the start of the row's epoch. Nothing in the rows moves the watermark. */
+  readonly isProcessingTime: boolean;
+}
+
+export interface SinkNode {
+  readonly parent: Node;
+  readonly sink: Sink;
+}
+
+/** A node whose state can be read while the job runs. */
+export type ViewNode = Extract<Node, { kind: 'aggregate' }>;
+
+/** All nodes that lead to a sink or are viewed, of one pipeline. */
+export class Graph {
+  readonly name: string;
+  readonly sinks: SinkNode[] = [];
+  /** By the name that `as` gave. */
+  readonly views = new Map<string, ViewNode>();
+
+  constructor(name: string) {
+    if (typeof name !== 'string' || name === '') {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `A pipeline is named ${shown(name)}. Give it a name that is a text and not empty: pipeline('clicks-per-page').`,
+      );
+    }
+    this.name = name;
+  }
+}
+
+/** Where a stream keeps the graph that it is a part of. */
+export const GRAPH = Symbol.for('millrace.graph');
+
+/** What a pipeline module exports by default: any stream of the pipeline, or the pipeline itself. */
+export interface PipelineLike {
+  readonly [GRAPH]: Graph;
+}
+
+/** The graph behind a module's default export, or undefined when it is no pipeline. */
+export function graphOf(value: unknown): Graph | undefined {
+  return typeof value === 'object' && value !== null ? (value as Partial<PipelineLike>)[GRAPH] : undefined;
+}
+
+/** A stream whatever its rows. */
+export type Upstream = PipelineLike & { readonly node: Node; readonly schema: Schema };

@@ -1,0 +1,207 @@
+/**
+ * The control block: the few words of shared memory through which coordinator and workers meet. This file is its layout,
+ * imported by both sides; who writes a field is said beside it.
+ *
+ *   header        aborted flag · coordinator's doorbell · barrier (arrived, generation), each on a cache line of its own
+ *   doorbells     one line per worker: rung by the coordinator
+ *   partitions    [parity][partition] i32: what the coordinator knows of a partition when it ends an epoch
+ *   maxima        [parity][worker][watermark][partition] f64: newest event time that a worker saw in the epoch
+ *   directory     [parity][worker][exchange] u32 pair: where the worker's list of exchange blocks lies, and its length
+ *   held          [parity][worker][exchange] f64: end of the last window that a row of the epoch went into
+ *   live          [view][shard] LiveCell: where the state is that a view reads, written by the owner of the shard
+ *   balance       [parity][worker] f64s: what the worker has counted in the epoch (balance.ts)
+ *
+ * Everything with a parity is double: it belongs to epoch & 1, so that a worker may go on with the next epoch's scan
+ * while another still reads what this one left. Plain writes become visible at the barrier, whose atomics order them.
+ */
+
+import { LIVE_CELL_BYTES, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import type { Plan } from '../plan/plan.ts';
+import { balanceCounts } from './balance.ts';
+import { ring, waitBlocking } from './wait.ts';
+
+const LINE = 64;
+const ABORTED = 0;
+const DOORBELL = LINE;
+const ARRIVED = 2 * LINE;
+const GENERATION = 3 * LINE;
+const DOORBELLS = 4 * LINE;
+
+export const PARTITION_ACTIVE = 0;
+/** No more rows will come, ever: the partition no longer holds the watermark back. */
+export const PARTITION_ENDED = 1;
+/** Nothing came for a while though we were asking: it does not hold the watermark back until something comes. */
+export const PARTITION_IDLE = 2;
+/** Reading stops here for now (trigger 'availableNow'): as ended for this run's results, but no claim on what is committed. */
+export const PARTITION_DRAINED = 3;
+
+export interface ControlShape {
+  readonly workers: number;
+  /** Partitions of all sources, one after the other. */
+  readonly partitions: number;
+  readonly watermarks: number;
+  readonly exchanges: number;
+  readonly views: number;
+  readonly sources: number;
+}
+
+/** Thrown out of a worker's wait when another part of the job has failed. */
+export class Aborted extends Error {
+  constructor() {
+    super('the job was aborted');
+    this.name = 'Aborted';
+  }
+}
+
+export class Control {
+  readonly memory: SharedMemory;
+  readonly address: number;
+  readonly shape: ControlShape;
+  readonly #partitions: number;
+  readonly #maxima: number;
+  readonly #directory: number;
+  readonly #held: number;
+  readonly #live: number;
+  readonly #balance: number;
+
+  /** Over a block that the coordinator allocated and cleared with {@link Control.clear}. */
+  constructor(memory: SharedMemory, address: number, shape: ControlShape) {
+    this.memory = memory;
+    this.address = address;
+    this.shape = shape;
+    const places = layout(shape);
+    this.#partitions = address + places.partitions;
+    this.#maxima = address + places.maxima;
+    this.#directory = address + places.directory;
+    this.#held = address + places.held;
+    this.#live = address + places.live;
+    this.#balance = address + places.balance;
+  }
+
+  /**
+   * Lays out a control block for a plan, in a slab of its own, and clears it.
+   *
+   * @param partitions of all sources
+   */
+  static lay(slabs: SlabAllocator, plan: Plan, workers: number, partitions: number): Control {
+    const { watermarks, exchanges, views, sources } = plan;
+    const shape: ControlShape = {
+      workers,
+      partitions,
+      watermarks: watermarks.length,
+      exchanges: exchanges.length,
+      views: views.length,
+      sources: sources.length,
+    };
+    const control = new Control(slabs.memory, slabs.alloc(Control.bytesFor(shape)), shape);
+    control.clear();
+    return control;
+  }
+
+  static bytesFor(shape: ControlShape): number {
+    return layout(shape).bytes;
+  }
+
+  /** Coordinator, before a worker starts. */
+  clear(): void {
+    this.memory.u8.fill(0, this.address, this.address + Control.bytesFor(this.shape));
+    this.memory.f64.fill(Number.NEGATIVE_INFINITY, this.#maxima >>> 3, this.#directory >>> 3);
+    const heldCount = 2 * this.shape.workers * this.shape.exchanges;
+    this.memory.f64.fill(Number.NEGATIVE_INFINITY, this.#held >>> 3, (this.#held >>> 3) + heldCount);
+  }
+
+  get aborted(): boolean {
+    return Atomics.load(this.memory.i32, (this.address + ABORTED) >>> 2) !== 0;
+  }
+
+  /** Any thread: everybody gives up what they wait for. */
+  abort(): void {
+    const { i32 } = this.memory;
+    Atomics.store(i32, (this.address + ABORTED) >>> 2, 1);
+    ring(i32, (this.address + GENERATION) >>> 2);
+    ring(i32, this.coordinatorDoorbell);
+    for (let w = 0; w < this.shape.workers; w++) ring(i32, this.workerDoorbell(w));
+  }
+
+  /** Index into i32 of the coordinator's doorbell: workers ring it. */
+  get coordinatorDoorbell(): number {
+    return (this.address + DOORBELL) >>> 2;
+  }
+
+  /** Index into i32 of a worker's doorbell: the coordinator rings it. */
+  workerDoorbell(worker: number): number {
+    return (this.address + DOORBELLS + worker * LINE) >>> 2;
+  }
+
+  /**
+   * Workers: waits until all workers are here.
+   *
+   * @throws Aborted
+   */
+  barrier(): void {
+    const { i32 } = this.memory;
+    const generation = (this.address + GENERATION) >>> 2;
+    const arrived = (this.address + ARRIVED) >>> 2;
+    const seen = Atomics.load(i32, generation);
+    if (Atomics.add(i32, arrived, 1) === this.shape.workers - 1) {
+      Atomics.store(i32, arrived, 0);
+      ring(i32, generation);
+    } else {
+      while (Atomics.load(i32, generation) === seen) {
+        if (this.aborted) throw new Aborted();
+        waitBlocking(i32, generation, seen, 1_000);
+      }
+    }
+    if (this.aborted) throw new Aborted();
+  }
+
+  /** Written by the coordinator before it ends the epoch. */
+  setPartition(epoch: number, partition: number, state: number): void {
+    this.memory.i32[(this.#partitions >>> 2) + (epoch & 1) * this.shape.partitions + partition] = state;
+  }
+
+  partition(epoch: number, partition: number): number {
+    return this.memory.i32[(this.#partitions >>> 2) + (epoch & 1) * this.shape.partitions + partition] as number;
+  }
+
+  /** Index into f64 of the worker's row of maxima for a watermark, one per partition. */
+  maxima(epoch: number, worker: number, watermark: number): number {
+    const { workers, watermarks, partitions } = this.shape;
+    return (this.#maxima >>> 3) + (((epoch & 1) * workers + worker) * watermarks + watermark) * partitions;
+  }
+
+  /** Index into u32 of the pair (address of the list of block addresses, their count). */
+  directory(epoch: number, worker: number, exchange: number): number {
+    const { workers, exchanges } = this.shape;
+    return (this.#directory >>> 2) + (((epoch & 1) * workers + worker) * exchanges + exchange) * 2;
+  }
+
+  /** Index into f64 of the end of the last window held. */
+  held(epoch: number, worker: number, exchange: number): number {
+    const { workers, exchanges } = this.shape;
+    return (this.#held >>> 3) + ((epoch & 1) * workers + worker) * exchanges + exchange;
+  }
+
+  /** Address of the LiveCell of a shard of a view. */
+  live(view: number, shard: number): number {
+    return this.#live + (view * SHARD_COUNT + shard) * LIVE_CELL_BYTES;
+  }
+
+  /** Index into f64 of the first of a worker's counts. */
+  balance(epoch: number, worker: number): number {
+    const { workers, exchanges, sources } = this.shape;
+    return (this.#balance >>> 3) + ((epoch & 1) * workers + worker) * balanceCounts(sources, exchanges);
+  }
+}
+
+function layout({ workers, partitions, watermarks, exchanges, views, sources }: ControlShape) {
+  const align = (at: number) => Math.ceil(at / LINE) * LINE;
+  const partitionsAt = DOORBELLS + workers * LINE;
+  const maxima = align(partitionsAt + 2 * partitions * 4);
+  const directory = align(maxima + 2 * workers * watermarks * partitions * 8);
+  const held = align(directory + 2 * workers * exchanges * 8);
+  const live = align(held + 2 * workers * exchanges * 8);
+  const balance = align(live + views * SHARD_COUNT * LIVE_CELL_BYTES);
+  const bytes = align(balance + 2 * workers * balanceCounts(sources, exchanges) * 8);
+  return { partitions: partitionsAt, maxima, directory, held, live, balance, bytes };
+}

@@ -1,0 +1,79 @@
+/**
+ * Which column of a node's rows says when they happened, if any: what windows, joins and timers go by.
+ */
+
+import { MillraceError, shown } from '../../core/index.ts';
+import type { Node, Upstream } from '../plan/graph.ts';
+
+/** The event time that windows go by. */
+export function windowTime(stream: Upstream): { readonly eventTime: string; readonly timeShiftMs: 0 | -1 } {
+  const eventTime = eventTimeColumn(stream.node);
+  if (eventTime === undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      'A window needs event time. Call withWatermark(column, delay) before, on the stream that has the time column.',
+    );
+  }
+  if (stream.schema.indexOf(eventTime) < 0) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `The window goes by the event-time column ${shown(eventTime)}, but the rows no longer have it: ${stream.schema}. Keep it in map() and select().`,
+    );
+  }
+  return { eventTime, timeShiftMs: isWindowEnd(stream.node) ? -1 : 0 };
+}
+
+/** The event time of a node's rows, where they still have it: a column of that name that is no timestamp is another one. */
+export function presentTime(node: Node): { readonly eventTime: string | undefined; readonly timeShiftMs: 0 | -1 } {
+  const eventTime = eventTimeColumn(node);
+  const isPresent = node.schema.fields.some(({ name, type }) => name === eventTime && type.name === 'timestamp');
+  return { eventTime: isPresent ? eventTime : undefined, timeShiftMs: isWindowEnd(node) ? -1 : 0 };
+}
+
+/** The event time that only orders values (first, last), where there is one. */
+export function orderingTime(node: Node): { readonly eventTime?: string; readonly timeShiftMs?: 0 | -1 } {
+  const { eventTime, timeShiftMs } = presentTime(node);
+  return eventTime === undefined ? {} : { eventTime, timeShiftMs };
+}
+
+/** The column that says when a row of this node happened; undefined when nothing said so. */
+export function eventTimeColumn(node: Node): string | undefined {
+  switch (node.kind) {
+    case 'source':
+      return undefined;
+    case 'watermark':
+      return node.strategy.column;
+    case 'union': {
+      const columns = new Set(node.parents.map(eventTimeColumn));
+      return columns.size === 1 ? [...columns][0] : undefined;
+    }
+    case 'rows':
+      return eventTimeColumn(node.parent);
+    case 'aggregate':
+      return node.plan.window === undefined ? undefined : 'windowEnd';
+    case 'keyed':
+      return node.plan.outputTime?.column;
+    case 'late': {
+      // As they came.
+      const { parent } = node;
+      const input = parent.kind === 'keyed' ? parent.parents[node.input] : parent.kind === 'aggregate' ? parent.parent : undefined;
+      return input === undefined ? undefined : eventTimeColumn(input);
+    }
+    case 'errors':
+      return undefined;
+  }
+}
+
+/** Whether the rows of a node have come through an operator by key, and no longer are those of a partition of a source. */
+export function isBehindKeys(node: Node): boolean {
+  if (node.kind === 'rows' || node.kind === 'watermark') return isBehindKeys(node.parent);
+  return node.kind === 'union' ? node.parents.some(isBehindKeys) : node.kind !== 'source';
+}
+
+/** Whether the event time of this node's rows is the end of the window that they are the result of. */
+export function isWindowEnd(node: Node): boolean {
+  if (node.kind === 'aggregate') return true;
+  if (node.kind === 'keyed') return node.plan.outputTime?.shiftMs === -1;
+  if (node.kind === 'rows') return isWindowEnd(node.parent);
+  return node.kind === 'union' && node.parents.every(isWindowEnd);
+}

@@ -1,0 +1,123 @@
+/**
+ * join() as the builder offers it: options and result types, and from these the operator. The streams are nodes already; what
+ * a join does is told in operators/join.
+ */
+
+import { type Duration, durationMs, MillraceError, shown } from '../../core/index.ts';
+import {
+  type JoinSide,
+  type JoinType,
+  type KeyedOperatorPlan,
+  planIntervalJoin,
+  planTableJoin,
+  planWindowJoin,
+  type WindowSpec,
+} from '../../operators/index.ts';
+
+type Simplify<T> = { [P in keyof T]: T[P] };
+
+/** A duration that may be negative: `'-5s'`. */
+export type SignedDuration = Duration | `-${Extract<Duration, string>}`;
+
+/** What every join takes. T: its type, S: what is put behind the names of the right that are taken. */
+export interface JoinOptions<T extends JoinType = JoinType, S extends string = string> {
+  /** `inner` (default): pairs only. `left`, `right`, `full`: the rows of that side, or of both, that have no match, too, with nulls. */
+  readonly type?: T;
+  /** Put behind the name of a column of the right that is taken (default `_right`). */
+  readonly suffix?: S;
+}
+
+export interface IntervalJoinOptions<T extends JoinType, S extends string> extends JoinOptions<T, S> {
+  /** How long before and after a row of the left those of the right lie. Either may be negative: ['-1s', '5s'] is 1 to 5 s after. */
+  readonly within: readonly [before: SignedDuration, after: SignedDuration];
+}
+
+export interface TableJoinOptions<R2, T extends JoinType, S extends string> extends JoinOptions<T, S> {
+  readonly within?: undefined;
+  /** A bool column of the right: a row with true in it takes its key out of the table. */
+  readonly deleted?: { [C in keyof R2]: boolean extends R2[C] ? C : never }[keyof R2] & string;
+}
+
+type IsSame<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
+/**
+ * The type of a stream that can be joined: itself where the keys have the same types, else one that nothing fits. Key columns are
+ * paired by position; types see their values' types only, and the plan checks the rest.
+ */
+export type Joinable<K, K2, Stream> =
+  IsSame<NonNullable<K[keyof K]>, NonNullable<K2[keyof K2]>> extends true ? Stream : { readonly keysOfDifferentTypes: [K, K2] };
+
+type Outer<R, IsOuter> = IsOuter extends true ? { [C in keyof R]: R[C] | null } : R;
+type Renamed<R2, Taken, S extends string> = { [C in keyof R2 as C extends Taken ? `${C & string}${S}` : C]: R2[C] };
+
+/** A row of the result. Bounds: what stands between the key columns and the others. */
+export type Joined<R, K, R2, K2, T extends JoinType, S extends string, Bounds> = Simplify<
+  K &
+    Bounds &
+    Outer<Omit<R, keyof K>, T extends 'right' | 'full' ? true : false> &
+    Outer<Renamed<Omit<R2, keyof K2>, keyof K | keyof Bounds | keyof R, S>, T extends 'left' | 'full' ? true : false>
+>;
+
+/** Any options that join() is given. */
+export interface AnyJoinOptions extends JoinOptions {
+  readonly within?: readonly [SignedDuration, SignedDuration] | undefined;
+  readonly deleted?: string | undefined;
+}
+
+/**
+ * The operator of `left.join(right, options)`, in windows where there is one.
+ *
+ * @throws MillraceError ERR_MILLRACE_OPTION or ERR_MILLRACE_PIPELINE, as the operators' plans
+ */
+export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | undefined, options: AnyJoinOptions = {}, broadcast = false): KeyedOperatorPlan {
+  const { type = 'inner', suffix = '_right', within, deleted } = options;
+  const request = { left, right, type, suffix };
+  if (deleted !== undefined && (window !== undefined || within !== undefined)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `join() has deleted: ${shown(deleted)}, which is for a table: leave out ${window === undefined ? 'within' : 'window()'}.`,
+    );
+  }
+  if (broadcast && (window !== undefined || within !== undefined)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      'join() got a broadcast table by time. A table has no times: leave out within and window(), or broadcast().',
+    );
+  }
+  if (window !== undefined) {
+    if (within !== undefined) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `join() has within: ${shown(within)} in ${window}. Take one of the two: join(other, { within }) without window(), or window() without within.`,
+      );
+    }
+    return planWindowJoin({ ...request, left: timed(left, 'left'), right: timed(right, 'right'), window });
+  }
+  if (within === undefined) return planTableJoin({ ...request, deleted, broadcast });
+  if (!Array.isArray(within) || within.length !== 2) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `join() has within: ${shown(within)}. Give how long before and after: within: ['5s', '1m'].`);
+  }
+  const beforeMs = signedMs(within[0], 'before');
+  const afterMs = signedMs(within[1], 'after');
+  if (beforeMs + afterMs < 0) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `join() has within: [${shown(within[0])}, ${shown(within[1])}], from ${beforeMs} ms before to ${afterMs} ms after: nothing lies there. Their sum must be at least 0.`,
+    );
+  }
+  return planIntervalJoin({ ...request, left: timed(left, 'left'), right: timed(right, 'right'), beforeMs, afterMs });
+}
+
+function timed(side: JoinSide, which: string): JoinSide {
+  if (side.eventTime !== undefined) return side;
+  throw new MillraceError(
+    'ERR_MILLRACE_PIPELINE',
+    `join() by time needs event time on both sides, and the ${which} stream has none, or no longer the column: ${side.schema}. Put .withWatermark(column, delay) before keyBy(), and keep the column.`,
+  );
+}
+
+function signedMs(value: SignedDuration, which: string): number {
+  const what = `The time ${which} of join({ within })`;
+  if (typeof value === 'number' && value < 0) return -durationMs(-value, what);
+  if (typeof value === 'string' && value.startsWith('-')) return -durationMs(value.slice(1) as Duration, what);
+  return durationMs(value as Duration, what);
+}

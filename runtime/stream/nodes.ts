@@ -1,0 +1,161 @@
+/**
+ * The nodes that keyed and windowed streams add to the graph: which operator a call of the builder becomes. The classes that a
+ * user sees are in pipeline.ts; what the operators do is in the room operators.
+ */
+
+import { MillraceError, type Schema, shown } from '../../core/index.ts';
+import {
+  type AggregatePlan,
+  type AggregateRequest,
+  hasUserAggregate,
+  isRowWindow,
+  type JoinSide,
+  type KeyedOperatorPlan,
+  type MixedRequest,
+  planAggregate,
+  planFold,
+  planMixed,
+  planMixedAggregate,
+  planRowWindow,
+  planSession,
+  planSessionFold,
+  type RowFold,
+  type RowWindowRequest,
+  type RowWindowShape,
+  topFold,
+  type WindowSpec,
+} from '../../operators/index.ts';
+import type { Graph, Node, Upstream } from '../plan/graph.ts';
+import { ERROR_SCHEMA, lateSchema } from '../plan/side-outputs.ts';
+import { orderingTime, presentTime, windowTime } from './event-time.ts';
+
+export interface TopOptions<R> {
+  /** The column that decides. Null and NaN come last; of equal values the row that came first. */
+  readonly by: keyof R & string;
+  /** `desc` (default): the greatest first. */
+  readonly order?: 'desc' | 'asc';
+}
+
+/** Aggregates by key, running or in windows; which operator it is depends on the window. */
+export function aggregateNode(stream: Upstream, keys: readonly string[], aggregates: MixedRequest['aggregates'], window: WindowSpec | undefined): Node {
+  const { schema: input } = stream;
+  if (typeof aggregates !== 'object' || aggregates === null) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `aggregate() is given ${shown(aggregates)}. Give at least one aggregate by name: aggregate({ rows: count() }).`,
+    );
+  }
+  const isMixed = hasUserAggregate(aggregates);
+  if (window !== undefined && isRowWindow(window.shape)) {
+    const request = { input, keys, aggregates, hasBounds: true, ...orderingTime(stream.node) };
+    const evaluation = isMixed ? planMixed(request, false) : planAggregate(request as AggregateRequest);
+    return rowWindowNode(stream, keys, evaluation, window, window.shape);
+  }
+  if (window?.shape.kind === 'session') return keyedNode(stream, planSession({ input, keys, aggregates, window, ...windowTime(stream) }));
+  const request = { input, keys, aggregates, ...(window === undefined ? orderingTime(stream.node) : { window, ...windowTime(stream) }) };
+  if (isMixed) return keyedNode(stream, planMixedAggregate(request));
+  const plan: AggregatePlan = planAggregate(request as AggregateRequest);
+  return { kind: 'aggregate', schema: plan.output, parent: stream.node, plan };
+}
+
+/** Gives the state of a node a name to view it by. */
+export function nameView({ name: pipeline, views }: Graph, node: Node, name: string): void {
+  if (typeof name !== 'string' || name === '') {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `as() got the name ${shown(name)}. Give a text that is not empty: .count().as('counts').`);
+  }
+  if (node.kind !== 'aggregate' || node.plan.window !== undefined) {
+    const isWindow = node.kind === 'aggregate' || (node.kind === 'keyed' && node.plan.outputTime?.shiftMs === -1);
+    const instead = isWindow ? " Of windows, view the latest result of each key: .keyBy('page').aggregate({ clicks: last('clicks') }).as(name) behind it." : '';
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `as(${shown(name)}) is called on ${isWindow ? 'the result of a window' : 'a stream'} that holds no state to view. What can be viewed is a running aggregate: the result of .keyBy(...).aggregate(...) (of aggregates that are not your own functions) or .keyBy(...).count() without a window, before any further step.${instead}`,
+    );
+  }
+  if (views.has(name)) {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `Two streams of the pipeline ${shown(pipeline)} are named ${shown(name)} with as(). Name each once.`);
+  }
+  for (const [other, of] of views) {
+    if (of === node)
+      throw new MillraceError('ERR_MILLRACE_PIPELINE', `as(${shown(name)}) is called on the stream that is ${shown(other)}. One name is enough.`);
+  }
+  views.set(name, node);
+}
+
+/** Side outputs are made once for each stream. */
+const errorNodes = new WeakMap<Node, Node>();
+const lateNodes = new WeakMap<Node, Node[]>();
+
+/** The rows that failed on the way to a node. */
+export function errorsNode(parent: Node): Node {
+  let node = errorNodes.get(parent);
+  if (node === undefined) errorNodes.set(parent, (node = { kind: 'errors', schema: ERROR_SCHEMA, parent }));
+  return node;
+}
+
+/**
+ * The rows that were late for a node, on their way to one of its inputs.
+ *
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when none can be
+ */
+export function lateNode(parent: Node, input: number): Node {
+  const known = lateNodes.get(parent) ?? [];
+  lateNodes.set(parent, known);
+  const rows = timedRows(parent, input);
+  if (rows === undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      input > 0
+        ? 'lateRight is asked of a stream that is no join of two streams by time. Take it of the result of join({ within }), or of a join in windows.'
+        : 'late is asked of a stream that has no late rows. Take it of the result of a window of time, of a join by time, or of dropDuplicates({ within }), before any further step: const perMinute = ...window(...).count(); perMinute.late.to(...).',
+    );
+  }
+  known[input] ??= { kind: 'late', schema: lateSchema(rows), parent, input };
+  return known[input];
+}
+
+/** The rows of an input of a node that may be late for it; undefined: none ever is. */
+function timedRows(node: Node, input: number): Schema | undefined {
+  if (node.kind === 'aggregate') return input === 0 && node.plan.window !== undefined ? node.plan.input : undefined;
+  const of = node.kind === 'keyed' ? node.plan.inputs[input] : undefined;
+  return of !== undefined && of.eventTime >= 0 ? of.schema : undefined;
+}
+
+/** The node of an operator over rows by key. */
+export function keyedNode(stream: Upstream, plan: KeyedOperatorPlan): Node {
+  return { kind: 'keyed', schema: plan.output, parents: [stream.node], plan };
+}
+
+/** The node of a fold over a stream in windows. */
+export function foldNode(stream: Upstream, keys: readonly string[], fold: RowFold, window: WindowSpec): Node {
+  if (isRowWindow(window.shape)) return rowWindowNode(stream, keys, fold, window, window.shape);
+  const request = { input: stream.schema, keys, fold, window, ...windowTime(stream) };
+  return keyedNode(stream, window.shape.kind === 'session' ? planSessionFold(request) : planFold(request));
+}
+
+/** The node of windows that go by rows. */
+function rowWindowNode(stream: Upstream, keys: readonly string[], evaluation: RowWindowRequest['evaluation'], window: WindowSpec, shape: RowWindowShape): Node {
+  return keyedNode(stream, planRowWindow({ input: stream.schema, keys, shape, evaluation, title: String(window), ...presentTime(stream.node) }));
+}
+
+/**
+ * What a result of whole rows has besides their columns: the keys, and the bounds of its window. The bounds of a window before
+ * it, of which the rows are results, give way: what was the greatest of each minute is then that of the hour.
+ */
+export function columnsBesides(schema: Schema, keys: readonly string[], window: WindowSpec | undefined): readonly string[] {
+  if (window === undefined) return keys;
+  const bounds = schema.fields.filter(({ name, type }) => (name === 'windowStart' || name === 'windowEnd') && type.name === 'timestamp');
+  return [...keys, ...bounds.map(({ name }) => name)];
+}
+
+/** The node of the greatest rows of each key, running or in windows. */
+export function topNode(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never>, window: WindowSpec | undefined): Node {
+  const { by, order = 'desc' } = options ?? {};
+  const fold = topFold({ input: stream.schema, keys: columnsBesides(stream.schema, keys, window), n, by, order }) as RowFold;
+  if (window !== undefined) return foldNode(stream, keys, fold, window);
+  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...presentTime(stream.node) }));
+}
+
+/** One side of a join, as joins.ts wants it. */
+export function joinSide(stream: Upstream, keys: readonly string[]): JoinSide {
+  return { schema: stream.schema, keys, ...presentTime(stream.node) };
+}

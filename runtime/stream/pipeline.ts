@@ -1,0 +1,569 @@
+/**
+ * The pipeline builder: what a user writes. It builds a graph of nodes and checks it as it grows, so that a wrong
+ * pipeline fails where it is written, before a thread starts. It runs nothing; plan.ts turns the graph into stages.
+ *
+ * Row types travel along: `filter((r) => r.ms > 0)` compiles only if there is a numeric column `ms`.
+ */
+
+import {
+  type AnyRow,
+  type Batch,
+  type BatchBuilder,
+  type Duration,
+  durationMs,
+  MillraceError,
+  type RowOf,
+  Schema,
+  type SchemaFields,
+  shown,
+  timestamp,
+  schema as toSchema,
+} from '../../core/index.ts';
+import { forEachBatch, type Sink, type Source, stdout } from '../../io/index.ts';
+import {
+  type AggregatesOf,
+  count,
+  type JoinType,
+  type ProcessContext,
+  planDropDuplicates,
+  planFold,
+  planProcess,
+  type ResultOf,
+  type RowFold,
+  type RowOperation,
+  reduceFold,
+  WindowSpec,
+} from '../../operators/index.ts';
+import { GRAPH, Graph, type Node, type PipelineLike, type Upstream, type WatermarkStrategy } from '../plan/graph.ts';
+import type { ErrorRow, RowCoordinates } from '../plan/side-outputs.ts';
+import { isBehindKeys, presentTime } from './event-time.ts';
+import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
+import { aggregateNode, columnsBesides, errorsNode, foldNode, joinSide, keyedNode, lateNode, nameView, type TopOptions, topNode } from './nodes.ts';
+
+/** Starts a pipeline. The name stands in messages, in progress, and in what is committed: keep it. */
+export function pipeline(name: string): Pipeline {
+  return new Pipeline(new Graph(name));
+}
+
+export class Pipeline implements PipelineLike {
+  readonly [GRAPH]: Graph;
+
+  constructor(graph: Graph) {
+    this[GRAPH] = graph;
+  }
+
+  /** The rows of a source. */
+  from<R>(source: Source<R>): Stream<R> {
+    if (typeof source?.open !== 'function' || typeof source.decoder !== 'function') {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `from() got ${shown(source)}, which is no source. Pass kafka.source(...), log.source(...), generator(...), memory(...), files.source(...) or a Source of your own.`,
+      );
+    }
+    return new Stream<R>(this[GRAPH], { kind: 'source', schema: source.schema, source });
+  }
+}
+
+/** The schema that a map or flatMap may be given: column names with types. */
+type Simplify<T> = { [K in keyof T]: T[K] };
+
+/** The columns that may be an event time: a timestamp is a number, and never null. */
+type TimeColumn<R> = { [C in keyof R & string]: R[C] extends number ? C : never }[keyof R & string];
+
+/** A stream of rows of type R. Immutable: each call gives a new stream, and using one stream twice forks it. */
+export class Stream<R, L = never, LR = never> implements PipelineLike {
+  readonly [GRAPH]: Graph;
+  readonly node: Node;
+
+  constructor(graph: Graph, node: Node) {
+    this[GRAPH] = graph;
+    this.node = node;
+  }
+
+  /**
+   * The rows that came too late for the window (or the join by time, or dropDuplicates) that this stream is the result of, as they came to it, with
+   * `source`, `partition` and `offset`. They are counted in the ledger all the same.
+   *
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when this stream is no result for which a row can be late
+   */
+  get late(): Stream<Simplify<L & RowCoordinates>> {
+    return new Stream(this[GRAPH], lateNode(this.node, 0));
+  }
+
+  /** Of a join by time: the rows of the other stream that came too late. See {@link late}, which has those of this one. */
+  get lateRight(): Stream<Simplify<LR & RowCoordinates>> {
+    return new Stream(this[GRAPH], lateNode(this.node, 1));
+  }
+
+  /**
+   * The rows that failed on the way here: those that the source could not decode, and those for which one of the row functions
+   * since then threw. To use it is to say that such a row ends nothing: it is left out, counted in the ledger, and comes here.
+   * Functions of keyed operators are not among them: state that half a call has changed is no state to go on with.
+   */
+  get errors(): Stream<ErrorRow> {
+    return new Stream(this[GRAPH], errorsNode(this.node));
+  }
+
+  /** The columns of this stream. */
+  get schema(): Schema {
+    return this.node.schema;
+  }
+
+  /** Keeps the rows for which `fn` gives a truthy value. */
+  filter(fn: (row: R) => unknown): Stream<R> {
+    mustBeFunction(fn, 'filter');
+    return this.#rows(this.schema, { kind: 'filter', fn });
+  }
+
+  /** One row out for each row in. `schema` names and types the columns of the new rows. */
+  map<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): Stream<Simplify<RowOf<S>>> {
+    mustBeFunction(fn, 'map');
+    const columns = toSchema(schema);
+    return this.#rows(columns, { kind: 'map', schema: columns, fn });
+  }
+
+  /** Any number of rows out for each row in: call `emit` for each. */
+  flatMap<S extends SchemaFields>(schema: S, fn: (row: R, emit: (row: RowOf<S>) => void) => void): Stream<Simplify<RowOf<S>>> {
+    mustBeFunction(fn, 'flatMap');
+    const columns = toSchema(schema);
+    return this.#rows(columns, { kind: 'flatMap', schema: columns, fn: fn as (row: unknown, emit: (row: AnyRow) => void) => void });
+  }
+
+  /** The vectorised escape hatch: whole batches, columns as typed memory. */
+  mapBatches<S extends SchemaFields>(schema: S, fn: (batch: Batch, out: BatchBuilder) => void): Stream<Simplify<RowOf<S>>> {
+    mustBeFunction(fn, 'mapBatches');
+    const columns = toSchema(schema);
+    return this.#rows(columns, { kind: 'mapBatches', schema: columns, fn });
+  }
+
+  /** The named columns only, in this order. */
+  select<K extends keyof R & string>(...columns: K[]): Stream<Simplify<Pick<R, K>>> {
+    return this.#rows(this.schema.select(columns, 'select'), { kind: 'select', columns });
+  }
+
+  /** All columns but the named ones. */
+  drop<K extends keyof R & string>(...columns: K[]): Stream<Simplify<Omit<R, K>>> {
+    for (const column of columns) this.schema.require(column, 'drop');
+    const kept = this.schema.fields.map((field) => field.name).filter((name) => !(columns as string[]).includes(name));
+    return this.#rows(this.schema.select(kept, 'drop'), { kind: 'select', columns: kept });
+  }
+
+  /** The rows of both streams, which must have the same columns. */
+  union(other: Stream<R>): Stream<R> {
+    if (!(other instanceof Stream))
+      throw new MillraceError('ERR_MILLRACE_PIPELINE', `union() got ${shown(other)}, which is no stream. Pass one of this pipeline.`);
+    if (!this.schema.equals(other.schema)) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `union() needs the same columns on both sides: here ${this.schema}, there ${other.schema}. Use map() or select() first.`,
+      );
+    }
+    if (other[GRAPH] !== this[GRAPH]) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `union() got a stream of the pipeline ${shown(other[GRAPH].name)}, not of ${shown(this[GRAPH].name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
+      );
+    }
+    return new Stream<R>(this[GRAPH], { kind: 'union', schema: this.schema, parents: [this.node, other.node] });
+  }
+
+  /**
+   * Event time: `column` says when a row happened, and rows come at most `delay` behind the newest one of their
+   * partition. The watermark is the minimum over partitions of (newest - delay); windows close when it passes them.
+   *
+   * @param options.idle after this long without rows a partition no longer holds the watermark back
+   * @param options.maxSkew a row further ahead of the wall clock than this does not push the watermark further
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when the column is no timestamp, or the stream is the result of an operator by key: windows,
+   *   joins by time, and process() whose schema keeps the column, have event time already
+   */
+  withWatermark(column: TimeColumn<R>, delay: Duration, options: { idle?: Duration; maxSkew?: Duration } = {}): Stream<R> {
+    const columnIndex = this.schema.require(column, 'withWatermark');
+    const { type } = this.schema.field(columnIndex);
+    if (type.name !== 'timestamp' || type.nullable) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `withWatermark names the column ${shown(column)} of type ${type.name}${type.nullable ? ' or null' : ''}. Event time is a timestamp column without nulls: declare it as timestamp in the schema.`,
+      );
+    }
+    if (isBehindKeys(this.node)) {
+      const known = presentTime(this.node).eventTime;
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `withWatermark(${shown(column)}) is called behind an operator by key, where rows no longer are in the order of a partition. ${
+          known === undefined
+            ? 'Call it on the stream that comes from the source. What process() emits has event time when its schema keeps the column that was named there.'
+            : `The event time here is ${shown(known)} already: leave withWatermark() out.`
+        }`,
+      );
+    }
+    const strategy: WatermarkStrategy = {
+      column,
+      columnIndex,
+      delayMs: durationMs(delay, 'withWatermark delay'),
+      idleMs: options.idle === undefined ? undefined : durationMs(options.idle, 'withWatermark idle', 1),
+      maxSkewMs: options.maxSkew === undefined ? undefined : durationMs(options.maxSkew, 'withWatermark maxSkew'),
+      isProcessingTime: false,
+    };
+    return new Stream<R>(this[GRAPH], { kind: 'watermark', schema: this.schema, parent: this.node, strategy });
+  }
+
+  /**
+   * Processing time: each row gets a column that says when it was taken in, as the clock showed at the start of its epoch, and
+   * this is its event time from here on: for windows, sessions, joins, dropDuplicates and timers alike. The watermark is the clock
+   * at the end of each epoch, so nothing is ever late, and windows close also while no rows come.
+   *
+   * With a checkpoint directory a restart stamps the rows that it reads again as they were; without one it stamps them anew, and
+   * rows of windows that had been sent, but whose positions were not committed yet, count in later windows once more.
+   *
+   * @param column name of the new column, of type timestamp
+   */
+  withProcessingTime<C extends string = 'processedAt'>(column?: C): Stream<Simplify<R & { readonly [P in C]: number }>> {
+    const name = column ?? 'processedAt';
+    if (typeof name !== 'string' || name === '' || this.schema.indexOf(name) >= 0) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `withProcessingTime() is to add the column ${shown(name)}, ${this.schema.indexOf(name) >= 0 ? `which the rows already have: ${this.schema}` : 'which is no name'}. Name another: withProcessingTime('readAt').`,
+      );
+    }
+    const columns = new Schema([...this.schema.fields, { name, type: timestamp }]);
+    const strategy: WatermarkStrategy = {
+      column: name,
+      columnIndex: this.schema.length,
+      delayMs: 0,
+      idleMs: undefined,
+      maxSkewMs: undefined,
+      isProcessingTime: true,
+    };
+    return new Stream(this[GRAPH], { kind: 'watermark', schema: columns, parent: this.node, strategy });
+  }
+
+  /** Rows of equal values in these columns belong together: aggregates and windows go by key. */
+  keyBy<K extends keyof R & string>(...columns: K[]): KeyedStream<R, Simplify<Pick<R, K>>>;
+  /** The same with computed keys: `fn` gives the columns of `schema`, which the rows carry from here on. */
+  keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedStream<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
+  keyBy(...args: unknown[]): unknown {
+    if (typeof args[1] !== 'function') {
+      if (args.length === 0)
+        throw new MillraceError('ERR_MILLRACE_PIPELINE', 'keyBy() names no column. Name at least one, or use windowAll() for windows over all rows.');
+      this.schema.select(args as string[], 'keyBy');
+      return new KeyedStream(this, args as string[]);
+    }
+    const keys = toSchema(args[0] as SchemaFields);
+    if (keys.length === 0) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        'keyBy() has a schema without columns. Name at least one: keyBy({ host: utf8 }, (r) => ({ host: ... })).',
+      );
+    }
+    const columns = toSchema(Object.fromEntries([...this.schema.fields, ...keys.fields].map((field) => [field.name, field.type])));
+    const widened = this.#rows<unknown>(columns, { kind: 'keyBy', schema: keys, fn: args[1] as (row: unknown) => AnyRow });
+    return new KeyedStream(
+      widened,
+      keys.fields.map((field) => field.name),
+    );
+  }
+
+  /** Windows over all rows, with no key. All rows of a window meet in one place: for small results of large streams. */
+  windowAll(window: WindowSpec): WindowedStream<R, unknown> {
+    return new WindowedStream<R, unknown>(this, [], window);
+  }
+
+  /** Writes the stream to a sink. Gives the stream back, so that it can be the module's default export. */
+  to(sink: Sink): this {
+    if (typeof sink?.open !== 'function' || typeof sink.encoder !== 'function') {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `to() got ${shown(sink)}, which is no sink. Pass kafka.sink(...), log.sink(...), files.sink(...), stdout(), collect() or a Sink of your own.`,
+      );
+    }
+    sink.check(this.schema);
+    this[GRAPH].sinks.push({ parent: this.node, sink });
+    return this;
+  }
+
+  /**
+   * Names the state behind this stream, so that it can be read while the job runs: `job.view(name)`. For what `.keyBy(...).aggregate(...)`
+   * or `.count()` gives, without a window, before any further step. Gives the stream back; a pipeline that is only viewed needs no sink.
+   *
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when there is no such state, or the name is taken
+   */
+  as(name: string): this {
+    nameView(this[GRAPH], this.node, name);
+    return this;
+  }
+
+  /** Prints the stream as tables, at most `rows` rows an epoch. */
+  print(options: { rows?: number } = {}): this {
+    return this.to(stdout(options));
+  }
+
+  /** Calls `fn` with each batch, in the worker that made it. */
+  forEachBatch(fn: (batch: Batch, place: { epoch: number; shard: number }) => void): this {
+    mustBeFunction(fn, 'forEachBatch');
+    return this.to(forEachBatch(fn));
+  }
+
+  #rows<T>(schema: Schema, operation: RowOperation): Stream<T> {
+    return new Stream<T>(this[GRAPH], { kind: 'rows', schema, parent: this.node, operation });
+  }
+}
+
+type Results<A, R> = { readonly [P in keyof A]: ResultOf<A[P], R> };
+interface WindowBounds {
+  readonly windowStart: number;
+  readonly windowEnd: number;
+}
+
+/** What process() is given. R: rows in, K: key columns, O: schema of the rows out, S: state of a key. */
+export interface ProcessOptions<R, K, O extends SchemaFields, S> {
+  /** The columns of the rows that `emit` takes. */
+  readonly schema: O;
+  /** Makes the state of a key that has none. */
+  readonly state?: () => S;
+  onRow(row: R, ctx: ProcessContext<S, K, RowOf<O>>): void;
+  /** A timer's time has come. */
+  onTimer?(time: number, ctx: ProcessContext<S, K, RowOf<O>>): void;
+  /** Drops the state of a key for which no row came for so long: in event time where there is one, else by the clock. */
+  readonly ttl?: Duration;
+}
+
+/** A stream whose rows belong together by key. K is the type of the key columns. */
+export class KeyedStream<R, K> {
+  readonly #stream: Upstream;
+  readonly #keys: readonly string[];
+
+  constructor(stream: Upstream, keys: readonly string[]) {
+    this.#stream = stream;
+    this.#keys = keys;
+  }
+
+  /** Windows by key. Needs event time: call withWatermark() before. */
+  window(window: WindowSpec): WindowedStream<R, K> {
+    return new WindowedStream<R, K>(this.#stream, this.#keys, window);
+  }
+
+  /** Running aggregates by key, over all rows so far. Each epoch emits the keys that changed, with their new values. */
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & Results<A, R>>> {
+    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, undefined));
+  }
+
+  /**
+   * A function of your own over the rows of each key, in order, with state and timers. Results are what `ctx.emit` is given.
+   * Rows of a key come in the order (source, partition, offset) of each epoch; timers fire when the epoch's rows are through, so
+   * that a row may be newer than a timer that is due: compare `row` with `ctx.watermark` where it matters. Late rows come, too.
+   * State is JavaScript values that structured clone can copy. As long as there is any, no position is committed.
+   *
+   * @example
+   * .keyBy('user').process({
+   *   schema: { user: utf8, clicks: f64 },
+   *   state: () => ({ clicks: 0 }),
+   *   onRow(row, ctx) {
+   *     if (ctx.state.clicks++ === 0) ctx.timer(ctx.time + 60_000);
+   *   },
+   *   onTimer(time, ctx) {
+   *     ctx.emit({ user: ctx.key.user, clicks: ctx.state.clicks });
+   *     ctx.clear();
+   *   },
+   * })
+   */
+  process<O extends SchemaFields, S = undefined>(functions: ProcessOptions<R, K, O, S>): Stream<Simplify<RowOf<O>>> {
+    const { schema, state, onRow, onTimer, ttl } = functions ?? {};
+    mustBeFunction(onRow, 'process onRow');
+    if (state !== undefined) mustBeFunction(state, 'process state');
+    if (onTimer !== undefined) mustBeFunction(onTimer, 'process onTimer');
+    const { node } = this.#stream;
+    const plan = planProcess({
+      input: node.schema,
+      keys: this.#keys,
+      output: toSchema(schema),
+      state,
+      onRow: (row, context) => onRow(row as R, context as never),
+      onTimer: onTimer === undefined ? undefined : (time, context) => onTimer(time, context as never),
+      ttlMs: ttl === undefined ? undefined : durationMs(ttl, 'process ttl', 1),
+      ...presentTime(node),
+    });
+    return new Stream(this.#stream[GRAPH], keyedNode(this.#stream, plan));
+  }
+
+  /**
+   * The rows of each key so far as one: `fn` makes one row of two. Each epoch emits the keys that changed. The key columns
+   * of the result are the key's, the other columns what `fn` gave.
+   *
+   * @param options.ttl drops the value of a key for which no row came for so long: in event time where there is one
+   * @example .keyBy('user').reduce((a, b) => ({ user: a.user, spent: a.spent + b.spent }))
+   */
+  reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Stream<R> {
+    mustBeFunction(fn, 'reduce');
+    const { node } = this.#stream;
+    const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'reduce ttl', 1);
+    const fold = reduceFold(node.schema, this.#keys, fn as never, undefined) as RowFold;
+    return new Stream(
+      this.#stream[GRAPH],
+      keyedNode(this.#stream, planFold({ input: node.schema, keys: this.#keys, fold, window: undefined, ttlMs, ...presentTime(node) })),
+    );
+  }
+
+  /**
+   * The `n` rows of each key with the greatest values of a column so far, with their `rank` from 1. Each epoch emits the
+   * whole list of the keys whose list changed: a sink for it overwrites by key and rank.
+   */
+  top(n: number, options: TopOptions<R>): Stream<Simplify<R & { readonly rank: number }>> {
+    return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, undefined));
+  }
+
+  /**
+   * The first row of each key; others of the key are dropped. With `within`: those whose event time (without event time:
+   * whose epoch's clock) is less than that away from a row that passed.
+   */
+  dropDuplicates(options: { readonly within?: Duration } = {}): Stream<R, R> {
+    const { node } = this.#stream;
+    const withinMs = options.within === undefined ? undefined : durationMs(options.within, 'dropDuplicates within', 1);
+    return new Stream(
+      this.#stream[GRAPH],
+      keyedNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) })),
+    );
+  }
+
+  /**
+   * Rows of this stream and of `other` with equal keys whose event times lie near each other: `other`'s within `before` and
+   * `after` of this one's. Results have the key columns (under this stream's names), `joinTime` (the later of both times, which
+   * is their event time), this stream's other columns, then the other's; where a name is taken, with a suffix.
+   *
+   * A row without a match (type left, right, full) comes out when the watermark says that none can come. State is the rows of
+   * `before + after` of event time.
+   *
+   * @example orders.keyBy('order').join(payments.keyBy('order'), { within: [0, '10m'], type: 'left' })
+   */
+  join<R2, K2, T extends JoinType = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>,
+    options: IntervalJoinOptions<T, S>,
+  ): Stream<Joined<R, K, R2, K2, T, S, { readonly joinTime: number }>, R, R2>;
+  /**
+   * Without `within` the other stream is a table: the latest row of each key. Each row of this stream meets the row that its
+   * key has there at the end of the epoch; type `left` keeps those that meet none. The table is held for ever.
+   *
+   * @example clicks.keyBy('user').join(users.keyBy('id'), { type: 'left' })
+   */
+  join<R2, K2, T extends 'inner' | 'left' = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedStream<R2, K2> | BroadcastTable<R2, K2>> & (KeyedStream<R2, K2> | BroadcastTable<R2, K2>),
+    options?: TableJoinOptions<R2, T, S>,
+  ): Stream<Joined<R, K, R2, K2, T, S, unknown>>;
+  join(other: unknown, options?: AnyJoinOptions): unknown {
+    return this.joinIn(undefined, other, options);
+  }
+
+  /** @internal join, in a window where there is one. */
+  joinIn<T, L = never, LR = never>(window: WindowSpec | undefined, table: unknown, options: AnyJoinOptions | undefined): Stream<T, L, LR> {
+    const isBroadcast = table instanceof BroadcastTable;
+    const other = isBroadcast ? table.table : table;
+    if (!(other instanceof KeyedStream)) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `join() got ${shown(other)}, which is no keyed stream. Call keyBy() on it first: a.keyBy('id').join(b.keyBy('id'), ...).`,
+      );
+    }
+    const graph = this.#stream[GRAPH];
+    if (other.#stream[GRAPH] !== graph) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `join() got a stream of the pipeline ${shown(other.#stream[GRAPH].name)}, not of ${shown(graph.name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
+      );
+    }
+    const plan = planJoin(joinSide(this.#stream, this.#keys), joinSide(other.#stream, other.#keys), window, options, isBroadcast);
+    return new Stream<T, L, LR>(graph, { kind: 'keyed', schema: plan.output, parents: [this.#stream.node, other.#stream.node], plan });
+  }
+
+  /** Rows so far by key: `aggregate({ count: count() })`. */
+  count(): Stream<Simplify<K & { readonly count: number }>> {
+    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, undefined));
+  }
+}
+
+/** A table that every shard holds whole. Made by {@link broadcast}. */
+export class BroadcastTable<R, K> {
+  readonly table: KeyedStream<R, K>;
+
+  constructor(table: KeyedStream<R, K>) {
+    this.table = table;
+  }
+}
+
+/**
+ * Reads a keyed stream as a table that goes to every shard, for `join`: the rows that are joined with it are then spread evenly,
+ * whatever their keys. For small tables: it is held 64 times.
+ *
+ * @example orders.keyBy('country').join(broadcast(countries.keyBy('code')), { type: 'left' })
+ */
+export function broadcast<R, K>(table: KeyedStream<R, K>): BroadcastTable<R, K> {
+  if (!(table instanceof KeyedStream)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `broadcast() got ${shown(table)}, which is no keyed stream. Call keyBy() on it first: broadcast(countries.keyBy('code')).`,
+    );
+  }
+  return new BroadcastTable(table);
+}
+
+/** A stream in windows. Result rows carry the key columns, windowStart and windowEnd (ms), and the aggregates. */
+export class WindowedStream<R, K> {
+  readonly #stream: Upstream;
+  readonly #keys: readonly string[];
+  readonly #window: WindowSpec;
+
+  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec) {
+    if (!(window instanceof WindowSpec)) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `A window is given as ${shown(window)}, which is none. Make one: tumbling('1m'), sliding('1m', '10s'), session('30s'), countWindow(100), cumulative('1h', '1m') or globalWindow().`,
+      );
+    }
+    this.#stream = stream;
+    this.#keys = keys;
+    this.#window = window;
+  }
+
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & WindowBounds & Results<A, R>>, R> {
+    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, this.#window));
+  }
+
+  /**
+   * The rows of a window as one, by key: `fn` makes one row of two. With `inverse`, which takes a row out again, a sliding
+   * window goes from one result to the next by what enters and what leaves, however long it is: inverse(fn(a, b), b) must be a.
+   *
+   * @example .window(sliding('1h', '1m')).reduce((a, b) => ({ ...a, ms: a.ms + b.ms }), { inverse: (a, b) => ({ ...a, ms: a.ms - b.ms }) })
+   */
+  reduce(fn: (a: R, b: R) => R, options: { readonly inverse?: (a: R, b: R) => R } = {}): Stream<Simplify<R & WindowBounds>, R> {
+    mustBeFunction(fn, 'reduce');
+    if (options.inverse !== undefined) mustBeFunction(options.inverse, 'inverse of reduce');
+    const { schema } = this.#stream;
+    const fold = reduceFold(schema, columnsBesides(schema, this.#keys, this.#window), fn as never, options.inverse as never) as RowFold;
+    return new Stream(this.#stream[GRAPH], foldNode(this.#stream, this.#keys, fold, this.#window));
+  }
+
+  /** The `n` rows of each key with the greatest values of a column, with their `rank` from 1. */
+  top(n: number, options: TopOptions<R>): Stream<Simplify<R & WindowBounds & { readonly rank: number }>, R> {
+    return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, this.#window));
+  }
+
+  /**
+   * Rows of this stream and of `other` with equal keys in the same window, when it closes. Results have the key columns,
+   * windowStart and windowEnd, this stream's other columns, then the other's; where a name is taken, with a suffix.
+   *
+   * @example clicks.keyBy('user').window(tumbling('1m')).join(views.keyBy('user'), { type: 'full' })
+   */
+  join<R2, K2, T extends JoinType = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>,
+    options?: JoinOptions<T, S>,
+  ): Stream<Joined<R, K, R2, K2, T, S, WindowBounds>, R, R2> {
+    return new KeyedStream<R, K>(this.#stream, this.#keys).joinIn(this.#window, other, options);
+  }
+
+  /** Rows a window: `aggregate({ count: count() })`. */
+  count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>, R> {
+    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window));
+  }
+}
+
+function mustBeFunction(fn: unknown, what: string): void {
+  if (typeof fn !== 'function') throw new MillraceError('ERR_MILLRACE_PIPELINE', `${what}() got ${shown(fn)} where a function is needed.`);
+}

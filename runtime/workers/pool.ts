@@ -1,0 +1,121 @@
+/**
+ * The worker threads: one long Piscina task per worker, which pumps its ring until it is told to stop. Piscina owns the
+ * threads; what a worker does is worker.ts. A worker that dies rejects its task, and with it the job: it never carries on.
+ */
+
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { Piscina } from 'piscina';
+import { ERROR_CODES, type ErrorCode, MillraceError, type SharedMemoryHandle } from '../../core/index.ts';
+import type { CommittedPosition, SinkInfo } from '../../io/index.ts';
+import type { ControlShape } from '../shared/control.ts';
+import type { Params } from '../stream/load.ts';
+
+/** What a worker gets when it starts. Structured-cloneable. */
+export interface WorkerTask {
+  readonly url: string;
+  readonly params: Params;
+  /** The plan as the coordinator made it, as text: a worker whose module gives another one refuses to start. */
+  readonly fingerprint: string;
+  readonly worker: number;
+  readonly memory: SharedMemoryHandle;
+  readonly control: number;
+  readonly shape: ControlShape;
+  /** Addresses of the two rings, seen from the worker. */
+  readonly ringIn: number;
+  readonly ringOut: number;
+  readonly counters: number;
+  /** Partitions of each source. */
+  readonly partitions: readonly number[];
+  readonly committed: readonly (readonly CommittedPosition[])[];
+  /** The number of the first epoch, and the clock at the end of the one before. */
+  readonly firstEpoch: number;
+  readonly nowMs: number;
+  readonly sinks: readonly SinkInfo[];
+  readonly batchRows: number;
+  readonly codeGeneration?: boolean;
+  readonly port: MessagePort;
+}
+
+/** What a worker tells besides the records in its ring: rare things. */
+export type WorkerMessage = { readonly kind: 'ready' } | { readonly kind: 'sample'; readonly sample: LedgerSample };
+
+/** One row, or frame, that did not reach the result. */
+export interface LedgerSample {
+  readonly reason: string;
+  readonly source: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly rows: number;
+  readonly message: string;
+}
+
+/** An error as it crosses a thread boundary: structured cloning loses the class and the code. */
+export interface PortableError {
+  readonly code: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly cause: string | undefined;
+}
+
+export function portableError(error: unknown): PortableError {
+  const isOurs = error instanceof Error && ERROR_CODES.includes((error as { code?: ErrorCode }).code as ErrorCode);
+  return {
+    code: isOurs ? (error as MillraceError).code : 'ERR_MILLRACE_WORKER',
+    message: error instanceof Error ? (isOurs ? error.message : `A worker failed: ${error.message}`) : `A worker failed: ${String(error)}`,
+    stack: error instanceof Error ? error.stack : undefined,
+    cause: error instanceof Error && error.cause !== undefined ? String((error.cause as Error)?.stack ?? error.cause) : undefined,
+  };
+}
+
+function revive(error: PortableError): MillraceError {
+  const revived = new MillraceError(error.code as ErrorCode, error.message, error.cause === undefined ? {} : { cause: error.cause });
+  if (error.stack !== undefined) revived.stack = error.stack;
+  return revived;
+}
+
+export class WorkerPool {
+  readonly #piscina: Piscina;
+  readonly #ports: MessagePort[] = [];
+
+  /** @param onError a thread failed that has no task: it could not start, or something threw after its task */
+  constructor(workers: number, onError: (error: MillraceError) => void) {
+    this.#piscina = new Piscina({
+      filename: new URL('./worker-entry.js', import.meta.url).href,
+      minThreads: workers,
+      maxThreads: workers,
+      concurrentTasksPerWorker: 1,
+      // A worker blocks in its own wait and must not share its loop with the pool's.
+      atomics: 'disabled',
+      // A user's function may print; the job must not depend on it.
+      recordTiming: false,
+      // The entry of a worker is a file: it cannot start with this flag of a program that is a text (node --eval).
+      ...(process.execArgv.some((flag) => flag.startsWith('--input-type')) ? { execArgv: [] } : {}),
+    });
+    this.#piscina.on('error', (error: Error) => {
+      onError(new MillraceError('ERR_MILLRACE_WORKER', `A worker thread failed outside of its task: ${error.message}`, { cause: error }));
+    });
+  }
+
+  /**
+   * Starts one worker's task. The promise settles when the worker leaves its loop: rejected with the worker's error, as a
+   * MillraceError.
+   */
+  async run(task: Omit<WorkerTask, 'port'>, onMessage: (message: WorkerMessage) => void): Promise<void> {
+    const { port1, port2 } = new MessageChannel();
+    this.#ports.push(port1);
+    port1.on('message', onMessage);
+    let failed: PortableError | undefined;
+    try {
+      failed = (await this.#piscina.run({ ...task, port: port2 }, { transferList: [port2] })) as PortableError | undefined;
+    } catch (error) {
+      throw new MillraceError('ERR_MILLRACE_WORKER', `Worker ${task.worker} died: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    }
+    if (failed !== undefined) throw revive(failed);
+  }
+
+  /** Ends the threads. Those that are still in their loop are terminated. */
+  async close(): Promise<void> {
+    for (const port of this.#ports) port.close();
+    await this.#piscina.destroy();
+  }
+}

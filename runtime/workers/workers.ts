@@ -1,0 +1,93 @@
+/**
+ * Workers: all workers of a job, as the coordinator has them. It starts their threads with their task, shares chunks out, and tells all of them
+ * of an epoch's end. The connection with a single one is worker-link.ts.
+ */
+
+import { Counters, MillraceError, memoryHandle, type SlabAllocator } from '../../core/index.ts';
+import type { Chunk } from '../../io/index.ts';
+import { COUNTER_NAMES, type CounterName } from '../job/progress.ts';
+import type { Control } from '../shared/control.ts';
+import { type LedgerSample, WorkerPool, type WorkerTask } from './pool.ts';
+import { type WorkerEvents, WorkerLink } from './worker-link.ts';
+
+const SAMPLES_MAX = 100;
+
+/** What a worker is told that is the same for all, but for the memory that they share. */
+export type JobTask = Omit<WorkerTask, 'worker' | 'memory' | 'control' | 'shape' | 'ringIn' | 'ringOut' | 'counters' | 'port'>;
+
+export class Workers {
+  readonly count: number;
+  /** [worker][global partition] */
+  readonly counters: Counters<CounterName>[][] = [];
+  /** Some of the rows that no result counts. */
+  readonly samples: LedgerSample[] = [];
+  readonly #slabs: SlabAllocator;
+  readonly #failed: (error: unknown) => void;
+  readonly #pool: WorkerPool;
+  readonly #links: WorkerLink[] = [];
+  #isStopped = false;
+
+  /** Makes the threads; they have nothing to do yet. */
+  constructor(slabs: SlabAllocator, count: number, failed: (error: unknown) => void) {
+    this.count = count;
+    this.#slabs = slabs;
+    this.#failed = failed;
+    this.#pool = new WorkerPool(count, failed);
+  }
+
+  /** Lays out what the coordinator shares with each: rings, and counters. */
+  lay(control: Control): void {
+    const { partitions } = control.shape;
+    const { memory } = this.#slabs;
+    const regionBytes = Counters.bytesFor(COUNTER_NAMES);
+    for (let worker = 0; worker < this.count; worker++) {
+      this.#links.push(new WorkerLink(this.#slabs, control.workerDoorbell(worker)));
+      const at = this.#slabs.alloc(Math.max(64, regionBytes * partitions));
+      this.counters.push(Array.from({ length: partitions }, (_, p) => Counters.create(memory, at + p * regionBytes, COUNTER_NAMES)));
+    }
+  }
+
+  /** Gives each its task. One that fails, or leaves before it is told to stop, is told of by `failed`. */
+  start(control: Control, task: JobTask): void {
+    const memory = memoryHandle(this.#slabs.memory);
+    this.#links.forEach(({ ringIn, ringOut }, worker) => {
+      const counters = (this.counters[worker] as Counters[])[0]?.address ?? 0;
+      this.#pool
+        .run({ ...task, worker, memory, control: control.address, shape: control.shape, ringIn, ringOut, counters }, (message) => {
+          if (message.kind === 'sample' && this.samples.length < SAMPLES_MAX) this.samples.push(message.sample);
+        })
+        .then(
+          () => {
+            if (!this.#isStopped) this.#failed(new MillraceError('ERR_MILLRACE_WORKER', `Worker ${worker} left before the job was over.`));
+          },
+          (error) => this.#failed(error),
+        );
+    });
+  }
+
+  /** To the worker that has least to do; which one it is makes no difference to the result. */
+  giveChunk(epoch: number, startMs: number, source: number, chunk: Chunk, sequence: number): void {
+    let least = this.#links[0] as WorkerLink;
+    for (const link of this.#links) if (link.loadBytes < least.loadBytes) least = link;
+    least.giveChunk(epoch, startMs, source, chunk, sequence);
+  }
+
+  endEpoch(epoch: number, startMs: number, nowMs: number): void {
+    for (const link of this.#links) link.endEpoch(epoch, startMs, nowMs);
+  }
+
+  /** Takes in what they have told. */
+  receive(events: WorkerEvents): void {
+    for (const link of this.#links) link.receive(events);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    for (const link of this.#links) link.stop();
+  }
+
+  /** Ends the threads. */
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+}
