@@ -38,6 +38,7 @@ export {
   wilsonInterval,
   zScore,
 } from './models/probability.ts';
+export { checkOptionNames, nearNames } from './option-names.ts';
 export { CumulativeGrid, EVENT_TIME_MAX, PaneGrid } from './panes/pane-grid.ts';
 export { PaneGroups, PaneStore, type PaneStoreOptions, smallTable } from './panes/pane-groups.ts';
 export { PaneRing, type PaneStates } from './panes/pane-ring.ts';

@@ -6,7 +6,6 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'node:test';
-import { nearNames } from '../../io/kafka/kafkajs/admin.ts';
 import { FetchedRecords } from '../../io/kafka/kafkajs/fetched.ts';
 import { checkPackage, privateClient } from '../../io/kafka/kafkajs/private-client.ts';
 import { RawBatch } from '../../io/kafka/kafkajs/raw-fetch.ts';
@@ -121,11 +120,4 @@ test('old message formats and broken lengths are errors that say where', () => {
   const broken = batchAt(6, ['x']);
   broken.writeInt32BE(3, 8);
   assert.throws(() => steps(fetched(broken, 0)), /offset 6 says that it is 15 bytes long/);
-});
-
-test('near names: typos and parts, the nearest first', () => {
-  const names = ['clicks', 'clicks-per-page', 'orders', 'click'];
-  assert.deepEqual(nearNames('clikcs', names), ['click', 'clicks']);
-  assert.deepEqual(nearNames('clicks-per', names), ['click', 'clicks', 'clicks-per-page']);
-  assert.deepEqual(nearNames('payments', names), []);
 });

@@ -6,7 +6,7 @@
 import net, { type Socket } from 'node:net';
 import tls from 'node:tls';
 import type { KafkaConfig, SASLOptions } from 'kafkajs';
-import { MillraceError } from '../../../core/index.ts';
+import { MillraceError, nearNames } from '../../../core/index.ts';
 import type { KafkaConnectionOptions } from '../options.ts';
 import { type Cluster, privateClient } from './private-client.ts';
 
@@ -270,34 +270,4 @@ export async function committedOffsets(cluster: Cluster, group: string, topic: s
     if (Number(offset) >= 0) committed.set(partition, { offset: Number(offset), metadata: metadata ?? '' });
   }
   return committed;
-}
-
-/** At most five of `names` that a typo could have turned into `name`, the nearest first. */
-export function nearNames(name: string, names: readonly string[]): string[] {
-  const wanted = name.toLowerCase();
-  const scored = names.map((other) => {
-    const candidate = other.toLowerCase();
-    const contains = candidate.length > 2 && wanted.length > 2 && (candidate.includes(wanted) || wanted.includes(candidate));
-    return { other, score: contains ? 1 : editDistance(wanted, candidate) };
-  });
-  const limit = Math.max(2, Math.floor(name.length / 3));
-  return scored
-    .filter(({ score }) => score <= limit)
-    .sort((a, b) => a.score - b.score || (a.other < b.other ? -1 : 1))
-    .slice(0, 5)
-    .map(({ other }) => other);
-}
-
-/** Levenshtein distance, one row of the table at a time. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let i = 1; i <= a.length; i++) {
-    const above = row;
-    row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = (above[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(change, (above[j] as number) + 1, (row[j - 1] as number) + 1));
-    }
-  }
-  return row[b.length] as number;
 }
