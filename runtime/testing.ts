@@ -12,14 +12,16 @@ import { handFed, keptRows, type SentRows } from './driver/hand-fed.ts';
 import { Engine } from './engine/engine.ts';
 import { headOf, joinStates, type StateHead } from './engine/state-snapshot.ts';
 import { idleMsOf } from './epoch/partition-states.ts';
-import { type OutputBlock, orderOutputs } from './job/outputs.ts';
-import { COUNTER_NAMES, type CounterName } from './job/progress.ts';
 import { type View, Views } from './job/view.ts';
 import { graphOf, type PipelineLike } from './plan/graph.ts';
 import { makePlan, type Plan, type SinkPlan, type SourcePlan } from './plan/plan.ts';
 import { EpochBalance } from './shared/balance.ts';
-import { Control, PARTITION_ACTIVE, PARTITION_ENDED, PARTITION_IDLE } from './shared/control.ts';
-import type { LedgerSample } from './workers/pool.ts';
+import { Control } from './shared/control.ts';
+import type { LedgerSample } from './shared/ledger.ts';
+import { COUNTER_NAMES, type CounterName } from './shared/ledger.ts';
+import { type OutputBlock, orderBlocks } from './shared/output-block.ts';
+import { PARTITION_ACTIVE, PARTITION_ENDED, PARTITION_IDLE } from './shared/partition-codes.ts';
+import { nothingRestored } from './shared/restored.ts';
 
 export type { DriverSnapshot, TestDriverOptions } from './driver/driver-options.ts';
 
@@ -122,7 +124,7 @@ export class TestDriver {
           control: this.#control,
           worker,
           partitions: plan.sources.map(() => partitions),
-          committed: plan.sources.map(() => []),
+          restored: nothingRestored(globals.length),
           sinks: plan.sinks.map(() => ({ partitionCount: 1 })),
           counters: this.#counters,
           batchRows: 4_096,
@@ -205,7 +207,7 @@ export class TestDriver {
     );
     const rows = this.#outputs[index] as readonly AnyRow[];
     const underWay = this.#blocks.filter((block) => block.sink === index);
-    return underWay.length === 0 ? rows : [...rows, ...orderOutputs(underWay).flatMap(({ address }) => this.#kept[address] as readonly AnyRow[])];
+    return underWay.length === 0 ? rows : [...rows, ...orderBlocks(underWay).flatMap(({ address }) => this.#kept[address] as readonly AnyRow[])];
   }
 
   /** The state of a running aggregate that the pipeline names with `.as(name)`, as of the last epoch that was ended: as `job.view`. */
@@ -306,7 +308,7 @@ export class TestDriver {
     this.#rowsSent = this.#rowsSent.map(() => 0);
     this.#balance.check(this.#epoch, this.#control);
     this.#epoch++;
-    for (const { sink, address } of orderOutputs(this.#blocks)) (this.#outputs[sink] as AnyRow[]).push(...(this.#kept[address] as readonly AnyRow[]));
+    for (const { sink, address } of orderBlocks(this.#blocks)) (this.#outputs[sink] as AnyRow[]).push(...(this.#kept[address] as readonly AnyRow[]));
     this.#blocks.length = 0;
     this.#kept.length = 0;
     this.#isWorking = false;

@@ -1,5 +1,5 @@
 /**
- * Epochs: what each one took in, and when its positions may be committed. This is the one place that decides a commit.
+ * Commits: what each one took in, and when its positions may be committed. This is the one place that decides a commit.
  *
  * An epoch is written when all sinks have acknowledged its output. It may be committed when, besides, no window that is
  * still open holds rows of it or of an earlier one: then a restart at its positions sees every row of every open window
@@ -35,11 +35,11 @@ export interface EpochRecord {
   workersDone: number;
   /** Once merged: the newest epoch that no exchange held any more when this one had been merged; -1 where none may be committed then. */
   releasable: number;
-  /** Once merged, by global partition: the watermarks as of this epoch (watermarks.ts). */
+  /** Once merged, by global partition: the watermarks as of this epoch (commit-metadata.ts). */
   metadata: readonly string[];
 }
 
-export class Epochs {
+export class Commits {
   /** For each exchange, those that feed it. */
   readonly #upstream: readonly (readonly number[])[];
   readonly #open = new Map<number, EpochRecord>();

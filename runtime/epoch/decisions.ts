@@ -5,10 +5,10 @@
  */
 
 import type { CommittedPosition } from '../../io/index.ts';
-import { type EpochCut, type PartitionState, positionOf } from '../job/intake.ts';
-import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/control.ts';
-import { EpochClock } from './epoch-clock.ts';
+import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/partition-codes.ts';
+import { JobClock } from './job-clock.ts';
 import { Journal, type JournalRecord } from './journal.ts';
+import { type EpochCut, type PartitionState, positionOf } from './partitions.ts';
 import { planReplay } from './replay.ts';
 
 /** What was decided about an epoch. */
@@ -23,7 +23,7 @@ export interface EpochDecision {
 }
 
 export class Decisions {
-  readonly #clock: EpochClock;
+  readonly #clock: JobClock;
   readonly #journal: Journal | undefined;
   /** Where each source begins among all partitions. */
   #firstGlobal: number[] = [];
@@ -33,14 +33,14 @@ export class Decisions {
   firstEpoch = 0;
   beforeMs = 0;
 
-  private constructor(clock: EpochClock, journal: Journal | undefined) {
+  private constructor(clock: JobClock, journal: Journal | undefined) {
     this.#clock = clock;
     this.#journal = journal;
   }
 
   /** @throws MillraceError ERR_MILLRACE_CHECKPOINT, ERR_MILLRACE_CORRUPT when the directory cannot be used */
   static async open(dir: string | undefined, pipeline: string, wall: () => number): Promise<Decisions> {
-    return new Decisions(new EpochClock(wall), dir === undefined ? undefined : await Journal.open(dir, pipeline));
+    return new Decisions(new JobClock(wall), dir === undefined ? undefined : await Journal.open(dir, pipeline));
   }
 
   /**

@@ -15,20 +15,21 @@
 
 import { createMemory, SlabAllocator } from '../../core/index.ts';
 import type { Chunk, CommittedPosition } from '../../io/index.ts';
-import { commitMetadata } from '../epoch/commit-metadata.ts';
-import { type EpochRecord, Epochs } from '../epoch/commits.ts';
+import { metadataToCommit } from '../epoch/commit-metadata.ts';
+import { Commits, type EpochRecord } from '../epoch/commits.ts';
 import { Decisions } from '../epoch/decisions.ts';
 import { JobWatermarks } from '../epoch/job-watermarks.ts';
 import { PartitionStates } from '../epoch/partition-states.ts';
+import { positionOf } from '../epoch/partitions.ts';
 import { describePlan } from '../plan/explain.ts';
 import type { Plan } from '../plan/plan.ts';
 import { EpochBalance } from '../shared/balance.ts';
 import { Control } from '../shared/control.ts';
+import type { LedgerSample } from '../shared/ledger.ts';
 import { waitAsync } from '../shared/wait.ts';
-import type { LedgerSample } from '../workers/pool.ts';
-import type { WorkerEvents } from '../workers/worker-link.ts';
+import type { CrewEvents } from '../workers/crew.ts';
 import { Workers } from '../workers/workers.ts';
-import { Intake, positionOf } from './intake.ts';
+import { Intake } from './intake.ts';
 import type { ResolvedOptions } from './options.ts';
 import { Outputs } from './outputs.ts';
 import { ProgressLog, type ProgressSources } from './progress.ts';
@@ -52,7 +53,7 @@ export class Coordinator {
   readonly #workers: Workers;
   readonly #outputs: Outputs;
   readonly #states: PartitionStates;
-  readonly #epochs: Epochs;
+  readonly #epochs: Commits;
   readonly #balance: EpochBalance;
   readonly #now: () => number;
   readonly progressLog: ProgressLog;
@@ -87,7 +88,7 @@ export class Coordinator {
     this.#workers = new Workers(this.#slabs, options.workers, (error) => void this.fail(error));
     this.#outputs = new Outputs(this.#slabs, options.sinkDelayMs);
     this.#balance = new EpochBalance(plan);
-    this.#epochs = new Epochs(plan.exchanges.map((exchange) => exchange.upstream));
+    this.#epochs = new Commits(plan.exchanges.map((exchange) => exchange.upstream));
     this.done = new Promise((resolve, reject) => {
       this.#resolveDone = resolve;
       this.#rejectDone = reject;
@@ -125,7 +126,7 @@ export class Coordinator {
       this.#layControl();
       this.#watermarks.restore(committed, this.#sources.partitionCounts);
       await this.#beginEpochs(committed);
-      this.#startWorkers(committed);
+      this.#startWorkers();
       this.#isStarted = true;
       if (this.#failure !== undefined) throw this.#failure;
       await this.#sources.start();
@@ -198,14 +199,14 @@ export class Coordinator {
     this.#intake.cutAt(this.#decisions.cut);
   }
 
-  #startWorkers(committed: readonly (readonly CommittedPosition[])[]): void {
+  #startWorkers(): void {
     const { codeGeneration } = this.#options;
     this.#workers.start(this.#control, {
       url: this.#url,
       params: this.#options.params,
       fingerprint: describePlan(this.#plan),
       partitions: this.#sources.partitionCounts,
-      committed,
+      restored: this.#watermarks.restored,
       firstEpoch: this.#decisions.firstEpoch,
       nowMs: this.#decisions.beforeMs,
       sinks: this.#outputs.infos,
@@ -218,7 +219,7 @@ export class Coordinator {
 
   #dispatch(source: number, chunk: Chunk, sequence: number): void {
     this.#balance.give(source, chunk.byteLength);
-    this.#workers.giveChunk(this.#epochs.current, this.#decisions.startMs, source, chunk, sequence);
+    this.#workers.giveChunk({ epoch: this.#epochs.current, startMs: this.#decisions.startMs, source, chunk, sequence });
   }
 
   /** The trigger's time is up. */
@@ -268,14 +269,14 @@ export class Coordinator {
     this.#balance.end(epoch, this.#intake.takeRows());
     this.#epochs.end(this.#intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, recorded);
     this.#epochStartedAtMs = performance.now();
-    this.#workers.endEpoch(epoch, startMs, nowMs);
+    this.#workers.endEpoch({ epoch, startMs, nowMs });
     // Behind the end of this epoch: what was held back belongs to the next.
     this.#intake.cutAt(this.#decisions.cut);
   }
 
   // ---- what workers tell
 
-  readonly #workerEvents: WorkerEvents = {
+  readonly #workerEvents: CrewEvents = {
     chunkDone: (address) => this.#intake.chunkDone(address),
     output: (epoch, block) => this.#outputs.add(epoch, block),
     epochDone: (epoch) => {
@@ -319,7 +320,7 @@ export class Coordinator {
     const writtenAtMs = performance.now();
     const commit = this.#epochs.written(record);
     if (commit !== undefined) {
-      const metadata = commit.metadata.map((text, global) => commitMetadata(text, record.metadata[global] as string));
+      const metadata = commit.metadata.map((text, global) => metadataToCommit(text, record.metadata[global] as string));
       await this.#sources.commit(commit, metadata, this.#decisions);
       this.#decisions.committed(commit.epoch);
     }
@@ -363,6 +364,7 @@ export class Coordinator {
       rowsOut: this.#outputs.rowsOut,
       bytesIn: this.#intake.bytesIn,
       memory: this.#slabs.usage(),
+      stateBytes: this.#control?.stateBytes ?? 0,
       epoch: this.#epochs.current,
       committedEpoch: this.#epochs.committed,
       samples: this.#workers.samples,

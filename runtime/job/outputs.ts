@@ -7,29 +7,12 @@
 import type { SlabAllocator } from '../../core/index.ts';
 import type { SinkInfo, SinkWriter } from '../../io/index.ts';
 import type { Plan } from '../plan/plan.ts';
+import { type OutputBlock, orderBlocks } from '../shared/output-block.ts';
 import { guarded } from './endpoint-error.ts';
-
-/** One block, as a worker announced it. */
-export interface OutputBlock {
-  readonly sink: number;
-  readonly stage: number;
-  readonly unit: number;
-  readonly unitSequence: number;
-  readonly order: number;
-  readonly outputPartition: number;
-  readonly rows: number;
-  readonly address: number;
-  readonly bytes: number;
-}
 
 interface OpenSink {
   readonly name: string;
   readonly writer: SinkWriter;
-}
-
-/** Puts the blocks of an epoch into the order in which they are written. Sorts `blocks` itself and returns it. */
-export function orderOutputs(blocks: OutputBlock[]): OutputBlock[] {
-  return blocks.sort((a, b) => a.stage - b.stage || a.unit - b.unit || a.unitSequence - b.unitSequence || a.order - b.order);
 }
 
 export class Outputs {
@@ -72,20 +55,13 @@ export class Outputs {
     else blocks.push(block);
   }
 
-  /** Bytes that wait to be written. */
-  get pendingBytes(): number {
-    let bytes = 0;
-    for (const blocks of this.#blocks.values()) for (const block of blocks) bytes += block.bytes;
-    return bytes;
-  }
-
   /**
    * Writes and commits all of an epoch's blocks. Epochs in order, one call at a time.
    *
    * @throws MillraceError ERR_MILLRACE_SINK when a sink fails with an error that has no code of its own
    */
   async writeEpoch(epoch: number): Promise<void> {
-    const blocks = orderOutputs(this.#blocks.get(epoch) ?? []);
+    const blocks = orderBlocks(this.#blocks.get(epoch) ?? []);
     if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
     const { u8 } = this.#slabs.memory;
     const touched = new Set<number>();

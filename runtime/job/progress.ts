@@ -1,14 +1,10 @@
 /** Progress: what a job has done and where it stands, as `job.progress()` tells it. Reads counters; counts nothing itself but epochs. */
 
 import { type Counters, type SlabUsage, sumCounters, type Watermark } from '../../core/index.ts';
+import type { PartitionState } from '../epoch/partitions.ts';
 import type { Plan, SourcePlan } from '../plan/plan.ts';
 import type { Balance } from '../shared/balance.ts';
-import type { LedgerSample } from '../workers/pool.ts';
-import type { PartitionState } from './intake.ts';
-
-/** One count of each per worker and partition. All but rowsIn are the ledger: rows that no result counts, by reason. */
-export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'late', 'replayed', 'failed'] as const;
-export type CounterName = (typeof COUNTER_NAMES)[number];
+import type { CounterName, LedgerSample } from '../shared/ledger.ts';
 
 export interface PartitionProgress {
   readonly source: string;
@@ -47,6 +43,8 @@ export interface Progress {
   readonly lastEpoch: EpochTimes | undefined;
   /** Shared memory in use: state, and what is under way. */
   readonly memory: SlabUsage;
+  /** Bytes of the state of windows, aggregates, joins and keyed functions, as of the last second; JavaScript values by estimate. */
+  readonly stateBytes: number;
   readonly partitions: readonly PartitionProgress[];
   /** Rows that no result counts, by reason; with samples. */
   readonly ledger: Readonly<Record<Exclude<CounterName, 'rowsIn'>, number>>;
@@ -65,6 +63,7 @@ export interface ProgressSources {
   readonly rowsOut: number;
   readonly bytesIn: number;
   readonly memory: SlabUsage;
+  readonly stateBytes: number;
   readonly epoch: number;
   readonly committedEpoch: number;
   readonly samples: readonly LedgerSample[];
