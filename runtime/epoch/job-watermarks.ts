@@ -47,6 +47,11 @@ export class JobWatermarks {
     restoreWatermarks(this.all, this.restored);
   }
 
+  /** Rows are held of which nobody knows until when: nothing may be committed. */
+  holdAll(): void {
+    this.#heldUntil.fill(Number.POSITIVE_INFINITY);
+  }
+
   /** What the clock has shown, as far as watermarks of processing time know; -Infinity without any. */
   get clockMs(): number {
     const times = this.all.filter((_, w) => this.#isOfClock(w)).map(({ current }) => current);

@@ -84,7 +84,7 @@ export class Intake {
   #closed = false;
   #isOver = false;
   /** Since when there has been credit without a break, as far as anybody noticed. */
-  #creditSinceMs: number;
+  #creditSinceMs = Number.NEGATIVE_INFINITY;
   #hadCredit = true;
   #isCutting = false;
   #waiting: { readonly state: IntakePartition; readonly resolve: () => void }[] = [];
@@ -97,7 +97,6 @@ export class Intake {
     this.#chunkBytes = limits.chunkBytes;
     this.#events = events;
     this.#now = now;
-    this.#creditSinceMs = now();
   }
 
   /** Names the partitions of a source. In the order of the sources, before any frame. */
@@ -155,6 +154,16 @@ export class Intake {
     (this.partitions[global] as IntakePartition).start = offset;
   }
 
+  /** A partition goes on where another run had left it. Before any frame. */
+  resume(global: number, { offset, sequence, lastRowsAtMs }: { readonly offset: Offset; readonly sequence: number; readonly lastRowsAtMs: number }): void {
+    Object.assign(this.partitions[global] as IntakePartition, { start: offset, sequence, lastRowsAtMs });
+  }
+
+  /** Positions were committed, by global partition. */
+  committed(positions: readonly Offset[]): void {
+    for (const state of this.partitions) state.committed = positions[state.global] as Offset;
+  }
+
   /** Says where the epoch that begins now is to be cut; undefined: wherever {@link endEpoch} is called. Takes in what was held back. */
   cutAt(cut: EpochCut | undefined): void {
     this.#isCutting = cut !== undefined;
@@ -198,9 +207,7 @@ export class Intake {
         if (state.caughtUp) state.lookedAtMs = this.#now();
         if (this.#isCutting && positionOf(state) < state.cut && end < state.cut && state.caughtUp) this.#isGone(state, `it ends at ${end}`);
       },
-      assigned: (partitions) => {
-        for (const state of this.#bySource[source] as IntakePartition[]) state.assigned = partitions.includes(state.partition);
-      },
+      assigned: (partitions) => this.#assign(source, partitions),
       fail: (error) => this.#events.failed(source, error),
     };
   }
@@ -214,9 +221,14 @@ export class Intake {
     return this.#epochBytes;
   }
 
+  /** Hands on all open chunks, full or not. */
+  handOn(): void {
+    for (const state of this.partitions) this.#closeChunk(state);
+  }
+
   /** Hands on all open chunks: what came in so far is the epoch. */
   endEpoch(): void {
-    for (const state of this.partitions) this.#closeChunk(state);
+    this.handOn();
     this.#epochBytes = 0;
     this.#epochIsFull = false;
     this.#wake();
@@ -259,8 +271,28 @@ export class Intake {
     return positionOf(state) >= state.cut && (!state.endsAtCut || state.held.length > 0);
   }
 
+  /**
+   * A partition that another member of the group has got is read again there, from its last commit. What we have of it behind that lies
+   * in state and cannot be taken out again: the job ends, and writes nothing of it.
+   */
+  #assign(source: number, partitions: readonly number[]): void {
+    for (const state of this.#bySource[source] as IntakePartition[]) {
+      const isLost = state.assigned && !partitions.includes(state.partition);
+      state.assigned = partitions.includes(state.partition);
+      if (!isLost || positionOf(state) === (state.committed ?? state.start)) continue;
+      this.#events.failed(
+        source,
+        new MillraceError(
+          'ERR_MILLRACE_SOURCE',
+          `Partition ${state.partition} was given to another member of the group, after its rows from offset ${state.committed ?? state.start} to ${positionOf(state)} were read here and before they were committed. They are read again there, and would count twice: this job ends without writing them. Run one job per group; a second one needs a group of its own.`,
+        ),
+      );
+      return;
+    }
+  }
+
   #emit(state: IntakePartition, bytes: Uint8Array, first: Offset, next: Offset, flags: number, cut: number): boolean {
-    if (this.#closed) return false;
+    if (this.#closed || !state.assigned) return false;
     if (this.#isCutting && next > state.cut) {
       if (positionOf(state) >= state.cut) {
         state.held.push({ bytes: bytes.slice(), first, next, flags, cut });

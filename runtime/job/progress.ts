@@ -75,16 +75,21 @@ const TICK_MS_MIN = 500;
 export class ProgressLog {
   readonly #plan: Plan;
   readonly #sources: () => ProgressSources;
-  readonly #startedAt = performance.now();
+  readonly #elapsed: () => number;
+  readonly #startedAt: number;
   #endedAt: number | undefined;
   #lastEpoch: EpochTimes | undefined;
-  #lastTick = { at: performance.now(), rows: 0, rowsPerSecond: 0 };
+  #lastTick: { readonly at: number; readonly rows: number; readonly rowsPerSecond: number };
   #final: Progress | undefined;
   /** Called about twice a second while the job runs. */
   onTick: ((progress: Progress) => void) | undefined;
 
-  constructor(plan: Plan, _now: () => number, sources: () => ProgressSources) {
+  /** @param elapsed ms since whenever, from a clock that nobody sets */
+  constructor(plan: Plan, elapsed: () => number, sources: () => ProgressSources) {
     this.#plan = plan;
+    this.#elapsed = elapsed;
+    this.#startedAt = elapsed();
+    this.#lastTick = { at: this.#startedAt, rows: 0, rowsPerSecond: 0 };
     this.#sources = sources;
   }
 
@@ -99,7 +104,7 @@ export class ProgressLog {
   }
 
   tick(): void {
-    const now = performance.now();
+    const now = this.#elapsed();
     if (now - this.#lastTick.at < TICK_MS_MIN) return;
     const rows = this.#rowsIn();
     this.#lastTick = { at: now, rows, rowsPerSecond: ((rows - this.#lastTick.rows) * 1_000) / (now - this.#lastTick.at) };
@@ -108,7 +113,7 @@ export class ProgressLog {
 
   /** The job is over: the numbers stay as they are now, though the memory goes. */
   close(): void {
-    this.#endedAt = performance.now();
+    this.#endedAt = this.#elapsed();
     this.#final = this.read();
   }
 
@@ -116,7 +121,7 @@ export class ProgressLog {
     if (this.#final !== undefined) return this.#final;
     const { partitions, counters, watermarks, ...rest } = this.#sources();
     const totals = sumCounters(counters.flat());
-    const seconds = ((this.#endedAt ?? performance.now()) - this.#startedAt) / 1_000;
+    const seconds = ((this.#endedAt ?? this.#elapsed()) - this.#startedAt) / 1_000;
     const rowsIn = totals.get('rowsIn') ?? 0;
     const perPartition = partitions.map((state, global) => ({
       source: (this.#plan.sources[state.source] as SourcePlan).source.name,
