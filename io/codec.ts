@@ -6,7 +6,7 @@
  */
 
 import type { Batch, Schema, SharedMemory, SlabAllocator } from '../core/index.ts';
-import type { DecoderContext } from './source.ts';
+import type { DecoderContext, Source } from './source.ts';
 
 /**
  * Where the records of one frame lie: a table of addresses, `count` records long. All fields are addresses of arrays in
@@ -45,6 +45,11 @@ export interface Codec<R = unknown> {
   /** Worker side. `schema` is that of the batches to come. Throws ERR_MILLRACE_PIPELINE for a column that it cannot write. */
   encoder(context: EncoderContext, schema: Schema): RecordEncoder;
   readonly _row?: R;
+}
+
+/** A source of records whose values go through a codec: what tests put records into without its outside. */
+export interface CodedSource<R = unknown> extends Source<R> {
+  readonly codec: Codec<R>;
 }
 
 /** Columns from records. */

@@ -70,6 +70,7 @@ export type { PipelineLike } from './plan/graph.ts';
 export type { Plan } from './plan/plan.ts';
 export type { ErrorRow, RowCoordinates } from './plan/side-outputs.ts';
 export type { Balance, ExchangeBalance, SourceBalance } from './shared/balance.ts';
+export type { LedgerSample } from './shared/ledger.ts';
 export { collect } from './stream/collect.ts';
 export type { Params } from './stream/load.ts';
 export { main } from './stream/main.ts';
@@ -82,4 +83,3 @@ export {
   type Stream,
   type WindowedStream,
 } from './stream/pipeline.ts';
-export type { LedgerSample } from './workers/pool.ts';

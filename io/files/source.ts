@@ -9,9 +9,9 @@
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { MillraceError, shown } from '../../core/index.ts';
-import type { Codec } from '../codec.ts';
+import type { Codec, CodedSource } from '../codec.ts';
 import { LineDecoder } from '../line-decoder.ts';
-import type { CommittedPosition, Offset, Source, SourceContext, SourceReader } from '../source.ts';
+import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
 
 /** Where the files are: one path, several, or a folder with the end that the wanted names have. Sub-folders are not searched. */
 export type FilesLocation =
@@ -41,7 +41,7 @@ const LF = 0x0a;
  * @throws MillraceError ERR_MILLRACE_OPTION for options that make no sense. The job fails with ERR_MILLRACE_FILE when a
  * file cannot be read, or has a line above the cap.
  */
-export function filesSource<R>(options: FilesSourceOptions<R>): Source<R> {
+export function filesSource<R>(options: FilesSourceOptions<R>): CodedSource<R> {
   const { value, skipLines = 0, lineBytesMax = LINE_BYTES_MAX } = options;
   const given = [options.path, options.paths, options.dir].filter((where) => where !== undefined);
   if (given.length !== 1) throw new MillraceError('ERR_MILLRACE_OPTION', `files.source: give one of path, paths and dir; there are ${given.length}.`);
@@ -63,6 +63,7 @@ export function filesSource<R>(options: FilesSourceOptions<R>): Source<R> {
     name: `files ${where}`,
     schema: value.schema,
     bounded: true,
+    codec: value,
     async open(context) {
       const paths = await listFiles(options);
       const sizes = await Promise.all(paths.map(fileSize));

@@ -1,8 +1,9 @@
 /** The Kafka source: what the user writes, and the opening of it. The reading is in reader.ts. */
 
 import { MillraceError, shown } from '../../core/index.ts';
+import type { CodedSource } from '../codec.ts';
 import { recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
-import type { Source, SourceContext, SourceReader } from '../source.ts';
+import type { SourceContext, SourceReader } from '../source.ts';
 import { Connection, connect, disconnect, partitionCount } from './kafkajs/admin.ts';
 import { checkChoice, checkConnection, checkNumber, type KafkaSourceOptions } from './options.ts';
 import { KafkaReader } from './reader.ts';
@@ -14,7 +15,7 @@ const INT32_MAX = 2 ** 31 - 1;
  *
  * @throws MillraceError ERR_MILLRACE_OPTION; ERR_MILLRACE_PIPELINE when the codec has no schema
  */
-export function source<R>(options: KafkaSourceOptions<R>): Source<R> {
+export function source<R>(options: KafkaSourceOptions<R>): CodedSource<R> {
   const name = `kafka ${options.topic}`;
   checkConnection(name, options);
   if (typeof options.group !== 'string' || options.group.length === 0) {
@@ -47,6 +48,7 @@ export function source<R>(options: KafkaSourceOptions<R>): Source<R> {
     name,
     schema,
     bounded: false,
+    codec: options.value,
     ...recordFrameRows(options.value),
     open: (context) => openReader(name, options, context),
     decoder: (context) => recordBatchDecoder(context, options.value, { topic: options.topic }),

@@ -8,9 +8,9 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError, shown } from '../../core/index.ts';
-import type { Codec } from '../codec.ts';
+import type { Codec, CodedSource } from '../codec.ts';
 import { baseOffsetAt, nextOffsetAt, recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
-import type { CommittedPosition, Offset, Source, SourceContext, SourceReader } from '../source.ts';
+import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
 import { dirPath, groupPath, listPartitions, listSegments, listTopics, partitionPath, segmentPath, topicPath } from './layout.ts';
 import { readPositions, writePositions } from './positions.ts';
 import { SegmentReader, segmentEnd } from './segment.ts';
@@ -40,7 +40,7 @@ const BROKEN_BYTES_MAX = 1 << 16;
  * schema. `open` rejects with ERR_MILLRACE_TOPIC when there is no such topic, ERR_MILLRACE_FILE when it cannot be read,
  * ERR_MILLRACE_CHECKPOINT when the group's positions do not fit the topic.
  */
-export function logSource<R>(options: LogSourceOptions<R>): Source<R> {
+export function logSource<R>(options: LogSourceOptions<R>): CodedSource<R> {
   const { topic, group, value } = options;
   const dir = dirPath(options.dir);
   topicPath(dir, topic);
@@ -55,6 +55,7 @@ export function logSource<R>(options: LogSourceOptions<R>): Source<R> {
     name: `log ${topic}`,
     schema: value.schema,
     bounded: false,
+    codec: value,
     ...recordFrameRows(value),
     open: (context) => LogReader.open(context, dir, options),
     decoder: (context) => recordBatchDecoder(context, value, { topic }),

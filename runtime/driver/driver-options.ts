@@ -5,7 +5,7 @@
 
 import { MillraceError, shown } from '../../core/index.ts';
 import { checkState, type EngineState, type StateHead } from '../engine/state-snapshot.ts';
-import type { CounterName } from '../job/progress.ts';
+import type { CounterName } from '../shared/ledger.ts';
 
 const SHARDS_MAX = 8;
 const PARTITIONS_DEFAULT = 4;

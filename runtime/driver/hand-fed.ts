@@ -1,68 +1,151 @@
 /**
- * The edges of a pipeline in a test (testing.ts): a source whose chunks are rows that were sent by hand, and a sink that keeps its rows.
+ * The edges of a pipeline without an outside: a source whose frames are rows, or raw records, that were handed over on this thread, and a
+ * sink that keeps its rows here. Everything between them is as in a job.
  */
 
-import { type AnyRow, type Batch, BatchBuilder, type Schema } from '../../core/index.ts';
-import type { ChunkDecoder, DecoderContext, Sink, Source } from '../../io/index.ts';
+import { type AnyRow, type Batch, BatchBuilder, MillraceError, type Schema } from '../../core/index.ts';
+import { FrameCursor } from '../../io/frames.ts';
+import type { Chunk, ChunkDecoder, Codec, CodedSource, DecoderContext, Sink, Source } from '../../io/index.ts';
+import { RawRecordDecoder } from './raw-records.ts';
 
-/** The rows of a chunk, and the offset of the first. */
-export interface SentRows {
-  readonly rows: readonly AnyRow[];
-  readonly first: number;
+/** What the rows of a frame are: the number of a run that was handed over, or raw records. It travels as the frame's flags, and its cut. */
+export const FRAME_OF_ROWS = 0;
+export const FRAME_OF_RECORDS = 1;
+
+/** Things that stay on this thread, by a number that travels in their place. */
+export class Held<T> {
+  readonly #things = new Map<number, T>();
+  #next = 0;
+
+  hold(thing: T): number {
+    this.#things.set(this.#next, thing);
+    return this.#next++;
+  }
+
+  get(number: number): T {
+    return this.#things.get(number) as T;
+  }
+
+  /** Gives it back: it is held no more. */
+  take(number: number): T {
+    const thing = this.get(number);
+    this.#things.delete(number);
+    return thing;
+  }
 }
 
-/** A source whose decoders take the chunks that wait in `pending`, one after the other. */
-export function handFed(source: Source, pending: SentRows[]): Source {
+/** The codec of a source that has one. */
+export function codecOf(source: Source): Codec | undefined {
+  return (source as Partial<CodedSource>).codec;
+}
+
+/** `source`, read from frames that are handed over. */
+export function handFed(source: Source, rows: Held<readonly AnyRow[]>): Source {
+  const codec = codecOf(source);
   return {
-    ...source,
     name: source.name,
     schema: source.schema,
     bounded: true,
+    frameRows: (_bytes, first, next, kind) => (kind === FRAME_OF_ROWS || codec?.isRowPerRecord === true ? next - first : undefined),
     open: source.open,
-    decoder: (context) => new HandFedDecoder(context, source.schema, pending),
+    decoder: (context) => new HandFedDecoder(context, source, codec, rows),
   };
 }
 
-/** A sink that puts the rows of each batch behind `kept`, and gives their place there as the address of a block. */
-export function keptRows(sink: Sink, kept: (readonly AnyRow[])[]): Sink {
+/** `sink`, but its blocks hold the number of what is held in `kept`. */
+export function keptRows(sink: Sink, kept: Held<readonly AnyRow[]>): Sink {
   return {
-    ...sink,
     name: sink.name,
     check: () => {},
     open: sink.open,
-    encoder: (context) => ({ write: (batch) => context.block(0, batch.rowCount, kept.push(batch.toRows()) - 1, 0), flush: () => {} }),
+    encoder: ({ slabs, memory, block }) => ({
+      write(batch) {
+        const slab = slabs.alloc(4);
+        memory.u32[slab >>> 2] = kept.hold(batch.toRows());
+        block(0, batch.rowCount, slab, 4);
+      },
+      flush: () => {},
+    }),
   };
 }
 
 class HandFedDecoder implements ChunkDecoder {
+  readonly #context: DecoderContext;
+  readonly #frames: FrameCursor;
+  readonly #source: Source;
+  readonly #codec: Codec | undefined;
+  readonly #held: Held<readonly AnyRow[]>;
   readonly #builder: BatchBuilder;
-  readonly #pending: SentRows[];
+  /** Made when the first raw record comes. */
+  #records: RawRecordDecoder | undefined;
+  #partition = 0;
+  #isRaw = false;
+  /** Of a frame of rows: the rows, how far they are read, and which of them are in the batch. */
   #rows: readonly AnyRow[] = [];
   #at = 0;
-  #first = 0;
-  #batchAt = 0;
+  readonly #taken: number[] = [];
 
-  constructor(context: DecoderContext, schema: Schema, pending: SentRows[]) {
-    this.#builder = new BatchBuilder(context.slabs, schema, context.batchRows);
-    this.#pending = pending;
+  constructor(context: DecoderContext, source: Source, codec: Codec | undefined, held: Held<readonly AnyRow[]>) {
+    this.#context = context;
+    this.#frames = new FrameCursor(context.memory);
+    this.#source = source;
+    this.#codec = codec;
+    this.#held = held;
+    this.#builder = new BatchBuilder(context.slabs, source.schema as Schema, context.batchRows);
   }
 
-  open(): void {
-    const { rows, first } = this.#pending.shift() as SentRows;
-    this.#rows = rows;
-    this.#first = first;
+  open(chunk: Chunk): void {
+    this.#partition = chunk.partition;
+    this.#frames.open(chunk);
+    this.#isRaw = false;
+    this.#rows = [];
     this.#at = 0;
   }
 
   next(): Batch | undefined {
-    if (this.#at >= this.#rows.length) return undefined;
-    this.#builder.reset();
-    this.#batchAt = this.#at;
-    while (this.#at < this.#rows.length && this.#builder.rowCount < this.#builder.capacity) this.#builder.appendRow(this.#rows[this.#at++] as AnyRow);
-    return this.#builder.finish();
+    for (;;) {
+      const batch = this.#isRaw ? this.#records?.next() : this.#nextRows();
+      if (batch !== undefined) return batch;
+      if (!this.#frames.advance()) return undefined;
+      this.#openFrame();
+    }
   }
 
   offsetOf(row: number): number {
-    return this.#first + this.#batchAt + row;
+    return this.#isRaw ? (this.#records as RawRecordDecoder).offsetOf(row) : this.#frames.first + (this.#taken[row] as number);
+  }
+
+  #openFrame(): void {
+    const { body, first, flags } = this.#frames;
+    this.#isRaw = flags === FRAME_OF_RECORDS;
+    if (this.#isRaw) {
+      const { name } = this.#source;
+      this.#records ??= new RawRecordDecoder(this.#context, this.#codec as Codec, name.slice(name.indexOf(' ') + 1));
+      this.#records.open(body, first, this.#partition);
+    } else {
+      this.#rows = this.#held.take(this.#context.memory.u32[body >>> 2] as number);
+      this.#at = 0;
+    }
+  }
+
+  #nextRows(): Batch | undefined {
+    const builder = this.#builder;
+    builder.reset();
+    this.#taken.length = 0;
+    for (; this.#at < this.#rows.length && builder.rowCount < builder.capacity; this.#at++) {
+      try {
+        builder.appendRow(this.#rows[this.#at] as AnyRow);
+        this.#taken.push(this.#at);
+      } catch (error) {
+        this.#refuse(error);
+      }
+    }
+    return builder.rowCount === 0 ? undefined : builder.finish();
+  }
+
+  /** A row that does not fit is what a record is that cannot be decoded; where a source has rows, and no records, the job ends with it. */
+  #refuse(error: unknown): void {
+    if (this.#codec === undefined || !(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_SCHEMA') throw error;
+    this.#context.reject({ reason: 'undecodable', offset: this.#frames.first + this.#at, rows: 1, message: error.message });
   }
 }

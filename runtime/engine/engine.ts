@@ -12,15 +12,15 @@
  */
 
 import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
-import type { Chunk, ChunkDecoder, CommittedPosition, SinkInfo } from '../../io/index.ts';
+import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
 import { exchangeBlockRows, orderExchangeBlocks } from '../../operators/index.ts';
-import { type Restored, restoreWatermarks } from '../epoch/commit-metadata.ts';
-import type { OutputBlock } from '../job/outputs.ts';
-import type { CounterName } from '../job/progress.ts';
 import type { ExchangePlan, Plan } from '../plan/plan.ts';
 import { OF_EXCHANGE, OF_SOURCE, WorkerBalance } from '../shared/balance.ts';
-import { type Control, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/control.ts';
-import type { LedgerSample } from '../workers/pool.ts';
+import type { Control } from '../shared/control.ts';
+import type { CounterName, LedgerSample } from '../shared/ledger.ts';
+import type { OutputBlock } from '../shared/output-block.ts';
+import { PARTITION_DRAINED, PARTITION_ENDED } from '../shared/partition-codes.ts';
+import { nothingRestored, type Restored, restoreWatermarks } from '../shared/restored.ts';
 import { ExchangeRunner, ownGroups, type Scatter } from './exchange-runner.ts';
 import type { Flow } from './flow.ts';
 import { Flows } from './flows.ts';
@@ -28,6 +28,9 @@ import { Place } from './place.ts';
 import { Rejects } from './rejects.ts';
 import type { EngineState } from './state-snapshot.ts';
 import { WatermarkRunner } from './watermark-runner.ts';
+
+/** How often bytes of state are shown to progress. */
+const STATE_SHOWN_MS = 500;
 
 export interface EngineContext {
   readonly plan: Plan;
@@ -37,7 +40,7 @@ export interface EngineContext {
   readonly worker: number;
   /** Partitions of each source. */
   readonly partitions: readonly number[];
-  readonly committed: readonly (readonly CommittedPosition[])[];
+  readonly restored: Restored;
   /** The number of the first epoch, and the clock at the end of the one before. */
   readonly firstEpoch: number;
   readonly nowMs: number;
@@ -45,7 +48,7 @@ export interface EngineContext {
   /** One region per global partition. */
   readonly counters: readonly Counters<CounterName>[];
   readonly batchRows: number;
-  /** The state to go on from, of all shards; `committed` is of no account then. */
+  /** The state to go on from, of all shards; `restored` is ignored then. */
   readonly from?: EngineState | undefined;
   output(epoch: number, block: OutputBlock): void;
   sample(sample: LedgerSample): void;
@@ -63,6 +66,8 @@ export class Engine {
   readonly #balance: WorkerBalance;
   /** The clock as of the end of the last epoch. */
   #nowMs = 0;
+  /** When bytes of state were shown last. */
+  #stateShownMs = Number.NEGATIVE_INFINITY;
   /** Blocks of ours that other workers may still read, by parity. */
   readonly #lent: [number[], number[]] = [[], []];
 
@@ -151,6 +156,7 @@ export class Engine {
       }
       this.#merge(exchange, index, epoch, nowMs);
     }
+    this.#showStateBytes(nowMs);
     this.#balance.publish(this.#context.control, epoch, this.#context.worker);
     this.#beginEpoch(epoch + 1, nowMs);
   }
@@ -171,6 +177,13 @@ export class Engine {
   /** Bytes of state of the shards that this engine owns. */
   get stateBytes(): number {
     return this.#exchanges.reduce((sum, exchange) => sum + exchange.stateBytes, 0);
+  }
+
+  /** Looking at all shards costs something: not in every short epoch. */
+  #showStateBytes(nowMs: number): void {
+    if (nowMs < this.#stateShownMs + STATE_SHOWN_MS) return;
+    this.#stateShownMs = nowMs;
+    this.#context.control.setStateBytes(this.#context.worker, this.stateBytes);
   }
 
   #merge(exchange: ExchangeRunner<Flow>, index: number, epoch: number, nowMs: number): void {
@@ -268,12 +281,15 @@ export class Engine {
 
   /** @returns what had been read before the restart */
   #restoreWatermarks(): Restored {
-    const { from, committed, partitions } = this.#context;
+    const { from, restored, partitions } = this.#context;
     const watermarks = this.#watermarks.map((runner) => runner.watermark);
-    if (from === undefined) return restoreWatermarks(watermarks, committed, partitions);
+    if (from === undefined) {
+      restoreWatermarks(watermarks, restored);
+      return restored;
+    }
     watermarks.forEach((watermark, index) => watermark.restoreAll(from.watermarks[index] as WatermarkState));
     // What was read before is in the state: it does not come again.
-    return { writtenEpoch: -1, readUntil: partitions.flatMap((count) => Array(count).fill(0)) };
+    return nothingRestored(partitions.reduce((sum, count) => sum + count, 0));
   }
 
   #runner(exchange: ExchangePlan, index: number): ExchangeRunner<Flow> {

@@ -7,10 +7,10 @@
 import type { Batch, MillraceError, Schema, SharedMemory, SlabAllocator } from '../../core/index.ts';
 import type { SinkEncoder, SinkInfo } from '../../io/index.ts';
 import type { ChunkOrigin } from '../../operators/index.ts';
-import type { OutputBlock } from '../job/outputs.ts';
 import type { ExchangePlan, ExchangeTarget, FlowPlan, Plan } from '../plan/plan.ts';
 import { ErrorRows, LateRows, rowText } from '../plan/side-outputs.ts';
 import type { WorkerBalance } from '../shared/balance.ts';
+import type { OutputBlock } from '../shared/output-block.ts';
 import { type Scatter, scattersOf } from './exchange-runner.ts';
 import { Flow, sinksOf, targetsOf } from './flow.ts';
 import type { Place } from './place.ts';

@@ -5,9 +5,9 @@
 
 import type { Counters } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder } from '../../io/index.ts';
-import type { Restored } from '../epoch/commit-metadata.ts';
-import type { CounterName } from '../job/progress.ts';
 import type { RowCoordinates } from '../plan/side-outputs.ts';
+import type { CounterName } from '../shared/ledger.ts';
+import type { Restored } from '../shared/restored.ts';
 
 /** A flow, as far as its rows can be followed back: its row program, and where its batches come from. */
 export interface RowTrail {

@@ -5,6 +5,7 @@
 
 import { MillraceError, type Watermark } from '../../core/index.ts';
 import type { CommittedPosition, Offset } from '../../io/index.ts';
+import type { Restored } from '../shared/restored.ts';
 
 interface Metadata {
   /** The last epoch that was written: numbers go on behind it. */
@@ -14,22 +15,8 @@ interface Metadata {
   readonly watermarks: readonly string[];
 }
 
-/** What a start takes back. */
-export interface Restored {
-  /** The last epoch that had been written when positions were committed; -1 when none ever was. */
-  readonly writtenEpoch: number;
-  /** By global partition: rows before this offset had been read by then. */
-  readonly readUntil: readonly Offset[];
-}
-
 /** The text for one partition; `concerns` says which watermarks its source feeds. */
-export function watermarkMetadata(
-  epoch: number,
-  read: Offset,
-  watermarks: readonly Watermark[],
-  global: number,
-  concerns: (watermark: number) => boolean,
-): string {
+export function metadataOf(epoch: number, read: Offset, watermarks: readonly Watermark[], global: number, concerns: (watermark: number) => boolean): string {
   return JSON.stringify({ epoch, read, watermarks: watermarks.map((watermark, w) => (concerns(w) ? watermark.snapshot(global) : '')) } satisfies Metadata);
 }
 
@@ -40,7 +27,7 @@ export function watermarkMetadata(
  * @param atPosition the metadata of the epoch whose positions are committed
  * @param atCommit that of the epoch that has been written
  */
-export function commitMetadata(atPosition: string, atCommit: string): string {
+export function metadataToCommit(atPosition: string, atCommit: string): string {
   const later = parse(atCommit) as Metadata;
   const merged = (parse(atPosition) as Metadata).watermarks.map((text, w) =>
     text === '' ? '' : JSON.stringify({ ...JSON.parse(text), watermark: JSON.parse(later.watermarks[w] as string).watermark }),
@@ -49,23 +36,22 @@ export function commitMetadata(atPosition: string, atCommit: string): string {
 }
 
 /**
- * Takes back what was committed. Coordinator and workers do the same.
+ * Reads what was committed.
  *
- * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the text was written by another pipeline
+ * @param watermarks how many the plan has
+ * @throws MillraceError ERR_MILLRACE_CHECKPOINT when a text was written by another pipeline
  */
-export function restoreWatermarks(
-  watermarks: readonly Watermark[],
-  committed: readonly (readonly CommittedPosition[])[],
-  partitionCounts: readonly number[],
-): Restored {
+export function restoredFrom(committed: readonly (readonly CommittedPosition[])[], partitionCounts: readonly number[], watermarks: number): Restored {
+  const partitions = partitionCounts.reduce((sum, count) => sum + count, 0);
+  const readUntil: Offset[] = Array(partitions).fill(0);
+  const texts = Array.from({ length: watermarks }, (): string[] => Array(partitions).fill(''));
   let firstGlobal = 0;
   let writtenEpoch = -1;
-  const readUntil: Offset[] = Array(partitionCounts.reduce((sum, count) => sum + count, 0)).fill(0);
   committed.forEach((positions, source) => {
     for (const { partition, metadata } of positions) {
       if (metadata === '') continue;
       const known = parse(metadata);
-      if (known === undefined || known.watermarks.length !== watermarks.length) {
+      if (known === undefined || known.watermarks.length !== watermarks) {
         throw new MillraceError(
           'ERR_MILLRACE_CHECKPOINT',
           `What was committed with partition ${partition} was written by another pipeline: ${metadata.slice(0, 80)}. Take another group, or reset this group's offsets.`,
@@ -73,13 +59,13 @@ export function restoreWatermarks(
       }
       writtenEpoch = Math.max(writtenEpoch, known.epoch);
       readUntil[firstGlobal + partition] = known.read;
-      watermarks.forEach((watermark, w) => {
-        if (known.watermarks[w] !== '') watermark.restore(firstGlobal + partition, known.watermarks[w] as string);
+      known.watermarks.forEach((text, w) => {
+        (texts[w] as string[])[firstGlobal + partition] = text;
       });
     }
     firstGlobal += partitionCounts[source] as number;
   });
-  return { writtenEpoch, readUntil };
+  return { writtenEpoch, readUntil, watermarks: texts };
 }
 
 function parse(metadata: string): Metadata | undefined {

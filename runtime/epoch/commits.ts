@@ -1,5 +1,5 @@
 /**
- * Epochs: what each one took in, and when its positions may be committed. This is the one place that decides a commit.
+ * Commits: what each one took in, and when its positions may be committed. This is the one place that decides a commit.
  *
  * An epoch is written when all sinks have acknowledged its output. It may be committed when, besides, no window that is
  * still open holds rows of it or of an earlier one: then a restart at its positions sees every row of every open window
@@ -30,16 +30,18 @@ export interface EpochRecord {
   readonly positions: readonly Offset[];
   readonly startedAtMs: number;
   readonly bytes: number;
-  /** Resolves when what the epoch was cut by is on disk: before that nothing of it goes out. */
-  readonly recorded: Promise<void>;
+  /** What the epoch was cut by is on disk, or need not be: before that nothing of it goes out. */
+  isRecorded: boolean;
   workersDone: number;
+  /** When all had merged it; undefined before. */
+  mergedAtMs: number | undefined;
   /** Once merged: the newest epoch that no exchange held any more when this one had been merged; -1 where none may be committed then. */
   releasable: number;
-  /** Once merged, by global partition: the watermarks as of this epoch (watermarks.ts). */
+  /** Once merged, by global partition: the watermarks as of this epoch (commit-metadata.ts). */
   metadata: readonly string[];
 }
 
-export class Epochs {
+export class Commits {
   /** For each exchange, those that feed it. */
   readonly #upstream: readonly (readonly number[])[];
   readonly #open = new Map<number, EpochRecord>();
@@ -58,8 +60,18 @@ export class Epochs {
   }
 
   /** Ends the current epoch with these positions; the next one starts. */
-  end(positions: readonly Offset[], startedAtMs: number, bytes: number, recorded: Promise<void> = Promise.resolve()): EpochRecord {
-    const record: EpochRecord = { epoch: this.current, positions, startedAtMs, bytes, recorded, workersDone: 0, releasable: -1, metadata: [] };
+  end(positions: readonly Offset[], startedAtMs: number, bytes: number, isRecorded = true): EpochRecord {
+    const record: EpochRecord = {
+      epoch: this.current,
+      positions,
+      startedAtMs,
+      bytes,
+      isRecorded,
+      workersDone: 0,
+      mergedAtMs: undefined,
+      releasable: -1,
+      metadata: [],
+    };
     this.#open.set(record.epoch, record);
     this.current++;
     return record;
@@ -67,6 +79,11 @@ export class Epochs {
 
   get(epoch: number): EpochRecord | undefined {
     return this.#open.get(epoch);
+  }
+
+  /** Of the epochs that have ended and are not yet written, the first. */
+  get oldest(): EpochRecord | undefined {
+    return this.#open.values().next().value;
   }
 
   /** Epochs ended and not yet written. */

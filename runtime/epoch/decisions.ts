@@ -1,14 +1,14 @@
 /**
  * Who decides where an epoch is cut, what its clock shows and which partitions are idle: the moment, or, after a restart, the
  * journal, for as long as it has records. With a journal every decision of the moment is recorded. The coordinator asks; it
- * does not know which of the two has answered.
+ * does not know which of the two has answered. Nothing here waits: whoever has the store keeps what is to be kept.
  */
 
 import type { CommittedPosition } from '../../io/index.ts';
-import { type EpochCut, type PartitionState, positionOf } from '../job/intake.ts';
-import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/control.ts';
-import { EpochClock } from './epoch-clock.ts';
-import { Journal, type JournalRecord } from './journal.ts';
+import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/partition-codes.ts';
+import type { JobClock } from './job-clock.ts';
+import type { JournalHead, JournalRecord } from './journal.ts';
+import { type EpochCut, type PartitionState, positionOf } from './partitions.ts';
 import { planReplay } from './replay.ts';
 
 /** What was decided about an epoch. */
@@ -18,13 +18,29 @@ export interface EpochDecision {
   readonly nowMs: number;
   /** By global partition. */
   readonly states: readonly number[];
-  /** Resolves when it is on disk, at once where nothing is recorded. */
-  readonly recorded: Promise<void>;
+  /** What is to be kept of it before any of its output goes out; undefined where nothing is. */
+  readonly record: JournalRecord | undefined;
+}
+
+/** Where decisions are kept: a journal on disk, or whatever a test puts in its place. */
+export interface DecisionStore {
+  /** Where it is, for messages. */
+  readonly path: string;
+  /** As they were found; the head is undefined where there was nothing. */
+  readonly head: JournalHead | undefined;
+  readonly records: readonly JournalRecord[];
+  begin(head: JournalHead, records: readonly JournalRecord[]): Promise<void> | void;
+  /** Settles when the record is kept for good. */
+  append(record: JournalRecord): Promise<void> | void;
+  /** The positions of this epoch are committed: its record, and those before, are needed no more. */
+  trim(epoch: number): void;
+  /** A source keeps no positions. */
+  forgets(source: number): void;
 }
 
 export class Decisions {
-  readonly #clock: EpochClock;
-  readonly #journal: Journal | undefined;
+  readonly #clock: JobClock;
+  #store: DecisionStore | undefined;
   /** Where each source begins among all partitions. */
   #firstGlobal: number[] = [];
   #replay: readonly JournalRecord[] = [];
@@ -33,14 +49,8 @@ export class Decisions {
   firstEpoch = 0;
   beforeMs = 0;
 
-  private constructor(clock: EpochClock, journal: Journal | undefined) {
+  constructor(clock: JobClock) {
     this.#clock = clock;
-    this.#journal = journal;
-  }
-
-  /** @throws MillraceError ERR_MILLRACE_CHECKPOINT, ERR_MILLRACE_CORRUPT when the directory cannot be used */
-  static async open(dir: string | undefined, pipeline: string, wall: () => number): Promise<Decisions> {
-    return new Decisions(new EpochClock(wall), dir === undefined ? undefined : await Journal.open(dir, pipeline));
   }
 
   /**
@@ -49,30 +59,39 @@ export class Decisions {
    * @param positions where each source begins
    * @param writtenEpoch the last epoch that had been written when those were committed; -1: none
    * @param clockMs what the clock had shown by then, as far as the positions say
-   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the journal does not fit
+   * @param store where decisions are kept, if anywhere
+   * @returns what the store is to begin with, if there is one
+   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when what is stored does not fit
    */
-  async begin(
+  begin(
     pipeline: string,
     sources: readonly string[],
     positions: readonly (readonly CommittedPosition[])[],
     writtenEpoch: number,
     clockMs: number,
-  ): Promise<void> {
+    store: DecisionStore | undefined,
+  ): { readonly head: JournalHead; readonly kept: readonly JournalRecord[] } | undefined {
     let global = 0;
     for (const of of positions) {
       this.#firstGlobal.push(global);
       global += of.length;
     }
-    const journal = this.#journal;
-    this.#clock.notBefore(Math.max(clockMs, journal?.records.at(-1)?.nowMs ?? journal?.head?.base.nowMs ?? Number.NEGATIVE_INFINITY));
+    this.#store = store;
+    this.#clock.notBefore(Math.max(clockMs, store?.records.at(-1)?.nowMs ?? store?.head?.base.nowMs ?? Number.NEGATIVE_INFINITY));
     this.firstEpoch = writtenEpoch + 1;
     this.beforeMs = this.#clock.read();
-    if (journal === undefined) return;
-    const plan = planReplay(journal.path, journal.head, journal.records, { pipeline, sources, positions, writtenEpoch, nowMs: this.beforeMs });
+    if (store === undefined) return undefined;
+    const plan = planReplay(store.path, store.head, store.records, { pipeline, sources, positions, writtenEpoch, nowMs: this.beforeMs });
     this.firstEpoch = plan.firstEpoch;
     this.beforeMs = plan.beforeMs;
     this.#replay = plan.records;
-    await journal.begin(plan.head, plan.kept);
+    return plan;
+  }
+
+  /** In place of `begin`: the first epoch to come, and the clock at the end of the one before, as a snapshot has them. */
+  beginFrom(epoch: number, nowMs: number): void {
+    this.firstEpoch = epoch;
+    this.beforeMs = nowMs;
   }
 
   /** The epoch that is open was cut before: it is to be cut there again. */
@@ -110,33 +129,24 @@ export class Decisions {
       this.#startMs = undefined;
       // What a drain ended for its own run is open again in the next one.
       const repeated = again.states.flat().map((state) => (state === PARTITION_DRAINED ? PARTITION_ACTIVE : state));
-      return { startMs: again.startMs, nowMs: again.nowMs, states: repeated, recorded: Promise.resolve() };
+      return { startMs: again.startMs, nowMs: again.nowMs, states: repeated, record: undefined };
     }
     const { startMs } = this;
     this.#startMs = undefined;
     const nowMs = this.#clock.read();
-    const positions = partitions.map(positionOf);
-    const recorded =
-      this.#journal?.append({ epoch, startMs, nowMs, positions: this.#bySource(positions), states: this.#bySource(states) }) ?? Promise.resolve();
-    return { startMs, nowMs, states, recorded };
+    if (this.#store === undefined) return { startMs, nowMs, states, record: undefined };
+    const positions = this.#bySource(partitions.map(positionOf));
+    return { startMs, nowMs, states, record: { epoch, startMs, nowMs, positions, states: this.#bySource(states) } };
   }
 
   /** The positions of an epoch are committed. */
   committed(epoch: number): void {
-    this.#journal?.trim(epoch);
+    this.#store?.trim(epoch);
   }
 
   /** A source has nothing to show for what was committed. */
   forgets(source: number): void {
-    this.#journal?.forgets(source);
-  }
-
-  get isRecording(): boolean {
-    return this.#journal !== undefined;
-  }
-
-  async close(): Promise<void> {
-    await this.#journal?.close();
+    this.#store?.forgets(source);
   }
 
   #bySource(values: readonly number[]): number[][] {

@@ -1,20 +1,22 @@
 /**
  * The coordinator's view of the watermarks: how far they are once all workers have merged an epoch, until when the exchanges hold rows,
- * and what of it is committed beside the positions. By this epochs.ts decides what may be committed. A worker's view is watermark-runner.ts.
+ * and what of it is committed beside the positions. By this commits.ts decides what may be committed. A worker's view is watermark-runner.ts.
  */
 
 import { Watermark } from '../../core/index.ts';
 import type { CommittedPosition } from '../../io/index.ts';
-import type { PartitionState } from '../job/intake.ts';
 import type { Plan, WatermarkPlan } from '../plan/plan.ts';
-import { type Control, PARTITION_ENDED, PARTITION_IDLE } from '../shared/control.ts';
-import { type Restored, restoreWatermarks, watermarkMetadata } from './commit-metadata.ts';
+import type { Control } from '../shared/control.ts';
+import { PARTITION_ENDED, PARTITION_IDLE } from '../shared/partition-codes.ts';
+import { nothingRestored, type Restored, restoreWatermarks } from '../shared/restored.ts';
+import { metadataOf, restoredFrom } from './commit-metadata.ts';
 import type { EpochRecord, ExchangeProgress } from './commits.ts';
+import type { PartitionState } from './partitions.ts';
 
 export class JobWatermarks {
   readonly all: readonly Watermark[];
   /** What had been written and read before this run. */
-  restored: Restored = { writtenEpoch: -1, readUntil: [] };
+  restored: Restored;
   readonly #plan: Plan;
   readonly #control: Control;
   readonly #partitions: readonly PartitionState[];
@@ -27,6 +29,7 @@ export class JobWatermarks {
     this.#plan = plan;
     this.#control = control;
     this.#partitions = partitions;
+    this.restored = nothingRestored(partitions.length);
     this.#heldUntil = plan.exchanges.map(() => Number.NEGATIVE_INFINITY);
     this.all = plan.watermarks.map(({ strategy, sources }) => {
       const fed = partitions.filter((state) => sources.includes(state.source)).map((state) => state.global);
@@ -40,7 +43,13 @@ export class JobWatermarks {
    * @throws MillraceError ERR_MILLRACE_CHECKPOINT when another pipeline has written it
    */
   restore(committed: readonly (readonly CommittedPosition[])[], partitionCounts: readonly number[]): void {
-    this.restored = restoreWatermarks(this.all, committed, partitionCounts);
+    this.restored = restoredFrom(committed, partitionCounts, this.all.length);
+    restoreWatermarks(this.all, this.restored);
+  }
+
+  /** Rows are held of which nobody knows until when: nothing may be committed. */
+  holdAll(): void {
+    this.#heldUntil.fill(Number.POSITIVE_INFINITY);
   }
 
   /** What the clock has shown, as far as watermarks of processing time know; -Infinity without any. */
@@ -84,7 +93,7 @@ export class JobWatermarks {
     const { writtenEpoch, readUntil } = this.restored;
     return this.#partitions.map(({ source, global }) =>
       // Epochs that are repeated had been written, and their rows read, further than this.
-      watermarkMetadata(Math.max(epoch, writtenEpoch), Math.max(positions[global] as number, readUntil[global] as number), this.all, global, (w) =>
+      metadataOf(Math.max(epoch, writtenEpoch), Math.max(positions[global] as number, readUntil[global] as number), this.all, global, (w) =>
         this.#planOf(w).sources.includes(source),
       ),
     );

@@ -3,29 +3,35 @@
  * a state does to a watermark stands with the watermarks.
  */
 
-import type { Intake } from '../job/intake.ts';
 import type { Plan, SourcePlan } from '../plan/plan.ts';
-import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from '../shared/control.ts';
+import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from '../shared/partition-codes.ts';
+import type { PartitionState } from './partitions.ts';
+
+/** Where the partitions are, and how long each has had nothing for us although we were asking. */
+export interface PartitionHost {
+  readonly partitions: readonly PartitionState[];
+  idleForMs(state: PartitionState): number;
+}
 
 export class PartitionStates {
   readonly #plan: Plan;
-  readonly #intake: Intake;
+  readonly #host: PartitionHost;
   readonly #drain: boolean;
   /** As of the last epoch; none before the first, which comes also when there is no partition at all. */
   #last: string | undefined;
 
   /** @param drain what has no end ends where it is now */
-  constructor(plan: Plan, intake: Intake, drain: boolean) {
+  constructor(plan: Plan, host: PartitionHost, drain: boolean) {
     this.#plan = plan;
-    this.#intake = intake;
+    this.#host = host;
     this.#drain = drain;
   }
 
   /** By global partition. */
   now(): number[] {
-    return this.#intake.partitions.map((state) => {
+    return this.#host.partitions.map((state) => {
       if (state.ended) return this.#drain && !(this.#plan.sources[state.source] as SourcePlan).source.bounded ? PARTITION_DRAINED : PARTITION_ENDED;
-      return this.#intake.idleForMs(state) >= idleMsOf(this.#plan, state.source) ? PARTITION_IDLE : PARTITION_ACTIVE;
+      return this.#host.idleForMs(state) >= idleMsOf(this.#plan, state.source) ? PARTITION_IDLE : PARTITION_ACTIVE;
     });
   }
 
@@ -36,7 +42,7 @@ export class PartitionStates {
 
   /** None has more rows to give in this run. */
   get allEnded(): boolean {
-    return this.#intake.partitions.every((state) => state.ended);
+    return this.#host.partitions.every((state) => state.ended);
   }
 
   /** An epoch was ended with these. */

@@ -1,371 +1,409 @@
 /**
- * The coordinator: one per job, on the thread that called `run`. It manages offsets, epoch boundaries and back-pressure,
- * and touches no row. It never blocks: it wakes when a worker rings, when a source emits, or when the trigger's time is up.
+ * The coordinator: it manages offsets, epoch boundaries and back-pressure, decides what is written and what may be committed, and touches
+ * no row. It is a state machine without threads, promises or clocks of its own: it is told what happened, and asks for what is to be done.
+ * What it asks for may be done at once or later, so a job (execution.ts) and a test driver (driver/) run the same one.
  *
- *   sources --frames--> intake --chunks--> rings --> workers
- *   workers --blocks, "epoch done"--> rings --> outputs --> sinks ; then positions --> sources
+ *   sources --frames--> intake --chunks--> crew
+ *   crew --blocks, "epoch done"--> outputs
+ *   for each epoch, in order: cut | recorded, merged | written | committed, source by source
  *
- * It drives its parts and keeps no account of its own: sources, intake, workers and outputs move rows; decisions, states, watermarks,
- * epochs and balance know what an epoch is.
- *
- * One epoch after the other: `endEpoch` cuts the intake and tells every worker; when all have merged and handed over
- * their blocks, `#finishEpoch` has them written, and commits what may be committed. At most two epochs are under way, so
- * that a slow sink stops the next cut, then the credit, then the fetch.
+ * It drives its parts and keeps no account of its own: intake, crew and outputs move rows; decisions, states, watermarks, commits and
+ * balance know what an epoch is. At most two epochs are under way, so that a slow sink stops the next cut, then the credit, then the
+ * fetch.
  */
 
-import { createMemory, SlabAllocator } from '../../core/index.ts';
+import type { SlabAllocator } from '../../core/index.ts';
 import type { Chunk, CommittedPosition } from '../../io/index.ts';
-import { commitMetadata } from '../epoch/commit-metadata.ts';
-import { type EpochRecord, Epochs } from '../epoch/commits.ts';
-import { Decisions } from '../epoch/decisions.ts';
+import { metadataToCommit } from '../epoch/commit-metadata.ts';
+import { Commits, type EpochRecord, positionsOf } from '../epoch/commits.ts';
+import { type DecisionStore, Decisions } from '../epoch/decisions.ts';
+import { JobClock } from '../epoch/job-clock.ts';
 import { JobWatermarks } from '../epoch/job-watermarks.ts';
+import type { JournalHead, JournalRecord } from '../epoch/journal.ts';
 import { PartitionStates } from '../epoch/partition-states.ts';
-import { describePlan } from '../plan/explain.ts';
+import { positionOf } from '../epoch/partitions.ts';
 import type { Plan } from '../plan/plan.ts';
 import { EpochBalance } from '../shared/balance.ts';
 import { Control } from '../shared/control.ts';
-import { waitAsync } from '../shared/wait.ts';
-import type { LedgerSample } from '../workers/pool.ts';
-import type { WorkerEvents } from '../workers/worker-link.ts';
-import { Workers } from '../workers/workers.ts';
-import { Intake, positionOf } from './intake.ts';
-import type { ResolvedOptions } from './options.ts';
+import type { OutputBlock } from '../shared/output-block.ts';
+import type { Crew, CrewEvents } from '../workers/crew.ts';
+import { Intake } from './intake.ts';
 import { Outputs } from './outputs.ts';
 import { ProgressLog, type ProgressSources } from './progress.ts';
-import { Sources } from './sources.ts';
-import { type View, Views } from './view.ts';
+import { Views } from './view.ts';
 
 const EPOCHS_UNDER_WAY_MAX = 2;
-const CHUNK_BYTES_MAX = 1 << 20;
-const CHUNK_BYTES_MIN = 64 << 10;
-const IDLE_WAIT_MS = 1_000;
+
+/** What the coordinator asks for. Each is answered by the call that it names, at once or later; what is asked for last may be done last. */
+export interface Effects {
+  /** Keep what an epoch was cut by: `recorded`. Not asked for where there is no store. */
+  record(record: JournalRecord): void;
+  /** Write an epoch's blocks, in their order, and make them final: `written`. One epoch at a time. */
+  write(epoch: number, blocks: readonly OutputBlock[]): void;
+  /** Commit positions of one source: `committed`. One source at a time. */
+  commit(source: number, positions: readonly CommittedPosition[]): void;
+  /** Everything that there is to do was done: no answer. */
+  finished(): void;
+  /** End the job with this error: no answer. `source`: the one that has told of it. */
+  failed(error: unknown, source?: number): void;
+}
+
+/** What it is given from outside. */
+export interface CoordinatorParts {
+  readonly plan: Plan;
+  readonly slabs: SlabAllocator;
+  readonly crew: Crew;
+  readonly effects: Effects;
+  readonly clocks: {
+    /** ms since 1970; it may be set. */
+    readonly wall: () => number;
+    /** ms since whenever, from a clock that nobody sets. */
+    readonly elapsed: () => number;
+  };
+  readonly limits: {
+    readonly chunkBytes: number;
+    /** Chunks are made smaller where there are many partitions, down to this. */
+    readonly chunkBytesMin: number;
+    readonly creditBytes: number;
+    readonly epochBytes: number;
+  };
+  /** What has no end ends where it is when reading begins. */
+  readonly drain: boolean;
+  /** Makes a call soon, but not within this one: epochs then end by themselves. Without it they end when `endEpoch` is called. */
+  readonly later?: (call: () => void) => void;
+}
+
+/** A commit that is under way. */
+interface Committing {
+  readonly record: EpochRecord;
+  /** By global partition. */
+  readonly metadata: readonly string[];
+  /** The source whose turn it is. */
+  source: number;
+}
 
 export class Coordinator {
-  readonly #plan: Plan;
-  readonly #url: string;
-  readonly #options: ResolvedOptions;
-  readonly #memory;
-  readonly #slabs: SlabAllocator;
-  readonly #abort = new AbortController();
-  readonly #sources: Sources;
-  readonly #intake: Intake;
-  readonly #workers: Workers;
-  readonly #outputs: Outputs;
-  readonly #states: PartitionStates;
-  readonly #epochs: Epochs;
-  readonly #balance: EpochBalance;
-  readonly #now: () => number;
+  readonly intake: Intake;
+  readonly outputs: Outputs;
   readonly progressLog: ProgressLog;
-  #decisions!: Decisions;
+  readonly commits: Commits;
+  /** No member of the crew changes anything any more, or just now: views need not wait. */
+  isAtRest = false;
+  readonly #parts: CoordinatorParts;
+  readonly #states: PartitionStates;
+  readonly #balance: EpochBalance;
+  readonly #decisions: Decisions;
   #control!: Control;
   #views!: Views;
   #watermarks!: JobWatermarks;
-  #writing: Promise<void> = Promise.resolve();
+  #partitionCounts: readonly number[] = [];
   #epochStartedAtMs = 0;
-  #epochWanted = false;
-  #timer: NodeJS.Timeout | undefined;
-  #failure: unknown;
-  /** All is open, and the workers have their tasks. What fails before is thrown by `start`. */
-  #isStarted = false;
-  #finishing = false;
+  #isEpochWanted = false;
+  /** What is being written, and then committed. */
+  #finishing: EpochRecord | undefined;
+  /** What is being committed behind it, and where: the sources before this one have. */
+  #committing: Committing | undefined;
+  #writtenAtMs = 0;
+  #isStopping = false;
   #isOver = false;
-  /** No worker runs any more. */
-  #isClosed = false;
-  #resolveDone!: () => void;
-  #rejectDone!: (error: unknown) => void;
-  /** Settles when the job is over: resolved after everything was written and committed, rejected with the first fatal error. */
-  readonly done: Promise<void>;
 
-  constructor(plan: Plan, url: string, options: ResolvedOptions, now: () => number) {
-    this.#plan = plan;
-    this.#url = url;
-    this.#now = now;
-    this.#options = options;
-    this.#memory = createMemory(options.memoryBytes);
-    this.#slabs = new SlabAllocator(this.#memory);
-    this.#sources = new Sources(plan.sources);
-    this.#workers = new Workers(this.#slabs, options.workers, (error) => void this.fail(error));
-    this.#outputs = new Outputs(this.#slabs, options.sinkDelayMs);
+  constructor(parts: CoordinatorParts) {
+    this.#parts = parts;
+    const { plan, slabs, effects, clocks, limits, drain } = parts;
+    this.outputs = new Outputs(slabs);
     this.#balance = new EpochBalance(plan);
-    this.#epochs = new Epochs(plan.exchanges.map((exchange) => exchange.upstream));
-    this.done = new Promise((resolve, reject) => {
-      this.#resolveDone = resolve;
-      this.#rejectDone = reject;
-    });
-    // Whoever does not look at `done` still learns of a failure through the job's events.
-    this.done.catch(() => {});
-    const creditBytes = Math.min(options.memoryBytes / 4, 64 << 20);
-    this.#intake = new Intake(
-      this.#slabs,
-      { chunkBytes: CHUNK_BYTES_MAX, creditBytes, epochBytes: options.epochBytes },
+    this.commits = new Commits(plan.exchanges.map((exchange) => exchange.upstream));
+    this.#decisions = new Decisions(new JobClock(clocks.wall, clocks.elapsed));
+    this.intake = new Intake(
+      slabs,
+      limits,
       {
         chunk: (source, chunk, sequence) => this.#dispatch(source, chunk, sequence),
         began: () => this.#decisions.began(),
         epochFull: () => this.#wantEpoch(),
         cutReached: () => this.#wantEpoch(),
-        ended: () => this.#wantEpochSoon(),
-        failed: (source, error) => this.fail(this.#sources.errorOf(source, error)),
+        ended: () => this.wantEpochIfEnded(),
+        failed: (source, error) => effects.failed(error, source),
       },
-      // Idleness is a matter of time that nobody sets.
-      () => performance.now(),
+      clocks.elapsed,
     );
-    this.#states = new PartitionStates(plan, this.#intake, options.drain);
-    this.progressLog = new ProgressLog(plan, now, () => this.#progressSources());
+    this.#states = new PartitionStates(plan, this.intake, drain);
+    this.progressLog = new ProgressLog(plan, clocks.elapsed, () => this.#progressSources());
   }
 
-  /** Opens sources and sinks, starts the workers, and starts reading. */
-  async start(): Promise<void> {
-    try {
-      this.#decisions = await Decisions.open(this.#options.checkpointDir, this.#plan.name, this.#now);
-      const { signal } = this.#abort;
-      await this.#outputs.open(this.#plan, signal);
-      await this.#sources.open(this.#intake, { drain: this.#options.drain, signal });
-      this.#intake.limitChunks(CHUNK_BYTES_MIN);
-      const committed = await this.#sources.positions();
-      this.#layControl();
-      this.#watermarks.restore(committed, this.#sources.partitionCounts);
-      await this.#beginEpochs(committed);
-      this.#startWorkers(committed);
-      this.#isStarted = true;
-      if (this.#failure !== undefined) throw this.#failure;
-      await this.#sources.start();
-      if (this.#isOver) return;
-      this.#epochStartedAtMs = performance.now();
-      this.#timer = setInterval(() => this.#tick(), this.#options.triggerMs);
-      void this.#listen();
-      // A folder without files has no partition that could tell of its end.
-      this.#wantEpochSoon();
-    } catch (error) {
-      this.#failure ??= error;
-      await this.#over();
-      throw this.#failure;
-    }
+  // ---- setting up, in this order, once the sources have named their partitions to the intake
+
+  /** Lays out what is shared with the crew. */
+  lay(partitionCounts: readonly number[]): Control {
+    const { plan, slabs, crew, limits } = this.#parts;
+    this.#partitionCounts = partitionCounts;
+    this.intake.limitChunks(limits.chunkBytesMin);
+    this.#control = Control.lay(slabs, plan, crew.count, this.intake.partitions.length);
+    this.#views = new Views({ slabs, control: this.#control, isOver: () => this.isAtRest }, plan);
+    crew.lay(this.#control);
+    this.#watermarks = new JobWatermarks(plan, this.#control, this.intake.partitions);
+    return this.#control;
   }
 
-  /** Stops reading; with `drain` everything taken in is finished, written and committed first. */
-  async stop(options: { drain: boolean }): Promise<void> {
-    if (this.#isOver) {
-      await this.done.catch(() => {});
-      return;
-    }
-    this.#intake.close();
-    if (options.drain) {
-      this.#finishing = true;
-      if (this.#isFinished()) await this.#over();
-      else this.#wantEpoch();
-      await this.done;
-    } else {
-      await this.#over();
-    }
+  /**
+   * Says where epochs begin: behind what was committed, or with those that the store has behind that.
+   *
+   * @param store where decisions are kept that are not in the rows, if anywhere
+   * @returns what the store is to begin with
+   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when what was committed is another pipeline's, or does not fit the store
+   */
+  begin(
+    committed: readonly (readonly CommittedPosition[])[],
+    store?: DecisionStore,
+  ): { readonly head: JournalHead; readonly kept: readonly JournalRecord[] } | undefined {
+    this.#watermarks.restore(committed, this.#partitionCounts);
+    const { plan } = this.#parts;
+    const names = plan.sources.map(({ source }) => source.name);
+    const stored = this.#decisions.begin(plan.name, names, committed, this.restored.writtenEpoch, this.#watermarks.clockMs, store);
+    committed.flat().forEach(({ offset }, global) => this.intake.startAt(global, offset));
+    this.#started();
+    return stored;
   }
 
-  /** The first fatal error ends the job. Uncommitted work is dropped. */
-  async fail(error: unknown): Promise<void> {
-    if (this.#failure !== undefined || this.#isOver) return;
-    this.#failure = error;
-    if (this.#isStarted) await this.#over();
+  /** In place of `begin`: goes on from a snapshot, of which the crew has the state. Nothing is committed from here on. */
+  beginFrom(epoch: number, nowMs: number): void {
+    this.#decisions.beginFrom(epoch, nowMs);
+    this.#watermarks.holdAll();
+    this.#started();
   }
 
-  /** State to read, while the job runs and when it is over. */
-  view<R>(name: string): View<R> {
-    return this.#views.get<R>(name);
+  get control(): Control {
+    return this.#control;
   }
 
-  get samples(): readonly LedgerSample[] {
-    return this.#workers.samples;
+  /** What had been written and read before this start. */
+  get restored(): JobWatermarks['restored'] {
+    return this.#watermarks.restored;
   }
 
-  // ---- setting up
-
-  #layControl(): void {
-    this.#control = Control.lay(this.#slabs, this.#plan, this.#workers.count, this.#intake.partitions.length);
-    this.#views = new Views({ slabs: this.#slabs, control: this.#control, isOver: () => this.#isClosed }, this.#plan);
-    this.#workers.lay(this.#control);
-    this.#watermarks = new JobWatermarks(this.#plan, this.#control, this.#intake.partitions);
+  /** The number of the first epoch, and the clock at the end of the one before. */
+  get first(): { readonly epoch: number; readonly nowMs: number } {
+    return { epoch: this.#decisions.firstEpoch, nowMs: this.#decisions.beforeMs };
   }
 
-  /** Where the epochs begin: behind what was committed, or with those that the journal has behind that. */
-  async #beginEpochs(committed: readonly (readonly CommittedPosition[])[]): Promise<void> {
-    await this.#decisions.begin(
-      this.#plan.name,
-      this.#plan.sources.map(({ source }) => source.name),
-      committed,
-      this.#watermarks.restored.writtenEpoch,
-      this.#watermarks.clockMs,
-    );
-    committed.flat().forEach(({ offset }, global) => this.#intake.startAt(global, offset));
-    this.#epochs.current = this.#decisions.firstEpoch;
-    this.#intake.cutAt(this.#decisions.cut);
+  get views(): Views {
+    return this.#views;
   }
 
-  #startWorkers(committed: readonly (readonly CommittedPosition[])[]): void {
-    const { codeGeneration } = this.#options;
-    this.#workers.start(this.#control, {
-      url: this.#url,
-      params: this.#options.params,
-      fingerprint: describePlan(this.#plan),
-      partitions: this.#sources.partitionCounts,
-      committed,
-      firstEpoch: this.#decisions.firstEpoch,
-      nowMs: this.#decisions.beforeMs,
-      sinks: this.#outputs.infos,
-      batchRows: this.#options.batchRows,
-      ...(codeGeneration === undefined ? {} : { codeGeneration }),
-    });
+  // ---- when epochs end
+
+  /** The trigger's time is up. */
+  tick(): void {
+    this.progressLog.tick();
+    if (!this.mayEndEpoch) this.#isEpochWanted = true;
+    else if (this.#hasNews()) this.endEpoch();
   }
 
-  // ---- chunks and epochs
+  /** When everything has ended there is nothing to wait for. */
+  wantEpochIfEnded(): void {
+    if (this.#states.allEnded) this.#wantEpoch();
+  }
+
+  get mayEndEpoch(): boolean {
+    return this.commits.underWay < EPOCHS_UNDER_WAY_MAX;
+  }
+
+  /** Cuts the epoch: what has come in so far is all of it. */
+  endEpoch(): void {
+    if (this.#isOver) return;
+    const { intake, commits } = this;
+    const { crew, effects, clocks } = this.#parts;
+    const bytes = intake.epochBytes;
+    intake.endEpoch();
+    const epoch = commits.current;
+    const { startMs, nowMs, states, record } = this.#decisions.end(epoch, intake.partitions, this.#states.now());
+    this.#states.endEpoch(states);
+    states.forEach((state, global) => this.#control.setPartition(epoch, global, state));
+    this.#watermarks.endEpoch(epoch, nowMs);
+    this.#balance.end(epoch, intake.takeRows());
+    commits.end(intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, record === undefined);
+    this.#epochStartedAtMs = clocks.elapsed();
+    if (record !== undefined) effects.record(record);
+    crew.endEpoch({ epoch, startMs, nowMs });
+    // Behind the end of this epoch: what was held back belongs to the next.
+    intake.cutAt(this.#decisions.cut);
+  }
+
+  // ---- what it is told
+
+  /** The crew has something to tell. */
+  receive(): void {
+    this.#parts.crew.receive(this.#crewEvents);
+    if (this.#isEpochWanted) this.#endWantedEpoch();
+  }
+
+  recorded(epoch: number): void {
+    const record = this.commits.get(epoch);
+    if (record === undefined || this.#isOver) return;
+    record.isRecorded = true;
+    this.#finishNext();
+  }
+
+  written(epoch: number): void {
+    if (this.#isOver || this.#finishing?.epoch !== epoch || this.#committing !== undefined) return;
+    this.outputs.release(epoch, { written: true });
+    this.#outputIsDone(this.#finishing);
+  }
+
+  committed(source: number): void {
+    const committing = this.#committing;
+    if (this.#isOver || committing === undefined || committing.source !== source) return;
+    committing.source++;
+    this.#commitNext(committing);
+  }
+
+  /** A source keeps nothing of what is committed: the next start begins at its beginning. */
+  forgets(source: number): void {
+    this.#decisions.forgets(source);
+  }
+
+  /** Takes in nothing more; with `drain` everything taken in is finished, and `finished` asked for when it is. */
+  stop(options: { readonly drain: boolean }): void {
+    this.intake.close();
+    if (!options.drain) return;
+    this.#isStopping = true;
+    if (this.#isFinished()) this.#parts.effects.finished();
+    else this.#wantEpoch();
+  }
+
+  /** Over, either way: whatever is told from here on changes nothing. */
+  end(): void {
+    this.#isOver = true;
+    this.intake.release();
+    this.#parts.crew.stop();
+  }
+
+  // ---- chunks
 
   #dispatch(source: number, chunk: Chunk, sequence: number): void {
     this.#balance.give(source, chunk.byteLength);
-    this.#workers.giveChunk(this.#epochs.current, this.#decisions.startMs, source, chunk, sequence);
+    this.#parts.crew.giveChunk({ epoch: this.commits.current, startMs: this.#decisions.startMs, source, chunk, sequence });
   }
 
-  /** The trigger's time is up. */
-  #tick(): void {
-    this.progressLog.tick();
-    if (this.#epochs.underWay >= EPOCHS_UNDER_WAY_MAX) {
-      this.#epochWanted = true;
-      return;
-    }
-    if (this.#hasNews()) this.#endEpoch();
+  readonly #crewEvents: CrewEvents = {
+    chunkDone: (address) => this.intake.chunkDone(address),
+    output: (epoch, block) => this.outputs.add(epoch, block),
+    epochDone: (epoch) => {
+      const record = this.commits.get(epoch);
+      if (record !== undefined && ++record.workersDone === this.#parts.crew.count) this.#merged(record);
+    },
+  };
+
+  // ---- when epochs end
+
+  #started(): void {
+    this.commits.current = this.#decisions.firstEpoch;
+    this.intake.cutAt(this.#decisions.cut);
+    this.#epochStartedAtMs = this.#parts.clocks.elapsed();
   }
 
   /** There are rows, or a partition changed its state, since the last epoch; or windows wait for the clock. */
   #hasNews(): boolean {
-    if (this.#decisions.isReplaying) return !this.#finishing && this.#intake.isCutReached;
-    return this.#intake.epochBytes > 0 || this.#states.haveChanged || this.#watermarks.waitsForClock;
-  }
-
-  #wantEpochSoon(): void {
-    // When everything has ended there is nothing to wait for.
-    if (this.#states.allEnded) this.#wantEpoch();
+    if (this.#decisions.isReplaying) return !this.#isStopping && this.intake.isCutReached;
+    return this.intake.epochBytes > 0 || this.#states.haveChanged || this.#watermarks.waitsForClock;
   }
 
   #wantEpoch(): void {
-    if (this.#epochs.underWay < EPOCHS_UNDER_WAY_MAX) {
-      // Not within the call of a source that is in the middle of emitting.
-      this.#epochWanted = true;
-      queueMicrotask(() => this.#endWantedEpoch());
-    } else this.#epochWanted = true;
+    this.#isEpochWanted = true;
+    // Not within the call of a source that is in the middle of emitting.
+    if (this.mayEndEpoch) this.#parts.later?.(() => this.#endWantedEpoch());
   }
 
   #endWantedEpoch(): void {
-    if (!this.#epochWanted || this.#isOver || this.#epochs.underWay >= EPOCHS_UNDER_WAY_MAX) return;
-    this.#epochWanted = false;
-    if (this.#hasNews()) this.#endEpoch();
+    if (!this.#isEpochWanted || this.#isOver || !this.mayEndEpoch || this.#parts.later === undefined) return;
+    this.#isEpochWanted = false;
+    if (this.#hasNews()) this.endEpoch();
   }
 
-  #endEpoch(): void {
-    if (this.#isOver) return;
-    const bytes = this.#intake.epochBytes;
-    this.#intake.endEpoch();
-    const epoch = this.#epochs.current;
-    const { startMs, nowMs, states, recorded } = this.#decisions.end(epoch, this.#intake.partitions, this.#states.now());
-    this.#states.endEpoch(states);
-    states.forEach((state, global) => this.#control.setPartition(epoch, global, state));
-    this.#watermarks.endEpoch(epoch, nowMs);
-    this.#balance.end(epoch, this.#intake.takeRows());
-    this.#epochs.end(this.#intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, recorded);
-    this.#epochStartedAtMs = performance.now();
-    this.#workers.endEpoch(epoch, startMs, nowMs);
-    // Behind the end of this epoch: what was held back belongs to the next.
-    this.#intake.cutAt(this.#decisions.cut);
-  }
+  // ---- what follows the cut
 
-  // ---- what workers tell
-
-  readonly #workerEvents: WorkerEvents = {
-    chunkDone: (address) => this.#intake.chunkDone(address),
-    output: (epoch, block) => this.#outputs.add(epoch, block),
-    epochDone: (epoch) => {
-      const record = this.#epochs.get(epoch);
-      if (record !== undefined && ++record.workersDone === this.#workers.count) this.#merged(record);
-    },
-  };
-
-  async #listen(): Promise<void> {
-    const { i32 } = this.#memory;
-    while (!this.#isOver) {
-      const seen = Atomics.load(i32, this.#control.coordinatorDoorbell);
-      try {
-        this.#workers.receive(this.#workerEvents);
-        if (this.#epochWanted) this.#endWantedEpoch();
-      } catch (error) {
-        await this.fail(error);
-        return;
-      }
-      await waitAsync(i32, this.#control.coordinatorDoorbell, seen, IDLE_WAIT_MS);
-    }
-  }
-
-  /** All workers have merged the epoch: what its windows hold now, and then its output. */
+  /** All of the crew have merged the epoch: what its windows hold now, and then its output. */
   #merged(record: EpochRecord): void {
     this.#balance.check(record.epoch, this.#control);
     const progress = this.#watermarks.merged(record.epoch);
-    this.#epochs.merged(record, progress, this.#watermarks.metadata(record));
-    const mergedAtMs = performance.now();
-    this.#writing = this.#writing.then(() => this.#finishEpoch(record, mergedAtMs)).catch((error) => this.fail(error));
+    this.commits.merged(record, progress, this.#watermarks.metadata(record));
+    record.mergedAtMs = this.#parts.clocks.elapsed();
+    this.#finishNext();
   }
 
-  async #finishEpoch(record: EpochRecord, mergedAtMs: number): Promise<void> {
-    if (this.#isOver) return;
-    await record.recorded;
-    if (this.#isOver) return;
-    const { epoch, bytes, startedAtMs } = record;
+  /** Has the oldest epoch written, once it is merged and recorded, and nothing else is being written or committed. */
+  #finishNext(): void {
+    const record = this.commits.oldest;
+    if (this.#isOver || this.#finishing !== undefined || record?.mergedAtMs === undefined || !record.isRecorded) return;
+    this.#finishing = record;
+    const { epoch } = record;
     // Of an epoch that is repeated for the sake of open windows all that it gave was written before.
-    if (epoch <= this.#watermarks.restored.writtenEpoch) this.#outputs.discardEpoch(epoch);
-    else await this.#outputs.writeEpoch(epoch);
-    const writtenAtMs = performance.now();
-    const commit = this.#epochs.written(record);
-    if (commit !== undefined) {
-      const metadata = commit.metadata.map((text, global) => commitMetadata(text, record.metadata[global] as string));
-      await this.#sources.commit(commit, metadata, this.#decisions);
-      this.#decisions.committed(commit.epoch);
+    if (epoch <= this.restored.writtenEpoch) {
+      this.outputs.release(epoch, { written: false });
+      this.#outputIsDone(record);
+    } else this.#parts.effects.write(epoch, this.outputs.blocksOf(epoch));
+  }
+
+  #outputIsDone(record: EpochRecord): void {
+    this.#writtenAtMs = this.#parts.clocks.elapsed();
+    const commit = this.commits.written(record);
+    if (commit === undefined) {
+      this.#finished(record);
+      return;
     }
-    this.progressLog.epoch({ epoch, bytes, startedAtMs, mergedAtMs, writtenAtMs, committedAtMs: performance.now() });
-    if (this.#epochWanted) this.#endWantedEpoch();
-    if (this.#isFinished()) await this.#over();
-    else if (this.#finishing || this.#states.allEnded) this.#wantEpoch();
+    const metadata = commit.metadata.map((text, global) => metadataToCommit(text, record.metadata[global] as string));
+    this.#committing = { record: commit, metadata, source: 0 };
+    this.#commitNext(this.#committing);
+  }
+
+  /** The source whose turn it is, if one is left that has partitions. */
+  #commitNext(committing: Committing): void {
+    const { record, metadata } = committing;
+    const counts = this.#partitionCounts;
+    while (committing.source < counts.length && counts[committing.source] === 0) committing.source++;
+    const { source } = committing;
+    if (source < counts.length) {
+      const firstGlobal = counts.slice(0, source).reduce((sum, count) => sum + count, 0);
+      this.#parts.effects.commit(source, positionsOf(record, firstGlobal, counts[source] as number, metadata));
+      return;
+    }
+    this.#committing = undefined;
+    this.intake.committed(record.positions);
+    this.#decisions.committed(record.epoch);
+    this.#finished(this.#finishing as EpochRecord);
+  }
+
+  #finished({ epoch, bytes, startedAtMs, mergedAtMs }: EpochRecord): void {
+    this.#finishing = undefined;
+    const times = { startedAtMs, mergedAtMs: mergedAtMs as number, writtenAtMs: this.#writtenAtMs, committedAtMs: this.#parts.clocks.elapsed() };
+    this.progressLog.epoch({ epoch, bytes, ...times });
+    if (this.#isEpochWanted) this.#endWantedEpoch();
+    if (this.#isFinished()) this.#parts.effects.finished();
+    else if (this.#isStopping || this.#states.allEnded) this.#wantEpoch();
+    this.#finishNext();
   }
 
   /** Everything that there is to do was done: all ended (or a stop was asked for), no epoch under way, nothing taken in since. */
   #isFinished(): boolean {
+    if (this.commits.underWay > 0 || this.#finishing !== undefined) return false;
     // An epoch that is to be repeated is repeated whole, or read once more at the next start.
-    if (this.#decisions.isReplaying) return this.#finishing && this.#epochs.underWay === 0;
-    return (this.#finishing || this.#states.allEnded) && this.#epochs.underWay === 0 && this.#intake.epochBytes === 0 && !this.#states.haveChanged;
-  }
-
-  /** Ends everything, in either case; then settles `done`. */
-  async #over(): Promise<void> {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    clearInterval(this.#timer);
-    this.#abort.abort();
-    this.#intake.release();
-    this.#workers.stop();
-    if (this.#failure !== undefined) this.#control?.abort();
-    await this.#sources.close();
-    await this.#outputs.close();
-    this.progressLog.close();
-    await this.#workers.close();
-    this.#isClosed = true;
-    await this.#decisions?.close();
-    if (this.#failure !== undefined) this.#rejectDone(this.#failure);
-    else this.#resolveDone();
+    if (this.#decisions.isReplaying) return this.#isStopping;
+    return (this.#isStopping || this.#states.allEnded) && this.intake.epochBytes === 0 && !this.#states.haveChanged;
   }
 
   #progressSources(): ProgressSources {
+    const { crew, slabs } = this.#parts;
     return {
-      partitions: this.#intake.partitions,
-      counters: this.#workers.counters,
+      partitions: this.intake.partitions,
+      counters: crew.counters,
       watermarks: this.#watermarks?.all ?? [],
-      rowsOut: this.#outputs.rowsOut,
-      bytesIn: this.#intake.bytesIn,
-      memory: this.#slabs.usage(),
-      epoch: this.#epochs.current,
-      committedEpoch: this.#epochs.committed,
-      samples: this.#workers.samples,
+      rowsOut: this.outputs.rowsOut,
+      bytesIn: this.intake.bytesIn,
+      memory: slabs.usage(),
+      stateBytes: this.#control?.stateBytes ?? 0,
+      epoch: this.commits.current,
+      committedEpoch: this.commits.committed,
+      samples: crew.samples,
       balance: this.#balance.totals,
     };
   }

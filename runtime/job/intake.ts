@@ -12,6 +12,7 @@
 
 import { MillraceError, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import { type Chunk, FRAME, frameBytes, type Offset, type Source, type SourceContext } from '../../io/index.ts';
+import { type EpochCut, type PartitionState, positionOf } from '../epoch/partitions.ts';
 
 export interface IntakeLimits {
   /** Bytes of a chunk's slab; a larger frame gets a slab of its own. */
@@ -35,24 +36,8 @@ export interface IntakeEvents {
   failed(source: number, error: unknown): void;
 }
 
-/** What is known of one partition. Times are those of the injected clock. */
-export interface PartitionState {
-  readonly source: number;
-  readonly partition: number;
-  readonly global: number;
-  /** Where reading began. */
-  start: Offset;
-  /** Position behind the last frame taken in; undefined before the first. */
-  position: Offset | undefined;
-  /** Position behind the newest row that exists outside, as far as the source has told. */
-  high: Offset | undefined;
-  ended: boolean;
-  assigned: boolean;
-  /** When rows last came in. */
-  lastRowsAtMs: number;
-  /** All that exists outside, as far as the source has told, was taken in; and when it told that last. What idleness goes by. */
-  caughtUp: boolean;
-  lookedAtMs: number;
+/** A partition, with its open chunk and what is held back. */
+interface IntakePartition extends PartitionState {
   /** Where the epoch is to be cut; +Infinity: anywhere. */
   cut: Offset;
   /** The partition had ended when the epoch was cut: so it must be known whether it has now. */
@@ -78,15 +63,9 @@ interface HeldFrame {
   readonly cut: number;
 }
 
-/** Where an epoch is to be cut: by global partition its position, and whether it had ended there. */
-export interface EpochCut {
-  readonly positions: readonly Offset[];
-  readonly ended: readonly boolean[];
-}
-
 export class Intake {
-  readonly partitions: PartitionState[] = [];
-  readonly #bySource: PartitionState[][] = [];
+  readonly partitions: IntakePartition[] = [];
+  readonly #bySource: IntakePartition[][] = [];
   readonly #offsetBytes: number[] = [];
   readonly #frameRows: NonNullable<Source['frameRows']>[] = [];
   /** By source: rows that the frames of the epoch announce; NaN: one does not say. */
@@ -105,10 +84,10 @@ export class Intake {
   #closed = false;
   #isOver = false;
   /** Since when there has been credit without a break, as far as anybody noticed. */
-  #creditSinceMs: number;
+  #creditSinceMs = Number.NEGATIVE_INFINITY;
   #hadCredit = true;
   #isCutting = false;
-  #waiting: { readonly state: PartitionState; readonly resolve: () => void }[] = [];
+  #waiting: { readonly state: IntakePartition; readonly resolve: () => void }[] = [];
   bytesIn = 0;
 
   constructor(slabs: SlabAllocator, limits: IntakeLimits, events: IntakeEvents, now: () => number) {
@@ -118,7 +97,6 @@ export class Intake {
     this.#chunkBytes = limits.chunkBytes;
     this.#events = events;
     this.#now = now;
-    this.#creditSinceMs = now();
   }
 
   /** Names the partitions of a source. In the order of the sources, before any frame. */
@@ -127,7 +105,7 @@ export class Intake {
     this.#offsetBytes.push(offsetBytes);
     this.#frameRows.push(frameRows);
     this.#rows.push(0);
-    const states: PartitionState[] = [];
+    const states: IntakePartition[] = [];
     for (let partition = 0; partition < partitionCount; partition++) {
       states.push({
         source,
@@ -135,6 +113,7 @@ export class Intake {
         global: this.partitions.length + partition,
         start: 0,
         position: undefined,
+        committed: undefined,
         high: undefined,
         ended: false,
         assigned: true,
@@ -172,7 +151,17 @@ export class Intake {
 
   /** Where a partition begins. Before any frame. */
   startAt(global: number, offset: Offset): void {
-    (this.partitions[global] as PartitionState).start = offset;
+    (this.partitions[global] as IntakePartition).start = offset;
+  }
+
+  /** A partition goes on where another run had left it. Before any frame. */
+  resume(global: number, { offset, sequence, lastRowsAtMs }: { readonly offset: Offset; readonly sequence: number; readonly lastRowsAtMs: number }): void {
+    Object.assign(this.partitions[global] as IntakePartition, { start: offset, sequence, lastRowsAtMs });
+  }
+
+  /** Positions were committed, by global partition. */
+  committed(positions: readonly Offset[]): void {
+    for (const state of this.partitions) state.committed = positions[state.global] as Offset;
   }
 
   /** Says where the epoch that begins now is to be cut; undefined: wherever {@link endEpoch} is called. Takes in what was held back. */
@@ -218,9 +207,7 @@ export class Intake {
         if (state.caughtUp) state.lookedAtMs = this.#now();
         if (this.#isCutting && positionOf(state) < state.cut && end < state.cut && state.caughtUp) this.#isGone(state, `it ends at ${end}`);
       },
-      assigned: (partitions) => {
-        for (const state of this.#bySource[source] as PartitionState[]) state.assigned = partitions.includes(state.partition);
-      },
+      assigned: (partitions) => this.#assign(source, partitions),
       fail: (error) => this.#events.failed(source, error),
     };
   }
@@ -234,9 +221,14 @@ export class Intake {
     return this.#epochBytes;
   }
 
+  /** Hands on all open chunks, full or not. */
+  handOn(): void {
+    for (const state of this.partitions) this.#closeChunk(state);
+  }
+
   /** Hands on all open chunks: what came in so far is the epoch. */
   endEpoch(): void {
-    for (const state of this.partitions) this.#closeChunk(state);
+    this.handOn();
     this.#epochBytes = 0;
     this.#epochIsFull = false;
     this.#wake();
@@ -275,12 +267,32 @@ export class Intake {
   }
 
   /** Has come to its cut, and waits for the others. */
-  #isAhead(state: PartitionState): boolean {
+  #isAhead(state: IntakePartition): boolean {
     return positionOf(state) >= state.cut && (!state.endsAtCut || state.held.length > 0);
   }
 
-  #emit(state: PartitionState, bytes: Uint8Array, first: Offset, next: Offset, flags: number, cut: number): boolean {
-    if (this.#closed) return false;
+  /**
+   * A partition that another member of the group has got is read again there, from its last commit. What we have of it behind that lies
+   * in state and cannot be taken out again: the job ends, and writes nothing of it.
+   */
+  #assign(source: number, partitions: readonly number[]): void {
+    for (const state of this.#bySource[source] as IntakePartition[]) {
+      const isLost = state.assigned && !partitions.includes(state.partition);
+      state.assigned = partitions.includes(state.partition);
+      if (!isLost || positionOf(state) === (state.committed ?? state.start)) continue;
+      this.#events.failed(
+        source,
+        new MillraceError(
+          'ERR_MILLRACE_SOURCE',
+          `Partition ${state.partition} was given to another member of the group, after its rows from offset ${state.committed ?? state.start} to ${positionOf(state)} were read here and before they were committed. They are read again there, and would count twice: this job ends without writing them. Run one job per group; a second one needs a group of its own.`,
+        ),
+      );
+      return;
+    }
+  }
+
+  #emit(state: IntakePartition, bytes: Uint8Array, first: Offset, next: Offset, flags: number, cut: number): boolean {
+    if (this.#closed || !state.assigned) return false;
     if (this.#isCutting && next > state.cut) {
       if (positionOf(state) >= state.cut) {
         state.held.push({ bytes: bytes.slice(), first, next, flags, cut });
@@ -294,7 +306,7 @@ export class Intake {
     return this.#hasCredit && !this.#isAhead(state);
   }
 
-  #take(state: PartitionState, bytes: Uint8Array, first: Offset, next: Offset, flags: number, cut: number): void {
+  #take(state: IntakePartition, bytes: Uint8Array, first: Offset, next: Offset, flags: number, cut: number): void {
     const needed = frameBytes(bytes.length);
     const { source } = state;
     this.#rows[source] =
@@ -340,7 +352,7 @@ export class Intake {
   }
 
   /** What an epoch that is to be repeated was made of is not there any more. */
-  #isGone({ source, partition, cut }: PartitionState, what: string): void {
+  #isGone({ source, partition, cut }: IntakePartition, what: string): void {
     this.#events.failed(
       source,
       new MillraceError(
@@ -350,7 +362,7 @@ export class Intake {
     );
   }
 
-  #closeChunk(state: PartitionState): void {
+  #closeChunk(state: IntakePartition): void {
     if (state.address === 0) return;
     const chunk: Chunk = { partition: state.partition, address: state.address, byteLength: state.used, first: state.first, next: state.next };
     this.#weights.set(state.address, state.weight);
@@ -358,12 +370,12 @@ export class Intake {
     this.#events.chunk(state.source, chunk, state.sequence++);
   }
 
-  #credit(state: PartitionState): Promise<void> {
+  #credit(state: IntakePartition): Promise<void> {
     if (this.#mayGoOn(state)) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push({ state, resolve }));
   }
 
-  #mayGoOn(state: PartitionState): boolean {
+  #mayGoOn(state: IntakePartition): boolean {
     return this.#isOver || (this.#hasCredit && !this.#closed && !this.#isAhead(state));
   }
 
@@ -381,14 +393,9 @@ export class Intake {
     }
   }
 
-  #state(source: number, partition: number): PartitionState {
+  #state(source: number, partition: number): IntakePartition {
     const state = this.#bySource[source]?.[partition];
     if (state === undefined) throw new RangeError(`source ${source} has no partition ${partition}`);
     return state;
   }
-}
-
-/** Where a partition is: behind its last frame, or where reading began. */
-export function positionOf({ position, start }: PartitionState): Offset {
-  return position ?? start;
 }

@@ -1,14 +1,10 @@
 /** Progress: what a job has done and where it stands, as `job.progress()` tells it. Reads counters; counts nothing itself but epochs. */
 
 import { type Counters, type SlabUsage, sumCounters, type Watermark } from '../../core/index.ts';
+import type { PartitionState } from '../epoch/partitions.ts';
 import type { Plan, SourcePlan } from '../plan/plan.ts';
 import type { Balance } from '../shared/balance.ts';
-import type { LedgerSample } from '../workers/pool.ts';
-import type { PartitionState } from './intake.ts';
-
-/** One count of each per worker and partition. All but rowsIn are the ledger: rows that no result counts, by reason. */
-export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'late', 'replayed', 'failed'] as const;
-export type CounterName = (typeof COUNTER_NAMES)[number];
+import type { CounterName, LedgerSample } from '../shared/ledger.ts';
 
 export interface PartitionProgress {
   readonly source: string;
@@ -47,6 +43,8 @@ export interface Progress {
   readonly lastEpoch: EpochTimes | undefined;
   /** Shared memory in use: state, and what is under way. */
   readonly memory: SlabUsage;
+  /** Bytes of the state of windows, aggregates, joins and keyed functions, as of the last second; JavaScript values by estimate. */
+  readonly stateBytes: number;
   readonly partitions: readonly PartitionProgress[];
   /** Rows that no result counts, by reason; with samples. */
   readonly ledger: Readonly<Record<Exclude<CounterName, 'rowsIn'>, number>>;
@@ -65,6 +63,7 @@ export interface ProgressSources {
   readonly rowsOut: number;
   readonly bytesIn: number;
   readonly memory: SlabUsage;
+  readonly stateBytes: number;
   readonly epoch: number;
   readonly committedEpoch: number;
   readonly samples: readonly LedgerSample[];
@@ -76,16 +75,21 @@ const TICK_MS_MIN = 500;
 export class ProgressLog {
   readonly #plan: Plan;
   readonly #sources: () => ProgressSources;
-  readonly #startedAt = performance.now();
+  readonly #elapsed: () => number;
+  readonly #startedAt: number;
   #endedAt: number | undefined;
   #lastEpoch: EpochTimes | undefined;
-  #lastTick = { at: performance.now(), rows: 0, rowsPerSecond: 0 };
+  #lastTick: { readonly at: number; readonly rows: number; readonly rowsPerSecond: number };
   #final: Progress | undefined;
   /** Called about twice a second while the job runs. */
   onTick: ((progress: Progress) => void) | undefined;
 
-  constructor(plan: Plan, _now: () => number, sources: () => ProgressSources) {
+  /** @param elapsed ms since whenever, from a clock that nobody sets */
+  constructor(plan: Plan, elapsed: () => number, sources: () => ProgressSources) {
     this.#plan = plan;
+    this.#elapsed = elapsed;
+    this.#startedAt = elapsed();
+    this.#lastTick = { at: this.#startedAt, rows: 0, rowsPerSecond: 0 };
     this.#sources = sources;
   }
 
@@ -100,7 +104,7 @@ export class ProgressLog {
   }
 
   tick(): void {
-    const now = performance.now();
+    const now = this.#elapsed();
     if (now - this.#lastTick.at < TICK_MS_MIN) return;
     const rows = this.#rowsIn();
     this.#lastTick = { at: now, rows, rowsPerSecond: ((rows - this.#lastTick.rows) * 1_000) / (now - this.#lastTick.at) };
@@ -109,7 +113,7 @@ export class ProgressLog {
 
   /** The job is over: the numbers stay as they are now, though the memory goes. */
   close(): void {
-    this.#endedAt = performance.now();
+    this.#endedAt = this.#elapsed();
     this.#final = this.read();
   }
 
@@ -117,7 +121,7 @@ export class ProgressLog {
     if (this.#final !== undefined) return this.#final;
     const { partitions, counters, watermarks, ...rest } = this.#sources();
     const totals = sumCounters(counters.flat());
-    const seconds = ((this.#endedAt ?? performance.now()) - this.#startedAt) / 1_000;
+    const seconds = ((this.#endedAt ?? this.#elapsed()) - this.#startedAt) / 1_000;
     const rowsIn = totals.get('rowsIn') ?? 0;
     const perPartition = partitions.map((state, global) => ({
       source: (this.#plan.sources[state.source] as SourcePlan).source.name,

@@ -7,7 +7,7 @@ import type { AnyRow } from '../../core/index.ts';
 import { describePlan } from '../plan/explain.ts';
 import { makePlan, type Plan } from '../plan/plan.ts';
 import { loadGraph, refuseInWorker, supportTypeScript } from '../stream/load.ts';
-import { Coordinator } from './coordinator.ts';
+import { Execution } from './execution.ts';
 import { type RunOptions, resolveOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import type { View } from './view.ts';
@@ -47,9 +47,9 @@ export async function run(module: URL | string, options: RunOptions = {}): Promi
   refuseInWorker(url);
   const { codeGeneration } = resolved;
   const plan = makePlan(await loadGraph(url, resolved.params), codeGeneration === undefined ? {} : { codeGeneration });
-  const coordinator = new Coordinator(plan, url, resolved, Date.now);
-  const job = new Job(coordinator, plan);
-  await coordinator.start();
+  const execution = new Execution(plan, url, resolved, Date.now);
+  const job = new Job(execution, plan);
+  await execution.start();
   return job;
 }
 
@@ -67,17 +67,17 @@ export function moduleUrl(module: URL | string): string {
 export { supportTypeScript };
 
 export class Job extends EventEmitter<JobEvents> {
-  readonly #coordinator: Coordinator;
+  readonly #execution: Execution;
   readonly #plan: Plan;
   /** Resolves when the job is over and everything is written and committed; rejects with the first fatal error. */
   readonly done: Promise<Summary>;
 
-  constructor(coordinator: Coordinator, plan: Plan) {
+  constructor(execution: Execution, plan: Plan) {
     super();
-    this.#coordinator = coordinator;
+    this.#execution = execution;
     this.#plan = plan;
-    coordinator.progressLog.onTick = (progress) => this.emit('progress', progress);
-    this.done = coordinator.done.then(
+    execution.progressLog.onTick = (progress) => this.emit('progress', progress);
+    this.done = execution.done.then(
       () => {
         this.emit('stopped', this.#summary());
         return this.#summary();
@@ -94,7 +94,7 @@ export class Job extends EventEmitter<JobEvents> {
 
   /** What the job has done so far and where it stands. */
   progress(): Progress {
-    return this.#coordinator.progressLog.read();
+    return this.#execution.progressLog.read();
   }
 
   /**
@@ -103,7 +103,7 @@ export class Job extends EventEmitter<JobEvents> {
    * @throws MillraceError ERR_MILLRACE_OPTION when there is none of this name
    */
   view<R = AnyRow>(name: string): View<R> {
-    return this.#coordinator.view<R>(name);
+    return this.#execution.view<R>(name);
   }
 
   /** The plan that runs, as text. */
@@ -113,7 +113,7 @@ export class Job extends EventEmitter<JobEvents> {
 
   /** Stops reading. With `drain` (default), what was read is finished, written and committed first. */
   async stop(options: { drain?: boolean } = {}): Promise<Summary> {
-    await this.#coordinator.stop({ drain: options.drain ?? true });
+    await this.#execution.stop({ drain: options.drain ?? true });
     return this.#summary();
   }
 

@@ -1,17 +1,15 @@
 /**
- * Sources: the ends of all sources that read, as the coordinator has them. They are opened and started, and are handed the positions that
+ * Sources: the ends of all sources that read, as a job has them. They are opened and started, and are handed the positions that
  * are committed. What they read goes to the intake.
  */
 
 import type { MillraceError } from '../../core/index.ts';
 import type { CommittedPosition, SourceReader } from '../../io/index.ts';
-import { type EpochRecord, positionsOf } from '../epoch/commits.ts';
-import type { Decisions } from '../epoch/decisions.ts';
 import type { SourcePlan } from '../plan/plan.ts';
 import { guarded, wrapped } from './endpoint-error.ts';
 import type { Intake } from './intake.ts';
 
-/** Errors below are of somebody's own source, unless they have a code: MillraceError ERR_MILLRACE_SOURCE. */
+/** Errors below are of a user-defined source, unless they have a code: MillraceError ERR_MILLRACE_SOURCE. */
 export class Sources {
   readonly #plans: readonly SourcePlan[];
   readonly #readers: SourceReader[] = [];
@@ -46,17 +44,19 @@ export class Sources {
     for (const [source, reader] of this.#readers.entries()) await guarded('ERR_MILLRACE_SOURCE', this.#failed(source), () => reader.start());
   }
 
-  /** @param metadata by global partition: what is committed beside its position */
-  async commit(record: EpochRecord, metadata: readonly string[], decisions: Decisions): Promise<void> {
-    let firstGlobal = 0;
-    for (const [source, reader] of this.#readers.entries()) {
-      const positions = positionsOf(record, firstGlobal, reader.partitionCount, metadata);
-      if (positions.length > 0) {
-        await guarded('ERR_MILLRACE_SOURCE', `${this.#failed(source)} to commit its positions`, () => reader.commit(positions));
-        await this.#askWhetherKept(source, reader, decisions);
-      }
-      firstGlobal += reader.partitionCount;
-    }
+  /**
+   * Commits positions of one source.
+   *
+   * @param ask whether it matters that a source keeps nothing: it is asked once
+   * @returns false when it was asked, and keeps nothing: it begins at its beginning again
+   */
+  async commit(source: number, positions: readonly CommittedPosition[], { ask }: { readonly ask: boolean }): Promise<boolean> {
+    const reader = this.#readers[source] as SourceReader;
+    await guarded('ERR_MILLRACE_SOURCE', `${this.#failed(source)} to commit its positions`, () => reader.commit(positions));
+    if (!ask || this.#asked.has(source)) return true;
+    this.#asked.add(source);
+    const kept = await guarded('ERR_MILLRACE_SOURCE', this.#failed(source), () => reader.positions());
+    return !kept.every(({ metadata }) => metadata === '');
   }
 
   async close(): Promise<void> {
@@ -66,14 +66,6 @@ export class Sources {
   /** An error that a source has told of, with its name. */
   errorOf(source: number, error: unknown): MillraceError {
     return wrapped(error, 'ERR_MILLRACE_SOURCE', this.#failed(source));
-  }
-
-  /** Some sources keep no positions, whatever is committed: the journal has to know, as they will begin at their beginning again. */
-  async #askWhetherKept(source: number, reader: SourceReader, decisions: Decisions): Promise<void> {
-    if (!decisions.isRecording || this.#asked.has(source)) return;
-    this.#asked.add(source);
-    const kept = await guarded('ERR_MILLRACE_SOURCE', this.#failed(source), () => reader.positions());
-    if (kept.every(({ metadata }) => metadata === '')) decisions.forgets(source);
   }
 
   #failed(source: number): string {

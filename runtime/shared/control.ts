@@ -9,6 +9,7 @@
  *   directory     [parity][worker][exchange] u32 pair: where the worker's list of exchange blocks lies, and its length
  *   held          [parity][worker][exchange] f64: end of the last window that a row of the epoch went into
  *   live          [view][shard] LiveCell: where the state is that a view reads, written by the owner of the shard
+ *   state         [worker] f64: bytes of state of the worker's shards, as of some epoch of the last second
  *   balance       [parity][worker] f64s: what the worker has counted in the epoch (balance.ts)
  *
  * Everything with a parity is double: it belongs to epoch & 1, so that a worker may go on with the next epoch's scan
@@ -26,14 +27,6 @@ const DOORBELL = LINE;
 const ARRIVED = 2 * LINE;
 const GENERATION = 3 * LINE;
 const DOORBELLS = 4 * LINE;
-
-export const PARTITION_ACTIVE = 0;
-/** No more rows will come, ever: the partition no longer holds the watermark back. */
-export const PARTITION_ENDED = 1;
-/** Nothing came for a while though we were asking: it does not hold the watermark back until something comes. */
-export const PARTITION_IDLE = 2;
-/** Reading stops here for now (trigger 'availableNow'): as ended for this run's results, but no claim on what is committed. */
-export const PARTITION_DRAINED = 3;
 
 export interface ControlShape {
   readonly workers: number;
@@ -62,6 +55,7 @@ export class Control {
   readonly #directory: number;
   readonly #held: number;
   readonly #live: number;
+  readonly #state: number;
   readonly #balance: number;
 
   /** Over a block that the coordinator allocated and cleared with {@link Control.clear}. */
@@ -75,6 +69,7 @@ export class Control {
     this.#directory = address + places.directory;
     this.#held = address + places.held;
     this.#live = address + places.live;
+    this.#state = address + places.state;
     this.#balance = address + places.balance;
   }
 
@@ -187,6 +182,18 @@ export class Control {
     return this.#live + (view * SHARD_COUNT + shard) * LIVE_CELL_BYTES;
   }
 
+  /** Worker: bytes of state of its shards, for progress. */
+  setStateBytes(worker: number, bytes: number): void {
+    this.memory.f64[(this.#state >>> 3) + worker] = bytes;
+  }
+
+  /** Bytes of state of all shards. */
+  get stateBytes(): number {
+    let bytes = 0;
+    for (let worker = 0; worker < this.shape.workers; worker++) bytes += this.memory.f64[(this.#state >>> 3) + worker] as number;
+    return bytes;
+  }
+
   /** Index into f64 of the first of a worker's counts. */
   balance(epoch: number, worker: number): number {
     const { workers, exchanges, sources } = this.shape;
@@ -201,7 +208,8 @@ function layout({ workers, partitions, watermarks, exchanges, views, sources }: 
   const directory = align(maxima + 2 * workers * watermarks * partitions * 8);
   const held = align(directory + 2 * workers * exchanges * 8);
   const live = align(held + 2 * workers * exchanges * 8);
-  const balance = align(live + views * SHARD_COUNT * LIVE_CELL_BYTES);
+  const state = align(live + views * SHARD_COUNT * LIVE_CELL_BYTES);
+  const balance = align(state + workers * 8);
   const bytes = align(balance + 2 * workers * balanceCounts(sources, exchanges) * 8);
-  return { partitions: partitionsAt, maxima, directory, held, live, balance, bytes };
+  return { partitions: partitionsAt, maxima, directory, held, live, state, balance, bytes };
 }

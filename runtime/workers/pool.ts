@@ -6,8 +6,10 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { ERROR_CODES, type ErrorCode, MillraceError, type SharedMemoryHandle } from '../../core/index.ts';
-import type { CommittedPosition, SinkInfo } from '../../io/index.ts';
+import type { SinkInfo } from '../../io/index.ts';
 import type { ControlShape } from '../shared/control.ts';
+import type { LedgerSample } from '../shared/ledger.ts';
+import type { Restored } from '../shared/restored.ts';
 import type { Params } from '../stream/load.ts';
 
 /** What a worker gets when it starts. Structured-cloneable. */
@@ -26,7 +28,7 @@ export interface WorkerTask {
   readonly counters: number;
   /** Partitions of each source. */
   readonly partitions: readonly number[];
-  readonly committed: readonly (readonly CommittedPosition[])[];
+  readonly restored: Restored;
   /** The number of the first epoch, and the clock at the end of the one before. */
   readonly firstEpoch: number;
   readonly nowMs: number;
@@ -37,16 +39,8 @@ export interface WorkerTask {
 }
 
 /** What a worker tells besides the records in its ring: rare things. */
-export type WorkerMessage = { readonly kind: 'ready' } | { readonly kind: 'sample'; readonly sample: LedgerSample };
-
-/** One row, or frame, that did not reach the result. */
-export interface LedgerSample {
-  readonly reason: string;
-  readonly source: string;
-  readonly partition: number;
-  readonly offset: number;
-  readonly rows: number;
-  readonly message: string;
+export interface WorkerMessage {
+  readonly sample: LedgerSample;
 }
 
 /** An error as it crosses a thread boundary: structured cloning loses the class and the code. */

@@ -1,21 +1,20 @@
 /**
- * Workers: all workers of a job, as the coordinator has them. It starts their threads with their task, shares chunks out, and tells all of them
+ * Workers: the crew of a job, worker threads. It starts their threads with their task, shares chunks out, and tells all of them
  * of an epoch's end. The connection with a single one is worker-link.ts.
  */
 
 import { Counters, MillraceError, memoryHandle, type SlabAllocator } from '../../core/index.ts';
-import type { Chunk } from '../../io/index.ts';
-import { COUNTER_NAMES, type CounterName } from '../job/progress.ts';
 import type { Control } from '../shared/control.ts';
-import { type LedgerSample, WorkerPool, type WorkerTask } from './pool.ts';
-import { type WorkerEvents, WorkerLink } from './worker-link.ts';
-
-const SAMPLES_MAX = 100;
+import { COUNTER_NAMES, type CounterName, type LedgerSample, SAMPLES_MAX } from '../shared/ledger.ts';
+import type { ChunkMessage, EpochEndMessage } from '../shared/messages.ts';
+import type { Crew, CrewEvents } from './crew.ts';
+import { WorkerPool, type WorkerTask } from './pool.ts';
+import { WorkerLink } from './worker-link.ts';
 
 /** What a worker is told that is the same for all, but for the memory that they share. */
 export type JobTask = Omit<WorkerTask, 'worker' | 'memory' | 'control' | 'shape' | 'ringIn' | 'ringOut' | 'counters' | 'port'>;
 
-export class Workers {
+export class Workers implements Crew {
   readonly count: number;
   /** [worker][global partition] */
   readonly counters: Counters<CounterName>[][] = [];
@@ -54,7 +53,7 @@ export class Workers {
       const counters = (this.counters[worker] as Counters[])[0]?.address ?? 0;
       this.#pool
         .run({ ...task, worker, memory, control: control.address, shape: control.shape, ringIn, ringOut, counters }, (message) => {
-          if (message.kind === 'sample' && this.samples.length < SAMPLES_MAX) this.samples.push(message.sample);
+          if (this.samples.length < SAMPLES_MAX) this.samples.push(message.sample);
         })
         .then(
           () => {
@@ -66,18 +65,18 @@ export class Workers {
   }
 
   /** To the worker that has least to do; which one it is makes no difference to the result. */
-  giveChunk(epoch: number, startMs: number, source: number, chunk: Chunk, sequence: number): void {
+  giveChunk(message: ChunkMessage): void {
     let least = this.#links[0] as WorkerLink;
     for (const link of this.#links) if (link.loadBytes < least.loadBytes) least = link;
-    least.giveChunk(epoch, startMs, source, chunk, sequence);
+    least.giveChunk(message);
   }
 
-  endEpoch(epoch: number, startMs: number, nowMs: number): void {
-    for (const link of this.#links) link.endEpoch(epoch, startMs, nowMs);
+  endEpoch(message: EpochEndMessage): void {
+    for (const link of this.#links) link.endEpoch(message);
   }
 
   /** Takes in what they have told. */
-  receive(events: WorkerEvents): void {
+  receive(events: CrewEvents): void {
     for (const link of this.#links) link.receive(events);
   }
 

@@ -6,11 +6,12 @@ import { BatchBuilder, Counters, createMemory, type Schema, SlabAllocator } from
 import type { Chunk, DecoderContext, Rejection, Source } from '../../io/index.ts';
 import { Engine } from '../../runtime/engine/engine.ts';
 import { collect, count, f64, type Job, memory as memorySource, pipeline, run, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
-import { COUNTER_NAMES } from '../../runtime/job/progress.ts';
 import { graphOf, type PipelineLike } from '../../runtime/plan/graph.ts';
 import { makePlan } from '../../runtime/plan/plan.ts';
 import { EpochBalance } from '../../runtime/shared/balance.ts';
 import { Control } from '../../runtime/shared/control.ts';
+import { COUNTER_NAMES } from '../../runtime/shared/ledger.ts';
+import { nothingRestored } from '../../runtime/shared/restored.ts';
 import { testDriver } from '../../runtime/testing.ts';
 import { results } from './pipelines/unbalanced.ts';
 
@@ -66,7 +67,7 @@ function rig(build: (of: ReturnType<typeof stream>) => PipelineLike) {
         control,
         worker,
         partitions: [1],
-        committed: [[]],
+        restored: nothingRestored(1),
         firstEpoch: 0,
         nowMs: 0,
         sinks: plan.sinks.map(() => ({ partitionCount: 1 })),

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Epochs } from '../../runtime/epoch/commits.ts';
+import { Commits } from '../../runtime/epoch/commits.ts';
 
 /** Ends an epoch and has it written: which one's positions may then be committed. */
-function step(epochs: Epochs, ...progress: readonly (readonly [heldUntil: number, watermark: number])[]): number | undefined {
+function step(epochs: Commits, ...progress: readonly (readonly [heldUntil: number, watermark: number])[]): number | undefined {
   const record = epochs.end([], 0, 0);
   epochs.merged(
     record,
@@ -16,7 +16,7 @@ function step(epochs: Epochs, ...progress: readonly (readonly [heldUntil: number
 }
 
 test('an epoch waits for its windows, and no longer', () => {
-  const epochs = new Epochs([[]]);
+  const epochs = new Commits([[]]);
   assert.equal(step(epochs, [10, 5]), undefined);
   assert.equal(step(epochs, [20, 10]), 0);
   assert.equal(step(epochs, [30, 25]), 1);
@@ -24,12 +24,12 @@ test('an epoch waits for its windows, and no longer', () => {
 });
 
 test('where windows feed windows, nothing is committed while one that was fed is open: a restart would not feed it again', () => {
-  const epochs = new Epochs([[], [0]]);
+  const epochs = new Commits([[], [0]]);
   assert.equal(step(epochs, [10, 5], [Number.NEGATIVE_INFINITY, 5]), undefined);
   // The window to 10 has closed, and has fed the one to 40.
   assert.equal(step(epochs, [20, 10], [40, 10]), undefined);
   assert.equal(step(epochs, [40, 35], [40, 35]), undefined);
-  // The one to 40 has closed; and so has the one to 50, which has fed the one to 80. Epochs 0 to 2 are over, but to read behind them is
+  // The one to 40 has closed; and so has the one to 50, which has fed the one to 80. Commits 0 to 2 are over, but to read behind them is
   // to miss what the window to 50 gave.
   assert.equal(step(epochs, [60, 50], [80, 50]), undefined);
   assert.equal(step(epochs, [90, 85], [80, 85]), 3);

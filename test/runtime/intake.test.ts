@@ -6,7 +6,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { createMemory, type SharedMemory, SlabAllocator } from '../../core/index.ts';
 import { type Chunk, FRAME, frameBytes, type SourceContext } from '../../io/index.ts';
-import { type EpochCut, Intake } from '../../runtime/job/intake.ts';
+import type { EpochCut } from '../../runtime/epoch/partitions.ts';
+import { Intake } from '../../runtime/job/intake.ts';
 
 const CHUNK_BYTES = 1 << 12;
 

@@ -6,10 +6,10 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import { EpochClock } from '../../runtime/epoch/epoch-clock.ts';
+import { JobClock } from '../../runtime/epoch/job-clock.ts';
 import { JOURNAL_FILE, Journal, type JournalHead, type JournalRecord } from '../../runtime/epoch/journal.ts';
 import { planReplay, type ReplayStart } from '../../runtime/epoch/replay.ts';
-import { PARTITION_ACTIVE, PARTITION_IDLE } from '../../runtime/shared/control.ts';
+import { PARTITION_ACTIVE, PARTITION_IDLE } from '../../runtime/shared/partition-codes.ts';
 import { startProcess } from './cli-process.ts';
 
 async function folder(t: TestContext): Promise<string> {
@@ -291,7 +291,7 @@ describe('the clock', () => {
         (steps) => {
           let elapsed = 0;
           let wall = 1_000_000;
-          const clock = new EpochClock(
+          const clock = new JobClock(
             () => wall,
             () => elapsed,
           );
@@ -316,7 +316,7 @@ describe('the clock', () => {
   });
 
   test('does not start before what it had shown', () => {
-    const clock = new EpochClock(
+    const clock = new JobClock(
       () => 1_000,
       () => 0,
     );

@@ -1,10 +1,10 @@
 /**
- * The clock that epochs are stamped with: the wall clock, but never backwards. Where the wall clock was set back, it goes on
+ * The clock of a job, which epochs are stamped with: the wall clock, but never backwards. Where the wall clock was set back, it goes on
  * at half the speed of a monotonic clock until the wall clock has come up with it: time does not stand still, so windows of
  * processing time go on closing, and no hour comes twice.
  */
 
-export class EpochClock {
+export class JobClock {
   readonly #wall: () => number;
   readonly #elapsed: () => number;
   #ms = Number.NEGATIVE_INFINITY;

@@ -1,0 +1,60 @@
+/**
+ * What lies outside of a job and outlives it, in memory: how far its sources are committed, what its sinks have got, and the decisions that
+ * are kept for a restart.
+ */
+
+import type { AnyRow } from '../../core/index.ts';
+import type { CommittedPosition } from '../../io/index.ts';
+import type { DecisionStore } from '../epoch/decisions.ts';
+import type { JournalHead, JournalRecord } from '../epoch/journal.ts';
+
+export class Outside {
+  /** By source, by partition. */
+  readonly committed: CommittedPosition[][];
+  /** By sink, in the order of writing. */
+  readonly outputs: AnyRow[][];
+  readonly decisions: KeptDecisions | undefined;
+
+  /** @param keepsDecisions there is what is a checkpoint directory for a job */
+  constructor(sources: number, partitions: number, sinks: number, keepsDecisions = false) {
+    this.committed = Array.from({ length: sources }, () => Array.from({ length: partitions }, (_, partition) => ({ partition, offset: 0, metadata: '' })));
+    this.outputs = Array.from({ length: sinks }, () => []);
+    this.decisions = keepsDecisions ? new KeptDecisions() : undefined;
+  }
+
+  write(sink: number, rows: readonly AnyRow[]): void {
+    const output = this.outputs[sink] as AnyRow[];
+    for (const row of rows) output.push(row);
+  }
+
+  commit(source: number, positions: readonly CommittedPosition[]): void {
+    for (const position of positions) (this.committed[source] as CommittedPosition[])[position.partition] = position;
+  }
+}
+
+/** The journal's content, without its file. */
+export class KeptDecisions implements DecisionStore {
+  readonly path = '(in memory)';
+  head: JournalHead | undefined;
+  records: readonly JournalRecord[] = [];
+
+  begin(head: JournalHead, records: readonly JournalRecord[]): void {
+    this.head = head;
+    this.records = [...records];
+  }
+
+  append(record: JournalRecord): void {
+    this.records = [...this.records, record];
+  }
+
+  trim(epoch: number): void {
+    const last = this.records.findLast((record) => record.epoch <= epoch);
+    if (last === undefined || this.head === undefined) return;
+    this.records = this.records.filter((record) => record.epoch > epoch);
+    this.head = { ...this.head, base: { epoch: last.epoch, nowMs: last.nowMs, positions: last.positions } };
+  }
+
+  forgets(source: number): void {
+    if (this.head !== undefined) this.head = { ...this.head, forgetful: [...this.head.forgetful, source] };
+  }
+}

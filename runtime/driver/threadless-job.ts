@@ -1,0 +1,191 @@
+/**
+ * A job on the calling thread: the coordinator of a job with a crew of engines, and with sources and sinks in memory. What is asked for is
+ * done when `perform` is called for it: at once by a test driver, in any order that a job could see, or not at all, by a simulation.
+ */
+
+import { type AnyRow, createMemory, SlabAllocator } from '../../core/index.ts';
+import type { CommittedPosition, Offset, SourceContext } from '../../io/index.ts';
+import type { EngineState } from '../engine/state-snapshot.ts';
+import { positionOf } from '../epoch/partitions.ts';
+import { Coordinator, type Effects } from '../job/coordinator.ts';
+import type { Plan, SinkPlan, SourcePlan } from '../plan/plan.ts';
+import { EngineCrew } from '../workers/engine-crew.ts';
+import { FRAME_OF_RECORDS, FRAME_OF_ROWS, Held, handFed, keptRows } from './hand-fed.ts';
+import type { Outside } from './outside.ts';
+import { type RawRecord, rawFrame } from './raw-records.ts';
+
+const BATCH_ROWS = 4_096;
+/** Small: every run of rows that is handed over is a chunk of its own. */
+const CHUNK_BYTES = 64;
+
+/** Something that the coordinator asked for, and `perform` does. */
+export interface Wish {
+  readonly kind: 'record' | 'write' | 'commit';
+  readonly epoch: number;
+  /** Does it, outside, and tells the coordinator. */
+  perform(): void;
+}
+
+export interface ThreadlessJobParts {
+  readonly plan: Plan;
+  readonly shards: number;
+  /** Of each source. */
+  readonly partitions: number;
+  readonly memoryBytes: number;
+  readonly clock: () => number;
+  /** Which engine scans the next chunk. */
+  readonly choose: (shards: number) => number;
+  readonly outside: Outside;
+  /** The state to go on from, in place of what is committed outside. */
+  readonly from?: EngineState | undefined;
+  /** Takes what is asked for. */
+  readonly wish: (wish: Wish) => void;
+}
+
+export class ThreadlessJob {
+  readonly coordinator: Coordinator;
+  readonly crew: EngineCrew;
+  readonly outside: Outside;
+  readonly #partitions: number;
+  readonly #sources: readonly SourceContext[];
+  readonly #sent = new Held<readonly AnyRow[]>();
+  readonly #kept = new Held<readonly AnyRow[]>();
+  readonly #slabs: SlabAllocator;
+  readonly #wish: (wish: Wish) => void;
+  readonly #clock: () => number;
+
+  constructor(parts: ThreadlessJobParts) {
+    const { shards, partitions, clock, outside, from } = parts;
+    const plan: Plan = {
+      ...parts.plan,
+      sources: parts.plan.sources.map((source): SourcePlan => ({ ...source, source: handFed(source.source, this.#sent) })),
+      sinks: parts.plan.sinks.map((sink): SinkPlan => ({ ...sink, sink: keptRows(sink.sink, this.#kept) })),
+    };
+    this.outside = outside;
+    this.#partitions = partitions;
+    this.#wish = parts.wish;
+    this.#clock = clock;
+    this.#slabs = new SlabAllocator(createMemory(parts.memoryBytes));
+    this.crew = new EngineCrew(this.#slabs, shards, () => parts.choose(shards));
+    this.coordinator = new Coordinator({
+      plan,
+      slabs: this.#slabs,
+      crew: this.crew,
+      effects: this.#effects(),
+      clocks: { wall: clock, elapsed: clock },
+      limits: { chunkBytes: CHUNK_BYTES, chunkBytesMin: CHUNK_BYTES, creditBytes: Number.POSITIVE_INFINITY, epochBytes: Number.POSITIVE_INFINITY },
+      drain: false,
+    });
+    const { coordinator } = this;
+    coordinator.isAtRest = true;
+    const { signal } = new AbortController();
+    this.#sources = plan.sources.map(({ source }, index) => {
+      coordinator.intake.addSource(partitions, 0, source.frameRows?.bind(source));
+      return coordinator.intake.context(index, { drain: false, signal });
+    });
+    const counts = plan.sources.map(() => partitions);
+    coordinator.lay(counts);
+    if (from === undefined) {
+      const stored = coordinator.begin(outside.committed, outside.decisions);
+      if (stored !== undefined) outside.decisions?.begin(stored.head, stored.kept);
+    } else coordinator.beginFrom(from.epoch, from.nowMs);
+    this.crew.start({
+      plan,
+      partitions: counts,
+      restored: coordinator.restored,
+      firstEpoch: coordinator.first.epoch,
+      nowMs: coordinator.first.nowMs,
+      sinks: plan.sinks.map(() => ({ partitionCount: 1 })),
+      batchRows: BATCH_ROWS,
+      from,
+    });
+  }
+
+  /** Where a partition of a source is. */
+  positionOf(source: number, partition: number): Offset {
+    return positionOf(this.#partition(source, partition));
+  }
+
+  /** Hands rows over, as one chunk. The crew has it, and has not scanned it yet. */
+  send(source: number, partition: number, rows: readonly AnyRow[]): void {
+    const slot = new Uint8Array(Uint32Array.of(this.#sent.hold(rows)).buffer);
+    this.#emit(source, partition, slot, rows.length, FRAME_OF_ROWS);
+  }
+
+  /** The same for records as they are. The source has a codec. */
+  sendRecords(source: number, partition: number, records: readonly RawRecord[]): void {
+    this.#emit(source, partition, rawFrame(records, this.#clock()), records.length, FRAME_OF_RECORDS);
+  }
+
+  /** A partition has no more rows. */
+  end(source: number, partition: number): void {
+    (this.#sources[source] as SourceContext).end(partition);
+  }
+
+  /** Cuts the epoch. Sources have looked, and all that there is has been taken in: who had nothing for long enough is idle. */
+  endEpoch(): void {
+    for (const { source, partition } of this.coordinator.intake.partitions) {
+      (this.#sources[source] as SourceContext).high(partition, this.positionOf(source, partition));
+    }
+    this.coordinator.endEpoch();
+  }
+
+  /** Lets the crew do all that it has to do, and tells the coordinator. */
+  work(): void {
+    this.crew.work();
+    this.coordinator.receive();
+  }
+
+  /** Rows of a sink that the crew has handed over, and that are not written yet. */
+  unwritten(sink: number): AnyRow[] {
+    return this.coordinator.outputs.pending.flatMap((block) =>
+      block.sink === sink ? [...this.#kept.get(this.#slabs.memory.u32[block.address >>> 2] as number)] : [],
+    );
+  }
+
+  #emit(source: number, partition: number, bytes: Uint8Array, rows: number, kind: number): void {
+    const first = this.positionOf(source, partition);
+    (this.#sources[source] as SourceContext).emit(partition, bytes, first, first + rows, kind, kind);
+    this.coordinator.intake.handOn();
+  }
+
+  #partition(source: number, partition: number) {
+    return this.coordinator.intake.partitions[source * this.#partitions + partition] as Coordinator['intake']['partitions'][number];
+  }
+
+  #effects(): Effects {
+    return {
+      record: (record) =>
+        this.#wish({
+          kind: 'record',
+          epoch: record.epoch,
+          perform: () => {
+            this.outside.decisions?.append(record);
+            this.coordinator.recorded(record.epoch);
+          },
+        }),
+      write: (epoch, blocks) =>
+        this.#wish({
+          kind: 'write',
+          epoch,
+          perform: () => {
+            for (const { sink, address } of blocks) this.outside.write(sink, this.#kept.take(this.#slabs.memory.u32[address >>> 2] as number));
+            this.coordinator.written(epoch);
+          },
+        }),
+      commit: (source: number, positions: readonly CommittedPosition[]) =>
+        this.#wish({
+          kind: 'commit',
+          epoch: this.coordinator.commits.committed,
+          perform: () => {
+            this.outside.commit(source, positions);
+            this.coordinator.committed(source);
+          },
+        }),
+      finished: () => {},
+      failed: (error) => {
+        throw error;
+      },
+    };
+  }
+}

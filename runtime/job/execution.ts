@@ -1,0 +1,207 @@
+/**
+ * An execution: one coordinator in the world of a job. It gives the coordinator worker threads, shared memory, the clocks and the timer,
+ * opens sources and sinks, and does what the coordinator asks for; the promises are here. It never blocks: it wakes when a worker rings,
+ * when a source emits, when something asked for is done, or when the trigger's time is up.
+ */
+
+import { createMemory, SlabAllocator } from '../../core/index.ts';
+import { Journal } from '../epoch/journal.ts';
+import { describePlan } from '../plan/explain.ts';
+import type { Plan } from '../plan/plan.ts';
+import { waitAsync } from '../shared/wait.ts';
+import { Workers } from '../workers/workers.ts';
+import { Coordinator } from './coordinator.ts';
+import type { ResolvedOptions } from './options.ts';
+import type { ProgressLog } from './progress.ts';
+import { Sinks } from './sinks.ts';
+import { Sources } from './sources.ts';
+import type { View } from './view.ts';
+
+const CHUNK_BYTES_MAX = 1 << 20;
+const CHUNK_BYTES_MIN = 64 << 10;
+const CREDIT_BYTES_MAX = 64 << 20;
+const IDLE_WAIT_MS = 1_000;
+
+export class Execution {
+  readonly #plan: Plan;
+  readonly #url: string;
+  readonly #options: ResolvedOptions;
+  readonly #wall: () => number;
+  readonly #slabs: SlabAllocator;
+  readonly #abort = new AbortController();
+  readonly #sources: Sources;
+  readonly #sinks: Sinks;
+  readonly #workers: Workers;
+  #journal: Journal | undefined;
+  readonly #coordinator: Coordinator;
+  #timer: NodeJS.Timeout | undefined;
+  #failure: unknown;
+  /** All is open, and the workers have their tasks. What fails before is thrown by `start`. */
+  #isStarted = false;
+  #isOver = false;
+  #resolveDone!: () => void;
+  #rejectDone!: (error: unknown) => void;
+  /** Settles when the job is over: resolved after everything was written and committed, rejected with the first fatal error. */
+  readonly done: Promise<void>;
+
+  constructor(plan: Plan, url: string, options: ResolvedOptions, wall: () => number) {
+    this.#plan = plan;
+    this.#url = url;
+    this.#options = options;
+    this.#wall = wall;
+    this.#slabs = new SlabAllocator(createMemory(options.memoryBytes));
+    this.#sources = new Sources(plan.sources);
+    this.#sinks = new Sinks(this.#slabs.memory, options.sinkDelayMs);
+    this.#workers = new Workers(this.#slabs, options.workers, (error) => void this.fail(error));
+    this.#coordinator = this.#makeCoordinator();
+    this.done = new Promise((resolve, reject) => {
+      this.#resolveDone = resolve;
+      this.#rejectDone = reject;
+    });
+    // Whoever does not look at `done` still learns of a failure through the job's events.
+    this.done.catch(() => {});
+  }
+
+  /** Opens sources and sinks, starts the workers, and starts reading. */
+  async start(): Promise<void> {
+    try {
+      const { checkpointDir, drain, triggerMs } = this.#options;
+      if (checkpointDir !== undefined) this.#journal = await Journal.open(checkpointDir, this.#plan.name);
+      const coordinator = this.#coordinator;
+      const { signal } = this.#abort;
+      await this.#sinks.open(this.#plan, signal);
+      await this.#sources.open(coordinator.intake, { drain, signal });
+      const committed = await this.#sources.positions();
+      coordinator.lay(this.#sources.partitionCounts);
+      const stored = coordinator.begin(committed, this.#journal);
+      if (stored !== undefined) await this.#journal?.begin(stored.head, stored.kept);
+      this.#startWorkers();
+      this.#isStarted = true;
+      if (this.#failure !== undefined) throw this.#failure;
+      await this.#sources.start();
+      if (this.#isOver) return;
+      this.#timer = setInterval(() => this.#guard(() => coordinator.tick()), triggerMs);
+      void this.#listen();
+      // A folder without files has no partition that could tell of its end.
+      coordinator.wantEpochIfEnded();
+    } catch (error) {
+      this.#failure ??= error;
+      await this.#end();
+      throw this.#failure;
+    }
+  }
+
+  /** Stops reading; with `drain` everything taken in is finished, written and committed first. */
+  async stop(options: { drain: boolean }): Promise<void> {
+    if (this.#isOver) {
+      await this.done.catch(() => {});
+      return;
+    }
+    this.#coordinator.stop(options);
+    if (options.drain) await this.done;
+    else await this.#end();
+  }
+
+  /** The first fatal error ends the job. Uncommitted work is dropped. */
+  async fail(error: unknown): Promise<void> {
+    if (this.#failure !== undefined || this.#isOver) return;
+    this.#failure = error;
+    if (this.#isStarted) await this.#end();
+  }
+
+  get progressLog(): ProgressLog {
+    return this.#coordinator.progressLog;
+  }
+
+  /** State to read, while the job runs and when it is over. */
+  view<R>(name: string): View<R> {
+    return this.#coordinator.views.get<R>(name);
+  }
+
+  #makeCoordinator(): Coordinator {
+    const { memoryBytes, epochBytes, drain } = this.#options;
+    const done = (work: Promise<void> | undefined, tell: () => void): void => {
+      work?.then(tell).catch((error) => this.fail(error));
+    };
+    const coordinator: Coordinator = new Coordinator({
+      plan: this.#plan,
+      slabs: this.#slabs,
+      crew: this.#workers,
+      // What is measured and what idleness goes by is a matter of time that nobody sets.
+      clocks: { wall: this.#wall, elapsed: () => performance.now() },
+      limits: { chunkBytes: CHUNK_BYTES_MAX, chunkBytesMin: CHUNK_BYTES_MIN, creditBytes: Math.min(memoryBytes / 4, CREDIT_BYTES_MAX), epochBytes },
+      drain,
+      effects: {
+        record: (record) => done(this.#journal?.append(record), () => coordinator.recorded(record.epoch)),
+        write: (epoch, blocks) => done(this.#sinks.writeEpoch(epoch, blocks), () => coordinator.written(epoch)),
+        commit: (source, positions) => done(this.#commit(source, positions), () => coordinator.committed(source)),
+        finished: () => void this.#end(),
+        failed: (error, source) => void this.fail(source === undefined ? error : this.#sources.errorOf(source, error)),
+      },
+      later: (call) => queueMicrotask(() => this.#guard(call)),
+    });
+    return coordinator;
+  }
+
+  async #commit(source: number, positions: Parameters<Sources['commit']>[1]): Promise<void> {
+    const isKept = await this.#sources.commit(source, positions, { ask: this.#journal !== undefined });
+    if (!isKept) this.#coordinator.forgets(source);
+  }
+
+  #startWorkers(): void {
+    const { params, batchRows, codeGeneration } = this.#options;
+    const coordinator = this.#coordinator;
+    this.#workers.start(coordinator.control, {
+      url: this.#url,
+      params,
+      fingerprint: describePlan(this.#plan),
+      partitions: this.#sources.partitionCounts,
+      restored: coordinator.restored,
+      firstEpoch: coordinator.first.epoch,
+      nowMs: coordinator.first.nowMs,
+      sinks: this.#sinks.infos,
+      batchRows,
+      ...(codeGeneration === undefined ? {} : { codeGeneration }),
+    });
+  }
+
+  async #listen(): Promise<void> {
+    const { i32 } = this.#slabs.memory;
+    const { control } = this.#coordinator;
+    while (!this.#isOver) {
+      const seen = Atomics.load(i32, control.coordinatorDoorbell);
+      if (!this.#guard(() => this.#coordinator.receive())) return;
+      await waitAsync(i32, control.coordinatorDoorbell, seen, IDLE_WAIT_MS);
+    }
+  }
+
+  /** What the coordinator throws ends the job. */
+  #guard(call: () => void): boolean {
+    try {
+      call();
+      return true;
+    } catch (error) {
+      void this.fail(error);
+      return false;
+    }
+  }
+
+  /** Ends everything, in either case; then settles `done`. */
+  async #end(): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const coordinator = this.#coordinator;
+    clearInterval(this.#timer);
+    this.#abort.abort();
+    coordinator.end();
+    if (this.#failure !== undefined) coordinator.control?.abort();
+    await this.#sources.close();
+    await this.#sinks.close();
+    coordinator.progressLog.close();
+    await this.#workers.close();
+    coordinator.isAtRest = true;
+    await this.#journal?.close();
+    if (this.#failure !== undefined) this.#rejectDone(this.#failure);
+    else this.#resolveDone();
+  }
+}

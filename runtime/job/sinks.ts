@@ -1,0 +1,66 @@
+/** Sinks: the ends of all sinks of a job that write. They are opened, given the blocks of one epoch after the other, and closed. */
+
+import type { SharedMemory } from '../../core/index.ts';
+import type { SinkInfo, SinkWriter } from '../../io/index.ts';
+import type { Plan } from '../plan/plan.ts';
+import type { OutputBlock } from '../shared/output-block.ts';
+import { guarded } from './endpoint-error.ts';
+
+interface OpenSink {
+  readonly name: string;
+  readonly writer: SinkWriter;
+}
+
+/** Errors below are of a user-defined sink, unless they have a code: MillraceError ERR_MILLRACE_SINK. */
+export class Sinks {
+  readonly #memory: SharedMemory;
+  readonly #delayMs: number;
+  #sinks: readonly OpenSink[] = [];
+
+  /** @param delayMs waits this long before each epoch's write: to see what a slow sink does */
+  constructor(memory: SharedMemory, delayMs: number) {
+    this.#memory = memory;
+    this.#delayMs = delayMs;
+  }
+
+  /** Opens the sinks of a plan. Those that are open are closed by `close`, also when another one cannot be opened. */
+  async open({ sinks, name: pipeline }: Plan, signal: AbortSignal): Promise<void> {
+    const opened = await Promise.allSettled(
+      sinks.map(async ({ sink, schema }) => ({
+        name: sink.name,
+        writer: await guarded('ERR_MILLRACE_SINK', `The sink ${sink.name} cannot be opened`, () => sink.open({ schema, pipeline, signal })),
+      })),
+    );
+    this.#sinks = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    for (const result of opened) if (result.status === 'rejected') throw result.reason;
+  }
+
+  /** What the sinks have told of themselves. */
+  get infos(): SinkInfo[] {
+    return this.#sinks.map(({ writer }) => writer.info);
+  }
+
+  /** Writes and commits all of an epoch's blocks, in their order. Epochs in order, one call at a time. */
+  async writeEpoch(epoch: number, blocks: readonly OutputBlock[]): Promise<void> {
+    if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
+    const { u8 } = this.#memory;
+    const touched = new Set<number>();
+    const writes: Promise<void>[] = [];
+    for (const block of blocks) {
+      touched.add(block.sink);
+      const { writer } = this.#sinks[block.sink] as OpenSink;
+      const bytes = u8.subarray(block.address, block.address + block.bytes);
+      writes.push(this.#guard(block.sink, () => writer.write({ epoch, shard: block.unit, partition: block.outputPartition, rowCount: block.rows, bytes })));
+    }
+    await Promise.all(writes);
+    for (const sink of [...touched].sort((a, b) => a - b)) await this.#guard(sink, () => (this.#sinks[sink] as OpenSink).writer.commit(epoch));
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#sinks.map(async ({ writer }) => writer.close()));
+  }
+
+  async #guard(sink: number, call: () => Promise<void>): Promise<void> {
+    await guarded('ERR_MILLRACE_SINK', `The sink ${(this.#sinks[sink] as OpenSink).name} failed`, call);
+  }
+}

@@ -1,0 +1,18 @@
+/** The ledger: what is counted of rows by partition, and samples of the rows that no result counts. */
+
+/** One count of each per worker and partition. All but rowsIn are the ledger: rows that no result counts, by reason. */
+export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'late', 'replayed', 'failed'] as const;
+export type CounterName = (typeof COUNTER_NAMES)[number];
+
+/** Samples that a job keeps. */
+export const SAMPLES_MAX = 100;
+
+/** One row, or frame, that did not reach the result. */
+export interface LedgerSample {
+  readonly reason: string;
+  readonly source: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly rows: number;
+  readonly message: string;
+}

@@ -1,0 +1,132 @@
+/**
+ * A crew of engines on the calling thread. Each has a queue, as a worker has its ring, and works it off in order; who goes on next is up to
+ * the caller: `step` takes one of them one step further, `work` takes all of them as far as they go. Between the steps of an epoch's end is
+ * what a barrier is between workers: nobody goes on before all have come there.
+ */
+
+import { Counters, SlabAllocator } from '../../core/index.ts';
+import { Engine, type EngineContext } from '../engine/engine.ts';
+import type { Control } from '../shared/control.ts';
+import { COUNTER_NAMES, type CounterName, type LedgerSample } from '../shared/ledger.ts';
+import type { ChunkMessage, EpochEndMessage } from '../shared/messages.ts';
+import type { Crew, CrewEvents } from './crew.ts';
+
+/** What an engine is told that the crew does not know by itself. */
+export type EngineTask = Omit<EngineContext, 'memory' | 'slabs' | 'control' | 'worker' | 'counters' | 'output' | 'sample'>;
+
+interface Member {
+  readonly engine: Engine;
+  readonly queue: (ChunkMessage | EpochEndMessage)[];
+  /** The end of an epoch that it is in the middle of, and how many steps it has taken. */
+  ending: { readonly epoch: number; readonly steps: Generator<void, void, void> } | undefined;
+  steps: number;
+}
+
+export class EngineCrew implements Crew {
+  readonly count: number;
+  /** One for all: they run one after the other. */
+  readonly counters: Counters<CounterName>[][] = [];
+  readonly samples: LedgerSample[] = [];
+  readonly #slabs: SlabAllocator;
+  readonly #choose: () => number;
+  #control!: Control;
+  #members: readonly Member[] = [];
+  #told: ((events: CrewEvents) => void)[] = [];
+
+  /** @param choose which engine gets the next chunk */
+  constructor(slabs: SlabAllocator, count: number, choose: () => number) {
+    this.count = count;
+    this.#slabs = slabs;
+    this.#choose = choose;
+  }
+
+  lay(control: Control): void {
+    this.#control = control;
+    const { memory } = this.#slabs;
+    const counters = Array.from({ length: control.shape.partitions }, () =>
+      Counters.create(memory, this.#slabs.alloc(Counters.bytesFor(COUNTER_NAMES)), COUNTER_NAMES),
+    );
+    this.counters.push(counters);
+  }
+
+  /** Makes the engines. */
+  start(task: EngineTask): void {
+    const { memory } = this.#slabs;
+    const counters = this.counters[0] as Counters<CounterName>[];
+    this.#members = Array.from({ length: this.count }, (_, worker) => ({
+      engine: new Engine({
+        ...task,
+        memory,
+        // One for each, as workers have: work space goes by it.
+        slabs: new SlabAllocator(memory),
+        control: this.#control,
+        worker,
+        counters,
+        output: (epoch, block) => this.#told.push((events) => events.output(epoch, block)),
+        sample: (sample) => this.samples.push(sample),
+      }),
+      queue: [],
+      ending: undefined,
+      steps: 0,
+    }));
+  }
+
+  get engines(): readonly Engine[] {
+    return this.#members.map(({ engine }) => engine);
+  }
+
+  giveChunk(message: ChunkMessage): void {
+    (this.#members[this.#choose()] as Member).queue.push(message);
+  }
+
+  endEpoch(message: EpochEndMessage): void {
+    for (const { queue } of this.#members) queue.push(message);
+  }
+
+  receive(events: CrewEvents): void {
+    const told = this.#told;
+    this.#told = [];
+    for (const tell of told) tell(events);
+  }
+
+  stop(): void {
+    for (const { queue } of this.#members) queue.length = 0;
+  }
+
+  /** Those that have something to do and need not wait for another. */
+  get ready(): number[] {
+    return this.#members.flatMap((member, worker) => (this.#isReady(member) ? [worker] : []));
+  }
+
+  /** One of those that are ready scans a chunk, or takes a step of an epoch's end. */
+  step(worker: number): void {
+    const member = this.#members[worker] as Member;
+    const { engine } = member;
+    if (member.ending === undefined) {
+      const message = member.queue.shift() as ChunkMessage | EpochEndMessage;
+      engine.stampAt(message.startMs);
+      if ('chunk' in message) {
+        engine.scan(message.source, message.chunk, message.sequence);
+        this.#told.push((events) => events.chunkDone(message.chunk.address));
+        return;
+      }
+      member.ending = { epoch: message.epoch, steps: engine.endEpoch(message.epoch, message.nowMs) };
+    }
+    const { epoch, steps } = member.ending;
+    member.steps++;
+    if (steps.next().done !== true) return;
+    member.ending = undefined;
+    this.#told.push((events) => events.epochDone(epoch));
+  }
+
+  /** Takes all of them as far as they go. */
+  work(): void {
+    for (let ready = this.ready; ready.length > 0; ready = this.ready) for (const worker of ready) this.step(worker);
+  }
+
+  /** At a barrier it waits for those that have taken fewer steps: the steps of an epoch are as many for all. */
+  #isReady(member: Member): boolean {
+    if (member.ending === undefined) return member.queue.length > 0;
+    return this.#members.every(({ steps }) => steps >= member.steps);
+  }
+}
