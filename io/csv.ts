@@ -17,13 +17,13 @@ import {
   shown,
   schema as toSchema,
 } from '../core/index.ts';
-import { base64Bytes, encodeBase64 } from './base64.ts';
+import { encodeBase64 } from './base64.ts';
 import type { Codec, EncoderContext, RecordDecoder, RecordEncoder, RecordIndex } from './codec.ts';
 import { ColumnWriter } from './column-writer.ts';
 import { CsvRowReader } from './csv/row.ts';
 import { rejectRecord } from './rejection.ts';
 import type { DecoderContext } from './source.ts';
-import { NUMBER_BYTES_MAX, writeAscii, writeI64, writeNumber } from './text-writer.ts';
+import { NUMBER_BYTES_MAX, variableBytes, writeAscii, writeFixed } from './text-writer.ts';
 
 export interface CsvOptions {
   /** The record at offset 0 names the columns: it is checked against the schema and left out. Default false. Encoding writes no header. */
@@ -125,6 +125,8 @@ class CsvDecoder implements RecordDecoder {
 }
 
 const QUOTE = 0x22;
+/** Most bytes of a field for each byte of its text: a quote is doubled. */
+const QUOTE_FACTOR = 2;
 
 class CsvEncoder implements RecordEncoder {
   readonly wholeBatch = false;
@@ -153,47 +155,18 @@ class CsvEncoder implements RecordEncoder {
 
   /** More bytes than the row can take. */
   #bound(columns: readonly Column[], row: number): number {
-    let bytes = 0;
-    for (const { type, offsets } of columns) {
-      bytes += NUMBER_BYTES_MAX + 1;
-      if (offsets === 0) continue;
-      const length = (this.#memory.i32[(offsets >>> 2) + row + 1] as number) - (this.#memory.i32[(offsets >>> 2) + row] as number);
-      bytes += type.name === 'binary' ? base64Bytes(length) : length * 2;
-    }
-    return bytes;
+    return columns.length * (NUMBER_BYTES_MAX + 1) + variableBytes(this.#memory, columns, row, QUOTE_FACTOR);
   }
 
   #value(column: Column, row: number, at: number): number {
     const memory = this.#memory;
-    const { u8, i32 } = memory;
-    const { data, offsets } = column;
+    const { data, offsets, type } = column;
     if (!isValid(memory, column, row)) return at;
-    switch (column.type.name) {
-      case 'bool':
-        return writeAscii(u8, at, (((u8[data + (row >>> 3)] as number) >>> (row & 7)) & 1) === 1 ? 'true' : 'false');
-      case 'i8':
-        return writeNumber(u8, at, memory.i8[data + row] as number);
-      case 'i16':
-        return writeNumber(u8, at, memory.i16[(data >>> 1) + row] as number);
-      case 'i32':
-        return writeNumber(u8, at, i32[(data >>> 2) + row] as number);
-      case 'u32':
-        return writeNumber(u8, at, memory.u32[(data >>> 2) + row] as number);
-      case 'f32':
-        return writeFloat(u8, at, memory.f32[(data >>> 2) + row] as number);
-      case 'f64':
-        return writeFloat(u8, at, memory.f64[(data >>> 3) + row] as number);
-      case 'i64':
-      case 'timestamp':
-        return writeI64(memory, at, data + row * 8);
-      case 'binary': {
-        const from = data + (i32[(offsets >>> 2) + row] as number);
-        const to = data + (i32[(offsets >>> 2) + row + 1] as number);
-        return from === to ? writeAscii(u8, at, '""') : encodeBase64(u8, from, to, at);
-      }
-      case 'utf8':
-        return this.#text(at, data + (i32[(offsets >>> 2) + row] as number), data + (i32[(offsets >>> 2) + row + 1] as number));
-    }
+    if (offsets === 0) return writeFixed(memory, column, row, at, undefined);
+    const from = data + (memory.i32[(offsets >>> 2) + row] as number);
+    const to = data + (memory.i32[(offsets >>> 2) + row + 1] as number);
+    if (type.name === 'utf8') return this.#text(at, from, to);
+    return from === to ? writeAscii(memory.u8, at, '""') : encodeBase64(memory.u8, from, to, at);
   }
 
   #text(address: number, from: number, to: number): number {
@@ -213,8 +186,4 @@ class CsvEncoder implements RecordEncoder {
     if (!isPlain) u8[at++] = QUOTE;
     return at;
   }
-}
-
-function writeFloat(u8: Uint8Array, at: number, value: number): number {
-  return Number.isFinite(value) ? writeNumber(u8, at, value) : writeAscii(u8, at, String(value));
 }

@@ -4,7 +4,8 @@
  * caller has seen to it that there is room.
  */
 
-import type { SharedMemory } from '../core/index.ts';
+import { assert, type Column, type SharedMemory } from '../core/index.ts';
+import { base64Bytes } from './base64.ts';
 import { utf8Fault } from './utf8.ts';
 
 /** Most bytes of a number as JavaScript prints it: -2.2250738585072014e-308. */
@@ -136,4 +137,49 @@ export function writeJsonString(u8: Uint8Array, address: number, from: number, t
   const text = Buffer.from(JSON.stringify(Buffer.from(u8.slice(from, to)).toString('utf8')));
   u8.set(text, address);
   return address + text.length;
+}
+
+/**
+ * A value of fixed width, which must not be null, as JSON and CSV both write it.
+ *
+ * @param nonFinite what stands for NaN and the infinities; undefined: their names
+ */
+export function writeFixed(memory: SharedMemory, { type, data }: Column, row: number, at: number, nonFinite: string | undefined): number {
+  const { u8 } = memory;
+  switch (type.name) {
+    case 'bool':
+      return writeAscii(u8, at, (((u8[data + (row >>> 3)] as number) >>> (row & 7)) & 1) === 1 ? 'true' : 'false');
+    case 'i8':
+      return writeNumber(u8, at, memory.i8[data + row] as number);
+    case 'i16':
+      return writeNumber(u8, at, memory.i16[(data >>> 1) + row] as number);
+    case 'i32':
+      return writeNumber(u8, at, memory.i32[(data >>> 2) + row] as number);
+    case 'u32':
+      return writeNumber(u8, at, memory.u32[(data >>> 2) + row] as number);
+    case 'f32':
+      return writeFloat(u8, at, memory.f32[(data >>> 2) + row] as number, nonFinite);
+    case 'f64':
+      return writeFloat(u8, at, memory.f64[(data >>> 3) + row] as number, nonFinite);
+    case 'i64':
+    case 'timestamp':
+      return writeI64(memory, at, data + row * 8);
+    default:
+      assert(false, `${type.name} has no fixed width`);
+  }
+}
+
+function writeFloat(u8: Uint8Array, at: number, value: number, nonFinite: string | undefined): number {
+  return Number.isFinite(value) ? writeNumber(u8, at, value) : writeAscii(u8, at, nonFinite ?? String(value));
+}
+
+/** Most bytes of the text and binary values of a row: `factor` for each byte of a text, binary as base64. */
+export function variableBytes({ i32 }: SharedMemory, columns: readonly Column[], row: number, factor: number): number {
+  let bytes = 0;
+  for (const { type, offsets } of columns) {
+    if (offsets === 0) continue;
+    const length = (i32[(offsets >>> 2) + row + 1] as number) - (i32[(offsets >>> 2) + row] as number);
+    bytes += type.name === 'binary' ? base64Bytes(length) : length * factor;
+  }
+  return bytes;
 }

@@ -5,9 +5,9 @@
  */
 
 import { type Batch, type Column, isValid, kernelExports, type Schema, type SharedMemory } from '../../core/index.ts';
-import { base64Bytes, encodeBase64 } from '../base64.ts';
+import { encodeBase64 } from '../base64.ts';
 import type { EncoderContext, RecordEncoder } from '../codec.ts';
-import { ESCAPE_FACTOR, NUMBER_BYTES_MAX, writeAscii, writeI64, writeJsonString, writeNumber } from '../text-writer.ts';
+import { ESCAPE_FACTOR, NUMBER_BYTES_MAX, variableBytes, writeAscii, writeFixed, writeJsonString } from '../text-writer.ts';
 import { COLUMN, PROGRAM, TYPE_CODES } from './program.ts';
 
 /** See core/kernels/json-encode.ts. */
@@ -63,14 +63,7 @@ export class JsonEncoder implements RecordEncoder {
 
   /** More bytes than the row can take. */
   #bound(batch: Batch, row: number): number {
-    let bytes = this.#fixedBytes;
-    for (const { type, offsets } of batch.columns) {
-      if (offsets === 0) continue;
-      const i32 = this.#memory.i32;
-      const length = (i32[(offsets >>> 2) + row + 1] as number) - (i32[(offsets >>> 2) + row] as number);
-      bytes += type.name === 'binary' ? base64Bytes(length) : length * ESCAPE_FACTOR;
-    }
-    return bytes;
+    return this.#fixedBytes + variableBytes(this.#memory, batch.columns, row, ESCAPE_FACTOR);
   }
 
   #row(batch: Batch, row: number, address: number): number {
@@ -89,35 +82,16 @@ export class JsonEncoder implements RecordEncoder {
   #value(column: Column, row: number, at: number): number {
     const memory = this.#memory;
     const { u8, i32 } = memory;
-    const { data, offsets } = column;
+    const { data, offsets, type } = column;
     if (!isValid(memory, column, row)) return writeAscii(u8, at, 'null');
-    switch (column.type.name) {
-      case 'bool':
-        return writeAscii(u8, at, (((u8[data + (row >>> 3)] as number) >>> (row & 7)) & 1) === 1 ? 'true' : 'false');
-      case 'i8':
-        return writeNumber(u8, at, memory.i8[data + row] as number);
-      case 'i16':
-        return writeNumber(u8, at, memory.i16[(data >>> 1) + row] as number);
-      case 'i32':
-        return writeNumber(u8, at, i32[(data >>> 2) + row] as number);
-      case 'u32':
-        return writeNumber(u8, at, memory.u32[(data >>> 2) + row] as number);
-      case 'f32':
-        return writeFloat(u8, at, memory.f32[(data >>> 2) + row] as number);
-      case 'f64':
-        return writeFloat(u8, at, memory.f64[(data >>> 3) + row] as number);
-      case 'i64':
-      case 'timestamp':
-        return writeI64(memory, at, data + row * 8);
-      case 'utf8':
-        return writeJsonString(u8, at, data + (i32[(offsets >>> 2) + row] as number), data + (i32[(offsets >>> 2) + row + 1] as number));
-      case 'binary': {
-        u8[at] = 0x22;
-        const end = encodeBase64(u8, data + (i32[(offsets >>> 2) + row] as number), data + (i32[(offsets >>> 2) + row + 1] as number), at + 1);
-        u8[end] = 0x22;
-        return end + 1;
-      }
-    }
+    if (offsets === 0) return writeFixed(memory, column, row, at, 'null');
+    const from = data + (i32[(offsets >>> 2) + row] as number);
+    const to = data + (i32[(offsets >>> 2) + row + 1] as number);
+    if (type.name === 'utf8') return writeJsonString(u8, at, from, to);
+    u8[at] = 0x22;
+    const end = encodeBase64(u8, from, to, at + 1);
+    u8[end] = 0x22;
+    return end + 1;
   }
 
   /** Header and columns as in program.ts: the prefix is a column's key, the fixed bytes stand in the table's place, and the powers are those of ten. */
@@ -157,10 +131,6 @@ export class JsonEncoder implements RecordEncoder {
       u32[at + (COLUMN.validity >>> 2)] = validity;
     }
   }
-}
-
-function writeFloat(u8: Uint8Array, at: number, value: number): number {
-  return Number.isFinite(value) ? writeNumber(u8, at, value) : writeAscii(u8, at, 'null');
 }
 
 let tens: BigUint64Array | undefined;
