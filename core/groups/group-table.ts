@@ -1,38 +1,41 @@
 /**
  * GroupTable: a hash table from key values to accumulators, in shared memory, filled by columns.
  *
- * Any key types (nulls are groups of their own) and any accumulators; the slot layout is made from them (slot-layout.ts).
- * It is the combiner of a scan, the state of a shard, the table of a pane. It says nothing about windows or results:
- * what the accumulators mean is the operators' affair.
+ * Any key types (nulls are groups of their own) and any accumulators; the slot layout is made from them
+ * (slot-layout.ts). It is the combiner of a scan, the state of a shard, the table of a pane. It says nothing
+ * about windows or results: what the accumulators mean is the operators' affair.
  *
  *   keys  --images-->  key image a row (tag, nulls, key; keys.ts, lanes.ts, images.ts)
  *         --probe--->  slot address a row: found, or inserted with the accumulators' identities (probe.ts)
  *   inputs --lane-->  8 bytes a value
  *          --update->  one pass over the slots per accumulator, or per column (inputs.ts, accumulate.ts)
  *
- * Where one pass does all (count, sum, min, max of one column without nulls) it is part of the probe's loop (fuse.ts).
+ * Where one pass does all (count, sum, min, max of one column without nulls) it is part of the probe's loop
+ * (fuse.ts).
  *
- * A tile of TILE_ROWS rows passes all phases before the next, so that its images, addresses and slots stay in the first
- * cache levels; and each phase is one loop for one shape of data, so that any mix of keys and aggregates needs few kernels.
- * A probe that finds the table full stops; the rows before it are accumulated, the table grows, the probe goes on.
+ * A tile of TILE_ROWS rows passes all phases before the next, so that its images, addresses and slots stay in
+ * the first cache levels; and each phase is one loop for one shape of data, so that any mix of keys and
+ * aggregates needs few kernels. A probe that finds the table full stops; the rows before it are accumulated,
+ * the table grows, the probe goes on.
  *
- * Linear probing at a load of at most 1/2, slots in the order of the hash's top bits, tags in the slot (as Swiss tables
- * and DuckDB's pointer salt do), normalised keys (Graefe; DuckDB's row format). Strings of up to 20 or 24 bytes lie in the slot,
- * longer ones, and the states of sketches, in an arena that the table owns. Addresses of slots are good until the next update, merge, subtract or clear.
+ * Linear probing at a load of at most 1/2, slots in the order of the hash's top bits, tags in the slot (as
+ * Swiss tables and DuckDB's pointer salt do), normalised keys (Graefe; DuckDB's row format). Strings of up to
+ * 20 or 24 bytes lie in the slot, longer ones, and the states of sketches, in an arena that the table owns.
+ * Addresses of slots are good until the next update, merge, subtract or clear.
  */
 
 import { assert } from '../assert.ts';
 import type { Column } from '../batch/batch.ts';
-import { BatchBuilder, type ColumnSpace } from '../batch/batch-builder.ts';
+import { BatchBuilder } from '../batch/batch-builder.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { SlabAllocator } from '../memory/slab.ts';
 import type { StateReader, StateWriter } from '../memory/state-bytes.ts';
 import { Schema } from '../schema.ts';
 import { type GroupKernels, groupKernels, TILE_ROWS } from './group-kernels.ts';
 import { BLOCK_SLOTS, CAPACITY, FIXED, IDENTITY, LONG_BYTES, MERGES, USED } from './header.ts';
-import { fusedLane, type Pass, planPasses, runPasses } from './inputs.ts';
+import { checkColumns, fusedLane, type Pass, planPasses, runPasses } from './inputs.ts';
 import { writeKeyImages } from './keys.ts';
-import { readKeyColumn, readValueColumn } from './read.ts';
+import { readKeyColumn, readSlot, readValueColumn } from './read.ts';
 import { Scratch } from './scratch.ts';
 import type { SlotLayout } from './slot-layout.ts';
 import { restoreTable, snapshotCleared, snapshotTable } from './slot-state.ts';
@@ -110,10 +113,9 @@ export class GroupTable {
   }
 
   /**
-   * Adds rows `from` to `to`. With a selection (address of u32 row numbers) `from` and `to` count in the selection.
-   * `keys` has a column for each key of the layout, `inputs` one for each accumulator (undefined for `count`), then one for each
-   * that has an order.
-   * Cost: O(rows).
+   * Adds rows `from` to `to`. With a selection (address of u32 row numbers) `from` and `to` count in the
+   * selection. `keys` has a column for each key of the layout, `inputs` one for each accumulator (undefined
+   * for `count`), then one for each that has an order. Cost: O(rows).
    *
    * @returns rows consumed: to - from, or fewer when a fixed table is full
    * @throws MillraceError ERR_MILLRACE_MEMORY when it cannot grow; the rows before are in the table
@@ -123,8 +125,9 @@ export class GroupTable {
   }
 
   /**
-   * Like {@link update}, but each row is a group of its own: nothing is looked up. For rows whose keys are nearly all different,
-   * on their way to a table that will merge them. For fixed tables; one filled so is good for {@link copyOut} and {@link clear} only.
+   * Like {@link update}, but each row is a group of its own: nothing is looked up. For rows whose keys are
+   * nearly all different, on their way to a table that will merge them. For fixed tables; one filled so is
+   * good for {@link copyOut} and {@link clear} only.
    *
    * @returns rows consumed: fewer than to - from when all slots are taken
    */
@@ -134,7 +137,7 @@ export class GroupTable {
   }
 
   #addRows(keys: readonly Column[], inputs: readonly (Column | undefined)[], from: number, to: number, selection: number, appends: boolean): number {
-    this.#check(keys, inputs);
+    checkColumns(this.layout, keys, inputs);
     const { keyBytes } = this.layout;
     const { slots } = this.#scratch;
     const images = this.#scratch.images(TILE_ROWS * keyBytes);
@@ -169,7 +172,8 @@ export class GroupTable {
   }
 
   /**
-   * Merges `count` slots of the same layout that lie side by side at `slots`; the strings that they point to are copied.
+   * Merges `count` slots of the same layout that lie side by side at `slots`; the strings that they point to
+   * are copied.
    *
    * @returns slots consumed: fewer than `count` only when the table is fixed and full
    */
@@ -215,8 +219,8 @@ export class GroupTable {
   }
 
   /**
-   * Takes `count` groups that lie side by side at `slots`, each of which must be in this table, out again. A group whose
-   * `count` accumulator falls to 0 is removed. All accumulators must be ones that can subtract.
+   * Takes `count` groups that lie side by side at `slots`, each of which must be in this table, out again. A
+   * group whose `count` accumulator falls to 0 is removed. All accumulators must be ones that can subtract.
    */
   subtractSlots(slots: number, count: number): void {
     const { slotBytes, accumulators } = this.layout;
@@ -245,7 +249,10 @@ export class GroupTable {
     return this.#storage.get(USED) * this.layout.slotBytes + this.#storage.get(LONG_BYTES);
   }
 
-  /** Writes all groups side by side, in slot order, their long strings behind them, to `address`: a multiple of 8 with room for `runBytes`. Good where it lies. */
+  /**
+   * Writes all groups side by side, in slot order, their long strings behind them, to `address`: a multiple
+   * of 8 with room for `runBytes`. Good where it lies.
+   */
   copyRun(address: number): void {
     this.#kernels.groupTableToRun(this.address, address);
   }
@@ -256,15 +263,18 @@ export class GroupTable {
   }
 
   /**
-   * Writes all groups, ordered by shard, as a block at `address`: a multiple of 8 with room for `blockBytes`. Within a
-   * shard they stand in slot order, which depends on the order of insertion where hashes are close. The block is good
-   * where it lies: its long strings and states are named by address.
+   * Writes all groups, ordered by shard, as a block at `address`: a multiple of 8 with room for `blockBytes`.
+   * Within a shard they stand in slot order, which depends on the order of insertion where hashes are close.
+   * The block is good where it lies: its long strings and states are named by address.
    */
   copyOut(address: number): void {
     this.#kernels.groupCopyOut(this.address, address);
   }
 
-  /** Calls `visit` with tiles of at most 1,024 slot addresses (address of u32[count]), in slot order. Calls may nest; the table must not change. */
+  /**
+   * Calls `visit` with tiles of at most 1,024 slot addresses (address of u32[count]), in slot order. Calls
+   * may nest; the table must not change.
+   */
   eachTile(visit: (slots: number, count: number) => void): void {
     const max = TILE_ROWS - 1;
     const list = this.#scratch.takeList();
@@ -278,14 +288,18 @@ export class GroupTable {
     }
   }
 
-  /** Writes key number `key` of `count` slots to rows `row`.. of a builder's column, which has the key's type. Rows of a string column must come in order. */
+  /**
+   * Writes key number `key` of `count` slots to rows `row`.. of a builder's column, which has the key's type.
+   * Rows of a string column must come in order.
+   */
   readKeys(slots: number, count: number, key: number, out: BatchBuilder, column: number, row: number): void {
     readKeyColumn(this.#kernels, this.layout, slots, count, key, out, column, row, this.#scratch.lane);
   }
 
   /**
-   * Writes the finished value of accumulator `index` to rows `row`.. of a builder's column (of the accumulator's `result`
-   * type, or f64). With `validBy` (index of a count or countValid), null where that is 0.
+   * Writes the finished value of accumulator `index` to rows `row`.. of a builder's column (of the
+   * accumulator's `result` type, or f64). With `validBy` (index of a count or countValid), null where that is
+   * 0.
    *
    * @throws MillraceError ERR_MILLRACE_CAPACITY when a sum of i64 does not fit an i64
    */
@@ -301,8 +315,8 @@ export class GroupTable {
   }
 
   /**
-   * Writes to `to` (u32[count]) the slots of this table that have the keys of `count` slots (at most 1,024) of a table of the same
-   * layout, whose addresses are at `slots`; 0 where there is none.
+   * Writes to `to` (u32[count]) the slots of this table that have the keys of `count` slots (at most 1,024)
+   * of a table of the same layout, whose addresses are at `slots`; 0 where there is none.
    *
    * @returns how many there are
    */
@@ -314,8 +328,8 @@ export class GroupTable {
   }
 
   /**
-   * Writes to `to` (u32[until - from]) the slots of the keys in rows `from` to `until` (at most 1,024) of these columns, one for
-   * each key of the layout; 0 where there is none.
+   * Writes to `to` (u32[until - from]) the slots of the keys in rows `from` to `until` (at most 1,024) of
+   * these columns, one for each key of the layout; 0 where there is none.
    *
    * @returns how many there are
    */
@@ -327,7 +341,9 @@ export class GroupTable {
     return this.#kernels.groupLookup(this.address, images, this.layout.keyBytes, count, to);
   }
 
-  /** The slot of a key (JavaScript values as in a row), or 0. Cold path: it goes through a batch of one row. */
+  /**
+   * The slot of a key (JavaScript values as in a row), or 0. Cold path: it goes through a batch of one row.
+   */
   find(key: readonly unknown[]): number {
     assert(key.length === this.layout.keys.length, `a key of ${key.length} values for ${this.layout.keys.length} columns`);
     this.#lookup ??= new BatchBuilder(this.#slabs, new Schema(this.layout.keys.map(({ type }, k) => ({ name: String(k), type }))), 8);
@@ -343,13 +359,13 @@ export class GroupTable {
   /** One key value of a slot, as in a row. Cold path. */
   keyAt(slot: number, key: number): unknown {
     const { type } = this.layout.keys[key] as SlotLayout['keys'][number];
-    return this.#readOne(slot, type, (slots, out) => this.readKeys(slots, 1, key, out, 0, 0));
+    return readSlot(this.#slabs, this.#scratch, slot, type, (slots, out) => this.readKeys(slots, 1, key, out, 0, 0));
   }
 
   /** One finished value of a slot: of the accumulator's `result` type, as in a row. Cold path. */
   valueAt(slot: number, index: number): unknown {
     const { accumulator } = this.layout.accumulators[index] as SlotLayout['accumulators'][number];
-    return this.#readOne(slot, accumulator.result, (slots, out) => this.readValues(slots, 1, index, out, 0, 0));
+    return readSlot(this.#slabs, this.#scratch, slot, accumulator.result, (slots, out) => this.readValues(slots, 1, index, out, 0, 0));
   }
 
   /** Writes the table as it is. Cost: O(capacity). */
@@ -363,9 +379,11 @@ export class GroupTable {
   }
 
   /**
-   * Makes an empty table, made with the same layout and options, the one that `snapshot` wrote: the same slots in the same places.
+   * Makes an empty table, made with the same layout and options, the one that `snapshot` wrote: the same
+   * slots in the same places.
    *
-   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the bytes are cut off, ERR_MILLRACE_MEMORY when there is no room
+   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the bytes are cut off, ERR_MILLRACE_MEMORY when there
+   *   is no room
    */
   restore(from: StateReader): void {
     restoreTable(this.#storage, from, this.#scratch.images(this.layout.slotBytes));
@@ -383,27 +401,6 @@ export class GroupTable {
     this.#lookup = undefined;
   }
 
-  #check(keys: readonly Column[], inputs: readonly (Column | undefined)[]): void {
-    const { layout } = this;
-    // The text of an assertion is made before it is known to hold, so it is made only where it fails: panes and their updates are many.
-    if (keys.length !== layout.keys.length || inputs.length !== layout.inputCount) {
-      assert(false, `${keys.length} key and ${inputs.length} input columns for ${layout.keys.length} and ${layout.inputCount}`);
-    }
-    for (let k = 0; k < keys.length; k++) {
-      const { type } = layout.keys[k] as SlotLayout['keys'][number];
-      const column = keys[k] as Column;
-      const isRight = column.type.name === type.name && (type.nullable || column.validity === 0);
-      if (!isRight) assert(false, `key column ${k} is ${column.type.name}, the layout has ${type.name}${type.nullable ? '?' : ''}`);
-    }
-    for (let a = 0; a < layout.accumulators.length; a++) {
-      const { accumulator, orderInput } = layout.accumulators[a] as SlotLayout['accumulators'][number];
-      const isOrdered = orderInput < 0 || inputs[orderInput]?.type.name === accumulator.order?.name;
-      if (!isOrdered) assert(false, `order column ${orderInput} is ${inputs[orderInput]?.type.name}, the layout has ${accumulator.order?.name}`);
-      const isRight = accumulator.lane === 'none' || inputs[a]?.type.name === accumulator.input?.name;
-      if (!isRight) assert(false, `input column ${a} is ${inputs[a]?.type.name}, the layout has ${accumulator.input?.name}`);
-    }
-  }
-
   /** Calls `visit` with tiles of all slots, copied side by side. */
   #eachPack(visit: (pack: number, count: number) => void): void {
     const { slotBytes } = this.layout;
@@ -419,19 +416,6 @@ export class GroupTable {
       this.#kernels.groupPack(slots, count, slotBytes, pack);
       visit(pack, count);
     });
-  }
-
-  #readOne(slot: number, type: ColumnSpace['type'], read: (slots: number, out: BatchBuilder) => void): unknown {
-    const out = new BatchBuilder(this.#slabs, new Schema([{ name: 'value', type }]), 8);
-    const list = this.#scratch.takeList();
-    try {
-      this.#u32[list >>> 2] = slot;
-      read(list, out);
-      return out.finish(1).value(0, 0);
-    } finally {
-      this.#scratch.returnList(list);
-      out.release();
-    }
   }
 }
 

@@ -1,10 +1,13 @@
 /** From slots to result columns: keys and finished accumulator values into a BatchBuilder, a column at a time. */
 
 import { assert } from '../assert.ts';
-import type { BatchBuilder, ColumnSpace } from '../batch/batch-builder.ts';
+import { BatchBuilder, type ColumnSpace } from '../batch/batch-builder.ts';
 import { MillraceError } from '../errors.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
+import type { SlabAllocator } from '../memory/slab.ts';
+import { type DataType, Schema } from '../schema.ts';
 import { type GroupKernels, TILE_ROWS } from './group-kernels.ts';
+import type { Scratch } from './scratch.ts';
 import type { SlotLayout } from './slot-layout.ts';
 
 /** @param lane work space of 8 * TILE_ROWS bytes */
@@ -119,5 +122,19 @@ function putNumber(memory: SharedMemory, { type, data }: ColumnSpace, row: numbe
       return;
     default:
       memory.u32[(data >>> 2) + row] = value;
+  }
+}
+
+/** One value of one slot, as in a row; `read` writes it to row 0 of a builder's only column. Cold path. */
+export function readSlot(slabs: SlabAllocator, scratch: Scratch, slot: number, type: DataType, read: (slots: number, out: BatchBuilder) => void): unknown {
+  const out = new BatchBuilder(slabs, new Schema([{ name: 'value', type }]), 8);
+  const list = scratch.takeList();
+  try {
+    slabs.memory.u32[list >>> 2] = slot;
+    read(list, out);
+    return out.finish(1).value(0, 0);
+  } finally {
+    scratch.returnList(list);
+    out.release();
   }
 }
