@@ -1,0 +1,74 @@
+/**
+ * Timers by key in one domain of time, event or processing: one per key and time. Those that are due fire in
+ * the order of their times, those of the same time in the order in which they were set.
+ *
+ * A timer set while one fires, for a later time, fires in the same call of `fire` if it is due; one for the
+ * same time or before waits for the next call.
+ */
+
+import { TimerQueue } from './timer-queue.ts';
+
+/** In place of a timer's number: it is set, and in no queue yet. */
+const LATER = -1;
+
+export class KeyTimers<E extends { readonly isGone: boolean }> {
+  readonly #queue = new TimerQueue<E>();
+  readonly #timersOf: (owner: E) => Map<number, number>;
+  /** Set for times that have passed: they go to the queue when all that is due has fired. */
+  readonly #later: { readonly owner: E; readonly time: number }[] = [];
+  /** Time of the timer that is firing; -Infinity: none is. */
+  #firing = Number.NEGATIVE_INFINITY;
+
+  /**
+   * @param timersOf a key's timers: the number of each by its time, which tells it from one that was taken
+   * back
+   */
+  constructor(timersOf: (owner: E) => Map<number, number>) {
+    this.#timersOf = timersOf;
+  }
+
+  /** Timers in the queue, those taken back included. */
+  get size(): number {
+    return this.#queue.size;
+  }
+
+  set(owner: E, time: number): void {
+    const timers = this.#timersOf(owner);
+    if (timers.has(time) || owner.isGone) return;
+    if (time <= this.#firing) {
+      timers.set(time, LATER);
+      this.#later.push({ owner, time });
+    } else timers.set(time, this.#queue.add(time, owner));
+  }
+
+  /**
+   * Calls `call` with the timers up to `until`. +Infinity: with those that are set, and not with those that
+   * the calls set.
+   */
+  fire(until: number, call: (owner: E, time: number) => void): void {
+    // A timer that sets the next one would never end.
+    const due = until === Number.POSITIVE_INFINITY ? this.#queue.inOrder() : undefined;
+    for (let i = 0; due === undefined ? this.#queue.firstTime <= until : i < due.length; i++) {
+      const { owner, time, number } = due === undefined ? this.#queue.take() : (due[i] as (typeof due)[number]);
+      const timers = this.#timersOf(owner);
+      if (owner.isGone || timers.get(time) !== number) continue;
+      timers.delete(time);
+      this.#firing = time;
+      call(owner, time);
+      this.#firing = Number.NEGATIVE_INFINITY;
+    }
+  }
+
+  /** Takes up the timers that wait for the next `fire`. */
+  settle(): void {
+    for (const { owner, time } of this.#later.splice(0)) {
+      const timers = this.#timersOf(owner);
+      if (!owner.isGone && timers.get(time) === LATER) timers.set(time, this.#queue.add(time, owner));
+    }
+  }
+
+  /** The timers that are set, in the order in which they fire. */
+  inOrder(): { readonly owner: E; readonly time: number }[] {
+    return this.#queue.inOrder().filter(({ owner, time, number }) => !owner.isGone && this.#timersOf(owner).get(time) === number);
+  }
+}
