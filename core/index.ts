@@ -37,7 +37,7 @@ export {
   normalDensity,
   wilsonInterval,
   zScore,
-} from './models/probability.ts';
+} from './models/index.ts';
 export { checkOptionNames, nearNames } from './option-names.ts';
 export { CumulativeGrid, EVENT_TIME_MAX, PaneGrid } from './panes/pane-grid.ts';
 export { PaneGroups, PaneStore, type PaneStoreOptions, smallTable } from './panes/pane-groups.ts';

@@ -1,7 +1,8 @@
 /**
- * Exponential smoothing over event time: the mean of the values, each weighted by 1/2 to the power of its age in half-lives, where age is counted from the newest
- * value. The order in which rows come does not matter, and two states merge by bringing the older one to the newer one's time ("forward decay": Cormode, Shkapenyuk,
- * Srivastava and Xu, ICDE 2009, which for exponential decay is the same as decay from now).
+ * Exponential smoothing over event time: the mean of the values, each weighted by 1/2 to the power of its age
+ * in half-lives, where age is counted from the newest value. The order in which rows come does not matter,
+ * and two states merge by bringing the older one to the newer one's time ("forward decay": Cormode,
+ * Shkapenyuk, Srivastava and Xu, ICDE 2009, which for exponential decay is the same as decay from now).
  *
  *   0  i64 values seen    8  f64 newest time, ms    16  f64 weighted sum    24  f64 sum of weights
  *
@@ -10,28 +11,40 @@
 
 import type { StateBehaviour } from './hash-sketch.ts';
 
-export function smoothing(halfLifeMs: number): StateBehaviour {
-  const rate = Math.LN2 / halfLifeMs;
+/** Where a state has its three numbers: the newest time, the weighted sum, the sum of weights. */
+export const NEWEST = 0;
+export const SUM = 1;
+export const WEIGHT = 2;
 
-  /** Adds a sum and its weight, both as of `time`. */
-  function add(f64: Float64Array, u32: Uint32Array, field: number, time: number, sum: number, weight: number): void {
-    const at = field >>> 3;
-    const newest = f64[at + 1] as number;
-    if (u32[field >>> 2] === 0 && u32[(field >>> 2) + 1] === 0) {
-      f64[at + 1] = time;
-      f64[at + 2] = sum;
-      f64[at + 3] = weight;
-    } else if (time > newest) {
-      const decay = Math.exp((newest - time) * rate);
-      f64[at + 1] = time;
-      f64[at + 2] = (f64[at + 2] as number) * decay + sum;
-      f64[at + 3] = (f64[at + 3] as number) * decay + weight;
-    } else {
-      const decay = Math.exp((time - newest) * rate);
-      f64[at + 2] = (f64[at + 2] as number) + sum * decay;
-      f64[at + 3] = (f64[at + 3] as number) + weight * decay;
-    }
+/** By which the logarithm of a weight falls each millisecond. */
+export function decayRate(halfLifeMs: number): number {
+  return Math.LN2 / halfLifeMs;
+}
+
+/**
+ * Adds a sum and its weight, both as of `time`, to the state at `f64[at]`. A weight of 0: there is nothing in
+ * it.
+ */
+export function addDecayed(f64: Float64Array, at: number, rate: number, time: number, sum: number, weight: number): void {
+  const newest = f64[at + NEWEST] as number;
+  if (f64[at + WEIGHT] === 0) {
+    f64[at + NEWEST] = time;
+    f64[at + SUM] = sum;
+    f64[at + WEIGHT] = weight;
+  } else if (time > newest) {
+    const decay = Math.exp((newest - time) * rate);
+    f64[at + NEWEST] = time;
+    f64[at + SUM] = (f64[at + SUM] as number) * decay + sum;
+    f64[at + WEIGHT] = (f64[at + WEIGHT] as number) * decay + weight;
+  } else {
+    const decay = Math.exp((time - newest) * rate);
+    f64[at + SUM] = (f64[at + SUM] as number) + sum * decay;
+    f64[at + WEIGHT] = (f64[at + WEIGHT] as number) + weight * decay;
   }
+}
+
+export function smoothing(halfLifeMs: number): StateBehaviour {
+  const rate = decayRate(halfLifeMs);
 
   function addCount(u32: Uint32Array, field: number, low: number, high: number): void {
     const total = (u32[field >>> 2] as number) + low;
@@ -52,7 +65,7 @@ export function smoothing(halfLifeMs: number): StateBehaviour {
         const time = f64[(orders >>> 3) + i] as number;
         if ((nulls !== 0 && u8[nulls + i] === 1) || time !== time) continue;
         const field = (u32[(slots >>> 2) + i] as number) + offset;
-        add(f64, u32, field, time, f64[(values >>> 3) + i] as number, 1);
+        addDecayed(f64, (field >>> 3) + 1, rate, time, f64[(values >>> 3) + i] as number, 1);
         addCount(u32, field, 1, 0);
       }
     },
@@ -61,7 +74,8 @@ export function smoothing(halfLifeMs: number): StateBehaviour {
         const from = fields + i * stride;
         if (u32[from >>> 2] === 0 && u32[(from >>> 2) + 1] === 0) continue;
         const field = (u32[(slots >>> 2) + i] as number) + offset;
-        add(f64, u32, field, f64[(from >>> 3) + 1] as number, f64[(from >>> 3) + 2] as number, f64[(from >>> 3) + 3] as number);
+        const at = (from >>> 3) + 1;
+        addDecayed(f64, (field >>> 3) + 1, rate, f64[at + NEWEST] as number, f64[at + SUM] as number, f64[at + WEIGHT] as number);
         addCount(u32, field, u32[from >>> 2] as number, u32[(from >>> 2) + 1] as number);
       }
     },

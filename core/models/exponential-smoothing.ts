@@ -1,0 +1,63 @@
+/**
+ * Exponential smoothing over event time for one thread: the aggregate `ewma` does the same over workers and
+ * windows, with the same arithmetic (core/groups/accumulators/smoothing.ts).
+ */
+
+import { assert } from '../assert.ts';
+import { addDecayed, decayRate, NEWEST, SUM, WEIGHT } from '../groups/accumulators/smoothing.ts';
+
+export interface SmoothingState {
+  newestMs: number;
+  sum: number;
+  weight: number;
+}
+
+/**
+ * The mean of values that weigh half as much for each half-life that they are older than the newest. Times
+ * may come in any order.
+ */
+export class ExponentialSmoothing {
+  readonly halfLifeMs: number;
+  readonly state: SmoothingState;
+  readonly #rate: number;
+
+  /**
+   * @param state goes on with what a model of the same half-life has learned; the state is changed in place
+   */
+  constructor(halfLifeMs: number, state: SmoothingState = { newestMs: Number.NEGATIVE_INFINITY, sum: 0, weight: 0 }) {
+    assert(halfLifeMs > 0, `a half-life of ${halfLifeMs} ms`);
+    this.halfLifeMs = halfLifeMs;
+    this.state = state;
+    this.#rate = decayRate(halfLifeMs);
+  }
+
+  /** NaN of no value. */
+  get mean(): number {
+    return this.state.sum / this.state.weight;
+  }
+
+  /** Adds a value and returns the mean. */
+  add(timeMs: number, value: number): number {
+    this.#add(timeMs, value, 1);
+    return this.mean;
+  }
+
+  merge(other: ExponentialSmoothing): void {
+    assert(other.halfLifeMs === this.halfLifeMs, `a half-life of ${other.halfLifeMs} ms merged into one of ${this.halfLifeMs}`);
+    if (other.state.weight > 0) this.#add(other.state.newestMs, other.state.sum, other.state.weight);
+  }
+
+  #add(timeMs: number, sum: number, weight: number): void {
+    const { state } = this;
+    CELL[NEWEST] = state.newestMs;
+    CELL[SUM] = state.sum;
+    CELL[WEIGHT] = state.weight;
+    addDecayed(CELL, 0, this.#rate, timeMs, sum, weight);
+    state.newestMs = CELL[NEWEST] as number;
+    state.sum = CELL[SUM] as number;
+    state.weight = CELL[WEIGHT] as number;
+  }
+}
+
+/** A state as the arithmetic takes it. */
+const CELL = new Float64Array(3);
