@@ -21,6 +21,7 @@ export { kernelExports } from './kernels.ts';
 export { copyBytes, fillBytes } from './memory/bulk.ts';
 export { Counters, sumCounters } from './memory/counters.ts';
 export { crc32c, crc32cBytes } from './memory/crc32c.ts';
+export { PagePool, type PagePoolOptions } from './memory/page-pool.ts';
 export { RingBuffer } from './memory/ring.ts';
 export { distance, Sequence } from './memory/sequence.ts';
 export { attachMemory, createMemory, MEMORY_BYTES_MAX, memoryHandle, type SharedMemory, type SharedMemoryHandle } from './memory/shared-memory.ts';
@@ -39,13 +40,16 @@ export {
   zScore,
 } from './models/index.ts';
 export { checkOptionNames, nearNames } from './option-names.ts';
+export { OpenWindows } from './panes/open-windows.ts';
 export { CumulativeGrid, EVENT_TIME_MAX, PaneGrid } from './panes/pane-grid.ts';
-export { PaneGroups, PaneStore, type PaneStoreOptions, smallTable } from './panes/pane-groups.ts';
+export { PaneGroups } from './panes/pane-groups.ts';
 export { PaneRing, type PaneStates } from './panes/pane-ring.ts';
 export { type PaneRows, PaneSplit, type PaneSplitKernel, paneSplitReference } from './panes/pane-split.ts';
+export { PaneStore, type PaneStoreOptions, smallTable } from './panes/pane-store.ts';
 export { RunArena } from './panes/run-arena.ts';
 export { Watermark, type WatermarkOptions, type WatermarkState } from './panes/watermark.ts';
-export { type WindowState, type WindowStateOptions, windowState } from './panes/window-state.ts';
+export type { WindowState, WindowStateOptions } from './panes/window-state.ts';
+export { windowState } from './panes/window-strategy.ts';
 export { type Rng, type SeekableRng, seededRng } from './prng.ts';
 export * from './schema.ts';
 export { SlidingWindow, type SlidingWindowOptions, type SlidingWindowResult } from './sliding-window.ts';

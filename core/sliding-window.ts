@@ -1,12 +1,14 @@
 /**
- * SlidingWindow: sliding-window aggregation by key over typed arrays, for an app that has no pipeline and no Kafka.
+ * SlidingWindow: sliding-window aggregation by key over typed arrays, for an app that has no pipeline and no
+ * Kafka.
  *
- * Times, keys and values go in as arrays; when the caller says how far time has come, the windows that have ended come out,
- * one array for the keys and one for each aggregate. A row costs one update of one pane, whatever the number of windows
- * that it counts in. Rows may come in any order as long as their windows are open. One thread; nothing is asynchronous.
+ * Times, keys and values go in as arrays; when the caller says how far time has come, the windows that have
+ * ended come out, one array for the keys and one for each aggregate. A row costs one update of one pane,
+ * whatever the number of windows that it counts in. Rows may come in any order as long as their windows are
+ * open. One thread; nothing is asynchronous.
  *
- * It is the pane grid, pane ring and group tables of this folder put together for one value column; aggregations of any keys
- * and columns, over workers, are the pipeline's.
+ * It is the pane grid, pane ring and group tables of this folder put together for one value column;
+ * aggregations of any keys and columns, over workers, are the pipeline's.
  */
 
 import { assert } from './assert.ts';
@@ -17,11 +19,14 @@ import type { GroupTable } from './groups/group-table.ts';
 import { SlotLayout } from './groups/slot-layout.ts';
 import { createMemory, type SharedMemory } from './memory/shared-memory.ts';
 import { SlabAllocator } from './memory/slab.ts';
+import { OpenWindows } from './panes/open-windows.ts';
 import { PaneGrid } from './panes/pane-grid.ts';
-import { type PaneGroups, PaneStore } from './panes/pane-groups.ts';
+import { PaneGroups } from './panes/pane-groups.ts';
 import { PaneRing } from './panes/pane-ring.ts';
 import { PaneSplit } from './panes/pane-split.ts';
-import { type WindowState, windowState } from './panes/window-state.ts';
+import { PaneStore } from './panes/pane-store.ts';
+import type { WindowState } from './panes/window-state.ts';
+import { windowState } from './panes/window-strategy.ts';
 import { type DataType, f64, i32, timestamp, u32 } from './schema.ts';
 import { type Duration, durationMs } from './time.ts';
 
@@ -46,7 +51,10 @@ export interface SlidingWindowOptions {
   readonly slabs?: SlabAllocator;
 }
 
-/** One window: `keys[i]` has `sum[i]`, ... The arrays are the caller's. An aggregate that was not asked for is undefined. */
+/**
+ * One window: `keys[i]` has `sum[i]`, ... The arrays are the caller's. An aggregate that was not asked for is
+ * undefined.
+ */
 export interface SlidingWindowResult {
   readonly windowStart: number;
   readonly windowEnd: number;
@@ -72,7 +80,7 @@ export class SlidingWindow {
   readonly #memory: SharedMemory;
   readonly #slabs: SlabAllocator;
   readonly #grid: PaneGrid;
-  readonly #latenessMs: number;
+  readonly #windows: OpenWindows;
   readonly #keyType: DataType;
   readonly #aggregates: readonly SlidingAggregate[];
   readonly #names: AccumulatorName[];
@@ -107,7 +115,7 @@ export class SlidingWindow {
     this.#slabs = slabs ?? new SlabAllocator(createMemory(MEMORY_BYTES_DEFAULT));
     this.#memory = this.#slabs.memory;
     this.#grid = new PaneGrid(sizeMs, slideMs);
-    this.#latenessMs = durationMs(lateness, 'The lateness of a SlidingWindow');
+    this.#windows = new OpenWindows(this.#grid, durationMs(lateness, 'The lateness of a SlidingWindow'));
     this.#keyType = keyType;
     this.#aggregates = ALL.filter((name) => aggregates.includes(name));
     // A count is always there: a group is gone when it falls to 0.
@@ -119,7 +127,7 @@ export class SlidingWindow {
       this.#names.map((name) => (name === 'count' ? accumulator('count') : accumulator(name, f64))),
     );
     this.#store = new PaneStore(this.#slabs, layout, { openMax: OPEN_MAX });
-    this.#panes = new PaneRing<PaneGroups>({ make: () => this.#store.make(), recycle: (pane) => pane.clear(), drop: (pane) => pane.clear() });
+    this.#panes = new PaneRing<PaneGroups>({ make: () => new PaneGroups(this.#store), recycle: (pane) => pane.clear(), drop: (pane) => pane.clear() });
     this.#canSubtract = !aggregates.includes('min') && !aggregates.includes('max');
     const strategy = this.#grid.panesPerWindow <= 2 ? 'merge' : this.#canSubtract ? 'running' : 'two-stack';
     this.#state = windowState(this.#grid, this.#panes, this.#store, { strategy, drifts: true });
@@ -149,24 +157,22 @@ export class SlidingWindow {
   }
 
   /**
-   * Time has come to `watermarkMs`: every window that ended at least the lateness before is given to `emit`, in ascending
-   * order, windows without rows left out, and is closed. +Infinity closes all.
+   * Time has come to `watermarkMs`: every window that ended at least the lateness before is given to `emit`,
+   * in ascending order, windows without rows left out, and is closed. +Infinity closes all.
    */
   advance(watermarkMs: number, emit: (result: SlidingWindowResult) => void): void {
     assert(watermarkMs >= this.#watermark, `a watermark of ${watermarkMs} after ${this.#watermark}`);
     this.#watermark = watermarkMs;
     const grid = this.#grid;
-    const next = Number.isFinite(watermarkMs) ? grid.lastWindowEndedBy(watermarkMs - this.#latenessMs) + 1 : watermarkMs;
-    for (let window = this.#next; this.#panes.size > 0; ) {
-      window = Math.max(window, grid.firstWindowOf(this.#panes.first));
-      if (window >= next) break;
+    const next = this.#windows.firstOpen(watermarkMs);
+    const visit = (window: number): void => {
       const result = this.#read(this.#state.moveTo(window), window);
       // A sum that is not finite cannot be subtracted again.
       if (result.sum?.some((sum) => !Number.isFinite(sum)) || result.mean?.some((mean) => !Number.isFinite(mean))) this.#state.restart();
       emit(result);
-      window++;
-      this.#close(grid.firstPane(window));
-    }
+      this.#close(grid.firstPane(window + 1));
+    };
+    this.#windows.eachClosed(this.#next, next, () => this.#panes.first, visit);
     if (next > this.#next) {
       this.#next = next;
       this.#close(grid.firstPane(next));
@@ -195,7 +201,7 @@ export class SlidingWindow {
     const valueColumn: Column = { type: f64, data: valuesAt, offsets: 0, validity: 0 };
     const inputs = this.#names.map((name) => (name === 'count' ? undefined : valueColumn));
     const split = this.#split;
-    const lateBefore = Number.isFinite(this.#next) ? this.#grid.windowStart(this.#next) : this.#next;
+    const lateBefore = this.#windows.lateBefore(this.#watermark);
     split.split({ type: timestamp, data: timesAt, offsets: 0, validity: 0 }, rowCount, lateBefore, Number.POSITIVE_INFINITY);
     for (let i = 0; i < split.paneCount; i++) {
       const { pane, count, selection } = split.panes[i] as (typeof split.panes)[number];

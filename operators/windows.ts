@@ -17,7 +17,7 @@
  * A row without an event time (null), or with one that no calendar has (beyond 8.64e15 ms), is treated as late.
  */
 
-import { CumulativeGrid, type Duration, durationMs, MillraceError, PaneGrid, shown } from '../core/index.ts';
+import { CumulativeGrid, type Duration, durationMs, MillraceError, OpenWindows, PaneGrid, shown } from '../core/index.ts';
 
 /** When the results of a window are sent. */
 export type Emission = 'final' | 'update';
@@ -245,4 +245,13 @@ export function paneGridOf(window: WindowSpec): PaneGrid {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window} has no panes in time. Use tumbling() or sliding() here.`);
   }
   return shape.kind === 'tumbling' ? new PaneGrid(shape.sizeMs, shape.sizeMs, shape.offsetMs) : new PaneGrid(shape.sizeMs, shape.slideMs);
+}
+
+/**
+ * The panes of a window and its lateness: which windows are open, and which rows late.
+ *
+ * @throws MillraceError ERR_MILLRACE_PIPELINE as paneGridOf
+ */
+export function openWindowsOf(window: WindowSpec): OpenWindows {
+  return new OpenWindows(paneGridOf(window), window.latenessMs);
 }

@@ -1,6 +1,7 @@
 /**
- * Fills and copies of whole ranges of the shared memory. `fill` and `copyWithin` of a typed array over shared memory go
- * byte by byte, or nearly: 4 KiB take 570 and 140 ns, with WebAssembly's bulk instructions 35 (measured).
+ * Fills and copies of whole ranges of the shared memory. `fill` and `copyWithin` of a typed array over shared
+ * memory go byte by byte, or nearly: 4 KiB take 570 and 140 ns, with WebAssembly's bulk instructions 35
+ * (measured).
  */
 
 import { kernelExports } from '../kernels.ts';

@@ -1,9 +1,10 @@
 /**
- * Counters: named cumulative counts in shared memory, one region a worker, readable from any thread at any time.
+ * Counters: named cumulative counts in shared memory, one region per worker, readable from any thread at any
+ * time.
  *
- * A count is 64 bits and is changed and read with 64-bit Atomics, so a reader never sees half of one. That makes a BigInt
- * a call: count per batch, never per row. A region takes whole cache lines, so that workers do not share them; the total
- * over the workers is the reader's sum.
+ * A count is 64 bits and is changed and read with 64-bit Atomics, so a reader never sees half of one. That
+ * makes a BigInt per call: count per batch, never per row. A region takes whole cache lines, so that workers
+ * do not share them; the total over the workers is the reader's sum.
  */
 
 import { assert } from '../assert.ts';

@@ -1,14 +1,15 @@
 /**
- * CRC32C (Castagnoli): the checksum of Kafka's record batches, of the embedded log and of checkpoints. Not zlib.crc32,
- * which has another polynomial.
+ * CRC32C (Castagnoli): the checksum of Kafka's record batches, of the embedded log and of checkpoints. Not
+ * zlib.crc32, which has another polynomial.
  *
- * Slicing by 16 (Kounavis and Berry, "Novel Table Lookup-Based Algorithms for High-Performance CRC Generation", IEEE
- * Transactions on Computers, 2008): sixteen tables of 256 words, table k advances a byte by k more bytes of zeros.
+ * Slicing by 16 (Kounavis and Berry, "Novel Table Lookup-Based Algorithms for High-Performance CRC
+ * Generation", IEEE Transactions on Computers, 2008): sixteen tables of 256 words, table k advances a byte by
+ * k more bytes of zeros.
  *
  *   crc of 16 bytes = T15[b0 ^ crc0] ^ T14[b1 ^ crc1] ^ T13[b2 ^ crc2] ^ T12[b3 ^ crc3] ^ T11[b4] ^ ... ^ T0[b15]
  *
- * The kernel finds its tables in the last 16 KiB of the 64 KiB in front of the slabs, which are the kernels' statics
- * (slab.ts). Each thread writes them, all the same values; no thread ever sees others.
+ * The kernel finds its tables in the last 16 KiB of the 64 KiB in front of the slabs, which are the kernels'
+ * statics (slab.ts). Each thread writes them, all the same values; no thread ever sees others.
  */
 
 import { kernelExports } from '../kernels.ts';

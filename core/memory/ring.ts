@@ -1,17 +1,18 @@
 /**
  * RingBuffer: hands fixed-size records from one thread to one other, in order, through shared memory.
  *
- * Single producer, single consumer. It never waits and never allocates: a full ring makes `tryClaim` say 0, an empty one
- * `tryTake`; what to do then is the caller's affair. Each side keeps the other's sequence from last time and looks again
- * only when that says full (or empty), so that in the steady state neither touches the other's cache line.
+ * Single producer, single consumer. It never waits and never allocates: a full ring makes `tryClaim` say 0,
+ * an empty one `tryTake`; what to do then is up to the caller. Each side keeps the other's sequence from last
+ * time and looks again only when that says full (or empty), so that in the steady state neither touches the
+ * other's cache line.
  *
  *     0  magic, capacity, record bytes: written once
  *    64  published: records that the producer has made visible    (a u32 that wraps)
  *   128  released: records that the consumer is done with         (likewise)
  *   192  capacity records; record n lies at (n mod capacity) * recordBytes
  *
- * Method: Lamport's queue ("Specifying Concurrent Program Modules", 1983) with the cached opposite index of Lee et al.,
- * "MCRingBuffer" (IPDPS 2010).
+ * Method: Lamport's queue ("Specifying Concurrent Program Modules", 1983) with the cached opposite index of
+ * Lee et al., "MCRingBuffer" (IPDPS 2010).
  */
 
 import { assert } from '../assert.ts';
@@ -85,7 +86,8 @@ export class RingBuffer {
    * An empty ring at `address`. Before the other thread attaches.
    *
    * @param address a multiple of 64, with `bytesFor(capacity, recordBytes)` bytes behind it
-   * @throws MillraceError ERR_MILLRACE_OPTION when the capacity is no power of two, or the record no multiple of 8
+   * @throws MillraceError ERR_MILLRACE_OPTION when the capacity is no power of two, or the record no multiple
+   *   of 8
    */
   static create(memory: SharedMemory, address: number, capacity: number, recordBytes = 64): RingBuffer {
     const bytes = RingBuffer.bytesFor(capacity, recordBytes);
@@ -109,7 +111,10 @@ export class RingBuffer {
     return new RingBuffer(memory, address);
   }
 
-  /** Producer: the address of the next record to fill, or 0 when the ring is full. Until `publish`, it gives the same one again. */
+  /**
+   * Producer: the address of the next record to fill, or 0 when the ring is full. Until `publish`, it gives
+   * the same one again.
+   */
   tryClaim(): number {
     if (distance(this.#released, this.#published) === this.capacity) {
       this.#released = this.#releasedSequence.get();
@@ -125,7 +130,10 @@ export class RingBuffer {
     this.#publishedSequence.set(this.#published);
   }
 
-  /** Consumer: the address of the oldest record, or 0 when the ring is empty. Until `release`, it gives the same one again. */
+  /**
+   * Consumer: the address of the oldest record, or 0 when the ring is empty. Until `release`, it gives the
+   * same one again.
+   */
   tryTake(): number {
     if (this.#released === this.#published) {
       this.#published = this.#publishedSequence.get();
@@ -141,7 +149,10 @@ export class RingBuffer {
     this.#releasedSequence.set(this.#released);
   }
 
-  /** Records published and not released, as any thread sees it; at once out of date where both sides are at work. */
+  /**
+   * Records published and not released, as any thread sees it; at once out of date where both sides are at
+   * work.
+   */
   get size(): number {
     const released = this.#releasedSequence.get();
     return Math.min(this.capacity, distance(released, this.#publishedSequence.get()));

@@ -1,9 +1,9 @@
 /**
  * Sequence: a count of things passed, in shared memory, that one thread advances and any thread reads.
  *
- * It is a u32 that wraps: two sequences are compared by their distance, never by size. What is written to memory before
- * `set` is seen by whoever reads the new value with `get` (Atomics are sequentially consistent). The name and the idea
- * are the LMAX Disruptor's.
+ * It is a u32 that wraps: two sequences are compared by their distance, never by size. What is written to
+ * memory before `set` is seen by whoever reads the new value with `get` (Atomics are sequentially
+ * consistent). The name and the idea are the LMAX Disruptor's.
  */
 
 import type { SharedMemory } from './shared-memory.ts';
@@ -27,7 +27,10 @@ export class Sequence {
   }
 }
 
-/** How many steps lead from `behind` to `ahead`, across the wrap: right as long as they are less than 2^32 apart. */
+/**
+ * How many steps lead from `behind` to `ahead`, across the wrap: right as long as they are less than 2^32
+ * apart.
+ */
 export function distance(behind: number, ahead: number): number {
   return (ahead - behind) >>> 0;
 }

@@ -1,10 +1,11 @@
 /**
  * The one shared memory of a process, and the views through which TypeScript sees it.
  *
- * A `WebAssembly.Memory` that is shared: its buffer is a SharedArrayBuffer, so every thread and every WebAssembly
- * instance sees the same bytes at the same addresses, without a copy. It has its full size from the start and never
- * grows: pages that nobody has touched cost address space only, and the views stay valid for the life of the process.
- * An address is a byte offset into this memory; 0 means "none". Who owns which bytes is the allocator's affair (slab.ts).
+ * A `WebAssembly.Memory` that is shared: its buffer is a SharedArrayBuffer, so every thread and every
+ * WebAssembly instance sees the same bytes at the same addresses, without a copy. It has its full size from
+ * the start and never grows: pages that nobody has touched cost address space only, and the views stay valid
+ * for the life of the process. An address is a byte offset into this memory; 0 means "none". Who owns which
+ * bytes is up to the allocator (slab.ts).
  */
 
 import { MillraceError, shown } from '../errors.ts';
@@ -14,7 +15,10 @@ const PAGE_BYTES = 65_536;
 export const MEMORY_BYTES_MAX = 65_535 * PAGE_BYTES;
 
 export interface SharedMemory {
-  /** Undefined where WebAssembly is not available: then the bytes are a plain SharedArrayBuffer, for the TypeScript kernels. */
+  /**
+   * Undefined where WebAssembly is not available: then the bytes are a plain SharedArrayBuffer, for the
+   * TypeScript kernels.
+   */
   readonly memory: WasmMemory | undefined;
   readonly buffer: SharedArrayBuffer;
   readonly byteLength: number;
@@ -36,7 +40,8 @@ export type SharedMemoryHandle = WasmMemory | SharedArrayBuffer;
 /**
  * A new shared memory of at least `bytes`, rounded up to 64 KiB.
  *
- * @throws MillraceError ERR_MILLRACE_MEMORY when the system cannot reserve that much, ERR_MILLRACE_OPTION when `bytes` is out of range
+ * @throws MillraceError ERR_MILLRACE_MEMORY when the system cannot reserve that much, ERR_MILLRACE_OPTION
+ *   when `bytes` is out of range
  */
 export function createMemory(bytes: number): SharedMemory {
   if (!(bytes > 0 && bytes <= MEMORY_BYTES_MAX)) {

@@ -1,14 +1,16 @@
 /**
  * Who owns which bytes of the shared memory: a buddy allocator that every thread may call.
  *
- * A slab is a power-of-two block of at least 4 KiB: the bytes of one fetch, of a scan's columns, of one exchange block,
- * of a table. Freed slabs merge with their buddy and are handed out again last-in first-out, so that warm pages are
- * used first (fresh pages cost more than the work done on them: 3 s for 10 M keys, measured). Allocation is a matter
- * of batches, never of rows, so one spin lock guards it; the lock is held for some hundred nanoseconds.
+ * A slab is a power-of-two block of at least 4 KiB: the bytes of one fetch, of a scan's columns, of one
+ * exchange block, of a table. Freed slabs merge with their buddy and are handed out again last-in first-out,
+ * so that warm pages are used first (fresh pages cost more than the work done on them: 3 s for 10 M keys,
+ * measured). Allocation is a matter of batches, never of rows, so one spin lock guards it; the lock is held
+ * for some hundred nanoseconds.
  *
  *   0         64 KiB: statics of the WebAssembly kernels
  *   64 KiB    header: lock, counters, one free-list head per order
- *   ...       order map: one byte per 4 KiB block (0 inside a block, order + 1 at the head of a used one, |0x80 a free one)
+ *   ...       order map: one byte per 4 KiB block (0 inside a block, order + 1 at the head of a used one,
+ *             |0x80 of a free one)
  *   heapBase  the blocks; a free block holds the list links (next, previous) in its first 8 bytes
  *
  * Buddy system: Knowlton, "A Fast Storage Allocator", CACM 8(10), 1965.
@@ -40,8 +42,8 @@ export interface SlabUsage {
 }
 
 /**
- * Allocates and frees slabs of one shared memory. Any thread may make one over the same memory: the state is in the
- * memory itself. Addresses are multiples of 4096.
+ * Allocates and frees slabs of one shared memory. Any thread may make one over the same memory: the state is
+ * in the memory itself. Addresses are multiples of 4096.
  *
  * @example
  * const slabs = new SlabAllocator(createMemory(64 << 20));

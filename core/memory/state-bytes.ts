@@ -1,10 +1,10 @@
 /**
- * State as bytes: numbers and pieces of the shared memory, written one behind the other by whoever holds state, and read in the same
- * order by whoever takes it up again, perhaps in another process. There are no names, no types and no addresses in it: what is
- * where is the affair of the writer and the reader, which are one class.
+ * State as bytes: numbers and pieces of the shared memory, written one behind the other by the holder of
+ * state, and read in the same order by its successor, perhaps in another process. There are no names, no
+ * types and no addresses in it: what is where is up to the writer and the reader, which are one class.
  *
- * Everything begins at a multiple of 8: a number is an f64 (so infinities, and whole numbers up to 2^53, are exact), a piece is its
- * bytes and zeros behind them. The same state gives the same bytes.
+ * Everything begins at a multiple of 8: a number is an f64 (so infinities, and whole numbers up to 2^53, are
+ * exact), a piece is its bytes and zeros behind them. The same state gives the same bytes.
  */
 
 import { MillraceError } from '../errors.ts';

@@ -1,4 +1,7 @@
-/** The part of the WebAssembly interface that the package uses. Declared here, so that neither we nor users need the DOM's types. */
+/**
+ * The part of the WebAssembly interface that the package uses. Declared here, so that neither we nor users
+ * need the DOM's types.
+ */
 
 export interface WasmMemory {
   readonly buffer: SharedArrayBuffer;

@@ -1,10 +1,11 @@
 /**
  * How event time is cut into panes, and how windows are runs of panes. Pure arithmetic: no state, no rows.
  *
- * A pane is a slice of time that no window cuts, so a row goes to one pane and a window is a run of whole panes. Windows
- * start every `slideMs` and last `sizeMs`. Where the size is a multiple of the slide, a pane is one slide long. Where it
- * is not, each slide is cut in two, at the place where older windows end; so a window of 7 s every 3 s takes 5 panes,
- * and a size and a slide without a common divisor cost nothing special (the greatest common divisor would: 1 ms panes).
+ * A pane is a slice of time that no window cuts, so a row goes to one pane and a window is a run of whole
+ * panes. Windows start every `slideMs` and last `sizeMs`. Where the size is a multiple of the slide, a pane
+ * is one slide long. Where it is not, each slide is cut in two, at the place where older windows end; so a
+ * window of 7 s every 3 s takes 5 panes, and a size and a slide without a common divisor cost nothing special
+ * (the greatest common divisor would: 1 ms panes).
  *
  *   size 7, slide 3    0   1   2   3   4   5   6   7   8   9
  *   panes              |0 -|- -1- -|2 -|- -3- -|4 -|- -5- -|       even: [3s, 3s + 1), odd: [3s + 1, 3s + 3)
@@ -12,14 +13,18 @@
  *   window 1                       [===========================)   panes 2 3 4 5 6
  *
  * Times are whole milliseconds since 1970; before 1970 they are negative and all divisions round down.
+ * Infinite times have infinite panes and windows.
  *
- * Panes: Li et al., "No Pane, No Gain", SIGMOD Record 34(1), 2005. Two panes a slide: Krishnamurthy, Wu and Franklin,
- * "On-the-Fly Sharing for Streamed Aggregation" (paired windows), SIGMOD 2006.
+ * Panes: Li et al., "No Pane, No Gain", SIGMOD Record 34(1), 2005. Two panes a slide: Krishnamurthy, Wu and
+ * Franklin, "On-the-Fly Sharing for Streamed Aggregation" (paired windows), SIGMOD 2006.
  */
 
 import { assert } from '../assert.ts';
 
-/** The times that a window can hold: those of a JavaScript Date. All pane and window numbers of them are exact. */
+/**
+ * The times that a window can hold: those of a JavaScript Date. All pane and window numbers of them are
+ * exact.
+ */
 export const EVENT_TIME_MAX = 8_640_000_000_000_000;
 
 export class PaneGrid {
@@ -44,7 +49,7 @@ export class PaneGrid {
     this.panesPerWindow = this.panesPerSlide * Math.floor(sizeMs / slideMs) + (this.panesPerSlide - 1);
   }
 
-  /** The pane of a time within EVENT_TIME_MAX of 1970. */
+  /** The pane of a time within EVENT_TIME_MAX of 1970, or of an infinite one. */
   paneOf(timeMs: number): number {
     const since = timeMs - this.offsetMs;
     const slide = Math.floor(since / this.slideMs);
@@ -53,7 +58,7 @@ export class PaneGrid {
   }
 
   paneStart(pane: number): number {
-    if (this.cutMs === 0) return pane * this.slideMs + this.offsetMs;
+    if (this.cutMs === 0 || !Number.isFinite(pane)) return pane * this.slideMs + this.offsetMs;
     const slide = Math.floor(pane / 2);
     return slide * this.slideMs + (pane - slide * 2) * this.cutMs + this.offsetMs;
   }
@@ -90,7 +95,9 @@ export class PaneGrid {
     return Math.floor(pane / this.panesPerSlide);
   }
 
-  /** End of the last window that holds a pane: once the watermark has passed it, the pane is of no more use. */
+  /**
+   * End of the last window that holds a pane: once the watermark has passed it, the pane is of no more use.
+   */
   paneExpiry(pane: number): number {
     return this.windowEnd(this.lastWindowOf(pane));
   }
@@ -102,9 +109,9 @@ export class PaneGrid {
 }
 
 /**
- * Cumulative windows: within each stretch of `sizeMs` one window that begins with it and ends at every step. A pane is one
- * step; window n ends with pane n, and begins where the stretch of that pane begins. Going on from one window to the next
- * takes panes in and never out, until a new stretch begins with nothing.
+ * Cumulative windows: within each stretch of `sizeMs` one window that begins with it and ends at every step.
+ * A pane is one step; window n ends with pane n, and begins where the stretch of that pane begins. Going on
+ * from one window to the next takes panes in and never out, until a new stretch begins with nothing.
  *
  *   size 6, step 2     0   2   4   6   8
  *   window 0           [===)

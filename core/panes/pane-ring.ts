@@ -1,11 +1,11 @@
 /**
  * The live panes of a stream, in order of time, each with its state: a ring buffer of (pane number, state).
  *
- * Time mostly moves on by one pane: a new pane is put behind the last one, old ones are taken off the front, and what
- * they held is recycled for the next. So it is a circular array sorted by pane number; a pane is found by its distance
- * from the front, which is its place where no pane in between is missing, else by binary search. Panes exist only where
- * rows came: an event time far ahead costs one entry, not a million empty ones, and whoever walks the panes jumps over
- * empty stretches.
+ * Time mostly moves on by one pane: a new pane is put behind the last one, old ones are taken off the front,
+ * and what they held is recycled for the next. So it is a circular array sorted by pane number; a pane is
+ * found by its distance from the front, which is its place where no pane in between is missing, else by
+ * binary search. Panes exist only where rows came: an event time far ahead costs one entry, not a million
+ * empty ones, and a walk over the panes jumps over empty stretches.
  *
  * It knows nothing of time, rows or tables: `T` is any state, made by `make` and emptied by `recycle`.
  */
@@ -39,11 +39,6 @@ export class PaneRing<T> {
 
   get size(): number {
     return this.#size;
-  }
-
-  /** States kept for reuse. */
-  get spareCount(): number {
-    return this.#spare.length;
   }
 
   /** The smallest pane number; +Infinity when there is none. */
@@ -88,7 +83,10 @@ export class PaneRing<T> {
     return index < this.#size && this.number(index) === pane ? this.state(index) : undefined;
   }
 
-  /** The state of a pane, made where there was none. Amortised O(1) for the newest panes, O(size) to put one in between. */
+  /**
+   * The state of a pane, made where there was none. Amortised O(1) for the newest panes, O(size) to put one
+   * in between.
+   */
   open(pane: number): T {
     // The text of an assertion is made before it is known to hold: not for every block and pane.
     if (!Number.isSafeInteger(pane)) assert(false, `pane ${pane}`);

@@ -1,13 +1,15 @@
 /**
  * Splits the rows of a batch by pane: which rows are late, and, for the others, row numbers pane by pane.
  *
- * Rows mostly come in order of time, so most batches lie in one pane, and a row mostly in that of the row before it. One
- * pass finds the span of the batch's times; where that is one pane there is nothing to split. Else a second pass notes
- * each row's pane in a small directory, and a counting sort writes the row numbers. Scratch memory is kept between calls:
+ * Rows mostly come in order of time, so most batches lie in one pane, and a row mostly in that of the row
+ * before it. One pass finds the span of the batch's times; where that is one pane there is nothing to split.
+ * Else a second pass notes each row's pane in a small directory, and a counting sort writes the row numbers.
+ * Scratch memory is kept between calls:
  *
  *   header     f64 greatest time, u32 late rows, u32 stamp of the kernel's directory
- *   panes      f64 pane, u32 rows, u32 where they begin in `selection` (WHOLE: it is all rows of the batch), in the order of first rows
- *   places     u32 a row: its place in `panes`, or LATE
+ *   panes      f64 pane, u32 rows, u32 where they begin in `selection` (WHOLE: it is all rows of the
+ *              batch), in the order of first rows
+ *   places     u32 per row: its place in `panes`, or LATE
  *   selection  u32 row numbers, pane by pane, ascending in each; then those of the late rows
  *   directory  the kernel's hash from pane to place: f64 pane, u32 stamp, u32 place
  *
@@ -45,7 +47,9 @@ export type PaneSplitKernel = (
   mask: number,
 ) => number;
 
-/** The rows of one pane: `selection` is the address of u32 row numbers, ascending; 0: all rows of the batch. */
+/**
+ * The rows of one pane: `selection` is the address of u32 row numbers, ascending; 0: all rows of the batch.
+ */
 export interface PaneRows {
   pane: number;
   selection: number;
@@ -59,7 +63,9 @@ export class PaneSplit {
   /** Late rows of the last batch: u32 row numbers at `lateRows`. */
   lateCount = 0;
   lateRows = 0;
-  /** Greatest event time, not above the bound, of the last batch; -Infinity when there is none. Late rows too. */
+  /**
+   * Greatest event time, not above the bound, of the last batch; -Infinity when there is none. Late rows too.
+   */
   maxTimeMs = Number.NEGATIVE_INFINITY;
   readonly #slabs: SlabAllocator;
   readonly #memory: SharedMemory;
@@ -69,7 +75,10 @@ export class PaneSplit {
   #scratch = 0;
   #capacity = 0;
 
-  /** @param shiftMs added to every time: -1 where the times are ends of windows, whose last moment is what a row is of */
+  /**
+   * @param shiftMs added to every time: -1 where the times are ends of windows, whose last moment is what a
+   * row is of
+   */
   constructor(slabs: SlabAllocator, grid: PaneGrid, shiftMs = 0) {
     this.#slabs = slabs;
     this.#memory = slabs.memory;

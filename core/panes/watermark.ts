@@ -1,14 +1,15 @@
 /**
  * The watermark of a stream: the event time that it has passed, as the minimum over its partitions.
  *
- * Each partition reports the greatest event time seen in it; its own watermark is that less the allowed delay. The
- * stream's is the minimum over the partitions that take part: a partition that ended takes part no more, one that is
- * idle (somebody else decides that, by a clock, and records it) does not for as long as it is idle. When none is left
- * but idle ones, the furthest of them counts, so that the last windows of a quiet stream close; when all have ended,
- * the watermark is +Infinity. It never moves backwards.
+ * Each partition reports the greatest event time seen in it; its own watermark is that less the allowed
+ * delay. The stream's is the minimum over the partitions that take part: a partition that ended takes part no
+ * more, one that is idle (somebody else decides that, by a clock, and records it) does not for as long as it
+ * is idle. When none is left but idle ones, the furthest of them counts, so that the last windows of a quiet
+ * stream close; when all have ended, the watermark is +Infinity. It never moves backwards.
  *
- * No clock in here, and no order among reports within an epoch: the same reports give the same watermark. The state of
- * a partition is a small JSON text that travels with its committed offset, so that a restart knows which windows were closed.
+ * No clock in here, and no order among reports within an epoch: the same reports give the same watermark. The
+ * state of a partition is a small JSON text that travels with its committed offset, so that a restart knows
+ * which windows were closed.
  */
 
 import { assert } from '../assert.ts';
@@ -17,7 +18,10 @@ import { MillraceError, shown } from '../errors.ts';
 export interface WatermarkOptions {
   /** How far behind the greatest event time rows may come and still be on time. */
   readonly delayMs: number;
-  /** Event times further than this ahead of the epoch's processing time do not move the watermark. Default: no bound. */
+  /**
+   * Event times further than this ahead of the epoch's processing time do not move the watermark. Default: no
+   * bound.
+   */
   readonly maxSkewMs?: number;
 }
 
@@ -62,14 +66,17 @@ export class Watermark {
   }
 
   /**
-   * The greatest event time that may move the watermark in an epoch, given its recorded processing time. Rows beyond it are
-   * processed like all others, but whoever takes the maximum for `observe` leaves them out.
+   * The greatest event time that may move the watermark in an epoch, given its recorded processing time. Rows
+   * beyond it are processed like all others, but the maximum given to `observe` leaves them out.
    */
   timeBound(nowMs: number): number {
     return nowMs + this.maxSkewMs;
   }
 
-  /** Reports the greatest event time of some rows of a partition. -Infinity, for no rows, changes nothing. An idle partition wakes up. */
+  /**
+   * Reports the greatest event time of some rows of a partition. -Infinity, for no rows, changes nothing. An
+   * idle partition wakes up.
+   */
   observe(partition: number, maxMs: number): void {
     const of = this.#partition(partition);
     if (maxMs === Number.NEGATIVE_INFINITY) return;
@@ -127,14 +134,17 @@ export class Watermark {
     return this.#partition(partition).maxMs - this.delayMs;
   }
 
-  /** What to commit beside the offset of a partition: JSON of some 50 bytes. The stream's watermark is in each of them. */
+  /**
+   * What to commit beside the offset of a partition: JSON of some 50 bytes. The stream's watermark is in each
+   * of them.
+   */
   snapshot(partition: number): string {
     return JSON.stringify({ watermark: finiteOrNull(this.#current), max: finiteOrNull(this.#partition(partition).maxMs) });
   }
 
   /**
-   * Takes a `snapshot` back, at a start. The stream's watermark becomes the greatest one restored; empty text is a partition
-   * that was never committed.
+   * Takes a `snapshot` back, at a start. The stream's watermark becomes the greatest one restored; empty text
+   * is a partition that was never committed.
    *
    * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the text is not one of ours
    */
@@ -158,7 +168,10 @@ export class Watermark {
     if (watermark !== null && watermark > this.#current) this.#current = watermark;
   }
 
-  /** The whole state between two epochs, for {@link restoreAll}: unlike `snapshot`, who is idle and who has ended too. */
+  /**
+   * The whole state between two epochs, for {@link restoreAll}: unlike `snapshot`, who is idle and who has
+   * ended too.
+   */
   snapshotAll(): WatermarkState {
     return { currentMs: this.#current, partitions: [...this.#partitions].map(([partition, { maxMs, state }]) => ({ partition, maxMs, state })) };
   }

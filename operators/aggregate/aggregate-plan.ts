@@ -14,8 +14,8 @@
  * How these work is told in core/panes/window-state.ts.
  */
 
-import { type Accumulator, type Field, MillraceError, type PaneGrid, Schema, SlotLayout, shown, timestamp } from '../../core/index.ts';
-import { paneGridOf, type WindowSpec } from '../windows.ts';
+import { type Accumulator, type Field, MillraceError, type OpenWindows, type PaneGrid, Schema, SlotLayout, shown, timestamp } from '../../core/index.ts';
+import { openWindowsOf, type WindowSpec } from '../windows.ts';
 import type { Aggregate } from './aggregates.ts';
 import { AccumulatorSet, type ResultColumn, resultColumn } from './result-columns.ts';
 
@@ -34,6 +34,8 @@ export interface AggregatePlan {
   readonly layout: SlotLayout;
   readonly results: readonly ResultColumn[];
   readonly window: WindowSpec | undefined;
+  readonly openWindows: OpenWindows | undefined;
+  /** That of `openWindows`. */
   readonly grid: PaneGrid | undefined;
   /** Position of the event time column in the input; -1 without a window. */
   readonly eventTime: number;
@@ -71,7 +73,8 @@ export interface AggregateRequest {
 export function planAggregate(request: AggregateRequest): AggregatePlan {
   const { input, window } = request;
   const keys = request.keys.map((name) => input.require(name, 'keyBy'));
-  const grid = window === undefined ? undefined : paneGridOf(window);
+  const openWindows = window === undefined ? undefined : openWindowsOf(window);
+  const grid = openWindows?.grid;
   const eventTime = window === undefined ? -1 : eventTimeColumn(request, window);
 
   const orders = request.eventTime === undefined ? -1 : input.indexOf(request.eventTime);
@@ -101,6 +104,7 @@ export function planAggregate(request: AggregateRequest): AggregatePlan {
     layout,
     results,
     window,
+    openWindows,
     grid,
     eventTime,
     timeShiftMs: request.timeShiftMs ?? 0,

@@ -98,7 +98,7 @@ export class Combiner {
 
   beginEpoch({ watermark, timeBound }: EpochStart): void {
     assert(this.#origin === undefined, 'an epoch begins within a chunk');
-    this.#lateBefore = lateBefore(this.plan, watermark);
+    this.#lateBefore = this.plan.openWindows?.lateBefore(watermark) ?? Number.NEGATIVE_INFINITY;
     this.#timeBound = timeBound;
   }
 
@@ -248,11 +248,4 @@ export class Combiner {
     this.#places.clear();
     this.#openBytes = 0;
   }
-}
-
-/** Rows with an event time before this are late: the start of the first window that is still open at a watermark. */
-export function lateBefore(plan: AggregatePlan, watermark: number): number {
-  const { grid, window } = plan;
-  if (grid === undefined || window === undefined || !Number.isFinite(watermark)) return watermark;
-  return grid.windowStart(grid.lastWindowEndedBy(watermark - window.latenessMs) + 1);
 }

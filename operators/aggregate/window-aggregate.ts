@@ -8,8 +8,9 @@
 
 import {
   assert,
+  type OpenWindows,
   type PaneGrid,
-  type PaneGroups,
+  PaneGroups,
   PaneRing,
   PaneStore,
   SHARD_BITS,
@@ -20,7 +21,6 @@ import {
   windowState,
 } from '../../core/index.ts';
 import { eachPaneOf } from '../exchange/exchange.ts';
-import type { WindowSpec } from '../windows.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import type { Emit, ResultWriter } from './result-writer.ts';
 import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
@@ -30,7 +30,7 @@ export class WindowAggregate implements ShardAggregate {
   readonly shard: number;
   readonly #slabs: SlabAllocator;
   readonly #grid: PaneGrid;
-  readonly #window: WindowSpec;
+  readonly #windows: OpenWindows;
   readonly #store: PaneStore;
   readonly #panes: PaneRing<PaneGroups>;
   readonly #state: WindowState;
@@ -44,28 +44,28 @@ export class WindowAggregate implements ShardAggregate {
   #next = Number.NEGATIVE_INFINITY;
 
   constructor(slabs: SlabAllocator, plan: AggregatePlan, shard: number, writer: ResultWriter, from?: ShardSnapshot) {
-    assert(plan.window !== undefined && plan.grid !== undefined, 'a windowed aggregation without a window');
+    assert(plan.window !== undefined && plan.openWindows !== undefined, 'a windowed aggregation without a window');
     this.plan = plan;
     this.shard = shard;
     this.#slabs = slabs;
-    this.#grid = plan.grid;
-    this.#window = plan.window;
+    this.#windows = plan.openWindows;
+    this.#grid = plan.openWindows.grid;
     this.#store = new PaneStore(slabs, plan.layout, { skipBits: SHARD_BITS });
     const emptied = (pane: PaneGroups) => pane.clear();
-    this.#panes = new PaneRing({ make: () => this.#store.make(), recycle: emptied, drop: emptied });
+    this.#panes = new PaneRing({ make: () => new PaneGroups(this.#store), recycle: emptied, drop: emptied });
     // A window of one pane is a merge of one.
     const options = { strategy: plan.strategy === 'running' || plan.strategy === 'two-stack' ? plan.strategy : 'merge', drifts: plan.drifts } as const;
-    this.#state = windowState(plan.grid, this.#panes, this.#store, options);
+    this.#state = windowState(this.#grid, this.#panes, this.#store, options);
     this.#writer = writer;
     if (plan.window.emission === 'update') {
       const store = new PaneStore(slabs, plan.layout, { skipBits: SHARD_BITS });
       this.#changesStore = store;
-      this.#changes = new PaneRing({ make: () => store.make(), recycle: emptied, drop: emptied });
-      this.#changesState = windowState(plan.grid, this.#changes, store, options);
+      this.#changes = new PaneRing({ make: () => new PaneGroups(store), recycle: emptied, drop: emptied });
+      this.#changesState = windowState(this.#grid, this.#changes, store, options);
     }
     if (from !== undefined) {
       this.#watermark = from.watermark;
-      this.#next = this.#firstOpenWindow(from.watermark);
+      this.#next = this.#windows.firstOpen(from.watermark);
       if (from.state !== undefined) this.#restore(new StateReader(from.state));
     }
   }
@@ -87,7 +87,7 @@ export class WindowAggregate implements ShardAggregate {
   advance(watermark: number, emit: Emit): void {
     assert(watermark >= this.#watermark, `a watermark of ${watermark} after ${this.#watermark}`);
     this.#watermark = watermark;
-    const next = this.#firstOpenWindow(watermark);
+    const next = this.#windows.firstOpen(watermark);
     if (this.#changes === undefined) this.#emitClosed(next, emit);
     else this.#emitChanges(emit);
     if (next > this.#next) {
@@ -143,25 +143,18 @@ export class WindowAggregate implements ShardAggregate {
     this.#changes?.open(pane).add(slots, count);
   };
 
-  #firstOpenWindow(watermark: number): number {
-    return Number.isFinite(watermark) ? this.#grid.lastWindowEndedBy(watermark - this.#window.latenessMs) + 1 : watermark;
-  }
-
   /** Emits all windows before `next` that have a row and are open yet. */
   #emitClosed(next: number, emit: Emit): void {
     const grid = this.#grid;
-    let window = this.#next;
-    while (this.#panes.size > 0) {
-      window = Math.max(window, grid.firstWindowOf(this.#panes.first));
-      if (window >= next) return;
+    const visit = (window: number): void => {
       this.#writer.writeTable(this.#state.moveTo(window), grid.windowStart(window), grid.windowEnd(window), emit);
       if (this.#writer.sawNonFinite) {
         this.#writer.sawNonFinite = false;
         this.#state.restart();
       }
-      window++;
-      this.#close(grid.firstPane(window));
-    }
+      this.#close(grid.firstPane(window + 1));
+    };
+    this.#windows.eachClosed(this.#next, next, () => this.#panes.first, visit);
   }
 
   /** Emits the groups that changed in this epoch, of each window that is open. */

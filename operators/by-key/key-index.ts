@@ -1,13 +1,14 @@
 /**
- * Keys to small numbers: each distinct key of a shard has an id as long as something is held for it, and arrays by id hold
- * what. Ids of keys that are gone are used again.
+ * Keys to small numbers: each distinct key of a shard has an id as long as something is held for it, and
+ * arrays by id hold what. Ids of keys that are gone are used again.
  *
- * Open addressing over ids, at most half full; the key's bytes (a canonical record of row-image.ts) are compared where hashes
- * are equal. NaN is equal to NaN, -0 to 0, null to null: whoever wants SQL's null asks {@link KeyIndex.isNull}.
+ * Open addressing over ids, at most half full; the key's bytes (a canonical record of row-image.ts) are
+ * compared where hashes are equal. NaN is equal to NaN, -0 to 0, null to null: for SQL's null ask {@link
+ * KeyIndex.isNull}.
  */
 
-import type { BatchBuilder, Column, DataType, SharedMemory, SlabAllocator } from '../../core/index.ts';
-import { RecordPages } from './record-pages.ts';
+import type { BatchBuilder, Column, DataType, PagePool, SharedMemory, SlabAllocator } from '../../core/index.ts';
+import { recordPages } from './record-pages.ts';
 import { RowImage, sameBytes } from './row-image.ts';
 
 const CAPACITY_MIN = 64;
@@ -15,7 +16,7 @@ const CAPACITY_MIN = 64;
 export class KeyIndex {
   readonly #memory: SharedMemory;
   readonly #image: RowImage;
-  readonly #pages: RecordPages;
+  readonly #pages: PagePool;
   /** Where a row's key is written to be compared. */
   readonly #slabs: SlabAllocator;
   #scratch: number;
@@ -35,7 +36,7 @@ export class KeyIndex {
     this.#slabs = slabs;
     this.#memory = slabs.memory;
     this.#image = new RowImage(slabs.memory, types, true);
-    this.#pages = new RecordPages(slabs);
+    this.#pages = recordPages(slabs);
     this.#scratchBytes = 0;
     this.#scratch = 0;
   }

@@ -1,9 +1,10 @@
 /**
- * Rows as bytes: some columns of a batch row packed into one record of shared memory, and records unpacked into the columns of
- * a builder. What a join keeps of a row, and what it compares as a key. A record lies at a multiple of 8:
+ * Rows as bytes: some columns of a batch row packed into one record of shared memory, and records unpacked
+ * into the columns of a builder. What a join keeps of a row, and what it compares as a key. A record lies at
+ * a multiple of 8:
  *
- *   8-byte values, 4-byte ones (the lengths of texts among them), 2-byte ones, 1-byte ones (bool), one byte a nullable
- *   column (1: null), zeros to a multiple of 4; then the bytes of the texts, in the order of the columns
+ *   8-byte values, 4-byte ones (the lengths of texts among them), 2-byte ones, 1-byte ones (bool), one byte per
+ *   nullable column (1: null), zeros to a multiple of 4; then the bytes of the texts, in the order of the columns
  *
  * A null value's place is zero. With `canonical`, floats have one NaN and no -0: equal keys are equal bytes.
  */
@@ -55,7 +56,7 @@ export class RowImage {
     this.fixedBytes = (end + 3) & ~3;
   }
 
-  /** Bytes of the record of a row. One column a field. */
+  /** Bytes of the record of a row. One column per field. */
   size(columns: readonly Column[], row: number): number {
     const texts = this.#texts;
     if (texts.length === 0) return this.fixedBytes;
@@ -115,7 +116,10 @@ export class RowImage {
     }
   }
 
-  /** Appends the values of a record to `row` of a builder; field f to column `to[f]`. Rows of a text column must come in order. */
+  /**
+   * Appends the values of a record to `row` of a builder; field f to column `to[f]`. Rows of a text column
+   * must come in order.
+   */
   read(record: number, out: BatchBuilder, to: readonly number[], row: number): void {
     const { u8, u16, u32, i32 } = this.#memory;
     let text = record + this.fixedBytes;
@@ -159,7 +163,10 @@ export class RowImage {
   }
 }
 
-/** Whether two records of 4-byte steps are the same. `bytes` is any number: the bytes between it and the next multiple of 4 are compared one by one. */
+/**
+ * Whether two records of 4-byte steps are the same. `bytes` is any number: the bytes between it and the next
+ * multiple of 4 are compared one by one.
+ */
 export function sameBytes({ u8, u32 }: SharedMemory, a: number, b: number, bytes: number): boolean {
   const words = bytes >>> 2;
   for (let i = 0, x = a >>> 2, y = b >>> 2; i < words; i++) if (u32[x + i] !== u32[y + i]) return false;

@@ -1,4 +1,7 @@
-/** Numbers in the order of their times, and of their sequence where times are equal: a binary heap over typed arrays. O(log n) a pop. */
+/**
+ * Numbers in the order of their times, and of their sequence where times are equal: a binary heap over typed
+ * arrays. O(log n) per push and pop. Under the rows of joins, sessions, and timers.
+ */
 
 export class TimeHeap {
   #times = new Float64Array(64);
@@ -9,6 +12,11 @@ export class TimeHeap {
   /** +Infinity when it is empty. */
   get firstTime(): number {
     return this.size === 0 ? Number.POSITIVE_INFINITY : (this.#times[0] as number);
+  }
+
+  /** Sequence of the first one. There must be one. */
+  get firstSequence(): number {
+    return this.#sequences[0] as number;
   }
 
   push(time: number, sequence: number, id: number): void {
@@ -41,6 +49,11 @@ export class TimeHeap {
     }
     this.#set(at, time, sequence, this.#ids[last] as number);
     return id;
+  }
+
+  /** Calls `visit` with each, in no order that means anything. */
+  each(visit: (time: number, sequence: number, id: number) => void): void {
+    for (let at = 0; at < this.size; at++) visit(this.#times[at] as number, this.#sequences[at] as number, this.#ids[at] as number);
   }
 
   get bytes(): number {

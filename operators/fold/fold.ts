@@ -1,19 +1,22 @@
 /**
- * Folds of whole rows by key: reduce and top, running or in windows. A fold says how a row goes into a value and how two
- * values become one (row-fold.ts); here is the plan. Values are kept one a key, or one a key and pane. Aggregates with a fixed slot (sums, counts,
- * sketches) are better off in aggregate-plan.ts: they are combined before they travel.
+ * Folds of whole rows by key: reduce and top, running or in windows. A fold says how a row goes into a value
+ * and how two values become one (row-fold.ts); here is the plan. There is one value per key, or one per key
+ * and pane. Aggregates with a fixed slot (sums, counts, sketches) belong in aggregate-plan.ts: they are
+ * combined before they travel.
  *
- *   running   (running-fold.ts) Map key -> value. At the end of an epoch the keys that changed come out, with their value so far
- *   windowed  (windowed-fold.ts) pane -> Map key -> value. A window is put together when the watermark closes it, by merging its panes; or, where
- *             the fold can take values out again, by adding the pane that enters to a running value and removing the one that leaves
+ *   running   running-fold.ts: key -> value. At the end of an epoch the keys that changed come out, with their
+ *             value so far
+ *   windowed  windowed-fold.ts: pane -> key -> value. A window is put together when the watermark closes it, by
+ *             merging its panes; or, where the fold can remove values, by adding the pane that enters to a running
+ *             value and removing the one that leaves
  *
- * Windows, lateness and emission as told in windows.ts. Within a pane rows are folded in the order in which they come; panes
- * in the order of time.
+ * For windows, lateness and emission see windows.ts. Within a pane rows are folded in the order in which they
+ * come; panes in the order of time.
  */
 
 import { assert, type Field, MillraceError, type PaneGrid, Schema, shown, timestamp } from '../../core/index.ts';
 import type { KeyedInput, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
-import { paneGridOf, type WindowSpec } from '../windows.ts';
+import { openWindowsOf, type WindowSpec } from '../windows.ts';
 import type { RowFold } from './row-fold.ts';
 import { RunningFold, type RunningSnapshot } from './running-fold.ts';
 import { isRunning, WindowedFold, type WindowedSnapshot } from './windowed-fold.ts';
@@ -26,16 +29,21 @@ export interface FoldRequest {
   /** Name of the event time column; needed with a window. */
   readonly eventTime: string | undefined;
   readonly timeShiftMs: 0 | -1;
-  /** Running only: drops the value of a key for which no row came for so long, in event time where there is one. */
+  /**
+   * Running only: drops the value of a key for which no row came for so long, in event time where there is
+   * one.
+   */
   readonly ttlMs?: number | undefined;
 }
 
-/** @throws MillraceError ERR_MILLRACE_PIPELINE when a column is missing or two result columns have one name */
+/**
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when a column is missing or two result columns have one name
+ */
 export function planFold(request: FoldRequest): KeyedOperatorPlan {
   const { input, fold, window, eventTime, timeShiftMs } = request;
   const keys = request.keys.map((name) => input.require(name, 'keyBy'));
   const time = eventTime === undefined ? -1 : input.require(eventTime, 'withWatermark');
-  const grid = window === undefined ? undefined : paneGridOf(window);
+  const openWindows = window === undefined ? undefined : openWindowsOf(window);
   assert(window === undefined || time >= 0, 'a window without event time');
   const rows: KeyedInput = { schema: input, keys, columns: input.fields.map((_, c) => c), eventTime: window === undefined ? -1 : time, timeShiftMs };
   const output = resultSchema(
@@ -48,21 +56,15 @@ export function planFold(request: FoldRequest): KeyedOperatorPlan {
     inputs: [rows],
     output,
     outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },
-    lateBefore: (watermark) => (grid === undefined || window === undefined ? Number.NEGATIVE_INFINITY : firstOpenTime(grid, window, watermark)),
-    heldUntil: (maxTimeMs) =>
-      grid === undefined || window === undefined ? Number.POSITIVE_INFINITY : grid.paneExpiry(grid.paneOf(maxTimeMs)) + window.latenessMs,
+    lateBefore: (watermark) => openWindows?.lateBefore(watermark) ?? Number.NEGATIVE_INFINITY,
+    heldUntil: (maxTimeMs) => openWindows?.heldUntil(maxTimeMs) ?? Number.POSITIVE_INFINITY,
     open: (context, from) =>
-      grid === undefined || window === undefined
+      openWindows === undefined || window === undefined
         ? new RunningFold(fold, rows, time, request.ttlMs, context, from as RunningSnapshot | undefined)
-        : new WindowedFold(fold, rows, grid, window, context, from as WindowedSnapshot | undefined),
+        : new WindowedFold(fold, rows, openWindows, window.emission, context, from as WindowedSnapshot | undefined),
     whole: fold.whole,
-    describe: () => describe(request, grid),
+    describe: () => describe(request, openWindows?.grid),
   };
-}
-
-/** Start of the first window that is open at a watermark: rows before it are late. */
-export function firstOpenTime(grid: PaneGrid, window: WindowSpec, watermark: number): number {
-  return Number.isFinite(watermark) ? grid.windowStart(grid.lastWindowEndedBy(watermark - window.latenessMs) + 1) : watermark;
 }
 
 /** Key columns, bounds of the window, results. */
@@ -93,11 +95,11 @@ export function resultSchema(keys: readonly Field[], hasWindow: boolean, fields:
 function describe({ keys, window, fold, ttlMs }: FoldRequest, grid: PaneGrid | undefined): string {
   const lines = [`${fold.name} by ${keys.join(', ') || '(none: one key)'}`];
   if (window === undefined || grid === undefined)
-    lines.push(`  running: one value a key${ttlMs === undefined ? '' : `, dropped ${ttlMs} ms after the last row`}`);
+    lines.push(`  running: one value per key${ttlMs === undefined ? '' : `, dropped ${ttlMs} ms after the last row`}`);
   else {
     lines.push(`  window    ${window}; a window is ${grid.panesPerWindow} pane${grid.panesPerWindow === 1 ? '' : 's'}`);
     lines.push(
-      isRunning(fold, grid, window)
+      isRunning(fold, grid, window.emission)
         ? '  strategy  running: add the pane that enters, take out the one that leaves'
         : `  strategy  merge: ${grid.panesPerWindow === 1 ? 'a window is one pane' : `the panes of each window are merged, as there is ${fold.remove === undefined ? 'no inverse' : 'a value at every epoch'}`}`,
     );

@@ -1,7 +1,7 @@
 /**
- * reduce: rows of a key become one by a function of the user's, (a, b) => row: what reduceByKey, reduceByKeyAndWindow (with
- * its inverse function) and KeyedStream.reduce are elsewhere. The key columns of the result are the key's, whatever the function
- * gives; the others must be there.
+ * reduce: rows of a key become one by a user-defined function, (a, b) => row: what reduceByKey,
+ * reduceByKeyAndWindow (with its inverse function) and KeyedStream.reduce are elsewhere. The key columns of
+ * the result are the key's, whatever the function gives; the others must be there.
  */
 
 import { type AnyRow, MillraceError, type Schema, shown } from '../../core/index.ts';
@@ -28,7 +28,7 @@ export function reduceFold(input: Schema, keys: readonly string[], fn: Reducer, 
       const object = reader.read(batch, row);
       return value === undefined ? object : called('reduce', fn, value, object);
     },
-    // Functions may write into their first argument, which then must be nobody else's.
+    // Functions may write into their first argument, which then must have no other owner.
     merge: (value, from) => (value === undefined ? copied(from) : called('reduce', fn, value, from)),
     remove: inverse === undefined ? undefined : (value, from) => called('inverse of reduce', inverse, value, from),
     results: (value, put) => put(names.map((name) => ownValue(value, name))),

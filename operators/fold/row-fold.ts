@@ -1,5 +1,6 @@
 /**
- * The contract of a fold (reduce.ts, top.ts), and the values of its groups by key: what running-fold.ts and windowed-fold.ts share.
+ * The contract of a fold (reduce.ts, top.ts), and the values of its groups by key: what running-fold.ts and
+ * windowed-fold.ts share.
  */
 
 import type { Batch, Field } from '../../core/index.ts';
@@ -15,7 +16,10 @@ export interface RowFold<A = unknown> {
   readonly whole: string;
   /** Columns of the result behind the key columns (and the bounds of the window). */
   readonly fields: readonly Field[];
-  /** Puts a row into a value; may change and return it. The same value again, by identity, means nothing changed, if `tellsChanges`. */
+  /**
+   * Puts a row into a value; may change and return it. The same value again, by identity, means nothing
+   * changed, if `tellsChanges`.
+   */
   add(value: A | undefined, batch: Batch, row: number): A;
   /** Puts `from` into a value; may change `value`, never `from`. */
   merge(value: A | undefined, from: A): A;

@@ -1,4 +1,7 @@
-/** One shard of a fold without windows: one value a key, which comes out at the end of each epoch that changed it. */
+/**
+ * One shard of a fold without windows: one value per key, which comes out at the end of each epoch that
+ * changed it.
+ */
 
 import { type Batch, readTimestamp } from '../../core/index.ts';
 import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator } from '../keyed/keyed-operator.ts';

@@ -1,6 +1,7 @@
 /**
- * top: of each key the n rows with the greatest (or least) values of a column, ranked from 1. Null and NaN come last; of equal
- * values the row that came first, in a window that of the earlier pane. A key's list comes out whole whenever it changed.
+ * top: of each key the n rows with the greatest (or least) values of a column, ranked from 1. Null and NaN
+ * come last; of equal values the row that came first, in a window that of the earlier pane. A key's list
+ * comes out whole whenever it changed.
  */
 
 import { type AnyRow, type Batch, f64, MillraceError, type Schema, shown } from '../../core/index.ts';
@@ -19,8 +20,8 @@ export interface TopRequest {
 const TOP_MAX = 10_000;
 
 /**
- * @throws MillraceError ERR_MILLRACE_PIPELINE for a column that is missing or has no order, ERR_MILLRACE_OPTION for a
- *   number of rows or an order that cannot be
+ * @throws MillraceError ERR_MILLRACE_PIPELINE for a column that is missing or has no order,
+ *   ERR_MILLRACE_OPTION for a number of rows or an order that cannot be
  */
 export function topFold({ input, keys, n, by, order }: TopRequest): RowFold<readonly AnyRow[]> {
   const column = input.require(by, 'top');

@@ -6,8 +6,8 @@
  * stream that is ahead of the other does not make it slow.
  */
 
-import type { Column, DataType, SharedMemory, SlabAllocator } from '../../core/index.ts';
-import { RecordPages } from '../by-key/record-pages.ts';
+import type { Column, DataType, PagePool, SharedMemory, SlabAllocator } from '../../core/index.ts';
+import { recordPages } from '../by-key/record-pages.ts';
 import { RowImage } from '../by-key/row-image.ts';
 import { TimeHeap } from '../by-key/time-heap.ts';
 
@@ -33,7 +33,7 @@ export class KeyedRows {
   #head = new Int32Array(0);
   #tail = new Int32Array(0);
   readonly #memory: SharedMemory;
-  readonly #pages: RecordPages;
+  readonly #pages: PagePool;
   readonly #byTime = new TimeHeap();
   #free: number[] = [];
   #used = 0;
@@ -42,7 +42,7 @@ export class KeyedRows {
   constructor(slabs: SlabAllocator, types: readonly DataType[]) {
     this.#memory = slabs.memory;
     this.image = new RowImage(slabs.memory, types);
-    this.#pages = new RecordPages(slabs);
+    this.#pages = recordPages(slabs);
   }
 
   get bytes(): number {

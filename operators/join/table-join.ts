@@ -9,9 +9,9 @@
  * ever: positions are not committed for as long as state is not written to disk, as with running aggregates.
  */
 
-import { type Batch, type Column, MillraceError, type SlabAllocator, shown } from '../../core/index.ts';
+import { type Batch, type Column, MillraceError, type PagePool, type SlabAllocator, shown } from '../../core/index.ts';
 import { KeyIndex } from '../by-key/key-index.ts';
-import { RecordPages } from '../by-key/record-pages.ts';
+import { recordPages } from '../by-key/record-pages.ts';
 import { RowImage } from '../by-key/row-image.ts';
 import { hashKeys } from '../exchange/key-hash.ts';
 import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
@@ -88,7 +88,7 @@ class TableJoin implements KeyedOperator {
   readonly #keys: KeyIndex;
   readonly #left: RowImage;
   readonly #right: RowImage;
-  readonly #tablePages: RecordPages;
+  readonly #tablePages: PagePool;
   readonly #isNullable: boolean;
   /** By key: address of the table's record (0: none), its page, rows of the left that wait for the epoch's end. */
   #record = new Uint32Array(0);
@@ -97,7 +97,7 @@ class TableJoin implements KeyedOperator {
   /** Rows of the left in this epoch: key, record. */
   #pendingKeys: number[] = [];
   #pendingRecords: number[] = [];
-  #pendingPages: RecordPages;
+  #pendingPages: PagePool;
   #hashes = new Uint32Array(64);
   readonly #keyColumns: Column[] = [];
   readonly #valueColumns: readonly [Column[], Column[]] = [[], []];
@@ -112,8 +112,8 @@ class TableJoin implements KeyedOperator {
     this.#keys = new KeyIndex(slabs, keyTypes);
     this.#left = imageOf(slabs, columns, LEFT);
     this.#right = imageOf(slabs, columns, RIGHT);
-    this.#tablePages = new RecordPages(slabs);
-    this.#pendingPages = new RecordPages(slabs);
+    this.#tablePages = recordPages(slabs);
+    this.#pendingPages = recordPages(slabs);
     for (const { hash, key, values } of from?.rows ?? []) {
       const id = this.#keys.internRecord(key, hash);
       this.#reserve();

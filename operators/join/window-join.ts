@@ -9,10 +9,10 @@
  * A null key is equal to no key, as in SQL; NaN is equal to NaN.
  */
 
-import { type Batch, type ColumnSpace, MillraceError, type PaneGrid } from '../../core/index.ts';
+import { type Batch, type ColumnSpace, MillraceError, type OpenWindows } from '../../core/index.ts';
 import { putTime } from '../by-key/row-image.ts';
 import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
-import { paneGridOf, type WindowSpec } from '../windows.ts';
+import { openWindowsOf, type WindowSpec } from '../windows.ts';
 import { inputOf } from './interval-join.ts';
 import { isKept, type JoinColumns, type JoinSide, type JoinType, joinColumns } from './join-columns.ts';
 import { type HeldRows, JoinRows } from './join-rows.ts';
@@ -38,18 +38,17 @@ export function planWindowJoin(request: WindowJoinRequest): KeyedOperatorPlan {
       `join() in ${window}: a join goes by tumbling or sliding windows with emit('final'). For rows near each other in time use join(other, { within: [before, after] }).`,
     );
   }
-  const grid = paneGridOf(window);
+  const windows = openWindowsOf(window);
   const columns = joinColumns(left, right, type, request.suffix, ['windowStart', 'windowEnd']);
   const inputs = [inputOf(left), inputOf(right)];
-  const open = (watermark: number) => (Number.isFinite(watermark) ? grid.windowStart(grid.lastWindowEndedBy(watermark - window.latenessMs) + 1) : watermark);
   return {
     name: 'windowed join',
     inputs,
     output: columns.output,
     outputTime: { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },
-    lateBefore: open,
-    heldUntil: (maxTimeMs) => (Number.isFinite(maxTimeMs) ? grid.paneExpiry(grid.paneOf(maxTimeMs)) + window.latenessMs : maxTimeMs),
-    open: (context, from) => new WindowJoin(context, columns, inputs, grid, window.latenessMs, from as HeldRows | undefined),
+    lateBefore: (watermark) => windows.lateBefore(watermark),
+    heldUntil: (maxTimeMs) => windows.heldUntil(maxTimeMs),
+    open: (context, from) => new WindowJoin(context, columns, inputs, windows, from as HeldRows | undefined),
     whole: 'rows are joined with rows',
     describe: () =>
       [
@@ -64,18 +63,16 @@ class WindowJoin implements KeyedOperator {
   readonly #rows: JoinRows;
   readonly #context: KeyedContext;
   readonly #columns: JoinColumns;
-  readonly #grid: PaneGrid;
-  readonly #latenessMs: number;
+  readonly #windows: OpenWindows;
   /** The first window that is still open. */
   #next: number;
   readonly #keys: number[] = [];
 
-  constructor(context: KeyedContext, columns: JoinColumns, inputs: readonly KeyedInput[], grid: PaneGrid, latenessMs: number, from: HeldRows | undefined) {
+  constructor(context: KeyedContext, columns: JoinColumns, inputs: readonly KeyedInput[], windows: OpenWindows, from: HeldRows | undefined) {
     this.#context = context;
     this.#columns = columns;
-    this.#grid = grid;
-    this.#latenessMs = latenessMs;
-    this.#next = this.#firstOpen(context.clock.watermark);
+    this.#windows = windows;
+    this.#next = windows.firstOpen(context.clock.watermark);
     this.#rows = new JoinRows(context, columns, inputs);
     if (from !== undefined) this.#rows.restore(from);
   }
@@ -89,18 +86,17 @@ class WindowJoin implements KeyedOperator {
   }
 
   onWatermark(watermark: number): void {
-    const grid = this.#grid;
+    const { grid } = this.#windows;
     const [left, right] = this.#rows.sides;
-    const next = this.#firstOpen(watermark);
-    for (let window = this.#next; left.size + right.size > 0; window++) {
-      window = Math.max(window, grid.firstWindowOf(grid.paneOf(Math.min(left.firstTime, right.firstTime))));
-      if (window >= next) break;
+    const next = this.#windows.firstOpen(watermark);
+    const visit = (window: number): void => {
       this.#join(grid.windowStart(window), grid.windowEnd(window));
       for (const input of [0, 1] as const) {
         const side = this.#rows.sides[input];
         while (side.firstTime < grid.windowStart(window + 1)) this.#rows.drop(input, side.popFirst());
       }
-    }
+    };
+    this.#windows.eachClosed(this.#next, next, () => grid.paneOf(Math.min(left.firstTime, right.firstTime)), visit);
     if (next > this.#next) this.#next = next;
   }
 
@@ -110,10 +106,6 @@ class WindowJoin implements KeyedOperator {
 
   release(): void {
     this.#rows.release();
-  }
-
-  #firstOpen(watermark: number): number {
-    return Number.isFinite(watermark) ? this.#grid.lastWindowEndedBy(watermark - this.#latenessMs) + 1 : watermark;
   }
 
   #join(start: number, end: number): void {

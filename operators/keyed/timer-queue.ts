@@ -1,7 +1,10 @@
 /**
- * Timers in the order of their times, those of the same time in the order in which they were set: a binary heap. Taking a
- * timer back is the owner's affair: it remembers the number that `add` gave, and skips what it no longer waits for.
+ * Timers in the order of their times, those of the same time in the order in which they were set: a TimeHeap
+ * of places, and the owners by place. Taking a timer back is up to the owner: it remembers the number that
+ * `add` gave, and skips a timer that it no longer waits for.
  */
+
+import { TimeHeap } from '../by-key/time-heap.ts';
 
 export interface Timer<T> {
   readonly time: number;
@@ -11,59 +14,42 @@ export interface Timer<T> {
 }
 
 export class TimerQueue<T> {
-  readonly #heap: Timer<T>[] = [];
+  readonly #heap = new TimeHeap();
+  /** By place; those of free places are undefined. */
+  readonly #owners: (T | undefined)[] = [];
+  readonly #free: number[] = [];
   #next = 0;
 
   get size(): number {
-    return this.#heap.length;
+    return this.#heap.size;
   }
 
   /** Time of the first timer; +Infinity: there is none. */
   get firstTime(): number {
-    return this.#heap[0]?.time ?? Number.POSITIVE_INFINITY;
+    return this.#heap.firstTime;
   }
 
   add(time: number, owner: T): number {
-    const heap = this.#heap;
-    const timer: Timer<T> = { time, number: this.#next++, owner };
-    let at = heap.length;
-    heap.push(timer);
-    while (at > 0) {
-      const parent = (at - 1) >>> 1;
-      if (!isBefore(timer, heap[parent] as Timer<T>)) break;
-      heap[at] = heap[parent] as Timer<T>;
-      at = parent;
-    }
-    heap[at] = timer;
-    return timer.number;
+    const place = this.#free.pop() ?? this.#owners.length;
+    this.#owners[place] = owner;
+    this.#heap.push(time, this.#next, place);
+    return this.#next++;
   }
 
   /** Takes the first timer, which must be there. */
   take(): Timer<T> {
-    const heap = this.#heap;
-    const first = heap[0] as Timer<T>;
-    const last = heap.pop() as Timer<T>;
-    const { length } = heap;
-    if (length === 0) return first;
-    let at = 0;
-    for (;;) {
-      let child = at * 2 + 1;
-      if (child >= length) break;
-      if (child + 1 < length && isBefore(heap[child + 1] as Timer<T>, heap[child] as Timer<T>)) child++;
-      if (!isBefore(heap[child] as Timer<T>, last)) break;
-      heap[at] = heap[child] as Timer<T>;
-      at = child;
-    }
-    heap[at] = last;
-    return first;
+    const { firstTime: time, firstSequence: number } = this.#heap;
+    const place = this.#heap.pop();
+    const owner = this.#owners[place] as T;
+    this.#owners[place] = undefined;
+    this.#free.push(place);
+    return { time, number, owner };
   }
 
   /** All timers, in their order. */
   inOrder(): Timer<T>[] {
-    return [...this.#heap].sort((a, b) => a.time - b.time || a.number - b.number);
+    const timers: Timer<T>[] = [];
+    this.#heap.each((time, number, place) => timers.push({ time, number, owner: this.#owners[place] as T }));
+    return timers.sort((a, b) => a.time - b.time || a.number - b.number);
   }
-}
-
-function isBefore<T>(a: Timer<T>, b: Timer<T>): boolean {
-  return a.time < b.time || (a.time === b.time && a.number < b.number);
 }

@@ -1,9 +1,11 @@
 /**
- * From the rows of windows (row-windows.ts) to results: by the group table of an aggregation, or by a fold. One evaluator a thread
- * serves all its shards; what goes on over windows, where they do not purge, is kept for each shard.
+ * From the rows of windows (row-windows.ts) to results: by the group table of an aggregation, or by a fold.
+ * One evaluator per thread serves all its shards; what goes on over windows, where they do not purge, is kept
+ * for each shard.
  */
 
 import {
+  type AnyRow,
   assert,
   type Batch,
   BatchBuilder,
@@ -21,7 +23,32 @@ import { ResultWriter } from '../aggregate/result-writer.ts';
 import type { RowFold } from '../fold/row-fold.ts';
 import type { KeyedInput } from '../keyed/keyed-operator.ts';
 import { type Key, keyReader } from '../keyed/row-values.ts';
-import type { Firing } from './row-windows.ts';
+
+/** The rows of a key. */
+export interface Entry {
+  readonly id: Key;
+  readonly key: readonly unknown[];
+  /** Rows that are kept, with their times beside. */
+  rows: AnyRow[];
+  times: number[];
+  /** Rows since it fired last. */
+  news: number;
+  /** Global, not purging: least and greatest time of what has been evaluated already. */
+  start: number;
+  end: number;
+  /** When the time trigger fires; undefined: it is not set. */
+  deadline: number | undefined;
+  /** Windows that fired in this epoch: the next one's round. */
+  round: number;
+}
+
+/** A window that is due. */
+export interface Firing {
+  readonly entry: Entry;
+  readonly rows: readonly AnyRow[];
+  readonly start: number;
+  readonly end: number;
+}
 
 /** Turns the rows of windows into result values. */
 export interface Evaluator {
@@ -154,7 +181,8 @@ export class AggregateEvaluator implements Evaluator {
       }
     }
     writer.flush(emit);
-    // Windows come out in the order in which they fired: the table is the thread's, and its order depends on what other shards had in it.
+    // Windows come out in the order in which they fired: the table is the thread's, and its order depends on
+    // what other shards had in it.
     for (const firing of firings) {
       const values = byKey.get(firing.entry.id);
       assert(values, 'a window that has no group');
@@ -163,7 +191,7 @@ export class AggregateEvaluator implements Evaluator {
   }
 }
 
-/** The groups of a shard whose windows go on. */
+/** The groups of a shard whose windows are kept after they fire. */
 class TableTotals implements Totals {
   readonly table: GroupTable;
 

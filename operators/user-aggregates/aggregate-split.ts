@@ -1,6 +1,7 @@
 /**
- * The aggregates of one call, in two: the built-in ones, planned as always (aggregate-plan.ts), and those of the user's. Each half gives
- * columns of its own; they are put together in the order in which they were written.
+ * The aggregates of one call, in two halves: the built-in ones, planned as always (aggregate-plan.ts), and
+ * the user-defined ones. Each half gives columns of its own; they are put together in the order in which they
+ * were written.
  */
 
 import { type Field, type Schema, timestamp } from '../../core/index.ts';
@@ -10,7 +11,7 @@ import { isUserAggregate, type UserAggregate } from '../aggregate/aggregator.ts'
 
 /** An aggregate as it may stand in a call. */
 export type AnyAggregate = Aggregate | UserAggregate;
-/** An aggregation as written, of built-in aggregates and the user's own. */
+/** An aggregation as written, of built-in and user-defined aggregates. */
 export type MixedRequest = Omit<AggregateRequest, 'aggregates'> & { readonly aggregates: Readonly<Record<string, AnyAggregate>> };
 
 export interface NamedAggregate {
@@ -19,16 +20,18 @@ export interface NamedAggregate {
 }
 
 export interface AggregateSplit {
-  /** The built-in aggregates; where there is none, a count of rows that nobody sees, which says which groups there are. */
+  /**
+   * The built-in aggregates; where there is none, a hidden count of rows, which says which groups there are.
+   */
   readonly builtIn: Readonly<Record<string, Aggregate>>;
   /** True: the built-in one is that count. */
   readonly isAlone: boolean;
   readonly own: readonly NamedAggregate[];
-  /** For each column as written: whether it is the user's, and its place among its kind. */
+  /** For each column as written: whether it is user-defined, and its place among its kind. */
   readonly order: readonly { readonly isOwn: boolean; readonly place: number }[];
 }
 
-/** Whether an aggregate of the user's is among them. */
+/** Whether a user-defined aggregate is among them. */
 export function hasUserAggregate(aggregates: MixedRequest['aggregates']): boolean {
   return Object.values(aggregates).some(isUserAggregate);
 }
@@ -60,9 +63,11 @@ export interface MixedPlan {
   readonly split: AggregateSplit;
   /** Of the built-in aggregates. */
   readonly builtIn: AggregatePlan;
-  /** The user's result columns. */
+  /** The user-defined result columns. */
   readonly ownFields: readonly Field[];
-  /** Key columns, then (with a window) windowStart and windowEnd, then the aggregates in the order written. */
+  /**
+   * Key columns, then (with a window) windowStart and windowEnd, then the aggregates in the order written.
+   */
   readonly output: Schema;
 }
 

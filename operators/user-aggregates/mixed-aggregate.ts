@@ -1,7 +1,9 @@
 /**
- * One shard of an aggregation with aggregates of the user's, running or in windows of time. The built-in aggregates beside are what they are alone: rows are combined
- * (combine.ts) and merged into a shard of theirs (shard-aggregate.ts), but here, behind the exchange, not before it. When that shard emits a group of a window,
- * the user's results for it are put beside (pane-states.ts); so both agree on windows, lateness and what is emitted when.
+ * One shard of an aggregation with user-defined aggregates, running or in windows of time. The built-in
+ * aggregates of the call work as they do alone: rows are combined (combine.ts) and merged into a shard of
+ * theirs (shard-aggregate.ts), but here, behind the exchange, not before it. When that shard emits a group of
+ * a window, the user-defined results for it are put beside it (pane-states.ts). So both agree on windows,
+ * lateness and what is emitted when.
  *
  *   rows of the shard -+-> Combiner -> ShardAggregate -> result batch -+-> batch of all columns
  *                      '-> add(state, row), by key and pane -----------'
@@ -77,10 +79,8 @@ export class MixedAggregate implements KeyedOperator {
 
   onWatermark(watermark: number): void {
     this.#builtIn.advance(watermark, this.#emit);
-    const { grid, window } = this.#plan.builtIn;
-    if (grid === undefined || window === undefined || watermark === Number.NEGATIVE_INFINITY) return;
-    const next = Number.isFinite(watermark) ? grid.firstPane(grid.lastWindowEndedBy(watermark - window.latenessMs) + 1) : watermark;
-    this.#own.dropBelow(next);
+    const { openWindows } = this.#plan.builtIn;
+    if (openWindows !== undefined) this.#own.dropBelow(openWindows.firstOpenPane(watermark));
   }
 
   snapshot(): MixedSnapshot {
@@ -112,7 +112,7 @@ export class MixedAggregate implements KeyedOperator {
 
 const parts = new WeakMap<RowOutput, ThreadParts>();
 
-/** What one thread's shards of an operator share: each is done with it before the next has its turn. */
+/** What the shards of an operator share on one thread: each is done with it before the next has its turn. */
 class ThreadParts {
   readonly combiner: Combiner;
   readonly writer: ResultWriter;

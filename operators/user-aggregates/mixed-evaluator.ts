@@ -1,10 +1,12 @@
-/** The evaluation of windows of rows (row-windows.ts) by aggregates of which some are the user's: a window's rows are added one by one to a state of its own. */
+/**
+ * The evaluation of windows of rows (row-windows.ts) by aggregates of which some are user-defined: the rows
+ * of a window are added one by one to a state of its own.
+ */
 
 import type { SlabAllocator } from '../../core/index.ts';
 import type { KeyedInput } from '../keyed/keyed-operator.ts';
 import { type Key, roughBytes } from '../keyed/row-values.ts';
-import { AggregateEvaluator, type Evaluator, type Totals } from '../row-windows/row-window-evaluation.ts';
-import type { Firing } from '../row-windows/row-windows.ts';
+import { AggregateEvaluator, type Evaluator, type Firing, type Totals } from '../row-windows/row-window-evaluation.ts';
 import { interleaved, type MixedPlan } from './aggregate-split.ts';
 import { UserFunction } from './user-function.ts';
 

@@ -1,10 +1,10 @@
 /**
- * The plan of an aggregation with aggregates of the user's, running or in windows of time: how windows are put together, for each, and the operator
- * (mixed-aggregate.ts). For sessions see session/session-plan.ts, for windows of rows row-windows.ts.
+ * The plan of an aggregation with user-defined aggregates, running or in windows of time: how windows are put
+ * together, for each, and the operator (mixed-aggregate.ts). For sessions see session/session-plan.ts, for
+ * windows of rows row-windows.ts.
  */
 
 import { assert } from '../../core/index.ts';
-import { firstOpenTime } from '../fold/fold.ts';
 import type { KeyedInput, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
 import type { WindowSpec } from '../windows.ts';
 import { type MixedPlan, type MixedRequest, type NamedAggregate, planMixed } from './aggregate-split.ts';
@@ -25,7 +25,7 @@ export function planMixedAggregate(request: MixedRequest): KeyedOperatorPlan {
   const { input, keys, window, eventTime } = request;
   const mixed = planMixed(request, window !== undefined);
   const { builtIn, split, output } = mixed;
-  const { grid } = builtIn;
+  const { grid, openWindows } = builtIn;
   const chosen = split.own.map((named) => strategyOf(named, window, grid?.panesPerWindow ?? 0));
   const plan: MixedAggregatePlan = {
     ...mixed,
@@ -38,9 +38,8 @@ export function planMixedAggregate(request: MixedRequest): KeyedOperatorPlan {
     inputs: [plan.input],
     output,
     outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },
-    lateBefore: (watermark) => (grid === undefined || window === undefined ? Number.NEGATIVE_INFINITY : firstOpenTime(grid, window, watermark)),
-    heldUntil: (maxTimeMs) =>
-      grid === undefined || window === undefined ? Number.POSITIVE_INFINITY : grid.paneExpiry(grid.paneOf(maxTimeMs)) + window.latenessMs,
+    lateBefore: (watermark) => openWindows?.lateBefore(watermark) ?? Number.NEGATIVE_INFINITY,
+    heldUntil: (maxTimeMs) => openWindows?.heldUntil(maxTimeMs) ?? Number.POSITIVE_INFINITY,
     open: (context, from) => new MixedAggregate(plan, context, from as MixedSnapshot | undefined),
     whole: whyWhole(mixed),
     describe: () =>
@@ -64,7 +63,7 @@ export function whyWhole({ split }: MixedPlan): string {
   return `${names} ${split.own.length > 1 ? 'are aggregators' : 'is an aggregator'}, whose functions take rows of a key in order`;
 }
 
-/** How each of the user's aggregates is computed. */
+/** How each user-defined aggregate is computed. */
 export function describeUserAggregates({ ownFields }: MixedPlan, strategies: readonly string[]): string[] {
   return ownFields.map(({ name, type }, i) => `  ${name} = aggregator: ${type.name}${type.nullable ? '?' : ''}, ${strategies[i]}`);
 }
@@ -76,7 +75,10 @@ export function describeBuiltIn({ split, builtIn }: MixedPlan): string[] {
   return ['  built-in aggregates beside, combined in the shard:', ...lines.filter((line) => !line.startsWith('  window')).map((line) => `  ${line}`)];
 }
 
-/** Windows of at most this many panes are merged from them each time: a state that goes on would cost as much, and rows be kept for it. */
+/**
+ * Windows of at most this many panes are merged each time: removing rows would cost as much, and rows would
+ * have to be kept for it.
+ */
 const MERGE_PANES_MAX = 2;
 
 function strategyOf(
@@ -84,8 +86,8 @@ function strategyOf(
   window: WindowSpec | undefined,
   panesPerWindow: number,
 ): { readonly strategy: UserStrategy; readonly reason: string } {
-  if (window === undefined) return { strategy: 'running', reason: 'one state a key, which goes on for ever' };
-  if (panesPerWindow === 1) return { strategy: 'pane', reason: 'a window is one pane, one state a key' };
+  if (window === undefined) return { strategy: 'running', reason: 'one state per key, kept for ever' };
+  if (panesPerWindow === 1) return { strategy: 'pane', reason: 'a window is one pane, one state per key' };
   if (window.emission === 'update') return { strategy: 'merge', reason: 'the states of the panes are merged, as results are due at every epoch' };
   if (window.shape.kind === 'cumulative') return { strategy: 'grow', reason: 'a window grows: the state of the one before is merged with the pane that came' };
   if (aggregate.functions.remove === undefined) {

@@ -1,16 +1,19 @@
 /**
- * States of a user's aggregates by key and pane, and the states of windows made of them. When a window is due, and for which keys, is not decided here:
- * the built-in aggregates beside do (mixed-aggregate.ts). How a window is put together is chosen for each aggregator:
+ * States of user-defined aggregates by key and pane, and the states of windows made of them. When a window is
+ * due, and for which keys, is decided by the built-in aggregates of the same call (mixed-aggregate.ts). How a
+ * window is put together is chosen for each aggregator:
  *
- *   running   no window: one state a key
+ *   running   no window: one state per key
  *   pane      a window is one pane: its state is the window's
  *   merge     the states of a window's panes are merged, the oldest first
  *   grow      cumulative windows: the state of the window before, and the panes that came since
- *   remove    the state of the window before, without the rows of the panes that left, with those that came: rows are kept
+ *   remove    the state of the window before, without the rows of the panes that left, with those that came; the
+ *             rows are kept
  *
- * What goes on from one window to the next begins anew when a row comes for a pane that is in it already, when a number that came of it is not finite, and every so
- * many windows as one has panes: errors of rounding, or of a remove that is not exact, do not stay. Within a pane rows are added as they come; panes in the
- * order of time.
+ * A state that is carried from one window to the next starts again from its panes when a row comes for a pane
+ * that is in it already, when its result is a number that is not finite, and after as many windows as one has
+ * panes. So errors of rounding, or of a remove that is not exact, do not stay. Within a pane rows are added
+ * as they come; panes are added in the order of time.
  */
 
 import { type AnyRow, assert, type PaneGrid } from '../../core/index.ts';
@@ -27,7 +30,7 @@ interface StatePane {
   readonly rows: AnyRow[];
 }
 
-/** What goes on from one window to the next. */
+/** What is carried from one window to the next. */
 interface MovingStates {
   window: number;
   /** The panes that are in it. */
@@ -77,7 +80,7 @@ export class PaneStates {
     }
   }
 
-  /** An estimate: some hundred panes stand for all. */
+  /** An estimate: the first hundred panes stand for all. */
   get bytes(): number {
     let bytes = 0;
     let looked = 0;
@@ -103,7 +106,10 @@ export class PaneStates {
     if (entry.moving !== undefined && number <= entry.moving.last) entry.moving = undefined;
   }
 
-  /** The results of a key's window: one an aggregator. The key must have a row in it. Windows of a key are asked for in ascending order, but for emit('update'). */
+  /**
+   * The results of a key's window: one per aggregator. The key must have a row in it. Windows of a key are
+   * asked for in ascending order, except with emit('update').
+   */
   results(id: Key, window: number): unknown[] {
     const entry = this.#entries.get(id);
     assert(entry, 'a window of a key without states');
@@ -120,7 +126,7 @@ export class PaneStates {
     return results;
   }
 
-  /** Lets the panes before this one go. */
+  /** Drops the panes before this one. */
   dropBelow(pane: number): void {
     if (pane <= this.#first) return;
     this.#first = Number.POSITIVE_INFINITY;
@@ -191,7 +197,7 @@ export class PaneStates {
     return merged;
   }
 
-  /** What goes on, as of a window. */
+  /** What is carried, as of a window. */
   #moveTo(entry: Entry, window: number, first: number, last: number): MovingStates {
     const { panesPerWindow } = this.#grid as PaneGrid;
     const before = entry.moving;
@@ -220,7 +226,9 @@ export class PaneStates {
     });
   }
 
-  /** Takes the panes before one out of what goes on. A window that grows begins anew before one leaves. */
+  /**
+   * Takes the panes before one out of what is carried. A window that grows starts again before one leaves.
+   */
   #leave({ panes }: Entry, moving: MovingStates, before: number): void {
     const { states } = moving;
     for (let p = placeOf(panes, moving.first); p < panes.length; p++) {

@@ -1,4 +1,7 @@
-/** States of a user's aggregates by session, beside the slots of the built-in ones (session/session-aggregate.ts). */
+/**
+ * States of user-defined aggregates by session, beside the slots of the built-in ones
+ * (session/session-aggregate.ts).
+ */
 
 import type { AnyRow } from '../../core/index.ts';
 import { roughBytes } from '../keyed/row-values.ts';
@@ -9,7 +12,7 @@ const NO_KEY: readonly unknown[] = [];
 
 export class SessionStates {
   readonly #functions: readonly UserFunction[];
-  /** By the session's number: one an aggregator. */
+  /** By the session's number: one per aggregator. */
   readonly #states = new Map<number, unknown[]>();
 
   constructor(own: readonly NamedAggregate[]) {
@@ -33,7 +36,7 @@ export class SessionStates {
     for (let i = 0; i < states.length; i++) states[i] = (this.#functions[i] as UserFunction).add(states[i], row);
   }
 
-  /** Two sessions have become one, which goes on under the number of the earlier. */
+  /** Two sessions have become one, which keeps the number of the earlier. */
   merge(earlier: number, later: number): void {
     const into = this.#states.get(earlier) as unknown[];
     const from = this.#states.get(later) as unknown[];

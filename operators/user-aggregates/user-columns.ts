@@ -1,6 +1,6 @@
 /**
- * Result batches of built-in aggregates and the user's own, side by side: columns of the one as they are, columns of the other written here row by row,
- * one batch over the bytes of both.
+ * Result batches of built-in and user-defined aggregates, side by side: the columns of the former as they
+ * are, those of the latter written here row by row, one batch over the bytes of both.
  */
 
 import { Batch, BatchBuilder, type Column, Schema, type SlabAllocator } from '../../core/index.ts';
@@ -19,7 +19,10 @@ export class UserColumns {
     this.#out = new BatchBuilder(slabs, new Schema(plan.ownFields), RESULT_ROWS_MAX);
   }
 
-  /** The batch with the user's columns, whose values `valuesOf` gives for each row. Good until the next one. */
+  /**
+   * The batch with the user-defined columns, whose values `valuesOf` gives for each row. Good until the next
+   * one.
+   */
   beside(batch: Batch, valuesOf: (row: number) => readonly unknown[]): Batch {
     const out = this.#out;
     out.reset();

@@ -1,6 +1,7 @@
 /**
- * One aggregator's functions as operators call them: what they give is checked, what they throw becomes an error that names the aggregate, the
- * function and what it was called with. States are opaque here; a new one is never the state of another group.
+ * One aggregator's functions as operators call them: what they return is checked, and what they throw becomes
+ * an error that names the aggregate, the function and its arguments. States are opaque here; a new one is
+ * never the state of another group.
  */
 
 import { type AnyRow, type Field, MillraceError, shown } from '../../core/index.ts';
@@ -26,7 +27,10 @@ export class UserFunction {
     this.canRemove = aggregate.functions.remove !== undefined;
   }
 
-  /** A state of no row, nobody else's: where `init` gives one object each time, a copy of it as it was at first. */
+  /**
+   * A state of no row, never shared: where `init` gives one object each time, a copy of it as it was at
+   * first.
+   */
   init(): unknown {
     if (!this.#isKnown) this.#look();
     return this.#pristine === undefined ? this.#made() : structuredClone(this.#pristine.state);
@@ -81,7 +85,8 @@ export class UserFunction {
   /**
    * A copy of a state, for a snapshot.
    *
-   * @throws MillraceError ERR_MILLRACE_USER_FUNCTION when a copy would not be the same: it holds a function, or an instance of a class
+   * @throws MillraceError ERR_MILLRACE_USER_FUNCTION when a copy would not be the same: it holds a function,
+   *   or an instance of a class
    */
   copy(state: unknown, key: readonly unknown[] | undefined): unknown {
     let reason: string;
@@ -102,7 +107,10 @@ export class UserFunction {
     );
   }
 
-  /** Finds out whether `init` gives what can be copied, and whether it is the same object each time, or has the same in it, before anything is added to it. */
+  /**
+   * Finds out whether `init` gives what can be copied, and whether it is the same object each time, or has
+   * the same in it, before anything is added to it.
+   */
   #look(): void {
     const first = this.#made();
     const second = this.#made();
@@ -142,7 +150,10 @@ function keyText(key: readonly unknown[]): string {
   return key.length === 0 ? '' : ` of the key ${key.map(shown).join(', ')}`;
 }
 
-/** The name of a class of which there is an instance in a value, and no longer in its copy; looked for some levels deep. */
+/**
+ * The name of a class of which there is an instance in a value, and no longer in its copy; looked for some
+ * levels deep.
+ */
 function instanceIn(value: unknown, copy: unknown, depth: number): string | undefined {
   if (typeof value !== 'object' || value === null || depth === 0) return undefined;
   const prototype: unknown = Object.getPrototypeOf(value);

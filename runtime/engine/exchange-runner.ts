@@ -182,10 +182,10 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
       for (const block of blocks) last = Math.max(last, plan.operator.heldUntil(rowBlockMaxTime(this.#memory, block), blockInput(this.#memory, block)));
       return last;
     }
-    const { grid, window } = plan.aggregate;
-    if (grid === undefined || window === undefined) return Number.POSITIVE_INFINITY;
+    const { openWindows } = plan.aggregate;
+    if (openWindows === undefined) return Number.POSITIVE_INFINITY;
     for (const block of blocks) for (const pane of exchangeBlockPanes(this.#memory, block)) last = Math.max(last, pane);
-    return grid.paneExpiry(last) + window.latenessMs;
+    return openWindows.paneHeldUntil(last);
   }
 
   #halfMaker(

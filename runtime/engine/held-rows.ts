@@ -23,10 +23,10 @@ export class HeldRows {
   /** The blocks of an epoch, and the watermark at its end. */
   account(blocks: readonly number[], watermark: number): void {
     for (const block of blocks) eachPaneRows(this.#memory, block, this.#add);
-    const { grid, window } = this.#plan;
-    if (grid === undefined || window === undefined) return;
+    const { openWindows } = this.#plan;
+    if (openWindows === undefined) return;
     for (const [pane, rows] of this.#panes) {
-      if (grid.paneExpiry(pane) + window.latenessMs > watermark) continue;
+      if (openWindows.paneHeldUntil(pane) > watermark) continue;
       this.#panes.delete(pane);
       this.held -= rows;
       this.released += rows;

@@ -9,7 +9,7 @@ import {
   createMemory,
   f64,
   GroupTable,
-  type PaneGroups,
+  PaneGroups,
   PaneStore,
   RunArena,
   SlabAllocator,
@@ -100,7 +100,7 @@ for (const { name, skip, slabs } of ENGINES) {
       const other = new PaneStore(slabs, layout, { openMax });
       other.restore(from);
       const restored = panes.map(() => {
-        const pane = other.make();
+        const pane = new PaneGroups(other);
         pane.restore(from);
         return pane;
       });
@@ -124,7 +124,7 @@ for (const { name, skip, slabs } of ENGINES) {
         fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 3 }), (steps, openMax) => {
           const before = slabs.usage().usedBytes;
           let store = new PaneStore(slabs, layout, { openMax });
-          let panes = Array.from({ length: PANE_COUNT }, () => store.make());
+          let panes = Array.from({ length: PANE_COUNT }, () => new PaneGroups(store));
           const model: Totals[] = panes.map(() => new Map());
           for (const [what, p, of] of steps) {
             const pane = panes[p] as (typeof panes)[number];
@@ -167,7 +167,7 @@ for (const { name, skip, slabs } of ENGINES) {
       const store = new PaneStore(slabs, layout);
       const run = runOf(KEYS.slice(0, 16).map((key) => [key, 1]));
       const panes = Array.from({ length: 500 }, () => {
-        const pane = store.make();
+        const pane = new PaneGroups(store);
         pane.add(run.slots, run.count);
         return pane;
       });

@@ -1,0 +1,67 @@
+/**
+ * Which windows a watermark leaves open: a pane grid and the lateness. A window is open until the watermark
+ * reaches its end plus the lateness. No state: the plan asks it for rows, a shard for its panes, and both get
+ * one answer.
+ *
+ *   firstOpen(watermark)    the first window that is open; all later ones are open too
+ *   lateBefore(watermark)   its start: a row before it has no open window, so it is late
+ *   heldUntil(time)         the watermark at which the last window of a row closes: until then it is in state
+ *
+ * One row, seen from both sides: `time >= lateBefore(watermark)` where and only where `heldUntil(time) >
+ * watermark`.
+ *
+ * Infinities stand for themselves, so no caller looks for them. A watermark of -Infinity (nothing is known)
+ * leaves all windows open, +Infinity (the input has ended) none. A time of -Infinity (no row) is held by
+ * nothing, +Infinity (a row without event time) for ever.
+ */
+
+import { assert } from '../assert.ts';
+import type { PaneGrid } from './pane-grid.ts';
+
+export class OpenWindows {
+  readonly grid: PaneGrid;
+  readonly latenessMs: number;
+
+  constructor(grid: PaneGrid, latenessMs = 0) {
+    assert(Number.isSafeInteger(latenessMs) && latenessMs >= 0, `a lateness of ${latenessMs} ms`);
+    this.grid = grid;
+    this.latenessMs = latenessMs;
+  }
+
+  firstOpen(watermark: number): number {
+    return this.grid.lastWindowEndedBy(watermark - this.latenessMs) + 1;
+  }
+
+  /** The first pane that an open window has: those before it may go. */
+  firstOpenPane(watermark: number): number {
+    return this.grid.firstPane(this.firstOpen(watermark));
+  }
+
+  lateBefore(watermark: number): number {
+    return this.grid.windowStart(this.firstOpen(watermark));
+  }
+
+  heldUntil(timeMs: number): number {
+    return this.paneHeldUntil(this.grid.paneOf(timeMs));
+  }
+
+  /** As {@link heldUntil}, for all rows of a pane. */
+  paneHeldUntil(pane: number): number {
+    return this.grid.paneExpiry(pane) + this.latenessMs;
+  }
+
+  /**
+   * Calls `visit`, in ascending order, with each window from `from` to before `until` that has a row.
+   * Stretches without rows cost nothing.
+   *
+   * @param firstPane says the first pane that has rows, +Infinity where none has
+   * @param visit must drop the panes that windows behind the one visited do not have
+   */
+  eachClosed(from: number, until: number, firstPane: () => number, visit: (window: number) => void): void {
+    for (let window = from; ; window++) {
+      window = Math.max(window, this.grid.firstWindowOf(firstPane()));
+      if (window >= until) return;
+      visit(window);
+    }
+  }
+}
