@@ -41,11 +41,6 @@ export class PaneRing<T> {
     return this.#size;
   }
 
-  /** States kept for reuse. */
-  get spareCount(): number {
-    return this.#spare.length;
-  }
-
   /** The smallest pane number; +Infinity when there is none. */
   get first(): number {
     return this.#size === 0 ? Number.POSITIVE_INFINITY : this.number(0);

@@ -43,6 +43,8 @@ export interface SimulatedInput {
 
 export interface SimulatedStep {
   readonly kind: string;
+  /** It waits for nothing that was asked for before it, and mostly comes late. A planted fault may; no job does. */
+  readonly isLate?: boolean;
   run(): void;
 }
 
@@ -85,6 +87,7 @@ export class SimulatedJob {
   /** What was asked for, in steps: decisions are kept in one order, outputs and positions in another. */
   readonly #recording: SimulatedStep[] = [];
   readonly #writing: SimulatedStep[] = [];
+  readonly #late: SimulatedStep[] = [];
   #isReadFirst: boolean;
   #readSinceCut = 0;
   #isRoundCut = false;
@@ -109,8 +112,8 @@ export class SimulatedJob {
       wish: (wish) => this.#take(wish),
     });
     this.#unread = logOf(input).map((frames, global) => {
-      const { offset } = world.outside.committed[Math.floor(global / partitions)]?.[global % partitions] as { offset: number };
-      return frames.filter(({ first }) => first >= offset);
+      const start = world.outside.committed[Math.floor(global / partitions)]?.[global % partitions]?.offset ?? 0;
+      return frames.filter(({ first }) => first >= start);
     });
   }
 
@@ -136,7 +139,7 @@ export class SimulatedJob {
       { kind, run: act },
       { kind: told, run: tell },
     ];
-    (kind === 'record' ? this.#recording : this.#writing).push(...steps);
+    for (const step of steps) (step.isLate ? this.#late : kind === 'record' ? this.#recording : this.#writing).push(step);
   }
 
   #possible(): SimulatedStep[] {
@@ -151,7 +154,10 @@ export class SimulatedJob {
       };
       steps.push({ kind: first.kind, run });
     }
-    return [...steps, ...this.#reading()];
+    steps.push(...this.#reading());
+    const [late] = this.#late;
+    if (late === undefined || (steps.length > 0 && this.#rng.chance(0.95))) return steps;
+    return [{ kind: late.kind, run: () => this.#late.shift()?.run() }];
   }
 
   /** What the sources, and the trigger, may do now. */
