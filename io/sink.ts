@@ -7,7 +7,7 @@
  * same epoch twice (after a failure) must end in the same state where it can.
  */
 
-import type { AnyRow, Batch, Schema, SharedMemory, SlabAllocator } from '../core/index.ts';
+import type { Batch, Schema, SharedMemory, SlabAllocator } from '../core/index.ts';
 
 export interface Sink<R = unknown> {
   /** What it is and where: `kafka clicks-per-page`, `log out`, `console`. */
@@ -43,7 +43,8 @@ export interface SinkWriter {
 
 export interface SinkBlock {
   readonly epoch: number;
-  readonly shard: number;
+  /** What its rows come from: a partition (those that no operator by key took), or a group of shards. */
+  readonly unit: number;
   /** Output partition, as the encoder chose it; 0 where there are none. */
   readonly partition: number;
   readonly rowCount: number;
@@ -73,6 +74,3 @@ export interface SinkEncoder {
   /** Hands over what is pending: the epoch, or the shard, ends here. */
   flush(): void;
 }
-
-/** For sinks at the edge that want rows. */
-export type RowCallback = (rows: readonly AnyRow[], epoch: number) => void | Promise<void>;

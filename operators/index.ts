@@ -39,7 +39,6 @@ export {
   blockInput,
   type ChunkOrigin,
   eachPaneRows,
-  exchangeBlockBytes,
   exchangeBlockEntries,
   exchangeBlockOrigin,
   exchangeBlockPanes,

@@ -110,8 +110,8 @@ class FilesWriter implements SinkWriter {
     }
   }
 
-  async write({ epoch, shard, bytes }: SinkBlock): Promise<void> {
-    const part = this.#part(epoch, this.#parts === 'shard' ? shard : 0);
+  async write({ epoch, unit, bytes }: SinkBlock): Promise<void> {
+    const part = this.#part(epoch, this.#parts === 'shard' ? unit : 0);
     const position = part.end;
     part.end += bytes.length;
     try {

@@ -139,12 +139,6 @@ export function blockInput(memory: SharedMemory, block: number): number {
   return memory.u32[(block + INPUT) >>> 2] as number;
 }
 
-/** Bytes of a block that are in use. */
-export function exchangeBlockBytes(memory: SharedMemory, block: number): number {
-  mustBeBlock(memory, block);
-  return memory.u32[(block + BYTE_LENGTH) >>> 2] as number;
-}
-
 /** Where the rows of a block came from. */
 export function exchangeBlockOrigin(memory: SharedMemory, block: number): ChunkOrigin & { readonly sequence: number } {
   mustBeBlock(memory, block);

@@ -1,6 +1,6 @@
 /**
  * What a test driver is told: its options, checked among themselves and against the snapshot that it goes on from; and that
- * snapshot, which says the same of the driver before. What a driver does with it stands in testing.ts.
+ * snapshot, which says the same of the driver before. What a driver does with it stands in test-driver.ts.
  */
 
 import { MillraceError, shown } from '../../core/index.ts';

@@ -22,6 +22,16 @@ export class Outside {
     this.decisions = keepsDecisions ? new KeptDecisions() : undefined;
   }
 
+  /** The same, as it is now. */
+  clone(): Outside {
+    const { committed, outputs, decisions } = this;
+    const copy = new Outside(committed.length, 0, outputs.length, decisions !== undefined);
+    committed.forEach((positions, source) => copy.commit(source, positions));
+    outputs.forEach((rows, sink) => copy.write(sink, rows));
+    if (decisions?.head !== undefined) copy.decisions?.begin(decisions.head, decisions.records);
+    return copy;
+  }
+
   write(sink: number, rows: readonly AnyRow[]): void {
     const output = this.outputs[sink] as AnyRow[];
     for (const row of rows) output.push(row);

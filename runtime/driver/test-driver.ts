@@ -74,7 +74,10 @@ export class TestDriver {
       },
       outside: new Outside(plan.sources.length, partitions, plan.sinks.length),
       from: from?.state,
-      wish: (wish) => wish.perform(),
+      wish: ({ act, tell }) => {
+        act();
+        tell();
+      },
     });
     from?.inputs.forEach(({ position, sequence, lastRowsAtMs, counts }, global) => {
       this.#job.coordinator.intake.resume(global, { offset: position, sequence, lastRowsAtMs });

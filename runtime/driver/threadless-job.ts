@@ -1,10 +1,10 @@
 /**
  * A job on the calling thread: the coordinator of a job with a crew of engines, and with sources and sinks in memory. What is asked for is
- * done when `perform` is called for it: at once by a test driver, in any order that a job could see, or not at all, by a simulation.
+ * done by whoever drives it: at once by a test driver; later, in any order that a job could see, or not at all by a simulation.
  */
 
 import { type AnyRow, createMemory, SlabAllocator } from '../../core/index.ts';
-import type { CommittedPosition, Offset, SourceContext } from '../../io/index.ts';
+import type { Offset, SourceContext } from '../../io/index.ts';
 import type { EngineState } from '../engine/state-snapshot.ts';
 import { positionOf } from '../epoch/partitions.ts';
 import { Coordinator, type Effects } from '../job/coordinator.ts';
@@ -18,12 +18,14 @@ const BATCH_ROWS = 4_096;
 /** Small: every run of rows that is handed over is a chunk of its own. */
 const CHUNK_BYTES = 64;
 
-/** Something that the coordinator asked for, and `perform` does. */
+/** Something that the coordinator asked for. */
 export interface Wish {
   readonly kind: 'record' | 'write' | 'commit';
   readonly epoch: number;
-  /** Does it, outside, and tells the coordinator. */
-  perform(): void;
+  /** Does it, outside. */
+  act(): void;
+  /** Tells the coordinator that it is done. */
+  tell(): void;
 }
 
 export interface ThreadlessJobParts {
@@ -106,15 +108,16 @@ export class ThreadlessJob {
     return positionOf(this.#partition(source, partition));
   }
 
-  /** Hands rows over, as one chunk. The crew has it, and has not scanned it yet. */
-  send(source: number, partition: number, rows: readonly AnyRow[]): void {
+  /** Hands rows over, as one chunk: the crew has it, and has not scanned it yet. `first`: the offset of the first, where some are held back. */
+  send(source: number, partition: number, rows: readonly AnyRow[], first: Offset = this.positionOf(source, partition)): void {
     const slot = new Uint8Array(Uint32Array.of(this.#sent.hold(rows)).buffer);
-    this.#emit(source, partition, slot, rows.length, FRAME_OF_ROWS);
+    this.#emit(source, partition, slot, first, first + rows.length, FRAME_OF_ROWS);
   }
 
   /** The same for records as they are. The source has a codec. */
   sendRecords(source: number, partition: number, records: readonly RawRecord[]): void {
-    this.#emit(source, partition, rawFrame(records, this.#clock()), records.length, FRAME_OF_RECORDS);
+    const first = this.positionOf(source, partition);
+    this.#emit(source, partition, rawFrame(records, this.#clock()), first, first + records.length, FRAME_OF_RECORDS);
   }
 
   /** A partition has no more rows. */
@@ -143,9 +146,8 @@ export class ThreadlessJob {
     );
   }
 
-  #emit(source: number, partition: number, bytes: Uint8Array, rows: number, kind: number): void {
-    const first = this.positionOf(source, partition);
-    (this.#sources[source] as SourceContext).emit(partition, bytes, first, first + rows, kind, kind);
+  #emit(source: number, partition: number, bytes: Uint8Array, first: Offset, next: Offset, kind: number): void {
+    (this.#sources[source] as SourceContext).emit(partition, bytes, first, next, kind, kind);
     this.coordinator.intake.handOn();
   }
 
@@ -154,34 +156,24 @@ export class ThreadlessJob {
   }
 
   #effects(): Effects {
+    const { outside } = this;
     return {
-      record: (record) =>
-        this.#wish({
-          kind: 'record',
-          epoch: record.epoch,
-          perform: () => {
-            this.outside.decisions?.append(record);
-            this.coordinator.recorded(record.epoch);
-          },
-        }),
-      write: (epoch, blocks) =>
-        this.#wish({
-          kind: 'write',
-          epoch,
-          perform: () => {
-            for (const { sink, address } of blocks) this.outside.write(sink, this.#kept.take(this.#slabs.memory.u32[address >>> 2] as number));
-            this.coordinator.written(epoch);
-          },
-        }),
-      commit: (source: number, positions: readonly CommittedPosition[]) =>
-        this.#wish({
-          kind: 'commit',
-          epoch: this.coordinator.commits.committed,
-          perform: () => {
-            this.outside.commit(source, positions);
-            this.coordinator.committed(source);
-          },
-        }),
+      record: (record) => {
+        const { epoch } = record;
+        this.#wish({ kind: 'record', epoch, act: () => outside.decisions?.append(record), tell: () => this.coordinator.recorded(epoch) });
+      },
+      write: (epoch, blocks) => {
+        // Noted now: the slabs are gone once the coordinator has been told.
+        const noted = blocks.map(({ sink, address }) => ({ sink, kept: this.#slabs.memory.u32[address >>> 2] as number }));
+        const act = () => {
+          for (const { sink, kept } of noted) outside.write(sink, this.#kept.take(kept));
+        };
+        this.#wish({ kind: 'write', epoch, act, tell: () => this.coordinator.written(epoch) });
+      },
+      commit: (source, positions) => {
+        const epoch = this.coordinator.commits.committed;
+        this.#wish({ kind: 'commit', epoch, act: () => outside.commit(source, positions), tell: () => this.coordinator.committed(source) });
+      },
       finished: () => {},
       failed: (error) => {
         throw error;

@@ -1,6 +1,6 @@
 /**
  * Which epochs of a journal a restart repeats. The journal knows where epochs were cut; the sources know where reading goes on,
- * and with the positions stands which epoch had been written by then (watermarks.ts). What lies between is cut once more as it
+ * and with the positions stands which epoch had been written by then (commit-metadata.ts). What lies between is cut once more as it
  * was. Where the two do not fit together, nothing is guessed: the start is refused, and says what to do.
  */
 

@@ -208,6 +208,15 @@ export class Coordinator {
     return this.commits.underWay < EPOCHS_UNDER_WAY_MAX;
   }
 
+  /** An epoch is being repeated, and has not come to where it is to be cut. */
+  get mustReadOn(): boolean {
+    return this.#decisions.isReplaying && !this.intake.isCutReached;
+  }
+
+  get isReplaying(): boolean {
+    return this.#decisions.isReplaying;
+  }
+
   /** Cuts the epoch: what has come in so far is all of it. */
   endEpoch(): void {
     if (this.#isOver) return;

@@ -50,7 +50,7 @@ export class Sinks {
       touched.add(block.sink);
       const { writer } = this.#sinks[block.sink] as OpenSink;
       const bytes = u8.subarray(block.address, block.address + block.bytes);
-      writes.push(this.#guard(block.sink, () => writer.write({ epoch, shard: block.unit, partition: block.outputPartition, rowCount: block.rows, bytes })));
+      writes.push(this.#guard(block.sink, () => writer.write({ epoch, unit: block.unit, partition: block.outputPartition, rowCount: block.rows, bytes })));
     }
     await Promise.all(writes);
     for (const sink of [...touched].sort((a, b) => a - b)) await this.#guard(sink, () => (this.#sinks[sink] as OpenSink).writer.commit(epoch));

@@ -98,6 +98,12 @@ export class EngineCrew implements Crew {
     return this.#members.flatMap((member, worker) => (this.#isReady(member) ? [worker] : []));
   }
 
+  /** What `step` does next with one that is ready. */
+  next(worker: number): 'scan' | 'merge' {
+    const { ending, queue } = this.#members[worker] as Member;
+    return ending === undefined && 'chunk' in (queue[0] as object) ? 'scan' : 'merge';
+  }
+
   /** One of those that are ready scans a chunk, or takes a step of an epoch's end. */
   step(worker: number): void {
     const member = this.#members[worker] as Member;

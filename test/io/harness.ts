@@ -203,7 +203,10 @@ export class SinkRun {
       position: () => position,
       block: (partition, rowCount, slab, byteLength) => {
         this.blocks.push(rowCount);
-        pending.push({ slab, block: { ...position, partition, rowCount, bytes: slabs.memory.u8.subarray(slab, slab + byteLength) } });
+        pending.push({
+          slab,
+          block: { epoch: position.epoch, unit: position.shard, partition, rowCount, bytes: slabs.memory.u8.subarray(slab, slab + byteLength) },
+        });
       },
     };
     const encoder = this.#sink.encoder(context);

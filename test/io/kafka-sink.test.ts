@@ -78,7 +78,7 @@ test('blocks of several record batches are written in the order of the calls, ou
     const body = Buffer.concat(batches.map(recordBatchOf));
     const bytes = new Uint8Array(new SharedArrayBuffer(body.length));
     bytes.set(body);
-    writes.push(writer.write({ epoch: 1, shard: 0, partition, rowCount: 3, bytes }).then(() => void bytes.fill(0xee)));
+    writes.push(writer.write({ epoch: 1, unit: 0, partition, rowCount: 3, bytes }).then(() => void bytes.fill(0xee)));
   }
   await writer.commit(1);
   await Promise.all(writes);
@@ -96,9 +96,9 @@ test('a record batch that the topic does not take fails the write and the commit
   const writer = await openWriter({ brokers: stage.brokers, topic, value: textValue });
   t.after(() => writer.close());
   const isRefusal = (error: Error): boolean => codeOf(error) === 'ERR_MILLRACE_SINK' && /partition 0 .*max\.message\.bytes/.test(error.message);
-  await assert.rejects(writer.write({ epoch: 1, shard: 0, partition: 0, rowCount: 1, bytes: recordBatchOf(['x'.repeat(2000)]) }), isRefusal);
+  await assert.rejects(writer.write({ epoch: 1, unit: 0, partition: 0, rowCount: 1, bytes: recordBatchOf(['x'.repeat(2000)]) }), isRefusal);
   await assert.rejects(writer.commit(1), isRefusal);
-  await assert.rejects(writer.write({ epoch: 2, shard: 0, partition: 0, rowCount: 1, bytes: recordBatchOf(['small']) }), isRefusal);
+  await assert.rejects(writer.write({ epoch: 2, unit: 0, partition: 0, rowCount: 1, bytes: recordBatchOf(['small']) }), isRefusal);
 });
 
 test('a corrupt record batch is refused by the broker', async (t) => {
@@ -109,7 +109,7 @@ test('a corrupt record batch is refused by the broker', async (t) => {
   t.after(() => writer.close());
   const bytes = recordBatchOf(['fine']);
   bytes[bytes.length - 2] = 0x7e;
-  await assert.rejects(writer.write({ epoch: 1, shard: 0, partition: 0, rowCount: 1, bytes }), (error) => codeOf(error) === 'ERR_MILLRACE_SINK');
+  await assert.rejects(writer.write({ epoch: 1, unit: 0, partition: 0, rowCount: 1, bytes }), (error) => codeOf(error) === 'ERR_MILLRACE_SINK');
 });
 
 test('an unknown topic is an error, or is made on request', async (t) => {
@@ -120,7 +120,7 @@ test('an unknown topic is an error, or is made on request', async (t) => {
   const writer = await openWriter({ brokers: stage.brokers, topic, value: textValue, createTopic: { partitions: 5 } });
   t.after(() => writer.close());
   assert.deepEqual(writer.info, { partitionCount: 5 });
-  await writer.write({ epoch: 1, shard: 0, partition: 4, rowCount: 1, bytes: recordBatchOf(['made']) });
+  await writer.write({ epoch: 1, unit: 0, partition: 4, rowCount: 1, bytes: recordBatchOf(['made']) });
   assert.deepEqual(
     (await readBack(stage, topic, 1)).map(({ partition, value }) => [partition, value]),
     [[4, 'made']],

@@ -135,7 +135,7 @@ test('takes a record batch of 130,000 records', async (t) => {
   const writer = await kafka
     .sink({ brokers: stage.brokers, topic, value: textValue })
     .open({ schema: textValue.schema as Schema, pipeline: 'test', signal: new AbortController().signal });
-  await writer.write({ epoch: 1, shard: 0, partition: 0, rowCount: values.length, bytes: recordBatchOf(values) });
+  await writer.write({ epoch: 1, unit: 0, partition: 0, rowCount: values.length, bytes: recordBatchOf(values) });
   await writer.close();
   const reading = await stage.open({ topic, maxBytesPerPartition: 65_536 }, { drain: true });
   await allEnded(reading);

@@ -44,7 +44,7 @@ async function writeRows(writer: LogWriter, partition: number, from: number, cou
   for (let at = 0; at < count; at += rowsEach) {
     const rowCount = Math.min(rowsEach, count - at);
     const bytes = await sharedBatch(rowsOf(from + at, rowCount));
-    writes.push(writer.write({ epoch: 0, shard: 0, partition, rowCount, bytes }));
+    writes.push(writer.write({ epoch: 0, unit: 0, partition, rowCount, bytes }));
   }
   await Promise.all(writes);
 }
@@ -201,7 +201,7 @@ test('a batch larger than the read buffer', async () => {
   const writer = await LogWriter.open(dir, 't', 1);
   const large = { key: null, value: Buffer.alloc(3_000_000, 'x'), timestamp: 1 };
   await writeRows(writer, 0, 0, 5, 5);
-  await writer.write({ epoch: 0, shard: 0, partition: 0, rowCount: 1, bytes: await sharedBatch([large]) });
+  await writer.write({ epoch: 0, unit: 0, partition: 0, rowCount: 1, bytes: await sharedBatch([large]) });
   await writeRows(writer, 0, 6, 5, 5);
   await writer.close();
   assert.deepEqual((await drained(dir, 't')).values(0), [...expected(5), 'x'.repeat(3_000_000), ...expected(5, 6)]);
@@ -381,8 +381,8 @@ test('wrong topics, folders, names and second writers are refused', async () => 
 test('a block that is no record batch, or for a partition that is not there, is refused and nothing is written', async () => {
   const dir = folder();
   const writer = await LogWriter.open(dir, 't', 1);
-  await assert.rejects(writer.write({ epoch: 0, shard: 0, partition: 1, rowCount: 1, bytes: await sharedBatch(rowsOf(0, 1)) }), { code: 'ERR_MILLRACE_SINK' });
-  await assert.rejects(writer.write({ epoch: 0, shard: 0, partition: 0, rowCount: 1, bytes: new Uint8Array(40) }), { code: 'ERR_MILLRACE_SINK' });
+  await assert.rejects(writer.write({ epoch: 0, unit: 0, partition: 1, rowCount: 1, bytes: await sharedBatch(rowsOf(0, 1)) }), { code: 'ERR_MILLRACE_SINK' });
+  await assert.rejects(writer.write({ epoch: 0, unit: 0, partition: 0, rowCount: 1, bytes: new Uint8Array(40) }), { code: 'ERR_MILLRACE_SINK' });
   await writeRows(writer, 0, 0, 3, 3);
   await writer.commit(0);
   await writer.close();
@@ -426,7 +426,7 @@ test('rows through the sink, the disk and the source, as json', async () => {
     position: () => ({ epoch: 0, shard: 0 }),
     block(partition, rowCount, slab, byteLength) {
       const bytes = memory.u8.subarray(slab, slab + byteLength);
-      writes.push(writer.write({ epoch: 0, shard: 0, partition, rowCount, bytes }).then(() => slabs.free(slab)));
+      writes.push(writer.write({ epoch: 0, unit: 0, partition, rowCount, bytes }).then(() => slabs.free(slab)));
     },
   });
   const rows = Array.from({ length: 3_000 }, (_, i) => ({ page: `/p${i % 37}`, n: i }));

@@ -274,3 +274,34 @@ describe('idle', () => {
     }
   });
 });
+
+describe('a partition that another member of the group has got', () => {
+  test('with rows of it that are read and not committed: the job ends, and says which', () => {
+    const { intake, context, events } = bench(2);
+    context.assigned([0, 1]);
+    context.emit(1, body(10), 0, 5);
+    intake.endEpoch();
+    intake.committed([0, 5]);
+    context.emit(1, body(10), 5, 8);
+    assert.deepEqual(events, ['began', 'began']);
+    context.assigned([0]);
+    assert.match(events.at(-1) as string, /^Partition 1 was given to another member of the group, after its rows from offset 5 to 8 were read here/);
+  });
+
+  test('with nothing read since the last commit: frames that still come are not taken in, until it is ours again', () => {
+    const { intake, context, frames, events } = bench(2);
+    context.emit(1, body(10), 0, 5);
+    intake.endEpoch();
+    intake.committed([0, 5]);
+    context.assigned([0]);
+    context.emit(1, body(10), 5, 8);
+    context.emit(0, body(10), 0, 2);
+    intake.endEpoch();
+    assert.deepEqual(frames, ['1:0-5', '0:0-2']);
+    context.assigned([0, 1]);
+    context.emit(1, body(10), 5, 8);
+    intake.endEpoch();
+    assert.deepEqual(frames, ['1:0-5', '0:0-2', '1:5-8']);
+    assert.deepEqual(events, ['began', 'began', 'began']);
+  });
+});

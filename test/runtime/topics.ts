@@ -21,7 +21,7 @@ export async function writeTopic(dir: string, topic: string, partitions: number,
     info: writer.info,
     position: () => ({ epoch, shard: 0 }),
     block: (_partition, rowCount, slab, byteLength) => {
-      pending.push(writer.write({ epoch, shard: 0, partition: turn++ % partitions, rowCount, bytes: memory.u8.slice(slab, slab + byteLength) }));
+      pending.push(writer.write({ epoch, unit: 0, partition: turn++ % partitions, rowCount, bytes: memory.u8.slice(slab, slab + byteLength) }));
       slabs.free(slab);
     },
   });
@@ -47,7 +47,7 @@ export async function writeBatches(
   const sink = log.sink({ dir, topic, value: text(), partitions });
   const writer = await sink.open({ schema: schema({ value: utf8 }), pipeline: 'test', signal: new AbortController().signal });
   try {
-    for (const { partition, bytes } of batches) await writer.write({ epoch: 0, shard: 0, partition, rowCount: 0, bytes });
+    for (const { partition, bytes } of batches) await writer.write({ epoch: 0, unit: 0, partition, rowCount: 0, bytes });
     await writer.commit(0);
   } finally {
     await writer.close();

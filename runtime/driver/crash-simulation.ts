@@ -1,0 +1,235 @@
+/**
+ * A job that is taken through its epochs step by step, in an order that a seed draws among all orders that a job could see; so it can be
+ * left at any step, as by a crash. What it leaves behind, its world, is where a successor starts. There is no time but the world's.
+ *
+ * A step is one of: read (a frame of a source), cut (the epoch ends), scan (an engine, a chunk), merge (an engine, one step of an epoch's
+ * end), and for each thing that the coordinator asks for two: it is done outside (record, write, commit), and the coordinator is told of it
+ * (recorded, written, committed). At most two epochs are under way, as in a job.
+ */
+
+import { type AnyRow, type SeekableRng, seededRng } from '../../core/index.ts';
+import type { Plan } from '../plan/plan.ts';
+import { Outside } from './outside.ts';
+import { ThreadlessJob, type Wish } from './threadless-job.ts';
+
+const MEMORY_BYTES = 24 << 20;
+/** Reading a frame takes less than this. */
+const READ_MS_MAX = 30;
+
+/** Rows that a source has got at once, and hands over at once. */
+export interface SimulatedFrame {
+  readonly source: number;
+  readonly partition: number;
+  readonly rows: readonly AnyRow[];
+}
+
+/** What comes in, round by round. Behind the last round all sources end. */
+export interface SimulatedInput {
+  readonly plan: Plan;
+  readonly partitions: number;
+  readonly shards: number;
+  readonly rounds: readonly {
+    readonly frames: readonly SimulatedFrame[];
+    /** How long it is until the next round. */
+    readonly passMs: number;
+  }[];
+  /** This source is read before the others at every start: a table. */
+  readonly readFirst?: number;
+  /** There is a store for decisions, as a checkpoint directory is for a job. */
+  readonly keepsDecisions?: boolean;
+  /** Makes other steps of what is asked for than `act`, then `tell`: to see whether a fault is found. */
+  readonly plant?: (wish: Wish, job: ThreadlessJob) => readonly SimulatedStep[];
+}
+
+export interface SimulatedStep {
+  readonly kind: string;
+  /** It waits for nothing that was asked for before it, and mostly comes late. A planted fault may; no job does. */
+  readonly isLate?: boolean;
+  run(): void;
+}
+
+/** What outlives a crash: what sources, sinks and the store have, and time. */
+export class SimulatedWorld {
+  readonly outside: Outside;
+  /** The rounds up to this one have come in. */
+  round = 0;
+  clockMs: number;
+
+  constructor(outside: Outside, clockMs = 0) {
+    this.outside = outside;
+    this.clockMs = clockMs;
+  }
+
+  static of({ plan, partitions, keepsDecisions }: SimulatedInput): SimulatedWorld {
+    return new SimulatedWorld(new Outside(plan.sources.length, partitions, plan.sinks.length, keepsDecisions));
+  }
+
+  clone(): SimulatedWorld {
+    const copy = new SimulatedWorld(this.outside.clone(), this.clockMs);
+    copy.round = this.round;
+    return copy;
+  }
+}
+
+/** One frame of a partition, with its place there and when it comes. */
+interface LoggedFrame extends SimulatedFrame {
+  readonly first: number;
+  readonly round: number;
+}
+
+export class SimulatedJob {
+  readonly #input: SimulatedInput;
+  readonly #world: SimulatedWorld;
+  readonly #job: ThreadlessJob;
+  readonly #rng: SeekableRng;
+  /** By partition of all sources: its frames that are not read yet. */
+  readonly #unread: LoggedFrame[][];
+  /** What was asked for, in steps: decisions are kept in one order, outputs and positions in another. */
+  readonly #recording: SimulatedStep[] = [];
+  readonly #writing: SimulatedStep[] = [];
+  readonly #late: SimulatedStep[] = [];
+  #isReadFirst: boolean;
+  #readSinceCut = 0;
+  #isRoundCut = false;
+  #hasEnded = false;
+  #isLastCut = false;
+
+  /** Starts from what is committed in the world. The same world and seed give the same steps. */
+  constructor(input: SimulatedInput, world: SimulatedWorld, seed: number) {
+    const { plan, partitions, shards } = input;
+    this.#input = input;
+    this.#world = world;
+    this.#rng = seededRng(seed);
+    this.#isReadFirst = input.readFirst === undefined;
+    this.#job = new ThreadlessJob({
+      plan,
+      shards,
+      partitions,
+      memoryBytes: MEMORY_BYTES,
+      clock: () => world.clockMs,
+      choose: (engines) => this.#rng.int(engines),
+      outside: world.outside,
+      wish: (wish) => this.#take(wish),
+    });
+    this.#unread = logOf(input).map((frames, global) => {
+      const start = world.outside.committed[Math.floor(global / partitions)]?.[global % partitions]?.offset ?? 0;
+      return frames.filter(({ first }) => first >= start);
+    });
+  }
+
+  /** Takes one step. Undefined: everything is done. */
+  step(): string | undefined {
+    const steps = this.#possible();
+    if (steps.length === 0) return undefined;
+    const { kind, run } = steps[this.#rng.int(steps.length)] as SimulatedStep;
+    run();
+    this.#job.coordinator.receive();
+    return kind;
+  }
+
+  /** Takes all steps that are left. */
+  finish(): void {
+    while (this.step() !== undefined);
+  }
+
+  #take(wish: Wish): void {
+    const { kind, act, tell } = wish;
+    const told = kind === 'record' ? 'recorded' : kind === 'write' ? 'written' : 'committed';
+    const steps = this.#input.plant?.(wish, this.#job) ?? [
+      { kind, run: act },
+      { kind: told, run: tell },
+    ];
+    for (const step of steps) (step.isLate ? this.#late : kind === 'record' ? this.#recording : this.#writing).push(step);
+  }
+
+  #possible(): SimulatedStep[] {
+    const { crew } = this.#job;
+    const steps = crew.ready.map((worker): SimulatedStep => ({ kind: crew.next(worker), run: () => crew.step(worker) }));
+    for (const lane of [this.#recording, this.#writing]) {
+      const [first] = lane;
+      if (first === undefined) continue;
+      const run = (): void => {
+        lane.shift();
+        first.run();
+      };
+      steps.push({ kind: first.kind, run });
+    }
+    steps.push(...this.#reading());
+    const [late] = this.#late;
+    if (late === undefined || (steps.length > 0 && this.#rng.chance(0.95))) return steps;
+    return [{ kind: late.kind, run: () => this.#late.shift()?.run() }];
+  }
+
+  /** What the sources, and the trigger, may do now. */
+  #reading(): SimulatedStep[] {
+    const { coordinator } = this.#job;
+    const mayCut = coordinator.mayEndEpoch && !coordinator.mustReadOn;
+    const cut = (and: () => void = () => {}): SimulatedStep[] => {
+      if (!mayCut) return [];
+      const run = (): void => {
+        this.#job.endEpoch();
+        this.#readSinceCut = 0;
+        and();
+      };
+      return [{ kind: 'cut', run }];
+    };
+    const there = this.#unread.flatMap(([frame]) => (frame !== undefined && frame.round <= this.#world.round ? [frame] : []));
+    if (!this.#isReadFirst) {
+      const early = there.filter(({ source }) => source === this.#input.readFirst);
+      if (early.length > 0) return early.map((frame) => this.#read(frame));
+      return cut(() => {
+        this.#isReadFirst = true;
+      });
+    }
+    if (there.length > 0) return [...there.map((frame) => this.#read(frame)), ...(this.#readSinceCut > 0 && this.#rng.chance(0.5) ? cut() : [])];
+    if (this.#world.round < this.#input.rounds.length - 1) {
+      if (this.#isRoundCut || coordinator.mustReadOn) return [{ kind: 'time', run: () => this.#pass() }];
+      return cut(() => {
+        this.#isRoundCut = true;
+      });
+    }
+    if (!this.#hasEnded) return [{ kind: 'end', run: () => this.#end() }];
+    if (coordinator.isReplaying) return cut();
+    if (this.#isLastCut) return [];
+    return cut(() => {
+      this.#isLastCut = true;
+    });
+  }
+
+  #read({ source, partition, rows, first }: LoggedFrame): SimulatedStep {
+    const run = (): void => {
+      this.#unread[source * this.#input.partitions + partition]?.shift();
+      this.#job.send(source, partition, rows, first);
+      this.#readSinceCut++;
+      this.#world.clockMs += this.#rng.int(READ_MS_MAX);
+    };
+    return { kind: 'read', run };
+  }
+
+  #pass(): void {
+    this.#world.clockMs += this.#input.rounds[this.#world.round]?.passMs ?? 0;
+    this.#world.round++;
+    this.#isRoundCut = false;
+  }
+
+  #end(): void {
+    this.#hasEnded = true;
+    const { plan, partitions } = this.#input;
+    plan.sources.forEach((_, source) => {
+      for (let partition = 0; partition < partitions; partition++) this.#job.end(source, partition);
+    });
+  }
+}
+
+/** By partition of all sources: all that it gets. */
+function logOf({ plan, partitions, rounds }: SimulatedInput): LoggedFrame[][] {
+  const logs = Array.from({ length: plan.sources.length * partitions }, (): LoggedFrame[] => []);
+  rounds.forEach(({ frames }, round) => {
+    for (const frame of frames) {
+      const log = logs[frame.source * partitions + frame.partition] as LoggedFrame[];
+      const last = log.at(-1);
+      log.push({ ...frame, round, first: last === undefined ? 0 : last.first + last.rows.length });
+    }
+  });
+  return logs;
+}
