@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { checksum, expectedResult, type PageMinute } from '../../runtime/demo/result.ts';
 import { type RunOptions, run, seededRng } from '../../runtime/index.ts';
+import { TYPESCRIPT } from '../typescript.ts';
 import { runCli, startProcess } from './cli-process.ts';
 import { clickLines, expectedClicks } from './clicks-model.ts';
 import { results } from './pipelines/main-job.ts';
@@ -120,7 +121,7 @@ test('a slowed sink and many epochs: memory stays flat, and nothing is lost', as
     await job.done;
     const { results } = await import(module.href);
     console.log(JSON.stringify({ samples, windows: results.rows.length, clicks: results.rows.reduce((sum, row) => sum + row.clicks, 0) }));`;
-  const { code, stdout, stderr } = await startProcess(['--import', 'tsx', '--input-type=module', '--eval', program]).ended;
+  const { code, stdout, stderr } = await startProcess([...TYPESCRIPT, '--input-type=module', '--eval', program]).ended;
   assert.equal(code, 0, stderr);
   const { samples, windows, clicks } = JSON.parse(stdout) as { samples: { rowsIn: number; used: number; rss: number }[]; windows: number; clicks: number };
   const rng = seededRng(1);

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, MillraceError, type RunOptions, run } from '../../runtime/index.ts';
+import { TYPESCRIPT } from '../typescript.ts';
 import { startProcess } from './cli-process.ts';
 import { results as oneKey } from './pipelines/one-key.ts';
 import { calls, results } from './pipelines/trouble.ts';
@@ -158,7 +159,7 @@ test('a worker that runs out of heap ends its job; the process goes on', async (
     const failed = await (await start('heap')).done.catch((error) => error);
     const { rowsIn } = await (await start('flatMap 1000')).done;
     console.log(JSON.stringify({ code: failed.code, message: failed.message, rowsIn }));`;
-  const { code, stdout, stderr } = await startProcess(['--max-old-space-size=80', '--import', 'tsx', '--input-type=module', '--eval', program]).ended;
+  const { code, stdout, stderr } = await startProcess(['--max-old-space-size=80', ...TYPESCRIPT, '--input-type=module', '--eval', program]).ended;
   assert.equal(code, 0, stderr);
   const said = JSON.parse(stdout) as { code: string; message: string; rowsIn: number };
   assert.equal(said.code, 'ERR_MILLRACE_WORKER');
@@ -274,7 +275,7 @@ test('ten jobs one after the other, some of which fail: no thread and no handle 
     await new Promise((resolve) => setTimeout(resolve, 200));
     const handles = process.getActiveResourcesInfo().filter((kind) => /Worker|MessagePort|Timeout|TCP/.test(kind));
     console.log(JSON.stringify({ counts, handles }));`;
-  const { code, signal, stdout, stderr } = await startProcess(['--import', 'tsx', '--input-type=module', '--eval', program]).ended;
+  const { code, signal, stdout, stderr } = await startProcess([...TYPESCRIPT, '--input-type=module', '--eval', program]).ended;
   assert.equal(signal, null, `it did not end by itself: ${stderr}`);
   assert.equal(code, 0, stderr);
   const { counts, handles } = JSON.parse(stdout) as { counts: number[]; handles: string[] };
