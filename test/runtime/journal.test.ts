@@ -5,11 +5,11 @@ import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile }
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import fc from 'fast-check';
 import { EpochClock } from '../../runtime/epoch/epoch-clock.ts';
 import { JOURNAL_FILE, Journal, type JournalHead, type JournalRecord } from '../../runtime/epoch/journal.ts';
 import { planReplay, type ReplayStart } from '../../runtime/epoch/replay.ts';
 import { PARTITION_ACTIVE, PARTITION_IDLE } from '../../runtime/shared/control.ts';
+import { fc } from '../seed.ts';
 import { TYPESCRIPT } from '../typescript.ts';
 import { startProcess } from './cli-process.ts';
 

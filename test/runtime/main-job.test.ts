@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { checksum, expectedResult, type PageMinute } from '../../runtime/demo/result.ts';
 import { type RunOptions, run, seededRng } from '../../runtime/index.ts';
+import { effortCount } from '../seed.ts';
 import { TYPESCRIPT } from '../typescript.ts';
 import { runCli, startProcess } from './cli-process.ts';
 import { clickLines, expectedClicks } from './clicks-model.ts';
@@ -109,7 +110,7 @@ test('the demo prints what the issue says, in both formats, and the same checksu
 });
 
 test('a slowed sink and many epochs: memory stays flat, and nothing is lost', async () => {
-  const rows = Number(process.env['MILLRACE_SOAK_ROWS'] ?? 8_000_000);
+  const rows = effortCount(8_000_000);
   // A process of its own, so that what other tests have left is not measured.
   const program = `
     import { run } from './runtime/index.ts';
