@@ -22,7 +22,7 @@ export async function contestantOutside(of: BenchCase, name: string, entry: Entr
       '--expose-gc',
       '--max-old-space-size=12000',
       '--import',
-      'tsx',
+      new URL('../scripts/typescript.js', import.meta.url).href,
       fileURLToPath(new URL('./contestant.ts', import.meta.url)),
       JSON.stringify([of.name, name, input]),
     ],

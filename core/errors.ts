@@ -56,6 +56,16 @@ export function shown(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
+/**
+ * The path or URL of a file or folder as it may stand in an error message. The end of a path names the file, so a long one is cut in
+ * its middle: at most 200 characters. What is no text is shown like any value.
+ */
+export function shownPath(path: unknown): string {
+  if (typeof path !== 'string' && !(path instanceof URL)) return shown(path);
+  const text = JSON.stringify(String(path));
+  return text.length > 200 ? `${text.slice(0, 60)}...${text.slice(-137)}` : text;
+}
+
 /** What JSON has no form for, as text. */
 function plain(_name: string, value: unknown): unknown {
   if (typeof value === 'bigint') return `${value}n`;

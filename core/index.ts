@@ -4,7 +4,7 @@ export { ArrowReader, batchBytes, readBatch, readSchema, readStream, streamBytes
 export { assert, unreachable } from './assert.ts';
 export { Batch, type Column, isValid, readText, readTimestamp, readValue } from './batch/batch.ts';
 export { BatchBuilder, type ColumnSpace } from './batch/batch-builder.ts';
-export { ERROR_CODES, type ErrorCode, MillraceError, shown } from './errors.ts';
+export { ERROR_CODES, type ErrorCode, MillraceError, shown, shownPath } from './errors.ts';
 export { precisionFor } from './groups/accumulators/hyper-log-log.ts';
 export { quantileAt } from './groups/accumulators/quantile-sketch.ts';
 export { varianceOf } from './groups/accumulators/sum-squares.ts';

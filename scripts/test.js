@@ -1,22 +1,21 @@
 // `npm test`: builds dist when it is missing or older than the sources, checks types and lint, and runs the tests with one
-// Kafka broker for all of them. `npm test -- test/io/files.test.ts ...` runs these files only, without the checks; what
-// begins with a dash goes to node (`npm test -- --test-name-pattern=late`).
+// Kafka broker for all of them; says at the end what was slow, what was skipped and why, and what failed.
+// `npm test -- test/io/files.test.ts ...` runs these files only, without the checks, on kernels that are built anew when they are
+// older than their sources; what begins with a dash goes to node (`npm test -- --test-name-pattern=late`).
 //
 // Environment: KAFKA_BROKERS, a broker to use instead of starting one; CI=true, what is missing fails instead of being
-// skipped; MILLRACE_TEST_CHECKS=0, tests only.
+// skipped; MILLRACE_TEST_CHECKS=0, tests only. How often generated cases are tried, and from which seed: test/seed.ts.
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { keepSeconds, runFiles, summaryOf } from './test-run.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
 const ROOMS = ['core', 'operators', 'io', 'runtime', 'examples'];
-/** Test files that run at the same time. */
-const CONCURRENCY = 2;
-const TEST_TIMEOUT_MS = 900_000;
 
 /** Files under a folder of the repo, in order, without installed packages. */
 function filesUnder(folder) {
@@ -26,15 +25,20 @@ function filesUnder(folder) {
     .flatMap((entry) => (entry.name === 'node_modules' ? [] : entry.isDirectory() ? filesUnder(join(folder, entry.name)) : [join(folder, entry.name)]));
 }
 
-function isBuildStale() {
-  const built = ['dist/core/kernels.wasm', 'dist/core/index.js', 'dist/runtime/index.js'].map((path) => join(root, path));
-  if (!built.every((path) => existsSync(path))) return true;
-  const builtMs = Math.min(...built.map((path) => statSync(path).mtimeMs));
-  const sources = ROOMS.flatMap((room) => filesUnder(join(root, room))).filter((path) => !path.endsWith('.md'));
-  return [...sources, ...['package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.js'].map((path) => join(root, path))].some(
-    (path) => statSync(path).mtimeMs > builtMs,
-  );
+/** Whether something of `sources` is newer than the oldest of `built`, or that is not there. Paths from the root of the repo. */
+function isStale(built, sources) {
+  const targets = built.map((path) => join(root, path));
+  if (!targets.every((path) => existsSync(path))) return true;
+  const builtMs = Math.min(...targets.map((path) => statSync(path).mtimeMs));
+  return sources
+    .flatMap((path) => (statSync(join(root, path)).isDirectory() ? filesUnder(join(root, path)) : [join(root, path)]))
+    .some((path) => !path.endsWith('.md') && statSync(path).mtimeMs > builtMs);
 }
+
+const KERNELS = ['dist/core/kernels.wasm'];
+const isBuildStale = () =>
+  isStale([...KERNELS, 'dist/core/index.js', 'dist/runtime/index.js'], [...ROOMS, 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.js']);
+const areKernelsStale = () => isStale(KERNELS, ['core/kernels', 'scripts/build.js']);
 
 /** Runs a program of ours or of a package with this Node. */
 function runNode(title, args) {
@@ -55,33 +59,11 @@ function bin(packageName, name) {
 async function provideBroker(files) {
   if (process.env.KAFKA_BROKERS || !files.some((file) => readFileSync(file, 'utf8').includes('kafka-broker'))) return undefined;
   const { missingForKafka, startKafka } = await import('./kafka.js');
-  const missing = missingForKafka();
-  if (missing !== undefined) {
-    console.log(`# no Kafka broker: ${missing}`);
-    return undefined;
-  }
+  if (missingForKafka() !== undefined) return undefined;
   const kafka = await startKafka();
   process.env.KAFKA_BROKERS = kafka.brokers;
   console.log(`# Kafka broker at ${kafka.brokers}`);
   return kafka;
-}
-
-function runTests(flags, files) {
-  const args = [
-    '--import',
-    'tsx',
-    '--test',
-    `--test-concurrency=${CONCURRENCY}`,
-    `--test-timeout=${TEST_TIMEOUT_MS}`,
-    '--test-reporter=spec',
-    '--test-reporter-destination=stdout',
-    ...flags,
-    ...files,
-  ];
-  const child = spawn(process.execPath, args, { cwd: root, stdio: 'inherit' });
-  // The terminal's signal reaches the child too; what is left to do is the broker.
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
-  return new Promise((done) => child.once('exit', (code) => done(code ?? 1)));
 }
 
 const given = process.argv.slice(2);
@@ -95,22 +77,26 @@ if (absent !== undefined) {
 }
 
 const failed = [];
+/** Some tests look at the package as it is built. */
+const needsBuild = files.some((file) => /packed-package|dist\//.test(readFileSync(file, 'utf8')));
+if (needsBuild && isBuildStale() && !runNode('build', ['scripts/build.js'])) process.exit(1);
+if (areKernelsStale() && !runNode('kernels', ['scripts/build.js', 'kernels'])) process.exit(1);
 if (named.length === 0 && process.env.MILLRACE_TEST_CHECKS !== '0') {
-  if (isBuildStale() && !runNode('build', ['scripts/build.js'])) process.exit(1);
   if (!runNode('types', [bin('typescript', 'tsc'), '-p', 'tsconfig.json'])) failed.push('types');
   if (!runNode('lint', [bin('@biomejs/biome', 'biome'), 'check'])) failed.push('lint');
-} else if (!existsSync(join(root, 'dist/core/kernels.wasm')) && !runNode('kernels', ['scripts/build.js', 'kernels'])) process.exit(1);
+}
 
 const broker = await provideBroker(files);
-let code = 1;
+let results = [];
 try {
-  code = await runTests(
-    flags,
-    files.map((path) => relative(root, path)),
-  );
+  results = await runFiles(files, { flags });
+} catch (error) {
+  console.error(`# ${error.message}`);
 } finally {
   await broker?.stop();
 }
-if (code !== 0) failed.push('tests');
+if (flags.length === 0) keepSeconds(results);
+console.log(summaryOf(results));
+if (results.length < files.length || results.some(({ ok }) => !ok)) failed.push('tests');
 console.log(failed.length === 0 ? '# all passed' : `# FAILED: ${failed.join(', ')}`);
 process.exit(failed.length === 0 ? 0 : 1);

@@ -7,10 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { allCases } from '../bench/cases/index.ts';
 import { type BenchCase, type Contestant, figuresOf, ROWS, runCase, type Sample } from '../bench/harness.ts';
 import { type JsonReport, jsonOf, tableOf } from '../bench/report.ts';
+import { TYPESCRIPT } from './typescript.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const bench = (...args: string[]) =>
-  spawnSync(process.execPath, ['--import', 'tsx', 'bench/index.ts', ...args], { cwd: root, encoding: 'utf8', maxBuffer: 16 << 20 });
+  spawnSync(process.execPath, [...TYPESCRIPT, 'bench/index.ts', ...args], { cwd: root, encoding: 'utf8', maxBuffer: 16 << 20 });
 
 /** What the issue that asked for the suite wants to find in it. */
 const NAMES = [
@@ -61,7 +62,7 @@ describe('bench', () => {
   // rows and codecs are run by the tests of what they measure.
   for (const name of ['aggregators', 'arrow', 'group-table', 'pipeline', 'record-batch', 'ring', 'view', 'windows']) {
     test(`bench/micro/${name}.ts verifies at its tiny size`, () => {
-      const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', `bench/micro/${name}.ts`, '--tiny'], { cwd: root, encoding: 'utf8' });
+      const { status, stdout, stderr } = spawnSync(process.execPath, [...TYPESCRIPT, `bench/micro/${name}.ts`, '--tiny'], { cwd: root, encoding: 'utf8' });
       assert.equal(status, 0, stderr);
       assert.match(stdout, /verified/);
     });

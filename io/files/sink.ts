@@ -6,7 +6,7 @@
 
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { MillraceError, type Schema, shown } from '../../core/index.ts';
+import { MillraceError, type Schema, shown, shownPath } from '../../core/index.ts';
 import type { Codec } from '../codec.ts';
 import { lineSinkEncoder } from '../line-encoder.ts';
 import type { Sink, SinkBlock, SinkWriter } from '../sink.ts';
@@ -39,7 +39,7 @@ const TEMPORARY = '.tmp';
 export function filesSink(options: FilesSinkOptions): Sink {
   const { dir, value, prefix = 'part', ext = EXTENSIONS.get(value?.name) ?? 'txt', parts = 'one' } = options;
   if (typeof dir !== 'string' || dir === '')
-    throw new MillraceError('ERR_MILLRACE_OPTION', `files.sink: dir is ${shown(dir)}; it must be the path of a folder.`);
+    throw new MillraceError('ERR_MILLRACE_OPTION', `files.sink: dir is ${shownPath(dir)}; it must be the path of a folder.`);
   for (const [option, name] of [
     ['prefix', prefix],
     ['ext', ext],
@@ -68,7 +68,7 @@ export function filesSink(options: FilesSinkOptions): Sink {
         await Promise.all(names.filter((name) => name.startsWith(`.${prefix}-`) && name.endsWith(TEMPORARY)).map((name) => rm(join(root, name))));
         return new FilesWriter(root, prefix, ext, parts, names);
       } catch (cause) {
-        throw fileError(`The folder ${shown(root)} cannot be written to`, cause);
+        throw fileError(`The folder ${shownPath(root)} cannot be written to`, cause);
       }
     },
     encoder: (context) => lineSinkEncoder(context, value),
@@ -118,7 +118,7 @@ class FilesWriter implements SinkWriter {
       const file = await part.file;
       for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
     } catch (cause) {
-      throw fileError(`The file ${shown(part.temporary)} cannot be written`, cause);
+      throw fileError(`The file ${shownPath(part.temporary)} cannot be written`, cause);
     }
   }
 
@@ -135,7 +135,7 @@ class FilesWriter implements SinkWriter {
         await file.close();
         await rename(part.temporary, join(this.#dir, part.name));
       } catch (cause) {
-        throw fileError(`The file ${shown(join(this.#dir, part.name))} cannot be put in place`, cause);
+        throw fileError(`The file ${shownPath(join(this.#dir, part.name))} cannot be put in place`, cause);
       }
       stale.delete(part.name);
     }
@@ -179,7 +179,7 @@ class FilesWriter implements SinkWriter {
       await folder.sync().finally(() => folder.close());
     } catch (cause) {
       // Windows opens no folders; a rename is durable there all the same.
-      if (process.platform !== 'win32') throw fileError(`The folder ${shown(this.#dir)} cannot be made durable`, cause);
+      if (process.platform !== 'win32') throw fileError(`The folder ${shownPath(this.#dir)} cannot be made durable`, cause);
     }
   }
 }

@@ -8,7 +8,7 @@
 
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { MillraceError, shown } from '../../core/index.ts';
+import { MillraceError, shown, shownPath } from '../../core/index.ts';
 import type { Codec, CodedSource } from '../codec.ts';
 import { LineDecoder } from '../line-decoder.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
@@ -83,7 +83,7 @@ async function listFiles(location: FilesLocation): Promise<string[]> {
     const names = entries.filter((entry) => entry.isFile() && !entry.name.startsWith('.') && entry.name.endsWith(ext)).map((entry) => entry.name);
     return names.sort((a, b) => (a < b ? -1 : 1)).map((name) => resolve(join(dir, name)));
   } catch (cause) {
-    throw fileError(`The folder ${shown(dir)} cannot be listed`, cause);
+    throw fileError(`The folder ${shownPath(dir)} cannot be listed`, cause);
   }
 }
 
@@ -93,7 +93,7 @@ async function fileSize(path: string): Promise<number> {
     if (!facts.isFile()) throw new Error('it is no file');
     return facts.size;
   } catch (cause) {
-    throw fileError(`The file ${shown(path)} cannot be read`, cause);
+    throw fileError(`The file ${shownPath(path)} cannot be read`, cause);
   }
 }
 
@@ -159,7 +159,7 @@ class FilesReader implements SourceReader {
       await this.#readLines(partition, path, file);
       if (!this.#signal.aborted) this.#context.end(partition);
     } catch (cause) {
-      throw fileError(`The file ${shown(path)} cannot be read`, cause);
+      throw fileError(`The file ${shownPath(path)} cannot be read`, cause);
     } finally {
       await file?.close();
     }
@@ -195,7 +195,7 @@ class FilesReader implements SourceReader {
         if (buffer.length >= this.#lineBytesMax) {
           throw new MillraceError(
             'ERR_MILLRACE_FILE',
-            `The file ${shown(path)} has a line of more than ${this.#lineBytesMax} bytes at byte ${position}. Raise lineBytesMax if that is right.`,
+            `The file ${shownPath(path)} has a line of more than ${this.#lineBytesMax} bytes at byte ${position}. Raise lineBytesMax if that is right.`,
           );
         }
         const larger = Buffer.allocUnsafe(Math.min(buffer.length * 2, this.#lineBytesMax));

@@ -15,7 +15,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { MillraceError, shown } from '../../core/index.ts';
+import { MillraceError, shown, shownPath } from '../../core/index.ts';
 
 const TOPIC = /^[A-Za-z0-9._-]{1,249}$/;
 const PARTITION = /^partition-(0|[1-9]\d{0,5})$/;
@@ -63,7 +63,7 @@ export function lockPath(dir: string, topic: string): string {
 export function dirPath(dir: string | URL): string {
   if (dir instanceof URL) return fileURLToPath(dir);
   if (typeof dir === 'string' && dir.length > 0) return dir;
-  throw new MillraceError('ERR_MILLRACE_OPTION', `The dir of the log is ${shown(dir)}. Give the path, or the file URL, of a folder.`);
+  throw new MillraceError('ERR_MILLRACE_OPTION', `The dir of the log is ${shownPath(dir)}. Give the path, or the file URL, of a folder.`);
 }
 
 /** Topics in `dir`, sorted; none when there is no such folder. */

@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, shown } from '../../core/index.ts';
+import { type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, shown, shownPath } from '../../core/index.ts';
 import type { Params } from '../stream/load.ts';
 
 /** Bytes as a number, or with a unit: `'64MiB'`, `'1GiB'`. */
@@ -99,7 +99,7 @@ function checkpointDir(checkpoint: NonNullable<RunOptions['checkpoint']>): strin
   }
   if (dir instanceof URL) return fileURLToPath(dir);
   if (typeof dir === 'string' && dir !== '') return resolve(dir);
-  throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint.dir is ${shown(dir)}. Give the path, or the file URL, of a folder.`);
+  throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint.dir is ${shownPath(dir)}. Give the path, or the file URL, of a folder.`);
 }
 
 const BYTE_UNITS: ReadonlyMap<string, number> = new Map([

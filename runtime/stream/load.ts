@@ -3,7 +3,7 @@
  * cannot cross threads but a module can be imported on both sides.
  */
 
-import { MillraceError, shown } from '../../core/index.ts';
+import { MillraceError, shownPath } from '../../core/index.ts';
 import { type Graph, graphOf } from '../plan/graph.ts';
 
 export type Params = Readonly<Record<string, unknown>>;
@@ -22,13 +22,20 @@ export function refuseInWorker(url: string): void {
   if (!isInWorker) return;
   throw new MillraceError(
     'ERR_MILLRACE_MODULE',
-    `A worker that loads its pipeline came to run(${shown(url)}): every worker would start the job again. Put the call into main(import.meta.url, async () => { ... }), or into another module.`,
+    `A worker that loads its pipeline came to run(${shownPath(url)}): every worker would start the job again. Put the call into main(import.meta.url, async () => { ... }), or into another module.`,
   );
 }
 
-/** From here on this thread imports .ts files (tsx: Node's own type stripping is not in our oldest Node, and strips less). */
+/** Set on a thread that loads .ts files already (scripts/typescript.js): a second loader behind the first would only cost time. */
+const LOADS_TYPESCRIPT = Symbol.for('millrace.loads-typescript');
+
+/**
+ * From here on this thread loads .ts files, as ES modules and, in a package of `"type": "commonjs"`, as CommonJS. By tsx: our oldest
+ * Node strips no types, and newer ones strip less.
+ */
 export function supportTypeScript(): Promise<unknown> {
-  typescript ??= import('tsx/esm/api').then(({ register }) => register());
+  if (LOADS_TYPESCRIPT in globalThis) return Promise.resolve();
+  typescript ??= Promise.all([import('tsx/cjs/api'), import('tsx/esm/api')]).then(([commonjs, esm]) => [commonjs.register(), esm.register()]);
   return typescript;
 }
 
@@ -39,12 +46,11 @@ export function supportTypeScript(): Promise<unknown> {
  * module itself throws as a MillraceError passes through
  */
 export async function loadGraph(url: string, params: Params): Promise<Graph> {
-  const module = await importModule(url);
-  const exported = module.default;
+  const exported = defaultExport(await importModule(url));
   if (exported === undefined) {
     throw new MillraceError(
       'ERR_MILLRACE_MODULE',
-      `The module ${shown(url)} has no default export. Write: export default pipeline('name').from(...)...to(...).`,
+      `The module ${shownPath(url)} has no default export. Write: export default pipeline('name').from(...)...to(...).`,
     );
   }
   const value = typeof exported === 'function' ? await callExport(exported as (params: Params) => unknown, params, url) : exported;
@@ -52,10 +58,25 @@ export async function loadGraph(url: string, params: Params): Promise<Graph> {
   if (graph === undefined) {
     throw new MillraceError(
       'ERR_MILLRACE_MODULE',
-      `The default export of ${shown(url)} is ${shown(value)}, which is no pipeline. Export a pipeline, or a function that returns one.`,
+      `The default export of ${shownPath(url)} is ${described(value)}, which is no pipeline. Export a pipeline, or a function that returns one.`,
     );
   }
   return graph;
+}
+
+/** `export default` of a module that was compiled to CommonJS is one level down: what is imported by default is all that it exports. */
+function defaultExport(module: { default?: unknown }): unknown {
+  const exported = module.default;
+  const isCompiled = typeof exported === 'object' && exported !== null && (exported as { __esModule?: unknown }).__esModule === true;
+  return isCompiled ? (exported as { default?: unknown }).default : exported;
+}
+
+/** A value that should have been a pipeline: its type, or its names. All that is in it would say less. */
+function described(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return typeof value === 'function' ? 'a function' : String(value);
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  const names = Object.keys(value).slice(0, 5);
+  return names.length === 0 ? 'an object without properties' : `an object with ${names.join(', ')}`;
 }
 
 async function callExport(fn: (params: Params) => unknown, params: Params, url: string): Promise<unknown> {
@@ -63,7 +84,7 @@ async function callExport(fn: (params: Params) => unknown, params: Params, url: 
     return await fn(params);
   } catch (error) {
     if (error instanceof MillraceError) throw error;
-    throw new MillraceError('ERR_MILLRACE_MODULE', `The default export of ${shown(url)} threw: ${error instanceof Error ? error.message : String(error)}`, {
+    throw new MillraceError('ERR_MILLRACE_MODULE', `The default export of ${shownPath(url)} threw: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
     });
   }
@@ -79,7 +100,7 @@ async function importModule(url: string): Promise<{ default?: unknown }> {
       reject(
         new MillraceError(
           'ERR_MILLRACE_MODULE',
-          `The module ${shown(url)} waits for itself: at its top level it awaits a run() that needs it loaded. Put the call into main(import.meta.url, async () => { ... }), or into another module.`,
+          `The module ${shownPath(url)} waits for itself: at its top level it awaits a run() that needs it loaded. Put the call into main(import.meta.url, async () => { ... }), or into another module.`,
         ),
       );
   });
@@ -88,10 +109,23 @@ async function importModule(url: string): Promise<{ default?: unknown }> {
     return await Promise.race([import(url), waitsForItself]);
   } catch (error) {
     if (error instanceof MillraceError) throw error;
-    throw new MillraceError('ERR_MILLRACE_MODULE', `The module ${shown(url)} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    throw new MillraceError('ERR_MILLRACE_MODULE', `The module ${shownPath(url)} cannot be loaded: ${reasonOf(error)}`, { cause: error });
   } finally {
     process.removeListener('beforeExit', nothingLeft);
   }
+}
+
+/** Why a module cannot be loaded, with what to do where Node's or esbuild's own message leaves that open. */
+function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  if (/statement outside a module|^Unexpected token 'export'|import\.meta' outside a module/.test(message)) {
+    return `${message}. It is read as CommonJS, as its package.json says: name the file .mjs, or set "type": "module" there.`;
+  }
+  if (/Top-level await .*"cjs"/.test(message)) {
+    return `${message.trim()}\nIt is compiled to CommonJS, as its package.json says: put the await into an async function, name the file .mts, or set "type": "module" there.`;
+  }
+  if ((error as NodeJS.ErrnoException | undefined)?.code === 'ERR_UNKNOWN_FILE_EXTENSION') {
+    return `${message}. A pipeline module is .ts, .mts, .cts, .js, .mjs or .cjs.`;
+  }
+  return message;
 }

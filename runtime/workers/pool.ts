@@ -67,6 +67,11 @@ function revive(error: PortableError): MillraceError {
   return revived;
 }
 
+/** What Node is told to load before the program: loaders. Other flags are of the program, or of the process. */
+function importFlags(args: readonly string[]): string[] {
+  return args.flatMap((flag, i) => (flag.startsWith('--import=') ? [flag] : flag === '--import' ? [flag, args[i + 1] as string] : []));
+}
+
 export class WorkerPool {
   readonly #piscina: Piscina;
   readonly #ports: MessagePort[] = [];
@@ -83,7 +88,7 @@ export class WorkerPool {
       // A user's function may print; the job must not depend on it.
       recordTiming: false,
       // The entry of a worker is a file: it cannot start with this flag of a program that is a text (node --eval).
-      ...(process.execArgv.some((flag) => flag.startsWith('--input-type')) ? { execArgv: [] } : {}),
+      ...(process.execArgv.some((flag) => flag.startsWith('--input-type')) ? { execArgv: importFlags(process.execArgv) } : {}),
     });
     this.#piscina.on('error', (error: Error) => {
       onError(new MillraceError('ERR_MILLRACE_WORKER', `A worker thread failed outside of its task: ${error.message}`, { cause: error }));

@@ -1,5 +1,6 @@
 // What Piscina loads in a worker thread. JavaScript, because a worker's first file cannot be TypeScript on every Node
-// that we support: run from source, it registers tsx before it imports worker.ts; in the package it imports worker.js.
+// that we support: run from source, it registers tsx before it imports worker.ts, unless this thread loads TypeScript
+// already (scripts/typescript.js); in the package it imports worker.js.
 
 import { existsSync } from 'node:fs';
 
@@ -7,8 +8,7 @@ const isSource = existsSync(new URL('./worker.ts', import.meta.url));
 
 async function load() {
   if (isSource) {
-    const { register } = await import('tsx/esm/api');
-    register();
+    if (!(Symbol.for('millrace.loads-typescript') in globalThis)) (await import('tsx/esm/api')).register();
     return import('./worker.ts');
   }
   return import('./worker.js');

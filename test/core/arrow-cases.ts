@@ -1,6 +1,5 @@
 /** Seeded rows of every type, as plain values: the model that the Arrow tests compare with. */
 
-import fc from 'fast-check';
 import {
   type AnyRow,
   type Batch,
@@ -23,6 +22,7 @@ import {
   u32,
   utf8,
 } from '../../core/index.ts';
+import { fc } from '../seed.ts';
 
 export const slabs = new SlabAllocator(createMemory(32 << 20));
 export const { memory } = slabs;

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import * as flatbuffers from 'flatbuffers';
 import * as wire from '../../core/arrow/generated/index.ts';
 import { firstBadOffset } from '../../core/arrow/read.ts';
@@ -24,10 +23,11 @@ import {
   writeBatch,
   writeStream,
 } from '../../core/index.ts';
+import { caseCount, effortCount, fc, seedOf } from '../seed.ts';
 import { batchOf, cases, memory, place, slabs, withSlab } from './arrow-cases.ts';
 
-const MUTATIONS = Number(process.env.MILLRACE_ARROW_MUTATIONS ?? 20_000);
-const seed = Number(process.env.MILLRACE_ARROW_SEED ?? Date.now() % 2 ** 31);
+const MUTATIONS = effortCount(20_000);
+const seed = seedOf(20_260_101);
 
 /** xorshift32: the seed alone replays a failure. */
 function generator(state: number): (below: number) => number {
@@ -94,7 +94,7 @@ function checkInside(batch: Batch, from: number, to: number): void {
   }
 }
 
-test(`arrow: ${MUTATIONS} damaged streams give batches within their bytes, or the error (MILLRACE_ARROW_SEED=${seed})`, () => {
+test(`arrow: ${MUTATIONS} damaged streams give batches within their bytes, or the error (MILLRACE_SEED=${seed})`, () => {
   const random = generator(seed);
   const samples = fc.sample(cases, { numRuns: 40, seed });
   let read = 0;
@@ -181,7 +181,7 @@ test('arrow: offsets are checked as a plain loop checks them', () => {
       const falls = list.some((value, i) => value < 0 || (i > 0 && value < (list[i - 1] as number)));
       assert.equal(kernels.arrowOffsetsFall(slab, list.length - 1), falls ? 1 : 0);
     }),
-    { numRuns: 2000 },
+    { numRuns: caseCount(2000) },
   );
   slabs.free(slab);
 });

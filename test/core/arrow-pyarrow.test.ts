@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import fc from 'fast-check';
 import {
   type AnyRow,
   binary,
@@ -28,6 +27,7 @@ import {
   writeStream,
 } from '../../core/index.ts';
 import { findPyarrow } from '../../scripts/provision-pyarrow.js';
+import { fc } from '../seed.ts';
 import { batchOf, cases, memory, place, slabs, withSlab } from './arrow-cases.ts';
 
 const { python, missing } = findPyarrow();

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as arrow from 'apache-arrow';
-import fc from 'fast-check';
 import {
   type AnyRow,
   ArrowReader,
@@ -23,9 +22,10 @@ import {
   writeSchema,
   writeStream,
 } from '../../core/index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { batchOf, type Case, cases, memory, place, slabs, TYPES, withSlab } from './arrow-cases.ts';
 
-const runs = { numRuns: Number(process.env.MILLRACE_ARROW_RUNS ?? 300) };
+const runs = { numRuns: caseCount(300) };
 const isBatchError = (pattern: RegExp) => (error: unknown) =>
   error instanceof MillraceError && error.code === 'ERR_MILLRACE_BATCH' && pattern.test(error.message);
 

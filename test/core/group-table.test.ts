@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import {
   accumulator,
   attachMemory,
@@ -28,11 +27,12 @@ import {
   utf8,
 } from '../../core/index.ts';
 import { kernelExports } from '../../core/kernels.ts';
+import { caseCount, fc } from '../seed.ts';
 import { columnsOf, contentsOf, GroupModel, INPUT_POOLS, KEY_POOLS, type ModelRow, type ModelSpec } from './group-table-model.ts';
 
 const MEMORY_BYTES = 48 << 20;
 const TYPES = [bool, i8, i16, i32, u32, i64, f32, f64, utf8, binary, timestamp];
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 60);
+const RUNS = caseCount(60);
 
 const wasmMemory = createMemory(MEMORY_BYTES);
 const ENGINES: readonly { name: string; skip: boolean; slabs: SlabAllocator }[] = [

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { CumulativeGrid, OpenWindows, PaneGrid } from '../../core/index.ts';
+import { fc } from '../seed.ts';
 
 const LIMIT = 700;
 const sliding = fc

@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import {
   accumulator,
   attachMemory,
@@ -19,10 +18,11 @@ import {
   utf8,
 } from '../../core/index.ts';
 import { kernelExports } from '../../core/kernels.ts';
+import { caseCount, fc } from '../seed.ts';
 import { columnsOf } from './group-table-model.ts';
 
 const MEMORY_BYTES = 48 << 20;
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 60);
+const RUNS = caseCount(60);
 const wasmMemory = createMemory(MEMORY_BYTES);
 const ENGINES: readonly { name: string; skip: boolean; slabs: SlabAllocator }[] = [
   { name: 'TypeScript', skip: false, slabs: new SlabAllocator(attachMemory(new SharedArrayBuffer(MEMORY_BYTES))) },

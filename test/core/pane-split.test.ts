@@ -1,8 +1,7 @@
 // The pane split against rows in arrays, and the kernel against its reference, byte for byte.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import {
   BatchBuilder,
   createMemory,
@@ -17,6 +16,7 @@ import {
   schema,
   timestamp,
 } from '../../core/index.ts';
+import { caseCount, fc } from '../seed.ts';
 
 const slabs = new SlabAllocator(createMemory(16 << 20));
 const { memory } = slabs;
@@ -38,7 +38,7 @@ function fill(times: readonly (number | null)[]) {
 }
 
 describe('PaneSplit', () => {
-  it('gives each pane its rows, and the late ones', () => {
+  test('gives each pane its rows, and the late ones', () => {
     fc.assert(
       fc.property(
         grid,
@@ -72,11 +72,11 @@ describe('PaneSplit', () => {
           split.release();
         },
       ),
-      { numRuns: 300 },
+      { numRuns: caseCount(300) },
     );
   });
 
-  it('writes the same bytes in the kernel and in its reference', (t) => {
+  test('writes the same bytes in the kernel and in its reference', (t) => {
     const kernel = kernelExports<{ paneSplit?: PaneSplitKernel }>(memory)?.paneSplit;
     if (kernel === undefined) return t.skip('no kernels built');
     const reference = paneSplitReference(memory);
@@ -111,7 +111,7 @@ describe('PaneSplit', () => {
         // Where a pane begins is written by both; the reference keeps the running ends elsewhere.
         assert.deepEqual(byReference, byKernel);
       }),
-      { numRuns: 300 },
+      { numRuns: caseCount(300) },
     );
     slabs.free(scratch);
   });

@@ -1,16 +1,16 @@
 // PaneGrid against windows enumerated one by one; PaneRing against a sorted Map.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { EVENT_TIME_MAX, PaneGrid, PaneRing } from '../../core/index.ts';
+import { caseCount, fc } from '../seed.ts';
 
 describe('PaneGrid', () => {
   const grid = fc
     .tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 60 }), fc.integer({ min: -100, max: 100 }))
     .map(([a, b, offset]) => new PaneGrid(Math.max(a, b), Math.min(a, b), offset));
 
-  it('puts a time into the panes of exactly the windows that hold it', () => {
+  test('puts a time into the panes of exactly the windows that hold it', () => {
     fc.assert(
       fc.property(grid, fc.integer({ min: -500, max: 500 }), (g, time) => {
         const pane = g.paneOf(time);
@@ -26,7 +26,7 @@ describe('PaneGrid', () => {
     );
   });
 
-  it('cuts panes at window starts and ends only', () => {
+  test('cuts panes at window starts and ends only', () => {
     fc.assert(
       fc.property(grid, (g) => {
         const cuts = new Set<number>();
@@ -38,7 +38,7 @@ describe('PaneGrid', () => {
     );
   });
 
-  it('finds the last window that has ended', () => {
+  test('finds the last window that has ended', () => {
     fc.assert(
       fc.property(grid, fc.integer({ min: -500, max: 500 }), (g, time) => {
         const window = g.lastWindowEndedBy(time);
@@ -47,7 +47,7 @@ describe('PaneGrid', () => {
     );
   });
 
-  it('is exact at the ends of the calendar', () => {
+  test('is exact at the ends of the calendar', () => {
     for (const g of [new PaneGrid(1, 1), new PaneGrid(7, 3, 2), new PaneGrid(86_400_000, 3_600_000, -1)]) {
       for (const time of [-EVENT_TIME_MAX, EVENT_TIME_MAX, -1, 0]) {
         const pane = g.paneOf(time);
@@ -58,7 +58,7 @@ describe('PaneGrid', () => {
 });
 
 describe('PaneRing', () => {
-  it('does what a sorted Map does', () => {
+  test('does what a sorted Map does', () => {
     const number = fc.oneof(fc.integer({ min: -20, max: 60 }), fc.constantFrom(-(2 ** 50), 2 ** 50, 1_000));
     const step = fc.oneof(
       fc.tuple(fc.constant('open' as const), number),
@@ -100,11 +100,11 @@ describe('PaneRing', () => {
         ring.release();
         assert.equal(dropped, made);
       }),
-      { numRuns: 300 },
+      { numRuns: caseCount(300) },
     );
   });
 
-  it('recycles: a stream of panes makes as many states as are open at a time', () => {
+  test('recycles: a stream of panes makes as many states as are open at a time', () => {
     let made = 0;
     const ring = new PaneRing<object>({ make: () => (made++, {}), recycle: () => {} });
     for (let pane = 0; pane < 1_000; pane++) {

@@ -1,8 +1,7 @@
 // The probability models against their definitions over arrays, and merges in any cut.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import {
   Bernoulli,
   Cooccurrence,
@@ -15,13 +14,14 @@ import {
   wilsonInterval,
   zScore,
 } from '../../core/index.ts';
+import { fc } from '../seed.ts';
 
 const near = (got: number, expected: number, relative = 1e-9) =>
   assert.ok(Math.abs(got - expected) <= relative * (1 + Math.abs(expected)), `${got} for ${expected}`);
 const numbers = fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { minLength: 2, maxLength: 60 });
 
 describe('probability models', () => {
-  it('Gaussian: mean and variance by two passes, in any cut', () => {
+  test('Gaussian: mean and variance by two passes, in any cut', () => {
     fc.assert(
       fc.property(numbers, fc.nat(60), (values, cut) => {
         const [a, b] = [new Gaussian(), new Gaussian()];
@@ -39,7 +39,7 @@ describe('probability models', () => {
     assert.deepEqual([none.mean, one.mean, one.variance], [Number.NaN, 3, Number.NaN]);
   });
 
-  it('density and z-score', () => {
+  test('density and z-score', () => {
     // Tables of the standard normal distribution.
     near(normalDensity(0, 0, 1), 0.398_942_280_4, 1e-9);
     near(normalDensity(12, 10, 2), 0.120_985_362_3, 1e-9);
@@ -51,7 +51,7 @@ describe('probability models', () => {
     near(total, 1, 1e-6);
   });
 
-  it('Bernoulli: Wilson intervals are the roots of (p - rate)^2 = z^2 p (1 - p) / n, and cover the true rate', () => {
+  test('Bernoulli: Wilson intervals are the roots of (p - rate)^2 = z^2 p (1 - p) / n, and cover the true rate', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 10_000 }), fc.double({ min: 0, max: 1, noNaN: true }), (trials, share) => {
         const successes = Math.round(trials * share);
@@ -75,7 +75,7 @@ describe('probability models', () => {
     assert.ok(covered >= 920 && covered <= 990, `${covered} of 1,000 intervals of 95 %`);
   });
 
-  it('conditional probability: the share of the sets with a that have b', () => {
+  test('conditional probability: the share of the sets with a that have b', () => {
     const items = fc.array(fc.constantFrom<string[]>('a', 'b', 'c', '__proto__'), { maxLength: 5 });
     fc.assert(
       fc.property(fc.array(items, { maxLength: 20 }), fc.nat(20), (sets, cut) => {
@@ -97,7 +97,7 @@ describe('probability models', () => {
     assert.deepEqual(baskets.likeliest('x', 1), [{ item: 'y', probability: 2 / 3 }]);
   });
 
-  it('moving average: of the values of the span, out of order too', () => {
+  test('moving average: of the values of the span, out of order too', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.integer({ min: 0, max: 500 }), fc.integer({ min: -100, max: 100 })), { maxLength: 120 }),
@@ -118,7 +118,7 @@ describe('probability models', () => {
     );
   });
 
-  it('exponential smoothing: weights by age, in any order and cut', () => {
+  test('exponential smoothing: weights by age, in any order and cut', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.integer({ min: 0, max: 5_000 }), fc.integer({ min: 0, max: 100 })), { minLength: 1, maxLength: 50 }),
@@ -137,7 +137,7 @@ describe('probability models', () => {
     );
   });
 
-  it('linear counting: within five standard errors, merged or not', () => {
+  test('linear counting: within five standard errors, merged or not', () => {
     for (const n of [100, 5_000, 30_000]) {
       const [a, b] = [new LinearCounter(), new LinearCounter()];
       for (let i = 0; i < n; i++) {
@@ -150,7 +150,7 @@ describe('probability models', () => {
     }
   });
 
-  it('goes on from a structured clone of its state as if nothing had been', () => {
+  test('goes on from a structured clone of its state as if nothing had been', () => {
     interface Model {
       readonly state: unknown;
       add(first: number, second: number): unknown;

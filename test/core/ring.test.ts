@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import fc from 'fast-check';
 import { attachMemory, MillraceError, RingBuffer } from '../../core/index.ts';
+import { effortCount, fc } from '../seed.ts';
 
 function ringOf(capacity: number, recordBytes = 64) {
   const memory = attachMemory(new SharedArrayBuffer(RingBuffer.bytesFor(capacity, recordBytes)));
@@ -64,7 +64,7 @@ test('ring: one object serves both sides of one thread', () => {
 });
 
 test('ring: two threads, every record whole, once and in order', async () => {
-  const count = Number(process.env.MILLRACE_RING_RECORDS ?? 300_000);
+  const count = effortCount(300_000);
   const { memory, ring } = ringOf(64, 32);
   const worker = new Worker(new URL('./fixtures/ring-consumer.js', import.meta.url), { workerData: { buffer: memory.buffer, count } });
   await once(worker, 'message');

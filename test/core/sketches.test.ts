@@ -2,8 +2,7 @@
 // the stated errors of the approximate ones, measured over many seeds.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import {
   type Accumulator,
   type AccumulatorOptions,
@@ -29,8 +28,9 @@ import {
   varianceOf,
 } from '../../core/index.ts';
 import { kernelExports } from '../../core/kernels.ts';
+import { caseCount, fc } from '../seed.ts';
 
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 30);
+const RUNS = caseCount(30);
 const MEMORY_BYTES = 96 << 20;
 const wasmMemory = createMemory(MEMORY_BYTES);
 const ENGINES: readonly { name: string; skip: boolean; slabs: SlabAllocator }[] = [
@@ -102,7 +102,7 @@ const words = fc
 
 describe('states outside the slots', () => {
   for (const engine of ENGINES) {
-    it(`are the same for any tree of merges (${engine.name})`, { skip: engine.skip }, () => {
+    test(`are the same for any tree of merges (${engine.name})`, { skip: engine.skip }, () => {
       const rows = fc.array(fc.record({ key: fc.integer({ min: 0, max: 3 }), value: words }), { minLength: 1, maxLength: 600 });
       fc.assert(
         fc.property(rows, fc.integer({ min: 1, max: 7 }), fc.array(fc.nat(1_000), { minLength: 1, maxLength: 8 }), (all, parts, choices) => {
@@ -153,7 +153,7 @@ describe('states outside the slots', () => {
       );
     });
 
-    it(`compacts what growing states leave behind, and gives it all back (${engine.name})`, { skip: engine.skip }, () => {
+    test(`compacts what growing states leave behind, and gives it all back (${engine.name})`, { skip: engine.skip }, () => {
       const kinds = [accumulator('count'), accumulator('distinct', f64), accumulator('quantiles', f64, { parameter: 0.01 })];
       const rows = Array.from({ length: 60_000 }, (_, i) => ({ key: i % 50, value: (i * 7_919) % 60_000 }));
       tableOf(engine.slabs, kinds, f64, rows.slice(0, 10)).release();
@@ -170,7 +170,7 @@ describe('states outside the slots', () => {
     });
   }
 
-  it('subtracts quantile sketches without a rest', () => {
+  test('subtracts quantile sketches without a rest', () => {
     const kinds = [accumulator('count'), accumulator('quantiles', f64, { parameter: 0.01 })];
     const rng = seededRng(7);
     const rows = Array.from({ length: 4_000 }, () => ({ key: rng.int(10), value: (rng() - 0.3) * 1e6 }));
@@ -188,7 +188,7 @@ describe('states outside the slots', () => {
     for (const table of [whole, part, alone]) table.release();
   });
 
-  it('refuses more states than the header names', () => {
+  test('refuses more states than the header names', () => {
     assert.throws(
       () =>
         new SlotLayout(
@@ -217,7 +217,7 @@ function errorsOf(name: 'hyperLogLog' | 'linearCounter', parameter: number, n: n
 const rootMeanSquare = (errors: readonly number[]) => Math.sqrt(errors.reduce((total, e) => total + e * e, 0) / errors.length);
 
 describe('stated errors', () => {
-  it('HyperLogLog: standard error 1.04 / sqrt(registers), and exact while it is sparse', () => {
+  test('HyperLogLog: standard error 1.04 / sqrt(registers), and exact while it is sparse', () => {
     const seeds = 40;
     for (const [precision, n, kind] of [
       [12, 150, 'text'],
@@ -243,7 +243,7 @@ describe('stated errors', () => {
     }
   });
 
-  it('linear counting: standard error sqrt(m (e^t - t - 1)) / n', () => {
+  test('linear counting: standard error sqrt(m (e^t - t - 1)) / n', () => {
     for (const [bits, n, kind] of [
       [16_384, 5_000, 'number'],
       [16_384, 20_000, 'text'],
@@ -257,7 +257,7 @@ describe('stated errors', () => {
     }
   });
 
-  it('DDSketch: every quantile within the relative error, whatever the distribution', () => {
+  test('DDSketch: every quantile within the relative error, whatever the distribution', () => {
     const shapes: readonly ((rng: ReturnType<typeof seededRng>) => number)[] = [
       (rng) => rng(),
       (rng) => rng() * 2e9 - 1e9,
@@ -291,7 +291,7 @@ describe('stated errors', () => {
     }
   });
 
-  it('topK: counts are too small by at most what it says, which is at most rows / (counters + 1)', () => {
+  test('topK: counts are too small by at most what it says, which is at most rows / (counters + 1)', () => {
     fc.assert(
       fc.property(
         fc.integer(),
@@ -332,7 +332,7 @@ describe('stated errors', () => {
     );
   });
 
-  it('variance: all digits where the mean is 10^7 deviations, in any order, and of i64 at the ends of their range', () => {
+  test('variance: all digits where the mean is 10^7 deviations, in any order, and of i64 at the ends of their range', () => {
     const rng = seededRng(11);
     const scale = 10n ** 40n;
     const exactOf = (whole: readonly bigint[], unit: bigint) => {

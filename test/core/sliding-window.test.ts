@@ -1,12 +1,12 @@
 // SlidingWindow against rows in an array.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { createMemory, MillraceError, SlabAllocator, SlidingWindow, type SlidingWindowOptions, type SlidingWindowResult } from '../../core/index.ts';
+import { caseCount, fc } from '../seed.ts';
 
 describe('SlidingWindow', () => {
-  it('does what its example says', () => {
+  test('does what its example says', () => {
     const window = new SlidingWindow({ size: '1m', slide: '10s', aggregates: ['count', 'mean'] });
     window.add(Float64Array.of(1_000, 12_000), Uint32Array.of(7, 7), Float64Array.of(1.5, 2.5));
     const lines: unknown[] = [];
@@ -17,7 +17,7 @@ describe('SlidingWindow', () => {
     ]);
   });
 
-  it('gives for each window what the rows in it give', () => {
+  test('gives for each window what the rows in it give', () => {
     const slabs = new SlabAllocator(createMemory(64 << 20));
     const rowOf = fc.tuple(
       fc.integer({ min: -200, max: 400 }),
@@ -108,17 +108,17 @@ describe('SlidingWindow', () => {
           window.release();
         },
       ),
-      { numRuns: Number(process.env.MILLRACE_TEST_RUNS ?? 250) },
+      { numRuns: caseCount(250) },
     );
   });
 
-  it('leaves out times that are no times, and says so', () => {
+  test('leaves out times that are no times, and says so', () => {
     const window = new SlidingWindow({ size: 10, slabs: new SlabAllocator(createMemory(8 << 20)) });
     assert.equal(window.add(Float64Array.of(Number.NaN, Infinity, -1e300, 5), new Uint32Array(4), new Float64Array(4)), 3);
     assert.ok(window.bytes > 0);
   });
 
-  it('refuses options that cannot be', () => {
+  test('refuses options that cannot be', () => {
     for (const options of [
       { size: 0 },
       { size: 10, slide: 20 },

@@ -4,7 +4,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { deserialize, serialize } from 'node:v8';
-import fc from 'fast-check';
 import {
   accumulator,
   attachMemory,
@@ -18,10 +17,11 @@ import {
   StateWriter,
   utf8,
 } from '../../core/index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { columnsOf } from './group-table-model.ts';
 
 const MEMORY_BYTES = 32 << 20;
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 60);
+const RUNS = caseCount(60);
 const plain = () => new SlabAllocator(attachMemory(new SharedArrayBuffer(MEMORY_BYTES)));
 /** With the kernels in TypeScript, and in WebAssembly where there is any: bytes of the one are read by the other. */
 const [first, second] = [plain(), new SlabAllocator(createMemory(MEMORY_BYTES))] as const;

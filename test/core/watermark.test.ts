@@ -1,12 +1,12 @@
 // The watermark against a plain restatement of its rule.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { MillraceError, Watermark } from '../../core/index.ts';
+import { fc } from '../seed.ts';
 
 describe('Watermark', () => {
-  it('is the minimum over the partitions that take part, less the delay, and never moves back', () => {
+  test('is the minimum over the partitions that take part, less the delay, and never moves back', () => {
     const step = fc.tuple(fc.constantFrom('observe', 'observe', 'observe', 'idle', 'end', 'move'), fc.nat(2), fc.integer({ min: -1_000, max: 1_000 }));
     fc.assert(
       fc.property(fc.array(step), fc.nat(50), (steps, delayMs) => {
@@ -41,7 +41,7 @@ describe('Watermark', () => {
     );
   });
 
-  it('is stored in each partition and comes back', () => {
+  test('is stored in each partition and comes back', () => {
     const before = new Watermark({ delayMs: 10 }, 3);
     before.observe(0, 500);
     before.observe(1, 300);
@@ -63,7 +63,7 @@ describe('Watermark', () => {
     }
   });
 
-  it('starts again from what it had when a bounded run has ended', () => {
+  test('starts again from what it had when a bounded run has ended', () => {
     const before = new Watermark({ delayMs: 0 }, 1);
     before.observe(0, 500);
     before.advance();
@@ -74,7 +74,7 @@ describe('Watermark', () => {
     assert.equal(after.advance(), 500);
   });
 
-  it('follows a rebalance', () => {
+  test('follows a rebalance', () => {
     const watermark = new Watermark({ delayMs: 0 }, [4, 7]);
     watermark.observe(4, 100);
     watermark.observe(7, 50);

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as peer from 'apache-arrow';
-import fc from 'fast-check';
 import { BatchBuilder, createMemory, f64, i64, MillraceError, nullable, Schema, SlabAllocator, schema, utf8 } from '../../core/index.ts';
 import { arrow } from '../../io/arrow.ts';
 import type { RecordIndex } from '../../io/codec.ts';
 import type { Rejection } from '../../io/source.ts';
+import { caseCount, fc } from '../seed.ts';
 
 const slabs = new SlabAllocator(createMemory(16 << 20));
 const { memory } = slabs;
@@ -117,7 +117,7 @@ test('arrow codec: values of apache-arrow, at any address, cut to batches of bat
         );
       },
     ),
-    { numRuns: 150 },
+    { numRuns: caseCount(150) },
   );
 });
 
@@ -185,7 +185,7 @@ for (const form of ['stream', 'batch'] as const) {
         slabs.free(slab);
         release();
       }),
-      { numRuns: 150 },
+      { numRuns: caseCount(150) },
     );
   });
 }

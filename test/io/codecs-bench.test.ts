@@ -2,13 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { it } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { TYPESCRIPT } from '../typescript.ts';
 
 for (const kernels of ['', 'typescript']) {
-  it(`bench/micro/codecs.ts --tiny${kernels ? ` (MILLRACE_KERNELS=${kernels})` : ''}`, () => {
+  test(`bench/micro/codecs.ts --tiny${kernels ? ` (MILLRACE_KERNELS=${kernels})` : ''}`, () => {
     const file = fileURLToPath(new URL('../../bench/micro/codecs.ts', import.meta.url));
-    const out = execFileSync(process.execPath, ['--import', 'tsx', file, '--tiny'], { encoding: 'utf8', env: { ...process.env, MILLRACE_KERNELS: kernels } });
+    const out = execFileSync(process.execPath, [...TYPESCRIPT, file, '--tiny'], { encoding: 'utf8', env: { ...process.env, MILLRACE_KERNELS: kernels } });
     assert.equal(out.trim(), 'verified');
   });
 }

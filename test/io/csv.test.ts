@@ -1,10 +1,10 @@
 /** csv(schema) both ways: a plain splitter as the model, refusals by message. */
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { BatchBuilder, binary, bool, f32, f64, i32, i64, MillraceError, nullable, type SchemaFields, schema, timestamp, utf8 } from '../../core/index.ts';
 import { csv } from '../../io/csv.ts';
+import { caseCount, fc } from '../seed.ts';
 import { decode, encode, slabs } from './codec-harness.ts';
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
@@ -46,7 +46,7 @@ type Row = typeof row extends fc.Arbitrary<infer R> ? R : never;
 const plus0 = (value: unknown): unknown => (typeof value === 'number' ? value + 0 : value);
 
 describe('csv(schema)', () => {
-  it('reads fields as a model writes them, quoted or not', () => {
+  test('reads fields as a model writes them, quoted or not', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(row, fc.boolean()), { minLength: 1, maxLength: 30 }),
@@ -73,11 +73,11 @@ describe('csv(schema)', () => {
           assert.equal(actual.length, rows.length);
         },
       ),
-      { numRuns: 200 },
+      { numRuns: caseCount(200) },
     );
   });
 
-  it('writes records that a plain RFC 4180 splitter takes apart, and that it reads back', () => {
+  test('writes records that a plain RFC 4180 splitter takes apart, and that it reads back', () => {
     fc.assert(
       fc.property(fc.array(row, { minLength: 1, maxLength: 30 }), fc.constantFrom(',', ';'), fc.constantFrom(2_000, 1 << 16), (rows, delimiter, step) => {
         const builder = new BatchBuilder(slabs, schema(SCHEMA), rows.length);
@@ -104,23 +104,23 @@ describe('csv(schema)', () => {
         );
         builder.release();
       }),
-      { numRuns: 200 },
+      { numRuns: caseCount(200) },
     );
   });
 
-  it('tells null from the empty text', () => {
+  test('tells null from the empty text', () => {
     assert.deepEqual(read({ a: utf8, b: nullable(utf8), c: nullable(f64) }, [',,', '"","",1']).rows, [
       { a: '', b: null, c: null },
       { a: '', b: '', c: 1 },
     ]);
   });
 
-  it('decodes only the columns that are asked for', () => {
+  test('decodes only the columns that are asked for', () => {
     const { rows } = decode(csv({ a: f64, b: utf8, c: f64 }) as never, [bytes('x,y,3')], { columns: [2] });
     assert.equal(rows[0]?.c, 3);
   });
 
-  it('checks the header line, and leaves it out', () => {
+  test('checks the header line, and leaves it out', () => {
     const headed = (first: string, firstOffset = 0) =>
       decode(csv({ a: f64, 'b "x"': f64 }, { header: true }) as never, [bytes(first), bytes('1,2')], { firstOffset });
     for (const line of ['a,"b ""x"""', '\ufeffa,"b ""x"""\r\n']) {
@@ -139,7 +139,7 @@ describe('csv(schema)', () => {
     assert.equal(headed('3,4', 10).rows.length, 2);
   });
 
-  it('says what is wrong, beside neighbours that are read', () => {
+  test('says what is wrong, beside neighbours that are read', () => {
     const cases: [string | null, RegExp][] = [
       ['1', /it has 1 fields, and the schema 2 columns/],
       ['1,2,3', /more fields than the schema's 2 columns, from byte 4 on/],
@@ -167,7 +167,7 @@ describe('csv(schema)', () => {
     assert.match(decode(csv({ a: utf8 }) as never, [Uint8Array.of(0x61, 0xff)]).rejections[0]?.message ?? '', /well-formed UTF-8 at byte 1/);
   });
 
-  it('refuses a delimiter that cannot be one', () => {
+  test('refuses a delimiter that cannot be one', () => {
     for (const delimiter of ['', ',,', '"', '\n', 'é', 'a', '-']) {
       assert.throws(
         () => csv({ a: f64 }, { delimiter }),

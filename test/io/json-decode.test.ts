@@ -1,8 +1,7 @@
 /** json(schema) against JSON.parse: generated and mutated records, by the kernel and by the reference. */
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import {
   BatchBuilder,
   binary,
@@ -29,9 +28,10 @@ import { writeProgram } from '../../io/json/program.ts';
 import { DEPTH_MAX } from '../../io/json/scanner.ts';
 import { json } from '../../io/json.ts';
 import { allocRecordIndex } from '../../io/record-index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { decode, memory, slabs } from './codec-harness.ts';
 
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 300);
+const RUNS = caseCount(300);
 
 const SCHEMA = {
   page: utf8,
@@ -265,11 +265,11 @@ const one = (fields: SchemaFields, record: string | Uint8Array, kernel = true) =
   decode(json(fields) as never, [typeof record === 'string' ? new Uint8Array(Buffer.from(record)) : record], { kernel });
 
 describe('json(schema): decoding', () => {
-  it('has its kernel', () => {
+  test('has its kernel', () => {
     if (process.env.MILLRACE_KERNELS !== 'typescript') assert.equal(typeof kernelExports<JsonKernels>(memory)?.jsonDecode, 'function');
   });
 
-  it('reads what JSON.parse reads', () => {
+  test('reads what JSON.parse reads', () => {
     let good = 0;
     fc.assert(
       fc.property(fc.array(recordBytes, { minLength: 1, maxLength: 40 }), (records) => {
@@ -280,7 +280,7 @@ describe('json(schema): decoding', () => {
     assert.ok(good > RUNS, `${good} rows of ${RUNS} lists: the generator makes rows`);
   });
 
-  it('refuses what JSON.parse refuses, beside neighbours that are read', () => {
+  test('refuses what JSON.parse refuses, beside neighbours that are read', () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(recordBytes, { weight: 3, arbitrary: mutated }), { minLength: 1, maxLength: 60 }), (records) => {
         check(records);
@@ -289,7 +289,7 @@ describe('json(schema): decoding', () => {
     );
   });
 
-  it('takes long runs, in which few records are not like the others', () => {
+  test('takes long runs, in which few records are not like the others', () => {
     // Texts that look like the end of a text, of a record, of a key; numbers of 15 to 21 bytes; keys that nobody wants.
     const texts = ['"', '\\', 'a",', '","ms":1,"page":"', '"}', 'x\\",\\"ms\\":2', '{', 'größer', '\u0001', 'sixteen bytes ok', 'more than sixteen bytes', ''];
     const numbers = [
@@ -348,14 +348,14 @@ describe('json(schema): decoding', () => {
     }
   });
 
-  it('refuses every truncation and reads every prefix as JSON.parse does', () => {
+  test('refuses every truncation and reads every prefix as JSON.parse does', () => {
     const record = Buffer.from(
       '{"page":"a\\u00e9\\n😀 and a longer text behind it","ms":-12.5e-3,"n":null,"ok":true,"at":"2024-02-29T12:00:00.5Z","x":{"a":[1,{"b":"}"}]},"u":7} ',
     );
     check(Array.from({ length: record.length + 1 }, (_, i) => new Uint8Array(record.subarray(0, i))));
   });
 
-  it('gives the double of JSON.parse for every number', () => {
+  test('gives the double of JSON.parse for every number', () => {
     const fields = { x: f64 };
     const hard = [
       '0',
@@ -413,7 +413,7 @@ describe('json(schema): decoding', () => {
     );
   });
 
-  it('tells numbers from what is none, with a point at every place', () => {
+  test('tells numbers from what is none, with a point at every place', () => {
     const written: string[] = [];
     for (let length = 1; length <= 24; length++) {
       for (const first of ['1', '0', '-', '-0', '-1']) {
@@ -446,7 +446,7 @@ describe('json(schema): decoding', () => {
     }
   });
 
-  it('keeps 64-bit integers exact', () => {
+  test('keeps 64-bit integers exact', () => {
     const min = -(2n ** 63n);
     const max = 2n ** 63n - 1n;
     fc.assert(
@@ -469,7 +469,7 @@ describe('json(schema): decoding', () => {
           }
         },
       ),
-      { numRuns: 50 },
+      { numRuns: caseCount(50) },
     );
     for (const kernel of [true, false]) {
       assert.deepEqual(one({ x: i64 }, '{"x":1.5e1}', kernel).rows, [{ x: 15n }]);
@@ -478,7 +478,7 @@ describe('json(schema): decoding', () => {
     }
   });
 
-  it('decodes only the columns that are asked for, and checks the rest', () => {
+  test('decodes only the columns that are asked for, and checks the rest', () => {
     const records = text('{"a":1,"b":"two","c":3}', '{"a":1,"b":2,"c":3}', '{"a":1,"b":tru,"c":3}', '{"c":4}');
     for (const kernel of [true, false]) {
       const { rows, records: of, rejections } = decode(json({ a: f64, b: utf8, c: f64 }) as never, records, { kernel, columns: [2] });
@@ -493,7 +493,7 @@ describe('json(schema): decoding', () => {
     }
   });
 
-  it('takes the last of duplicate keys, whatever the earlier ones held', () => {
+  test('takes the last of duplicate keys, whatever the earlier ones held', () => {
     const records = text('{"s":"first","x":1,"s":"2nd","x":2}', '{"s":1,"x":"a","s":"ok","x":3}', '{"s":"ok","x":3,"x":"a"}');
     for (const kernel of [true, false])
       assert.deepEqual(decode(json({ s: utf8, x: f64 }) as never, records, { kernel }).rows, [
@@ -502,7 +502,7 @@ describe('json(schema): decoding', () => {
       ]);
   });
 
-  it('skips nesting without recursion, up to its cap', () => {
+  test('skips nesting without recursion, up to its cap', () => {
     const nested = (depth: number) => `{"skip":${'[{"a":'.repeat(depth / 2)}1${'}]'.repeat(depth / 2)},"x":1}`;
     for (const kernel of [true, false]) {
       for (const depth of [2, 60, 62, 64, DEPTH_MAX - 2]) assert.deepEqual(one({ x: f64 }, nested(depth), kernel).rows, [{ x: 1 }], `depth ${depth}`);
@@ -511,7 +511,7 @@ describe('json(schema): decoding', () => {
     }
   });
 
-  it('says what is wrong, where, and with which value', () => {
+  test('says what is wrong, where, and with which value', () => {
     const cases: [SchemaFields, string, RegExp][] = [
       [{ ms: f64 }, '{"ms":"fast"}', /offset 1000: column "ms" holds f64, but byte 6 has "\\"fast\\"".*The record: "\{\\"ms\\":/],
       [{ ms: f64 }, '{"x":1}', /column "ms" holds f64, but the key is missing; make the column nullable/],
@@ -536,7 +536,7 @@ describe('json(schema): decoding', () => {
     }
   });
 
-  it('refuses a record without a value, and reads text columns that outgrow their room', () => {
+  test('refuses a record without a value, and reads text columns that outgrow their room', () => {
     const long = 'x'.repeat(50_000);
     const records = [...text(`{"s":"${long}"}`), null, ...text(...Array.from({ length: 50 }, (_, i) => `{"s":"${i}\\n${long}"}`))];
     for (const kernel of [true, false]) {
@@ -546,7 +546,7 @@ describe('json(schema): decoding', () => {
     }
   });
 
-  it('knows many columns, and keys in any order', () => {
+  test('knows many columns, and keys in any order', () => {
     const fields = Object.fromEntries(Array.from({ length: 150 }, (_, i) => [`column${i}`, i % 3 === 0 ? nullable(utf8) : nullable(f64)]));
     const rows = Array.from({ length: 40 }, (_, r) =>
       Object.fromEntries(Object.keys(fields).map((name, i) => [name, (r * 7 + i) % 11 === 0 ? null : i % 3 === 0 ? `${name}-${r}` : i + r / 4])),
@@ -563,7 +563,7 @@ describe('json(schema): decoding', () => {
     for (const kernel of [true, false]) assert.deepEqual(decode(json(fields) as never, records, { kernel }).rows, rows);
   });
 
-  it('lets the kernel take ordinary records itself', (t) => {
+  test('lets the kernel take ordinary records itself', (t) => {
     const kernels = kernelExports<JsonKernels>(memory);
     if (!kernels) return t.skip('no kernels');
     const fields = { s: utf8, x: f64, n: nullable(i32), at: timestamp, big: i64, ok: bool };
@@ -591,7 +591,7 @@ describe('json(schema): decoding', () => {
     builder.release();
   });
 
-  it('reads a record that ends where memory ends', () => {
+  test('reads a record that ends where memory ends', () => {
     const small = new SlabAllocator(createMemory(1 << 20));
     const index = allocRecordIndex(small, 16, 'lines');
     const record = Buffer.from('{"s":"last","x":12}');
@@ -610,7 +610,7 @@ describe('json(schema): decoding', () => {
     }
   });
 
-  it('finds keys that come and go, each beside the others', () => {
+  test('finds keys that come and go, each beside the others', () => {
     const names = ['a', 'bb', 'ccc', 'dddd', 'a key of sixteen', 'a key of seventee', 'thirty-two bytes of key and more'];
     const fields = Object.fromEntries(names.map((name) => [name, nullable(f64)]));
     fc.assert(
@@ -619,11 +619,11 @@ describe('json(schema): decoding', () => {
         const records = text(...rows.map((row) => JSON.stringify(row, (_, value: unknown) => (value === null ? undefined : value))));
         assert.deepEqual(decode(json(fields) as never, records).rows, rows);
       }),
-      { numRuns: 100 },
+      { numRuns: caseCount(100) },
     );
   });
 
-  it('cannot decode without a schema', () => {
+  test('cannot decode without a schema', () => {
     assert.throws(
       () => json().decoder({} as never),
       (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_PIPELINE' && /json\(\) without a schema/.test(error.message),

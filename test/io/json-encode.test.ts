@@ -1,8 +1,7 @@
 /** json() against JSON.stringify: generated rows, by the kernel and by the reference. */
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import {
   Batch,
   BatchBuilder,
@@ -24,9 +23,10 @@ import {
 } from '../../core/index.ts';
 import type { JsonEncodeKernels } from '../../io/json/encode.ts';
 import { json } from '../../io/json.ts';
+import { caseCount, fc } from '../seed.ts';
 import { decode, encode, memory, slabs } from './codec-harness.ts';
 
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 200);
+const RUNS = caseCount(200);
 const SCHEMA = {
   page: utf8,
   'quote " and \\ and é': nullable(utf8),
@@ -117,11 +117,11 @@ function batchOf(fields: SchemaFields, rows: readonly object[]): { batch: Batch;
 const asText = (records: readonly Uint8Array[]): string[] => records.map((record) => Buffer.from(record).toString());
 
 describe('json(): encoding', () => {
-  it('has its kernel', () => {
+  test('has its kernel', () => {
     if (process.env.MILLRACE_KERNELS !== 'typescript') assert.equal(typeof kernelExports<JsonEncodeKernels>(memory)?.jsonEncode, 'function');
   });
 
-  it('writes what JSON.stringify writes', () => {
+  test('writes what JSON.stringify writes', () => {
     fc.assert(
       fc.property(fc.array(row, { minLength: 1, maxLength: 40 }), fc.constantFrom(2_500, 5_000, 1 << 16), (rows, step) => {
         const { batch, release } = batchOf(SCHEMA, rows);
@@ -132,7 +132,7 @@ describe('json(): encoding', () => {
     );
   });
 
-  it('prints every double as JavaScript does', () => {
+  test('prints every double as JavaScript does', () => {
     fc.assert(
       fc.property(fc.array(double, { minLength: 50, maxLength: 300 }), (values) => {
         const { batch, release } = batchOf(
@@ -150,7 +150,7 @@ describe('json(): encoding', () => {
     );
   });
 
-  it('writes a slice, an empty schema, and nothing when not even one row fits', () => {
+  test('writes a slice, an empty schema, and nothing when not even one row fits', () => {
     const { batch, release } = batchOf(
       { x: f64 },
       Array.from({ length: 20 }, (_, x) => ({ x })),
@@ -166,7 +166,7 @@ describe('json(): encoding', () => {
     release();
   });
 
-  it('writes text that is no UTF-8 as JSON all the same', () => {
+  test('writes text that is no UTF-8 as JSON all the same', () => {
     const { batch, release } = batchOf({ s: binary }, [{ s: Uint8Array.of(0x61, 0xff, 0x22, 0xc3) }, { s: Buffer.from('fine') }]);
     const asUtf8 = new Batch(memory, schema({ s: utf8 }), 2, [{ ...batch.column(0), type: utf8 }]);
     for (const kernel of [true, false])
@@ -177,7 +177,7 @@ describe('json(): encoding', () => {
     release();
   });
 
-  it('is read back by json(schema) to the same rows', () => {
+  test('is read back by json(schema) to the same rows', () => {
     const finite = row.map((value) => ({ ...value, x: Number.isFinite(value.x) ? value.x : 1, f: null, __proto__x: null }));
     fc.assert(
       fc.property(fc.array(finite, { minLength: 1, maxLength: 20 }), (rows) => {
@@ -190,7 +190,7 @@ describe('json(): encoding', () => {
         );
         release();
       }),
-      { numRuns: 100 },
+      { numRuns: caseCount(100) },
     );
   });
 });

@@ -1,11 +1,11 @@
 /** Line framing: TypeScript reference and kernel against a model that splits a string. */
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { createMemory, kernelExports, SlabAllocator } from '../../core/index.ts';
 import { type LineKernels, lineBytes, lineSplit, splitLines } from '../../io/lines.ts';
 import { allocRecordIndex } from '../../io/record-index.ts';
+import { caseCount, fc } from '../seed.ts';
 
 const memory = createMemory(4 << 20);
 const slabs = new SlabAllocator(memory);
@@ -56,7 +56,7 @@ function linesOf(split: Split, text: string, firstOffset: number, from: number, 
 }
 
 describe('splitLines', () => {
-  it('has its kernel', () => {
+  test('has its kernel', () => {
     if (process.env.MILLRACE_KERNELS !== 'typescript') assert.equal(typeof kernelExports<LineKernels>(memory)?.lineSplit, 'function');
   });
 
@@ -64,7 +64,7 @@ describe('splitLines', () => {
     ['door', viaDoor],
     ['reference', viaReference],
   ] as const) {
-    it(`lists what a string split lists (${name})`, () => {
+    test(`lists what a string split lists (${name})`, () => {
       const piece = fc.oneof(
         fc.constantFrom('\n', '\r\n', '\r', '', 'a'),
         fc.string({ maxLength: 40 }).map((s) => Buffer.from(s).toString('latin1')),
@@ -74,12 +74,12 @@ describe('splitLines', () => {
           const text = pieces.join('');
           assert.deepEqual(linesOf(split, text, firstOffset, from, capacity), model(text, firstOffset));
         }),
-        { numRuns: 400 },
+        { numRuns: caseCount(400) },
       );
     });
   }
 
-  it('keeps offsets beyond 32 bits', () => {
+  test('keeps offsets beyond 32 bits', () => {
     assert.deepEqual(
       linesOf(viaDoor, 'a\nb', 2 ** 40, 0, 16).map((line) => line.offset),
       [2 ** 40, 2 ** 40 + 2],
@@ -88,7 +88,7 @@ describe('splitLines', () => {
 });
 
 describe('RecordSpace', () => {
-  it('keeps its records when it grows, and gives its slab back', () => {
+  test('keeps its records when it grows, and gives its slab back', () => {
     const before = slabs.usage().usedBytes;
     const index = allocRecordIndex(slabs, 10);
     assert.equal(index.capacity, 16);

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { f64, i32, nullable, timestamp, utf8 } from '../../core/index.ts';
 import { memory } from '../../io/index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { readSource, sourceRows } from './harness.ts';
 
 describe('memory', () => {
@@ -27,7 +27,7 @@ describe('memory', () => {
         // 'binary' strings hold whole code points only, so UTF-8 keeps them.
         for (const { partition, offset, row: r } of got) assert.deepEqual(r, given[partition + offset * partitions]);
       }),
-      { numRuns: Number(process.env.MILLRACE_TEST_RUNS ?? 60) },
+      { numRuns: caseCount(60) },
     );
   });
 

@@ -4,10 +4,11 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { crc32cBytes } from '../../core/index.ts';
 import { ATTRIBUTE, controlTypeAt, FRAME_ABORTED, RECORD_BATCH, readBatchHeader, setBaseOffset, setProducer } from '../../io/record-batch/index.ts';
+import { effortCount } from '../seed.ts';
 import { COMPRESS, DecoderHarness, type Frame, kafkaBatch, kafkaDecode, randomOf, samples, seenOf } from './record-batch-harness.ts';
 
 const KINDS = ['kernels', 'reference'] as const;
-const MUTATIONS = Number(process.env.MILLRACE_FUZZ ?? 4_000);
+const MUTATIONS = effortCount(4_000);
 
 /** The same batch with other record bytes, and a right CRC: what a broken or hostile producer sends. */
 function withRecords(batch: Uint8Array, records: Uint8Array, attributes?: number): Buffer {

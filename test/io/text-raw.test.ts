@@ -1,12 +1,12 @@
 /** text() and raw(): records taken over as they are. */
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { BatchBuilder, binary, f64, MillraceError, nullable, schema, utf8 } from '../../core/index.ts';
 import { raw, readHeaders } from '../../io/raw.ts';
 import { allocRecordIndex } from '../../io/record-index.ts';
 import { text } from '../../io/text.ts';
+import { caseCount, fc } from '../seed.ts';
 import { decode, encode, memory, plainSlabs, slabs } from './codec-harness.ts';
 
 const isUtf8 = (bytes: Uint8Array): boolean => {
@@ -31,7 +31,7 @@ const value = fc.oneof(
 );
 
 describe('text()', () => {
-  it('reads records that are UTF-8 and refuses the others', () => {
+  test('reads records that are UTF-8 and refuses the others', () => {
     fc.assert(
       fc.property(fc.array(fc.oneof({ weight: 9, arbitrary: value }, fc.constant(null)), { maxLength: 60 }), (values) => {
         const good = values.flatMap((bytes, i) => (bytes && isUtf8(bytes) ? [i] : []));
@@ -46,11 +46,11 @@ describe('text()', () => {
           for (const { offset, message } of rejections) assert.match(message, values[offset - 1000] === null ? /has no value/ : /no well-formed UTF-8/);
         }
       }),
-      { numRuns: 400 },
+      { numRuns: caseCount(400) },
     );
   });
 
-  it('reads records longer than the column has room', () => {
+  test('reads records longer than the column has room', () => {
     const values = [10, 100_000, 0, 300_000, 5].map((length) => new Uint8Array(length).fill(0x78));
     for (const kernel of [true, false])
       assert.deepEqual(
@@ -59,7 +59,7 @@ describe('text()', () => {
       );
   });
 
-  it('writes the column value, or the only one', () => {
+  test('writes the column value, or the only one', () => {
     const builder = new BatchBuilder(slabs, schema({ n: f64, value: nullable(utf8) }), 4);
     for (const one of [
       { n: 1, value: 'a' },
@@ -97,7 +97,7 @@ describe('raw()', () => {
     ]);
 
   for (const on of [slabs, plainSlabs]) {
-    it(`gives the columns of the log (${on === slabs ? 'kernel' : 'reference'})`, () => {
+    test(`gives the columns of the log (${on === slabs ? 'kernel' : 'reference'})`, () => {
       const index = allocRecordIndex(on, 20);
       const area = on.alloc(1 << 16);
       let at = area;
@@ -170,7 +170,7 @@ describe('raw()', () => {
     });
   }
 
-  it('reads lines: no keys, no timestamps, no headers', () => {
+  test('reads lines: no keys, no timestamps, no headers', () => {
     const index = allocRecordIndex(slabs, 2, 'lines');
     const area = slabs.alloc(64);
     memory.u8.set(Buffer.from('ab'), area);
@@ -191,7 +191,7 @@ describe('raw()', () => {
     slabs.free(area);
   });
 
-  it('refuses a header section that is cut off', () => {
+  test('refuses a header section that is cut off', () => {
     const whole = section([
       ['a', Uint8Array.of(1, 2, 3)],
       ['b', null],
@@ -205,7 +205,7 @@ describe('raw()', () => {
     assert.deepEqual(readHeaders(null), []);
   });
 
-  it('writes the column value', () => {
+  test('writes the column value', () => {
     const builder = new BatchBuilder(slabs, schema({ value: binary, n: f64 }), 2);
     builder.appendRow({ value: Uint8Array.of(1, 2), n: 1 });
     builder.appendRow({ value: new Uint8Array(0), n: 1 });

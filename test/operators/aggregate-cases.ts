@@ -1,7 +1,6 @@
 // All aggregates over one schema of random rows, each with what it is of an array of rows and how near it has to come. Not a test.
 
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
 import { type AnyRow, binary, bool, f32, f64, i32, i64, nullable, schema, timestamp, utf8 } from '../../core/index.ts';
 import {
   type Aggregate,
@@ -22,6 +21,7 @@ import {
   topK,
   variance,
 } from '../../operators/index.ts';
+import { fc } from '../seed.ts';
 import type { Chunk, Epoch, ModelAggregate } from './aggregate-harness.ts';
 
 export const input = schema({

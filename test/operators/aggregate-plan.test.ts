@@ -1,7 +1,7 @@
 // What a plan decides, what it refuses, and what the compiler refuses before it.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { f32, f64, i64, MillraceError, nullable, type RowOf, schema, timestamp, utf8 } from '../../core/index.ts';
 import {
   type AggregatesOf,
@@ -35,7 +35,7 @@ type Row = RowOf<typeof fields>;
 const refuses = (code: string, pattern: RegExp) => (error: unknown) => error instanceof MillraceError && error.code === code && pattern.test(error.message);
 
 describe('plan of an aggregation', () => {
-  it('names the result columns: keys, window, aggregates; nullable where the input is', () => {
+  test('names the result columns: keys, window, aggregates; nullable where the input is', () => {
     const plan = planAggregate({
       input,
       keys: ['page'],
@@ -51,7 +51,7 @@ describe('plan of an aggregation', () => {
     assert.equal(planAggregate({ input, keys: [], aggregates: { n: count() } }).output.toString(), '"n":f64');
   });
 
-  it('shares accumulators', () => {
+  test('shares accumulators', () => {
     const plan = planAggregate({ input, keys: ['page'], aggregates: { n: count(), a: mean('ms'), b: sum('ms'), c: mean('ms'), d: count('ms') } });
     assert.deepEqual(
       plan.layout.accumulators.map(({ accumulator }) => accumulator.name),
@@ -59,7 +59,7 @@ describe('plan of an aggregation', () => {
     );
   });
 
-  it('chooses how windows are combined, and says why', () => {
+  test('chooses how windows are combined, and says why', () => {
     const strategy = (aggregates: Parameters<typeof planAggregate>[0]['aggregates'], window?: ReturnType<typeof tumbling>) => {
       const plan = planAggregate({ input, keys: ['page'], aggregates, ...(window ? { window, eventTime: 'at' } : {}) });
       assert.match(plan.describe(), new RegExp(`strategy  ${plan.strategy}: `));
@@ -76,7 +76,7 @@ describe('plan of an aggregation', () => {
     );
   });
 
-  it('refuses what cannot be', () => {
+  test('refuses what cannot be', () => {
     const plan = (request: object) => () => planAggregate({ input, keys: ['page'], aggregates: { n: count() }, ...request });
     const pipeline = (pattern: RegExp) => refuses('ERR_MILLRACE_PIPELINE', pattern);
     assert.throws(plan({ keys: ['pgae'] }), pipeline(/keyBy names the column "pgae"/));
@@ -93,7 +93,7 @@ describe('plan of an aggregation', () => {
     assert.throws(() => (count as (column: unknown) => unknown)(7), pipeline(/count\(\) is given 7/));
   });
 
-  it('names the types of statistics, sketches and lists, and says how they are computed', () => {
+  test('names the types of statistics, sketches and lists, and says how they are computed', () => {
     const plan = planAggregate({
       input,
       keys: [],
@@ -144,7 +144,7 @@ describe('plan of an aggregation', () => {
     );
   });
 
-  it('slides quantiles by adding and subtracting, and says so', () => {
+  test('slides quantiles by adding and subtracting, and says so', () => {
     const plan = planAggregate({
       input,
       keys: ['page'],
@@ -155,7 +155,7 @@ describe('plan of an aggregation', () => {
     assert.equal(plan.strategy, 'running');
   });
 
-  it('refuses aggregates that a column, a stream or a number cannot have', () => {
+  test('refuses aggregates that a column, a stream or a number cannot have', () => {
     const plan =
       (aggregates: object, more: object = {}) =>
       () =>
@@ -177,14 +177,14 @@ describe('plan of an aggregation', () => {
     assert.throws(() => (ewma as (column: string) => unknown)('ms'), option(/halfLife of ewma/));
   });
 
-  it('takes a result column with any name', () => {
+  test('takes a result column with any name', () => {
     const aggregates = Object.fromEntries([['__proto__', count()]]);
     assert.equal(planAggregate({ input, keys: ['page'], aggregates }).output.field(1).name, '__proto__');
   });
 });
 
 describe('types of aggregates', () => {
-  it('infers result rows, and refuses columns that are not there', () => {
+  test('infers result rows, and refuses columns that are not there', () => {
     const aggregates = { n: count(), total: sum('amount'), sumMs: sum('ms'), m: mean('ms'), maybe: mean('maybe'), low: min('maybe'), top: max('amount') };
     const accept = <A extends AggregatesOf<Row>>(of: A): A => of;
     accept(aggregates);
@@ -199,7 +199,7 @@ describe('types of aggregates', () => {
     ({ ...result, m: null }) satisfies ResultsOf<typeof aggregates, Row>;
   });
 
-  it('infers statistics, sketches and lists, and refuses columns of the wrong type', () => {
+  test('infers statistics, sketches and lists, and refuses columns of the wrong type', () => {
     const aggregates = {
       v: variance('ms'),
       f: first('page'),
@@ -243,24 +243,24 @@ describe('types of aggregates', () => {
 });
 
 describe('windows', () => {
-  it('reads durations', () => {
+  test('reads durations', () => {
     assert.deepEqual(tumbling('1m', { offset: '15s' }).shape, { kind: 'tumbling', sizeMs: 60_000, offsetMs: 15_000 });
     assert.deepEqual(tumbling('1d', { offset: '-2h' }).shape, { kind: 'tumbling', sizeMs: 86_400_000, offsetMs: -7_200_000 });
     assert.deepEqual(sliding('1m', 10_000).shape, { kind: 'sliding', sizeMs: 60_000, slideMs: 10_000 });
   });
 
-  it('shifts windows back as well as forth', () => {
+  test('shifts windows back as well as forth', () => {
     assert.deepEqual(tumbling(10, { offset: -3 }).shape, { kind: 'tumbling', sizeMs: 10, offsetMs: -3 });
   });
 
-  it('is immutable: lateness and emit give new ones', () => {
+  test('is immutable: lateness and emit give new ones', () => {
     const plain = sliding('1m', '10s');
     const late = plain.lateness('5s').emit('update');
     assert.deepEqual([plain.latenessMs, plain.emission, late.latenessMs, late.emission], [0, 'final', 5_000, 'update']);
     assert.equal(String(late), 'sliding(60000 ms every 10000 ms), lateness 5000 ms, emit update');
   });
 
-  it('refuses what is no window', () => {
+  test('refuses what is no window', () => {
     const option = (pattern: RegExp) => refuses('ERR_MILLRACE_OPTION', pattern);
     assert.throws(() => tumbling(0), option(/size of tumbling\(\) is 0/));
     assert.throws(() => tumbling('5x' as '5s'), option(/"5x"/));

@@ -2,7 +2,7 @@
 // and in sliding windows, through combiners and shards. Skipped where @duckdb/node-api cannot be loaded; with CI=true that is a failure.
 
 import assert from 'node:assert/strict';
-import { before, describe, it } from 'node:test';
+import { before, describe, test } from 'node:test';
 import {
   type AnyRow,
   type Batch,
@@ -250,12 +250,12 @@ describe('the same answers as DuckDB', { skip: missing }, () => {
   }
   const pick = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, CASES[name] as Case]));
 
-  it('of all rows so far, by key', () => compare(['page', 'shop'], CASES, undefined, 't'));
+  test('of all rows so far, by key', () => compare(['page', 'shop'], CASES, undefined, 't'));
 
-  it('in tumbling windows', () =>
+  test('in tumbling windows', () =>
     compare(['page'], { ...CASES, ...WINDOWED }, tumbling(100_000), '(select *, ts - ts % 100000 as "windowStart", 100000 as size from t)'));
 
-  it('in sliding windows, two stacks and running', async () => {
+  test('in sliding windows, two stacks and running', async () => {
     const windows =
       '(select t.*, s.s * 50000 as "windowStart", 300000 as size from t, range(-5, 21) s(s) where ts >= s.s * 50000 and ts < s.s * 50000 + 300000)';
     await compare(

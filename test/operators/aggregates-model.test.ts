@@ -2,15 +2,15 @@
 // restores, chunk cuts and many combiners. MILLRACE_TEST_RUNS sets the number of cases.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { type AnyRow, createMemory, SlabAllocator } from '../../core/index.ts';
 import { planAggregate, rate, sliding, tumbling, type WindowSpec } from '../../operators/index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { CASES, type Case, compareResults, epochs, INVERTIBLE, input, LONG, PARTITIONS } from './aggregate-cases.ts';
 import { type Epoch, modelEpochs, runEpochs } from './aggregate-harness.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 150);
+const RUNS = caseCount(150);
 
 const names = fc.oneof(fc.subarray(INVERTIBLE, { minLength: 1 }), fc.subarray(Object.keys(CASES), { minLength: 1, maxLength: 12 }));
 const window = fc
@@ -30,7 +30,7 @@ function planOf(chosen: readonly string[], keys: readonly string[], spec: Window
 }
 
 describe('statistics, sketches, texts and lists against arrays', () => {
-  it('emits what the model emits, with windows and without, and the same for any number of combiners', () => {
+  test('emits what the model emits, with windows and without, and the same for any number of combiners', () => {
     const strategies = new Set<string>();
     fc.assert(
       fc.property(
@@ -62,7 +62,7 @@ describe('statistics, sketches, texts and lists against arrays', () => {
     if (RUNS >= 100) assert.deepEqual([...strategies].sort(), ['merge', 'none', 'running', 'tumbling', 'two-stack']);
   });
 
-  it('goes on from a snapshot as if nothing had happened', () => {
+  test('goes on from a snapshot as if nothing had happened', () => {
     fc.assert(
       fc.property(epochs, window, names, fc.nat(5), (stream, of, chosen, at) => {
         const plan = planOf(chosen, ['page'], of.spec);
@@ -82,7 +82,7 @@ describe('statistics, sketches, texts and lists against arrays', () => {
     );
   });
 
-  it('gives all memory back', () => {
+  test('gives all memory back', () => {
     const rows = Array.from(
       { length: 3_000 },
       (_, i): AnyRow => ({
@@ -112,7 +112,7 @@ describe('statistics, sketches, texts and lists against arrays', () => {
     }
   });
 
-  it('gives rates by the length of the window', () => {
+  test('gives rates by the length of the window', () => {
     const rows = [1, 2, 3, 4].map((n) => ({
       at: n * 100,
       page: '/',

@@ -2,8 +2,7 @@
 // aggregators beside, restores and cuts; and reduce and top in sessions.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { type AnyRow, createMemory, SlabAllocator } from '../../core/index.ts';
 import {
   type AnyAggregate,
@@ -23,6 +22,7 @@ import {
   topFold,
   type WindowSpec,
 } from '../../operators/index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { CASES, type Case, close, compareResults, epochs, exact, input, PARTITIONS } from './aggregate-cases.ts';
 import { type Epoch, type ModelAggregate, modelEpochs, runEpochs } from './aggregate-harness.ts';
 import { type KeyedEpoch, normalized, runKeyed } from './keyed-harness.ts';
@@ -30,7 +30,7 @@ import { UNORDERED } from './user-aggregate-cases.ts';
 import { modelRowWindows, modelSessions, type Outcome } from './window-models.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 80);
+const RUNS = caseCount(80);
 
 const RATES: Readonly<Record<string, Case>> = {
   perSecond: [rate(), (rows, { start, end }) => rows.length / ((end - start) / 1_000), exact],
@@ -61,7 +61,7 @@ const keyed = (stream: readonly Epoch[], stepMs = 0): KeyedEpoch[] => stream.map
 const how = fc.record({ workers: fc.integer({ min: 1, max: 3 }), batchRows: fc.constantFrom(8, 64), restoreAfter: fc.integer({ min: 0, max: 6 }) });
 
 describe('every aggregate against arrays', () => {
-  it('in sessions', () => {
+  test('in sessions', () => {
     fc.assert(
       fc.property(
         epochs,
@@ -91,7 +91,7 @@ describe('every aggregate against arrays', () => {
     );
   });
 
-  it('in cumulative windows', () => {
+  test('in cumulative windows', () => {
     fc.assert(
       fc.property(
         epochs,
@@ -116,11 +116,11 @@ describe('every aggregate against arrays', () => {
           compareResults(got.results, model.results, chosen, ['page'], ALL);
         },
       ),
-      { numRuns: RUNS / 2 },
+      { numRuns: Math.ceil(RUNS / 2) },
     );
   });
 
-  it('in windows of rows, counted and global', () => {
+  test('in windows of rows, counted and global', () => {
     const windows = fc.oneof(
       fc.constantFrom([1, 1], [3, 3], [3, 1], [5, 2]).map(([n, slide]) => countWindow(n as number, { slide: slide as number })),
       fc
@@ -173,7 +173,7 @@ function compareInTurn(got: Results, expected: Results, chosen: readonly string[
 }
 
 describe('folds in sessions', () => {
-  it('give what arrays give', () => {
+  test('give what arrays give', () => {
     const add = (a: AnyRow, b: AnyRow) => ({ ...b, id: (a.id as number) | (b.id as number), ms: (a.ms as number) + (b.ms as number) });
     fc.assert(
       fc.property(

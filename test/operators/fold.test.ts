@@ -2,8 +2,7 @@
 // each result is computed from all of its rows. Random disorder, lateness, partitions, epoch cuts, workers, restores.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { type AnyRow, f64, i32, nullable, schema, timestamp, utf8 } from '../../core/index.ts';
 import {
   type KeyedOperatorPlan,
@@ -17,11 +16,12 @@ import {
   tumbling,
   type WindowSpec,
 } from '../../operators/index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { inOrder, type KeyedEpoch, normalized, runKeyed, shownValue } from './keyed-harness.ts';
 import { PARTITIONS, randomEpochs } from './random-epochs.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 600);
+const RUNS = caseCount(600);
 
 const input = schema({ key: nullable(utf8), id: i32, at: timestamp, ms: nullable(f64), note: utf8 });
 const LONG = 'k'.repeat(10_000);
@@ -185,7 +185,7 @@ const reduced =
   };
 
 describe('reduce', () => {
-  it('is the fold of the rows of each key and window', () => {
+  test('is the fold of the rows of each key and window', () => {
     fc.assert(
       fc.property(
         epochs,
@@ -206,7 +206,7 @@ describe('reduce', () => {
     );
   });
 
-  it('with an inverse goes from window to window, and gives the same sums', () => {
+  test('with an inverse goes from window to window, and gives the same sums', () => {
     const sums = schema({ key: nullable(utf8), ms: nullable(f64), at: timestamp });
     fc.assert(
       fc.property(epochs, windows, fc.constantFrom(0, 40), fc.boolean(), how, (raw, window, delayMs, inPlace, run) => {
@@ -232,7 +232,7 @@ describe('reduce', () => {
     );
   });
 
-  it('calls the functions as often as panes enter and leave, not as windows have panes', () => {
+  test('calls the functions as often as panes enter and leave, not as windows have panes', () => {
     let calls = 0;
     const counted =
       (fn: Reducer): Reducer =>
@@ -254,7 +254,7 @@ describe('reduce', () => {
     assert.ok(calls <= 4_000, `${calls} calls for 2,499 windows of 500 panes`);
   });
 
-  it('forgets a key after its time to live', () => {
+  test('forgets a key after its time to live', () => {
     const fold = () => reduceFold(input, ['key'], plus, undefined) as RowFold;
     const plan = planFold({ input, keys: ['key'], fold: fold(), window: undefined, eventTime: 'at', timeShiftMs: 0, ttlMs: 100 });
     const at = (time: number, key = 'a') => ({ key, id: 0, at: time, ms: 1, note: '' });
@@ -289,7 +289,7 @@ describe('top', () => {
         .slice(0, n)
         .map(({ r }, place) => ({ rank: place + 1, ...Object.fromEntries(columns.map((column) => [column, r[column]])) }));
 
-  it('gives the n greatest or least rows of each key and window, in order', () => {
+  test('gives the n greatest or least rows of each key and window, in order', () => {
     fc.assert(
       fc.property(
         epochs,
@@ -319,7 +319,7 @@ describe('top', () => {
 });
 
 describe('dropDuplicates', () => {
-  it('passes the first row of a key, and the next when it is far enough in time', () => {
+  test('passes the first row of a key, and the next when it is far enough in time', () => {
     fc.assert(
       fc.property(
         epochs,
@@ -370,7 +370,7 @@ describe('dropDuplicates', () => {
     );
   });
 
-  it('keeps a key no longer than it must', () => {
+  test('keeps a key no longer than it must', () => {
     const plan = planDropDuplicates({ input, keys: ['key'], withinMs: 100, eventTime: 'at', timeShiftMs: 0 });
     const rows = Array.from({ length: 5_000 }, (_, i) => ({ key: `k${i}`, id: 0, at: i, ms: 0, note: '' }));
     const cuts = Array.from({ length: 50 }, (_, n) => ({ nowMs: n, chunks: [{ partition: 0, first: n * 100, rows: rows.slice(n * 100, n * 100 + 100) }] }));

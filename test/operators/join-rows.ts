@@ -1,12 +1,12 @@
 // Streams for the tests of joins: schemas, random rows and epochs, and the late rule's watermark. Not a test.
 
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
 import { type AnyRow, bool, f64, i64, nullable, schema, timestamp, utf8 } from '../../core/index.ts';
 import type { JoinSide, KeyedOperatorPlan } from '../../operators/index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { inOrder, type KeyedEpoch, runKeyed } from './keyed-harness.ts';
 
-export const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 600);
+export const RUNS = caseCount(600);
 export const LONG = 'x'.repeat(10_000);
 
 export const left: JoinSide = {

@@ -5,7 +5,6 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import fc from 'fast-check';
 import {
   type AnyRow,
   BatchBuilder,
@@ -21,9 +20,10 @@ import {
   seededRng,
 } from '../../core/index.ts';
 import { LiveRanks, LiveRows } from '../../operators/index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { keyAt, keysAt, LiveState, plan, rowAt } from './live-state.ts';
 
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 100);
+const RUNS = caseCount(100);
 const KEYS_MAX = 2_000;
 
 function checkTop(rows: readonly AnyRow[], epoch: number, n: number): void {

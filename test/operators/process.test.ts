@@ -2,15 +2,15 @@
 // partitions, epoch cuts, one to three scanning workers, and shards taken out and restored in between.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { type AnyRow, f64, nullable, schema, timestamp, utf8 } from '../../core/index.ts';
 import { type KeyedOperatorPlan, type ProcessContext, planProcess } from '../../operators/index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { inOrder, type KeyedEpoch, normalized, runKeyed } from './keyed-harness.ts';
 import { randomEpochs } from './random-epochs.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 1_000);
+const RUNS = caseCount(1_000);
 
 const input = schema({ key: nullable(utf8), at: timestamp, ms: f64 });
 const output = schema({ key: nullable(utf8), what: utf8, at: f64, value: f64 });
@@ -156,7 +156,7 @@ function planOf(delayMs: number | undefined, ttlMs: number | undefined): KeyedOp
 }
 
 describe('process', () => {
-  it('calls the functions in the order that the model gives, and keeps state and timers over a restore', () => {
+  test('calls the functions in the order that the model gives, and keeps state and timers over a restore', () => {
     fc.assert(
       fc.property(
         epochs,
@@ -187,7 +187,7 @@ describe('process', () => {
     );
   });
 
-  it('gives the same bytes in the same order however the chunks are spread', () => {
+  test('gives the same bytes in the same order however the chunks are spread', () => {
     fc.assert(
       fc.property(epochs, fc.nat(), (cuts, salt) => {
         const options = { batchRows: 64, partitions: 3, delayMs: 20 };
@@ -203,7 +203,7 @@ describe('process', () => {
         );
         assert.deepEqual(three.results, one.results);
       }),
-      { numRuns: 50 },
+      { numRuns: caseCount(50) },
     );
   });
 });

@@ -1,7 +1,7 @@
 // Random rows of one stream, cut into chunks of three partitions and into epochs, with a clock. Not a test.
 
-import fc from 'fast-check';
 import type { AnyRow } from '../../core/index.ts';
+import { fc } from '../seed.ts';
 import type { KeyedEpoch } from './keyed-harness.ts';
 
 export const PARTITIONS = 3;

@@ -2,8 +2,7 @@
 // one that a group table gives the key.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import {
   type AnyRow,
   BatchBuilder,
@@ -36,8 +35,9 @@ import {
   rowBlockMaxTime,
   shardRows,
 } from '../../operators/index.ts';
+import { caseCount, fc } from '../seed.ts';
 
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 150);
+const RUNS = caseCount(150);
 const slabs = new SlabAllocator(createMemory(64 << 20));
 const { memory } = slabs;
 
@@ -106,7 +106,7 @@ const plain = (rows: readonly AnyRow[]) =>
   rows.map((one) => ({ ...one, raw: one.raw === undefined ? undefined : Buffer.from(one.raw as Uint8Array).toString('hex') }));
 
 describe('row exchange', () => {
-  it('brings every row that is not late to the shard of its key, whole and in order', () => {
+  test('brings every row that is not late to the shard of its key, whole and in order', () => {
     fc.assert(
       fc.property(
         fc.array(row, { maxLength: 120 }),
@@ -159,7 +159,7 @@ describe('row exchange', () => {
     );
   });
 
-  it('takes the shards that partial aggregates take', () => {
+  test('takes the shards that partial aggregates take', () => {
     fc.assert(
       fc.property(
         row,
@@ -197,7 +197,7 @@ describe('row exchange', () => {
     );
   });
 
-  it('leaves columns behind that nobody asked for', () => {
+  test('leaves columns behind that nobody asked for', () => {
     const [builder] = batches([{ at: 1, page: 'a', on: true, tiny: 1, short: 1, size: 1, ratio: 1, raw: new Uint8Array(), name: 'n' }], input, 1) as [
       BatchBuilder,
     ];

@@ -1,8 +1,7 @@
 // Count windows and global windows with a trigger, against a model that keeps all rows of a key in an array.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { type AnyRow, f64, i32, nullable, schema, timestamp, utf8 } from '../../core/index.ts';
 import {
   count,
@@ -19,12 +18,13 @@ import {
   topFold,
   type WindowSpec,
 } from '../../operators/index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { normalized, runKeyed } from './keyed-harness.ts';
 import { PARTITIONS, randomEpochs } from './random-epochs.ts';
 import { modelRowWindows } from './window-models.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 1_000);
+const RUNS = caseCount(1_000);
 
 const input = schema({ key: nullable(utf8), id: i32, at: timestamp, ms: f64, note: utf8 });
 const LONG = 'k'.repeat(10_000);
@@ -45,7 +45,7 @@ const windows = fc.oneof(
 );
 
 describe('windows of rows', () => {
-  it('give what the model gives, by aggregates and by folds', () => {
+  test('give what the model gives, by aggregates and by folds', () => {
     const add = (a: AnyRow, b: AnyRow) => ({ ...b, ms: (a.ms as number) + (b.ms as number) });
     const total = (rows: readonly AnyRow[]) => rows.reduce((s, r) => s + (r.ms as number), 0);
     let leaked = 0;
@@ -104,7 +104,7 @@ describe('windows of rows', () => {
     );
   });
 
-  it('come out in order, key by key', () => {
+  test('come out in order, key by key', () => {
     const rows = Array.from({ length: 3_000 }, (_, i) => ({ key: i % 3 === 0 ? 'a' : 'b', id: 0, at: i, ms: i, note: '' }));
     const plan = planRowWindow({
       input,
@@ -130,7 +130,7 @@ describe('windows of rows', () => {
     assert.deepEqual([of('a'), of('b')], [expected('a'), expected('b')]);
   });
 
-  it('refuse what they cannot have', () => {
+  test('refuse what they cannot have', () => {
     const refused = (make: () => unknown, message: RegExp) =>
       assert.throws(make, (error: { code: string; message: string }) => error.code === 'ERR_MILLRACE_OPTION' && message.test(error.message));
     refused(() => countWindow(0), /window of 0 rows/);

@@ -8,9 +8,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DataType, f64, nullable, Schema, utf8 } from '../../core/index.ts';
 import { planRows, type RowOperation } from '../../operators/rows/rows.ts';
+import { effortCount, seedOf } from '../seed.ts';
 import { batchOf, expected, MODES, outcome } from './rows-model.ts';
 
-const CASES = Number(process.env.MILLRACE_HOSTILE_CASES ?? 10_000);
+const CASES = effortCount(10_000);
 const PIECES = [
   '__proto__',
   'constructor',
@@ -52,7 +53,7 @@ const PIECES = [
 const WORDS =
   /^(?:let|const|return|function|for|if|else|continue|break|new|this|prototype|typeof|void|null|true|false|try|catch|throw|Math|Number|BigInt|[a-z]{1,3}\d+|startsWith|endsWith|includes|length|toUpperCase|asIntN|floor|isSafeInteger|fround)$/;
 
-let state = Number(process.env.MILLRACE_SEED ?? 7);
+let state = seedOf(7);
 const below = (n: number): number => {
   state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
   return Math.floor((state / 2 ** 32) * n);

@@ -9,10 +9,11 @@ import { test } from 'node:test';
 import { type AnyRow, type DataType, type Field, Schema } from '../../core/index.ts';
 import { planRows, type RowOperation } from '../../operators/rows/rows.ts';
 import { GENERATED_TOKEN } from '../../operators/rows/source.ts';
+import { effortCount, seedOf } from '../seed.ts';
 import { batchOf, expected, MODES, outcome, TYPES } from './rows-model.ts';
 
-const CASES = Number(process.env.MILLRACE_ROWS_CASES ?? 600);
-const SEED = Number(process.env.MILLRACE_SEED ?? 20_261);
+const CASES = effortCount(600);
+const SEED = seedOf(20_261);
 const NAMES = ['a', 'b2', 'page', 'x y', 'é', 'constructor', '__proto__', 'toString', 'q\'u"o', '});process.exit(7)//', 'new\nline', 'i0', 'k0', 'Math'];
 const STRINGS = ['', 'a', 'ab', '/page', 'é', 'zürich', '😀', '\ufeffx', '\ufffd', ' a ', '12', 'a longer text of more than sixteen bytes', '\u0000'];
 const DOUBLES = [0, -0, 1, -1.5, Number.NaN, Infinity, -Infinity, 0.1, 20, 1e300, 5e-324, 2 ** 31, -(2 ** 53)];

@@ -4,12 +4,14 @@
 // biome-ignore-all lint/security/noGlobalEval: a function that calls eval is one of the things tested
 // biome-ignore-all lint/suspicious/noPrototypeBuiltins: functions as users write them
 // biome-ignore-all lint/style: functions as users write them
+
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type AnyRow, Batch, bool, f32, f64, i32, i64, MillraceError, nullable, schema, timestamp, utf8 } from '../../core/index.ts';
 import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/rows/rows.ts';
+import { TYPESCRIPT } from '../typescript.ts';
 import { batchOf, expected, MODES, outcome, slabs } from './rows-model.ts';
 
 const clicks = schema({ page: utf8, ms: f64, qty: nullable(i32), id: i64, at: timestamp, ok: bool });
@@ -533,7 +535,7 @@ test('a program gives back every slab', () => {
 
 test('where code from strings is forbidden, the interpreter gives the same rows', () => {
   const script = fileURLToPath(new URL('./rows-forbidden.ts', import.meta.url));
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['--disallow-code-generation-from-strings', '--import', 'tsx', script], { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--disallow-code-generation-from-strings', ...TYPESCRIPT, script], { encoding: 'utf8' });
   assert.equal(status, 0, stderr);
   assert.match(stdout, /interpreted closure reading ms/);
   assert.match(stdout, /same rows/);
@@ -542,7 +544,7 @@ test('where code from strings is forbidden, the interpreter gives the same rows'
 test('the bench verifies itself', () => {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    ['--import', 'tsx', fileURLToPath(new URL('../../bench/micro/rows.ts', import.meta.url)), '--tiny'],
+    [...TYPESCRIPT, fileURLToPath(new URL('../../bench/micro/rows.ts', import.meta.url)), '--tiny'],
     { encoding: 'utf8' },
   );
   assert.equal(status, 0, stderr);

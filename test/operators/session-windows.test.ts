@@ -1,10 +1,10 @@
 // Session windows against lists of arrays of rows: any disorder, delay, lateness, cut into epochs; restored between epochs.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import type { AnyRow } from '../../core/index.ts';
 import { approxCountDistinct, collect, count, countDistinct, first, last, max, mean, min, planSession, rate, session, sum } from '../../operators/index.ts';
+import { fc } from '../seed.ts';
 import { assertSpreadMakesNoDifference, epochs, left, options, PARTITIONS, RUNS } from './join-rows.ts';
 import { type KeyedEpoch, normalized, runKeyed } from './keyed-harness.ts';
 import { modelSessions, type Outcome } from './window-models.ts';
@@ -56,7 +56,7 @@ const plan = (gap: number, latenessMs: number, emission: 'final' | 'update', key
   planSession({ input: left.schema, keys, aggregates, window: session(gap).lateness(latenessMs).emit(emission), eventTime: 'at' });
 
 describe('session windows', () => {
-  it('give what lists of rows give', () => {
+  test('give what lists of rows give', () => {
     let leaked = 0;
     fc.assert(
       fc.property(
@@ -90,17 +90,17 @@ describe('session windows', () => {
     );
   });
 
-  it('give the same rows in the same order however chunks are spread, and whether or not they were restored', () => {
+  test('give the same rows in the same order however chunks are spread, and whether or not they were restored', () => {
     fc.assert(
       fc.property(epochs, options, gaps, (random, how, gap) => {
         const all = random.map((epoch) => ({ ...epoch, chunks: epoch.chunks.filter(({ input }) => input === 0) }));
         assertSpreadMakesNoDifference(plan(gap, 0, 'final', []), all, how);
       }),
-      { numRuns: RUNS / 5 },
+      { numRuns: Math.ceil(RUNS / 5) },
     );
   });
 
-  it('give memory back: closed sessions leave the table', () => {
+  test('give memory back: closed sessions leave the table', () => {
     const bytes = (epochCount: number) => {
       const all = Array.from(
         { length: epochCount },

@@ -1,10 +1,10 @@
 // Joins with a table against a Map: the table as of the end of each epoch; restored between epochs.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { type AnyRow, bool, schema } from '../../core/index.ts';
 import { type JoinSide, planTableJoin } from '../../operators/index.ts';
+import { fc } from '../seed.ts';
 import { epochs, options, PARTITIONS, RUNS, left as stream } from './join-rows.ts';
 import { inOrder, type KeyedEpoch, normalized, runKeyed, shownValue } from './keyed-harness.ts';
 
@@ -38,7 +38,7 @@ function model(all: readonly KeyedEpoch[], type: string, deletes: boolean) {
 }
 
 describe('table join', () => {
-  it('gives what a Map gives', () => {
+  test('gives what a Map gives', () => {
     fc.assert(
       fc.property(
         epochs,
@@ -68,7 +68,7 @@ describe('table join', () => {
     );
   });
 
-  it('takes neither right nor full, and deletes by a bool only', () => {
+  test('takes neither right nor full, and deletes by a bool only', () => {
     const request = { left: stream, right: table, suffix: '_right', deleted: undefined };
     for (const type of ['right', 'full'] as const)
       assert.throws(() => planTableJoin({ ...request, type }), { code: 'ERR_MILLRACE_PIPELINE', message: /within/ });

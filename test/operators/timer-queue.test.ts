@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { type Timer, TimerQueue } from '../../operators/keyed/timer-queue.ts';
+import { fc } from '../seed.ts';
 
 const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 200);
 

@@ -2,8 +2,7 @@
 // partitioners; and the built-in ones beside against what they give alone. Sessions and windows of rows: every-aggregate.test.ts.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { type AnyRow, MillraceError } from '../../core/index.ts';
 import {
   type AnyAggregate,
@@ -18,13 +17,14 @@ import {
   tumbling,
   type WindowSpec,
 } from '../../operators/index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { CASES, compareResults, epochs, exact, input, PARTITIONS } from './aggregate-cases.ts';
 import { type Epoch, type ModelAggregate, type ModelOptions, modelEpochs, runEpochs } from './aggregate-harness.ts';
 import { type KeyedEpoch, type KeyedRunOptions, runKeyed } from './keyed-harness.ts';
 import { ORDERED, UNORDERED } from './user-aggregate-cases.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 100);
+const RUNS = caseCount(100);
 const ALL = { ...CASES, ...UNORDERED, ...ORDERED };
 type Name = keyof typeof ALL;
 const OWN = Object.keys({ ...UNORDERED, ...ORDERED });
@@ -85,7 +85,7 @@ const modelOf = (stream: readonly Epoch[], chosen: readonly string[], keys: read
 const keySets = fc.constantFrom<string[][]>(['page'], ['page', 'ok'], ['note', 'page']);
 
 describe('aggregators', () => {
-  it('give what arrays give, running and in windows of time, and late is what is late elsewhere', () => {
+  test('give what arrays give, running and in windows of time, and late is what is late elsewhere', () => {
     const strategies = new Set<string>();
     fc.assert(
       fc.property(
@@ -118,7 +118,7 @@ describe('aggregators', () => {
     if (RUNS >= 100) assert.deepEqual([...strategies].sort(), ['grow', 'merge', 'pane', 'remove', 'running']);
   });
 
-  it('leave the built-in aggregates beside them what they are alone', () => {
+  test('leave the built-in aggregates beside them what they are alone', () => {
     // Rounding of weights depends on where chunks are cut (README of operators).
     const builtIns = fc.subarray(
       Object.keys(CASES).filter((name) => !name.startsWith('smooth')),
@@ -143,7 +143,7 @@ describe('aggregators', () => {
     );
   });
 
-  it('give the same rows in the same order for any number of partitioners, restored in another memory or not', () => {
+  test('give the same rows in the same order for any number of partitioners, restored in another memory or not', () => {
     fc.assert(
       fc.property(epochs, fc.option(window, { nil: undefined, freq: 5 }), names, fc.nat(4), (stream, of, chosen, restoreAfter) => {
         const run = (workers: number, more: Partial<KeyedRunOptions> = {}) => {
@@ -156,7 +156,7 @@ describe('aggregators', () => {
     );
   });
 
-  it('may be objects whose functions go by this', () => {
+  test('may be objects whose functions go by this', () => {
     class Weighed {
       readonly weight: number;
       constructor(weight: number) {
@@ -202,7 +202,7 @@ describe('aggregators', () => {
     );
   });
 
-  it('let go of the keys whose windows are over', () => {
+  test('let go of the keys whose windows are over', () => {
     const stream = (count: number): KeyedEpoch[] =>
       Array.from({ length: count }, (_, e) => ({
         nowMs: 0,
@@ -221,7 +221,7 @@ describe('aggregators', () => {
     assert.ok(many < few * 1.2, `${few} bytes after 20 epochs, ${many} after 50`);
   });
 
-  it('that remove add a row once and remove it once, but for what begins anew', () => {
+  test('that remove add a row once and remove it once, but for what begins anew', () => {
     const calls = { add: 0, remove: 0, merge: 0 };
     const counting = aggregator({
       init: () => 0,
@@ -295,7 +295,7 @@ describe('functions of aggregators that fail', () => {
     throw new RangeError('no');
   };
 
-  it('name the aggregate, the function and what it was called with', () => {
+  test('name the aggregate, the function and what it was called with', () => {
     one({})();
     fails({ init: boom }, /^aggregator "own": init failed: RangeError: no$/);
     fails({ add: boom }, /^aggregator "own": add failed on \{"at":0,"page":"\/a".*: RangeError: no$/);
@@ -311,7 +311,7 @@ describe('functions of aggregators that fail', () => {
     fails({ result: () => 'text' }, /result failed on 1 of the key "\/a": Column "own" holds f64, but the value is "text"/);
   });
 
-  it('are refused when a state cannot be copied for a snapshot', () => {
+  test('are refused when a state cannot be copied for a snapshot', () => {
     class Stats {
       n = 0;
       more() {
@@ -334,7 +334,7 @@ describe('functions of aggregators that fail', () => {
     fails(later, /state of the aggregator "own" of the key "\/a" cannot be copied: it has an instance of Stats/, { restoreAfter: 1 });
   });
 
-  it('are refused where they are missing', () => {
+  test('are refused where they are missing', () => {
     const refused = (given: unknown, pattern: RegExp) =>
       assert.throws(
         () => aggregator(given as never),

@@ -1,7 +1,7 @@
 // Cases of windowed and running aggregation that random streams do not reach.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { type AnyRow, Batch, BatchBuilder, createMemory, f64, i32, SlabAllocator, schema, timestamp, utf8 } from '../../core/index.ts';
 import {
   Combiner,
@@ -29,7 +29,7 @@ const epochsOf = (...epochs: AnyRow[][]): Epoch[] => {
 };
 
 describe('windowed aggregation', () => {
-  it('counts 20,000 rows of one key from 4 partitions to exactly 20,000, however they are spread', () => {
+  test('counts 20,000 rows of one key from 4 partitions to exactly 20,000, however they are spread', () => {
     const plan = planAggregate({ input, keys: ['page'], aggregates: { rows: count(), total: sum('ms') }, window: tumbling('1h'), eventTime: 'at' });
     const epoch: Epoch = Array.from({ length: 80 }, (_, i) => ({
       partition: i % 4,
@@ -49,7 +49,7 @@ describe('windowed aggregation', () => {
     }
   });
 
-  it('flushes a full combiner and goes on: 50,000 keys in one chunk', () => {
+  test('flushes a full combiner and goes on: 50,000 keys in one chunk', () => {
     const plan = planAggregate({ input, keys: ['user'], aggregates: { rows: count(), most: max('ms') }, window: tumbling(1_000), eventTime: 'at' });
     const rows = Array.from({ length: 60_000 }, (_, i) => click(0, '/', i, i % 50_000));
     const { results } = runEpochs(plan, epochsOf(rows), alone);
@@ -57,7 +57,7 @@ describe('windowed aggregation', () => {
     for (const { row } of results) assert.deepEqual([row.rows, row.most], (row.user as number) < 10_000 ? [2, (row.user as number) + 50_000] : [1, row.user]);
   });
 
-  it('passes on rows whose keys hardly come again, with the same bytes for any number of combiners', () => {
+  test('passes on rows whose keys hardly come again, with the same bytes for any number of combiners', () => {
     const plan = planAggregate({ input, keys: ['user'], aggregates: { rows: count(), total: sum('ms') }, window: sliding(2_000, 1_000), eventTime: 'at' });
     // Chunks of 5,000 keys in two panes, every key twice in the stream; some chunks of one key, which are combined.
     const chunks = Array.from({ length: 8 }, (_, c) => ({
@@ -81,7 +81,7 @@ describe('windowed aggregation', () => {
     for (const { leakedBytes } of outputs) assert.ok(leakedBytes < 1 << 20);
   });
 
-  it('grows a table through all its sizes while keys come again', () => {
+  test('grows a table through all its sizes while keys come again', () => {
     const plan = planAggregate({ input, keys: ['user'], aggregates: { rows: count(), total: sum('ms') }, window: tumbling(1_000), eventTime: 'at' });
     const slabs = new SlabAllocator(createMemory(64 << 20));
     const combiner = new Combiner(slabs, plan);
@@ -114,7 +114,7 @@ describe('windowed aggregation', () => {
     assert.deepEqual([...found].sort(), [...model].sort());
   });
 
-  it('opens more panes in one chunk than it has tables for', () => {
+  test('opens more panes in one chunk than it has tables for', () => {
     const plan = planAggregate({ input, keys: ['page'], aggregates: { rows: count() }, window: sliding(100, 10), eventTime: 'at' });
     const rows = Array.from({ length: 3_000 }, (_, i) => click((i * 7_919) % 20_000));
     const model = modelEpochs(epochsOf(rows), {
@@ -127,7 +127,7 @@ describe('windowed aggregation', () => {
     assert.deepEqual(normal(runEpochs(plan, epochsOf(rows), alone).results, plan.output), normal(model.results, plan.output));
   });
 
-  it('jumps over empty time: 1 ms slides across 250,000 years', () => {
+  test('jumps over empty time: 1 ms slides across 250,000 years', () => {
     for (const aggregates of [{ rows: count() }, { rows: count(), most: max('ms') }]) {
       const plan = planAggregate({ input, keys: ['page'], aggregates, window: sliding(5, 1), eventTime: 'at' });
       const { results } = runEpochs(plan, epochsOf([click(-8_640_000_000_000_000 + 10), click(0), click(8_640_000_000_000_000 - 10)]), alone);
@@ -136,7 +136,7 @@ describe('windowed aggregation', () => {
     }
   });
 
-  it('bounds the drift of a running sum over thousands of slides', () => {
+  test('bounds the drift of a running sum over thousands of slides', () => {
     const plan = planAggregate({ input, keys: ['page'], aggregates: { total: sum('ms') }, window: sliding(30, 10), eventTime: 'at' });
     assert.equal(plan.strategy, 'running');
     // Each 500th pane is 1e17 times the others: subtracting it must not leave its rounding behind.
@@ -152,7 +152,7 @@ describe('windowed aggregation', () => {
     }
   });
 
-  it('hands late rows over by number, counts them, and does not move the watermark by what is beyond the bound', () => {
+  test('hands late rows over by number, counts them, and does not move the watermark by what is beyond the bound', () => {
     const slabs = new SlabAllocator(createMemory(8 << 20));
     const plan = planAggregate({ input, keys: ['page'], aggregates: { rows: count() }, window: sliding(20, 10).lateness(5), eventTime: 'at' });
     const seen: number[][] = [];
@@ -168,7 +168,7 @@ describe('windowed aggregation', () => {
     combiner.release();
   });
 
-  it('orders blocks by source, partition, offset and sequence', () => {
+  test('orders blocks by source, partition, offset and sequence', () => {
     const slabs = new SlabAllocator(createMemory(8 << 20));
     const plan = planAggregate({ input, keys: ['page'], aggregates: { rows: count() } });
     const combiner = new Combiner(slabs, plan);
@@ -200,7 +200,7 @@ describe('windowed aggregation', () => {
     );
   });
 
-  it('gives every slab back', () => {
+  test('gives every slab back', () => {
     const windows = [undefined, tumbling(100), sliding(100, 10), sliding(100, 10).emit('update')];
     for (const window of windows) {
       for (const aggregates of [{ rows: count() }, { least: min('ms') }]) {
@@ -212,7 +212,7 @@ describe('windowed aggregation', () => {
     }
   });
 
-  it('keeps no more panes than open windows need, and says how much it holds', () => {
+  test('keeps no more panes than open windows need, and says how much it holds', () => {
     const slabs = new SlabAllocator(createMemory(32 << 20));
     const plan = planAggregate({ input, keys: ['page'], aggregates: { rows: count() }, window: sliding(100, 10), eventTime: 'at' });
     const writer = new ResultWriter(slabs, plan);
@@ -242,7 +242,7 @@ describe('windowed aggregation', () => {
     assert.ok(bytesMax > 0 && bytesMax < 4 << 20, `${bytesMax} bytes`);
   });
 
-  it('refuses rows for closed panes: a combiner with an older watermark is a fault of the caller', () => {
+  test('refuses rows for closed panes: a combiner with an older watermark is a fault of the caller', () => {
     const slabs = new SlabAllocator(createMemory(16 << 20));
     const plan = planAggregate({ input, keys: [], aggregates: { rows: count() }, window: tumbling(10), eventTime: 'at' });
     const combiner = new Combiner(slabs, plan);
@@ -272,7 +272,7 @@ describe('emission', () => {
       .sort((a, b) => (String(a) < String(b) ? -1 : 1));
   };
 
-  it('final: a window comes once, when the watermark reaches its end and the lateness', () => {
+  test('final: a window comes once, when the watermark reaches its end and the lateness', () => {
     const epochs = [[click(1), click(9)], [click(12)], [click(5), click(14)], [click(15)], [click(8), click(16)]];
     assert.deepEqual(of(tumbling(10), ...epochs), [
       [1, '/', 0, 2],
@@ -284,7 +284,7 @@ describe('emission', () => {
     ]);
   });
 
-  it('update: what changed in an epoch comes at its end, corrections within the lateness included', () => {
+  test('update: what changed in an epoch comes at its end, corrections within the lateness included', () => {
     const epochs = [[click(1), click(2, '/b')], [click(12)], [click(5)], [click(15)], [click(8), click(16)]];
     assert.deepEqual(of(tumbling(10).lateness(5).emit('update'), ...epochs), [
       [0, '/', 0, 1],

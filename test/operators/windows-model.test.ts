@@ -2,14 +2,14 @@
 // types, window shapes. MILLRACE_TEST_RUNS sets the number of cases.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import { type AnyRow, f32, f64, i32, i64, nullable, schema, timestamp, u32, utf8 } from '../../core/index.ts';
 import { type Aggregate, count, cumulative, max, mean, min, planAggregate, sliding, sum, tumbling, type WindowSpec } from '../../operators/index.ts';
+import { caseCount, fc } from '../seed.ts';
 import { type Chunk, type Epoch, type ModelAggregate, modelEpochs, normal, runEpochs } from './aggregate-harness.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 1_000);
+const RUNS = caseCount(1_000);
 
 const input = schema({
   at: nullable(timestamp),
@@ -123,7 +123,7 @@ function planOf(names: readonly string[], keys: readonly string[], spec: WindowS
 }
 
 describe('windowed and running aggregation against the naive model', () => {
-  it('emits what the model emits, epoch by epoch, and the same bytes for any number of combiners', () => {
+  test('emits what the model emits, epoch by epoch, and the same bytes for any number of combiners', () => {
     const strategies = new Set<string>();
     fc.assert(
       fc.property(
@@ -172,7 +172,7 @@ describe('windowed and running aggregation against the naive model', () => {
     if (RUNS >= 100) assert.deepEqual([...strategies].sort(), ['merge', 'none', 'running', 'tumbling', 'two-stack']);
   });
 
-  it('gives the same bytes at any trigger and with any cut of the chunks, as long as no row is late', () => {
+  test('gives the same bytes at any trigger and with any cut of the chunks, as long as no row is late', () => {
     // Cents and odd fractions, of mixed size: plain sums of these differ with the order.
     const odd = fc.oneof(
       fc.integer({ min: 0, max: 1_000_000 }).map((n) => n / 100),
@@ -216,7 +216,7 @@ describe('windowed and running aggregation against the naive model', () => {
     );
   });
 
-  it('goes on from a snapshot as if nothing had happened', () => {
+  test('goes on from a snapshot as if nothing had happened', () => {
     fc.assert(
       fc.property(epochs, window, aggregateNames, fc.nat(5), (stream, of, names, at) => {
         const plan = planOf(names, ['page'], of.spec);

@@ -1,7 +1,7 @@
 // The aggregates as a pipeline module writes them, from the front door: inferred rows, both meanings of collect, results of a window and of a running aggregation.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import {
   approxCountDistinct,
   collect,
@@ -36,7 +36,7 @@ const rows = [
 ];
 
 describe('aggregates in a pipeline', () => {
-  it('over windows, with rows that the compiler knows', () => {
+  test('over windows, with rows that the compiler knows', () => {
     const stream = pipeline('statistics')
       .from(memory([], { schema: fields }))
       .withWatermark('at', '1s')
@@ -118,7 +118,7 @@ describe('aggregates in a pipeline', () => {
     });
   });
 
-  it('over all rows so far, by event time where there is one', () => {
+  test('over all rows so far, by event time where there is one', () => {
     const stream = pipeline('running')
       .from(memory([], { schema: fields }))
       .withWatermark('at', '1s')

@@ -11,12 +11,14 @@ import { type TestContext, test } from 'node:test';
 import { crc32cBytes } from '../../core/memory/crc32c.ts';
 import { type Job, type RunOptions, readLog, run } from '../../runtime/index.ts';
 import { COMPRESS, kafkaBatch, kafkaDecode, randomOf, type Sample } from '../io/record-batch-harness.ts';
+import { effortCount, seedOf } from '../seed.ts';
 import { hostile, keys, type Params, rows } from './pipelines/values.ts';
 import { writeBatches, writeTopic } from './topics.ts';
+import { until } from './until.ts';
 
 const pipeline = new URL('./pipelines/values.ts', import.meta.url);
-const MUTATED = Number(process.env['MILLRACE_MUTATED_MESSAGES'] ?? 1_500);
-const SEED = Number(process.env['MILLRACE_SEED'] ?? 20_260_101);
+const MUTATED = effortCount(1_500);
+const SEED = seedOf(20_260_101);
 
 async function folder(t: TestContext): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'millrace-test-'));
@@ -412,14 +414,10 @@ test('one row from the far future: what comes behind it is late, and is counted'
   const minute = (n: number) => event('k', n, n * 60_000);
   await writeTopic(dir, 'in', 1, [minute(1), event('k', 0, 8.64e15)]);
   const job = await run(pipeline, { workers: 2, trigger: '10ms', params: { dir, as: 'times' } });
-  const until = async (rowsIn: number) => {
-    for (const deadline = Date.now() + 30_000; job.progress().rowsIn < rowsIn && Date.now() < deadline; )
-      await new Promise((resolve) => setTimeout(resolve, 20));
-  };
-  await until(2);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  // What is late is known to all workers at the end of the epoch that has the row from the future.
+  await until(() => job.progress().rowsIn === 2 && job.progress().watermark > 1e15, 'the watermark of the far future');
   await writeTopic(dir, 'in', 1, [minute(2), minute(3)], 1);
-  await until(4);
+  await until(() => job.progress().rowsIn === 4, 'the rows behind it');
   await job.stop();
   assert.equal(job.progress().ledger.late, 2);
   assert.equal(job.progress().rowsIn, 4);

@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { TYPESCRIPT } from '../typescript.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const HANG_MS = 120_000;
@@ -23,7 +24,7 @@ export interface CliProcess {
 }
 
 export function startCli(args: readonly string[], options: { env?: NodeJS.ProcessEnv; nodeArgs?: readonly string[] } = {}): CliProcess {
-  return startProcess([...(options.nodeArgs ?? []), '--import', 'tsx', 'runtime/cli.ts', ...args], options.env);
+  return startProcess([...(options.nodeArgs ?? []), ...TYPESCRIPT, 'runtime/cli.ts', ...args], options.env);
 }
 
 export function runCli(args: readonly string[]): Promise<Ended> {

@@ -15,6 +15,7 @@ import * as logAnalytics from '../../examples/log-analytics.ts';
 import * as recommendations from '../../examples/recommendations.ts';
 import * as trades from '../../examples/trades.ts';
 import { type Rng, run, seededRng } from '../../runtime/index.ts';
+import { TYPESCRIPT } from '../typescript.ts';
 import { startProcess } from './cli-process.ts';
 import { writeTopic } from './topics.ts';
 
@@ -222,7 +223,7 @@ test('recommendations: what a loop over the baskets of each user comes to', asyn
 });
 
 describe('as programs', () => {
-  const start = (name: string, ...args: string[]) => startProcess(['--import', 'tsx', `examples/${name}.ts`, ...args]).ended;
+  const start = (name: string, ...args: string[]) => startProcess([...TYPESCRIPT, `examples/${name}.ts`, ...args]).ended;
 
   for (const name of ['log-analytics', 'clickstream', 'recommendations']) {
     test(`${name} finds what was hidden`, async () => {

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import fc from 'fast-check';
 import { createMemory, type SharedMemory, SlabAllocator } from '../../core/index.ts';
 import { type Chunk, FRAME, frameBytes, type SourceContext } from '../../io/index.ts';
 import type { EpochCut } from '../../runtime/epoch/partitions.ts';
 import { Intake } from '../../runtime/job/intake.ts';
+import { fc } from '../seed.ts';
 
 const CHUNK_BYTES = 1 << 12;
 

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { type Job, type RunOptions, run, seededRng } from '../../runtime/index.ts';
 import { results as oneKey } from './pipelines/one-key.ts';
 import * as nested from './pipelines/windows-of-windows.ts';
+import { until } from './until.ts';
 
 const module = (name: string) => new URL(`./pipelines/${name}.ts`, import.meta.url);
 
@@ -82,7 +83,7 @@ test('progress tells rows, watermark and partitions while the job runs, and stay
 
 test('a job that is stopped finishes what it has read', async () => {
   const job = await run(module('one-key'), { workers: 2, trigger: 10, params: { rows: 50_000_000, partitions: 2 } });
-  await new Promise((resolve) => setTimeout(resolve, 700));
+  await until(() => job.progress().rowsIn > 0, 'the first rows');
   const summary = await job.stop({ drain: true });
   assert.ok(summary.rowsIn > 0 && summary.rowsIn < 50_000_000, `${summary.rowsIn} rows`);
   assert.equal((oneKey.rows.at(-1) as { count: number }).count, summary.rowsIn);

@@ -5,11 +5,12 @@ import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile }
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import fc from 'fast-check';
 import { JobClock } from '../../runtime/epoch/job-clock.ts';
 import { JOURNAL_FILE, Journal, type JournalHead, type JournalRecord } from '../../runtime/epoch/journal.ts';
 import { planReplay, type ReplayStart } from '../../runtime/epoch/replay.ts';
 import { PARTITION_ACTIVE, PARTITION_IDLE } from '../../runtime/shared/partition-codes.ts';
+import { fc } from '../seed.ts';
+import { TYPESCRIPT } from '../typescript.ts';
 import { startProcess } from './cli-process.ts';
 
 async function folder(t: TestContext): Promise<string> {
@@ -182,7 +183,7 @@ describe('the lock', () => {
       await Journal.open(process.argv[1], 'other');
       console.log('locked');
       setInterval(() => {}, 1_000);`;
-    const other = startProcess(['--import', 'tsx', '--input-type=module', '--eval', script, dir]);
+    const other = startProcess([...TYPESCRIPT, '--input-type=module', '--eval', script, dir]);
     while (!other.stdout().includes('locked')) {
       if (other.child.exitCode !== null) assert.fail(other.stderr());
       await new Promise((resolve) => other.child.stdout?.once('data', resolve) ?? resolve(0));

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { checksum, expectedResult, type PageMinute } from '../../runtime/demo/result.ts';
 import { type AnyRow, type RunOptions, run, seededRng } from '../../runtime/index.ts';
 import { openStage, type Stage, until } from '../io/kafka-fixture.ts';
+import { effortCount, seedOf } from '../seed.ts';
 import { runCli, startCli } from './cli-process.ts';
 import { clickLines, expectedClicks } from './clicks-model.ts';
 import { results as joinedResults } from './pipelines/compacted.ts';
@@ -233,7 +234,7 @@ test('a job that is stopped at any time and started again has every window whole
 test('a process that is killed at any time, while rows come in, loses nothing and writes no window in part', async (t) => {
   const stage = await openStage(t);
   if (stage === undefined) return;
-  const kills = Number(process.env['MILLRACE_KILLS'] ?? 3);
+  const kills = effortCount(3);
   const [input, output] = [await stage.topic(3), await stage.topic(2)];
   let produced = 0;
   let isProducing = true;
@@ -244,7 +245,7 @@ test('a process that is killed at any time, while rows come in, loses nothing an
       await sleep(10);
     }
   })();
-  const rng = seededRng(Number(process.env['MILLRACE_SEED'] ?? 29));
+  const rng = seededRng(seedOf(29));
   const params = Object.entries({ brokers: stage.brokers.join(','), input, output, group: input, sessionTimeout: '3000' }).flatMap(([name, value]) => [
     '--param',
     `${name}=${value}`,
@@ -287,12 +288,10 @@ test('an unknown topic, at either end, is named', async (t) => {
   });
 });
 
-test('a broker that is not there is an error soon, and the process ends', async () => {
+test('a broker that is not there is an error, and the process ends', async () => {
   const params = { brokers: '127.0.0.1:1', input: 'clicks', group: 'g' };
-  const startedAt = performance.now();
   await assert.rejects(run(onKafka, { ...drain, params }), { code: 'ERR_MILLRACE_BROKER', message: /127\.0\.0\.1:1/ });
   await assert.rejects(run(onKafka, { ...drain, params: { ...params, output: 'out' } }), { code: 'ERR_MILLRACE_BROKER', message: /127\.0\.0\.1:1/ });
-  assert.ok(performance.now() - startedAt < 60_000);
   for (const args of [
     ['demo', '--rows', '100', '--brokers', '127.0.0.1:1', '--json'],
     ['run', 'examples/clicks-kafka.ts', '--param', 'brokers=127.0.0.1:1'],

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Job, MillraceError, run, seededRng } from '../../runtime/index.ts';
+import { TYPESCRIPT } from '../typescript.ts';
 import { startProcess } from './cli-process.ts';
 import * as live from './pipelines/live.ts';
 
@@ -191,7 +192,7 @@ test('after a failure single keys are as of an epoch of theirs, or refused', asy
 });
 
 test('examples/live-view.ts answers over HTTP, and ends when it is asked to', async () => {
-  const { child, ended, stdout, stderr } = startProcess(['--import', 'tsx', 'examples/live-view.ts', '0']);
+  const { child, ended, stdout, stderr } = startProcess([...TYPESCRIPT, 'examples/live-view.ts', '0']);
   try {
     const url = await new Promise<string>((resolve, reject) => {
       child.stdout?.on('data', () => {

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { checksum, expectedResult, type PageMinute } from '../../runtime/demo/result.ts';
 import { type RunOptions, run, seededRng } from '../../runtime/index.ts';
+import { effortCount } from '../seed.ts';
+import { TYPESCRIPT } from '../typescript.ts';
 import { runCli, startProcess } from './cli-process.ts';
 import { clickLines, expectedClicks } from './clicks-model.ts';
 import { results } from './pipelines/main-job.ts';
@@ -108,7 +110,7 @@ test('the demo prints what the issue says, in both formats, and the same checksu
 });
 
 test('a slowed sink and many epochs: memory stays flat, and nothing is lost', async () => {
-  const rows = Number(process.env['MILLRACE_SOAK_ROWS'] ?? 8_000_000);
+  const rows = effortCount(8_000_000);
   // A process of its own, so that what other tests have left is not measured.
   const program = `
     import { run } from './runtime/index.ts';
@@ -120,7 +122,7 @@ test('a slowed sink and many epochs: memory stays flat, and nothing is lost', as
     await job.done;
     const { results } = await import(module.href);
     console.log(JSON.stringify({ samples, windows: results.rows.length, clicks: results.rows.reduce((sum, row) => sum + row.clicks, 0) }));`;
-  const { code, stdout, stderr } = await startProcess(['--import', 'tsx', '--input-type=module', '--eval', program]).ended;
+  const { code, stdout, stderr } = await startProcess([...TYPESCRIPT, '--input-type=module', '--eval', program]).ended;
   assert.equal(code, 0, stderr);
   const { samples, windows, clicks } = JSON.parse(stdout) as { samples: { rowsIn: number; used: number; rss: number }[]; windows: number; clicks: number };
   const rng = seededRng(1);

@@ -8,10 +8,11 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { run } from '../../runtime/index.ts';
 import { enterWorker, refuseInWorker } from '../../runtime/stream/load.ts';
+import { TYPESCRIPT } from '../typescript.ts';
 import { startProcess } from './cli-process.ts';
 
 const module = new URL('./pipelines/self.ts', import.meta.url);
-const start = (path: string, ...args: string[]) => startProcess(['--import', 'tsx', path, ...args]).ended;
+const start = (path: string, ...args: string[]) => startProcess([...TYPESCRIPT, path, ...args]).ended;
 
 test('runs where the module is the program, by its path or a link to it', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-test-'));

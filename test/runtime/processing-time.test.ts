@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { createMemory, SlabAllocator, schema as toSchema } from '../../core/index.ts';
 import { StampColumn } from '../../runtime/engine/stamp-column.ts';
 import {
@@ -27,8 +26,9 @@ import {
 import { graphOf } from '../../runtime/plan/graph.ts';
 import { makePlan } from '../../runtime/plan/plan.ts';
 import { testDriver } from '../../runtime/testing.ts';
+import { caseCount, fc } from '../seed.ts';
 
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 200);
+const RUNS = caseCount(200);
 const schema = { user: utf8, ms: f64 };
 const source = () => pipeline('clocked').from(memory([], { schema }));
 const click = (user: string, ms = 1) => ({ user, ms });

@@ -4,8 +4,7 @@
 // seed of one that fails.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import type { AnyRow } from '../../core/index.ts';
 import {
   aggregator,
@@ -34,6 +33,7 @@ import {
   type WindowSpec,
 } from '../../runtime/index.ts';
 import { testDriver } from '../../runtime/testing.ts';
+import { caseCount, fc } from '../seed.ts';
 import {
   type Arrival,
   aggregated,
@@ -53,7 +53,7 @@ import {
 } from './naive-stages.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 5_000);
+const RUNS = caseCount(5_000);
 /** Long enough that nothing is decided, or forgotten, before the end. */
 const LONG_DELAY_MS = 1e13;
 
@@ -329,7 +329,7 @@ const cases = fc.record({
 });
 
 describe('random pipelines', () => {
-  it('give what naive arrays give, epoch by epoch', () => {
+  test('give what naive arrays give, epoch by epoch', () => {
     const names = new Set<string>();
     fc.assert(
       fc.property(cases, ({ epochs: cuts, stage, step, delayMs: drawnDelay, partitions, shards, hasOuter }) => {

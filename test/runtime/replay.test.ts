@@ -11,12 +11,13 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type AnyRow, type RunOptions, run, seededRng } from '../../runtime/index.ts';
+import { effortCount } from '../seed.ts';
 import { type CliProcess, startCli } from './cli-process.ts';
 import { results } from './pipelines/repeated.ts';
 import { writeTopic } from './topics.ts';
 
 const module = new URL('./pipelines/repeated.ts', import.meta.url);
-const KILLS = Number(process.env.MILLRACE_TEST_KILLS ?? 3);
+const KILLS = effortCount(3);
 
 async function folder(t: TestContext): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'millrace-test-'));

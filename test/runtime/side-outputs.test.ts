@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { type AnyRow, collect, count, describePlan, f64, memory, pipeline, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 import { graphOf } from '../../runtime/plan/graph.ts';
 import { makePlan } from '../../runtime/plan/plan.ts';
 import { testDriver } from '../../runtime/testing.ts';
+import { caseCount, fc } from '../seed.ts';
 
 const clicks = { user: utf8, ms: f64, at: timestamp };
 const source = () => pipeline('sides').from(memory([], { schema: clicks }));
@@ -68,7 +68,7 @@ describe('late', () => {
           assert.equal(driver.counts.get('late'), expected.length);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: caseCount(150) },
     );
   });
 

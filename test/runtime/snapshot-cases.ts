@@ -1,6 +1,5 @@
 // Pipelines with every operator and kind of window, and random runs of them: what snapshots.test.ts cuts in two. Not a test.
 
-import fc from 'fast-check';
 import {
   aggregator,
   approxCountDistinct,
@@ -35,6 +34,7 @@ import {
   variance,
 } from '../../runtime/index.ts';
 import type { PipelineLike } from '../../runtime/plan/graph.ts';
+import { fc } from '../seed.ts';
 
 const SCHEMA = { key: utf8, text: nullable(utf8), value: f64, at: timestamp, ok: bool };
 export type InputRow = {

@@ -5,15 +5,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { deserialize, serialize } from 'node:v8';
-import fc from 'fast-check';
 import { seededRng } from '../../core/index.ts';
 import { type AnyRow, collect, count, f64, max, memory, min, pipeline, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 import type { PipelineLike } from '../../runtime/plan/graph.ts';
 import { type DriverSnapshot, type TestDriver, testDriver } from '../../runtime/testing.ts';
+import { caseCount, fc } from '../seed.ts';
 import { CASES, type InputRow, runsOf, type Step, sourceCountOf } from './snapshot-cases.ts';
 
 /** Cases of all the properties of this file together, roughly. */
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 200);
+const RUNS = caseCount(200);
 const PARTITIONS = 2;
 const MEMORY_BYTES = 24 << 20;
 const names = Object.keys(CASES);

@@ -5,11 +5,12 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, MillraceError, type RunOptions, run } from '../../runtime/index.ts';
+import { TYPESCRIPT } from '../typescript.ts';
 import { startProcess } from './cli-process.ts';
 import { results as oneKey } from './pipelines/one-key.ts';
 import { calls, results } from './pipelines/trouble.ts';
+import { until } from './until.ts';
 
 const trouble = new URL('./pipelines/trouble.ts', import.meta.url);
 
@@ -158,7 +159,7 @@ test('a worker that runs out of heap ends its job; the process goes on', async (
     const failed = await (await start('heap')).done.catch((error) => error);
     const { rowsIn } = await (await start('flatMap 1000')).done;
     console.log(JSON.stringify({ code: failed.code, message: failed.message, rowsIn }));`;
-  const { code, stdout, stderr } = await startProcess(['--max-old-space-size=80', '--import', 'tsx', '--input-type=module', '--eval', program]).ended;
+  const { code, stdout, stderr } = await startProcess(['--max-old-space-size=80', ...TYPESCRIPT, '--input-type=module', '--eval', program]).ended;
   assert.equal(code, 0, stderr);
   const said = JSON.parse(stdout) as { code: string; message: string; rowsIn: number };
   assert.equal(said.code, 'ERR_MILLRACE_WORKER');
@@ -169,9 +170,8 @@ test('a worker that runs out of heap ends its job; the process goes on', async (
 test('endless input is stopped: with what was read counted, or at once', async () => {
   for (const how of ['endless', 'endless iterable']) {
     const drained = await start(how, { trigger: 10 });
-    await sleep(500);
+    await until(() => drained.progress().rowsIn > 0, `rows of ${how}`);
     const { rowsIn } = await drained.stop();
-    assert.ok(rowsIn > 0, how);
     const last = new Map(results.rows.map((row) => [row['n'], row['count'] as number]));
     assert.equal(
       [...last.values()].reduce((sum, n) => sum + n, 0),
@@ -181,7 +181,7 @@ test('endless input is stopped: with what was read counted, or at once', async (
     await drained.done;
 
     const dropped = await start(how, { trigger: 10 });
-    await sleep(100);
+    await until(() => dropped.progress().rowsIn > 0, `rows of ${how}`);
     await dropped.stop({ drain: false });
     await dropped.done;
   }
@@ -189,7 +189,7 @@ test('endless input is stopped: with what was read counted, or at once', async (
 
 test('stop: twice, at once, from a progress handler, after the end', async () => {
   const twice = await start('endless', { trigger: 10 });
-  await sleep(300);
+  await until(() => twice.progress().rowsIn > 0, 'rows');
   const [first, second] = await Promise.all([twice.stop(), twice.stop()]);
   assert.deepEqual(first, second);
   assert.deepEqual(await twice.stop(), first);
@@ -228,8 +228,9 @@ test('stop of a job that has failed, or fails meanwhile', async () => {
 
 test('a function that never returns, a module that never loads, a write that never ends: a stop without drain ends them', async () => {
   for (const how of ['spins', 'waits in the worker', 'write hangs']) {
-    const job = await start(how, { trigger: 10 });
-    await sleep(400);
+    const stuck = new Int32Array(new SharedArrayBuffer(4));
+    const job = await start(how, { trigger: 10 }, { stuck });
+    await until(() => Atomics.load(stuck, 0) > 0, how);
     await job.stop({ drain: false });
     await job.done;
   }
@@ -244,8 +245,9 @@ test('failures are told by event too, and a job without listeners does not end t
   assert.equal(told[0], error);
   assert.equal(told.length, 2);
   // Nobody listens, nobody awaits: an unhandled rejection would fail this test.
-  await start('key throws');
-  await sleep(1_500);
+  const unheard = await start('key throws');
+  await new Promise((resolve) => unheard.once('stopped', resolve));
+  await new Promise((resolve) => setImmediate(resolve));
 });
 
 test('two jobs at once, of one module with different params, do not see each other', async () => {
@@ -274,7 +276,7 @@ test('ten jobs one after the other, some of which fail: no thread and no handle 
     await new Promise((resolve) => setTimeout(resolve, 200));
     const handles = process.getActiveResourcesInfo().filter((kind) => /Worker|MessagePort|Timeout|TCP/.test(kind));
     console.log(JSON.stringify({ counts, handles }));`;
-  const { code, signal, stdout, stderr } = await startProcess(['--import', 'tsx', '--input-type=module', '--eval', program]).ended;
+  const { code, signal, stdout, stderr } = await startProcess([...TYPESCRIPT, '--input-type=module', '--eval', program]).ended;
   assert.equal(signal, null, `it did not end by itself: ${stderr}`);
   assert.equal(code, 0, stderr);
   const { counts, handles } = JSON.parse(stdout) as { counts: number[]; handles: string[] };

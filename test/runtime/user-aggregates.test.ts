@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import {
   aggregator,
   collect,
@@ -83,7 +83,7 @@ describe('aggregators in a pipeline', () => {
   };
   const sorted = (of: unknown[][]) => of.map((row) => JSON.stringify(row)).sort();
 
-  it('running', () => {
+  test('running', () => {
     assert.deepEqual(
       sorted(results(undefined)),
       sorted([
@@ -94,7 +94,7 @@ describe('aggregators in a pipeline', () => {
     );
   });
 
-  it('in windows of every kind', () => {
+  test('in windows of every kind', () => {
     assert.deepEqual(
       sorted(results(tumbling('2s'))),
       sorted([
@@ -149,7 +149,7 @@ describe('aggregators in a pipeline', () => {
     );
   });
 
-  it('over all rows of windowAll, alone, behind and before other steps, with the rows that are late', () => {
+  test('over all rows of windowAll, alone, behind and before other steps, with the rows that are late', () => {
     const windows = source().windowAll(tumbling('5s')).aggregate({ path });
     const late = collect();
     windows.late.to(late);
@@ -180,7 +180,7 @@ describe('aggregators in a pipeline', () => {
     );
   });
 
-  it('in windows of windows, whose rows are of the last moment of theirs', () => {
+  test('in windows of windows, whose rows are of the last moment of theirs', () => {
     const stream = source()
       .keyBy('user')
       .window(tumbling('1s'))
@@ -208,7 +208,7 @@ describe('aggregators in a pipeline', () => {
     );
   });
 
-  it('with names that objects have of their own', () => {
+  test('with names that objects have of their own', () => {
     const keyed = source().map({ at: timestamp, ['__proto__']: utf8, ms: f64 }, (row) => ({ at: row.at, ['__proto__']: row.user, ms: row.ms }) as never);
     const stream = keyed
       .keyBy('__proto__' as never)
@@ -229,7 +229,7 @@ describe('aggregators in a pipeline', () => {
     );
   });
 
-  it('say in explain how they are computed, and why rows travel', () => {
+  test('say in explain how they are computed, and why rows travel', () => {
     const explained = (stream: PipelineLike) => describePlan(makePlan(graphOf(stream) as Graph));
     const stream = source().keyBy('user').window(sliding('1m', '10s')).aggregate({ rows: count(), total, path }).to(collect());
     const text = explained(stream);
@@ -242,7 +242,7 @@ describe('aggregators in a pipeline', () => {
     assert.doesNotMatch(alone, /built-in/);
   });
 
-  it('refuse two results of one name', () => {
+  test('refuse two results of one name', () => {
     assert.throws(
       () => source().keyBy('user').window(tumbling('1m')).aggregate({ windowEnd: total }),
       (error: unknown) =>
@@ -262,7 +262,7 @@ describe('folds in sessions, rates in windows of rows', () => {
     return driver.output().filter((row) => row.user === 'ann');
   };
 
-  it('reduce and top by session', () => {
+  test('reduce and top by session', () => {
     const sessions = () => source().keyBy('user').window(session('2s'));
     assert.deepEqual(
       outputOf(
@@ -281,7 +281,7 @@ describe('folds in sessions, rates in windows of rows', () => {
     ]);
   });
 
-  it('rate from the first row of a window to its last', () => {
+  test('rate from the first row of a window to its last', () => {
     const rates = source()
       .keyBy('user')
       .window(countWindow(2))
@@ -296,7 +296,7 @@ describe('folds in sessions, rates in windows of rows', () => {
 });
 
 describe('aggregators in jobs on threads', () => {
-  it('give the same for any number of workers, and what a loop gives; and end the job when they fail', async (t) => {
+  test('give the same for any number of workers, and what a loop gives; and end the job when they fail', async (t) => {
     const dir = await mkdtemp(join(tmpdir(), 'millrace-test-'));
     t.after(() => rm(dir, { recursive: true, force: true }));
     const rng = seededRng(5);

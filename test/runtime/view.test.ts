@@ -1,8 +1,7 @@
 // Views through the test driver, against a Map of plain numbers; what can be viewed, and what is refused.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { describe, test } from 'node:test';
 import {
   binary,
   bool,
@@ -28,9 +27,10 @@ import {
   utf8,
 } from '../../runtime/index.ts';
 import { testDriver } from '../../runtime/testing.ts';
+import { caseCount, fc } from '../seed.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 100);
+const RUNS = caseCount(100);
 const LONG = 'k'.repeat(10_000);
 
 const texts = fc.constantFrom(null, '', 'a', 'é', '__proto__', 'constructor', LONG, `${LONG}l`);
@@ -70,7 +70,7 @@ const source = () =>
   );
 
 describe('views of running aggregates', () => {
-  it('give what a Map gives, for any keys and any cuts', () => {
+  test('give what a Map gives, for any keys and any cuts', () => {
     fc.assert(
       fc.property(fc.subarray([...KEYS], { minLength: 1 }), fc.array(fc.array(row, { maxLength: 30 }), { minLength: 1, maxLength: 5 }), (keys, epochs) => {
         const stream = source()
@@ -129,7 +129,7 @@ describe('views of running aggregates', () => {
     );
   });
 
-  it('hold more groups than a tile, through growth', () => {
+  test('hold more groups than a tile, through growth', () => {
     const stream = pipeline('grow')
       .from(memory([], { schema: { user: u32 } }))
       .keyBy('user')
@@ -153,7 +153,7 @@ describe('views of running aggregates', () => {
     );
   });
 
-  it('are empty before the first epoch, and know no key that never came', () => {
+  test('are empty before the first epoch, and know no key that never came', () => {
     const driver = testDriver(source().keyBy('text').count().as('texts'));
     const view = driver.view('texts');
     assert.deepEqual(
@@ -164,7 +164,7 @@ describe('views of running aggregates', () => {
     assert.deepEqual([view.get('a'), view.epoch], [undefined, 0]);
   });
 
-  it('need no sink, and stand beside one', async () => {
+  test('need no sink, and stand beside one', async () => {
     const counts = source().keyBy('text').count().as('texts');
     assert.deepEqual(testDriver(counts).output.length, 0);
     const driver = testDriver(counts.to(collect()));
@@ -181,7 +181,7 @@ describe('views of running aggregates', () => {
     );
   });
 
-  it('show what a restored driver went on from, also where the snapshot was of a pipeline without them', () => {
+  test('show what a restored driver went on from, also where the snapshot was of a pipeline without them', () => {
     const counts = () =>
       pipeline('restored')
         .from(memory([], { schema: { key: utf8 } }))
@@ -207,7 +207,7 @@ describe('views of running aggregates', () => {
     assert.deepEqual([view.top(1).map((row) => row.count), view.size, view.epoch], [[4], 3, 2]);
   });
 
-  it('windows are viewed through the latest result of each key', () => {
+  test('windows are viewed through the latest result of each key', () => {
     const stream = source()
       .withWatermark('at', '10s')
       .keyBy('text')
@@ -232,7 +232,7 @@ describe('views of running aggregates', () => {
     assert.deepEqual(view.get('b'), { text: 'b', windowStart: 0, rows: 2 });
   });
 
-  it('a value that cannot be shown harms no other', () => {
+  test('a value that cannot be shown harms no other', () => {
     const stream = pipeline('sums')
       .from(memory([], { schema: { key: utf8, long: i64 } }))
       .keyBy('key')
@@ -257,7 +257,7 @@ describe('what a view refuses', () => {
   const refuses = (what: () => unknown, code: string, message: RegExp) =>
     assert.throws(what, (error) => error instanceof MillraceError && error.code === code && message.test(error.message));
 
-  it('a stream without such a state, a name that is taken or none', () => {
+  test('a stream without such a state, a name that is taken or none', () => {
     const stream = source();
     const windowed = stream.withWatermark('at', '1s').keyBy('text').window(sliding('1m', '10s'));
     const PIPELINE = 'ERR_MILLRACE_PIPELINE';
@@ -298,7 +298,7 @@ describe('what a view refuses', () => {
     refuses(() => testDriver(source() as unknown as PipelineLike), PIPELINE, /writes nothing/);
   });
 
-  it('keys, ranks and names that are none', () => {
+  test('keys, ranks and names that are none', () => {
     const driver = testDriver(
       source()
         .keyBy('text', 'flag')

@@ -76,7 +76,12 @@ const boom = (what: string): never => {
 
 const later = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-export default async ({ how, rows = 20_000 }: { how: string; rows?: number }) => {
+/** Tells the test, over memory that it shares with all threads, that a job hangs now. */
+function tellStuck(stuck: Int32Array | undefined): void {
+  if (stuck !== undefined) Atomics.store(stuck, 0, 1);
+}
+
+export default async ({ how, rows = 20_000, stuck }: { how: string; rows?: number; stuck?: Int32Array }) => {
   let writes = 0;
   switch (how) {
     // ---- sinks
@@ -98,7 +103,14 @@ export default async ({ how, rows = 20_000 }: { how: string; rows?: number }) =>
     case 'sink close':
       return from(rows).to(sinkThat(() => ({ close: () => boom('stays open') })));
     case 'write hangs':
-      return from(rows).to(sinkThat(() => ({ write: () => new Promise<void>(() => {}) })));
+      return from(rows).to(
+        sinkThat(() => ({
+          write: () => {
+            tellStuck(stuck);
+            return new Promise<void>(() => {});
+          },
+        })),
+      );
 
     // ---- sources
     case 'source open':
@@ -252,7 +264,10 @@ export default async ({ how, rows = 20_000 }: { how: string; rows?: number }) =>
     case 'spins':
       return from(rows)
         .filter((r) => {
-          if (r.n === 100) for (;;);
+          if (r.n === 100) {
+            tellStuck(stuck);
+            for (;;);
+          }
           return true;
         })
         .to(results);
@@ -287,7 +302,10 @@ export default async ({ how, rows = 20_000 }: { how: string; rows?: number }) =>
       if (!isMainThread) throw new Error('I do not like threads');
       return from(rows).to(results);
     case 'waits in the worker':
-      if (!isMainThread) await new Promise(() => {});
+      if (!isMainThread) {
+        tellStuck(stuck);
+        await new Promise(() => {});
+      }
       return from(rows).to(results);
     default:
       throw new Error(`no such trouble: ${how}`);
