@@ -179,7 +179,7 @@ describe('the lock', () => {
   test('a process that was killed keeps nothing; one that lives does', async (t) => {
     const dir = await folder(t);
     const script = `
-      import { Journal } from './runtime/journal.ts';
+      import { Journal } from './runtime/epoch/journal.ts';
       await Journal.open(process.argv[1], 'other');
       console.log('locked');
       setInterval(() => {}, 1_000);`;
