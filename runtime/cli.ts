@@ -5,6 +5,7 @@
  */
 
 import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Duration, MillraceError } from '../core/index.ts';
 import { demo } from './demo/demo.ts';
@@ -13,19 +14,21 @@ import { ProgressPrinter } from './job/progress-printer.ts';
 import { explain, run } from './job/run.ts';
 import { describePlan, mermaidPlan } from './plan/explain.ts';
 
-const HELP = `millrace: stream processing on worker threads
-
-  millrace run <module>       run the pipeline that a module exports
+/** What each command takes. `millrace --help` prints all of it. */
+const HELP_OF = {
+  run: `  millrace run <module>       run the pipeline that a module exports
       --workers <n>           worker threads (default: cores - 1)
       --trigger <time>        epoch length, '250ms' or '10s' (default 100ms), or availableNow: drain what is there, then stop
       --memory <size>         all shared memory of the job (default 1GiB)
       --checkpoint <dir>      keep a journal of epochs there, so that a restart repeats them as they were
       --param <key=value>     handed to the module's default export; may be repeated
       --json                  progress as one JSON object a line
-  millrace explain <module>   print the plan
+`,
+  explain: `  millrace explain <module>   print the plan
       --mermaid               as a Mermaid flowchart
-      --param <key=value>
-  millrace demo               make page clicks, count them per page and minute, check the result
+      --param <key=value>     handed to the module's default export; may be repeated
+`,
+  demo: `  millrace demo               make page clicks, count them per page and minute, check the result
       --rows <n>              clicks (default 5000000)
       --workers <n>           worker threads (default: at least 2)
       --trigger <time>        epoch length
@@ -34,7 +37,12 @@ const HELP = `millrace: stream processing on worker threads
       --sink-delay <time>     slow the sink down by this much an epoch
       --seed <n>              other clicks
       --json                  end with one line of JSON
-  millrace --help, --version
+`,
+};
+
+const HELP = `millrace: stream processing on worker threads
+
+${HELP_OF.run}${HELP_OF.explain}${HELP_OF.demo}  millrace --help, --version
 `;
 
 /** Wrong arguments: exit code 2. */
@@ -43,7 +51,7 @@ class UsageError extends Error {}
 async function main(args: string[]): Promise<number> {
   const [command, ...rest] = args;
   if (rest.includes('--help') || rest.includes('-h')) {
-    console.log(HELP);
+    console.log(isCommand(command) ? HELP_OF[command] : HELP);
     return 0;
   }
   switch (command) {
@@ -67,6 +75,10 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
+function isCommand(name: string | undefined): name is keyof typeof HELP_OF {
+  return name !== undefined && Object.hasOwn(HELP_OF, name);
+}
+
 async function runCommand(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, {
     workers: { type: 'string' },
@@ -83,6 +95,9 @@ async function runCommand(args: string[]): Promise<number> {
     ...option('checkpoint', values.checkpoint === undefined ? undefined : { dir: values.checkpoint as string }),
     params: params(values.param as string[] | undefined),
   });
+  if (job.sinkNames.length > 0 && job.sinkNames.every((name) => name === 'collect')) {
+    console.error('The only sink is collect(), which keeps the rows for a program: nothing will be seen of them here. To print them, end with .to(stdout()).');
+  }
   const printer = new ProgressPrinter(values.json === true ? 'json' : 'text');
   job.on('progress', (progress) => printer.show(progress));
   // What goes wrong meanwhile is told by `done`.
@@ -174,20 +189,37 @@ function option<K extends string, V>(name: K, value: V | undefined): { [P in K]?
   return (value === undefined ? {} : { [name]: value }) as { [P in K]?: V };
 }
 
+/** Where in the user's files an error came from: its stack, without the frames of Node and of this package. */
+function traceOf(cause: unknown): string | undefined {
+  if (typeof cause === 'string') return cause;
+  if (!(cause instanceof Error)) return undefined;
+  const rooms = ['core', 'operators', 'io', 'runtime'].map((room) => new URL(`../${room}/`, import.meta.url));
+  const ours = ['node:', '/node_modules/', ...rooms.flatMap((room) => [room.href, fileURLToPath(room)])];
+  const isOurs = (line: string) => /^\s+at /.test(line) && ours.some((place) => line.includes(place));
+  const stack = cause.stack ?? String(cause);
+  // What cannot be compiled has its place in the message only, or in front of the stack.
+  return stack
+    .split('\n')
+    .filter((line) => !isOurs(line))
+    .join('\n');
+}
+
 main(process.argv.slice(2)).then(
   (code) => {
     process.exitCode = code;
   },
   (error) => {
     if (error instanceof UsageError) {
-      console.error(`millrace: ${error.message}\n\n${HELP}`);
+      const command = process.argv[2];
+      console.error(`millrace: ${error.message}. What there is: millrace ${isCommand(command) ? `${command} ` : ''}--help`);
       process.exitCode = 2;
       return;
     }
     if (error instanceof MillraceError) {
       console.error(`${error.code}: ${error.message}`);
-      if (error.cause instanceof Error && error.code === 'ERR_MILLRACE_USER_FUNCTION') console.error(error.cause.stack);
-      else if (typeof error.cause === 'string') console.error(error.cause);
+      const isOfUser = error.code === 'ERR_MILLRACE_USER_FUNCTION' || error.code === 'ERR_MILLRACE_MODULE';
+      const trace = isOfUser || typeof error.cause === 'string' ? traceOf(error.cause) : undefined;
+      if (trace !== undefined) console.error(trace);
     } else console.error(error);
     // An option that cannot be is a usage error, wherever it is found.
     process.exitCode = error instanceof MillraceError && error.code === 'ERR_MILLRACE_OPTION' ? 2 : 1;

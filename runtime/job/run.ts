@@ -92,6 +92,11 @@ export class Job extends EventEmitter<JobEvents> {
     this.done.catch(() => {});
   }
 
+  /** @internal By what the sinks call themselves, in the order of the pipeline. */
+  get sinkNames(): readonly string[] {
+    return this.#plan.sinks.map(({ sink }) => sink.name);
+  }
+
   /** What the job has done so far and where it stands. */
   progress(): Progress {
     return this.#execution.progressLog.read();

@@ -3,6 +3,8 @@
  * cannot cross threads but a module can be imported on both sides.
  */
 
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { MillraceError, shownPath } from '../../core/index.ts';
 import { type Graph, graphOf } from '../plan/graph.ts';
 
@@ -106,6 +108,8 @@ async function importModule(url: string): Promise<{ default?: unknown }> {
   });
   process.once('beforeExit', nothingLeft);
   try {
+    // By require: import() of it ends in Node with "request for ... is not in cache" where it requires an ES module that is half loaded.
+    if (url.startsWith('file:') && url.endsWith('.cts')) return { default: createRequire(url)(fileURLToPath(url)) };
     return await Promise.race([import(url), waitsForItself]);
   } catch (error) {
     if (error instanceof MillraceError) throw error;
