@@ -17,7 +17,8 @@ const HELP = `millrace: stream processing on worker threads
 
   millrace run <module>       run the pipeline that a module exports
       --workers <n>           worker threads (default: cores - 1)
-      --trigger <time>        epoch length, '250ms' or '10s' (default 100ms), or availableNow: drain what is there, then stop
+      --trigger <time>        epoch length, '250ms' or '10s' (default 100ms), or availableNow: read what is there, then stop
+      --drain <hold|emit>     windows that are open at a stop wait for the next run (default), or come out as they are
       --memory <size>         all shared memory of the job (default 1GiB)
       --checkpoint <dir>      keep a journal of epochs there, so that a restart repeats them as they were
       --param <key=value>     handed to the module's default export; may be repeated
@@ -71,6 +72,7 @@ async function runCommand(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, {
     workers: { type: 'string' },
     trigger: { type: 'string' },
+    drain: { type: 'string' },
     memory: { type: 'string' },
     checkpoint: { type: 'string' },
     param: { type: 'string', multiple: true },
@@ -79,11 +81,13 @@ async function runCommand(args: string[]): Promise<number> {
   const job = await run(oneModule(positionals), {
     ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
     ...option('trigger', values.trigger as RunOptions['trigger']),
+    ...option('drain', values.drain as RunOptions['drain']),
     ...option('memory', values.memory as RunOptions['memory']),
     ...option('checkpoint', values.checkpoint === undefined ? undefined : { dir: values.checkpoint as string }),
     params: params(values.param as string[] | undefined),
   });
   const printer = new ProgressPrinter(values.json === true ? 'json' : 'text');
+  printer.start(job.progress());
   job.on('progress', (progress) => printer.show(progress));
   // What goes wrong meanwhile is told by `done`.
   const stop = () => void job.stop({ drain: true }).catch(() => {});

@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ProcessLock } from '../../io/process-lock.ts';
 import { startProcess } from '../runtime/cli-process.ts';
+import { TYPESCRIPT } from '../typescript.ts';
 
 const CONTENDERS = 4;
 const ROUNDS = Number(process.env['MILLRACE_TEST_RUNS'] ?? 40);
@@ -88,7 +89,7 @@ test(`${CONTENDERS} processes: never two at once, though half of them leave it a
   const dir = await folder(t);
   const trace = join(dir, 'trace');
   await writeFile(trace, '');
-  const args = ['--import', 'tsx', contender, join(dir, 'x'), trace, String(ROUNDS), '2'];
+  const args = [...TYPESCRIPT, contender, join(dir, 'x'), trace, String(ROUNDS), '2'];
   const all = await Promise.all(Array.from({ length: CONTENDERS }, () => startProcess(args).ended));
   for (const { code, stderr } of all) assert.equal(code, 0, stderr);
   const steps = (await readFile(trace, 'utf8')).trimEnd().split('\n');
