@@ -45,7 +45,8 @@ async function measure(isViewed: boolean, isAsked: boolean): Promise<{ cpu: numb
   const job = await run(new URL('./jobs/totals.ts', import.meta.url), {
     workers: 2,
     trigger: 100,
-    drain: true,
+    bounded: true,
+    drain: 'emit',
     epochBytes: '4MiB',
     params: { rows: ROWS, isViewed },
   });

@@ -47,8 +47,9 @@ export default ({ dir, format, step }: { dir: string; format?: 'json' | 'arrow';
 
 main(import.meta.url, async () => {
   const dir = await mkdtemp(join(tmpdir(), 'millrace-'));
+  // The log has no end, so its last windows would wait for more clicks. Here all are there, and they are to come out, too.
   const to = async (name: string, params: Params) =>
-    (await run(new URL(name + extname(import.meta.url), import.meta.url), { workers: 2, trigger: 'availableNow', params })).done;
+    (await run(new URL(name + extname(import.meta.url), import.meta.url), { workers: 2, trigger: 'availableNow', drain: 'emit', params })).done;
   try {
     await to('clicks-data', { dir, rows: 500_000, seed: 1 });
     const { rowsIn, rowsOut, seconds } = await to('clicks', { dir });

@@ -13,7 +13,8 @@ import { run, type Summary } from 'millrace';
 export async function runOnLog(module: string): Promise<Summary> {
   const given = process.argv[2];
   const dir = given ?? (await mkdtemp(join(tmpdir(), 'millrace-')));
-  const start = (step: 'make' | 'run') => run(module, { workers: 2, trigger: 'availableNow', params: { dir, step } });
+  // The log has no end, so its last windows would wait for more. Here all is there, and they are to come out, too.
+  const start = (step: 'make' | 'run') => run(module, { workers: 2, trigger: 'availableNow', drain: 'emit', params: { dir, step } });
   try {
     if (given === undefined || !existsSync(given)) await (await start('make')).done;
     return await (await start('run')).done;

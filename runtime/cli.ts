@@ -18,7 +18,8 @@ import { describePlan, mermaidPlan } from './plan/explain.ts';
 const HELP_OF = {
   run: `  millrace run <module>       run the pipeline that a module exports
       --workers <n>           worker threads (default: cores - 1)
-      --trigger <time>        epoch length, '250ms' or '10s' (default 100ms), or availableNow: drain what is there, then stop
+      --trigger <time>        epoch length, '250ms' or '10s' (default 100ms), or availableNow: read what is there, then stop
+      --drain <hold|emit>     windows that are open at a stop wait for the next run (default), or come out as they are
       --memory <size>         all shared memory of the job (default 1GiB)
       --checkpoint <dir>      keep a journal of epochs there, so that a restart repeats them as they were
       --param <key=value>     handed to the module's default export; may be repeated
@@ -83,6 +84,7 @@ async function runCommand(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, {
     workers: { type: 'string' },
     trigger: { type: 'string' },
+    drain: { type: 'string' },
     memory: { type: 'string' },
     checkpoint: { type: 'string' },
     param: { type: 'string', multiple: true },
@@ -91,6 +93,7 @@ async function runCommand(args: string[]): Promise<number> {
   const job = await run(oneModule(positionals), {
     ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
     ...option('trigger', values.trigger as RunOptions['trigger']),
+    ...option('drain', values.drain as RunOptions['drain']),
     ...option('memory', values.memory as RunOptions['memory']),
     ...option('checkpoint', values.checkpoint === undefined ? undefined : { dir: values.checkpoint as string }),
     params: params(values.param as string[] | undefined),
@@ -99,6 +102,7 @@ async function runCommand(args: string[]): Promise<number> {
     console.error('The only sink is collect(), which keeps the rows for a program: nothing will be seen of them here. To print them, end with .to(stdout()).');
   }
   const printer = new ProgressPrinter(values.json === true ? 'json' : 'text');
+  printer.start(job.progress());
   job.on('progress', (progress) => printer.show(progress));
   // What goes wrong meanwhile is told by `done`.
   const stop = () => void job.stop({ drain: true }).catch(() => {});

@@ -33,6 +33,7 @@ async function writeClicks(input: Input): Promise<void> {
   const job = await run(moduleOf('../../examples/clicks-data.ts'), {
     workers: 2,
     trigger: 'availableNow',
+    drain: 'emit',
     params: { dir: inputOf(input), rows: input.size, seed: SEED, format: 'json' },
   });
   await job.done;
@@ -77,7 +78,7 @@ function contestOf(input: Input, workers: number): Contest {
       mkdirSync(output);
     },
     async run() {
-      const job = await run(moduleOf('../jobs/clicks.ts'), { workers, trigger: 'availableNow', params: { from: inputOf(input), to: output } });
+      const job = await run(moduleOf('../jobs/clicks.ts'), { workers, trigger: 'availableNow', drain: 'emit', params: { from: inputOf(input), to: output } });
       let startMs = 0;
       let rowsBefore = 0;
       const timer = setInterval(() => {
@@ -96,7 +97,7 @@ function contestOf(input: Input, workers: number): Contest {
       return startMs === 0 || rowsBefore === input.size ? undefined : ((performance.now() - startMs) / 1_000) * (input.size / (input.size - rowsBefore));
     },
     async digest() {
-      await (await run(moduleOf('../../runtime/demo/results.ts'), { workers: 1, trigger: 'availableNow', params: { dir: output } })).done;
+      await (await run(moduleOf('../../runtime/demo/results.ts'), { workers: 1, trigger: 'availableNow', drain: 'emit', params: { dir: output } })).done;
       const digest = [0, 0, 0, 0, 0];
       for (const row of results.rows as unknown as readonly PageMinute[]) addPageMinute(digest, row);
       return digest;

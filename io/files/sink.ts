@@ -1,7 +1,7 @@
 /**
  * Text files out, a row a line. Each epoch has a file of its own, `PREFIX-EPOCH-PART.EXT`, written under a hidden name,
  * made durable, and renamed when the epoch is committed: a file that can be seen is complete. An epoch that is given
- * again (after a failure) writes the same names again, so nothing is doubled.
+ * again (after a failure) writes the same names again, so nothing is doubled. One sink at a time has the names of a prefix and an ending.
  */
 
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { MillraceError, type Schema, shown, shownPath } from '../../core/index.ts';
 import type { Codec } from '../codec.ts';
 import { lineSinkEncoder } from '../line-encoder.ts';
+import { ProcessLock } from '../process-lock.ts';
 import type { Sink, SinkBlock, SinkWriter } from '../sink.ts';
 
 export interface FilesSinkOptions {
@@ -59,14 +60,27 @@ export function filesSink(options: FilesSinkOptions): Sink {
       if (value.name === 'arrow')
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'files.sink writes lines, which the arrow codec does not. Use json(), csv() or text().');
     },
-    async open() {
+    async open({ pipeline }) {
       const root = resolve(dir);
       try {
         await mkdir(root, { recursive: true });
-        const names = await readdir(root);
-        // What a run that died left behind was never committed.
-        await Promise.all(names.filter((name) => name.startsWith(`.${prefix}-`) && name.endsWith(TEMPORARY)).map((name) => rm(join(root, name))));
-        return new FilesWriter(root, prefix, ext, parts, names);
+        const lock = await ProcessLock.take(join(root, `.${prefix}.${ext}`), `the pipeline ${shown(pipeline)}`, (holder) => {
+          return new MillraceError(
+            'ERR_MILLRACE_FILE',
+            `The files ${prefix}-*.${ext} in ${shown(root)} are being written by ${holder}. One sink at a time: stop it, or give another dir or prefix.`,
+          );
+        });
+        try {
+          const names = await readdir(root);
+          // What a run that died left behind was never committed.
+          const isOurs = (name: string) =>
+            name.startsWith('.') && name.endsWith(TEMPORARY) && epochIn(name.slice(1, -TEMPORARY.length), prefix, ext) !== undefined;
+          await Promise.all(names.filter(isOurs).map((name) => rm(join(root, name))));
+          return new FilesWriter(root, prefix, ext, parts, names, lock);
+        } catch (error) {
+          await lock.release();
+          throw error;
+        }
       } catch (cause) {
         throw fileError(`The folder ${shownPath(root)} cannot be written to`, cause);
       }
@@ -89,24 +103,24 @@ class FilesWriter implements SinkWriter {
   readonly #prefix: string;
   readonly #ext: string;
   readonly #parts: 'one' | 'shard';
+  readonly #lock: ProcessLock;
   /** By epoch, then by part. */
   readonly #open = new Map<number, Map<number, Part>>();
   /** Our files that were in the folder when it was opened, by epoch: should one be given again, it replaces all of them. */
   readonly #found = new Map<number, string[]>();
 
-  constructor(dir: string, prefix: string, ext: string, parts: 'one' | 'shard', names: readonly string[]) {
+  constructor(dir: string, prefix: string, ext: string, parts: 'one' | 'shard', names: readonly string[], lock: ProcessLock) {
+    this.#lock = lock;
     this.#dir = dir;
     this.#prefix = prefix;
     this.#ext = ext;
     this.#parts = parts;
     for (const name of names) {
-      if (!name.startsWith(`${prefix}-`) || !name.endsWith(`.${ext}`)) continue;
-      const rest = name.slice(prefix.length + 1, name.length - ext.length - 1);
-      const epoch = /^(\d{10,})-\d{5}$/.exec(rest)?.[1];
+      const epoch = epochIn(name, prefix, ext);
       if (epoch === undefined) continue;
-      const found = this.#found.get(Number(epoch));
+      const found = this.#found.get(epoch);
       if (found) found.push(name);
-      else this.#found.set(Number(epoch), [name]);
+      else this.#found.set(epoch, [name]);
     }
   }
 
@@ -155,6 +169,7 @@ class FilesWriter implements SinkWriter {
         await rm(part.temporary, { force: true });
       }),
     );
+    await this.#lock.release();
   }
 
   #part(epoch: number, number: number): Part {
@@ -182,6 +197,13 @@ class FilesWriter implements SinkWriter {
       if (process.platform !== 'win32') throw fileError(`The folder ${shownPath(this.#dir)} cannot be made durable`, cause);
     }
   }
+}
+
+/** The epoch of one of our files; undefined: it is none. */
+function epochIn(name: string, prefix: string, ext: string): number | undefined {
+  if (!name.startsWith(`${prefix}-`) || !name.endsWith(`.${ext}`)) return undefined;
+  const epoch = /^(\d{10,})-\d{5}$/.exec(name.slice(prefix.length + 1, name.length - ext.length - 1))?.[1];
+  return epoch === undefined ? undefined : Number(epoch);
 }
 
 function fileError(what: string, cause: unknown): MillraceError {

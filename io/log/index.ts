@@ -36,7 +36,7 @@ export async function* readLog(dir: string | URL, topic: string): AsyncGenerator
   for (let partition = 0; partition < partitionCount; partition++) {
     const path = partitionPath(root, topic, partition);
     const end = await partitionEnd(path);
-    const cursor = new PartitionCursor(path, 0);
+    const cursor = new PartitionCursor(path, 0, undefined, end);
     try {
       while (cursor.next < end) {
         const isMore = await cursor.fill();

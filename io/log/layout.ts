@@ -9,7 +9,8 @@
  *       partition-1/ ...
  *       groups/
  *         dashboard.json               positions that the group `dashboard` has committed
- *       writer.lock                    process id of the one writer, while there is one
+ *         dashboard.json.held/         the job that reads with this group, while there is one
+ *       writer.held/                   the one writer, while there is one
  */
 
 import { readdir } from 'node:fs/promises';
@@ -55,8 +56,9 @@ export function groupPath(dir: string, topic: string, group: string): string {
   return join(topicPath(dir, topic), 'groups', `${name}.json`);
 }
 
+/** The lock of the one writer (process-lock.ts). */
 export function lockPath(dir: string, topic: string): string {
-  return join(topicPath(dir, topic), 'writer.lock');
+  return join(topicPath(dir, topic), 'writer');
 }
 
 /** A folder as an option gives it: a path, or a file URL. */

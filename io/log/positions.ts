@@ -1,13 +1,20 @@
 /**
  * Positions that a group has committed for a topic: one small file, written aside, synced, and renamed over the old one,
- * so that a crash leaves the old positions or the new ones, never half of either.
+ * so that a crash leaves the old positions or the new ones, never half of either. A checksum tells when it was changed since.
+ *
+ *   {"version":2,"positions":[{"partition":0,"offset":4711,"metadata":"..."}],"crc32c":"1f2e3d4c"}
  */
 
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { MillraceError, shown } from '../../core/index.ts';
+import { crc32cBytes, MillraceError, shown } from '../../core/index.ts';
 import type { CommittedPosition } from '../source.ts';
 import { fileError } from './layout.ts';
+
+const VERSION = 2;
+/** Behind the bytes that the checksum covers. */
+const CHECKSUM = /^,"crc32c":"([0-9a-f]{8})"\}\n$/;
+const CHECKSUM_BYTES = ',"crc32c":"00000000"}\n'.length;
 
 /**
  * Positions by partition; those that were never committed are not in it.
@@ -15,16 +22,15 @@ import { fileError } from './layout.ts';
  * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the file is none of ours, or damaged
  */
 export async function readPositions(path: string): Promise<Map<number, CommittedPosition>> {
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = await readFile(path, 'utf8');
+    bytes = await readFile(path);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
     throw fileError('cannot read the positions', path, cause);
   }
   try {
-    const { version, positions } = JSON.parse(text) as { version: unknown; positions: CommittedPosition[] };
-    if (version !== 1) throw new Error(`version ${shown(version)} is not known`);
+    const positions = positionsIn(bytes);
     const found = new Map<number, CommittedPosition>();
     for (const { partition, offset, metadata } of positions) {
       if (!Number.isSafeInteger(partition) || partition < 0 || !Number.isSafeInteger(offset) || offset < 0 || typeof metadata !== 'string') {
@@ -36,10 +42,30 @@ export async function readPositions(path: string): Promise<Map<number, Committed
   } catch (cause) {
     throw new MillraceError(
       'ERR_MILLRACE_CHECKPOINT',
-      `${path} holds no positions of a log (${(cause as Error).message}). Restore the file, or delete it to read the topic from its beginning.`,
+      `${path} holds no positions of a log, or was damaged (${(cause as Error).message}). Restore the file, or delete it to read the topic from its beginning.`,
       { cause },
     );
   }
+}
+
+/** What was written before there were checksums (version 1) is read as it is. */
+function positionsIn(bytes: Buffer): CommittedPosition[] {
+  const { version, positions } = parsed(bytes);
+  if (version === 1) return positions;
+  const covered = Math.max(0, bytes.length - CHECKSUM_BYTES);
+  const [, checksum] = CHECKSUM.exec(bytes.toString('latin1', covered)) ?? [];
+  if (checksum === undefined || checksum !== hexOf(bytes.subarray(0, covered))) throw new Error('its checksum is wrong');
+  if (version !== VERSION) throw new Error(`version ${shown(version)} is not known; this one reads 1 and ${VERSION}`);
+  return positions;
+}
+
+function parsed(bytes: Buffer): { version: unknown; positions: CommittedPosition[] } {
+  const { version, positions } = JSON.parse(bytes.toString('utf8')) as { version: unknown; positions: CommittedPosition[] };
+  return { version, positions };
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return crc32cBytes(bytes).toString(16).padStart(8, '0');
 }
 
 /** Adds positions to those of `path`. Durable when it resolves. Calls for one file must not overlap. */
@@ -50,7 +76,8 @@ export async function writePositions(path: string, all: ReadonlyMap<number, Comm
     await mkdir(dirname(path), { recursive: true });
     const file = await open(aside, 'w');
     try {
-      await file.writeFile(`${JSON.stringify({ version: 1, positions })}\n`);
+      const covered = JSON.stringify({ version: VERSION, positions }).slice(0, -1);
+      await file.writeFile(`${covered},"crc32c":"${hexOf(Buffer.from(covered))}"}\n`);
       await file.sync();
     } finally {
       await file.close();

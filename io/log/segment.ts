@@ -1,16 +1,19 @@
 /**
- * Walks the record batches of a segment by their headers. It looks at no record, and at a checksum only when asked.
+ * Walks the record batches of a segment by their headers. It looks at no record, and at a checksum only when asked, or where a header
+ * is not what was expected.
+ *
+ * The log writes offsets without gaps: so each batch must begin where the one before ends. What does not is broken, and what it means
+ * depends on what lies behind (damage.ts): a torn write, or damage.
  */
 
-import { type FileHandle, open } from 'node:fs/promises';
-import { crc32cBytes } from '../../core/index.ts';
-import { BATCH_BYTES_MAX, baseOffsetAt, batchBytesAt, magicAt, nextOffsetAt, RECORD_BATCH, readI32 } from '../record-batch/index.ts';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { BATCH_BYTES_MAX, baseOffsetAt, batchBytesAt, magicAt, nextOffsetAt, RECORD_BATCH, readI32, recordCountAt } from '../record-batch/index.ts';
+import { isSame, isWhole, resumeBehind, type SegmentPlace } from './damage.ts';
 import { fileError } from './layout.ts';
 
-/** Where a walk stands: a byte of the segment's file, and the offset of the batch that starts there. */
-export interface SegmentEnd {
-  readonly position: number;
-  readonly nextOffset: number;
+export interface SegmentEnd extends SegmentPlace {
+  /** The first broken bytes that have a good batch behind them, or are a whole batch in the wrong place. */
+  readonly damage: SegmentPlace | undefined;
 }
 
 const READ_BYTES = 1 << 20;
@@ -27,18 +30,23 @@ export class SegmentReader {
   #at = 0;
   #end = 0;
   position = 0;
+  /** The offset that the batch at `position` begins with. */
+  nextOffset: number;
   /** True when the bytes at `position` cannot start a batch, however long one waits. */
   isBroken = false;
+  /** The buffer holds all that there was when it was filled. */
+  #isAtEnd = false;
 
-  private constructor(path: string, file: FileHandle, readBytes: number) {
+  private constructor(path: string, file: FileHandle, baseOffset: number, readBytes: number) {
     this.path = path;
     this.#file = file;
+    this.nextOffset = baseOffset;
     this.#buffer = new Uint8Array(readBytes);
   }
 
-  static async open(path: string, readBytes = READ_BYTES): Promise<SegmentReader> {
+  static async open(path: string, baseOffset: number, readBytes = READ_BYTES): Promise<SegmentReader> {
     try {
-      return new SegmentReader(path, await open(path, 'r'), readBytes);
+      return new SegmentReader(path, await open(path, 'r'), baseOffset, readBytes);
     } catch (cause) {
       throw fileError('cannot read', path, cause);
     }
@@ -49,19 +57,34 @@ export class SegmentReader {
     const available = this.#end - this.#at;
     if (this.isBroken || available < RECORD_BATCH.headerBytes) return undefined;
     const byteLength = batchBytesAt(this.#buffer, this.#at);
+    const lastOffsetDelta = readI32(this.#buffer, this.#at + RECORD_BATCH.lastOffsetDelta);
     if (
       byteLength < RECORD_BATCH.headerBytes ||
       byteLength > BATCH_BYTES_MAX ||
       magicAt(this.#buffer, this.#at) !== RECORD_BATCH.magicValue ||
-      readI32(this.#buffer, this.#at + RECORD_BATCH.lastOffsetDelta) < 0
+      lastOffsetDelta < 0 ||
+      baseOffsetAt(this.#buffer, this.#at) !== this.nextOffset
     ) {
       this.isBroken = true;
       return undefined;
     }
     if (byteLength > available) return undefined;
+    const behind = available - byteLength;
+    if (behind < RECORD_BATCH.prefixBytes && !this.#isAtEnd) return undefined;
     const batch = this.#buffer.subarray(this.#at, this.#at + byteLength);
+    // All that follows goes by the length and the last offset. Where the next batch is not where they say, or there are not as many records
+    // (which compaction does, too), the checksum decides.
+    const end = this.#at + byteLength;
+    const isFollowed =
+      behind < RECORD_BATCH.prefixBytes ||
+      (magicAt(this.#buffer, end) === RECORD_BATCH.magicValue && baseOffsetAt(this.#buffer, end) === nextOffsetAt(batch, 0));
+    if ((!isFollowed || lastOffsetDelta + 1 !== recordCountAt(batch, 0)) && !isWhole(batch)) {
+      this.isBroken = true;
+      return undefined;
+    }
     this.#at += byteLength;
     this.position += byteLength;
+    this.nextOffset = nextOffsetAt(batch, 0);
     return batch;
   }
 
@@ -70,15 +93,15 @@ export class SegmentReader {
     if (this.isBroken) return false;
     let kept = this.#end - this.#at;
     if (kept >= RECORD_BATCH.headerBytes) {
-      // Half a batch, or one that is longer than the buffer.
+      // Half a batch, or one that is, with the start of the next, longer than the buffer.
       const byteLength = batchBytesAt(this.#buffer, this.#at);
-      if (byteLength > this.#buffer.length) {
+      if (byteLength + RECORD_BATCH.prefixBytes > this.#buffer.length) {
         const { size } = await this.#file.stat();
         if (this.position + byteLength > size) {
           this.again();
           return false;
         }
-        const larger = new Uint8Array(byteLength);
+        const larger = new Uint8Array(byteLength + RECORD_BATCH.prefixBytes);
         larger.set(this.#buffer.subarray(this.#at, this.#end));
         this.#buffer = larger;
         this.#at = 0;
@@ -93,11 +116,13 @@ export class SegmentReader {
     } catch (cause) {
       throw fileError('cannot read', this.path, cause);
     }
+    this.#isAtEnd = bytesRead < this.#buffer.length - kept;
     kept += bytesRead;
     // What is half there now may be cut off and written anew: it is read again.
-    const isWhole = kept >= RECORD_BATCH.headerBytes && batchBytesAt(this.#buffer, 0) <= kept;
-    this.#end = isWhole || kept === this.#buffer.length ? kept : 0;
-    return isWhole || kept === this.#buffer.length;
+    const behind = this.#isAtEnd ? 0 : RECORD_BATCH.prefixBytes;
+    const isThere = kept >= RECORD_BATCH.headerBytes && batchBytesAt(this.#buffer, 0) + behind <= kept;
+    this.#end = isThere || kept === this.#buffer.length ? kept : 0;
+    return isThere || kept === this.#buffer.length;
   }
 
   /** Forgets what was read behind `position`, so that it is read again: a writer may have cut it off and gone on. */
@@ -105,6 +130,23 @@ export class SegmentReader {
     this.#at = 0;
     this.#end = 0;
     this.isBroken = false;
+    this.#isAtEnd = false;
+  }
+
+  /** Goes on elsewhere. */
+  skipTo({ position, nextOffset }: SegmentPlace): void {
+    this.again();
+    this.position = position;
+    this.nextOffset = nextOffset;
+  }
+
+  /** Where it goes on behind the bytes at `position`, if they are damage; `position` itself when they are good by now. Undefined: a torn write. */
+  async resume(): Promise<SegmentPlace | undefined> {
+    try {
+      return await resumeBehind(this.#file, this, await this.size());
+    } catch (cause) {
+      throw fileError('cannot read', this.path, cause);
+    }
   }
 
   /** Up to `bytesMax` of the bytes at `position`, whatever they are. */
@@ -118,30 +160,62 @@ export class SegmentReader {
     return (await this.#file.stat()).size;
   }
 
+  /** The file is still where it was opened. */
+  async isThere(): Promise<boolean> {
+    return isSameFile(this.#file, this.path);
+  }
+
   async close(): Promise<void> {
     await this.#file.close();
   }
 }
 
+/** Under this name lies what is open, and no other file. */
+export async function isSameFile(file: FileHandle, path: string): Promise<boolean> {
+  try {
+    const [ours, there] = await Promise.all([file.stat({ bigint: true }), stat(path, { bigint: true })]);
+    return ours.ino === there.ino && ours.dev === there.dev;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT' || (cause as NodeJS.ErrnoException).code === 'ENOTDIR') return false;
+    throw fileError('cannot look at', path, cause);
+  }
+}
+
 /**
- * Where a segment ends: behind the last batch that is all there.
+ * Where a segment ends: behind the last good batch. What lies behind that is a torn write.
  *
- * @param checkCrc behind the last batch whose checksum is right. A broken one in the middle stays: it is damage, which
- * readers report, and no torn write.
+ * @param checkCrc a batch whose checksum is wrong is no good one; damage, where a good one follows
  */
 export async function segmentEnd(path: string, baseOffset: number, checkCrc: boolean): Promise<SegmentEnd> {
-  const reader = await SegmentReader.open(path);
+  const reader = await SegmentReader.open(path, baseOffset);
   try {
-    let end: SegmentEnd = { position: 0, nextOffset: baseOffset };
-    do {
-      for (let batch = reader.take(); batch !== undefined; batch = reader.take()) {
-        if (baseOffsetAt(batch, 0) < end.nextOffset) return end;
-        if (!checkCrc || crc32cBytes(batch, RECORD_BATCH.attributes) === readI32(batch, RECORD_BATCH.crc) >>> 0) {
-          end = { position: reader.position, nextOffset: nextOffsetAt(batch, 0) };
+    let end: SegmentPlace = { position: 0, nextOffset: baseOffset };
+    let broken: SegmentPlace | undefined;
+    let damage: SegmentPlace | undefined;
+    for (;;) {
+      do {
+        let at: SegmentPlace = { position: reader.position, nextOffset: reader.nextOffset };
+        for (let batch = reader.take(); batch !== undefined; batch = reader.take()) {
+          const behind = { position: reader.position, nextOffset: reader.nextOffset };
+          if (checkCrc && !isWhole(batch)) broken ??= at;
+          else {
+            damage ??= broken;
+            broken = undefined;
+            end = behind;
+          }
+          at = behind;
         }
-      }
-    } while (await reader.fill());
-    return end;
+      } while (await reader.fill());
+      if (reader.position >= (await reader.size())) break;
+      const at = { position: reader.position, nextOffset: reader.nextOffset };
+      const place = await reader.resume();
+      if (place === undefined || isSame(place, at)) break;
+      damage ??= broken ?? at;
+      broken = undefined;
+      end = place;
+      reader.skipTo(place);
+    }
+    return { ...end, damage };
   } finally {
     await reader.close();
   }

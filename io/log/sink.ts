@@ -3,18 +3,18 @@
  *
  * What it promises: when `commit` has resolved, what was written before is on disk (fdatasync). Blocks become visible to
  * readers as they are written, before the commit; after a crash in the middle of an epoch those that made it are there,
- * and the epoch is written once more: at least once. A torn end is cut off at the next start.
+ * and the epoch is written once more: at least once. A torn end is cut off at the next start; damage is not, and the log is refused then.
  */
 
-import { type FileHandle, mkdir, open, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { type FileHandle, mkdir, open, truncate, writeFile } from 'node:fs/promises';
 import { MillraceError, shown } from '../../core/index.ts';
 import type { Codec } from '../codec.ts';
+import { ProcessLock } from '../process-lock.ts';
 import { batchBytesAt, nextOffsetAt, RECORD_BATCH, recordSinkEncoder, setBaseOffset } from '../record-batch/index.ts';
 import type { Sink, SinkBlock, SinkInfo, SinkWriter } from '../sink.ts';
 import { dirPath, fileError, listPartitions, listSegments, lockPath, partitionPath, segmentPath, topicPath } from './layout.ts';
 import { syncDir } from './positions.ts';
-import { segmentEnd } from './segment.ts';
+import { isSameFile, segmentEnd } from './segment.ts';
 
 export interface LogSinkOptions {
   /** Folder that the topics lie in; made when it does not exist. */
@@ -41,7 +41,7 @@ const WRITEV_BLOCKS_MAX = 256;
 
 /**
  * @throws MillraceError ERR_MILLRACE_OPTION for a wrong option. `open` rejects with ERR_MILLRACE_FILE when the folder cannot
- * be written, or another writer has the topic.
+ * be written, or another writer has the topic, ERR_MILLRACE_CORRUPT when the last segment of a partition is damaged.
  */
 export function logSink(options: LogSinkOptions): Sink {
   const { topic, value, partitions, segmentBytes = SEGMENT_BYTES } = options;
@@ -60,7 +60,7 @@ export function logSink(options: LogSinkOptions): Sink {
       for (const key of [options.key ?? []].flat()) schema.require(key, `The key of the log sink ${topic}`);
       if (options.timestamp !== undefined && options.timestamp !== 'now') schema.require(options.timestamp, `The timestamp of the log sink ${topic}`);
     },
-    open: () => LogWriter.open(dir, topic, partitions, segmentBytes),
+    open: ({ pipeline }) => LogWriter.open(dir, topic, partitions, segmentBytes, `the pipeline ${shown(pipeline)}`),
     encoder: (context) =>
       recordSinkEncoder(context, {
         codec: value,
@@ -75,15 +75,16 @@ export function logSink(options: LogSinkOptions): Sink {
 export class LogWriter implements SinkWriter {
   readonly info: SinkInfo;
   readonly #partitions: readonly PartitionWriter[];
-  readonly #lock: string;
+  readonly #lock: ProcessLock;
 
-  private constructor(partitions: readonly PartitionWriter[], lock: string) {
+  private constructor(partitions: readonly PartitionWriter[], lock: ProcessLock) {
     this.#partitions = partitions;
     this.#lock = lock;
     this.info = { partitionCount: partitions.length };
   }
 
-  static async open(dir: string, topic: string, partitions?: number, segmentBytes = SEGMENT_BYTES): Promise<LogWriter> {
+  /** @param user who writes, for messages */
+  static async open(dir: string, topic: string, partitions?: number, segmentBytes = SEGMENT_BYTES, user = 'a writer of its own'): Promise<LogWriter> {
     const path = topicPath(dir, topic);
     const existing = await listPartitions(path);
     if (existing > 0 && partitions !== undefined && partitions !== existing) {
@@ -97,8 +98,7 @@ export class LogWriter implements SinkWriter {
     } catch (cause) {
       throw fileError('cannot make the folder', path, cause);
     }
-    const lock = resolve(lockPath(dir, topic));
-    await takeLock(lock, topic);
+    const lock = await takeLock(dir, topic, user);
     const writers: PartitionWriter[] = [];
     try {
       const count = existing || (partitions ?? PARTITIONS);
@@ -107,7 +107,7 @@ export class LogWriter implements SinkWriter {
       return new LogWriter(writers, lock);
     } catch (cause) {
       for (const writer of writers) await writer.close();
-      await releaseLock(lock);
+      await lock.release();
       throw fileError('cannot be opened for writing in', path, cause);
     }
   }
@@ -129,7 +129,7 @@ export class LogWriter implements SinkWriter {
     try {
       for (const partition of this.#partitions) await partition.close();
     } finally {
-      await releaseLock(this.#lock);
+      await this.#lock.release();
     }
   }
 
@@ -175,6 +175,12 @@ class PartitionWriter {
     const path = segmentPath(dir, base);
     await writeFile(path, '', { flag: 'a' });
     const end = await segmentEnd(path, base, true);
+    if (end.damage !== undefined) {
+      throw new MillraceError(
+        'ERR_MILLRACE_CORRUPT',
+        `The log segment ${path} is damaged at byte ${end.damage.position}, from offset ${end.damage.nextOffset} on, and good batches lie behind that. Nothing is cut off, and nothing appended. Restore the file from a copy, or move the folder ${dir} away; a reader goes on behind the damage, and reports what is lost as corrupt.`,
+      );
+    }
     const file = await open(path, 'r+');
     const { size } = await file.stat();
     if (size > end.position) {
@@ -215,6 +221,9 @@ class PartitionWriter {
     this.#isDirty = false;
     try {
       await this.#file.datasync();
+      if (!(await isSameFile(this.#file, this.#path))) {
+        throw new Error('it was removed, or replaced by another file, while it was written, and what was written since the last commit is lost');
+      }
     } catch (cause) {
       // Nobody can tell what is on disk after that.
       this.#failure = this.#writeError(cause);
@@ -286,41 +295,15 @@ class PartitionWriter {
   }
 }
 
-/** Locks that this process holds: its own id in a lock file may also be of an earlier process that had it. */
-const held = new Set<string>();
-
-async function takeLock(path: string, topic: string): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      await writeFile(path, `${process.pid}\n`, { flag: 'wx' });
-      held.add(path);
-      return;
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw fileError('cannot be written in', path, cause);
-    }
-    const owner = Number((await readFile(path, 'utf8').catch(() => '')).trim());
-    if (attempt > 0 || isAlive(owner, path)) {
-      throw new MillraceError(
-        'ERR_MILLRACE_FILE',
-        `The topic ${shown(topic)} is being written by process ${owner || '(unknown)'} (${path}). One writer at a time: stop it, or write to another topic.`,
-      );
-    }
-    await unlink(path).catch(() => {});
-  }
-}
-
-async function releaseLock(path: string): Promise<void> {
-  held.delete(path);
-  await unlink(path).catch(() => {});
-}
-
-function isAlive(pid: number, lock: string): boolean {
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
-  if (pid === process.pid) return held.has(lock);
+async function takeLock(dir: string, topic: string, user: string): Promise<ProcessLock> {
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    return await ProcessLock.take(lockPath(dir, topic), user, (holder) => {
+      return new MillraceError(
+        'ERR_MILLRACE_FILE',
+        `The topic ${shown(topic)} is being written by ${holder}. One writer at a time: stop it, or write to another topic.`,
+      );
+    });
+  } catch (cause) {
+    throw fileError('cannot be locked in', topicPath(dir, topic), cause);
   }
 }

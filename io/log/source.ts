@@ -3,15 +3,20 @@
  * lie in the file; the records are found in the workers, by the decoder that Kafka's source uses.
  *
  * One loop a partition, which waits for the disk, for credit, or for growth. A batch costs the coordinator a look at its
- * header; a record costs it nothing.
+ * header; a record costs it nothing. Bytes that are no batch, with good ones behind, go to the decoder as they are: it reports them, and
+ * reading goes on behind.
  */
 
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError, shown } from '../../core/index.ts';
 import type { Codec, CodedSource } from '../codec.ts';
-import { baseOffsetAt, nextOffsetAt, recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
+import { ProcessLock } from '../process-lock.ts';
+import { baseOffsetAt, FRAME_DAMAGED, nextOffsetAt, recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
-import { dirPath, groupPath, listPartitions, listSegments, listTopics, partitionPath, segmentPath, topicPath } from './layout.ts';
+import { isSame, type SegmentPlace } from './damage.ts';
+import { dirPath, fileError, groupPath, listPartitions, listSegments, listTopics, partitionPath, segmentPath, topicPath } from './layout.ts';
 import { readPositions, writePositions } from './positions.ts';
 import { SegmentReader, segmentEnd } from './segment.ts';
 
@@ -37,7 +42,8 @@ const BROKEN_BYTES_MAX = 1 << 16;
 
 /**
  * @throws MillraceError ERR_MILLRACE_OPTION for a wrong dir, topic or group, ERR_MILLRACE_PIPELINE for a codec without a
- * schema. `open` rejects with ERR_MILLRACE_TOPIC when there is no such topic, ERR_MILLRACE_FILE when it cannot be read,
+ * schema. `open` rejects with ERR_MILLRACE_TOPIC when there is no such topic, ERR_MILLRACE_FILE when it cannot be read or another
+ * job uses the group,
  * ERR_MILLRACE_CHECKPOINT when the group's positions do not fit the topic.
  */
 export function logSource<R>(options: LogSourceOptions<R>): CodedSource<R> {
@@ -68,6 +74,7 @@ class LogReader implements SourceReader {
   readonly #dir: string;
   readonly #topic: string;
   readonly #groupPath: string | undefined;
+  readonly #lock: ProcessLock | undefined;
   /** What the group's file holds. */
   readonly #committed: Map<number, CommittedPosition>;
   readonly #closed = new AbortController();
@@ -81,6 +88,7 @@ class LogReader implements SourceReader {
     dir: string,
     topic: string,
     path: string | undefined,
+    lock: ProcessLock | undefined,
     partitionCount: number,
     committed: Map<number, CommittedPosition>,
   ) {
@@ -88,6 +96,7 @@ class LogReader implements SourceReader {
     this.#dir = dir;
     this.#topic = topic;
     this.#groupPath = path;
+    this.#lock = lock;
     this.#committed = committed;
     this.partitionCount = partitionCount;
     this.#signal = AbortSignal.any([context.signal, this.#closed.signal]);
@@ -114,15 +123,21 @@ class LogReader implements SourceReader {
       );
     }
     const path = group === undefined ? undefined : groupPath(dir, topic, group);
-    const committed = path === undefined ? new Map<number, CommittedPosition>() : await readPositions(path);
-    for (const partition of committed.keys()) {
-      if (partition >= partitionCount)
-        throw new MillraceError(
-          'ERR_MILLRACE_CHECKPOINT',
-          `The group ${shown(group)} has a position in partition ${partition} of ${shown(topic)}, which has ${partitionCount}: the topic was replaced. Delete ${path} to read it from its beginning.`,
-        );
+    const lock = path === undefined ? undefined : await lockGroup(path, topic, group as string);
+    try {
+      const committed = path === undefined ? new Map<number, CommittedPosition>() : await readPositions(path);
+      for (const partition of committed.keys()) {
+        if (partition >= partitionCount)
+          throw new MillraceError(
+            'ERR_MILLRACE_CHECKPOINT',
+            `The group ${shown(group)} has a position in partition ${partition} of ${shown(topic)}, which has ${partitionCount}: the topic was replaced. Delete ${path} to read it from its beginning.`,
+          );
+      }
+      return new LogReader(context, dir, topic, path, lock, partitionCount, committed);
+    } catch (error) {
+      await lock?.release();
+      throw error;
     }
-    return new LogReader(context, dir, topic, path, partitionCount, committed);
   }
 
   async positions(): Promise<CommittedPosition[]> {
@@ -155,6 +170,7 @@ class LogReader implements SourceReader {
     this.#closed.abort();
     await this.#loops;
     await this.#commits;
+    await this.#lock?.release();
   }
 
   async #start(): Promise<void> {
@@ -165,6 +181,13 @@ class LogReader implements SourceReader {
   /** Credit, or the end of the reader. */
   async #credit(partition: number): Promise<void> {
     await Promise.race([this.#context.credit(partition), this.#aborted]);
+  }
+
+  /** Damage goes to the decoder, which puts it into the ledger. */
+  async #report(partition: number, gap: Gap, start: Offset): Promise<void> {
+    if (gap.next <= start) return;
+    const hasCredit = this.#context.emit(partition, gap.bytes, Math.max(gap.first, start), gap.next, FRAME_DAMAGED, Number.POSITIVE_INFINITY);
+    if (!hasCredit) await this.#credit(partition);
   }
 
   /** Reads one partition from an offset to the end there is now (drain), or for ever. */
@@ -181,11 +204,13 @@ class LogReader implements SourceReader {
     }
     context.high(partition, end);
     const limit = context.drain ? end : Number.POSITIVE_INFINITY;
-    const cursor = new PartitionCursor(dir, start, Math.max(READ_BYTES_MIN, Math.min(READ_BYTES, READ_BYTES_ALL / this.partitionCount)));
+    const cursor = new PartitionCursor(dir, start, Math.max(READ_BYTES_MIN, Math.min(READ_BYTES, READ_BYTES_ALL / this.partitionCount)), limit);
     try {
       while (!signal.aborted && cursor.next < limit) {
         const isMore = await cursor.fill();
         if (signal.aborted) return;
+        const missing = cursor.takeMissing();
+        if (missing !== undefined) await this.#report(partition, missing, start);
         for (let batch = cursor.take(); batch !== undefined; batch = cursor.take()) {
           const first = baseOffsetAt(batch, 0);
           const next = nextOffsetAt(batch, 0);
@@ -202,7 +227,7 @@ class LogReader implements SourceReader {
         if (isMore) continue;
         const gap = await cursor.advance();
         if (gap !== undefined) {
-          if (gap.next > start && !context.emit(partition, gap.bytes, Math.max(gap.first, start), gap.next, 0, start)) await this.#credit(partition);
+          await this.#report(partition, gap, start);
         } else if (cursor.isAtEnd) {
           if (context.drain)
             throw new MillraceError(
@@ -222,6 +247,21 @@ class LogReader implements SourceReader {
   }
 }
 
+/** One job a group: two would each commit what the other has not read. */
+async function lockGroup(path: string, topic: string, group: string): Promise<ProcessLock> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    return await ProcessLock.take(path, `the group ${shown(group)}`, (holder) => {
+      return new MillraceError(
+        'ERR_MILLRACE_FILE',
+        `The group ${shown(group)} of the topic ${shown(topic)} is in use by ${holder}. One source a group: stop that job, or take another group.`,
+      );
+    });
+  } catch (cause) {
+    throw fileError('cannot lock the group', path, cause);
+  }
+}
+
 /** The offset behind the last record of a partition. */
 export async function partitionEnd(partitionDir: string): Promise<Offset> {
   const bases = await listSegments(partitionDir);
@@ -230,6 +270,7 @@ export async function partitionEnd(partitionDir: string): Promise<Offset> {
   return (await segmentEnd(segmentPath(partitionDir, last), last, false)).nextOffset;
 }
 
+/** Offsets that cannot be read, and what lies in their place. */
 interface Gap {
   readonly bytes: Uint8Array;
   readonly first: Offset;
@@ -240,16 +281,24 @@ interface Gap {
 export class PartitionCursor {
   readonly #dir: string;
   readonly #readBytes: number;
+  /** Up to this offset everything was written before reading began: what is no batch there is not just being written. */
+  readonly #writtenUntil: Offset;
   #reader: SegmentReader | undefined;
   #base = -1;
+  #missing: Gap | undefined;
+  /** How large the segment was when nothing more could be taken from it. */
+  #stuckAt = -1;
+  /** It was looked for damage at that size, and there is none. */
+  #isTorn = false;
   /** Where the next batch starts, as far as it is known. */
   next: Offset;
   /** True when `advance` found neither more bytes nor a further segment. */
   isAtEnd = false;
 
-  constructor(partitionDir: string, start: Offset, readBytes = READ_BYTES) {
+  constructor(partitionDir: string, start: Offset, readBytes = READ_BYTES, writtenUntil: Offset = Number.POSITIVE_INFINITY) {
     this.#dir = partitionDir;
     this.#readBytes = readBytes;
+    this.#writtenUntil = Number.isFinite(writtenUntil) ? writtenUntil : 0;
     this.next = start;
   }
 
@@ -261,8 +310,19 @@ export class PartitionCursor {
       const base = bases.findLast((candidate) => candidate <= this.next) ?? bases[0];
       if (base === undefined) return false;
       await this.#open(base);
+      if (base > this.next) {
+        this.#missing = { bytes: new Uint8Array(0), first: this.next, next: base };
+        this.next = base;
+      }
     }
     return (this.#reader as SegmentReader).fill();
+  }
+
+  /** What was missing where reading began, once. */
+  takeMissing(): Gap | undefined {
+    const missing = this.#missing;
+    this.#missing = undefined;
+    return missing;
   }
 
   /** The next whole batch that was read. */
@@ -273,21 +333,30 @@ export class PartitionCursor {
   }
 
   /**
-   * Goes to the next segment, if there is one. When the segment that is left has bytes at its end that are no batch, or
-   * the next one starts further on, then offsets are missing: what is there of them is returned, to be reported.
+   * Goes on where there is something behind what could be taken: behind damage in the segment, or in the next segment. What is
+   * missing by that is returned, to be reported.
+   *
+   * @throws MillraceError ERR_MILLRACE_CORRUPT when the segment is no longer there
    */
   async advance(): Promise<Gap | undefined> {
     const bases = await listSegments(this.#dir);
     const base = bases.find((candidate) => candidate > this.#base && candidate >= this.next);
-    this.isAtEnd = base === undefined;
-    if (base === undefined || this.#reader === undefined) {
-      this.#reader?.again();
+    this.isAtEnd = false;
+    const reader = this.#reader;
+    if (reader === undefined) {
+      this.isAtEnd = base === undefined;
       return undefined;
     }
+    if (base === undefined) return this.#behindDamageAtEnd(reader);
     // The writer was done with the old segment before it made the new one. Look once more at what it wrote last.
-    if (!this.#reader.isBroken && (await this.#reader.fill())) return undefined;
-    const bytes = await this.#reader.rest(BROKEN_BYTES_MAX);
-    const gap = base > this.next || bytes.length > 0 ? { bytes, first: this.next, next: base } : undefined;
+    if (!reader.isBroken && (await reader.fill())) return undefined;
+    if (reader.position < (await reader.size())) {
+      const place = await reader.resume();
+      if (place !== undefined) return this.#skip(reader, place);
+    }
+    const bytes = await reader.rest(BROKEN_BYTES_MAX);
+    const first = reader.nextOffset;
+    const gap = base > first || bytes.length > 0 ? { bytes, first, next: base } : undefined;
     await this.#open(base);
     this.next = base;
     return gap;
@@ -298,9 +367,46 @@ export class PartitionCursor {
     this.#reader = undefined;
   }
 
+  /** In the last segment: what is no batch may be just being written. It is looked at again before it counts as damage. */
+  async #behindDamageAtEnd(reader: SegmentReader): Promise<Gap | undefined> {
+    const size = await reader.size();
+    const isLeft = reader.position < size;
+    const isKnown = size === this.#stuckAt;
+    if (isLeft && (this.next < this.#writtenUntil || (isKnown && !this.#isTorn))) {
+      const place = await reader.resume();
+      if (place !== undefined) return this.#skip(reader, place);
+      this.#isTorn = true;
+    } else if (!isKnown) this.#isTorn = false;
+    this.#stuckAt = size;
+    this.isAtEnd = true;
+    reader.again();
+    if (await reader.isThere()) return undefined;
+    throw new MillraceError(
+      'ERR_MILLRACE_CORRUPT',
+      `The log segment ${reader.path} was removed, or replaced by another file, while it was read (up to offset ${this.next}). If the topic was made anew, delete the positions of the group and start again.`,
+    );
+  }
+
+  async #skip(reader: SegmentReader, place: SegmentPlace): Promise<Gap | undefined> {
+    this.#stuckAt = -1;
+    this.#isTorn = false;
+    const { position, nextOffset: first } = reader;
+    if (isSame(place, reader)) {
+      // It is good by now.
+      reader.again();
+      return undefined;
+    }
+    const bytes = await reader.rest(Math.min(BROKEN_BYTES_MAX, place.position - position));
+    reader.skipTo(place);
+    this.next = place.nextOffset;
+    return { bytes, first, next: place.nextOffset };
+  }
+
   async #open(base: number): Promise<void> {
     await this.#reader?.close();
-    this.#reader = await SegmentReader.open(segmentPath(this.#dir, base), this.#readBytes);
+    this.#reader = await SegmentReader.open(segmentPath(this.#dir, base), base, this.#readBytes);
     this.#base = base;
+    this.#stuckAt = -1;
+    this.#isTorn = false;
   }
 }

@@ -15,7 +15,7 @@ import type { Codec, RecordDecoder } from '../codec.ts';
 import { allocRecordIndex, type RecordSpace } from '../record-index.ts';
 import { type Chunk, type ChunkDecoder, type DecoderContext, FRAME, frameBytes, type Offset, type Rejection, SAMPLE_BYTES_MAX } from '../source.ts';
 import { BrokenBatch, type Decompressed, Decompressor } from './compression.ts';
-import { ATTRIBUTE, FRAME_ABORTED, RECORD_BATCH } from './layout.ts';
+import { ATTRIBUTE, FRAME_ABORTED, FRAME_DAMAGED, RECORD_BATCH } from './layout.ts';
 import { SCAN, SCAN_FAULTS, type ScanRecords, scanRecords } from './scan.ts';
 
 export interface RecordBatchDecoderOptions {
@@ -149,6 +149,12 @@ class RecordBatchDecoder implements ChunkDecoder {
     assert(frameBytes(bodyBytes) <= this.#end - frame, `a frame of ${bodyBytes} bytes in a chunk that ends ${this.#end - frame} bytes behind its start`);
     const behind = frame + frameBytes(bodyBytes);
     const body = frame + FRAME.headerBytes;
+    if (((memory.u32[(frame + FRAME.flags) >>> 2] as number) & FRAME_DAMAGED) !== 0) {
+      this.#at = behind;
+      const rows = (memory.f64[(frame + FRAME.next) >>> 3] as number) - (memory.f64[(frame + FRAME.first) >>> 3] as number);
+      this.#reject('corrupt', frame, this.#damageOf(body, bodyBytes), Math.max(1, rows));
+      return 'nothing';
+    }
     const fault = this.#faultOf(body, bodyBytes);
     if (fault !== undefined) {
       this.#at = behind;
@@ -223,6 +229,12 @@ class RecordBatchDecoder implements ChunkDecoder {
     const recordCount = memory.view.getInt32(body + RECORD_BATCH.recordCount);
     if (recordCount < 0) return `declares ${recordCount} records`;
     return undefined;
+  }
+
+  /** What is wrong with bytes that are known to be. */
+  #damageOf(body: number, bodyBytes: number): string {
+    if (bodyBytes === 0) return 'is not there';
+    return this.#faultOf(body, bodyBytes) ?? `does not follow the one before: it says that it begins at offset ${this.#i64(body + RECORD_BATCH.baseOffset)}`;
   }
 
   /** A record of the open frame cannot be read: what is left of the frame is lost. */

@@ -54,6 +54,11 @@ export const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
  * transaction; the decoder reports its rows as `filtered`. FRAME.cut is the offset below which records are not wanted.
  */
 export const FRAME_ABORTED = 1;
+/**
+ * The source found that the bytes are no batch that belongs there: damage, from FRAME.first to FRAME.next. All these rows are `corrupt`,
+ * whatever the bytes say. FRAME.cut is +Infinity then.
+ */
+export const FRAME_DAMAGED = 2;
 
 /** Bytes that a sink or a source will surely take for one batch: more than that is no batch but broken framing. */
 export const BATCH_BYTES_MAX = 1 << 30;

@@ -76,7 +76,7 @@ export class ThreadlessJob {
       effects: this.#effects(),
       clocks: { wall: clock, elapsed: clock },
       limits: { chunkBytes: CHUNK_BYTES, chunkBytesMin: CHUNK_BYTES, creditBytes: Number.POSITIVE_INFINITY, epochBytes: Number.POSITIVE_INFINITY },
-      drain: false,
+      drain: { bounded: false, open: 'hold' },
     });
     const { coordinator } = this;
     coordinator.isAtRest = true;

@@ -24,6 +24,9 @@ export interface ExchangeProgress {
   readonly watermark: number;
 }
 
+/** Positions that are or may be committed, by global partition, and the watermarks as of them. */
+export type CommitPlace = Pick<EpochRecord, 'epoch' | 'positions' | 'metadata'>;
+
 export interface EpochRecord {
   readonly epoch: number;
   /** Positions behind the epoch's rows, by global partition: where reading began, where nothing was ever read. */
@@ -37,6 +40,8 @@ export interface EpochRecord {
   mergedAtMs: number | undefined;
   /** Once merged: the newest epoch that no exchange held any more when this one had been merged; -1 where none may be committed then. */
   releasable: number;
+  /** Once merged: whether what it has closed may be committed beside positions of before: not where that would lose what windows feed others. */
+  isTellable: boolean;
   /** Once merged, by global partition: the watermarks as of this epoch (commit-metadata.ts). */
   metadata: readonly string[];
 }
@@ -52,11 +57,20 @@ export class Commits {
   readonly #closed: EpochRecord[] = [];
   current = 0;
   committed = -1;
+  /** What positions are committed, or where reading began; and the epoch that was committed beside them. */
+  #at: CommitPlace | undefined;
+  #toldEpoch = -1;
+  #lastWritten: EpochRecord | undefined;
 
   constructor(upstream: readonly (readonly number[])[]) {
     this.#upstream = upstream;
     this.#held = upstream.map(() => []);
     this.#released = upstream.map(() => -1);
+  }
+
+  /** Where reading begins: positions by global partition, and what is committed beside them. */
+  begin(at: CommitPlace): void {
+    this.#at = at;
   }
 
   /** Ends the current epoch with these positions; the next one starts. */
@@ -70,6 +84,7 @@ export class Commits {
       workersDone: 0,
       mergedAtMs: undefined,
       releasable: -1,
+      isTellable: false,
       metadata: [],
     };
     this.#open.set(record.epoch, record);
@@ -109,6 +124,7 @@ export class Commits {
       ({ heldUntil, watermark }, exchange) => (this.#upstream[exchange] as readonly number[]).length > 0 && heldUntil > watermark,
     );
     record.releasable = isFedAndOpen ? -1 : Math.min(epoch, ...this.#released);
+    record.isTellable = !isFedAndOpen && progress.length > 0 && progress.every(({ heldUntil, watermark }) => heldUntil < Infinity && watermark > -Infinity);
     record.metadata = metadata;
   }
 
@@ -119,15 +135,31 @@ export class Commits {
   written(record: EpochRecord): EpochRecord | undefined {
     this.#open.delete(record.epoch);
     this.#closed.push(record);
+    this.#lastWritten = record;
     let newest: EpochRecord | undefined;
     while (this.#closed.length > 0 && (this.#closed[0] as EpochRecord).epoch <= record.releasable) newest = this.#closed.shift();
-    if (newest !== undefined) this.committed = newest.epoch;
+    if (newest !== undefined) {
+      this.committed = newest.epoch;
+      this.#at = newest;
+      this.#toldEpoch = record.epoch;
+    }
     return newest;
+  }
+
+  /**
+   * At the end of a job that nothing has failed: what was closed, and how far was read, since positions were committed last. It goes beside the same
+   * positions, or the next run would close these windows once more.
+   */
+  takeLast(): { readonly at: CommitPlace; readonly latest: EpochRecord } | undefined {
+    const latest = this.#lastWritten;
+    if (this.#at === undefined || latest === undefined || !latest.isTellable || latest.epoch <= this.#toldEpoch) return undefined;
+    this.#toldEpoch = latest.epoch;
+    return { at: this.#at, latest };
   }
 }
 
 /** The positions of one source's partitions in an epoch, to hand to its `commit`. */
-export function positionsOf(record: EpochRecord, firstGlobal: number, partitionCount: number, metadata: readonly string[]): CommittedPosition[] {
+export function positionsOf(record: CommitPlace, firstGlobal: number, partitionCount: number, metadata: readonly string[]): CommittedPosition[] {
   return Array.from({ length: partitionCount }, (_, partition) => ({
     partition,
     offset: record.positions[firstGlobal + partition] as Offset,

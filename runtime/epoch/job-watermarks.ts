@@ -89,7 +89,7 @@ export class JobWatermarks {
   }
 
   /** What is committed beside the positions of the epoch that was merged last, by global partition. */
-  metadata({ epoch, positions }: EpochRecord): string[] {
+  metadata({ epoch, positions }: Pick<EpochRecord, 'epoch' | 'positions'>): string[] {
     const { writtenEpoch, readUntil } = this.restored;
     return this.#partitions.map(({ source, global }) =>
       // Epochs that are repeated had been written, and their rows read, further than this.

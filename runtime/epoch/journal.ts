@@ -3,21 +3,32 @@
  * record an epoch: where each partition was cut, which partitions were idle or had ended, and what the clock showed. It
  * holds no row and no state, and it knows no thread; which of its records a restart repeats is told by replay.ts.
  *
- *   DIR/epochs.journal    a head, then a record a line, each with a checksum in front:  1f2e3d4c {"epoch":12,...}
- *   DIR/lock              the process that writes it
+ *   DIR/epochs.journal
+ *     millrace journal 2, epochs before 0000000000000013 are acknowledged, 0c1d2e3f
+ *     1f2e3d4c {"number":0,"previous":"00000000","pipeline":"clicks",...}     the head
+ *     5b6a7988 {"number":1,"previous":"1f2e3d4c","epoch":11,...}              a record a line: its checksum, and that of the line before
+ *     ...
+ *   DIR/job.held    the process that writes it
  *
- * A record is on disk before any output of its epoch goes to a sink. One is written, and synced, after the other: so only
- * the last line can be torn by a crash, and then it is as if its epoch had never been cut. Records of committed epochs go
+ * A record is on disk before any output of its epoch goes to a sink. Then, before that goes out, the first line is written over: the
+ * epoch is acknowledged. It is not synced for that, but the next record's sync takes it along. So a reader knows which records must be
+ * there. What is broken behind them is a record that a crash tore, and it is as if its epoch had never been cut: nothing of it went out.
+ * Anything else that is broken, missing, doubled or elsewhere is damage, and refused. Records of committed epochs go
  * when there are many of them: the rest is written to a new file, which takes the place of the old.
  */
 
-import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { crc32cBytes, MillraceError, shown } from '../../core/index.ts';
-import { DirectoryLock } from './directory-lock.ts';
+import { ProcessLock } from '../../io/process-lock.ts';
 
 export const JOURNAL_FILE = 'epochs.journal';
-const FORMAT = 1;
+const FORMAT = 2;
+const FIRST_LINE = /^(millrace journal (\d+), epochs before (\d{16}) are acknowledged, )([0-9a-f]{8})$/;
+/** What the head has in place of a line before it. */
+const NOTHING_BEFORE = '00000000';
+/** Records that can be whole behind the acknowledged ones: the one of the moment, and the one before where the first line came to disk last. */
+const UNACKNOWLEDGED_MAX = 2;
 /** Lines that may go before the file is written anew. */
 const TRIM_LINES = 1_000;
 
@@ -50,13 +61,18 @@ export class Journal {
   /** As they were found; undefined in a directory that has no journal. */
   readonly head: JournalHead | undefined;
   readonly records: readonly JournalRecord[];
-  readonly #lock: DirectoryLock;
+  readonly #lock: ProcessLock;
   #file: FileHandle | undefined;
   #now: { head: JournalHead; records: JournalRecord[] } | undefined;
+  /** Of the file, as it is on disk: lines behind the first, the checksum of the last of them, and bytes. */
   #lines = 0;
+  #previous = NOTHING_BEFORE;
+  #size = 0;
+  /** Which file it is. */
+  #inode = 0n;
   #queue: Promise<void> = Promise.resolve();
 
-  private constructor(path: string, lock: DirectoryLock, head: JournalHead | undefined, records: readonly JournalRecord[]) {
+  private constructor(path: string, lock: ProcessLock, head: JournalHead | undefined, records: readonly JournalRecord[]) {
     this.path = path;
     this.#lock = lock;
     this.head = head;
@@ -67,17 +83,17 @@ export class Journal {
    * Locks the directory (made where it does not exist) and reads what is there.
    *
    * @throws MillraceError ERR_MILLRACE_CHECKPOINT when another job works there, or the file cannot be read; ERR_MILLRACE_CORRUPT when
-   * a line in the middle of it is broken
+   * anything in it is not as it was written
    */
   static async open(dir: string, pipeline: string): Promise<Journal> {
     const path = join(dir, JOURNAL_FILE);
     const lock = await guarded(path, async () => {
       await mkdir(dir, { recursive: true });
-      return DirectoryLock.take(dir, pipeline);
+      return ProcessLock.take(join(dir, 'job'), `the pipeline ${shown(pipeline)}`, (holder) => inUse(dir, holder));
     });
     try {
       const bytes = await guarded(path, () => readFile(path).catch(missing));
-      const { head, records } = bytes === undefined ? { head: undefined, records: [] } : parse(path, bytes);
+      const { head, records } = bytes === undefined ? { head: undefined, records: [] } : readJournal(path, bytes);
       return new Journal(path, lock, head, records);
     } catch (error) {
       await lock.release();
@@ -96,9 +112,15 @@ export class Journal {
     const now = this.#begun();
     now.records.push(record);
     return this.#enqueue(async () => {
-      await (this.#file as FileHandle).appendFile(line(record));
-      await (this.#file as FileHandle).datasync();
+      const file = this.#file as FileHandle;
+      const { text, checksum } = line(record, this.#lines, this.#previous);
+      await writeAt(file, text, this.#size);
+      await file.datasync();
+      this.#size += text.length;
+      this.#previous = checksum;
       this.#lines++;
+      await writeAt(file, firstLine(record.epoch), 0);
+      await this.#mustBeThere();
     });
   }
 
@@ -109,7 +131,7 @@ export class Journal {
     if (last === undefined) return;
     now.records = now.records.filter((record) => record.epoch > epoch);
     now.head = { ...now.head, base: { epoch: last.epoch, nowMs: last.nowMs, positions: last.positions } };
-    if (this.#lines - now.records.length < TRIM_LINES) return;
+    if (this.#lines - 1 - now.records.length < TRIM_LINES) return;
     void this.#rewrite();
   }
 
@@ -146,72 +168,140 @@ export class Journal {
   /** The file anew, as things stand now: what is appended later comes behind. */
   #rewrite(): Promise<void> {
     const { head, records } = this.#begun();
-    const text = [line({ format: FORMAT, ...head }), ...records.map(line)].join('');
-    const lines = records.length;
+    const values: object[] = [head, ...records];
     return this.#enqueue(async () => {
       await this.#file?.close();
       this.#file = undefined;
       const aside = `${this.path}.new`;
+      const texts = [firstLine(records.at(-1)?.epoch ?? head.base.epoch)];
+      let previous = NOTHING_BEFORE;
+      values.forEach((value, number) => {
+        const { text, checksum } = line(value, number, previous);
+        texts.push(text);
+        previous = checksum;
+      });
+      const bytes = Buffer.concat(texts);
       const file = await open(aside, 'w');
       try {
-        await file.writeFile(text);
+        await file.writeFile(bytes);
         await file.sync();
       } finally {
         await file.close();
       }
       await rename(aside, this.path);
       await syncFolder(dirname(this.path));
-      this.#file = await open(this.path, 'a');
-      this.#lines = lines;
+      this.#file = await open(this.path, 'r+');
+      this.#inode = (await this.#file.stat({ bigint: true })).ino;
+      this.#size = bytes.length;
+      this.#lines = values.length;
+      this.#previous = previous;
     });
+  }
+
+  /** A file that was deleted can still be written, but nobody will read it. */
+  async #mustBeThere(): Promise<void> {
+    const there = await stat(this.path, { bigint: true }).catch(missing);
+    if (there?.ino === this.#inode) return;
+    throw new MillraceError(
+      'ERR_MILLRACE_CHECKPOINT',
+      `The journal ${this.path} was ${there === undefined ? 'removed' : 'replaced'} while the job ran. The job ends before anything goes out that a restart could not repeat. Restore the folder, or give another one.`,
+    );
   }
 }
 
 /**
- * The lines of a journal. What stands behind the last good line is dropped, unless another good one follows.
+ * The lines of a journal.
  *
  * @throws MillraceError ERR_MILLRACE_CORRUPT, ERR_MILLRACE_CHECKPOINT
  */
-function parse(path: string, bytes: Uint8Array): { head: JournalHead; records: JournalRecord[] } {
-  const values: unknown[] = [];
+export function readJournal(path: string, bytes: Uint8Array): { head: JournalHead; records: JournalRecord[] } {
+  const firstEnd = bytes.indexOf(0x0a);
+  const acknowledged = acknowledgedIn(path, bytes.subarray(0, Math.max(firstEnd, 0)));
+  const values: object[] = [];
+  let previous = NOTHING_BEFORE;
   let brokenAt = -1;
-  for (let from = 0; from < bytes.length; ) {
+  for (let from = firstEnd + 1; from < bytes.length; ) {
     const end = bytes.indexOf(0x0a, from);
-    const value = end < 0 ? undefined : valueOf(bytes.subarray(from, end));
-    if (value === undefined) {
+    const found = end < 0 ? undefined : valueOf(bytes.subarray(from, end));
+    if (found === undefined) {
       if (brokenAt < 0) brokenAt = from;
     } else if (brokenAt >= 0) throw corrupt(path, `the line at byte ${brokenAt} is broken, and good ones follow`);
-    else values.push(value);
+    else if (found.number !== values.length || found.previous !== previous) {
+      throw corrupt(path, `the line at byte ${from} is number ${shown(found.number)}, where number ${values.length} belongs behind the line before`);
+    } else {
+      values.push(found.value);
+      previous = found.checksum;
+    }
     if (end < 0) break;
     from = end + 1;
   }
-  const [head, ...records] = values as [(JournalHead & { format: unknown }) | undefined, ...JournalRecord[]];
+  const [head, ...records] = values as [JournalHead | undefined, ...JournalRecord[]];
   // The head is written in one go with its file, and never torn.
-  if (head === undefined) throw corrupt(path, 'its first line is broken');
-  const { format, ...rest } = head;
-  if (format !== FORMAT) {
-    throw new MillraceError(
-      'ERR_MILLRACE_CHECKPOINT',
-      `The journal ${path} has the format ${shown(format)}; this version reads ${FORMAT}. Start it with the version that wrote it, or give another directory.`,
+  if (head === undefined) throw corrupt(path, 'its head is broken');
+  const last = records.at(-1)?.epoch ?? head.base.epoch;
+  if (last < acknowledged) {
+    throw corrupt(
+      path,
+      `it ends with epoch ${last}, but the records up to epoch ${acknowledged} had been written${brokenAt < 0 ? '' : `: the line at byte ${brokenAt} is broken`}`,
     );
   }
+  if (last > acknowledged + UNACKNOWLEDGED_MAX) throw corrupt(path, `its first line is of epoch ${acknowledged}, but the records go on to epoch ${last}`);
   records.forEach((record, i) => {
-    const before = records[i - 1]?.epoch ?? rest.base.epoch;
+    const before = records[i - 1]?.epoch ?? head.base.epoch;
     if (record.epoch !== before + 1) throw corrupt(path, `the record of epoch ${record.epoch} stands behind that of epoch ${before}`);
   });
-  return { head: rest, records };
+  return { head, records };
+}
+
+/** The last epoch whose record must be there, as the first line says; -1: none. */
+function acknowledgedIn(path: string, bytes: Uint8Array): number {
+  const text = Buffer.from(bytes).toString('latin1');
+  const [, covered = '', format, before, checksum] = FIRST_LINE.exec(text) ?? [];
+  const isOld = /^[0-9a-f]{8} \{"format":1,/.test(text);
+  if (!isOld && (checksum === undefined || hexOf(Buffer.from(covered)) !== checksum)) throw corrupt(path, 'its first line is broken');
+  if (isOld || Number(format) !== FORMAT) {
+    throw new MillraceError(
+      'ERR_MILLRACE_CHECKPOINT',
+      `The journal ${path} has the format ${isOld ? 1 : format}; this version reads ${FORMAT}. Start it with the version that wrote it, or give another directory.`,
+    );
+  }
+  return Number(before) - 1;
 }
 
 /** `crc32c json`; undefined when it is no such line. */
-function valueOf(bytes: Uint8Array): unknown {
+function valueOf(bytes: Uint8Array): { number: unknown; previous: unknown; checksum: string; value: object } | undefined {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
-  if (!/^[0-9a-f]{8} \{/.test(text) || Number.parseInt(text.slice(0, 8), 16) !== crc32cBytes(bytes, 9)) return undefined;
-  return JSON.parse(text.slice(9)) as unknown;
+  const checksum = text.slice(0, 8);
+  if (!/^[0-9a-f]{8} \{/.test(text) || checksum !== hexOf(bytes.subarray(9))) return undefined;
+  const { number, previous, ...value } = JSON.parse(text.slice(9)) as { number: unknown; previous: unknown };
+  return { number, previous, checksum, value };
 }
 
-function line(value: object): string {
-  const json = JSON.stringify(value);
-  return `${crc32cBytes(Buffer.from(json)).toString(16).padStart(8, '0')} ${json}\n`;
+function line(value: object, number: number, previous: string): { text: Buffer; checksum: string } {
+  const json = JSON.stringify({ number, previous, ...value });
+  const checksum = hexOf(Buffer.from(json));
+  return { text: Buffer.from(`${checksum} ${json}\n`), checksum };
+}
+
+/** Always of the same length, so that it can be written over. */
+function firstLine(acknowledged: number): Buffer {
+  const covered = `millrace journal ${FORMAT}, epochs before ${String(acknowledged + 1).padStart(16, '0')} are acknowledged, `;
+  return Buffer.from(`${covered}${hexOf(Buffer.from(covered))}\n`);
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return crc32cBytes(bytes).toString(16).padStart(8, '0');
+}
+
+async function writeAt(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+}
+
+function inUse(dir: string, holder: string): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_CHECKPOINT',
+    `The checkpoint directory ${dir} is in use by ${holder}. One job a directory: stop that one, or give this one another directory.`,
+  );
 }
 
 function corrupt(path: string, what: string): MillraceError {

@@ -13,15 +13,23 @@ export interface PartitionHost {
   idleForMs(state: PartitionState): number;
 }
 
+/** What a run does where its sources have no end of their own. */
+export interface Drain {
+  /** Reading ends at what is there when it begins. */
+  readonly bounded: boolean;
+  /** Windows, and whatever else waits for event time, that are open then: kept for the next run, or put out as they are. */
+  readonly open: 'hold' | 'emit';
+}
+
 export class PartitionStates {
   readonly #plan: Plan;
   readonly #host: PartitionHost;
-  readonly #drain: boolean;
+  #drain: Drain;
+  #isStopping = false;
   /** As of the last epoch; none before the first, which comes also when there is no partition at all. */
   #last: string | undefined;
 
-  /** @param drain what has no end ends where it is now */
-  constructor(plan: Plan, host: PartitionHost, drain: boolean) {
+  constructor(plan: Plan, host: PartitionHost, drain: Drain) {
     this.#plan = plan;
     this.#host = host;
     this.#drain = drain;
@@ -30,9 +38,19 @@ export class PartitionStates {
   /** By global partition. */
   now(): number[] {
     return this.#host.partitions.map((state) => {
-      if (state.ended) return this.#drain && !(this.#plan.sources[state.source] as SourcePlan).source.bounded ? PARTITION_DRAINED : PARTITION_ENDED;
+      // An input that has ended is final, and its windows with it; one that is only not read on may go on in the next run.
+      if (state.ended && (!this.#drain.bounded || (this.#plan.sources[state.source] as SourcePlan).source.bounded)) return PARTITION_ENDED;
+      if ((state.ended || this.#isStopping) && this.#drain.open === 'emit') return PARTITION_DRAINED;
+      // Nobody waits for time to pass here: a partition that has had nothing since the last run has been silent for as long.
+      if (state.ended && state.position === undefined && idleMsOf(this.#plan, state.source) < Number.POSITIVE_INFINITY) return PARTITION_IDLE;
       return this.#host.idleForMs(state) >= idleMsOf(this.#plan, state.source) ? PARTITION_IDLE : PARTITION_ACTIVE;
     });
+  }
+
+  /** Nothing more is read in this run. */
+  stop(open: Drain['open']): void {
+    this.#drain = { ...this.#drain, open };
+    this.#isStopping = true;
   }
 
   /** They are not what they were when the last epoch ended. */

@@ -62,19 +62,20 @@ export function planReplay(path: string, head: JournalHead | undefined, records:
   }));
   const last = kept.at(-1)?.positions ?? base.positions;
   mustFit(path, start, starts, [base.positions, ...kept.map(({ positions }) => positions)], head.forgetful);
-  // Moved on without the journal, as far as it reaches: there is nothing that could be repeated.
-  if (reaches(starts, last) && !reaches(last, starts)) return fresh();
-  const from = kept.findIndex(({ epoch, positions }) => epoch > start.writtenEpoch || !reaches(starts, positions));
-  if (from < 0) {
-    const firstEpoch = Math.max(start.writtenEpoch, kept.at(-1)?.epoch ?? base.epoch) + 1;
-    return firstEpoch - 1 === (kept.at(-1)?.epoch ?? base.epoch)
-      ? { records: [], firstEpoch, beforeMs: kept.at(-1)?.nowMs ?? base.nowMs, head: { ...head, base }, kept }
-      : fresh();
+  const lastEpoch = kept.at(-1)?.epoch ?? base.epoch;
+  // What was committed names the last epoch that was written: up to there the journal must reach, or what it would cut anew was sent already.
+  if (start.writtenEpoch > lastEpoch || (reaches(starts, last) && !reaches(last, starts))) {
+    throw refused(
+      path,
+      `ends with epoch ${lastEpoch}, but what was committed with the positions is of epoch ${start.writtenEpoch}: the file is an older one, or another run went on without it. Restore it, or delete it: what is read again is then cut and stamped anew`,
+    );
   }
+  const from = kept.findIndex(({ epoch, positions }) => epoch > start.writtenEpoch || !reaches(starts, positions));
+  const first = from < 0 ? kept.length : from;
   return {
-    records: kept.slice(from),
-    firstEpoch: (kept[from] as JournalRecord).epoch,
-    beforeMs: kept[from - 1]?.nowMs ?? base.nowMs,
+    records: kept.slice(first),
+    firstEpoch: kept[first]?.epoch ?? lastEpoch + 1,
+    beforeMs: kept[first - 1]?.nowMs ?? base.nowMs,
     head: { ...head, base },
     kept,
   };
@@ -92,7 +93,7 @@ function mustBeOurs(path: string, head: JournalHead, start: ReplayStart): void {
   }
 }
 
-/** Every start is a cut that the journal knows; or all lie behind all cuts. */
+/** Every start is a cut that the journal knows; or all lie behind all cuts, which is refused for another reason. */
 function mustFit(path: string, start: ReplayStart, starts: Positions, cuts: readonly Positions[], forgetful: readonly number[]): void {
   const last = cuts.at(-1) as Positions;
   if (start.positions.flat().some(({ metadata }) => metadata !== '') && reaches(starts, last)) return;

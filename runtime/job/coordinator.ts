@@ -15,14 +15,14 @@
 import type { SlabAllocator } from '../../core/index.ts';
 import type { Chunk, CommittedPosition } from '../../io/index.ts';
 import { metadataToCommit } from '../epoch/commit-metadata.ts';
-import { Commits, type EpochRecord, positionsOf } from '../epoch/commits.ts';
+import { type CommitPlace, Commits, type EpochRecord, positionsOf } from '../epoch/commits.ts';
 import { type DecisionStore, Decisions } from '../epoch/decisions.ts';
 import { JobClock } from '../epoch/job-clock.ts';
 import { JobWatermarks } from '../epoch/job-watermarks.ts';
 import type { JournalHead, JournalRecord } from '../epoch/journal.ts';
-import { PartitionStates } from '../epoch/partition-states.ts';
+import { type Drain, PartitionStates } from '../epoch/partition-states.ts';
 import { positionOf } from '../epoch/partitions.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { Plan, SourcePlan } from '../plan/plan.ts';
 import { EpochBalance } from '../shared/balance.ts';
 import { Control } from '../shared/control.ts';
 import type { OutputBlock } from '../shared/output-block.ts';
@@ -67,15 +67,16 @@ export interface CoordinatorParts {
     readonly creditBytes: number;
     readonly epochBytes: number;
   };
-  /** What has no end ends where it is when reading begins. */
-  readonly drain: boolean;
+  readonly drain: Drain;
   /** Makes a call soon, but not within this one: epochs then end by themselves. Without it they end when `endEpoch` is called. */
   readonly later?: (call: () => void) => void;
 }
 
 /** A commit that is under way. */
 interface Committing {
-  readonly record: EpochRecord;
+  readonly record: CommitPlace;
+  /** The last one of the job. */
+  readonly isLast: boolean;
   /** By global partition. */
   readonly metadata: readonly string[];
   /** The source whose turn it is. */
@@ -105,6 +106,7 @@ export class Coordinator {
   #committing: Committing | undefined;
   #writtenAtMs = 0;
   #isStopping = false;
+  #readAgain: number | 'all' = 0;
   #isOver = false;
 
   constructor(parts: CoordinatorParts) {
@@ -161,8 +163,20 @@ export class Coordinator {
     const names = plan.sources.map(({ source }) => source.name);
     const stored = this.#decisions.begin(plan.name, names, committed, this.restored.writtenEpoch, this.#watermarks.clockMs, store);
     committed.flat().forEach(({ offset }, global) => this.intake.startAt(global, offset));
+    this.#readAgain = this.#rowsReadBefore(committed);
+    const start = { epoch: this.restored.writtenEpoch, positions: committed.flat().map(({ offset }) => offset) };
+    this.commits.begin({ ...start, metadata: this.#watermarks.metadata(start) });
     this.#started();
     return stored;
+  }
+
+  /** Rows in front of where the last run had come. State that never closes, of a source without an end, lets nothing be committed. */
+  #rowsReadBefore(committed: readonly (readonly CommittedPosition[])[]): number | 'all' {
+    const { sources, exchanges } = this.#parts.plan;
+    const isEndless = (source: number) => !(sources[source] as SourcePlan).source.bounded;
+    if (exchanges.some((exchange) => exchange.watermarks.length === 0 && exchange.sources.some(isEndless))) return 'all';
+    const { readUntil } = this.restored;
+    return committed.flat().reduce((sum, { offset }, global) => sum + Math.max(0, (readUntil[global] as number) - offset), 0);
   }
 
   /** In place of `begin`: goes on from a snapshot, of which the crew has the state. Nothing is committed from here on. */
@@ -272,11 +286,12 @@ export class Coordinator {
   }
 
   /** Takes in nothing more; with `drain` everything taken in is finished, and `finished` asked for when it is. */
-  stop(options: { readonly drain: boolean }): void {
+  stop({ drain }: { readonly drain: false | Drain['open'] }): void {
     this.intake.close();
-    if (!options.drain) return;
+    if (drain === false) return;
+    this.#states.stop(drain);
     this.#isStopping = true;
-    if (this.#isFinished()) this.#parts.effects.finished();
+    if (this.#isFinished()) this.#conclude();
     else this.#wantEpoch();
   }
 
@@ -313,6 +328,7 @@ export class Coordinator {
 
   /** There are rows, or a partition changed its state, since the last epoch; or windows wait for the clock. */
   #hasNews(): boolean {
+    if (this.#committing?.isLast === true) return false;
     if (this.#decisions.isReplaying) return !this.#isStopping && this.intake.isCutReached;
     return this.intake.epochBytes > 0 || this.#states.haveChanged || this.#watermarks.waitsForClock;
   }
@@ -361,7 +377,7 @@ export class Coordinator {
       return;
     }
     const metadata = commit.metadata.map((text, global) => metadataToCommit(text, record.metadata[global] as string));
-    this.#committing = { record: commit, metadata, source: 0 };
+    this.#committing = { record: commit, isLast: false, metadata, source: 0 };
     this.#commitNext(this.#committing);
   }
 
@@ -377,6 +393,10 @@ export class Coordinator {
       return;
     }
     this.#committing = undefined;
+    if (committing.isLast) {
+      this.#parts.effects.finished();
+      return;
+    }
     this.intake.committed(record.positions);
     this.#decisions.committed(record.epoch);
     this.#finished(this.#finishing as EpochRecord);
@@ -387,9 +407,22 @@ export class Coordinator {
     const times = { startedAtMs, mergedAtMs: mergedAtMs as number, writtenAtMs: this.#writtenAtMs, committedAtMs: this.#parts.clocks.elapsed() };
     this.progressLog.epoch({ epoch, bytes, ...times });
     if (this.#isEpochWanted) this.#endWantedEpoch();
-    if (this.#isFinished()) this.#parts.effects.finished();
+    if (this.#isFinished()) this.#conclude();
     else if (this.#isStopping || this.#states.allEnded) this.#wantEpoch();
     this.#finishNext();
+  }
+
+  /** All is written. What was closed since the last commit is told to the next run. */
+  #conclude(): void {
+    if (this.#committing !== undefined) return;
+    const last = this.commits.takeLast();
+    if (last === undefined) {
+      this.#parts.effects.finished();
+      return;
+    }
+    const metadata = last.at.metadata.map((text, global) => metadataToCommit(text, last.latest.metadata[global] as string));
+    this.#committing = { record: last.at, isLast: true, metadata, source: 0 };
+    this.#commitNext(this.#committing);
   }
 
   /** Everything that there is to do was done: all ended (or a stop was asked for), no epoch under way, nothing taken in since. */
@@ -409,6 +442,7 @@ export class Coordinator {
       rowsOut: this.outputs.rowsOut,
       bytesIn: this.intake.bytesIn,
       memory: slabs.usage(),
+      readAgain: this.#readAgain,
       stateBytes: this.#control?.stateBytes ?? 0,
       epoch: this.commits.current,
       committedEpoch: this.commits.committed,

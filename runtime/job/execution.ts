@@ -66,11 +66,12 @@ export class Execution {
   async start(): Promise<void> {
     try {
       const { checkpointDir, drain, triggerMs } = this.#options;
+      const { bounded } = drain;
       if (checkpointDir !== undefined) this.#journal = await Journal.open(checkpointDir, this.#plan.name);
       const coordinator = this.#coordinator;
       const { signal } = this.#abort;
       await this.#sinks.open(this.#plan, signal);
-      await this.#sources.open(coordinator.intake, { drain, signal });
+      await this.#sources.open(coordinator.intake, { drain: bounded, signal });
       const committed = await this.#sources.positions();
       coordinator.lay(this.#sources.partitionCounts);
       const stored = coordinator.begin(committed, this.#journal);
@@ -92,13 +93,13 @@ export class Execution {
   }
 
   /** Stops reading; with `drain` everything taken in is finished, written and committed first. */
-  async stop(options: { drain: boolean }): Promise<void> {
+  async stop({ drain }: { readonly drain: boolean | 'hold' | 'emit' }): Promise<void> {
     if (this.#isOver) {
       await this.done.catch(() => {});
       return;
     }
-    this.#coordinator.stop(options);
-    if (options.drain) await this.done;
+    this.#coordinator.stop({ drain: drain === true ? this.#options.drain.open : drain });
+    if (drain !== false) await this.done;
     else await this.#end();
   }
 

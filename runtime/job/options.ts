@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, shown, shownPath } from '../../core/index.ts';
+import type { Drain } from '../epoch/partition-states.ts';
 import type { Params } from '../stream/load.ts';
 
 /** Bytes as a number, or with a unit: `'64MiB'`, `'1GiB'`. */
@@ -12,10 +13,17 @@ export type ByteSize = number | `${number}${'KiB' | 'MiB' | 'GiB'}`;
 export interface RunOptions {
   /** Worker threads. Default: available parallelism - 1, at least 1. */
   readonly workers?: number;
-  /** Epoch length (default '100ms'), or 'availableNow': drain what is there, then stop. */
+  /** Epoch length (default '100ms'), or 'availableNow': read what is there, then stop. */
   readonly trigger?: Duration | 'availableNow';
-  /** Drain what is there, then stop, with the epochs of `trigger`. Trigger 'availableNow' is this with long epochs. */
-  readonly drain?: boolean;
+  /** Read what is there when the job starts, then stop, with the epochs of `trigger`. Trigger 'availableNow' is this with long epochs. */
+  readonly bounded?: boolean;
+  /**
+   * What becomes of open windows (and of whatever else waits for event time) when the job stops, or has read what was there, while its
+   * sources have no end of their own: `hold` (default) keeps them for the next run, which reads their rows again and goes
+   * on; `emit` puts them out as they are, though a next run will put them out again, whole. Sources that end (memory, files, a generator with rows) are
+   * final either way.
+   */
+  readonly drain?: 'hold' | 'emit';
   /**
    * A folder for what a restart has to know beside the positions: where epochs were cut, what the clock showed, which partitions
    * were idle. With it windows of processing time, and windows that closed because a partition was idle, come out again as they
@@ -41,7 +49,7 @@ export interface RunOptions {
 export interface ResolvedOptions {
   readonly workers: number;
   readonly triggerMs: number;
-  readonly drain: boolean;
+  readonly drain: Drain;
   readonly checkpointDir: string | undefined;
   readonly memoryBytes: number;
   readonly epochBytes: number;
@@ -52,7 +60,7 @@ export interface ResolvedOptions {
 }
 
 const DEFAULT_TRIGGER_MS = 100;
-/** How often an epoch ends while draining, where a full epoch does not end it first. */
+/** How often an epoch ends under 'availableNow', where a full epoch does not end it first. */
 const DRAIN_TRIGGER_MS = 200;
 const MEMORY_BYTES_MIN = 32 << 20;
 const EPOCH_BYTES_MAX = 64 << 20;
@@ -76,11 +84,18 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
   if (!Number.isInteger(batchRows) || batchRows < 8 || batchRows > 65_536 || batchRows % 8 !== 0) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `batchRows is ${shown(batchRows)}. Give a multiple of 8 from 8 to 65536.`);
   }
+  const drain = options.drain ?? 'hold';
+  if (drain !== 'hold' && drain !== 'emit') {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `drain is ${shown(drain)}. Give 'hold' (open windows wait for the next run) or 'emit' (they come out as they are). To read what is there and then stop, give bounded: true, or trigger: 'availableNow'.`,
+    );
+  }
   const isAvailableNow = options.trigger === 'availableNow';
   return {
     workers,
     triggerMs: isAvailableNow ? DRAIN_TRIGGER_MS : durationMs((options.trigger as Duration | undefined) ?? DEFAULT_TRIGGER_MS, 'trigger', 1),
-    drain: isAvailableNow || options.drain === true,
+    drain: { bounded: isAvailableNow || options.bounded === true, open: drain },
     checkpointDir: options.checkpoint === undefined ? undefined : checkpointDir(options.checkpoint),
     memoryBytes,
     epochBytes: options.epochBytes === undefined ? Math.min(memoryBytes / 8, EPOCH_BYTES_MAX) : byteSize(options.epochBytes, 'epochBytes'),

@@ -14,6 +14,16 @@ export class ProgressPrinter {
     this.#out = out;
   }
 
+  /** What the job reads that it has read before, if there is any. */
+  start({ pipeline, readAgain }: Progress): void {
+    if (this.#form === 'json' || readAgain === 0) return;
+    const what =
+      readAgain === 'all'
+        ? 'everything is read from the beginning, as by every run: it has state that never closes, so that no position can be committed'
+        : `${grouped(readAgain)} rows are read again: their windows were open when the last run stopped`;
+    this.#out.write(`${pipeline}: ${what}\n`);
+  }
+
   show(progress: Progress): void {
     if (this.#form === 'json') {
       this.#out.write(`${JSON.stringify(plain(progress))}\n`);

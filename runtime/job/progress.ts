@@ -38,6 +38,11 @@ export interface Progress {
   /** The event time that the job has passed, ms: the minimum over its watermarks. */
   readonly watermark: number;
   readonly lag: number;
+  /**
+   * Of the rows of this run, those that a run before has read already: their windows were open when positions were committed last. In the source's own
+   * unit. `all`: the pipeline has state that never closes, so that nothing is committed and every run reads from the beginning.
+   */
+  readonly readAgain: number | 'all';
   readonly epoch: number;
   readonly committedEpoch: number;
   readonly lastEpoch: EpochTimes | undefined;
@@ -66,6 +71,7 @@ export interface ProgressSources {
   readonly stateBytes: number;
   readonly epoch: number;
   readonly committedEpoch: number;
+  readonly readAgain: number | 'all';
   readonly samples: readonly LedgerSample[];
   readonly balance: Balance;
 }

@@ -3,7 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { AnyRow } from '../../core/index.ts';
+import { type AnyRow, MillraceError, shown } from '../../core/index.ts';
 import { describePlan } from '../plan/explain.ts';
 import { makePlan, type Plan } from '../plan/plan.ts';
 import { loadGraph, refuseInWorker, supportTypeScript } from '../stream/load.ts';
@@ -116,9 +116,16 @@ export class Job extends EventEmitter<JobEvents> {
     return describePlan(this.#plan);
   }
 
-  /** Stops reading. With `drain` (default), what was read is finished, written and committed first. */
-  async stop(options: { drain?: boolean } = {}): Promise<Summary> {
-    await this.#execution.stop({ drain: options.drain ?? true });
+  /**
+   * Stops reading. With `drain` (default), what was read is finished, written and committed first; open windows are held for the next run
+   * or put out, as the option `drain` of `run` says, or as it is said here.
+   */
+  async stop(options: { drain?: boolean | 'hold' | 'emit' } = {}): Promise<Summary> {
+    const { drain = true } = options;
+    if (typeof drain !== 'boolean' && drain !== 'hold' && drain !== 'emit') {
+      throw new MillraceError('ERR_MILLRACE_OPTION', `drain is ${shown(drain)}. Give true, false, 'hold' or 'emit'.`);
+    }
+    await this.#execution.stop({ drain });
     return this.#summary();
   }
 

@@ -144,10 +144,10 @@ describe('files.sink', () => {
     const run = await SinkRun.open(files.sink({ dir: folder, value: json() }), schema);
     await Promise.all([run.write(rows(0, 5_000), { epoch: 7, shard: 0 }), run.write(rows(5_000, 5_003), { epoch: 7, shard: 3 })]);
     await run.write([], { epoch: 7, shard: 4 });
-    assert.deepEqual(await readdir(folder), ['.part-0000000007-00000.jsonl.tmp']);
+    assert.deepEqual((await readdir(folder)).sort(), ['.part-0000000007-00000.jsonl.tmp', '.part.jsonl.held']);
     await run.commit(7);
     await run.commit(8);
-    assert.deepEqual(await readdir(folder), ['part-0000000007-00000.jsonl']);
+    assert.deepEqual((await readdir(folder)).sort(), ['.part.jsonl.held', 'part-0000000007-00000.jsonl']);
     assert.equal(await read(folder, 'part-0000000007-00000.jsonl'), text(rows(0, 5_003)));
     await run.write(rows(0, 1), { epoch: 9, shard: 0 });
     await run.close();
@@ -163,6 +163,7 @@ describe('files.sink', () => {
     await first.commit(1);
     await first.write(rows(5, 6), { epoch: 2, shard: 2 });
     await first.commit(2);
+    await first.close();
     await writeFile(join(folder, '.clicks-0000000003-00000.ndjson.tmp'), 'half');
     await writeFile(join(folder, 'others.txt'), 'not ours');
     const second = await SinkRun.open(files.sink(options), schema);
@@ -172,6 +173,22 @@ describe('files.sink', () => {
     assert.deepEqual((await readdir(folder)).sort(), ['clicks-0000000001-00002.ndjson', 'clicks-0000000002-00002.ndjson', 'others.txt']);
     assert.equal(await read(folder, 'clicks-0000000001-00002.ndjson'), text(rows(0, 4)));
     assert.equal(await read(folder, 'clicks-0000000002-00002.ndjson'), text(rows(5, 6)));
+  });
+
+  test('one at a time has the names of a prefix and an ending; others may work beside it', async () => {
+    const folder = join(dir, 'shared');
+    const open = (options: object = {}) => SinkRun.open(files.sink({ dir: folder, value: json(), ...options }), schema);
+    const first = await open({ prefix: 'a-b' });
+    await first.write(rows(0, 3), { epoch: 1, shard: 0 });
+    await assert.rejects(open({ prefix: 'a-b' }), { code: 'ERR_MILLRACE_FILE', message: /a-b-\*\.jsonl in .* are being written by this process.*"test"/ });
+    // What the other has half written is none that a dead run left.
+    const second = await open({ prefix: 'a' });
+    const third = await open({ prefix: 'a-b', ext: 'txt' });
+    await first.commit(1);
+    assert.equal(await read(folder, 'a-b-0000000001-00000.jsonl'), text(rows(0, 3)));
+    for (const run of [first, second, third]) await run.close();
+    await (await open({ prefix: 'a-b' })).close();
+    assert.deepEqual(await readdir(folder), ['a-b-0000000001-00000.jsonl']);
   });
 
   test('rows that are longer than a block', async () => {

@@ -255,14 +255,13 @@ test('damage in the middle of a log is reported, and loses no neighbour', async 
   const second = await readFile(paths[1] as string);
   second.writeInt32BE(5, 8);
   await writeFile(paths[1] as string, second);
-  const lost = Number((names[2] as string).slice(0, 20)) - Number((names[1] as string).slice(0, 20));
   const collector = await drained(dir, 't');
   const { rows, rejections } = new DecoderHarness('kernels').decode(collector.frames);
   assert.deepEqual(
     rejections.map((rejection) => rejection.reason),
     ['corrupt', 'corrupt'],
   );
-  assert.equal(rows.length, 100 - 10 - lost);
+  assert.equal(rows.length, 100 - 10 - 10);
   const reopened = await LogWriter.open(dir, 't');
   assert.deepEqual(reopened.ends, [100]);
   await reopened.close();
@@ -332,7 +331,12 @@ test('positions of a group come back, with their metadata; other groups start at
     { partition: 1, offset: 0, metadata: '' },
     { partition: 2, offset: 0, metadata: '__proto__' },
   ]);
-  assert.deepEqual((await (await open('other')).positions())[0], { partition: 0, offset: 0, metadata: '' });
+  const other = await open('other');
+  assert.deepEqual((await other.positions())[0], { partition: 0, offset: 0, metadata: '' });
+  // One job a group.
+  await assert.rejects(open('other'), { code: 'ERR_MILLRACE_FILE', message: /group "other" of the topic "t" is in use by this process/ });
+  await other.close();
+  await again.close();
   assert.deepEqual(await readdir(join(dir, 't/groups')), ['a%2F..%2Fb.json']);
   // Drain goes on from there.
   const collector = new Collector(true);
@@ -340,6 +344,7 @@ test('positions of a group come back, with their metadata; other groups start at
   resumed.start();
   await collector.until(() => collector.ended.size === 3);
   assert.deepEqual(collector.values(0), expected(3, 7));
+  await resumed.close();
   await writeFile(join(dir, 't/groups/broken.json'), '{"version":1,"positions":[{"partition":0,"offset":-1,"metadata":""}]}');
   await assert.rejects(open('broken'), { code: 'ERR_MILLRACE_CHECKPOINT', message: /offset -1/ });
 });
@@ -362,12 +367,9 @@ test('wrong topics, folders, names and second writers are refused', async () => 
   await assert.rejects(open('clicks'), { code: 'ERR_MILLRACE_TOPIC', message: /no topics at all/ });
   const writer = await LogWriter.open(dir, 'orders', 1);
   await assert.rejects(open('clicks'), { code: 'ERR_MILLRACE_TOPIC', message: /there are: orders/ });
-  await assert.rejects(LogWriter.open(dir, 'orders'), { code: 'ERR_MILLRACE_FILE', message: /being written by process \d+/ });
+  await assert.rejects(LogWriter.open(dir, 'orders'), { code: 'ERR_MILLRACE_FILE', message: /being written by this process \(\d+\)/ });
   await writer.close();
   await assert.rejects(LogWriter.open(dir, 'orders', 3), { code: 'ERR_MILLRACE_OPTION', message: /has 1 partitions, not 3/ });
-  // A lock that a process left behind that is no more.
-  await writeFile(join(dir, 'orders/writer.lock'), '4194304999\n');
-  await (await LogWriter.open(dir, 'orders')).close();
   for (const topic of ['..', '.', '../x', 'a/b', '', 'x'.repeat(250), 'a\0b']) {
     assert.throws(() => log.source({ dir, topic, value: CODEC }), { code: 'ERR_MILLRACE_OPTION' });
     assert.throws(() => log.sink({ dir, topic, value: CODEC }), { code: 'ERR_MILLRACE_OPTION' });

@@ -28,7 +28,7 @@ async function folder(t: TestContext): Promise<string> {
 
 /** Reads the topic `in` to its end, and checks that what comes in is decoded or in the ledger. */
 async function read(dir: string, as: Params['as'], options: RunOptions = {}): Promise<Job> {
-  const job = await run(pipeline, { workers: 2, trigger: 'availableNow', ...options, params: { dir, as } });
+  const job = await run(pipeline, { workers: 2, trigger: 'availableNow', drain: 'emit', ...options, params: { dir, as } });
   await job.done;
   return job;
 }
@@ -293,6 +293,7 @@ async function arrowMessages(dir: string): Promise<ArrowMessage[]> {
   const job = await run(new URL('./pipelines/arrow-rows.ts', import.meta.url), {
     workers: 1,
     trigger: 'availableNow',
+    drain: 'emit',
     batchRows: 64,
     params: { dir, rows: 640 },
   });

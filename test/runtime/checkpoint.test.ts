@@ -102,7 +102,7 @@ test('one job a directory, of one pipeline, that reads what it read', async (t) 
   assert.equal(code, 1);
   assert.match(stderr, /ERR_MILLRACE_CHECKPOINT: The journal .* was written by the pipeline "repeated", not by "x"/);
   // And the first may go on.
-  const again = await start(dir, { drain: true });
+  const again = await start(dir, { bounded: true, drain: 'emit' });
   await again.done;
 });
 
@@ -110,7 +110,7 @@ test('what stands in the journal: positions, states and the clock of each epoch,
   const dir = await folder(t);
   await writeTopic(dir, 'in', 2, rows(0, 300));
   const before = Date.now();
-  const job = await start(dir, { drain: true, epochBytes: '4KiB' });
+  const job = await start(dir, { bounded: true, drain: 'emit', epochBytes: '4KiB' });
   await job.done;
   const lines = (await readFile(join(dir, 'state', JOURNAL_FILE), 'utf8')).trimEnd().split('\n');
   const [head, ...records] = lines.map(

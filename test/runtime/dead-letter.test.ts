@@ -66,7 +66,7 @@ test('on the log', async (t) => {
     { compression: 'none' },
   );
   await writeBatches(dir, 'in', 2, [{ partition: 1, bytes: batch }]);
-  const job = await run(pipeline, { workers: 2, trigger: 'availableNow', params: { dir } });
+  const job = await run(pipeline, { workers: 2, trigger: 'availableNow', drain: 'emit', params: { dir } });
   await job.done;
   const { ledger, rowsIn } = job.progress();
   assert.deepEqual([rowsIn, ledger.undecodable, ledger.failed, results.rows.length], [16, 5, 1, 10]);
@@ -82,7 +82,7 @@ test('on Kafka', async (t) => {
   const output = await stage.topic(1);
   await stage.admin.createTopics({ topics: [{ topic: `${output}.why`, numPartitions: 1 }], waitForLeaders: true });
   await stage.producer.send({ topic: input, messages: VALUES.map((value) => ({ partition: 0, value })) });
-  const job = await run(pipeline, { workers: 2, trigger: 'availableNow', params: { brokers: stage.brokers, input, output } });
+  const job = await run(pipeline, { workers: 2, trigger: 'availableNow', drain: 'emit', params: { brokers: stage.brokers, input, output } });
   await job.done;
   const letters: Letter[] = [];
   const reasons: Record<string, unknown>[] = [];

@@ -37,7 +37,7 @@ async function withWorkers(t: TestContext, name: string, check: () => void): Pro
     [1, 200],
     [3, 20],
   ] as const) {
-    const job = await run(module, { workers, trigger, drain: true, params: { dir } });
+    const job = await run(module, { workers, trigger, bounded: true, drain: 'emit', params: { dir } });
     await job.done;
     assert.equal(job.progress().ledger.late, 0);
     check();

@@ -51,7 +51,7 @@ test('an aggregation of an aggregation, a fork and a plain stream agree with a l
   }
   const expectedMinutes = [...minutes.values()].map(({ sumMs, ...rest }) => ({ ...rest, meanMs: sumMs / rest.clicks }));
 
-  for (const options of [{ workers: 1 }, { workers: 2, batchRows: 64 }, { workers: 2, trigger: 20, drain: true }] as RunOptions[]) {
+  for (const options of [{ workers: 1 }, { workers: 2, batchRows: 64 }, { workers: 2, trigger: 20, bounded: true, drain: 'emit' }] as RunOptions[]) {
     const job = await finish('windows-of-windows', { ...options, params: { rows } });
     assert.deepEqual(text(nested.minutes.rows), text(expectedMinutes));
     assert.deepEqual(text(nested.hours.rows), text([...hours.values()]));
@@ -66,7 +66,7 @@ test('an aggregation of an aggregation, a fork and a plain stream agree with a l
 });
 
 test('progress tells rows, watermark and partitions while the job runs, and stays readable after', async () => {
-  const job = await run(module('windows-of-windows'), { workers: 1, trigger: 50, drain: true, params: { rows: 200_000 } });
+  const job = await run(module('windows-of-windows'), { workers: 1, trigger: 50, bounded: true, drain: 'emit', params: { rows: 200_000 } });
   const seen: number[] = [];
   job.on('progress', (progress) => seen.push(progress.rowsIn));
   const summary = await job.done;

@@ -19,7 +19,7 @@ const PAGES = 5;
 const SIZE_MS = 10_000;
 const onKafka = new URL('./pipelines/on-kafka.ts', import.meta.url);
 const mainJob = new URL('./pipelines/main-job.ts', import.meta.url);
-const drain: RunOptions = { workers: 2, trigger: 'availableNow' };
+const drain: RunOptions = { workers: 2, trigger: 'availableNow', drain: 'emit' };
 
 interface Click {
   readonly page: string;
@@ -97,7 +97,7 @@ for (const format of ['json', 'arrow'] as const) {
     const expected = expectedClicks(ROWS, SEED);
     // Arrow comes in through another decoder, and is the same from there on.
     for (const workers of format === 'json' ? [1, 2, 4] : [1, 4]) {
-      const options: RunOptions = workers === 2 ? { trigger: '20ms', drain: true } : { trigger: 'availableNow' };
+      const options: RunOptions = workers === 2 ? { trigger: '20ms', bounded: true, drain: 'emit' } : { trigger: 'availableNow' };
       const job = await run(mainJob, { ...options, workers, params: { format, brokers: stage.brokers, topic, group: `${topic}-${workers}` } });
       assert.equal((await job.done).rowsIn, ROWS);
       assert.deepEqual(clickLines(mainResults.rows), expected, `${workers} workers`);
@@ -192,7 +192,7 @@ test('word count on Kafka', async (t) => {
   for (let from = 0; from < lines.length; from += 500)
     await stage.producer.send({ topic: input, messages: lines.slice(from, from + 500).map((value, n) => ({ value, partition: n % 3 })) });
   const params = { brokers: stage.brokers.join(','), input, output, group: input, what: 'words' };
-  await (await run(onKafka, { workers: 2, trigger: '20ms', drain: true, params })).done;
+  await (await run(onKafka, { workers: 2, trigger: '20ms', bounded: true, drain: 'emit', params })).done;
   // A key stays in its partition, so that its last count is the newest.
   const counts = new Map<string, number>();
   for (const { word, count } of await readAll(stage, output)) counts.set(word as string, count as number);
@@ -313,7 +313,8 @@ test('a slow sink pauses the partitions: nothing lost, memory within its bounds,
   const job = await run(onKafka, {
     workers: 2,
     trigger: 5,
-    drain: true,
+    bounded: true,
+    drain: 'emit',
     memory: '32MiB',
     sinkDelay: 1_000,
     params: { brokers: stage.brokers.join(','), input, group: input, sessionTimeout: 5_000 },

@@ -29,7 +29,7 @@ test('sessions, sliding sums, best rows and batches of ten, and the rows that fa
   const outcomes: string[] = [];
   for (const workers of [1, 2, 3]) {
     // In one epoch: where epochs are cut decides when timers fire.
-    const job = await run(new URL('./pipelines/keyed.ts', import.meta.url), { workers, trigger: 'availableNow', params: { dir } });
+    const job = await run(new URL('./pipelines/keyed.ts', import.meta.url), { workers, trigger: 'availableNow', drain: 'emit', params: { dir } });
     await job.done;
     outcomes.push(
       JSON.stringify([

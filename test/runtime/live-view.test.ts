@@ -108,7 +108,7 @@ function check(of: Answer['of'], noted: readonly live.Noted[], answers: readonly
 for (const workers of [1, 2, 3]) {
   test(`thousands of answers while ${workers} workers go on`, async () => {
     const rows = 150_000;
-    const job = await run(module, { workers, trigger: 4, drain: true, epochBytes: '64KiB', params: { rows } });
+    const job = await run(module, { workers, trigger: 4, bounded: true, drain: 'emit', epochBytes: '64KiB', params: { rows } });
     const answers = await ask(job, workers);
     assert.ok(answers.length > 1_000, `${answers.length} answers`);
     assert.ok(check('pages', live.pageRows, answers) > 500);
@@ -173,7 +173,7 @@ test('a job that was stopped in the middle of an epoch gives what holds, or says
 });
 
 test('after a failure single keys are as of an epoch of theirs, or refused', async () => {
-  const job = await run(module, { workers: 2, trigger: 5, drain: true, epochBytes: '64KiB', params: { rows: 400_000, failAt: 50_000 } });
+  const job = await run(module, { workers: 2, trigger: 5, bounded: true, drain: 'emit', epochBytes: '64KiB', params: { rows: 400_000, failAt: 50_000 } });
   await assert.rejects(job.done, /a user too many/);
   const view = job.view<Row>('pages');
   const answers: Answer[] = [];

@@ -24,7 +24,12 @@ let expected: string[] = [];
 before(async () => {
   for (const format of ['json', 'arrow'] as const) {
     dirs[format] = await mkdtemp(join(tmpdir(), 'millrace-test-'));
-    const job = await run(example('clicks-data'), { workers: 2, trigger: 'availableNow', params: { dir: dirs[format], rows: ROWS, seed: SEED, format } });
+    const job = await run(example('clicks-data'), {
+      workers: 2,
+      trigger: 'availableNow',
+      drain: 'emit',
+      params: { dir: dirs[format], rows: ROWS, seed: SEED, format },
+    });
     assert.equal((await job.done).rowsOut, ROWS);
   }
   expected = expectedClicks(ROWS, SEED);
@@ -34,7 +39,11 @@ after(async () => {
   for (const dir of Object.values(dirs)) await rm(dir, { recursive: true, force: true });
 });
 
-const triggers: readonly RunOptions[] = [{ trigger: '5ms', drain: true }, { trigger: '100ms', drain: true }, { trigger: 'availableNow' }];
+const triggers: readonly RunOptions[] = [
+  { trigger: '5ms', bounded: true, drain: 'emit' },
+  { trigger: '100ms', bounded: true, drain: 'emit' },
+  { trigger: 'availableNow' },
+];
 const sums = new Set<string>();
 
 for (const format of ['json', 'arrow'] as const) {
@@ -66,7 +75,8 @@ test('small batches, a small memory and small epochs change nothing', async () =
   const job = await run(mainJob, {
     workers: 2,
     trigger: '20ms',
-    drain: true,
+    bounded: true,
+    drain: 'emit',
     batchRows: 64,
     memory: '64MiB',
     epochBytes: '512KiB',
@@ -117,7 +127,7 @@ test('a slowed sink and many epochs: memory stays flat, and nothing is lost', as
     const base = ${JSON.stringify(new URL('../../', import.meta.url).href)};
     const module = new URL('./test/runtime/pipelines/steady.ts', base);
     const samples = [];
-    const job = await run(module, { workers: 2, trigger: 10, drain: true, memory: '64MiB', epochBytes: '1MiB', sinkDelay: 15, params: { rows: ${rows} } });
+    const job = await run(module, { workers: 2, trigger: 10, bounded: true, drain: 'emit', memory: '64MiB', epochBytes: '1MiB', sinkDelay: 15, params: { rows: ${rows} } });
     job.on('progress', ({ rowsIn, memory }) => samples.push({ rowsIn, used: memory.usedBytes, rss: process.memoryUsage.rss() }));
     await job.done;
     const { results } = await import(module.href);

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AnyRow, type RunOptions, run, seededRng } from '../../runtime/index.ts';
+import { type AnyRow, type Job, type RunOptions, run, seededRng } from '../../runtime/index.ts';
 import { results } from './pipelines/clicks.ts';
 import { writeTopic } from './topics.ts';
 
@@ -52,7 +52,15 @@ const valueOf = (row: AnyRow) => `${row['clicks']} ${row['meanMs']}`;
 const values = (rows: readonly Click[]) => rows.map((row) => JSON.stringify(row));
 
 async function drain(dir: string, params: Record<string, unknown>, options: RunOptions = {}): Promise<readonly AnyRow[]> {
-  const running = await run(job, { workers: 2, trigger: 20, drain: true, epochBytes: '32KiB', ...options, params: { dir, group: 'g', ...params } });
+  const running = await run(job, {
+    workers: 2,
+    trigger: 20,
+    bounded: true,
+    drain: 'emit',
+    epochBytes: '32KiB',
+    ...options,
+    params: { dir, group: 'g', ...params },
+  });
   await running.done;
   assert.deepEqual(
     Object.entries(running.progress().ledger).filter(([reason, count]) => count > 0 && reason !== 'replayed'),
@@ -76,6 +84,64 @@ for (const slide of [SIZE_MS, 2_500]) {
     for (const row of again) assert.equal(valueOf(row), seen.get(keyOf(row)));
   });
 }
+
+for (const slide of [SIZE_MS, 2_500]) {
+  test(`a run of what is there holds open windows back: each comes out once, whole, over many runs (slide ${slide})`, async (t) => {
+    const dir = await folder(t);
+    const whole = model(clicks(0, 12_000), slide);
+    const seen = new Map<string, string>();
+    const take = (rows: readonly AnyRow[]) => {
+      for (const row of rows) {
+        assert.ok(!seen.has(keyOf(row)), `${keyOf(row)} came out twice`);
+        assert.equal(valueOf(row), whole.get(keyOf(row)), keyOf(row));
+        seen.set(keyOf(row), valueOf(row));
+      }
+    };
+    const part = 3_000;
+    let before = 0;
+    for (let from = 0; from < 12_000; from += part) {
+      await writeTopic(dir, 'in', 3, values(clicks(from, from + part)), from);
+      const running = await run(job, { workers: 2, trigger: 'availableNow', epochBytes: '32KiB', params: { dir, group: 'g', slide } });
+      const { rowsIn } = await running.done;
+      assert.equal(running.progress().readAgain, rowsIn - part, 'what is read again is said at the start');
+      if (from >= 2 * part) assert.ok(rowsIn > part && rowsIn < from + part, `${rowsIn} rows read: positions do not move on`);
+      assert.ok(results.rows.length > 0, 'windows that the watermark has passed come out');
+      take(results.rows);
+      before = seen.size;
+    }
+    // Nothing new: nothing comes out.
+    take(await drain(dir, { slide }, { drain: 'hold' }));
+    assert.equal(seen.size, before);
+    // The other wish.
+    take(await drain(dir, { slide }));
+    assert.deepEqual(new Map([...seen].sort()), new Map([...whole].sort()));
+  });
+}
+
+test('a stop holds open windows back, or puts them out, as is wished', async (t) => {
+  const dir = await folder(t);
+  await writeTopic(dir, 'in', 3, values(clicks(0, 3_000)));
+  const whole = model(clicks(0, 3_000), SIZE_MS);
+  const stopped = async (options: RunOptions, how?: Parameters<Job['stop']>[0]): Promise<Map<string, string>> => {
+    const running = await run(job, { workers: 2, trigger: 5, ...options, params: { dir } });
+    while (running.progress().rowsIn < 3_000) await sleep(5);
+    await running.stop(how);
+    const seen = new Map<string, string>();
+    for (const row of results.rows) {
+      assert.ok(!seen.has(keyOf(row)), `${keyOf(row)} came out twice`);
+      assert.equal(valueOf(row), whole.get(keyOf(row)));
+      seen.set(keyOf(row), valueOf(row));
+    }
+    return seen;
+  };
+  assert.deepEqual(new Map([...(await stopped({ drain: 'emit' }))].sort()), new Map([...whole].sort()));
+  assert.deepEqual(new Map([...(await stopped({}, { drain: 'emit' }))].sort()), new Map([...whole].sort()));
+  for (const held of [await stopped({}), await stopped({ drain: 'emit' }, { drain: 'hold' })]) assert.ok(held.size > 0 && held.size < whole.size);
+  await assert.rejects(run(job, { drain: true as never, params: { dir } }), {
+    code: 'ERR_MILLRACE_OPTION',
+    message: /drain is true.*'hold'.*'emit'.*bounded: true/,
+  });
+});
 
 test('windows of windows are whole at last, though a job stops while some are open that others have fed', async (t) => {
   const dir = await folder(t);
@@ -121,7 +187,7 @@ test('a slow sink stops the reading, not the job: memory stays within its budget
   const dir = await folder(t);
   const rows = clicks(0, 150_000);
   await writeTopic(dir, 'in', 4, values(rows));
-  const running = await run(job, { workers: 2, trigger: 5, drain: true, memory: '32MiB', sinkDelay: 60, params: { dir } });
+  const running = await run(job, { workers: 2, trigger: 5, bounded: true, drain: 'emit', memory: '32MiB', sinkDelay: 60, params: { dir } });
   let mostUnderWay = 0;
   running.on('progress', ({ memory }) => {
     mostUnderWay = Math.max(mostUnderWay, memory.usedBytes);

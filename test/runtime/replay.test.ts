@@ -109,7 +109,15 @@ async function sizeOfFile(path: string): Promise<number> {
 }
 
 async function finish(dir: string, what: string, options: RunOptions = {}) {
-  const job = await run(module, { workers: 2, trigger: 20, drain: true, checkpoint: { dir: join(dir, 'state') }, ...options, params: { dir, what } });
+  const job = await run(module, {
+    workers: 2,
+    trigger: 20,
+    bounded: true,
+    drain: 'emit',
+    checkpoint: { dir: join(dir, 'state') },
+    ...options,
+    params: { dir, what },
+  });
   await job.done;
   return job.progress();
 }

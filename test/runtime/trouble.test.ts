@@ -16,7 +16,7 @@ const trouble = new URL('./pipelines/trouble.ts', import.meta.url);
 
 function start(how: string, options: RunOptions = {}, params: Record<string, unknown> = {}): Promise<Job> {
   calls.length = 0;
-  return run(trouble, { workers: 2, trigger: 'availableNow', ...options, params: { how, ...params } });
+  return run(trouble, { workers: 2, trigger: 'availableNow', drain: 'emit', ...options, params: { how, ...params } });
 }
 
 async function failureOf(how: string, options: RunOptions = {}, params: Record<string, unknown> = {}): Promise<MillraceError> {
@@ -139,7 +139,7 @@ test('a module that is another one in the worker', async () => {
 test('more state, or more output, than fits into the memory', async () => {
   const cases: [string, RunOptions, number][] = [
     ['many keys', {}, 2_000_000],
-    ['many keys', { trigger: 20, drain: true }, 2_000_000],
+    ['many keys', { trigger: 20, bounded: true, drain: 'emit' }, 2_000_000],
     ['many windows', {}, 2_000_000],
     ['long keys', {}, 200_000],
     ['flatMap 1000 out', {}, 200_000],
@@ -155,7 +155,7 @@ test('more state, or more output, than fits into the memory', async () => {
 test('a worker that runs out of heap ends its job; the process goes on', async () => {
   const program = `
     import { run } from './runtime/index.ts';
-    const start = (how) => run(new URL('./test/runtime/pipelines/trouble.ts', ${JSON.stringify(new URL('../../', import.meta.url).href)}), { workers: 2, trigger: 'availableNow', params: { how } });
+    const start = (how) => run(new URL('./test/runtime/pipelines/trouble.ts', ${JSON.stringify(new URL('../../', import.meta.url).href)}), { workers: 2, trigger: 'availableNow', drain: 'emit', params: { how } });
     const failed = await (await start('heap')).done.catch((error) => error);
     const { rowsIn } = await (await start('flatMap 1000')).done;
     console.log(JSON.stringify({ code: failed.code, message: failed.message, rowsIn }));`;
@@ -218,11 +218,11 @@ test('stop: twice, at once, from a progress handler, after the end', async () =>
 });
 
 test('stop of a job that has failed, or fails meanwhile', async () => {
-  const job = await start('third write', { trigger: 10, drain: true });
+  const job = await start('third write', { trigger: 10, bounded: true, drain: 'emit' });
   await assert.rejects(job.done, { code: 'ERR_MILLRACE_SINK' });
   await job.stop();
   await job.stop({ drain: false });
-  const other = await start('third write', { trigger: 'availableNow' });
+  const other = await start('third write', { trigger: 'availableNow', drain: 'emit' });
   await assert.rejects(other.stop({ drain: true }), { code: 'ERR_MILLRACE_SINK' });
 });
 
@@ -251,8 +251,14 @@ test('failures are told by event too, and a job without listeners does not end t
 });
 
 test('two jobs at once, of one module with different params, do not see each other', async () => {
-  const one = run(new URL('./pipelines/one-key.ts', import.meta.url), { workers: 2, trigger: 20, drain: true, params: { rows: 300_000, partitions: 3 } });
-  const other = start('flatMap 1000', { trigger: 20, drain: true }, { rows: 2_000 });
+  const one = run(new URL('./pipelines/one-key.ts', import.meta.url), {
+    workers: 2,
+    trigger: 20,
+    bounded: true,
+    drain: 'emit',
+    params: { rows: 300_000, partitions: 3 },
+  });
+  const other = start('flatMap 1000', { trigger: 20, bounded: true, drain: 'emit' }, { rows: 2_000 });
   const failing = failureOf('key throws');
   await Promise.all([(await one).done, (await other).done, failing]);
   assert.equal((oneKey.rows.at(-1) as { count: number }).count, 300_000);

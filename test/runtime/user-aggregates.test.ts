@@ -314,7 +314,7 @@ describe('aggregators in jobs on threads', () => {
     const module = new URL('./pipelines/own-aggregates.ts', import.meta.url);
     const outcomes: string[] = [];
     for (const workers of [1, 2, 3]) {
-      const job = await run(module, { workers, trigger: 'availableNow', params: { dir } });
+      const job = await run(module, { workers, trigger: 'availableNow', drain: 'emit', params: { dir } });
       await job.done;
       outcomes.push(JSON.stringify([own.running.rows, own.sliding1m.rows, own.visits.rows, own.tens.rows]));
     }
@@ -353,7 +353,7 @@ describe('aggregators in jobs on threads', () => {
     const bad = await mkdtemp(join(tmpdir(), 'millrace-test-'));
     t.after(() => rm(bad, { recursive: true, force: true }));
     await writeTopic(bad, 'in', 1, [JSON.stringify({ user: 'u1', ms: -1, at: 5 })]);
-    const job = await run(module, { workers: 2, trigger: 'availableNow', params: { dir: bad } });
+    const job = await run(module, { workers: 2, trigger: 'availableNow', drain: 'emit', params: { dir: bad } });
     await assert.rejects(
       job.done,
       (error: unknown) =>

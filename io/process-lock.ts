@@ -1,0 +1,239 @@
+/**
+ * One process at a time: a lock that is a folder with one file in it, named for its owner. It guards against mistakes, not against
+ * malice. A process that was killed leaves its file behind, but not the lock: who comes next sees that the process is gone.
+ *
+ *   writer.held/                                the lock; there is none while nobody has it
+ *     4711_982731_1f0c..._ab12..._host.json     pid, start time, boot, nonce, host; inside: what the owner is called
+ *
+ * Every change is one rename, which the file system does whole or not at all, of a name that never comes twice:
+ *
+ *   free -> mine       a folder made aside takes the name; it cannot where the name has a folder with a file in it
+ *   dead one's -> mine the dead owner's file takes my name; the second to try finds no such file
+ *   mine -> free       the folder takes a name aside, and is deleted there
+ *
+ * So what was seen a while ago does no harm: to move a file one has to name its owner. Where /proc tells when a process started, an id
+ * that was given to another process since is known for what it is; elsewhere the message says where to look.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { MillraceError } from '../core/index.ts';
+
+const ATTEMPTS = 1_000;
+const OWNER = /^(\d+)_(\d*)_([0-9a-f]*)_([0-9a-f]{16})_([A-Za-z0-9%._~!*'()-]*)\.json$/;
+
+interface Owner {
+  readonly pid: number;
+  /** When the process started, in ticks since the machine did; empty where that cannot be told. */
+  readonly started: string;
+  /** Of this run of the machine; empty where there is none. */
+  readonly boot: string;
+  readonly nonce: string;
+  readonly host: string;
+}
+
+/** Nonces of the locks that this process holds, over all copies of this module: for where /proc does not tell the start of a process. */
+const HELD: unique symbol = Symbol.for('millrace.process-lock.held') as never;
+const held: Set<string> = ((globalThis as { [HELD]?: Set<string> })[HELD] ??= new Set());
+
+export class ProcessLock {
+  /** The folder that is the lock. */
+  readonly path: string;
+  /** Of our file in it. */
+  readonly #name: string;
+  readonly #nonce: string;
+
+  private constructor(path: string, name: string, nonce: string) {
+    this.path = path;
+    this.#name = name;
+    this.#nonce = nonce;
+  }
+
+  /**
+   * @param path of the lock, in a folder that exists; `.held` is added
+   * @param user what the owner is called in messages: 'the pipeline "clicks"'
+   * @returns the lock, or who has it: a text that goes behind "in use by"
+   * @throws what the file system throws
+   */
+  static async tryTake(path: string, user: string): Promise<ProcessLock | string> {
+    const lock = `${resolve(path)}.held`;
+    const me = nameOf({ ...self(), nonce: randomBytes(8).toString('hex') });
+    const aside = `${lock}.${me}.new`;
+    const { nonce } = ownerOf(me) as Owner;
+    const before = (await readdir(lock).catch(missing))?.[0];
+    const ownerBefore = before === undefined ? undefined : ownerOf(before);
+    if (before !== undefined && (ownerBefore === undefined || isAlive(ownerBefore))) return await describe(lock, before, ownerBefore);
+    await mkdir(aside);
+    // Known before it is there: nobody in this process may take it for an earlier one's.
+    held.add(nonce);
+    let isMine = false;
+    try {
+      await writeFile(join(aside, me), `${JSON.stringify({ user })}\n`);
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        if (await renamed(aside, lock)) isMine = true;
+        else {
+          const name = (await readdir(lock).catch(missing))?.[0];
+          // It is being taken, or given back: a folder is never without a file for long.
+          if (name === undefined) continue;
+          const owner = ownerOf(name);
+          if (owner === undefined || isAlive(owner)) return await describe(lock, name, owner);
+          isMine = await renamed(join(lock, name), join(lock, me));
+          if (isMine) await writeFile(join(lock, me), `${JSON.stringify({ user })}\n`);
+        }
+        if (isMine) {
+          await sweep(lock);
+          return new ProcessLock(lock, me, nonce);
+        }
+      }
+      return `other processes, which come and go (${lock})`;
+    } finally {
+      if (!isMine) held.delete(nonce);
+      await rm(aside, { recursive: true, force: true });
+    }
+  }
+
+  /** As {@link tryTake}; who has it becomes an error. */
+  static async take(path: string, user: string, refused: (holder: string) => MillraceError): Promise<ProcessLock> {
+    const lock = await ProcessLock.tryTake(path, user);
+    if (typeof lock === 'string') throw refused(lock);
+    return lock;
+  }
+
+  /** Never rejects: a lock that cannot be given back is of a process that has ended, soon. */
+  async release(): Promise<void> {
+    if (!held.has(this.#nonce)) return;
+    const aside = `${this.path}.${this.#name}.old`;
+    try {
+      // Somebody may have deleted it for us, and another may have it by now.
+      if ((await readdir(this.path)).includes(this.#name)) {
+        await rename(this.path, aside);
+        await rm(aside, { recursive: true, force: true });
+      }
+    } catch {
+      // Its folder was removed.
+    }
+    held.delete(this.#nonce);
+  }
+}
+
+/** Whether the rename was done. False: there is something where it was to go, or nothing to move. */
+async function renamed(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    // Windows says EPERM or EACCES where a folder is in the way.
+    if (['EEXIST', 'ENOTEMPTY', 'ENOENT', 'EPERM', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) {
+      if ((error as NodeJS.ErrnoException).code !== 'EACCES' || process.platform === 'win32') return false;
+    }
+    throw error;
+  }
+}
+
+/** What processes that were killed left aside. By the one who has the lock. */
+async function sweep(lock: string): Promise<void> {
+  const prefix = `${basename(lock)}.`;
+  for (const name of await readdir(dirname(lock))) {
+    if (!name.startsWith(prefix) || !/\.(new|old)$/.test(name)) continue;
+    const owner = ownerOf(name.slice(prefix.length, -'.new'.length));
+    if (owner !== undefined && !isAlive(owner)) await rm(join(dirname(lock), name), { recursive: true, force: true }).catch(() => {});
+  }
+}
+
+async function describe(lock: string, name: string, owner: Owner | undefined): Promise<string> {
+  if (owner === undefined) return `whatever wrote ${join(lock, name)}. If that is no lock, delete it`;
+  const text = await readFile(join(lock, name), 'utf8').catch(() => '');
+  let user = '';
+  try {
+    user = `, for ${String((JSON.parse(text) as { user: unknown }).user)}`;
+  } catch {
+    // It has been given back meanwhile, or is just being written.
+  }
+  const where = owner.host === hostname() ? '' : ` on ${owner.host}`;
+  const who = owner.pid === process.pid && where === '' ? `this process (${owner.pid})` : `process ${owner.pid}${where}`;
+  const hint =
+    where !== ''
+      ? ` A process of another machine cannot be asked: if it is gone, delete ${lock}.`
+      : owner.started === ''
+        ? ` If process ${owner.pid} is another program, which got the id later, delete ${lock}.`
+        : '';
+  return `${who}${user} (${lock}).${hint}`.replace(/\.$/, '');
+}
+
+function nameOf({ pid, started, boot, nonce, host }: Owner): string {
+  return `${pid}_${started}_${boot}_${nonce}_${encodeURIComponent(host).slice(0, 120)}.json`;
+}
+
+function ownerOf(name: string): Owner | undefined {
+  const [, pid, started, boot, nonce, host] = OWNER.exec(name) ?? [];
+  return pid === undefined
+    ? undefined
+    : { pid: Number(pid), started: started as string, boot: boot as string, nonce: nonce as string, host: decoded(host as string) };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function self(): Omit<Owner, 'nonce'> {
+  return { pid: process.pid, started: statOf(process.pid)?.started ?? '', boot: bootId(), host: hostname() };
+}
+
+function isAlive({ pid, started, boot, nonce, host }: Owner): boolean {
+  if (held.has(nonce)) return true;
+  if (encodeURIComponent(host).slice(0, 120) !== encodeURIComponent(hostname()).slice(0, 120)) return true;
+  if (boot !== bootId()) return false;
+  if (started === '') return pid !== process.pid && isThere(pid);
+  const stat = statOf(pid);
+  if (stat === undefined) return isThere(pid);
+  return stat.started === started && !stat.isZombie;
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** What Linux tells of a process: proc_pid_stat(5), fields 3 and 22. The name before them may hold anything. */
+function statOf(pid: number): { started: string; isZombie: boolean } | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const [state = '', ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    const started = fields[18];
+    return started !== undefined && /^\d+$/.test(started) ? { started, isZombie: state === 'Z' || state === 'X' } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+let boot: string | undefined;
+
+function bootId(): string {
+  if (boot === undefined) {
+    const read = () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').replace(/[^0-9a-f]/g, '');
+    try {
+      boot = read();
+      // Sandboxes that make one up for every reader tell nothing.
+      if (boot !== read()) boot = '';
+    } catch {
+      boot = '';
+    }
+  }
+  return boot;
+}
+
+function missing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+  return undefined;
+}
