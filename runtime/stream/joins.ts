@@ -53,7 +53,7 @@ type Renamed<R2, Taken, S extends string> = { [C in keyof R2 as C extends Taken 
 export type Joined<R, K, R2, K2, T extends JoinType, S extends string, Bounds> = Simplify<
   K &
     Bounds &
-    Outer<Omit<R, keyof K>, T extends 'right' | 'full' ? true : false> &
+    Outer<Omit<R, keyof K | keyof Bounds>, T extends 'right' | 'full' ? true : false> &
     Outer<Renamed<Omit<R2, keyof K2>, keyof K | keyof Bounds | keyof R, S>, T extends 'left' | 'full' ? true : false>
 >;
 

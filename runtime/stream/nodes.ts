@@ -27,7 +27,7 @@ import {
 } from '../../operators/index.ts';
 import type { Graph, Node, Upstream } from '../plan/graph.ts';
 import { ERROR_SCHEMA, lateSchema } from '../plan/side-outputs.ts';
-import { orderingTime, presentTime, windowTime } from './event-time.ts';
+import { isAddedTime, orderingTime, presentTime, windowTime } from './event-time.ts';
 
 export interface TopOptions<R> {
   /** The column that decides. Null and NaN come last; of equal values the row that came first. */
@@ -157,5 +157,6 @@ export function topNode(stream: Upstream, keys: readonly string[], n: number, op
 
 /** One side of a join, as joins.ts wants it. */
 export function joinSide(stream: Upstream, keys: readonly string[]): JoinSide {
-  return { schema: stream.schema, keys, ...presentTime(stream.node) };
+  const added = stream.schema.fields.map(({ name }) => name).filter((name) => isAddedTime(stream.node, name));
+  return { schema: stream.schema, keys, ...presentTime(stream.node), added };
 }
