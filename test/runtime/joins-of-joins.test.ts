@@ -10,11 +10,10 @@ const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 100);
 
 function three() {
   const p = pipeline('three');
-  const of = <N extends string>(name: N) =>
-    p
-      .from(memory([], { schema: { k: f64, [name]: f64, at: timestamp } as { k: typeof f64; at: typeof timestamp } & { [C in N]: typeof f64 } }))
-      .withWatermark('at', 0);
-  return { a: of('a').keyBy('k'), b: of('b').keyBy('k'), c: of('c').keyBy('k') };
+  const a = p.from(memory([], { schema: { k: f64, a: f64, at: timestamp } })).withWatermark('at', 0);
+  const b = p.from(memory([], { schema: { k: f64, b: f64, at: timestamp } })).withWatermark('at', 0);
+  const c = p.from(memory([], { schema: { k: f64, c: f64, at: timestamp } })).withWatermark('at', 0);
+  return { a: a.keyBy('k'), b: b.keyBy('k'), c: c.keyBy('k') };
 }
 
 test('three streams by time, the first join on the left: what Spark gives for inputs (5, 10), (5, 15), (5, 25)', () => {
