@@ -3,7 +3,7 @@
  * column says when a row happened, plan.ts turns it into stages.
  */
 
-import { MillraceError, type Schema, shown } from '../../core/index.ts';
+import { MillraceError, type Schema, shown, type WatermarkPolicy } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
 import type { AggregatePlan, KeyedOperatorPlan, RowOperation } from '../../operators/index.ts';
 
@@ -28,6 +28,8 @@ export interface WatermarkStrategy {
   readonly delayMs: number;
   /** After this long without rows, while we are asking for more, a partition no longer holds the watermark back. */
   readonly idleMs: number | undefined;
+  /** Which partition counts, and where such streams meet, which stream. */
+  readonly policy: WatermarkPolicy;
   /** How far one row may push the watermark ahead of the wall clock. */
   readonly maxSkewMs: number | undefined;
   /** The column is the node's own, its last: the clock at the start of the row's epoch. Nothing in the rows moves the watermark. */

@@ -13,7 +13,7 @@
  * functions read.
  */
 
-import { assert, MillraceError, type Schema } from '../../core/index.ts';
+import { assert, MillraceError, type Schema, type WatermarkPolicy } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
 import { type AggregatePlan, type KeyedInput, type KeyedOperatorPlan, planRows, type RowOperation, type RowPlan } from '../../operators/index.ts';
 import type { Graph, Node, WatermarkStrategy } from './graph.ts';
@@ -60,8 +60,10 @@ export interface RowExchangePlan extends ExchangeBase {
 }
 
 interface ExchangeBase {
-  /** The watermarks whose minimum is the event time of this exchange. */
+  /** The watermarks whose minimum is the event time of this exchange; by the policy max, whose maximum. */
   readonly watermarks: readonly number[];
+  /** `max` where all of them are of that policy. */
+  readonly policy: WatermarkPolicy;
   /** The event time here is so much less than that minimum: operators above put rows out this long after their time. */
   readonly delayMs: number;
   /** The sources whose rows come here: when all have ended, the input has. */
@@ -169,8 +171,11 @@ class Planner {
       watermarks: this.#watermarks.map((node) => ({ strategy: node.strategy, schema: node.schema, sources: this.#sourcesOf(node) })),
       exchanges: this.#exchanges.map((node): ExchangePlan => {
         const parents = parentsOf(node);
+        const watermarks = unique(parents.flatMap((parent) => this.#watermarksOf(parent)));
+        const isFirst = watermarks.length > 0 && watermarks.every((w) => this.#watermarks[w]?.strategy.policy === 'max');
         const base = {
-          watermarks: unique(parents.flatMap((parent) => this.#watermarksOf(parent))),
+          watermarks,
+          policy: isFirst ? ('max' as const) : ('min' as const),
           delayMs: Math.max(...parents.map(outputDelay)),
           sources: unique(parents.flatMap((parent) => this.#sourcesOf(parent))),
           upstream: unique(parents.flatMap((parent) => this.#upstreamOf(parent))),
@@ -327,4 +332,15 @@ function outputDelay(node: Node): number {
 
 function unique(numbers: readonly number[]): number[] {
   return [...new Set(numbers)].sort((a, b) => a - b);
+}
+
+/** The event time of an exchange, given what its watermarks are at: -Infinity without any. */
+export function eventTimeOf(
+  { watermarks, policy, delayMs }: Pick<ExchangePlan, 'watermarks' | 'policy' | 'delayMs'>,
+  at: (watermark: number) => number,
+): number {
+  if (watermarks.length === 0) return Number.NEGATIVE_INFINITY;
+  let time = at(watermarks[0] as number);
+  for (const watermark of watermarks) time = policy === 'max' ? Math.max(time, at(watermark)) : Math.min(time, at(watermark));
+  return time - delayMs;
 }

@@ -3,7 +3,7 @@
  * a join does is told in operators/join.
  */
 
-import { type Duration, durationMs, MillraceError, shown } from '../../core/index.ts';
+import { MillraceError, shown } from '../../core/index.ts';
 import {
   type JoinSide,
   type JoinType,
@@ -11,13 +11,12 @@ import {
   planIntervalJoin,
   planTableJoin,
   planWindowJoin,
+  type SignedDuration,
+  signedMs,
   type WindowSpec,
 } from '../../operators/index.ts';
 
 type Simplify<T> = { [P in keyof T]: T[P] };
-
-/** A duration that may be negative: `'-5s'`. */
-export type SignedDuration = Duration | `-${Extract<Duration, string>}`;
 
 /** What every join takes. T: its type, S: what is put behind the names of the right that are taken. */
 export interface JoinOptions<T extends JoinType = JoinType, S extends string = string> {
@@ -96,8 +95,8 @@ export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | u
   if (!Array.isArray(within) || within.length !== 2) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `join() has within: ${shown(within)}. Give how long before and after: within: ['5s', '1m'].`);
   }
-  const beforeMs = signedMs(within[0], 'before');
-  const afterMs = signedMs(within[1], 'after');
+  const beforeMs = signedMs(within[0], 'The time before of join({ within })');
+  const afterMs = signedMs(within[1], 'The time after of join({ within })');
   if (beforeMs + afterMs < 0) {
     throw new MillraceError(
       'ERR_MILLRACE_OPTION',
@@ -113,11 +112,4 @@ function timed(side: JoinSide, which: string): JoinSide {
     'ERR_MILLRACE_PIPELINE',
     `join() by time needs event time on both sides, and the ${which} stream has none, or no longer the column: ${side.schema}. Put .withWatermark(column, delay) before keyBy(), and keep the column.`,
   );
-}
-
-function signedMs(value: SignedDuration, which: string): number {
-  const what = `The time ${which} of join({ within })`;
-  if (typeof value === 'number' && value < 0) return -durationMs(-value, what);
-  if (typeof value === 'string' && value.startsWith('-')) return -durationMs(value.slice(1) as Duration, what);
-  return durationMs(value as Duration, what);
 }

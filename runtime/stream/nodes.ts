@@ -7,12 +7,14 @@ import { MillraceError, type Schema, shown } from '../../core/index.ts';
 import {
   type AggregatePlan,
   type AggregateRequest,
+  EMPTY_WINDOWS,
   hasUserAggregate,
   isRowWindow,
   type JoinSide,
   type KeyedOperatorPlan,
   type MixedRequest,
   planAggregate,
+  planEmptyWindows,
   planFold,
   planMixed,
   planMixedAggregate,
@@ -36,8 +38,20 @@ export interface TopOptions<R> {
   readonly order?: 'desc' | 'asc';
 }
 
-/** Aggregates by key, running or in windows; which operator it is depends on the window. */
+/** Aggregates by key, running or in windows, with windows that have no rows where these are asked for. */
 export function aggregateNode(stream: Upstream, keys: readonly string[], aggregates: MixedRequest['aggregates'], window: WindowSpec | undefined): Node {
+  const node = aggregationNode(stream, keys, aggregates, window);
+  if (window?.hasEmpty !== true) return node;
+  const counts = Object.keys(aggregates).filter((name) => (aggregates[name] as { readonly name?: unknown }).name === 'count');
+  return { kind: 'keyed', parents: [node], ...planned(planEmptyWindows({ input: node.schema, window, counts, keys })) };
+}
+
+function planned(plan: KeyedOperatorPlan): { readonly schema: Schema; readonly plan: KeyedOperatorPlan } {
+  return { schema: plan.output, plan };
+}
+
+/** Which operator it is depends on the window. */
+function aggregationNode(stream: Upstream, keys: readonly string[], aggregates: MixedRequest['aggregates'], window: WindowSpec | undefined): Node {
   const { schema: input } = stream;
   if (typeof aggregates !== 'object' || aggregates === null) {
     throw new MillraceError(
@@ -97,7 +111,9 @@ export function errorsNode(parent: Node): Node {
  *
  * @throws MillraceError ERR_MILLRACE_PIPELINE when none can be
  */
-export function lateNode(parent: Node, input: number): Node {
+export function lateNode(result: Node, input: number): Node {
+  // Windows without rows have none that are late.
+  const parent = result.kind === 'keyed' && result.plan.name === EMPTY_WINDOWS ? (result.parents[0] as Node) : result;
   const known = lateNodes.get(parent) ?? [];
   lateNodes.set(parent, known);
   const rows = timedRows(parent, input);
@@ -127,6 +143,12 @@ export function keyedNode(stream: Upstream, plan: KeyedOperatorPlan): Node {
 
 /** The node of a fold over a stream in windows. */
 export function foldNode(stream: Upstream, keys: readonly string[], fold: RowFold, window: WindowSpec): Node {
+  if (window.hasEmpty) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `${fold.name} in ${window}: there is no row to give for a window that has none. emptyWindows() is for count() and aggregate().`,
+    );
+  }
   if (isRowWindow(window.shape)) return rowWindowNode(stream, keys, fold, window, window.shape);
   const request = { input: stream.schema, keys, fold, window, ...windowTime(stream) };
   return keyedNode(stream, window.shape.kind === 'session' ? planSessionFold(request) : planFold(request));
