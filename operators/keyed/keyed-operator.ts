@@ -34,6 +34,8 @@ export interface KeyedOperatorPlan {
   /** As explain and messages call it. */
   readonly name: string;
   readonly inputs: readonly KeyedInput[];
+  /** The input whose sources are to be read, up to where they stand at the start, before those of the others. Default: all at once. */
+  readonly loadsFirst?: number;
   readonly output: Schema;
   /** The column of the output that says when a row happened, for operators behind; undefined: none. */
   readonly outputTime: OutputTime | undefined;

@@ -14,8 +14,8 @@ export type Node =
   | { readonly kind: 'watermark'; readonly schema: Schema; readonly parent: Node; readonly strategy: WatermarkStrategy }
   | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }
   | { readonly kind: 'aggregate'; readonly schema: Schema; readonly parent: Node; readonly plan: AggregatePlan }
-  /** An operator over rows by key; one parent an input of the plan. */
-  | { readonly kind: 'keyed'; readonly schema: Schema; readonly parents: readonly Node[]; readonly plan: KeyedOperatorPlan }
+  /** An operator over rows by key; one parent an input of the plan. `updates`: its rows replace earlier ones (stream/updates.ts); as users call it. */
+  | { readonly kind: 'keyed'; readonly schema: Schema; readonly parents: readonly Node[]; readonly plan: KeyedOperatorPlan; readonly updates?: string }
   /** The rows that were late for `parent`, an aggregate or keyed, on their way to one of its inputs. */
   | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node; readonly input: number }
   /** The rows that failed on the way to `parent`. */

@@ -32,6 +32,8 @@ export interface Plan {
 export interface SourcePlan {
   readonly source: Source;
   readonly flow: FlowPlan;
+  /** Sources that are read, up to where they stand at the start, before this one is: tables that its rows are joined with. */
+  readonly behind: readonly number[];
   /** What happens to the error rows of what cannot be decoded. */
   readonly rejects: readonly FlowPlan[];
 }
@@ -161,11 +163,13 @@ class Planner {
       this.#edge(parent, { sink });
     });
     for (const node of this.#graph.views.values()) this.#visit(node);
+    const behind = this.#behind();
     return {
       name: this.#graph.name,
-      sources: this.#sources.map((node) => ({
+      sources: this.#sources.map((node, source) => ({
         source: node.source,
         flow: this.#flow(node, node.schema),
+        behind: behind[source] as readonly number[],
         rejects: this.#errorFlows([node]).map(({ flow }) => flow),
       })),
       watermarks: this.#watermarks.map((node) => ({ strategy: node.strategy, schema: node.schema, sources: this.#sourcesOf(node) })),
@@ -274,6 +278,24 @@ class Planner {
     const { codeGeneration } = this.#options;
     const rows = planRows(input, operations, all, codeGeneration === undefined ? {} : { codeGeneration });
     return { rows, operations, watermark, exchanges, sinks, next, errors: this.#errorFlows(operationNodes) };
+  }
+
+  /** By source, those that are loaded first. Where two would wait for each other, that of the join that was written later does not. */
+  #behind(): number[][] {
+    const behind: Set<number>[] = this.#sources.map(() => new Set());
+    const waitsFor = (source: number, other: number): boolean => {
+      const direct = behind[source] as Set<number>;
+      return source === other || direct.has(other) || [...direct].some((next) => waitsFor(next, other));
+    };
+    for (const node of this.#exchanges) {
+      if (node.kind !== 'keyed' || node.plan.loadsFirst === undefined) continue;
+      const first = this.#sourcesOf(node.parents[node.plan.loadsFirst] as Node);
+      const others = unique(
+        node.parents.filter((_, input) => input !== (node as { plan: KeyedOperatorPlan }).plan.loadsFirst).flatMap((parent) => this.#sourcesOf(parent)),
+      );
+      for (const source of others) for (const table of first) if (!waitsFor(table, source)) behind[source]?.add(table);
+    }
+    return behind.map((sources) => [...sources].sort((a, b) => a - b));
   }
 
   #sourcesOf(node: Node): number[] {

@@ -3,7 +3,7 @@
  * a join does is told in operators/join.
  */
 
-import { MillraceError, shown } from '../../core/index.ts';
+import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import {
   type JoinSide,
   type JoinType,
@@ -33,6 +33,11 @@ export interface IntervalJoinOptions<T extends JoinType, S extends string> exten
 
 export interface TableJoinOptions<R2, T extends JoinType, S extends string> extends JoinOptions<T, S> {
   readonly within?: undefined;
+  /**
+   * `loaded` (default): this stream is read only when the table's sources have been read up to where they stood at the start, those
+   * that end by themselves to their end. `growing`: both are read at once, and early rows may meet a table that has few rows yet.
+   */
+  readonly table?: 'loaded' | 'growing';
   /** A bool column of the right: a row with true in it takes its key out of the table. */
   readonly deleted?: { [C in keyof R2]: boolean extends R2[C] ? C : never }[keyof R2] & string;
 }
@@ -60,6 +65,7 @@ export type Joined<R, K, R2, K2, T extends JoinType, S extends string, Bounds> =
 export interface AnyJoinOptions extends JoinOptions {
   readonly within?: readonly [SignedDuration, SignedDuration] | undefined;
   readonly deleted?: string | undefined;
+  readonly table?: 'loaded' | 'growing' | undefined;
 }
 
 /**
@@ -68,8 +74,21 @@ export interface AnyJoinOptions extends JoinOptions {
  * @throws MillraceError ERR_MILLRACE_OPTION or ERR_MILLRACE_PIPELINE, as the operators' plans
  */
 export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | undefined, options: AnyJoinOptions = {}, broadcast = false): KeyedOperatorPlan {
-  const { type = 'inner', suffix = '_right', within, deleted } = options;
+  checkOptionNames('join()', options, { type: true, suffix: true, within: true, deleted: true, table: true });
+  const { type = 'inner', suffix = '_right', within, deleted, table } = options;
   const request = { left, right, type, suffix };
+  if (table !== undefined && table !== 'loaded' && table !== 'growing') {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `join() has table: ${shown(table)}. Give 'loaded' (the table is read first) or 'growing' (both are read at once).`,
+    );
+  }
+  if (table !== undefined && (window !== undefined || within !== undefined)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `join() has table: ${shown(table)}, which is for a table: leave out ${window === undefined ? 'within' : 'window()'}.`,
+    );
+  }
   if (deleted !== undefined && (window !== undefined || within !== undefined)) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
@@ -91,7 +110,7 @@ export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | u
     }
     return planWindowJoin({ ...request, left: timed(left, 'left'), right: timed(right, 'right'), window });
   }
-  if (within === undefined) return planTableJoin({ ...request, deleted, broadcast });
+  if (within === undefined) return planTableJoin({ ...request, deleted, broadcast, isLoadedFirst: table !== 'growing' });
   if (!Array.isArray(within) || within.length !== 2) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `join() has within: ${shown(within)}. Give how long before and after: within: ['5s', '1m'].`);
   }

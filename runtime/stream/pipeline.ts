@@ -28,7 +28,6 @@ import {
   type JoinType,
   type ProcessContext,
   planDropDuplicates,
-  planFold,
   planProcess,
   type ResultOf,
   type RowFold,
@@ -41,7 +40,21 @@ import { GRAPH, Graph, type Node, type PipelineLike, type Upstream, type Waterma
 import type { ErrorRow, RowCoordinates } from '../plan/side-outputs.ts';
 import { isBehindKeys, presentTime } from './event-time.ts';
 import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
-import { aggregateNode, columnsBesides, errorsNode, foldNode, joinSide, keyedNode, lateNode, nameView, type TopOptions, topNode } from './nodes.ts';
+import {
+  aggregateNode,
+  columnsBesides,
+  distinctNode,
+  errorsNode,
+  foldNode,
+  joinNode,
+  joinSide,
+  keyedNode,
+  lateNode,
+  nameView,
+  runningFoldNode,
+  type TopOptions,
+  topNode,
+} from './nodes.ts';
 
 /** Starts a pipeline. The name stands in messages, in progress, and in what is committed: keep it. */
 export function pipeline(name: string): Pipeline {
@@ -411,13 +424,9 @@ export class KeyedStream<R, K> {
    */
   reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Stream<R> {
     mustBeFunction(fn, 'reduce');
-    const { node } = this.#stream;
     const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'reduce ttl', 1);
-    const fold = reduceFold(node.schema, this.#keys, fn as never, undefined) as RowFold;
-    return new Stream(
-      this.#stream[GRAPH],
-      keyedNode(this.#stream, planFold({ input: node.schema, keys: this.#keys, fold, window: undefined, ttlMs, ...presentTime(node) })),
-    );
+    const fold = reduceFold(this.#stream.schema, this.#keys, fn as never, undefined) as RowFold;
+    return new Stream(this.#stream[GRAPH], runningFoldNode(this.#stream, this.#keys, fold, ttlMs));
   }
 
   /**
@@ -437,7 +446,7 @@ export class KeyedStream<R, K> {
     const withinMs = options.within === undefined ? undefined : durationMs(options.within, 'dropDuplicates within', 1);
     return new Stream(
       this.#stream[GRAPH],
-      keyedNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) })),
+      distinctNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) })),
     );
   }
 
@@ -487,7 +496,7 @@ export class KeyedStream<R, K> {
       );
     }
     const plan = planJoin(joinSide(this.#stream, this.#keys), joinSide(other.#stream, other.#keys), window, options, isBroadcast);
-    return new Stream<T, L, LR>(graph, { kind: 'keyed', schema: plan.output, parents: [this.#stream.node, other.#stream.node], plan });
+    return new Stream<T, L, LR>(graph, joinNode(this.#stream, other.#stream, plan));
   }
 
   /** Rows so far by key: `aggregate({ count: count() })`. */

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { ZoneGrid } from '../../core/index.ts';
+import { caseCount, fc } from '../seed.ts';
 
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 300);
+const RUNS = caseCount(300);
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const at = (text: string) => Date.parse(text);

@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { collect, count, f64, memory, pipeline, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 import { testDriver } from '../../runtime/testing.ts';
+import { caseCount, fc } from '../seed.ts';
 
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 100);
+const RUNS = caseCount(100);
 
 function three() {
   const p = pipeline('three');
