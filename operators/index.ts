@@ -55,6 +55,7 @@ export type { JoinSide, JoinType } from './join/join-columns.ts';
 export { planTableJoin, type TableJoinRequest } from './join/table-join.ts';
 export { planWindowJoin, type WindowJoinRequest } from './join/window-join.ts';
 export { type DropDuplicatesRequest, planDropDuplicates } from './keyed/drop-duplicates.ts';
+export { EMPTY_WINDOWS, planEmptyWindows } from './keyed/empty-windows.ts';
 export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, OutputTime } from './keyed/keyed-operator.ts';
 export { type ProcessRequest, planProcess } from './keyed/process.ts';
 export type { ProcessContext } from './keyed/process-context.ts';
@@ -70,12 +71,15 @@ export { type LiveRanking, LiveRows } from './view/live-rows.ts';
 export {
   countWindow,
   cumulative,
+  EMPTY_WINDOWS_MAX,
   type Emission,
   globalWindow,
   isRowWindow,
   paneGridOf,
   type RowWindowShape,
+  type SignedDuration,
   session,
+  signedMs,
   sliding,
   type TimeWindowShape,
   tumbling,

@@ -49,6 +49,7 @@ export class RowPartitioner {
   readonly #plan: KeyedOperatorPlan;
   readonly #inputNumber: number;
   readonly #late: ((batch: Batch, rows: Uint32Array) => void) | undefined;
+  readonly #isReplayed: ((row: number) => boolean) | undefined;
   /** By shard: rows; then the place of the next one. */
   readonly #counts = new Uint32Array(SHARD_COUNT);
   #hashes = new Uint32Array(ROW_COUNT_MIN);
@@ -58,17 +59,20 @@ export class RowPartitioner {
   #origin: ChunkOrigin | undefined;
   #sequence = 0;
   #lateBefore = Number.NEGATIVE_INFINITY;
+  #uselessBefore = Number.NEGATIVE_INFINITY;
 
   constructor(slabs: SlabAllocator, plan: KeyedOperatorPlan, input: number, hooks: CombinerHooks = {}) {
     this.#slabs = slabs;
     this.#plan = plan;
     this.#inputNumber = input;
     this.#late = hooks.late?.bind(hooks);
+    this.#isReplayed = plan.uselessBefore === undefined ? undefined : hooks.isReplayed?.bind(hooks);
   }
 
   beginEpoch({ watermark }: EpochStart): void {
     assert(this.#origin === undefined, 'an epoch begins within a chunk');
     this.#lateBefore = this.#plan.lateBefore(watermark, this.#inputNumber);
+    this.#uselessBefore = this.#plan.uselessBefore?.(watermark, this.#inputNumber) ?? this.#lateBefore;
   }
 
   beginChunk(origin: ChunkOrigin): void {
@@ -113,7 +117,8 @@ export class RowPartitioner {
       const times = batch.column(eventTime);
       for (let row = 0; row < rowCount; row++) {
         const time = isValid(memory, times, row) ? readTimestamp(memory, times.data, row) + timeShiftMs : Number.NaN;
-        if (!(time >= this.#lateBefore && time >= -EVENT_TIME_MAX && time <= EVENT_TIME_MAX)) {
+        const isLate = !(time >= this.#lateBefore) && !(time >= this.#uselessBefore && this.#isReplayed?.(row) === true);
+        if (isLate || !(time >= -EVENT_TIME_MAX && time <= EVENT_TIME_MAX)) {
           hashes[row] = STAYS;
           this.#lateRows[lateCount++] = row;
           continue;

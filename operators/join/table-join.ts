@@ -3,6 +3,9 @@
  * its key has there. What the table holds at the end of the epoch counts, so rows of one epoch on both sides meet, and the
  * result follows from the rows and from where epochs were cut. Later rows of the table do not change results that are out.
  *
+ * Its sources are read first, up to where they stand at the start (plan.ts, SourcePlan.behind), so that no row of the left meets a
+ * table that is not there yet; with `growing` both are read at once.
+ *
  * The order of the table's rows is (source, partition, offset) within an epoch: by key, the order of a compacted topic. A row
  * with true in the column `deleted` takes its key out. A broadcast table is held by all 64 shards, and the left's rows need not
  * travel by key: for small tables whose keys are few or uneven. There are no windows, nothing is late, and the table is held for
@@ -25,6 +28,8 @@ export interface TableJoinRequest {
   readonly suffix: string;
   /** True: every shard holds the whole table, and the left's rows are spread over the shards by all of their columns. */
   readonly broadcast?: boolean;
+  /** The right's sources are read first (default true), up to where they stand at the start. */
+  readonly isLoadedFirst?: boolean;
   /** Name of a bool column of the right: true takes the key out of the table. */
   readonly deleted: string | undefined;
 }
@@ -63,6 +68,7 @@ export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
   return {
     name: 'table join',
     inputs,
+    ...(request.isLoadedFirst === false ? {} : { loadsFirst: RIGHT }),
     output: columns.output,
     outputTime: left.eventTime === undefined ? undefined : { column: left.eventTime, shiftMs: left.timeShiftMs },
     lateBefore: () => Number.NEGATIVE_INFINITY,
@@ -73,6 +79,7 @@ export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
       [
         `${type} join by ${left.keys.join(', ')}${left.keys.join() === right.keys.join() ? '' : ` = ${right.keys.join(', ')}`} with a table`,
         `  table     the latest row of each key${deleted === undefined ? '' : `, until ${deleted}`}; held for ever${request.broadcast === true ? ', by every shard; rows of the left are spread evenly' : ''}`,
+        ...(request.isLoadedFirst === false ? ['  growing   both streams are read at once'] : []),
       ].join('\n'),
   };
 }

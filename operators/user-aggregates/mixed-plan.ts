@@ -88,7 +88,7 @@ function strategyOf(
 ): { readonly strategy: UserStrategy; readonly reason: string } {
   if (window === undefined) return { strategy: 'running', reason: 'one state per key, kept for ever' };
   if (panesPerWindow === 1) return { strategy: 'pane', reason: 'a window is one pane, one state per key' };
-  if (window.emission === 'update') return { strategy: 'merge', reason: 'the states of the panes are merged, as results are due at every epoch' };
+  if (window.emission !== 'final') return { strategy: 'merge', reason: 'the states of the panes are merged, as results come out more than once' };
   if (window.shape.kind === 'cumulative') return { strategy: 'grow', reason: 'a window grows: the state of the one before is merged with the pane that came' };
   if (aggregate.functions.remove === undefined) {
     return { strategy: 'merge', reason: `the states of ${panesPerWindow} panes are merged for each window, as it has no remove` };

@@ -65,7 +65,10 @@ export class Flows {
       }),
     );
     this.scatters = plan.exchanges.map((exchange, index) =>
-      scattersOf(slabs, exchange, (input) => ({ late: (batch, rows) => this.#late({ exchange: index, input }, batch, rows) })),
+      scattersOf(slabs, exchange, (input) => ({
+        late: (batch, rows) => this.#late({ exchange: index, input }, batch, rows),
+        isReplayed: (row) => place.isReplayed(place.adding, row),
+      })),
     );
     // A flow has to know all that it feeds, by way of late rows too; who takes those of an exchange comes behind it.
     for (let index = plan.exchanges.length - 1; index >= 0; index--) {

@@ -38,7 +38,7 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
   const lines = flow.rows.describe().map((line) => `${indent}${line}`);
   if (flow.watermark !== undefined) {
     const { strategy } = plan.watermarks[flow.watermark] as Plan['watermarks'][number];
-    const extras = `${strategy.idleMs === undefined ? '' : `, idle after ${strategy.idleMs} ms`}${strategy.maxSkewMs === undefined ? '' : `, at most ${strategy.maxSkewMs} ms ahead of the clock`}`;
+    const extras = `${strategy.idleMs === undefined ? '' : `, idle after ${strategy.idleMs} ms`}${strategy.maxSkewMs === undefined ? '' : `, at most ${strategy.maxSkewMs} ms ahead of the clock`}${strategy.policy === 'max' ? ', by the partition that is furthest ahead' : ''}`;
     lines.push(
       strategy.isProcessingTime
         ? `${indent}watermark ${flow.watermark}: the clock; ${strategy.column} is the clock at the start of the row's epoch`
