@@ -24,6 +24,8 @@ export function describePlan(plan: Plan): string {
         .split('\n')
         .map((line) => `  ${line}`),
     );
+    if (exchange.kind === 'rows' && exchange.carriesOrder)
+      lines.push('  order     rows carry their place in the epoch: they are needed in the order in which they were read');
     lines.push(`  gives (${stage.output})`);
     for (const view of plan.views) if (view.exchange === index) lines.push(`  viewed as ${JSON.stringify(view.name)}`);
     lines.push(...describeFlow(plan, exchange.flow, '  '));
