@@ -14,6 +14,9 @@ import { Connection } from './kafkajs/connection.ts';
 import { BROKER_TIMEOUT_MS, checkSinkOptions, type KafkaSinkOptions } from './options.ts';
 
 const DELIVERY_TIMEOUT_MS = 120_000;
+/** Until all nodes know a new topic. */
+const CREATED_TIMEOUT_MS = 10_000;
+const CREATED_PAUSE_MS = 50;
 
 /**
  * Writes to a topic.
@@ -55,12 +58,18 @@ async function openWriter(name: string, options: KafkaSinkOptions, { signal, wai
 }
 
 async function findOrCreate(name: string, { topic, createTopic: wanted }: KafkaSinkOptions, cluster: Cluster, patience: Patience): Promise<number> {
-  try {
-    return (await findTopic(cluster, patience, name, topic)).partitions.length;
-  } catch (error) {
-    if (wanted === undefined || !(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_TOPIC') throw error;
-    await createTopic(cluster.connection, name, topic, wanted.partitions ?? 1, wanted.replicationFactor ?? 1);
-    return (await findTopic(cluster, patience, name, topic)).partitions.length;
+  let createdAtMs: number | undefined;
+  for (;;) {
+    try {
+      return (await findTopic(cluster, patience, name, topic)).partitions.length;
+    } catch (error) {
+      if (wanted === undefined || !(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_TOPIC') throw error;
+      if (createdAtMs === undefined) {
+        await createTopic(cluster.connection, name, topic, wanted.partitions ?? 1, wanted.replicationFactor ?? 1);
+        createdAtMs = performance.now();
+      } else if (performance.now() - createdAtMs > CREATED_TIMEOUT_MS) throw error;
+      else await patience.sleep(CREATED_PAUSE_MS);
+    }
   }
 }
 

@@ -140,5 +140,8 @@ test('a key column that is not there is found when the plan is made', () => {
 });
 
 test('no broker is an error within seconds', { timeout: 15_000 }, async () => {
-  await assert.rejects(openWriter({ brokers: ['127.0.0.1:1'], topic: 'out', value: textValue, brokerTimeout: 300 }), (error) => codeOf(error) === 'ERR_MILLRACE_BROKER');
+  await assert.rejects(
+    openWriter({ brokers: ['127.0.0.1:1'], topic: 'out', value: textValue, brokerTimeout: 300 }),
+    (error) => codeOf(error) === 'ERR_MILLRACE_BROKER',
+  );
 });

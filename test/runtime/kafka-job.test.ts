@@ -294,7 +294,11 @@ test('a broker that is not there is an error, and the process ends', async () =>
   await assert.rejects(run(onKafka, { ...drain, params: { ...params, output: 'out' } }), { code: 'ERR_MILLRACE_BROKER', message: /127\.0\.0\.1:1/ });
   for (const args of [
     ['demo', '--rows', '100', '--brokers', '127.0.0.1:1', '--json'],
-    ['run', 'test/runtime/pipelines/on-kafka.ts', ...['brokers=127.0.0.1:1', 'input=clicks', 'group=g', 'brokerTimeout=500'].flatMap((one) => ['--param', one])],
+    [
+      'run',
+      'test/runtime/pipelines/on-kafka.ts',
+      ...['brokers=127.0.0.1:1', 'input=clicks', 'group=g', 'brokerTimeout=500'].flatMap((one) => ['--param', one]),
+    ],
   ]) {
     const { code, signal, stderr, stdout } = await runCli(args);
     assert.equal(signal, null, `it hung: ${args.join(' ')}`);

@@ -51,14 +51,14 @@ export class Patience {
    * @param what what cannot be done otherwise: `positions cannot be committed`
    * @throws MillraceError ERR_MILLRACE_BROKER when it is refused, or the time is up
    */
-  async through<T>(what: string, attempt: () => Promise<T>, timeoutMs: number = this.#options.timeoutMs): Promise<T> {
+  async through<T>(what: string, attempt: () => Promise<T>): Promise<T> {
     const key = `${what} ${Math.trunc(performance.now() * 1e3)}`;
     try {
       for (;;) {
         try {
           return await attempt();
         } catch (error) {
-          await this.sleep(this.failed(key, what, error, timeoutMs));
+          await this.sleep(this.failed(key, what, error));
         }
       }
     } finally {
@@ -69,18 +69,20 @@ export class Patience {
   /**
    * One attempt of `key` has failed. Returns how long to wait before the next, ms.
    *
+   * @param leftMs how long it may go on like this, where another deadline counts than the patience's own
    * @throws MillraceError when there is to be no next
    */
-  failed(key: string, what: string, error: unknown, timeoutMs: number = this.#options.timeoutMs): number {
+  failed(key: string, what: string, error: unknown, leftMs?: number): number {
     const { name } = this.#options;
     if (this.isOver) throw new MillraceError('ERR_MILLRACE_BROKER', `${name}: ${what}: the job has ended before a broker answered.`, { cause: error });
     const now = performance.now();
     const entry = this.#failing.get(key) ?? { sinceMs: now, times: 0 };
     this.#failing.set(key, entry);
     const forMs = now - entry.sinceMs;
-    if (!isPassing(error) || forMs >= timeoutMs) throw this.#connection.error(`${name}: ${what}`, error);
-    if (forMs >= SILENT_MS) this.#say(error, Math.ceil((timeoutMs - forMs) / 1000));
-    return Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(entry.times++, 10), Math.max(1, timeoutMs - forMs));
+    const left = leftMs ?? this.#options.timeoutMs - forMs;
+    if (!isPassing(error) || left <= 0) throw this.#connection.error(`${name}: ${what}`, error);
+    if (forMs >= SILENT_MS) this.#say(error, Math.ceil(left / 1000));
+    return Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(entry.times++, 10), Math.max(1, left));
   }
 
   /** `key` has got through, or given up. */

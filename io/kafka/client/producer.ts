@@ -233,7 +233,8 @@ export class BatchProducer {
   /** Says what is waited for, if it lasts. How long that may be says the deadline of the deliveries. */
   #wait(key: string, error: unknown, deliveries: readonly Delivery[]): void {
     try {
-      this.#patience.failed(key, 'rows cannot be written', error, Math.max(...deliveries.map(({ deadline }) => deadline)) - performance.now() + 1_000);
+      const deadline = Math.max(...deliveries.map((delivery) => delivery.deadline));
+      this.#patience.failed(key, 'rows cannot be written', error, Math.max(1, deadline - performance.now()));
     } catch (failure) {
       this.#fail(failure as MillraceError);
     }

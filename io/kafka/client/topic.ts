@@ -49,12 +49,16 @@ async function topicNames(cluster: Cluster): Promise<string[]> {
   }
 }
 
-/** Makes a topic; not an error when somebody else was quicker. @throws MillraceError ERR_MILLRACE_TOPIC, ERR_MILLRACE_BROKER */
+/**
+ * Makes a topic; not an error when somebody else was quicker. The nodes hear of it one after the other: `findTopic` may not find it yet.
+ *
+ * @throws MillraceError ERR_MILLRACE_TOPIC, ERR_MILLRACE_BROKER
+ */
 export async function createTopic(connection: Connection, what: string, topic: string, partitions: number, replicationFactor: number): Promise<void> {
   const admin = new (privateClient().Kafka)({ ...connection.config, retry: { retries: 3 } }).admin();
   try {
     await within(CREATE_TIMEOUT_MS, admin.connect());
-    await within(CREATE_TIMEOUT_MS, admin.createTopics({ topics: [{ topic, numPartitions: partitions, replicationFactor }], waitForLeaders: true }));
+    await within(CREATE_TIMEOUT_MS, admin.createTopics({ topics: [{ topic, numPartitions: partitions, replicationFactor }], waitForLeaders: false }));
   } catch (cause) {
     const refused = (cause as { errors?: unknown[] }).errors?.[0] ?? cause;
     if (isConnectionError(refused)) throw connection.error(`${what}: topic ${topic} cannot be created`, cause);

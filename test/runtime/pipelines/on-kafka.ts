@@ -26,7 +26,8 @@ export default ({ brokers, input, group, what = 'windows', format = 'json', outp
   const servers = brokers.split(',');
   const patience = { brokerTimeout: Number(brokerTimeout) };
   const options = { brokers: servers, topic: input, group, sessionTimeout: Number(sessionTimeout), ...patience };
-  const sink = (key: string): Sink => (output === undefined ? results : kafka.sink({ brokers: servers, topic: output, key, value: json(), ...patience })) as Sink;
+  const sink = (key: string): Sink =>
+    (output === undefined ? results : kafka.sink({ brokers: servers, topic: output, key, value: json(), ...patience })) as Sink;
   if (what === 'words') return wordCount(kafka.source({ ...options, value: text() }), sink('word'));
   const clicks = pipeline('on-kafka').from(kafka.source({ ...options, value: format === 'arrow' ? arrow(click) : json(click) }));
   if (what === 'count') return clicks.keyBy('page').count().to(sink('page'));
