@@ -76,7 +76,9 @@ test('a partition that is added between two runs is read from its beginning, by 
   await send(stage, topic, 1, 'grown');
   const again = await stage.open({ topic, fromBeginning: false }, { drain: true });
   await until('the end', () => again.ended.size === again.reader.partitionCount);
-  assert.deepEqual(again.values(), ['meanwhile', 'grown']);
+  // A plain producer may write twice what it writes to a partition that is only just there.
+  assert.deepEqual([...new Set(again.values())], ['meanwhile', 'grown']);
+  assert.equal(again.frames.find(({ partition }) => partition === 1)?.first, 0);
 });
 
 test('a topic that is deleted while it is read is said to be', async (t) => {
@@ -114,19 +116,13 @@ test('a position of a topic that was made anew since is not taken for one of the
   const before = await stage.open({ topic });
   await until('the rows', () => before.frames.length === 1);
   await before.reader.commit([{ partition: 0, offset: 2, metadata: 'of the old one' }]);
-  const group = `group-${topic}`;
-  const metadata = (await stage.admin.fetchOffsets({ groupId: group, topics: [topic] }))[0]?.partitions[0]?.metadata as string;
-  assert.match(metadata, /^topic=[0-9a-f]{32};of the old one$/);
-  await before.reader.close();
   await makeAnew(stage, topic);
   await send(stage, topic, 0, 'b0', 'b1', 'b2', 'b3');
-  // The broker forgets positions with the topic. A commit that was under way is not held up by that.
-  const late = stage.plain.consumer({ groupId: group });
-  await late.connect();
-  await late.commitOffsets([{ topic, partition: 0, offset: '2', metadata }]).catch(() => {});
-  await late.disconnect();
-  const admin = await stage.admin.fetchOffsets({ groupId: group, topics: [topic] });
-  if (admin[0]?.partitions[0]?.offset !== '2') await stage.admin.setOffsets({ groupId: group, topic, partitions: [{ partition: 0, offset: '2', metadata }] } as never);
+  // The broker forgets positions with the topic; a commit that was under way comes all the same.
+  await before.reader.commit([{ partition: 0, offset: 2, metadata: 'of the old one' }]);
+  await before.reader.close();
+  const [committed] = await stage.admin.fetchOffsets({ groupId: `group-${topic}`, topics: [topic] });
+  assert.match(committed?.partitions[0]?.metadata as string, /^topic=[0-9a-f]{32};of the old one$/);
   await assert.rejects(
     stage.open({ topic }),
     (error: Error) => codeOf(error) === 'ERR_MILLRACE_SOURCE' && /committed offset 2, but the topic was made anew since/.test(error.message),
