@@ -13,7 +13,7 @@ export const APPEND = {
   ends: 12, // u32: address of u32[]: where each value ends, and the next one starts
   keys: 16, // u32: address of u32[]: addresses of the keys; 0: none has one
   keyLengths: 20, // u32: address of i32[]: -1 for none
-  timestamps: 24, // u32: address of f64[]: whole milliseconds, 0 to 2^52
+  timestamps: 24, // u32: address of f64[]: whole milliseconds, -2^51 to 2^51
   partitions: 28, // u32: address of u32[]
   blocks: 32, // u32: address of the open blocks, BLOCK.byteLength each, by partition
   byteLength: 40,

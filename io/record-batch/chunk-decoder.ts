@@ -15,7 +15,7 @@ import type { Codec, RecordDecoder } from '../codec.ts';
 import { allocRecordIndex, type RecordSpace } from '../record-index.ts';
 import { type Chunk, type ChunkDecoder, type DecoderContext, FRAME, frameBytes, type Offset, type Rejection, SAMPLE_BYTES_MAX } from '../source.ts';
 import { BrokenBatch, type Decompressed, Decompressor } from './compression.ts';
-import { ATTRIBUTE, FRAME_ABORTED, FRAME_DAMAGED, RECORD_BATCH } from './layout.ts';
+import { ATTRIBUTE, FRAME_ABORTED, FRAME_DAMAGED, FRAME_LOST, RECORD_BATCH } from './layout.ts';
 import { SCAN, SCAN_FAULTS, type ScanRecords, scanRecords } from './scan.ts';
 
 export interface RecordBatchDecoderOptions {
@@ -149,7 +149,13 @@ class RecordBatchDecoder implements ChunkDecoder {
     assert(frameBytes(bodyBytes) <= this.#end - frame, `a frame of ${bodyBytes} bytes in a chunk that ends ${this.#end - frame} bytes behind its start`);
     const behind = frame + frameBytes(bodyBytes);
     const body = frame + FRAME.headerBytes;
-    if (((memory.u32[(frame + FRAME.flags) >>> 2] as number) & FRAME_DAMAGED) !== 0) {
+    const flags = memory.u32[(frame + FRAME.flags) >>> 2] as number;
+    if ((flags & FRAME_LOST) !== 0) {
+      this.#at = behind;
+      this.#lose(frame);
+      return 'nothing';
+    }
+    if ((flags & FRAME_DAMAGED) !== 0) {
       this.#at = behind;
       const rows = (memory.f64[(frame + FRAME.next) >>> 3] as number) - (memory.f64[(frame + FRAME.first) >>> 3] as number);
       this.#reject('corrupt', frame, this.#damageOf(body, bodyBytes), Math.max(1, rows));
@@ -162,7 +168,7 @@ class RecordBatchDecoder implements ChunkDecoder {
       return 'nothing';
     }
     const attributes = memory.view.getUint16(body + RECORD_BATCH.attributes);
-    const isAborted = ((memory.u32[(frame + FRAME.flags) >>> 2] as number) & FRAME_ABORTED) !== 0;
+    const isAborted = (flags & FRAME_ABORTED) !== 0;
     const recordCount = memory.view.getInt32(body + RECORD_BATCH.recordCount);
     const isCut = (memory.f64[(frame + FRAME.next) >>> 3] as number) <= (memory.f64[(frame + FRAME.cut) >>> 3] as number);
     // A batch without records is what compaction leaves of a producer's last one.
@@ -258,6 +264,15 @@ class RecordBatchDecoder implements ChunkDecoder {
     if (left > 0)
       this.#reject('corrupt', this.#frame, `has ${left} bytes behind the last record that it declares`, 1, u32[(this.#state + SCAN.position) >>> 2]);
     this.#frame = 0;
+  }
+
+  /** Reports rows that were gone before they were read. */
+  #lose(frame: number): void {
+    const { f64 } = this.#context.memory;
+    const offset = f64[(frame + FRAME.first) >>> 3] as number;
+    const rows = f64[(frame + FRAME.cut) >>> 3] as number;
+    const message = `${rows} offsets of ${this.#topic}, partition ${this.#partition}, from ${offset} on, were gone from the log before they were read.`;
+    this.#context.reject({ reason: 'lost', offset, rows, message });
   }
 
   /** Reports `rows`, or all that the frame declares. A broken header may declare anything: no more is believed than its offsets and bytes allow. */
