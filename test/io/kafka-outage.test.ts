@@ -28,7 +28,7 @@ function openWriter(options: KafkaSinkOptions, waits: (string | undefined)[] = [
 let own: ReturnType<typeof ownBroker> | undefined;
 const brokerOf = (t: TestContext) => (own ??= ownBroker(t));
 
-const block = (value: string) => ({ epoch: 1, shard: 0, partition: 0, rowCount: 1, bytes: recordBatchOf([value]) });
+const block = (value: string) => ({ epoch: 1, unit: 0, partition: 0, rowCount: 1, bytes: recordBatchOf([value]) });
 
 test('a broker that is killed and comes back is waited for: by a source, a commit, a sink, and a start', { timeout: 180_000 }, async (t) => {
   const broker = await brokerOf(t);
