@@ -24,7 +24,7 @@ export interface RecordIndex {
   keyLengths: number;
   /** f64[]: offset of the record. */
   offsets: number;
-  /** f64[]: the record's timestamp, ms. */
+  /** f64[]: the record's timestamp, ms; NaN, or beyond ±2^53, where no number holds it exactly. */
   timestamps: number;
   /** u32[]: address of the record's header section (varint count, then headers, as record batch v2 lays them out). */
   headers: number;

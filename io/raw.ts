@@ -20,6 +20,7 @@ import {
 import type { Codec, RecordDecoder, RecordIndex } from './codec.ts';
 import { ColumnWriter } from './column-writer.ts';
 import { appendRecords } from './record-column.ts';
+import { rejectRecord } from './rejection.ts';
 import type { DecoderContext } from './source.ts';
 import { ColumnEncoder } from './text.ts';
 
@@ -39,7 +40,8 @@ export type RawRow = RowOf<typeof FIELDS>;
 
 /**
  * The record itself: `key`, `value` (bytes or null), `topic`, `partition`, `offset`, `timestamp` (null where the source
- * has none) and `headers` (bytes for `readHeaders`; null when there are none). No record is refused.
+ * has none) and `headers` (bytes for `readHeaders`; null when there are none). Only a record whose timestamp is beyond ±2^53 ms, which no
+ * number holds exactly, is refused.
  * Encoding writes the column `value` (binary or utf8) as it is; null is written as nothing.
  */
 export function raw(): Codec<RawRow> {
@@ -100,13 +102,29 @@ class RawRecordDecoder implements RecordDecoder {
 
   next(): Batch | undefined {
     const records = this.#records;
-    if (!records || this.#next >= records.count) return undefined;
+    if (!records) return undefined;
+    let count = this.#run(records);
+    while (count === 0 && this.#next < records.count) {
+      rejectRecord(this.#context, records, this.#next++, 'raw', 'its timestamp is beyond 2^53 ms from 1970, which is no time that a clock shows');
+      count = this.#run(records);
+    }
+    if (count === 0) return undefined;
     this.#first = this.#next;
-    const count = Math.min(records.count - this.#first, this.#context.batchRows);
     this.#next += count;
     this.#writer.builder.reset();
     this.#names.forEach((name, w) => this.#fill(name, w, records, count));
     return this.#writer.finish(count);
+  }
+
+  /** Records from the next one on, at most a batch of them, whose timestamps are exact. */
+  #run(records: RecordIndex): number {
+    const max = Math.min(records.count - this.#next, this.#context.batchRows);
+    if (records.timestamps === 0) return max;
+    const { f64 } = this.#context.memory;
+    const first = (records.timestamps >>> 3) + this.#next;
+    let count = 0;
+    while (count < max && Number.isSafeInteger(f64[first + count] as number)) count++;
+    return count;
   }
 
   recordOf(row: number): number {

@@ -203,7 +203,8 @@ class RecordBatchDecoder implements ChunkDecoder {
     i32[(s + SCAN.maxDelta) >>> 2] = view.getInt32(body + RECORD_BATCH.lastOffsetDelta);
     i32[(s + SCAN.isFixedTime) >>> 2] = isFixedTime ? 1 : 0;
     f64[(s + SCAN.baseOffset) >>> 3] = this.#i64(body + RECORD_BATCH.baseOffset);
-    f64[(s + SCAN.timestamp) >>> 3] = this.#i64(body + (isFixedTime ? RECORD_BATCH.maxTimestamp : RECORD_BATCH.baseTimestamp));
+    const timestamp = this.#i64(body + (isFixedTime ? RECORD_BATCH.maxTimestamp : RECORD_BATCH.baseTimestamp));
+    f64[(s + SCAN.timestamp) >>> 3] = Number.isSafeInteger(timestamp) ? timestamp : Number.NaN;
     f64[(s + SCAN.cut) >>> 3] = f64[(this.#frame + FRAME.cut) >>> 3] as number;
   }
 
@@ -228,6 +229,8 @@ class RecordBatchDecoder implements ChunkDecoder {
     }
     const recordCount = memory.view.getInt32(body + RECORD_BATCH.recordCount);
     if (recordCount < 0) return `declares ${recordCount} records`;
+    const last = this.#i64(body + RECORD_BATCH.baseOffset) + memory.view.getInt32(body + RECORD_BATCH.lastOffsetDelta);
+    if (!Number.isSafeInteger(last)) return `has the base offset ${memory.view.getBigInt64(body + RECORD_BATCH.baseOffset)}: offsets beyond 2^53 are not read`;
     return undefined;
   }
 

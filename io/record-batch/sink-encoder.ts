@@ -25,7 +25,7 @@ export interface RecordSinkOptions {
    * batch into a record (arrow), records are spread by the hash of their value.
    */
   readonly key?: string | readonly string[];
-  /** `now` (default), or the name of a timestamp column: `windowEnd`. */
+  /** `now` (default), or the name of a timestamp column: `windowEnd`. A null, and what is beyond ±2^53 ms, is the time of writing. */
   readonly timestamp?: 'now' | (string & {});
   readonly clock?: Clock;
   /** A block is handed over before it gets larger. Default 512 KiB. */
@@ -40,7 +40,6 @@ const SCRATCH_BYTES_MIN = 1 << 16;
 const STAGING_BYTES_MIN = 1 << 14;
 /** Rows that are encoded in one go. */
 const ROWS_MAX = 4_096;
-const TIMESTAMP_MAX = 2 ** 52;
 
 /**
  * The encoder of a sink.
@@ -167,10 +166,10 @@ class RecordSinkEncoder implements SinkEncoder {
       f64.fill(now, out, out + recordCount);
       return;
     }
-    // Kafka knows no time before 1970; a null is the time of writing.
+    // A null, or what no clock shows, is the time of writing. Times before 1970 go as they are: the format has 64 bits and a sign.
     for (let i = 0; i < recordCount; i++) {
       const value = batch.value(this.#timeColumn, from + i) as number | null;
-      f64[out + i] = value === null ? now : Math.min(Math.max(value, 0), TIMESTAMP_MAX);
+      f64[out + i] = value === null || !Number.isSafeInteger(value) ? now : value;
     }
   }
 

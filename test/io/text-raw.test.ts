@@ -170,6 +170,39 @@ describe('raw()', () => {
     });
   }
 
+  test('refuses a timestamp beyond 2^53, and no neighbour', () => {
+    const times = [1, 2 ** 53, Number.NaN, -1, -(2 ** 53 - 1), 2 ** 63, 2 ** 53 - 1];
+    for (const on of [slabs, plainSlabs])
+      for (const batchRows of [2, 16]) {
+        const index = allocRecordIndex(on, times.length);
+        index.count = times.length;
+        times.forEach((time, i) => {
+          memory.f64[(index.timestamps >>> 3) + i] = time;
+          memory.f64[(index.offsets >>> 3) + i] = i;
+          memory.u32[(index.values >>> 2) + i] = index.values;
+          memory.i32[(index.valueLengths >>> 2) + i] = 1;
+          memory.i32[(index.keyLengths >>> 2) + i] = -1;
+          memory.u32[(index.headers >>> 2) + i] = 0;
+        });
+        const refused: number[] = [];
+        const decoder = raw().decoder({ memory: on.memory, slabs: on, columns: [4, 5], batchRows, reject: ({ offset }) => refused.push(offset) });
+        decoder.open(index);
+        const rows: unknown[] = [];
+        const of: number[] = [];
+        for (let batch = decoder.next(); batch; batch = decoder.next()) {
+          for (let row = 0; row < batch.rowCount; row++) of.push(decoder.recordOf(row));
+          rows.push(...batch.toRows().map(({ offset, timestamp }) => ({ offset, timestamp })));
+        }
+        assert.deepEqual(
+          rows,
+          [0, 3, 4, 6].map((i) => ({ offset: BigInt(i), timestamp: times[i] })),
+        );
+        assert.deepEqual(of, [0, 3, 4, 6]);
+        assert.deepEqual(refused, [1, 2, 5]);
+        index.release();
+      }
+  });
+
   test('reads lines: no keys, no timestamps, no headers', () => {
     const index = allocRecordIndex(slabs, 2, 'lines');
     const area = slabs.alloc(64);
