@@ -28,6 +28,7 @@ export function source<R>(options: KafkaSourceOptions<R>): CodedSource<R> {
   for (const field of [
     'maxBytesPerPartition',
     'maxBytes',
+    'decompressedBytesMax',
     'maxWaitTimeInMs',
     'sessionTimeout',
     'heartbeatInterval',
@@ -51,7 +52,7 @@ export function source<R>(options: KafkaSourceOptions<R>): CodedSource<R> {
     codec: options.value,
     ...recordFrameRows(options.value),
     open: (context) => openReader(name, options, context),
-    decoder: (context) => recordBatchDecoder(context, options.value, { topic: options.topic }),
+    decoder: (context) => recordBatchDecoder(context, options.value, options),
   };
 }
 
