@@ -28,7 +28,10 @@ export interface RecordIndex {
   timestamps: number;
   /** u32[]: address of the record's header section (varint count, then headers, as record batch v2 lays them out). */
   headers: number;
-  /** Offset of the partition's first record: 0, or where a source begins behind it (files: a byte order mark, skipped lines); -1: it is not in this list. */
+  /**
+   * Offset of the partition's first record: 0, or where a source begins behind it (files: a byte order mark,
+   * skipped lines); -1: it is not in this list.
+   */
   start: number;
   /** Topic and partition, for `raw()`. */
   topic: string;

@@ -1,8 +1,9 @@
 /**
  * CSV, one line a record (RFC 4180). Fields stand in the order of the schema's columns.
  *
- * A record is what the source says it is: in a Kafka record a quoted field may hold line ends; a source of lines cuts at
- * every line end, in quotes too, so that such a field does not survive there. A line ends with \n, \r\n or \r.
+ * A record is what the source says it is: in a Kafka record a quoted field may hold line ends; a source of
+ * lines cuts at every line end, in quotes too, so that such a field does not survive there. A line ends with
+ * \n, \r\n or \r.
  */
 
 import {
@@ -26,7 +27,10 @@ import type { DecoderContext } from './source.ts';
 import { NUMBER_BYTES_MAX, variableBytes, writeAscii, writeFixed } from './text-writer.ts';
 
 export interface CsvOptions {
-  /** The first record of a partition (of a file: behind what `skipLines` leaves out) names the columns: it is checked against the schema and left out. Default false. Encoding writes no header. */
+  /**
+   * The first record of a partition (of a file: behind what `skipLines` leaves out) names the columns: it is
+   * checked against the schema and left out. Default false. Encoding writes no header.
+   */
   readonly header?: boolean;
   /** One ASCII character. Default a comma. */
   readonly delimiter?: string;

@@ -1,9 +1,10 @@
 /**
  * Framing of plain text: splits a run of bytes at line ends into a RecordIndex. It copies nothing and decodes nothing.
  *
- * A line ends at \n; a \r in front of it belongs to the line end. Where the codec says so (CSV), a \r alone ends a line too. What follows the last \n, when it is not empty, is a
- * line too (the last of a file that does not end with \n): whoever cuts a file into runs cuts behind a \n.
- * A quoted line end, as CSV allows it, is a line end here.
+ * A line ends at \n; a \r in front of it belongs to the line end. Where the codec says so (CSV), a \r alone
+ * ends a line too. What follows the last \n, when it is not empty, is a line too (the last of a file that
+ * does not end with \n): whoever cuts a file into runs cuts behind a \n. A quoted line end, as CSV allows it,
+ * is a line end here.
  */
 
 import { assert, kernelExports, type SharedMemory } from '../core/index.ts';

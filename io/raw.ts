@@ -39,10 +39,10 @@ const TWO_32 = 4_294_967_296;
 export type RawRow = RowOf<typeof FIELDS>;
 
 /**
- * The record itself: `key`, `value` (bytes or null), `topic`, `partition`, `offset`, `timestamp` (null where the source
- * has none) and `headers` (bytes for `readHeaders`; null when there are none). Only a record whose timestamp is beyond ±2^53 ms, which no
- * number holds exactly, is refused.
- * Encoding writes the column `value` (binary or utf8) as it is; null is written as nothing.
+ * The record itself: `key`, `value` (bytes or null), `topic`, `partition`, `offset`, `timestamp` (null where
+ * the source has none) and `headers` (bytes for `readHeaders`; null when there are none). Only a record whose
+ * timestamp is beyond ±2^53 ms, which no number holds exactly, is refused. Encoding writes the column `value`
+ * (binary or utf8) as it is; null is written as nothing.
  */
 export function raw(): Codec<RawRow> {
   return {

@@ -43,7 +43,10 @@ export const SINK = 76;
 export const MERGES = 80;
 /** Fields that may point outside the slot, those of the key and the states of accumulators: how many, and pairs of u32: offset in the slot, bytes inline. */
 export const OUTSIDE_COUNT = 84;
-/** Address of the index of a crowded table (reference/crowd.ts): 8 bytes an entry, slot number + 1 and secret hash; 0: the table is not crowded. */
+/**
+ * Address of the index of a crowded table (reference/crowd.ts): 8 bytes an entry, slot number + 1 and secret
+ * hash; 0: the table is not crowded.
+ */
 export const INDEX = 88;
 /** Entries of the index less one: they are a power of two. */
 export const INDEX_MASK = 92;

@@ -172,7 +172,10 @@ export class LiveReader {
     return true;
   }
 
-  /** Address of the key's slot, 0, or TORN. As the kernels probe (reference/probe.ts), but bounded; of a crowded table all slots are gone through. */
+  /**
+   * Address of the key's slot, 0, or TORN. As the kernels probe (reference/probe.ts), but bounded; of a
+   * crowded table all slots are gone through.
+   */
   #find(cell: LiveCell, version: number): number {
     const u32 = this.#u32;
     const { slotBytes } = this.layout;

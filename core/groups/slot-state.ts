@@ -44,7 +44,10 @@ export function restoreSlot(memory: SharedMemory, layout: SlotLayout, from: Stat
   }
 }
 
-/** Writes a table: its slots, how many are used, whether it is crowded, and these, from behind the first empty one on. */
+/**
+ * Writes a table: its slots, how many are used, whether it is crowded, and these, from behind the first empty
+ * one on.
+ */
 export function snapshotTable(storage: GroupStorage, out: StateWriter): void {
   const { memory, layout } = storage;
   const { u32 } = memory;

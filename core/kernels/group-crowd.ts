@@ -1,5 +1,5 @@
-// A table whose keys stand too near each other: slots in the order in which they came, found by an index over a secret hash.
-// Contract, and why: core/groups/reference/crowd.ts, the reference.
+// A table whose keys stand too near each other: slots in the order in which they came, found by an index over
+// a secret hash. Contract, and why: core/groups/reference/crowd.ts, the reference.
 
 import { BASE, CAPACITY, CROWDING, INDEX, INDEX_MASK, KEY_BYTES, LONG_BYTES, OUTSIDE_COUNT, SECRET, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED } from "./group-header";
 import { copyLongs, insert, longBytes, sameKey } from "./group-probe";

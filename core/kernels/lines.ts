@@ -1,5 +1,6 @@
-// Lines of text: the kernel of io/lines.ts, whose TypeScript reference says what it does. 16 bytes a step; a block that
-// holds several line ends is gone through by the bits of its mask. With `breaksAtCr` a \r that no \n follows ends a line too.
+// Lines of text: the kernel of io/lines.ts, whose TypeScript reference says what it does. 16 bytes a step; a
+// block that holds several line ends is gone through by the bits of its mask. With `breaksAtCr` a \r that no
+// \n follows ends a line too.
 
 /** Lists lines; the number of them. See splitLines in io/lines.ts. */
 export function lineSplit(address: usize, byteLength: usize, values: usize, valueLengths: usize, offsets: usize, firstOffset: f64, capacity: u32, breaksAtCr: bool): u32 {

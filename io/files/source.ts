@@ -1,9 +1,9 @@
 /**
  * Text files in, a record a line. One partition per file, in the order of the paths; an offset is a byte position.
  *
- * The coordinator reads each file in runs of whole lines and hands the bytes on as they are; the workers find the lines
- * and decode them. A line ends at \n or \r\n; in CSV also at a \r alone. A file is read up to the size that it has at the start: this is no tail -f. A quoted line end, as CSV
- * allows it, is a line end here.
+ * The coordinator reads each file in runs of whole lines and hands the bytes on as they are; the workers find
+ * the lines and decode them. A line ends at \n or \r\n; in CSV also at a \r alone. A file is read up to the
+ * size that it has at the start: this is no tail -f. A quoted line end, as CSV allows it, is a line end here.
  */
 
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';

@@ -39,8 +39,9 @@ export interface KafkaSourceOptions<R = unknown> extends KafkaConnectionOptions 
   /** Most bytes of one fetch. Default 10 MiB. */
   readonly maxBytes?: number;
   /**
-   * Most bytes that one record batch may decompress to; a larger one is `corrupt` in the ledger, with its size. Default: a quarter of a
-   * worker's share of the memory, rounded down to a power of two, from 1 to 64 MiB. All workers together may take half of the memory.
+   * Most bytes that one record batch may decompress to; a larger one is `corrupt` in the ledger, with its
+   * size. Default: a quarter of a worker's share of the memory, rounded down to a power of two, from 1 to 64
+   * MiB. All workers together may take half of the memory.
    */
   readonly decompressedBytesMax?: number;
   /** How long the broker waits for data before it answers an empty fetch, and so how long a resumed partition may wait. Default 100. */

@@ -29,8 +29,9 @@ export interface LogSourceOptions<R = unknown> {
   /** What the values of the records are: `json({...})`, `arrow(...)`, `text()`, `raw()`. */
   readonly value: Codec<R>;
   /**
-   * Most bytes that one record batch may decompress to; a larger one is `corrupt` in the ledger, with its size. Default: a quarter of a
-   * worker's share of the memory, rounded down to a power of two, from 1 to 64 MiB. All workers together may take half of the memory.
+   * Most bytes that one record batch may decompress to; a larger one is `corrupt` in the ledger, with its
+   * size. Default: a quarter of a worker's share of the memory, rounded down to a power of two, from 1 to 64
+   * MiB. All workers together may take half of the memory.
    */
   readonly decompressedBytesMax?: number;
   /** Refuse to run unless the topic has this many partitions. */

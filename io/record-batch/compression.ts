@@ -1,8 +1,9 @@
 /**
- * Decompresses the records of a record batch into an arena of the shared memory: gzip, snappy (raw, and in the framing
- * of the Java client), lz4 (frame format) and zstd. What a batch claims to hold is looked at before anything is allocated:
- * more than its bytes can become is a lie, more than the cap is refused with its size. What claims nothing, or too little, is
- * refused as soon as it passes the cap: a batch of 1 MiB can expand a thousandfold (kafkajs #1795).
+ * Decompresses the records of a record batch into an arena of the shared memory: gzip, snappy (raw, and in
+ * the framing of the Java client), lz4 (frame format) and zstd. What a batch claims to hold is looked at
+ * before anything is allocated: more than its bytes can become is a lie, more than the cap is refused with
+ * its size. What claims nothing, or too little, is refused as soon as it passes the cap: a batch of 1 MiB can
+ * expand a thousandfold (kafkajs #1795).
  *
  * gzip and zstd are Node's own zlib; zstd is there from Node 22.15 on, before that the package fzstd does it, at about
  * a fifth of the speed. Checksums inside the formats are not looked at, except by zlib: the batch's CRC32C covers them.
@@ -86,8 +87,9 @@ const BYTES_MAX_DEFAULT = 64 << 20;
 const BYTES_MAX_LEAST = 1 << 20;
 
 /**
- * Most bytes that one record batch may decompress to, so that all workers together hold no more than a quarter of the memory: a
- * quarter of a worker's share of it, rounded down to a power of two, from 1 to 64 MiB.
+ * Most bytes that one record batch may decompress to, so that all workers together hold no more than a
+ * quarter of the memory: a quarter of a worker's share of it, rounded down to a power of two, from 1 to 64
+ * MiB.
  *
  * @param wanted what the user says instead
  * @throws MillraceError ERR_MILLRACE_OPTION when all workers together could take more than half of the memory with it
@@ -298,7 +300,9 @@ const SNAPPY_FACTOR = 22;
 /** A copy of 258 bytes takes two bits at least (RFC 1951). */
 const GZIP_FACTOR = 1_032;
 
-/** What the last member of a gzip stream says that it holds, mod 2^32 (RFC 1952). zlib checks it, too late. */
+/**
+ * What the last member of a gzip stream says that it holds, mod 2^32 (RFC 1952). zlib checks it, too late.
+ */
 function gzipClaim({ view }: SharedMemory, from: number, to: number): number {
   return to - from < 18 ? 0 : view.getUint32(to - 4, true);
 }

@@ -25,7 +25,10 @@ export interface RecordSinkOptions {
    * batch into a record (arrow), records are spread by the hash of their value.
    */
   readonly key?: string | readonly string[];
-  /** `now` (default), or the name of a timestamp column: `windowEnd`. A null, and what is beyond ±2^53 ms, is the time of writing. */
+  /**
+   * `now` (default), or the name of a timestamp column: `windowEnd`. A null, and what is beyond ±2^53 ms, is
+   * the time of writing.
+   */
   readonly timestamp?: 'now' | (string & {});
   readonly clock?: Clock;
   /** A block is handed over before it gets larger. Default 512 KiB. */
@@ -166,7 +169,8 @@ class RecordSinkEncoder implements SinkEncoder {
       f64.fill(now, out, out + recordCount);
       return;
     }
-    // A null, or what no clock shows, is the time of writing. Times before 1970 go as they are: the format has 64 bits and a sign.
+    // A null, or what no clock shows, is the time of writing. Times before 1970 go as they are: the format
+    // has 64 bits and a sign.
     for (let i = 0; i < recordCount; i++) {
       const value = batch.value(this.#timeColumn, from + i) as number | null;
       f64[out + i] = value === null || !Number.isSafeInteger(value) ? now : value;

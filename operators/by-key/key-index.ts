@@ -3,10 +3,9 @@
  * arrays by id hold what. Ids of keys that are gone are used again.
  *
  * Open addressing over ids, at most half full; the key's bytes (a canonical record of row-image.ts) are
- * compared where hashes are equal. Where keys were chosen so that a search goes over many ids, buckets go by a
- * secret hash of those bytes from then on (core/secret-hash.ts); ids, and so the order of all that comes out, are
- * the same. NaN is equal to NaN, -0 to 0, null to null: for SQL's null ask {@link
- * KeyIndex.isNull}.
+ * compared where hashes are equal. Where keys were chosen so that a search goes over many ids, buckets go by
+ * a secret hash of those bytes from then on (core/secret-hash.ts); ids, and so the order of all that comes
+ * out, are the same. NaN is equal to NaN, -0 to 0, null to null: for SQL's null ask {@link KeyIndex.isNull}.
  */
 
 import {

@@ -1,4 +1,7 @@
-/** Sets and tables of values in aggregates, where the values were chosen to meet: exact still, and in the order in which they came. */
+/**
+ * Sets and tables of values in aggregates, where the values were chosen to meet: exact still, and in the
+ * order in which they came.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

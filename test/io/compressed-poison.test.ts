@@ -1,4 +1,7 @@
-/** Compressed batches that claim more than they can hold, or hold more than is taken: refused before memory or time is spent on them. */
+/**
+ * Compressed batches that claim more than they can hold, or hold more than is taken: refused before memory or
+ * time is spent on them.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -82,7 +85,8 @@ test('what a few bytes cannot become is corrupt, and nothing is allocated for it
 
 test('snappy at the end of what it can become is read', async () => {
   const good = await kafkaBatch(samples(1, 1));
-  // A literal of one byte, then copies of 64 bytes, three bytes each: no snappy is denser. It holds no records, but it is snappy.
+  // A literal of one byte, then copies of 64 bytes, three bytes each: no snappy is denser. It holds no
+  // records, but it is snappy.
   const copies = 40_000;
   const block = Buffer.concat([varint(1 + copies * 64), Buffer.from([0, 0]), ...Array.from({ length: copies }, () => Buffer.from([0xfe, 1, 0]))]);
   const { rejections } = new DecoderHarness('kernels').decode([{ bytes: withRecords(good, block, 2) }]);

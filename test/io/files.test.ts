@@ -77,7 +77,8 @@ describe('files.source', () => {
               ['filtered'],
             );
           }
-    // A header that is not the schema's is refused, wherever it stands; a later line of that text is a row like any other.
+    // A header that is not the schema's is refused, wherever it stands; a later line of that text is a row
+    // like any other.
     const wrong = files.source({ path: await file('\ufeffa,c\n1,x\n'), value });
     const decoded = decodeFrames(wrong, (await readSource(wrong)).frames);
     assert.match(decoded.rejections[0]?.message ?? '', /its header names \["a","c"\]/);

@@ -440,7 +440,8 @@ describe('json(schema): decoding', () => {
     for (const kernel of [true, false])
       for (const [fields, record] of cases) {
         assert.equal(one(fields, record, kernel).rejections.length, 1, record);
-        // Where the column may be null, a key that is none of its own leaves it null; a control byte is refused in any case.
+        // Where the column may be null, a key that is none of its own leaves it null; a control byte is
+        // refused in any case.
         const [name] = Object.keys(fields) as [string];
         const { rows, rejections } = one({ [name]: nullable(f64) }, record, kernel);
         assert.deepEqual(rows, record.includes('\0') ? [] : [{ [name]: null }]);

@@ -1,7 +1,8 @@
 /**
- * json(schema) by the kernel, by the TypeScript reference and by JSON.parse, over batches of records made to part them
- * (test/io/json-mutator.ts). A decoder lives for many batches, as it does in a job, so that what the kernel keeps from one
- * record for the next (the order of keys, keys it has learned) is part of what is tested.
+ * json(schema) by the kernel, by the TypeScript reference and by JSON.parse, over batches of records made to
+ * part them (test/io/json-mutator.ts). A decoder lives for many batches, as it does in a job, so that what
+ * the kernel keeps from one record for the next (the order of keys, keys it has learned) is part of what is
+ * tested.
  */
 
 import assert from 'node:assert/strict';
@@ -27,13 +28,14 @@ import {
 import type { RecordDecoder } from '../../io/codec.ts';
 import { json } from '../../io/json.ts';
 import { allocRecordIndex, type RecordSpace } from '../../io/record-index.ts';
+import { caseCount, seedOf } from '../seed.ts';
 import { memory, plainSlabs, slabs } from './codec-harness.ts';
 import { modelRow, REFUSED, UNKNOWN } from './json-model.ts';
 import { JsonMutator } from './json-mutator.ts';
 
 /** Batches for each schema. */
-const RUNS = Math.ceil(Number(process.env.MILLRACE_TEST_RUNS ?? 300) / 6);
-const SEED = Number(process.env.MILLRACE_TEST_SEED ?? Math.trunc(Math.random() * 2 ** 31));
+const RUNS = caseCount(50);
+const SEED = seedOf(20_261_130);
 const RECORDS_MAX = 80;
 const FRAME_BYTES = 1 << 20;
 
@@ -165,7 +167,7 @@ for (const [name, fields] of Object.entries(SCHEMAS)) {
         taken += kernel.rows.length;
         refused += kernel.refused.length;
       } catch (error) {
-        if (error instanceof Error) error.message = `run ${run}, MILLRACE_TEST_SEED=${SEED}: ${error.message}`;
+        if (error instanceof Error) error.message = `run ${run}, MILLRACE_SEED=${SEED}: ${error.message}`;
         throw error;
       }
     }

@@ -8,7 +8,10 @@ export const UNKNOWN = Symbol('unknown');
 /** Doubles below it tell whether a number has a fraction. */
 const EXACT_MAX = 2 ** 52;
 
-/** The row that a record gives, as JSON.parse tells it: what the codec promises. UNKNOWN stands where it cannot tell. */
+/**
+ * The row that a record gives, as JSON.parse tells it: what the codec promises. UNKNOWN stands where it
+ * cannot tell.
+ */
 export function modelRow(fields: SchemaFields, bytes: Uint8Array): Record<string, unknown> | typeof REFUSED {
   let record: unknown;
   try {

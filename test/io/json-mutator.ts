@@ -1,8 +1,9 @@
 /**
- * Batches of JSON records for test/io/json-fuzz.test.ts, made of tokens and broken where a decoder is most likely to be wrong: control
- * bytes at the edges of tokens, keys that nearly are a column's, keys twice, records that end too early and whose rest is
- * the next record, UTF-8 faults, escapes, numbers at the edges of types, nesting, and keys whose order stays or changes from
- * record to record. Everything comes from the random numbers given.
+ * Batches of JSON records for test/io/json-fuzz.test.ts, made of tokens and broken where a decoder is most
+ * likely to be wrong: control bytes at the edges of tokens, keys that nearly are a column's, keys twice,
+ * records that end too early and whose rest is the next record, UTF-8 faults, escapes, numbers at the edges
+ * of types, nesting, and keys whose order stays or changes from record to record. Everything comes from the
+ * random numbers given.
  */
 
 import type { Rng, SchemaFields } from '../../core/index.ts';
@@ -136,7 +137,10 @@ export class JsonMutator {
     return order;
   }
 
-  /** A key that is nearly one of a column: where a decoder compares words, lengths or hashes it may take the one for the other. */
+  /**
+   * A key that is nearly one of a column: where a decoder compares words, lengths or hashes it may take the
+   * one for the other.
+   */
   #strangeKey(): string {
     const random = this.#random;
     const key = this.#keys.length > 0 ? random.pick(this.#keys) : 'k';

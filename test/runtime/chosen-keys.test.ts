@@ -1,4 +1,7 @@
-/** Keys in the order of the hash, and keys chosen against it, through a whole plan: what comes out is right, and the same bytes for any number of shards' owners. */
+/**
+ * Keys in the order of the hash, and keys chosen against it, through a whole plan: what comes out is right,
+ * and the same bytes for any number of shards' owners.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,7 +11,10 @@ import { testDriver } from '../../runtime/testing.ts';
 
 const COUNT = 6_000;
 
-/** What our own output looks like that is read again: keys in the order of their hashes, of a part of all there are. */
+/**
+ * What our own output looks like that is read again: keys in the order of their hashes, of a part of all
+ * there are.
+ */
 const ordered = Array.from({ length: COUNT * 30 }, (_, i) => i)
   .sort((a, b) => mix32(a) - mix32(b))
   .slice(0, COUNT);

@@ -1,4 +1,7 @@
-/** Batches that decompress to more than is taken, in whole jobs on the log: the ledger and the dead letter have them, the job goes on, and a restart too. */
+/**
+ * Batches that decompress to more than is taken, in whole jobs on the log: the ledger and the dead letter
+ * have them, the job goes on, and a restart too.
+ */
 
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';

@@ -6,7 +6,8 @@
  *   12 u32 kind (0; sketches: 1 = dense)
  *   16 u64 values[capacity], 0 = empty
  *
- * Values that were chosen to meet get places by a secret hash (core/secret-hash.ts) once a search has gone over many slots.
+ * Values that were chosen to meet get places by a secret hash (core/secret-hash.ts) once a search has gone
+ * over many slots.
  */
 
 import { mix32 } from '../../hash.ts';
@@ -22,7 +23,10 @@ const CAPACITY = 1;
 const FLAGS = 2;
 /** Of FLAGS; the bits above it are the secret. */
 const HAS_ZERO = 1;
-/** Slots that a search goes over before the set takes a secret. By chance one in 10,000 does in the fullest sets, which harms nothing. */
+/**
+ * Slots that a search goes over before the set takes a secret. By chance one in 10,000 does in the fullest
+ * sets, which harms nothing.
+ */
 const STEPS_MAX = 256;
 
 /** Adds a value given as two words to the set at pointer `field`, made where there is none. */
@@ -72,7 +76,10 @@ export function eachLong(memory: SharedMemory, field: number, visit: (low: numbe
   }
 }
 
-/** How many slots it went over; -1: it was there already. The low bits of the hash choose the slot: so a merge, which comes in slot order, spreads. */
+/**
+ * How many slots it went over; -1: it was there already. The low bits of the hash choose the slot: so a
+ * merge, which comes in slot order, spreads.
+ */
 function insert(u32: Uint32Array, set: number, low: number, high: number): number {
   const mask = (u32[set + CAPACITY] as number) - 1;
   const slots = set + HEADER_BYTES / 4;

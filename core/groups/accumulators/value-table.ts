@@ -7,8 +7,8 @@
  *   32  u32 slots[capacity]: position of the record in the heap / 8 + 1; 0 = empty
  *   ..  heap of records:  f64 count,  u32 hash,  u32 length,  the bytes, padded to 8
  *
- * Values that were chosen to meet are hashed under a secret (core/secret-hash.ts) once a search has gone over many slots. The order
- * of the records does not depend on it.
+ * Values that were chosen to meet are hashed under a secret (core/secret-hash.ts) once a search has gone over
+ * many slots. The order of the records does not depend on it.
  */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
@@ -26,7 +26,10 @@ const HEAP_USED = 2;
 const HEAP_BYTES = 3;
 const TAKEN_OFF = 16;
 const SECRET = 24;
-/** Slots that a search goes over before the table takes a secret. By chance one in 10,000 does in the fullest tables, which harms nothing. */
+/**
+ * Slots that a search goes over before the table takes a secret. By chance one in 10,000 does in the fullest
+ * tables, which harms nothing.
+ */
 const STEPS_MAX = 256;
 
 /** Adds `count` to the value of `length` bytes at `start`. The table at pointer `field` is made where there is none. */
@@ -152,7 +155,10 @@ function make(arena: StateArena, field: number, capacity: number, heapBytes: num
   return table;
 }
 
-/** Moves the table to one with room for so much, leaving out what `off` takes away, hashed under `secret` where that is not 0; returns its address. */
+/**
+ * Moves the table to one with room for so much, leaving out what `off` takes away, hashed under `secret`
+ * where that is not 0; returns its address.
+ */
 function rebuild(arena: StateArena, field: number, usedMin: number, heapMin: number, off: number, secret = 0): number {
   const { u32, f64, u8 } = arena.memory;
   const former = u32[(field >>> 2) + 1] as number;

@@ -1,24 +1,27 @@
 /**
- * What a group table becomes when its keys stand too near each other (TypeScript reference of core/kernels/group-crowd.ts).
+ * What a group table becomes when its keys stand too near each other (TypeScript reference of
+ * core/kernels/group-crowd.ts).
  *
- * The hash of keys is known, and the slots of a table stand in its order. So whoever chooses keys can give all of them one slot;
- * and keys that come in the order of the hash, as our own output does that was written to a topic and is read again, fill the
- * front of a table to the brim while the rest of it is empty. Either way linear probing goes over all that is there. Rehashing
- * with another public hash does not help against the first, and a secret one would show in the order of the output.
+ * The hash of keys is known, and the slots of a table stand in its order. So whoever chooses keys can give
+ * all of them one slot; and keys that come in the order of the hash, as our own output does that was written
+ * to a topic and is read again, fill the front of a table to the brim while the rest of it is empty. Either
+ * way linear probing goes over all that is there. Rehashing with another public hash does not help against
+ * the first, and a secret one would show in the order of the output.
  *
- * So a probe that has gone over STEPS_MAX slots, which by chance none ever does (e^-37 at a load of 1/2), makes the table a
- * crowded one: its slots move together, those to come stand behind them in the order in which they come, and an index beside
- * them says where each key is:
+ * So a probe that has gone over STEPS_MAX slots, which by chance none ever does (e^-37 at a load of 1/2),
+ * makes the table a crowded one: its slots move together, those to come stand behind them in the order in
+ * which they come, and an index beside them says where each key is:
  *
  *   slots  | slot 1 | slot 2 | ... | slot `used` | empty ...
  *   index  | u32 number, u32 secret hash | ...     open addressing, a power of two, at most half full; number 0: free
  *
- * The index goes by a hash under a secret of this process: nobody can choose keys for it. The secret decides where
- * entries of the index lie and nothing else: the order of slots follows from the rows alone, so the bytes of a result are the same in
- * every process and for any number of workers. A table is crowded until it is cleared.
+ * The index goes by a hash under a secret of this process: nobody can choose keys for it. The secret decides
+ * where entries of the index lie and nothing else: the order of slots follows from the rows alone, so the
+ * bytes of a result are the same in every process and for any number of workers. A table is crowded until it
+ * is cleared.
  *
- * The secret hash takes word after word, each mixed (lowbias32) before the next: sums of words mixed apart, which the hash of
- * keys is made of, would have collisions that hold under every secret.
+ * The secret hash takes word after word, each mixed (lowbias32) before the next: sums of words mixed apart,
+ * which the hash of keys is made of, would have collisions that hold under every secret.
  */
 
 import { mix32 } from '../../hash.ts';
@@ -64,7 +67,9 @@ export function crowdReference(memory: SharedMemory, { insert, sameKey, forgetLo
     return mix32(hash + get(table + SECRET + 4));
   }
 
-  /** Whether the word at `offset` is the length of a string that lies outside, its address in the next word. */
+  /**
+   * Whether the word at `offset` is the length of a string that lies outside, its address in the next word.
+   */
   function isOutside(table: number, offset: number, word: number): boolean {
     for (let s = 0; s < get(table + STRING_COUNT); s++) {
       if (get(table + STRING_FIELDS + s * 8) === offset) return word > get(table + STRING_FIELDS + s * 8 + 4);
