@@ -108,6 +108,8 @@ export interface DecoderContext {
   readonly columns: readonly number[];
   /** At most this many rows a batch (a multiple of 8). */
   readonly batchRows: number;
+  /** Workers that decode at the same time: each gets its share of the memory. Default 1. */
+  readonly workers?: number;
   /** Most bytes of a rejection's sample. Default SAMPLE_BYTES_MAX; more where somebody keeps what was refused. */
   readonly sampleBytesMax?: number;
   /** Reports a row, or a whole frame, that cannot be decoded. It is counted in the ledger by reason; the decoder goes on behind it. */

@@ -53,6 +53,12 @@ export interface KafkaSourceOptions<R = unknown> extends KafkaConnectionOptions 
   readonly maxBytesPerPartition?: number;
   /** Most bytes of one fetch. Default 10 MiB. */
   readonly maxBytes?: number;
+  /**
+   * Most bytes that one record batch may decompress to; a larger one is `corrupt` in the ledger, with its
+   * size. Default: a quarter of a worker's share of the memory, rounded down to a power of two, from 1 to 64
+   * MiB. All workers together may take half of the memory.
+   */
+  readonly decompressedBytesMax?: number;
   /** How long the broker waits for data before it answers an empty fetch, and so how long a resumed partition may wait. Default 100. */
   readonly maxWaitTimeInMs?: number;
   /** Milliseconds without a heartbeat after which the group forgets this member. A new process need not wait for it. Default 30000. */
@@ -103,6 +109,7 @@ const SOURCE_OPTIONS = {
   failOnDataLoss: true,
   maxBytesPerPartition: true,
   maxBytes: true,
+  decompressedBytesMax: true,
   maxWaitTimeInMs: true,
   sessionTimeout: true,
   heartbeatInterval: true,
@@ -135,7 +142,15 @@ export function checkSourceOptions(name: string, options: KafkaSourceOptions): v
   checkChoice(name, 'isolation', options.isolation, ['read_committed', 'read_uncommitted']);
   checkChoice(name, 'fromBeginning', options.fromBeginning, [true, false]);
   checkChoice(name, 'failOnDataLoss', options.failOnDataLoss, [true, false]);
-  for (const field of ['maxBytesPerPartition', 'maxBytes', 'maxWaitTimeInMs', 'sessionTimeout', 'heartbeatInterval', 'rebalanceTimeout'] as const) {
+  for (const field of [
+    'maxBytesPerPartition',
+    'maxBytes',
+    'decompressedBytesMax',
+    'maxWaitTimeInMs',
+    'sessionTimeout',
+    'heartbeatInterval',
+    'rebalanceTimeout',
+  ] as const) {
     checkNumber(name, field, options[field], 1, INT32_MAX);
   }
   if (options.rackId !== undefined && typeof options.rackId !== 'string') throw refused(name, `rackId is ${shown(options.rackId)}; it has to be a text.`);

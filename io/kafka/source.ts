@@ -27,7 +27,7 @@ export function source<R>(options: KafkaSourceOptions<R>): CodedSource<R> {
     alone: `${name} in group ${options.group}`,
     ...recordFrameRows(options.value),
     open: (context) => openReader(name, options, context),
-    decoder: (context) => recordBatchDecoder(context, options.value, { topic: options.topic }),
+    decoder: (context) => recordBatchDecoder(context, options.value, options),
   };
 }
 

@@ -14,7 +14,7 @@ import { assert, crc32c } from '../../core/index.ts';
 import type { Codec, RecordDecoder } from '../codec.ts';
 import { allocRecordIndex, type RecordSpace } from '../record-index.ts';
 import { type Chunk, type ChunkDecoder, type DecoderContext, FRAME, frameBytes, type Offset, type Rejection, SAMPLE_BYTES_MAX } from '../source.ts';
-import { BrokenBatch, type Decompressed, Decompressor } from './compression.ts';
+import { BrokenBatch, type Decompressed, Decompressor, decompressedBytesOf } from './compression.ts';
 import { ATTRIBUTE, FRAME_ABORTED, FRAME_DAMAGED, FRAME_LOST, RECORD_BATCH } from './layout.ts';
 import { SCAN, SCAN_FAULTS, type ScanRecords, scanRecords } from './scan.ts';
 
@@ -23,11 +23,10 @@ export interface RecordBatchDecoderOptions {
   readonly topic: string;
   /** Default true. */
   readonly checkCrc?: boolean;
-  /** Most bytes that one batch may decompress to. Default 64 MiB. */
+  /** Most bytes that one batch may decompress to: see {@link decompressedBytesOf} for the default. */
   readonly decompressedBytesMax?: number;
 }
 
-const DECOMPRESSED_BYTES_MAX = 64 << 20;
 /** The shortest record: length, attributes, timestamp, offset, key length, value length, header count. */
 const RECORD_BYTES_MIN = 7;
 const OLD_MAGIC_MAX = 1;
@@ -71,7 +70,10 @@ class RecordBatchDecoder implements ChunkDecoder {
     this.#index.topic = options.topic;
     this.#state = context.slabs.alloc(SCAN.byteLength);
     this.#scan = scanRecords(context.memory);
-    this.#decompressor = new Decompressor(context.slabs, options.decompressedBytesMax ?? DECOMPRESSED_BYTES_MAX);
+    this.#decompressor = new Decompressor(
+      context.slabs,
+      decompressedBytesOf(options.topic, context.memory.byteLength, context.workers ?? 1, options.decompressedBytesMax),
+    );
     const { u32 } = context.memory;
     const s = this.#state >>> 2;
     u32[s + (SCAN.capacity >>> 2)] = Math.min(this.#index.capacity, context.batchRows);
@@ -85,7 +87,6 @@ class RecordBatchDecoder implements ChunkDecoder {
   }
 
   open(chunk: Chunk): void {
-    this.#decompressor.arena.shrink();
     this.#at = chunk.address;
     this.#end = chunk.address + chunk.byteLength;
     this.#partition = chunk.partition;
@@ -101,7 +102,11 @@ class RecordBatchDecoder implements ChunkDecoder {
         if (batch !== undefined) return batch;
         this.#isDecoding = false;
       }
-      if (!this.#fill()) return undefined;
+      if (!this.#fill()) {
+        // A large arena is not held while other sources and workers decode.
+        this.#decompressor.arena.shrink();
+        return undefined;
+      }
       this.#codec.open(this.#index);
       this.#isDecoding = true;
     }
@@ -209,7 +214,8 @@ class RecordBatchDecoder implements ChunkDecoder {
     i32[(s + SCAN.maxDelta) >>> 2] = view.getInt32(body + RECORD_BATCH.lastOffsetDelta);
     i32[(s + SCAN.isFixedTime) >>> 2] = isFixedTime ? 1 : 0;
     f64[(s + SCAN.baseOffset) >>> 3] = this.#i64(body + RECORD_BATCH.baseOffset);
-    f64[(s + SCAN.timestamp) >>> 3] = this.#i64(body + (isFixedTime ? RECORD_BATCH.maxTimestamp : RECORD_BATCH.baseTimestamp));
+    const timestamp = this.#i64(body + (isFixedTime ? RECORD_BATCH.maxTimestamp : RECORD_BATCH.baseTimestamp));
+    f64[(s + SCAN.timestamp) >>> 3] = Number.isSafeInteger(timestamp) ? timestamp : Number.NaN;
     f64[(s + SCAN.cut) >>> 3] = f64[(this.#frame + FRAME.cut) >>> 3] as number;
   }
 
@@ -234,6 +240,8 @@ class RecordBatchDecoder implements ChunkDecoder {
     }
     const recordCount = memory.view.getInt32(body + RECORD_BATCH.recordCount);
     if (recordCount < 0) return `declares ${recordCount} records`;
+    const last = this.#i64(body + RECORD_BATCH.baseOffset) + memory.view.getInt32(body + RECORD_BATCH.lastOffsetDelta);
+    if (!Number.isSafeInteger(last)) return `has the base offset ${memory.view.getBigInt64(body + RECORD_BATCH.baseOffset)}: offsets beyond 2^53 are not read`;
     return undefined;
   }
 

@@ -40,8 +40,8 @@ const SCRATCH_BYTES_MIN = 1 << 16;
 const STAGING_BYTES_MIN = 1 << 14;
 /** Rows that are encoded in one go. */
 const ROWS_MAX = 4_096;
-/** Before and behind 1970: the difference of any two is exact, also doubled. Some 71,000 years. */
-const TIMESTAMP_MAX = 2 ** 51;
+/** Whole milliseconds that a number holds exactly, before and behind 1970. */
+const TIMESTAMP_MAX = Number.MAX_SAFE_INTEGER;
 
 /**
  * The encoder of a sink.
