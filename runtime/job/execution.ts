@@ -18,7 +18,8 @@ import { Sources } from './sources.ts';
 import type { View } from './view.ts';
 
 const CHUNK_BYTES_MAX = 1 << 20;
-const CHUNK_BYTES_MIN = 64 << 10;
+/** Where there are thousands of partitions: each has an open chunk. */
+const CHUNK_BYTES_MIN = 4 << 10;
 const CREDIT_BYTES_MAX = 64 << 20;
 const IDLE_WAIT_MS = 1_000;
 

@@ -383,7 +383,7 @@ export class Intake {
     const weight = Math.max(needed, (next - first) * (this.#offsetBytes[state.source] as number));
     if (state.address !== 0 && (state.used + needed > state.capacity || state.weight + weight > this.#chunkBytes)) this.#closeChunk(state);
     if (state.address === 0) {
-      const address = this.#slabs.alloc(Math.max(needed, this.#chunkBytes));
+      const address = this.#openChunk(Math.max(needed, this.#chunkBytes));
       state.address = address;
       // The slab may be larger than asked for; the cut must follow from the sizes of frames, not from the allocator.
       state.capacity = Math.max(needed, this.#chunkBytes);
@@ -414,6 +414,17 @@ export class Intake {
       this.#events.epochFull();
     }
     if (!this.#hasCredit) this.#hadCredit = false;
+  }
+
+  #openChunk(bytes: number): number {
+    const address = this.#slabs.tryAlloc(bytes);
+    if (address !== 0) return address;
+    const { usedBytes, totalBytes } = this.#slabs.usage();
+    const open = this.partitions.filter((state) => state.address !== 0).length;
+    throw new MillraceError(
+      'ERR_MILLRACE_MEMORY',
+      `The memory budget is used up: ${bytes} bytes asked for rows of one more partition, ${usedBytes} of ${totalBytes} in use, of which ${open * this.#chunkBytes} for rows of ${open} partitions (of ${this.partitions.length}). Raise the memory option, read fewer partitions in one job, shorten the windows, or reduce the number of distinct keys.`,
+    );
   }
 
   #checkCut(): void {

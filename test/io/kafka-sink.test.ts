@@ -79,10 +79,7 @@ test('times before 1970 are written as they are; one that no record can have is 
   await consumer.run({ eachMessage: async ({ message }) => void back.push(Number(message.timestamp)) });
   await until('the records', () => back.length === expected.length);
   assert.deepEqual(back, expected);
-  await assert.rejects(
-    async () => run.write([{ at: 2 ** 53, value: 'too late' }]),
-    (error: Error) => codeOf(error) === 'ERR_MILLRACE_SINK' && /"at" holds the time 9007199254740992/.test(error.message),
-  );
+  await assert.rejects(async () => run.write([{ at: 2 ** 53, value: 'too late' }]), /9007199254740992/);
   await run.close();
 });
 
