@@ -68,6 +68,8 @@ export interface SourceContext {
   high(partition: number, end: Offset): void;
   /** A group rebalance: which partitions are ours from now on. What was emitted and not committed of others is dropped. */
   assigned(partitions: readonly number[]): void;
+  /** What the source waits for outside, in one line (a broker that does not answer); undefined when that is over. Without it the source prints a warning. */
+  waiting?(what: string | undefined): void;
   /** The first fatal error. The job stops with it. */
   fail(error: unknown): void;
 }
