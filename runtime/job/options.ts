@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { checkOptionNames, type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, shown, shownPath } from '../../core/index.ts';
+import { checkOptionNames, type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, nearNames, shown, shownPath } from '../../core/index.ts';
 import type { Drain } from '../epoch/partition-states.ts';
 import type { Params } from '../stream/load.ts';
 import type { BadRows } from './bad-rows.ts';
@@ -126,6 +126,13 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
       `drain is ${shown(drain)}. Give 'hold' (open windows wait for the next run) or 'emit' (they come out as they are). To read what is there and then stop, give bounded: true, or trigger: 'availableNow'.`,
     );
   }
+  mustBeSendable(options.params);
+  if (typeof options.trigger === 'string' && options.trigger !== 'availableNow' && nearNames(options.trigger, ['availableNow']).length > 0) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `trigger is ${shown(options.trigger)}. Did you mean 'availableNow'? Otherwise give an epoch length: '100ms'.`,
+    );
+  }
   const isAvailableNow = options.trigger === 'availableNow';
   return {
     workers,
@@ -141,6 +148,25 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     batchRows,
     codeGeneration: options.codeGeneration,
   };
+}
+
+/** Every worker makes the pipeline from the same params: what cannot be sent to a thread is found here, by its name. */
+function mustBeSendable(params: unknown): void {
+  if (params === undefined) return;
+  if (typeof params !== 'object' || params === null || Array.isArray(params)) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `params is ${shown(params)}. Give an object: { day: '2026-01-01' }.`);
+  }
+  for (const [name, value] of Object.entries(params)) {
+    try {
+      structuredClone(value);
+    } catch (cause) {
+      throw new MillraceError(
+        'ERR_MILLRACE_OPTION',
+        `params has ${shown(value)} in ${shown(name)}, which cannot be sent to a worker thread: ${cause instanceof Error ? cause.message : String(cause)}. Give plain values, and import functions in the pipeline's module.`,
+        { cause },
+      );
+    }
+  }
 }
 
 function badRowsOf(badRows: BadRows): BadRows {

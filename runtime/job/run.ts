@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type AnyRow, checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import { describePlan } from '../plan/explain.ts';
+import { graphOf } from '../plan/graph.ts';
 import { makePlan, type Plan } from '../plan/plan.ts';
 import { loadGraph, refuseInWorker, supportTypeScript } from '../stream/load.ts';
 import { Execution } from './execution.ts';
@@ -44,8 +45,8 @@ interface JobEvents {
  * await job.done;
  */
 export async function run(module: URL | string, options: RunOptions = {}): Promise<Job> {
-  const resolved = resolveOptions(options);
   const url = moduleUrl(module);
+  const resolved = resolveOptions(options);
   refuseInWorker(url);
   const { codeGeneration } = resolved;
   const plan = makePlan(await loadGraph(url, resolved.params), codeGeneration === undefined ? {} : { codeGeneration });
@@ -62,6 +63,13 @@ export async function explain(module: URL | string, params: RunOptions['params']
 
 /** @internal */
 export function moduleUrl(module: URL | string): string {
+  if (typeof module !== 'string' && !(module instanceof URL)) {
+    const got = graphOf(module) === undefined ? shown(module) : 'a pipeline itself';
+    throw new MillraceError(
+      'ERR_MILLRACE_MODULE',
+      `run() got ${got}. It takes the module that exports the pipeline, because every worker thread imports it: functions cannot be sent to a thread. Put the pipeline into a file with export default pipeline('name')..., and run(new URL('./clicks.ts', import.meta.url)); or, in that file itself, main(import.meta.url, () => run(import.meta.url)).`,
+    );
+  }
   if (module instanceof URL) return module.href;
   return /^(file|data):/.test(module) ? module : pathToFileURL(resolve(module)).href;
 }

@@ -78,16 +78,15 @@ test('what a function left running and what then fails ends the job', async () =
 });
 
 test('a function that never returns is named, and a stop does not wait for it for ever', async () => {
-  const job = await start('never returns', { workers: 1, drainTimeout: '7s' });
-  const warned = once(job, 'warning');
-  await until(() => job.progress().epoch > 0, 'an epoch');
+  const job = await start('never returns', { workers: 1, drainTimeout: '20ms' });
+  const [warning] = await once(job, 'warning');
   const stopped = job.stop();
   assert.equal(job.state, 'draining');
   const named = /Worker 0 has been at the rows from offset \d+ to \d+ of partition 0 of generator, in filter, map for \d+ s/;
-  assert.match((await warned)[0], named);
+  assert.match(warning, named);
   await assert.rejects(stopped, (error: MillraceError) => {
     assert.equal(error.code, 'ERR_MILLRACE_WORKER');
-    assert.match(error.message, /could not finish within 7000 ms/);
+    assert.match(error.message, /could not finish within 20 ms/);
     assert.match(error.message, named);
     return true;
   });

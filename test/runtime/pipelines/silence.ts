@@ -150,9 +150,7 @@ export default function silence({ how, ...params }: { how: string; rows?: number
     }
     case 'silent partition':
       return p
-        .from(
-          generator({ rowsPerSecond: 1_000, seed: 1, schema: { i: f64, at: timestamp }, row: (i) => ({ i, at: i * 1_000 }) }),
-        )
+        .from(generator({ rowsPerSecond: 1_000, seed: 1, schema: { i: f64, at: timestamp }, row: (i) => ({ i, at: i * 1_000 }) }))
         .union(
           p.from(
             iterable(
