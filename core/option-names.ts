@@ -17,7 +17,7 @@ export function checkOptionNames<T extends object>(what: string, options: T, kno
   if (unknown === undefined) return;
   const names = Object.keys(known);
   const [near] = nearNames(unknown, names);
-  const hint = near === undefined ? `The options are: ${names.join(', ')}.` : `Did you mean ${near}?`;
+  const hint = near === undefined ? (names.length === 0 ? 'It takes none.' : `The options are: ${names.join(', ')}.`) : `Did you mean ${near}?`;
   throw new MillraceError('ERR_MILLRACE_OPTION', `${what}: there is no option ${shown(unknown)}. ${hint}`);
 }
 

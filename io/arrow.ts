@@ -11,6 +11,7 @@ import {
   ArrowReader,
   type Batch,
   batchBytes,
+  checkOptionNames,
   copyBytes,
   MillraceError,
   type RowOf,
@@ -38,6 +39,7 @@ export interface ArrowOptions {
 export function arrow<S extends SchemaFields>(columns: S, options?: ArrowOptions): Codec<RowOf<S>>;
 export function arrow(columns?: Schema, options?: ArrowOptions): Codec<AnyRow>;
 export function arrow(columns?: SchemaFields | Schema, options: ArrowOptions = {}): Codec<AnyRow> {
+  checkOptionNames('arrow()', options, { form: true });
   const form = options.form ?? 'stream';
   if (form !== 'stream' && form !== 'batch')
     throw new MillraceError('ERR_MILLRACE_OPTION', `The form of the arrow codec is ${JSON.stringify(form)}. Write 'stream' or 'batch'.`);

@@ -5,7 +5,7 @@
  * lines) and lists them in a RecordIndex; the codec's decoder fills columns from that list.
  */
 
-import type { Batch, Schema, SharedMemory, SlabAllocator } from '../core/index.ts';
+import { type Batch, MillraceError, type Schema, type SharedMemory, type SlabAllocator, shown } from '../core/index.ts';
 import type { DecoderContext, Source } from './source.ts';
 
 /**
@@ -89,4 +89,20 @@ export interface RecordEncoder {
    * @param ends address of a u32 array: entry i receives the address behind record i
    */
   encode(batch: Batch, from: number, to: number, address: number, limit: number, ends: number): number;
+}
+
+/**
+ * @param what whose option `value` it is, as the message begins
+ * @throws MillraceError ERR_MILLRACE_OPTION when a value is no codec, with what to write where it is a schema
+ */
+export function mustBeCodec(what: string, value: unknown): void {
+  if (typeof (value as Partial<Codec> | undefined)?.encoder === 'function') return;
+  const columns = typeof value === 'object' && value !== null ? Object.keys(value) : [];
+  const isSchema = columns.length > 0 && columns.every((name) => typeof (value as Record<string, { name?: unknown } | undefined>)[name]?.name === 'string');
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    isSchema
+      ? `${what}: value is the schema ${shown(Object.fromEntries(columns.map((name) => [name, (value as Record<string, { name: string }>)[name]?.name])))}, which does not say how records are written. Give a codec of it: value: json({ ... }), csv({ ... }) or arrow({ ... }).`
+      : `${what}: value is ${shown(value)}. Give a codec: json({ page: utf8, ms: f64 }), csv({ ... }), arrow({ ... }), text() or raw().`,
+  );
 }

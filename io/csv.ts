@@ -9,6 +9,7 @@
 import {
   type Batch,
   type Column,
+  checkOptionNames,
   isValid,
   MillraceError,
   type RowOf,
@@ -52,6 +53,7 @@ export function csv<S extends SchemaFields>(fields: S, options?: CsvOptions): Co
 export function csv(fields: Schema, options?: CsvOptions): Codec;
 export function csv(fields?: undefined, options?: CsvOptions): Codec<never>;
 export function csv(fields?: SchemaFields | Schema, options: CsvOptions = {}): Codec {
+  checkOptionNames('csv()', options, { header: true, delimiter: true });
   const schema = fields === undefined ? undefined : toSchema(fields);
   const { delimiter = ',', header = false } = options;
   if (typeof delimiter !== 'string' || !/^[\x20-\x7e\t]$/.test(delimiter) || /["\w.+-]/.test(delimiter)) {

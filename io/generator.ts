@@ -10,6 +10,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import {
   type AnyRow,
   BatchBuilder,
+  checkOptionNames,
   MillraceError,
   type Rng,
   type RowOf,
@@ -49,6 +50,7 @@ const FRAMES_A_TURN = 64;
  * The job fails with ERR_MILLRACE_USER_FUNCTION when `row` throws, with ERR_MILLRACE_SCHEMA when what it gives does not fit; both name the row.
  */
 export function generator<const S extends SchemaFields>(options: GeneratorOptions<S>): Source<RowOf<S>> {
+  checkOptionNames('generator', options, { rows: true, rowsPerSecond: true, seed: true, schema: true, row: true, partitions: true });
   const { rows, rowsPerSecond, seed, row, partitions = 1 } = options;
   if (rows !== undefined && !(Number.isSafeInteger(rows) && rows >= 0)) refuse('rows', rows, 'a whole number of at least 0');
   if (rowsPerSecond !== undefined && !(Number.isFinite(rowsPerSecond) && rowsPerSecond > 0)) refuse('rowsPerSecond', rowsPerSecond, 'a number above 0');

@@ -6,7 +6,7 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { MillraceError, type RowOf, type Schema, type SchemaFields, shown, schema as toSchema } from '../core/index.ts';
+import { checkOptionNames, MillraceError, type RowOf, type Schema, type SchemaFields, shown, schema as toSchema } from '../core/index.ts';
 import { RowFrameDecoder, RowFrameWriter } from './row-frames.ts';
 import type { CommittedPosition, Offset, Source, SourceContext, SourceReader } from './source.ts';
 
@@ -28,6 +28,7 @@ export function iterable<const S extends SchemaFields>(
   options: { readonly schema: S },
 ): Source<RowOf<S>> {
   if (typeof rows !== 'function' && !isIterable(rows)) refuse(rows);
+  checkOptionNames('iterable', options, { schema: true });
   if (options?.schema === undefined) throw new MillraceError('ERR_MILLRACE_SCHEMA', 'iterable: it needs a schema: iterable(rows, { schema: { name: utf8 } }).');
   const schema = toSchema(options.schema);
   return {

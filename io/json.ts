@@ -1,6 +1,6 @@
 /** JSON, one object a record: the door of the codec. How records are read is json/decode.ts, how they are written json/encode.ts. */
 
-import { MillraceError, type RowOf, type Schema, type SchemaFields, schema as toSchema } from '../core/index.ts';
+import { checkOptionNames, MillraceError, type RowOf, type Schema, type SchemaFields, schema as toSchema } from '../core/index.ts';
 import type { Codec } from './codec.ts';
 import { JsonDecoder } from './json/decode.ts';
 import { JsonEncoder } from './json/encode.ts';
@@ -23,7 +23,8 @@ import { JsonEncoder } from './json/encode.ts';
 export function json(): Codec<never>;
 export function json<S extends SchemaFields>(fields: S): Codec<RowOf<S>>;
 export function json(fields: Schema): Codec;
-export function json(fields?: SchemaFields | Schema): Codec {
+export function json(fields?: SchemaFields | Schema, options: object = {}): Codec {
+  checkOptionNames('json()', options, {});
   const schema = fields === undefined ? undefined : toSchema(fields);
   return {
     name: 'json',

@@ -9,6 +9,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   binary,
   bool,
+  checkOptionNames,
   type DataType,
   f64,
   i64,
@@ -41,6 +42,7 @@ export interface MemoryOptions {
 export function memory<const S extends SchemaFields>(rows: readonly RowOf<S>[], options: MemoryOptions & { readonly schema: S }): Source<RowOf<S>>;
 export function memory<R extends object>(rows: readonly R[], options?: MemoryOptions): Source<R>;
 export function memory(rows: readonly object[], options: MemoryOptions & { readonly schema?: SchemaFields } = {}): Source {
+  checkOptionNames('memory', options, { partitions: true, schema: true });
   const { partitions = 1 } = options;
   if (!Array.isArray(rows)) throw new MillraceError('ERR_MILLRACE_OPTION', `memory: the rows are ${shown(rows)}; they must be an array of objects.`);
   if (!(Number.isSafeInteger(partitions) && partitions > 0 && partitions <= 1_024)) {

@@ -7,6 +7,7 @@ import {
   type Batch,
   binary,
   type ColumnSpace,
+  checkOptionNames,
   i32,
   i64,
   MillraceError,
@@ -43,7 +44,8 @@ export type RawRow = RowOf<typeof FIELDS>;
  * 2^53 ms and the pipeline reads it: nothing else could be exact.
  * Encoding writes the column `value` (binary or utf8) as it is; null is written as nothing.
  */
-export function raw(): Codec<RawRow> {
+export function raw(options: Readonly<Record<string, never>> = {}): Codec<RawRow> {
+  checkOptionNames('raw()', options, {});
   return {
     name: 'raw',
     isRowPerRecord: true,

@@ -1,6 +1,6 @@
 /** Text, one line or message a record: the column `value`, and nothing parsed. */
 
-import { type Batch, type Column, MillraceError, type Schema, type SharedMemory, schema as toSchema, utf8 } from '../core/index.ts';
+import { type Batch, type Column, checkOptionNames, MillraceError, type Schema, type SharedMemory, schema as toSchema, utf8 } from '../core/index.ts';
 import type { Codec, RecordDecoder, RecordEncoder, RecordIndex } from './codec.ts';
 import { ColumnWriter } from './column-writer.ts';
 import { appendRecords } from './record-column.ts';
@@ -15,7 +15,8 @@ const SCHEMA = toSchema({ value: utf8 });
  *
  * @example files.source({ path: 'book.txt', value: text() })
  */
-export function text(): Codec<{ readonly value: string }> {
+export function text(options: Readonly<Record<string, never>> = {}): Codec<{ readonly value: string }> {
+  checkOptionNames('text()', options, {});
   return {
     name: 'text',
     isRowPerRecord: true,

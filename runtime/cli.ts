@@ -20,6 +20,8 @@ const HELP_OF = {
       --workers <n>           worker threads (default: cores - 1)
       --trigger <time>        epoch length, '250ms' or '10s' (default 100ms), or availableNow: read what is there, then stop
       --drain <hold|emit>     windows that are open at a stop wait for the next run (default), or come out as they are
+      --drain-timeout <time>  how long a stop may take to finish what was read (default 30s)
+      --bad-rows <what>       rows that cannot be decoded: ledger (counted, default), fail, or the share above which the job fails, as 0.01
       --memory <size>         all shared memory of the job (default 1GiB)
       --checkpoint <dir>      keep a journal of epochs there, so that a restart repeats them as they were
       --param <key=value>     handed to the module's default export; may be repeated
@@ -85,6 +87,8 @@ async function runCommand(args: string[]): Promise<number> {
     workers: { type: 'string' },
     trigger: { type: 'string' },
     drain: { type: 'string' },
+    'drain-timeout': { type: 'string' },
+    'bad-rows': { type: 'string' },
     memory: { type: 'string' },
     checkpoint: { type: 'string' },
     param: { type: 'string', multiple: true },
@@ -94,6 +98,8 @@ async function runCommand(args: string[]): Promise<number> {
     ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
     ...option('trigger', values.trigger as RunOptions['trigger']),
     ...option('drain', values.drain as RunOptions['drain']),
+    ...option('drainTimeout', values['drain-timeout'] as RunOptions['drainTimeout']),
+    ...option('badRows', badRows(values['bad-rows'] as string | undefined)),
     ...option('memory', values.memory as RunOptions['memory']),
     ...option('checkpoint', values.checkpoint === undefined ? undefined : { dir: values.checkpoint as string }),
     params: params(values.param as string[] | undefined),
@@ -104,10 +110,20 @@ async function runCommand(args: string[]): Promise<number> {
   const printer = new ProgressPrinter(values.json === true ? 'json' : 'text');
   printer.start(job.progress());
   job.on('progress', (progress) => printer.show(progress));
-  // What goes wrong meanwhile is told by `done`.
-  const stop = () => void job.stop({ drain: true }).catch(() => {});
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
+  job.on('warning', (message) => printer.warn(message));
+  let isStopping = false;
+  const stop = (signal: NodeJS.Signals) => {
+    if (isStopping) {
+      console.error(`millrace: a second ${signal}: the job ends at once. What was not committed is read again.`);
+      process.exit(signal === 'SIGINT' ? 130 : 143);
+    }
+    isStopping = true;
+    printer.warn(`${signal}: what was read is finished and committed, within the drain timeout; a second signal ends at once`);
+    // What goes wrong meanwhile is told by `done`.
+    job.stop({ drain: true }).catch(() => {});
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
   try {
     await job.done;
   } finally {
@@ -172,6 +188,11 @@ function packageFile(): URL {
 function oneModule(positionals: readonly string[]): string {
   if (positionals.length !== 1) throw new UsageError(`give one module, not ${positionals.length}`);
   return positionals[0] as string;
+}
+
+function badRows(value: string | undefined): RunOptions['badRows'] {
+  if (value === undefined || value === 'ledger' || value === 'fail') return value;
+  return { fail: { above: value.trim() === '' ? Number.NaN : Number(value) } };
 }
 
 function wholeNumber(name: string, value: string): number {

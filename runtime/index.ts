@@ -61,8 +61,9 @@ export {
   variance,
   type WindowSpec,
 } from '../operators/index.ts';
+export type { BadRows } from './job/bad-rows.ts';
 export type { ByteSize, RunOptions } from './job/options.ts';
-export type { EpochTimes, PartitionProgress, Progress } from './job/progress.ts';
+export type { EpochTimes, JobState, PartitionProgress, Progress } from './job/progress.ts';
 export { explain, type Job, run, type Summary } from './job/run.ts';
 export type { View, ViewTopOptions } from './job/view.ts';
 export { describePlan, mermaidPlan } from './plan/explain.ts';

@@ -115,13 +115,16 @@ export class BatchBuilder {
       case 'binary':
         this.#setBytes(column, row, isNull ? undefined : value instanceof Uint8Array ? value : refuse(column, value));
         return;
-      case 'i64':
-        if (!isNull && (typeof value !== 'bigint' || BigInt.asIntN(64, value) !== value)) refuse(column, value);
-        memory.i64[(column.data >>> 3) + row] = isNull ? 0n : (value as bigint);
+      case 'i64': {
+        const whole = typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : value;
+        if (!isNull && (typeof whole !== 'bigint' || BigInt.asIntN(64, whole) !== whole)) refuse(column, value);
+        memory.i64[(column.data >>> 3) + row] = isNull ? 0n : (whole as bigint);
         return;
+      }
       case 'timestamp': {
-        if (!isNull && (typeof value !== 'number' || !Number.isSafeInteger(Math.floor(value)))) refuse(column, value);
-        memory.i64[(column.data >>> 3) + row] = isNull ? 0n : BigInt(Math.floor(value as number));
+        const ms = value instanceof Date ? value.getTime() : value;
+        if (!isNull && (typeof ms !== 'number' || !Number.isSafeInteger(Math.floor(ms)))) refuse(column, value);
+        memory.i64[(column.data >>> 3) + row] = isNull ? 0n : BigInt(Math.floor(ms as number));
         return;
       }
       case 'f64':

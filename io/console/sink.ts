@@ -1,7 +1,7 @@
 /** `stdout()`: prints the rows of each epoch when it is committed, as a table for people or as JSON lines for programs. */
 
 import type { Writable } from 'node:stream';
-import { type AnyRow, MillraceError, type Schema, shown } from '../../core/index.ts';
+import { type AnyRow, checkOptionNames, MillraceError, type Schema, shown } from '../../core/index.ts';
 import { ArrowBlockReader, arrowSinkEncoder } from '../arrow-blocks.ts';
 import { json } from '../json.ts';
 import { lineSinkEncoder } from '../line-encoder.ts';
@@ -29,6 +29,7 @@ const ROWS_DEFAULT = 20;
 
 /** At least once: after a failure an epoch may be printed again. */
 export function stdout(options: StdoutOptions = {}): Sink {
+  checkOptionNames('stdout', options, { rows: true, format: true, stream: true });
   const { format = 'table', stream } = options;
   const rowsMax = options.rows ?? (format === 'table' ? ROWS_DEFAULT : Number.POSITIVE_INFINITY);
   if (format !== 'table' && format !== 'json')

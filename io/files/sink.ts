@@ -6,8 +6,8 @@
 
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { MillraceError, type Schema, shown, shownPath } from '../../core/index.ts';
-import type { Codec } from '../codec.ts';
+import { checkOptionNames, MillraceError, type Schema, shown, shownPath } from '../../core/index.ts';
+import { type Codec, mustBeCodec } from '../codec.ts';
 import { lineSinkEncoder } from '../line-encoder.ts';
 import { ProcessLock } from '../process-lock.ts';
 import type { Sink, SinkBlock, SinkWriter } from '../sink.ts';
@@ -38,7 +38,9 @@ const TEMPORARY = '.tmp';
  * that writes no lines. The job fails with ERR_MILLRACE_FILE when the folder or a file cannot be written.
  */
 export function filesSink(options: FilesSinkOptions): Sink {
+  checkOptionNames('files.sink', options, { dir: true, value: true, prefix: true, ext: true, parts: true });
   const { dir, value, prefix = 'part', ext = EXTENSIONS.get(value?.name) ?? 'txt', parts = 'one' } = options;
+  mustBeCodec('files.sink', value);
   if (typeof dir !== 'string' || dir === '')
     throw new MillraceError('ERR_MILLRACE_OPTION', `files.sink: dir is ${shownPath(dir)}; it must be the path of a folder.`);
   for (const [option, name] of [

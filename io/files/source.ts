@@ -8,8 +8,8 @@
 
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { MillraceError, shown, shownPath } from '../../core/index.ts';
-import type { Codec, CodedSource } from '../codec.ts';
+import { checkOptionNames, MillraceError, shown, shownPath } from '../../core/index.ts';
+import { type Codec, type CodedSource, mustBeCodec } from '../codec.ts';
 import { FRAME_STARTS, LineDecoder } from '../line-decoder.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
 
@@ -43,7 +43,9 @@ const CR = 0x0d;
  * file cannot be read, or has a line above the cap.
  */
 export function filesSource<R>(options: FilesSourceOptions<R>): CodedSource<R> {
+  checkOptionNames('files.source', options, { path: true, paths: true, dir: true, ext: true, value: true, skipLines: true, lineBytesMax: true });
   const { value, skipLines = 0, lineBytesMax = LINE_BYTES_MAX } = options;
+  mustBeCodec('files.source', value);
   const given = [options.path, options.paths, options.dir].filter((where) => where !== undefined);
   if (given.length !== 1) throw new MillraceError('ERR_MILLRACE_OPTION', `files.source: give one of path, paths and dir; there are ${given.length}.`);
   if (!(Number.isSafeInteger(skipLines) && skipLines >= 0))

@@ -7,8 +7,8 @@
  */
 
 import { type FileHandle, mkdir, open, truncate, writeFile } from 'node:fs/promises';
-import { MillraceError, shown } from '../../core/index.ts';
-import type { Codec } from '../codec.ts';
+import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
+import { type Codec, mustBeCodec } from '../codec.ts';
 import { ProcessLock } from '../process-lock.ts';
 import { batchBytesAt, nextOffsetAt, RECORD_BATCH, recordSinkEncoder, setBaseOffset } from '../record-batch/index.ts';
 import type { Sink, SinkBlock, SinkInfo, SinkWriter } from '../sink.ts';
@@ -44,11 +44,11 @@ const WRITEV_BLOCKS_MAX = 256;
  * be written, or another writer has the topic, ERR_MILLRACE_CORRUPT when the last segment of a partition is damaged.
  */
 export function logSink(options: LogSinkOptions): Sink {
+  checkOptionNames('log.sink', options, { dir: true, topic: true, value: true, key: true, partitions: true, timestamp: true, segmentBytes: true });
   const { topic, value, partitions, segmentBytes = SEGMENT_BYTES } = options;
   const dir = dirPath(options.dir);
   topicPath(dir, topic);
-  if (typeof value?.encoder !== 'function')
-    throw new MillraceError('ERR_MILLRACE_OPTION', `The log sink of ${shown(topic)} has the value ${shown(value)}. Give it a codec: json().`);
+  mustBeCodec('log.sink', value);
   if (partitions !== undefined && !(Number.isSafeInteger(partitions) && partitions >= 1 && partitions <= PARTITIONS_MAX)) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `The log sink of ${shown(topic)} has ${shown(partitions)} partitions; it can have 1 to ${PARTITIONS_MAX}.`);
   }

@@ -10,8 +10,8 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MillraceError, shown } from '../../core/index.ts';
-import type { Codec, CodedSource } from '../codec.ts';
+import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
+import { type Codec, type CodedSource, mustBeCodec } from '../codec.ts';
 import { ProcessLock } from '../process-lock.ts';
 import { baseOffsetAt, FRAME_DAMAGED, nextOffsetAt, recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
@@ -53,9 +53,11 @@ const BROKEN_BYTES_MAX = 1 << 16;
  * ERR_MILLRACE_CHECKPOINT when the group's positions do not fit the topic.
  */
 export function logSource<R>(options: LogSourceOptions<R>): CodedSource<R> {
+  checkOptionNames('log.source', options, { dir: true, topic: true, group: true, value: true, partitions: true });
   const { topic, group, value } = options;
   const dir = dirPath(options.dir);
   topicPath(dir, topic);
+  mustBeCodec('log.source', value);
   if (group !== undefined) groupPath(dir, topic, group);
   const { decompressedBytesMax } = options;
   if (decompressedBytesMax !== undefined && !(Number.isInteger(decompressedBytesMax) && decompressedBytesMax >= 1 && decompressedBytesMax < 2 ** 31)) {

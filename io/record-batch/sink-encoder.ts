@@ -272,7 +272,7 @@ class RecordSinkEncoder implements SinkEncoder {
     const what = this.#codec.wholeBatch ? 'A batch of results' : 'One row of the result';
     return new MillraceError(
       'ERR_MILLRACE_SINK',
-      `${what} takes ${bytes} bytes as ${this.#codecName}, but the largest record batch that the sink writes is ${this.#batchBytesMax}. Drop large columns, or raise the limit here and at the topic (max.message.bytes).`,
+      `${what} takes ${bytes} bytes as ${this.#codecName}, but the largest record batch that the sink writes is ${this.#batchBytesMax}. Drop large columns, or raise the sink's batchBytesMax (of Kafka, with the topic's max.message.bytes).`,
     );
   }
 }

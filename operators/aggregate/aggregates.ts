@@ -26,7 +26,7 @@
  * The approximate ones say how wrong they may be in their own paragraph; a test measures each.
  */
 
-import { type Duration, durationMs, MillraceError, shown } from '../../core/index.ts';
+import { checkOptionNames, type Duration, durationMs, MillraceError, shown } from '../../core/index.ts';
 import type { UserAggregate } from './aggregator.ts';
 
 export type AggregateName =
@@ -174,11 +174,13 @@ export function mean<C extends string>(column: C): Aggregate<number | null, C, N
  * Sums of values and of squares are kept to 106 bits (core/groups/accumulators/sum-squares.ts): where mean / deviation is up to 10^7, all digits are right; at 10^9 some ten, at 10^12 some six.
  */
 export function variance<C extends string>(column: C, options: { readonly population?: boolean } = {}): Aggregate<NumberOrNull, C, NumberLike, never> {
+  checkOptionNames('variance()', options, { population: true });
   return required('variance', column, options.population === true ? { population: 1 } : {});
 }
 
 /** The standard deviation: the root of {@link variance}. */
 export function stddev<C extends string>(column: C, options: { readonly population?: boolean } = {}): Aggregate<NumberOrNull, C, NumberLike, never> {
+  checkOptionNames('stddev()', options, { population: true });
   return required('stddev', column, options.population === true ? { population: 1 } : {});
 }
 
@@ -188,11 +190,13 @@ export function stddev<C extends string>(column: C, options: { readonly populati
  * least value. Without event time and another column the order (epoch, source, partition, offset) alone counts, which says nothing about rows of different partitions.
  */
 export function first<C extends string, B extends string = never>(column: C, options: { readonly by?: B } = {}): Aggregate<SameAsColumn, C, unknown, B> {
+  checkOptionNames('first()', options, { by: true });
   return required('first', column, {}, options.by);
 }
 
 /** The value of the row that is last, as {@link first} is first (Spark's max_by); of the same time the last, of the same value in another column the greatest. */
 export function last<C extends string, B extends string = never>(column: C, options: { readonly by?: B } = {}): Aggregate<SameAsColumn, C, unknown, B> {
+  checkOptionNames('last()', options, { by: true });
   return required('last', column, {}, options.by);
 }
 
@@ -206,6 +210,7 @@ export function collect<C extends string, B extends string = never>(
   column: C,
   options: { readonly max?: number; readonly by?: B } = {},
 ): Aggregate<string, C, JsonLike, B> {
+  checkOptionNames('collect()', options, { max: true, by: true });
   return required('collect', column, { max: within('collect', 'a max', options.max ?? COLLECT_MAX_DEFAULT, 1, 1_000_000, true) }, options.by);
 }
 
@@ -221,6 +226,7 @@ const DISTINCT_ERROR_DEFAULT = 0.0163;
  * (core/groups/accumulators/hyper-log-log.ts). The standard error is at most `error` (default 0.0163, which takes 4 KiB a group; 0.0041 takes 64 KiB): two results of three are closer.
  */
 export function approxCountDistinct<C extends string>(column: C, options: { readonly error?: number } = {}): Aggregate<number, C, unknown, never> {
+  checkOptionNames('approxCountDistinct()', options, { error: true });
   return required('approxCountDistinct', column, {
     error: within('approxCountDistinct', 'an error', options.error ?? DISTINCT_ERROR_DEFAULT, 0.00407, 0.26, false),
   });
@@ -233,6 +239,7 @@ const LINEAR_BITS_DEFAULT = 16_384;
  * some three values a bit better than {@link approxCountDistinct} of the same memory, of no use beyond ten. Standard error sqrt(bits (e^t - t - 1)) / n with t = n / bits.
  */
 export function linearCount<C extends string>(column: C, options: { readonly bits?: number } = {}): Aggregate<number, C, unknown, never> {
+  checkOptionNames('linearCount()', options, { bits: true });
   const bits = within('linearCount', 'bits', options.bits ?? LINEAR_BITS_DEFAULT, 64, 1 << 24, false);
   return required('linearCount', column, { bits: 2 ** Math.ceil(Math.log2(bits)) });
 }
@@ -248,6 +255,7 @@ export function quantile<C extends string>(
   q: number,
   options: { readonly error?: number } = {},
 ): Aggregate<number | null, C, Exclude<NumberLike, boolean>, never> {
+  checkOptionNames('quantile()', options, { error: true });
   return required('quantile', column, {
     q: within('quantile', 'a q', q, 0, 1, false),
     error: within('quantile', 'an error', options.error ?? QUANTILE_ERROR_DEFAULT, 1e-5, 0.5, false),
@@ -263,6 +271,7 @@ const COUNTERS_MIN = 100;
  * (Misra-Gries, core/groups/accumulators/heavy-hitters.ts).
  */
 export function topK<C extends string>(column: C, k: number, options: { readonly counters?: number } = {}): Aggregate<string, C, JsonLike, never> {
+  checkOptionNames('topK()', options, { counters: true });
   within('topK', 'a k', k, 1, 10_000, true);
   const counters = within('topK', 'counters', options.counters ?? Math.max(COUNTERS_MIN, k * COUNTERS_A_VALUE), k, 1_000_000, true);
   return required('topK', column, { k, counters });
@@ -274,7 +283,8 @@ export function topK<C extends string>(column: C, k: number, options: { readonly
  * @throws MillraceError ERR_MILLRACE_OPTION when the half-life is no duration of at least 1 ms
  */
 export function ewma<C extends string>(column: C, options: { readonly halfLife: Duration }): Aggregate<number | null, C, NumberLike, never> {
-  return required('ewma', column, { halfLifeMs: durationMs(options?.halfLife, 'The halfLife of ewma()', 1) });
+  checkOptionNames('ewma()', options, { halfLife: true });
+  return required('ewma', column, { halfLifeMs: durationMs(options.halfLife, 'The halfLife of ewma()', 1) });
 }
 
 /** Rows a second over the window; of a named column, its sum a second. In a window of rows: over the time from its first row to its last, Infinity where that is none. */

@@ -7,7 +7,7 @@ import { assert, type Batch, type BatchBuilder, type Field, readValue } from '..
 import { STATE } from './loop.ts';
 import type { LoopPlan, Output } from './plan.ts';
 import type { RowPart } from './slots.ts';
-import { fitted, ownValue, refusePromise, requireRow } from './values.ts';
+import { emitReturned, fitted, ownValue, refusePromise, requireRow } from './values.ts';
 
 /** What the interpreted loop needs of its program. */
 export interface LoopHost {
@@ -52,7 +52,7 @@ export function interpretedLoop(plan: LoopPlan, host: LoopHost): (rowCount: numb
         step.results.forEach(({ id }, c) => locals.set(id, values[c]));
       } else {
         state[STATE.emitting] = 1;
-        fn(object, emit);
+        emitReturned(fn(object, emit), emit);
         state[STATE.emitting] = 0;
       }
     }

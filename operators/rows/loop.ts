@@ -38,6 +38,8 @@ export const HELPERS = [
   'wellFormed',
   'plainBytes',
   'isBytes',
+  'emitReturned',
+  'converted',
 ] as const;
 export type HelperName = (typeof HELPERS)[number];
 

@@ -1,7 +1,7 @@
 /** The generated text that checks a computed value against its column, and that writes it to the output. */
 
 import type { Field } from '../../core/index.ts';
-import { NULL, OBJECT, typeMask, UNDEFINED } from './slots.ts';
+import { ANY, NULL, OBJECT, typeMask, UNDEFINED } from './slots.ts';
 import type { Source } from './source.ts';
 
 const KIND: ReadonlyMap<number, string> = new Map([
@@ -17,9 +17,24 @@ const KIND: ReadonlyMap<number, string> = new Map([
  *
  * @param mask the types that `from` can have
  */
-export function fitText(source: Source, field: Field, from: string, to: string, mask: number): { readonly text: string; readonly mayFail: boolean } {
+export function fitText(
+  source: Source,
+  field: Field,
+  from: string,
+  to: string,
+  mask: number,
+  isConverted = false,
+): { readonly text: string; readonly mayFail: boolean } {
   const { name, nullable } = field.type;
   const wanted = typeMask(name);
+  if ((name === 'timestamp' || name === 'i64') && (mask & ~(NULL | UNDEFINED)) !== wanted && !isConverted) {
+    // A Date, or a safe integer, where one of these is wanted.
+    const whole = source.local('v');
+    const of = name === 'i64' ? 'bigint' : 'number';
+    const isOther = name === 'i64' ? `typeof ${from}==="number"` : `typeof ${from}==="object"`;
+    const fit = fitText(source, field, whole, to, ANY, true);
+    return { text: `const ${whole}=typeof ${from}==="${of}"?${from}:${isOther}?h17(${from}):${from};${fit.text}`, mayFail: fit.mayFail };
+  }
   const refuse = `h7(${source.constant(field)},${from});`;
   const tests: string[] = [];
   if (wanted === OBJECT) tests.push(`!h15(${from})`);

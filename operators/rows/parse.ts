@@ -38,10 +38,13 @@ export function parseRowFunction(fn: RowFunction, operation: string): ParsedFunc
   if (typeof fn !== 'function') throw new MillraceError('ERR_MILLRACE_PIPELINE', `${operation} needs a function of a row.`);
   const tag = Object.prototype.toString.call(fn);
   const node = functionNode(Function.prototype.toString.call(fn));
-  if (/^\[object (Async|Generator)/.test(tag) || node?.async || node?.generator) {
+  const isGenerator = /Generator/.test(tag) || node?.generator === true;
+  const isAsync = /^\[object Async/.test(tag) || node?.async === true;
+  // What a flatMap returns may be any iterable.
+  if (isAsync || (isGenerator && !operation.startsWith('flatMap'))) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
-      `${operation} is given ${/Generator/.test(tag) || node?.generator ? 'a generator' : 'an async'} function. A row function runs to completion on each row: give a plain function, and do what must wait in a source or a sink.`,
+      `${operation} is given ${isGenerator ? 'a generator' : 'an async'} function. A row function runs to completion on each row: give a plain function, and do what must wait in a source or a sink.`,
     );
   }
   return node === undefined ? OPAQUE : analyse(node);

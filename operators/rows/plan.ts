@@ -25,7 +25,7 @@ export type RowOperation =
   | { readonly kind: 'map'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
   /** The columns of `schema` beside the others, or in place of those of their names. */
   | { readonly kind: 'keyBy'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
-  | { readonly kind: 'flatMap'; readonly schema: Schema; readonly fn: (row: any, emit: (row: AnyRow) => void) => void }
+  | { readonly kind: 'flatMap'; readonly schema: Schema; readonly fn: (row: any, emit: (row: AnyRow) => void) => unknown }
   | { readonly kind: 'select'; readonly columns: readonly string[] }
   | { readonly kind: 'mapBatches'; readonly schema: Schema; readonly fn: (batch: Batch, out: BatchBuilder) => void };
 
@@ -330,7 +330,7 @@ class LoopPlanner {
     this.#steps.push({ kind: 'flatMap', operation, fn, row, fields: schema.fields });
     if (this.#mode.generate) {
       this.#mark(operation, true);
-      this.#source.effect(`st0[1]=i0;st0[4]=1;${this.#source.constant(fn)}(${rowText(this.#source, row)},em0);st0[4]=0;if(st0[2]!==0){at0++;break;}`);
+      this.#source.effect(`st0[1]=i0;st0[4]=1;h16(${this.#source.constant(fn)}(${rowText(this.#source, row)},em0),em0);st0[4]=0;if(st0[2]!==0){at0++;break;}`);
     }
     this.#schema = schema;
     this.#slots = schema.fields.map((field, c) => ({ at: 'local', id: `r${c}`, field, mayBeNull: field.type.nullable }));

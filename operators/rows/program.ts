@@ -11,6 +11,8 @@ import type { LoopPlan } from './plan.ts';
 import {
   bytesAt,
   bytesWithin,
+  converted,
+  emitReturned,
   ownValue,
   plainBytes,
   refusePromise,
@@ -283,6 +285,8 @@ export class LoopSegment implements Segment {
       wellFormed,
       plainBytes,
       isBytes: (value: unknown) => value instanceof Uint8Array,
+      emitReturned,
+      converted,
     };
     // Code of its own for every program: V8's type feedback is not shared with other pipelines.
     const factory = new Function('me0', 'ka0', 'he0', 'st0', 'ai0', 'ao0', 'or0', 'se0', code.text);

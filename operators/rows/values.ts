@@ -33,9 +33,12 @@ export function fitted(field: Field, value: unknown): unknown {
       return typeof value === 'string' ? wellFormed(value) : refuseValue(field, value);
     case 'binary':
       return value instanceof Uint8Array ? plainBytes(value) : refuseValue(field, value);
-    case 'i64':
-      return typeof value === 'bigint' && BigInt.asIntN(64, value) === value ? value : refuseValue(field, value);
+    case 'i64': {
+      const whole = typeof value === 'number' ? converted(value) : value;
+      return typeof whole === 'bigint' && BigInt.asIntN(64, whole) === whole ? whole : refuseValue(field, value);
+    }
   }
+  if (name === 'timestamp' && value instanceof Date) return fitted(field, converted(value));
   if (typeof value !== 'number') return refuseValue(field, value);
   switch (name) {
     case 'f64':
@@ -72,6 +75,22 @@ export function ownValue(row: object, name: string): unknown {
 /** @throws TypeError when the value is no row */
 export function requireRow(value: unknown): asserts value is object {
   if (typeof value !== 'object' || value === null) throw new TypeError(`the function gave ${shown(value)}, not a row object`);
+}
+
+/** The rows that a flatMap function returned, besides those that it emitted. What is no object (`false`, a count) is nothing. */
+export function emitReturned(returned: unknown, emit: (row: unknown) => void): void {
+  if (typeof returned !== 'object' || returned === null) return;
+  refusePromise(returned);
+  if (!(Symbol.iterator in returned)) {
+    throw new TypeError(`the function gave ${shown(returned)}, which is no list of rows: return an array of them (or another iterable), or call emit for each`);
+  }
+  for (const row of returned as Iterable<unknown>) emit(row);
+}
+
+/** What is taken for a timestamp besides a number, and for an i64 besides a bigint: a Date, and a safe integer. */
+export function converted(value: unknown): unknown {
+  if (value instanceof Date) return value.getTime();
+  return typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : value;
 }
 
 /** A promise is truthy and has no columns: it would pass for an answer. */

@@ -3,7 +3,7 @@
  * snapshot, which says the same of the driver before. What a driver does with it stands in test-driver.ts.
  */
 
-import { MillraceError, shown } from '../../core/index.ts';
+import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import { checkState, type EngineState, type StateHead } from '../engine/state-snapshot.ts';
 import type { CounterName } from '../shared/ledger.ts';
 
@@ -77,6 +77,7 @@ export interface ResolvedOptions {
  * @throws MillraceError ERR_MILLRACE_OPTION, ERR_MILLRACE_CHECKPOINT when `from` is of another pipeline or version
  */
 export function resolved(options: TestDriverOptions, head: StateHead): ResolvedOptions {
+  checkOptionNames('testDriver()', options, { shards: true, seed: true, partitions: true, now: true, from: true, memoryBytes: true, codeGeneration: true });
   const { shards = 1, seed } = options;
   if (!(Number.isInteger(shards) && shards >= 1 && shards <= SHARDS_MAX)) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got shards: ${shown(shards)}; give a whole number of 1 to ${SHARDS_MAX}.`);

@@ -3,7 +3,7 @@
  * same engines, with sources and sinks in memory (threadless-job.ts): rows go in by hand, epochs end by hand, results are arrays.
  */
 
-import { type AnyRow, type Counters, MillraceError, type SeekableRng, seededRng, shown } from '../../core/index.ts';
+import { type AnyRow, type Counters, checkOptionNames, MillraceError, type SeekableRng, seededRng, shown } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
 import { headOf, joinStates, type StateHead } from '../engine/state-snapshot.ts';
 import { positionOf } from '../epoch/partitions.ts';
@@ -99,8 +99,9 @@ export class TestDriver {
     const isShort = Array.isArray(first);
     const rows = (isShort ? first : second) as readonly AnyRow[];
     const source = isShort ? 0 : this.#sourceOf(first as Source | number | string, 'send()');
-    const options = (isShort ? second : third) as { partition?: number } | undefined;
-    this.#give('send()', rows, options?.partition, (partition, part) => this.#job.send(source, partition, part));
+    const options = ((isShort ? second : third) ?? {}) as { partition?: number };
+    checkOptionNames('send()', options, { partition: true });
+    this.#give('send()', rows, options.partition, (partition, part) => this.#job.send(source, partition, part));
   }
 
   /**
@@ -125,6 +126,7 @@ export class TestDriver {
       throw new MillraceError('ERR_MILLRACE_OPTION', `sendRaw() names the source ${named.name}, which has rows and no codec. Give it rows: send().`);
     }
     const values: readonly unknown[] = Array.isArray(bytes) ? bytes : [bytes];
+    checkOptionNames('sendRaw()', options, { partition: true, key: true });
     const { partition, key = null } = options;
     const wrong = [...values, typeof key === 'string' ? null : key].find((one) => one !== null && !(one instanceof Uint8Array));
     if (wrong !== undefined) {

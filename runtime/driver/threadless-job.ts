@@ -75,8 +75,15 @@ export class ThreadlessJob {
       crew: this.crew,
       effects: this.#effects(),
       clocks: { wall: clock, elapsed: clock },
-      limits: { chunkBytes: CHUNK_BYTES, chunkBytesMin: CHUNK_BYTES, creditBytes: Number.POSITIVE_INFINITY, epochBytes: Number.POSITIVE_INFINITY },
+      limits: {
+        chunkBytes: CHUNK_BYTES,
+        chunkBytesMin: CHUNK_BYTES,
+        creditBytes: Number.POSITIVE_INFINITY,
+        epochBytes: Number.POSITIVE_INFINITY,
+        stateBytes: Number.POSITIVE_INFINITY,
+      },
       drain: { bounded: false, open: 'hold' },
+      badRows: 'ledger',
     });
     const { coordinator } = this;
     coordinator.isAtRest = true;
@@ -178,6 +185,10 @@ export class ThreadlessJob {
       failed: (error) => {
         throw error;
       },
+      refuse: (reason) => {
+        throw reason();
+      },
+      warn: () => {},
     };
   }
 }

@@ -121,17 +121,21 @@ export class Engine {
     this.#balance.ofSource(source, OF_SOURCE.bytes, chunk.byteLength);
     this.#flows.begin(flows, { source, partition: chunk.partition, first: chunk.first });
     let rows = 0;
+    const { control, worker } = this.#context;
+    control.beginWork(worker, 0, source, chunk.partition, chunk.first, chunk.next);
     try {
       decoder.open(chunk);
       for (let batch = decoder.next(); batch !== undefined; batch = decoder.next()) {
         rows += batch.rowCount;
         flow.run(batch);
+        control.goOn(worker);
       }
     } catch (error) {
       throw located(error, this.#place.sourceName, chunk);
     }
     this.#flows.end(flows);
     this.#flows.flush(flows);
+    control.endWork(worker);
     this.#place.count('rowsIn', rows);
     this.#balance.ofSource(source, OF_SOURCE.decoded, rows);
   }
@@ -191,6 +195,8 @@ export class Engine {
     const blocks = this.#gather(epoch, index);
     for (const block of blocks) this.#balance.ofExchange(index, OF_EXCHANGE.found, exchangeBlockRows(this.#memory, block));
     const watermark = this.#hasEnded(exchange.plan, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange.plan);
+    const { control, worker } = this.#context;
+    control.beginWork(worker, 1 + index, 0, 0, 0, 0);
     exchange.beginEpoch(epoch, nowMs);
     let merged = exchange.settle(blocks);
     const flows = [exchange.flow];
@@ -201,6 +207,7 @@ export class Engine {
         merged += exchange.merge(half, blocks);
         exchange.step(half, watermark);
         this.#flows.end(flows);
+        control.goOn(worker);
       }
       this.#flows.flush(flows);
     }
@@ -209,6 +216,7 @@ export class Engine {
     this.#balance.ofExchange(index, OF_EXCHANGE.held, exchange.held?.held ?? 0);
     this.#balance.ofExchange(index, OF_EXCHANGE.released, exchange.held?.released ?? 0);
     exchange.endEpoch(watermark);
+    control.endWork(worker);
   }
 
   #beginEpoch(epoch: number, nowMs: number): void {

@@ -12,7 +12,7 @@
  * fetch.
  */
 
-import type { SlabAllocator } from '../../core/index.ts';
+import { MillraceError, type SlabAllocator } from '../../core/index.ts';
 import type { Chunk, CommittedPosition } from '../../io/index.ts';
 import { metadataToCommit } from '../epoch/commit-metadata.ts';
 import { type CommitPlace, Commits, type EpochRecord, positionsOf } from '../epoch/commits.ts';
@@ -27,9 +27,11 @@ import { EpochBalance } from '../shared/balance.ts';
 import { Control } from '../shared/control.ts';
 import type { OutputBlock } from '../shared/output-block.ts';
 import type { Crew, CrewEvents } from '../workers/crew.ts';
+import { areTooMany, BAD_REASONS, type BadRows, shareAllowed, tooMany } from './bad-rows.ts';
 import { Intake } from './intake.ts';
 import { Outputs } from './outputs.ts';
-import { ProgressLog, type ProgressSources } from './progress.ts';
+import { type JobState, ProgressLog, type ProgressSources } from './progress.ts';
+import { StallWatch } from './stall-watch.ts';
 import { Views } from './view.ts';
 
 const EPOCHS_UNDER_WAY_MAX = 2;
@@ -46,6 +48,10 @@ export interface Effects {
   finished(): void;
   /** End the job with this error: no answer. `source`: the one that has told of it. */
   failed(error: unknown, source?: number): void;
+  /** End the job with what this gives, once what the crew tells besides has come. No answer. */
+  refuse(reason: () => MillraceError): void;
+  /** Tell people: the job goes on, but not as they may expect. No answer. */
+  warn(message: string): void;
 }
 
 /** What it is given from outside. */
@@ -66,8 +72,11 @@ export interface CoordinatorParts {
     readonly chunkBytesMin: number;
     readonly creditBytes: number;
     readonly epochBytes: number;
+    /** State may take so much, what of it lies in JavaScript's heap included. */
+    readonly stateBytes: number;
   };
   readonly drain: Drain;
+  readonly badRows: BadRows;
   /** Makes a call soon, but not within this one: epochs then end by themselves. Without it they end when `endEpoch` is called. */
   readonly later?: (call: () => void) => void;
 }
@@ -97,8 +106,14 @@ export class Coordinator {
   #control!: Control;
   #views!: Views;
   #watermarks!: JobWatermarks;
+  #watch: StallWatch | undefined;
+  /** Ended by what this machine itself has found: nothing more is written. */
+  #isRefused = false;
   #partitionCounts: readonly number[] = [];
   #epochStartedAtMs = 0;
+  #hasBegun = false;
+  /** By source: what it waits for outside. */
+  readonly #waiting = new Map<number, string>();
   #isEpochWanted = false;
   /** What is being written, and then committed. */
   #finishing: EpochRecord | undefined;
@@ -126,6 +141,7 @@ export class Coordinator {
         cutReached: () => this.#wantEpoch(),
         ended: () => this.wantEpochIfEnded(),
         failed: (source, error) => effects.failed(error, source),
+        waiting: (source, what) => this.#waits(source, what),
       },
       clocks.elapsed,
     );
@@ -204,6 +220,14 @@ export class Coordinator {
     return this.#views;
   }
 
+  get state(): JobState {
+    if (!this.#hasBegun) return 'starting';
+    if (this.#isStopping) return 'draining';
+    if (this.#waiting.size > 0) return 'waiting';
+    if (!this.intake.hasHeardOfAll) return 'joining';
+    return this.#decisions.isReplaying ? 'restoring' : 'running';
+  }
+
   // ---- when epochs end
 
   /** The trigger's time is up. */
@@ -211,6 +235,26 @@ export class Coordinator {
     this.progressLog.tick();
     if (!this.mayEndEpoch) this.#isEpochWanted = true;
     else if (this.#hasNews()) this.endEpoch();
+  }
+
+  /** Looks whether something stands still, and warns. To be called about once a second. */
+  look(): void {
+    this.#watch?.look(this.#parts.clocks.elapsed());
+  }
+
+  /** The job is over, and the crew has told all: warns of sources of which no row could be decoded, however few there were. */
+  lookBack(): void {
+    this.#watch?.lookAtRows(1);
+  }
+
+  /** What a stop waits for, in words. */
+  get outstanding(): string {
+    const long = this.#watch?.longWork(this.#parts.clocks.elapsed()) ?? [];
+    if (long.length > 0) return long.join('. ');
+    const { plan } = this.#parts;
+    if (this.#committing !== undefined) return `The source ${plan.sources[this.#committing.source]?.source.name} has not committed its positions`;
+    if (this.#finishing !== undefined) return `Sinks have not written epoch ${this.#finishing.epoch}: ${plan.sinks.map(({ sink }) => sink.name).join(', ')}`;
+    return `Epoch ${this.commits.oldest?.epoch ?? this.commits.current} is not merged`;
   }
 
   /** When everything has ended there is nothing to wait for. */
@@ -302,6 +346,15 @@ export class Coordinator {
     this.#parts.crew.stop();
   }
 
+  #waits(source: number, what: string | undefined): void {
+    if (what === this.#waiting.get(source)) return;
+    if (what === undefined) this.#waiting.delete(source);
+    else {
+      this.#waiting.set(source, what);
+      this.#parts.effects.warn(`The source ${(this.#parts.plan.sources[source] as SourcePlan).source.name} waits: ${what}`);
+    }
+  }
+
   // ---- chunks
 
   #dispatch(source: number, chunk: Chunk, sequence: number): void {
@@ -321,6 +374,11 @@ export class Coordinator {
   // ---- when epochs end
 
   #started(): void {
+    this.#hasBegun = true;
+    const { plan, crew, clocks, effects } = this.#parts;
+    const { counters, samples } = crew;
+    const of = { plan, control: this.#control, partitions: this.intake.partitions, watermarks: this.#watermarks.all, counters, samples };
+    this.#watch = new StallWatch(of, clocks.elapsed(), (message) => effects.warn(message));
     this.commits.current = this.#decisions.firstEpoch;
     this.intake.cutAt(this.#decisions.cut);
     this.#epochStartedAtMs = this.#parts.clocks.elapsed();
@@ -353,13 +411,36 @@ export class Coordinator {
     const progress = this.#watermarks.merged(record.epoch);
     this.commits.merged(record, progress, this.#watermarks.metadata(record));
     record.mergedAtMs = this.#parts.clocks.elapsed();
+    this.#judge();
     this.#finishNext();
+  }
+
+  /** Ends the job, before the epoch that was merged is written, when its rows are too bad or its state is too large. */
+  #judge(): void {
+    const { crew, badRows, limits } = this.#parts;
+    const { stateBytes } = this.#control;
+    if (stateBytes > limits.stateBytes) this.#refuse(() => tooLarge(stateBytes, limits.stateBytes));
+    const allowed = shareAllowed(badRows);
+    if (allowed >= 1 || this.#isRefused) return;
+    let rows = 0;
+    let bad = 0;
+    for (const counters of crew.counters.flat()) {
+      rows += counters.get('rowsIn');
+      for (const reason of BAD_REASONS) bad += counters.get(reason);
+    }
+    const isLast = this.#isStopping || this.#states.allEnded;
+    if (areTooMany({ bad, rows, isLast }, allowed)) this.#refuse(() => tooMany(bad, rows, badRows, crew.samples));
+  }
+
+  #refuse(reason: () => MillraceError): void {
+    this.#isRefused = true;
+    this.#parts.effects.refuse(reason);
   }
 
   /** Has the oldest epoch written, once it is merged and recorded, and nothing else is being written or committed. */
   #finishNext(): void {
     const record = this.commits.oldest;
-    if (this.#isOver || this.#finishing !== undefined || record?.mergedAtMs === undefined || !record.isRecorded) return;
+    if (this.#isOver || this.#isRefused || this.#finishing !== undefined || record?.mergedAtMs === undefined || !record.isRecorded) return;
     this.#finishing = record;
     const { epoch } = record;
     // Of an epoch that is repeated for the sake of open windows all that it gave was written before.
@@ -436,6 +517,7 @@ export class Coordinator {
   #progressSources(): ProgressSources {
     const { crew, slabs } = this.#parts;
     return {
+      state: this.state,
       partitions: this.intake.partitions,
       counters: crew.counters,
       watermarks: this.#watermarks?.all ?? [],
@@ -450,4 +532,12 @@ export class Coordinator {
       balance: this.#balance.totals,
     };
   }
+}
+
+function tooLarge(bytes: number, bytesMax: number): MillraceError {
+  const inMiB = (value: number) => `${Math.round(value / 1024 ** 2)} MiB`;
+  return new MillraceError(
+    'ERR_MILLRACE_MEMORY',
+    `The state of the job takes about ${inMiB(bytes)}, more than the ${inMiB(bytesMax)} that the option memory allows. What keeps it are keyed functions, joins, folds and windows: drop what is over (ttl, ctx.clear(), a shorter window or within), key by less, or give more memory.`,
+  );
 }

@@ -4,7 +4,7 @@
  * when a source emits, when something asked for is done, or when the trigger's time is up.
  */
 
-import { createMemory, SlabAllocator } from '../../core/index.ts';
+import { createMemory, MillraceError, SlabAllocator } from '../../core/index.ts';
 import { Journal } from '../epoch/journal.ts';
 import { describePlan } from '../plan/explain.ts';
 import type { Plan } from '../plan/plan.ts';
@@ -12,7 +12,7 @@ import { waitAsync } from '../shared/wait.ts';
 import { Workers } from '../workers/workers.ts';
 import { Coordinator } from './coordinator.ts';
 import type { ResolvedOptions } from './options.ts';
-import type { ProgressLog } from './progress.ts';
+import type { JobState, ProgressLog } from './progress.ts';
 import { Sinks } from './sinks.ts';
 import { Sources } from './sources.ts';
 import type { View } from './view.ts';
@@ -22,6 +22,8 @@ const CHUNK_BYTES_MAX = 1 << 20;
 const CHUNK_BYTES_MIN = 4 << 10;
 const CREDIT_BYTES_MAX = 64 << 20;
 const IDLE_WAIT_MS = 1_000;
+/** How often somebody looks whether the job stands still. */
+const WATCH_MS = 1_000;
 
 export class Execution {
   readonly #plan: Plan;
@@ -36,10 +38,16 @@ export class Execution {
   #journal: Journal | undefined;
   readonly #coordinator: Coordinator;
   #timer: NodeJS.Timeout | undefined;
+  #watchTimer: NodeJS.Timeout | undefined;
+  #drainTimer: NodeJS.Timeout | undefined;
   #failure: unknown;
   /** All is open, and the workers have their tasks. What fails before is thrown by `start`. */
   #isStarted = false;
   #isOver = false;
+  /** How it ended; undefined until everything is closed. */
+  #outcome: 'stopped' | 'failed' | undefined;
+  /** What a person should know, though the job goes on. */
+  onWarning: (message: string) => void = () => {};
   #resolveDone!: () => void;
   #rejectDone!: (error: unknown) => void;
   /** Settles when the job is over: resolved after everything was written and committed, rejected with the first fatal error. */
@@ -53,7 +61,7 @@ export class Execution {
     this.#slabs = new SlabAllocator(createMemory(options.memoryBytes));
     this.#sources = new Sources(plan.sources);
     this.#sinks = new Sinks(this.#slabs.memory, options.sinkDelayMs);
-    this.#workers = new Workers(this.#slabs, options.workers, (error) => void this.fail(error));
+    this.#workers = new Workers(this.#slabs, options.workers, heapMiB(options.memoryBytes), (error) => void this.fail(error));
     this.#coordinator = this.#makeCoordinator();
     this.done = new Promise((resolve, reject) => {
       this.#resolveDone = resolve;
@@ -87,6 +95,7 @@ export class Execution {
       await this.#sources.start();
       if (this.#isOver) return;
       this.#timer = setInterval(() => this.#guard(() => coordinator.tick()), triggerMs);
+      this.#watchTimer = setInterval(() => this.#guard(() => coordinator.look()), WATCH_MS);
       void this.#listen();
       // A folder without files has no partition that could tell of its end.
       coordinator.wantEpochIfEnded();
@@ -104,15 +113,21 @@ export class Execution {
       return;
     }
     this.#coordinator.stop({ drain: drain === true ? this.#options.drain.open : drain });
+    if (drain !== false) this.#drainTimer ??= setTimeout(() => void this.fail(this.#stopsTooLong()), this.#options.drainTimeoutMs);
     if (drain !== false) await this.done;
     else await this.#end();
   }
 
   /** The first fatal error ends the job. Uncommitted work is dropped. */
   async fail(error: unknown): Promise<void> {
-    if (this.#failure !== undefined || this.#isOver) return;
+    if (this.#failure !== undefined || this.#outcome !== undefined) return;
     this.#failure = error;
+    // What fails while everything is being closed is told by whoever closes it.
     if (this.#isStarted) await this.#end();
+  }
+
+  get state(): JobState {
+    return this.#outcome ?? this.#coordinator.state;
   }
 
   get progressLog(): ProgressLog {
@@ -125,7 +140,7 @@ export class Execution {
   }
 
   #makeCoordinator(): Coordinator {
-    const { memoryBytes, epochBytes, drain } = this.#options;
+    const { memoryBytes, epochBytes, drain, badRows } = this.#options;
     const done = (work: Promise<void> | undefined, tell: () => void): void => {
       work?.then(tell).catch((error) => this.fail(error));
     };
@@ -135,13 +150,23 @@ export class Execution {
       crew: this.#workers,
       // What is measured and what idleness goes by is a matter of time that nobody sets.
       clocks: { wall: this.#wall, elapsed: () => performance.now() },
-      limits: { chunkBytes: CHUNK_BYTES_MAX, chunkBytesMin: CHUNK_BYTES_MIN, creditBytes: Math.min(memoryBytes / 4, CREDIT_BYTES_MAX), epochBytes },
+      limits: {
+        chunkBytes: CHUNK_BYTES_MAX,
+        chunkBytesMin: CHUNK_BYTES_MIN,
+        creditBytes: Math.min(memoryBytes / 4, CREDIT_BYTES_MAX),
+        epochBytes,
+        stateBytes: memoryBytes,
+      },
       drain,
+      badRows,
       effects: {
         record: (record) => done(this.#journal?.append(record), () => coordinator.recorded(record.epoch)),
         write: (epoch, blocks) => done(this.#sinks.writeEpoch(epoch, blocks), () => coordinator.written(epoch)),
         commit: (source, positions) => done(this.#commit(source, positions), () => coordinator.committed(source)),
         finished: () => void this.#end(),
+        // Samples of the ledger come by another way than the end of an epoch, and are there a turn later.
+        refuse: (reason) => void setImmediate(() => void this.fail(reason())),
+        warn: (message) => this.onWarning(message),
         failed: (error, source) => void this.fail(source === undefined ? error : this.#sources.errorOf(source, error)),
       },
       later: (call) => queueMicrotask(() => this.#guard(call)),
@@ -192,22 +217,48 @@ export class Execution {
     }
   }
 
+  #stopsTooLong(): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_WORKER',
+      `The job could not finish within ${this.#options.drainTimeoutMs} ms what it had read when it was stopped: ${this.#coordinator.outstanding}. It ends without it: what was not committed is read again at the next start. Mend what takes so long, or give a longer drainTimeout.`,
+    );
+  }
+
   /** Ends everything, in either case; then settles `done`. */
   async #end(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
     const coordinator = this.#coordinator;
     clearInterval(this.#timer);
+    clearInterval(this.#watchTimer);
+    clearTimeout(this.#drainTimer);
     this.#abort.abort();
+    coordinator.progressLog.end();
     coordinator.end();
     if (this.#failure !== undefined) coordinator.control?.abort();
-    await this.#sources.close();
-    await this.#sinks.close();
-    coordinator.progressLog.close();
-    await this.#workers.close();
+    // Each is closed, whatever happens to the one before: a lock that stays would keep the next start out.
+    for (const close of [
+      () => this.#sources.close(),
+      () => this.#sinks.close(),
+      () => this.#workers.close(),
+      () => coordinator.lookBack(),
+      () => this.#journal?.close(),
+    ]) {
+      try {
+        await close();
+      } catch (error) {
+        this.#failure ??= error;
+      }
+    }
     coordinator.isAtRest = true;
-    await this.#journal?.close();
+    this.#outcome = this.#failure === undefined ? 'stopped' : 'failed';
+    coordinator.progressLog.close(this.#outcome);
     if (this.#failure !== undefined) this.#rejectDone(this.#failure);
     else this.#resolveDone();
   }
+}
+
+/** What the heap of a worker may grow to, MiB: state in it counts against the memory of the job by an estimate, which may be low. */
+function heapMiB(memoryBytes: number): number {
+  return 1_024 + Math.ceil((3 * memoryBytes) / 1024 ** 2);
 }

@@ -38,6 +38,8 @@ export interface IntakeEvents {
   cutReached(): void;
   ended(source: number, partition: number): void;
   failed(source: number, error: unknown): void;
+  /** What a source waits for outside; undefined: that is over. */
+  waiting(source: number, what: string | undefined): void;
 }
 
 /** A partition, with its open chunk and what is held back. */
@@ -101,6 +103,8 @@ export class Intake {
   #hadCredit = true;
   #isCutting = false;
   #waiting: { readonly state: IntakePartition; readonly resolve: () => void }[] = [];
+  /** Sources that have told something of their partitions. */
+  readonly #heard = new Set<number>();
   bytesIn = 0;
 
   constructor(slabs: SlabAllocator, limits: IntakeLimits, events: IntakeEvents, now: () => number) {
@@ -178,6 +182,11 @@ export class Intake {
     return state.caughtUp && this.#hasCredit ? Math.max(0, state.lookedAtMs - Math.max(state.lastRowsAtMs, this.#creditSinceMs)) : 0;
   }
 
+  /** Every source with partitions has told something of one: rows, its end, how much there is, or which ones it has got. */
+  get hasHeardOfAll(): boolean {
+    return this.#bySource.every((states, source) => states.length === 0 || this.#heard.has(source));
+  }
+
   /** Where a partition begins. Before any frame. */
   startAt(global: number, offset: Offset): void {
     (this.partitions[global] as IntakePartition).start = offset;
@@ -244,7 +253,11 @@ export class Intake {
         if (this.#isCutting && positionOf(state) < state.cut && end < state.cut && state.caughtUp) this.#isGone(state, `it ends at ${end}`);
         this.#checkLoaded(source);
       },
-      assigned: (partitions) => this.#assign(source, partitions),
+      assigned: (partitions) => {
+        this.#heard.add(source);
+        this.#assign(source, partitions);
+      },
+      waiting: (what) => this.#events.waiting(source, what),
       fail: (error) => this.#events.failed(source, error),
     };
   }
@@ -476,6 +489,7 @@ export class Intake {
   #state(source: number, partition: number): IntakePartition {
     const state = this.#bySource[source]?.[partition];
     if (state === undefined) throw new RangeError(`source ${source} has no partition ${partition}`);
+    this.#heard.add(source);
     return state;
   }
 }

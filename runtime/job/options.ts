@@ -3,9 +3,10 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, shown, shownPath } from '../../core/index.ts';
+import { checkOptionNames, type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, nearNames, shown, shownPath } from '../../core/index.ts';
 import type { Drain } from '../epoch/partition-states.ts';
 import type { Params } from '../stream/load.ts';
+import type { BadRows } from './bad-rows.ts';
 
 /** Bytes as a number, or with a unit: `'64MiB'`, `'1GiB'`. */
 export type ByteSize = number | `${number}${'KiB' | 'MiB' | 'GiB'}`;
@@ -30,9 +31,22 @@ export interface RunOptions {
    * were. One job a folder.
    */
   readonly checkpoint?: { readonly dir: string | URL };
+  /**
+   * How long a stop may take to finish what was read (default '30s'). After that the job ends without it, with an error that says what it
+   * waited for; what was not committed is read again.
+   */
+  readonly drainTimeout?: Duration;
+  /**
+   * What rows do that cannot be decoded: `ledger` (default) counts them and goes on; `fail` ends the job at the first one, before its
+   * epoch is written; `{ fail: { above: 0.01 } }` when they are more than this share of all rows, from 1,000 rows on or at the end.
+   */
+  readonly badRows?: BadRows;
   /** At-least-once is what there is today. */
   readonly guarantee?: 'at-least-once';
-  /** All shared memory of the job: what is under way, and state. Default '1GiB'; at most 4 GiB. */
+  /**
+   * All shared memory of the job: what is under way, and state. Default '1GiB'; at most 4 GiB. State that lies in the heaps of the workers
+   * (keyed functions, folds, joins) counts, too, by estimate: a job whose state is larger ends.
+   */
   readonly memory?: ByteSize;
   /** Most bytes that an epoch takes in before it is cut early. Default: an eighth of the memory, at most 64 MiB. */
   readonly epochBytes?: ByteSize;
@@ -51,6 +65,8 @@ export interface ResolvedOptions {
   readonly triggerMs: number;
   readonly drain: Drain;
   readonly checkpointDir: string | undefined;
+  readonly drainTimeoutMs: number;
+  readonly badRows: BadRows;
   readonly memoryBytes: number;
   readonly epochBytes: number;
   readonly params: Params;
@@ -62,12 +78,31 @@ export interface ResolvedOptions {
 const DEFAULT_TRIGGER_MS = 100;
 /** How often an epoch ends under 'availableNow', where a full epoch does not end it first. */
 const DRAIN_TRIGGER_MS = 200;
+const DRAIN_TIMEOUT_MS = 30_000;
 const MEMORY_BYTES_MIN = 32 << 20;
 const EPOCH_BYTES_MAX = 64 << 20;
 const WORKERS_MAX = 64;
 
+const OPTIONS = {
+  workers: true,
+  trigger: true,
+  bounded: true,
+  drain: true,
+  drainTimeout: true,
+  checkpoint: true,
+  guarantee: true,
+  badRows: true,
+  memory: true,
+  epochBytes: true,
+  params: true,
+  sinkDelay: true,
+  batchRows: true,
+  codeGeneration: true,
+} as const;
+
 /** @throws MillraceError ERR_MILLRACE_OPTION naming the option, its value and what it may be */
 export function resolveOptions(options: RunOptions): ResolvedOptions {
+  checkOptionNames('run()', options, OPTIONS);
   const workers = options.workers ?? Math.max(1, availableParallelism() - 1);
   if (!Number.isInteger(workers) || workers < 1 || workers > WORKERS_MAX) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `workers is ${shown(workers)}. Give a whole number from 1 to ${WORKERS_MAX}.`);
@@ -91,12 +126,21 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
       `drain is ${shown(drain)}. Give 'hold' (open windows wait for the next run) or 'emit' (they come out as they are). To read what is there and then stop, give bounded: true, or trigger: 'availableNow'.`,
     );
   }
+  mustBeSendable(options.params);
+  if (typeof options.trigger === 'string' && options.trigger !== 'availableNow' && nearNames(options.trigger, ['availableNow']).length > 0) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `trigger is ${shown(options.trigger)}. Did you mean 'availableNow'? Otherwise give an epoch length: '100ms'.`,
+    );
+  }
   const isAvailableNow = options.trigger === 'availableNow';
   return {
     workers,
     triggerMs: isAvailableNow ? DRAIN_TRIGGER_MS : durationMs((options.trigger as Duration | undefined) ?? DEFAULT_TRIGGER_MS, 'trigger', 1),
     drain: { bounded: isAvailableNow || options.bounded === true, open: drain },
     checkpointDir: options.checkpoint === undefined ? undefined : checkpointDir(options.checkpoint),
+    drainTimeoutMs: durationMs(options.drainTimeout ?? DRAIN_TIMEOUT_MS, 'drainTimeout', 1),
+    badRows: badRowsOf(options.badRows ?? 'ledger'),
     memoryBytes,
     epochBytes: options.epochBytes === undefined ? Math.min(memoryBytes / 8, EPOCH_BYTES_MAX) : byteSize(options.epochBytes, 'epochBytes'),
     params: options.params ?? {},
@@ -106,12 +150,42 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
   };
 }
 
-function checkpointDir(checkpoint: NonNullable<RunOptions['checkpoint']>): string {
-  const dir = checkpoint?.dir;
-  const unknown = Object.keys(checkpoint ?? {}).filter((name) => name !== 'dir');
-  if (unknown.length > 0) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint has ${unknown.map((name) => shown(name)).join(', ')}. This version takes { dir } only.`);
+/** Every worker makes the pipeline from the same params: what cannot be sent to a thread is found here, by its name. */
+function mustBeSendable(params: unknown): void {
+  if (params === undefined) return;
+  if (typeof params !== 'object' || params === null || Array.isArray(params)) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `params is ${shown(params)}. Give an object: { day: '2026-01-01' }.`);
   }
+  for (const [name, value] of Object.entries(params)) {
+    try {
+      structuredClone(value);
+    } catch (cause) {
+      throw new MillraceError(
+        'ERR_MILLRACE_OPTION',
+        `params has ${shown(value)} in ${shown(name)}, which cannot be sent to a worker thread: ${cause instanceof Error ? cause.message : String(cause)}. Give plain values, and import functions in the pipeline's module.`,
+        { cause },
+      );
+    }
+  }
+}
+
+function badRowsOf(badRows: BadRows): BadRows {
+  if (badRows === 'ledger' || badRows === 'fail') return badRows;
+  const above = (badRows as { readonly fail?: { readonly above?: unknown } } | null)?.fail?.above;
+  if (typeof above !== 'number' || !(above >= 0 && above < 1)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `badRows is ${shown(badRows)}. Give 'ledger' (they are counted), 'fail' (the first one ends the job) or { fail: { above: 0.01 } } (more than this share of the rows does).`,
+    );
+  }
+  checkOptionNames('badRows', badRows, { fail: true });
+  checkOptionNames('badRows.fail', badRows.fail, { above: true });
+  return badRows;
+}
+
+function checkpointDir(checkpoint: NonNullable<RunOptions['checkpoint']>): string {
+  checkOptionNames('checkpoint', checkpoint, { dir: true });
+  const { dir } = checkpoint;
   if (dir instanceof URL) return fileURLToPath(dir);
   if (typeof dir === 'string' && dir !== '') return resolve(dir);
   throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint.dir is ${shownPath(dir)}. Give the path, or the file URL, of a folder.`);

@@ -24,6 +24,12 @@ export class ProgressPrinter {
     this.#out.write(`${pipeline}: ${what}\n`);
   }
 
+  /** A line for a person, besides the progress. */
+  warn(message: string): void {
+    if (this.#form === 'json') this.#out.write(`${JSON.stringify({ warning: message })}\n`);
+    else this.#out.write(`${this.#out.isTTY ? '\r\x1b[2K' : ''}${message}\n`);
+  }
+
   show(progress: Progress): void {
     if (this.#form === 'json') {
       this.#out.write(`${JSON.stringify(plain(progress))}\n`);
@@ -54,12 +60,13 @@ function line(progress: Progress): string {
     : progress.watermark > 0
       ? 'end'
       : '-';
+  const state = progress.state === 'running' || progress.state === 'stopped' ? '' : `, ${progress.state}`;
   const rate = progress.rowsPerSecondNow > 0 ? progress.rowsPerSecondNow : progress.rowsPerSecond;
-  return `${progress.pipeline}: ${grouped(progress.rowsIn)} rows in, ${grouped(progress.rowsOut)} out, ${grouped(Math.round(rate))} rows/s, watermark ${watermark}, lag ${grouped(progress.lag)}`;
+  return `${progress.pipeline}: ${grouped(progress.rowsIn)} rows in, ${grouped(progress.rowsOut)} out, ${grouped(Math.round(rate))} rows/s, watermark ${watermark}, lag ${progress.lag === undefined ? 'unknown' : grouped(progress.lag)}${state}`;
 }
 
 function plain(progress: Progress): unknown {
-  return { ...progress, watermark: Number.isFinite(progress.watermark) ? progress.watermark : null };
+  return { ...progress, watermark: Number.isFinite(progress.watermark) ? progress.watermark : null, lag: progress.lag ?? null };
 }
 
 /** 1234567 as 1,234,567, whatever the locale. */

@@ -1,7 +1,7 @@
 /** Progress: what a job has done and where it stands, as `job.progress()` tells it. Reads counters; counts nothing itself but epochs. */
 
 import { type Counters, type SlabUsage, sumCounters, type Watermark } from '../../core/index.ts';
-import type { PartitionState } from '../epoch/partitions.ts';
+import { type PartitionState, positionOf } from '../epoch/partitions.ts';
 import type { Plan, SourcePlan } from '../plan/plan.ts';
 import type { Balance } from '../shared/balance.ts';
 import type { CounterName, LedgerSample } from '../shared/ledger.ts';
@@ -27,8 +27,16 @@ export interface EpochTimes {
   readonly commitMs: number;
 }
 
+/**
+ * What a job is at. `joining`: a source has told nothing of its partitions yet, as before a consumer group has dealt them; `restoring`: epochs
+ * of the journal are repeated; `waiting`: a source waits for something outside, such as a broker; `draining`: a stop was asked for, and
+ * what was read is finished.
+ */
+export type JobState = 'starting' | 'joining' | 'restoring' | 'running' | 'waiting' | 'draining' | 'stopped' | 'failed';
+
 export interface Progress {
   readonly pipeline: string;
+  readonly state: JobState;
   readonly rowsIn: number;
   readonly rowsOut: number;
   readonly bytesIn: number;
@@ -37,7 +45,8 @@ export interface Progress {
   readonly rowsPerSecondNow: number;
   /** The event time that the job has passed, ms: the minimum over its watermarks. */
   readonly watermark: number;
-  readonly lag: number;
+  /** The sum over the partitions that are read here; undefined as long as one of them is unknown. */
+  readonly lag: number | undefined;
   /**
    * Of the rows of this run, those that a run before has read already: their windows were open when positions were committed last. In the source's own
    * unit. `all`: the pipeline has state that never closes, so that nothing is committed and every run reads from the beginning.
@@ -61,6 +70,7 @@ export interface Progress {
 
 /** What the coordinator lets progress read. */
 export interface ProgressSources {
+  readonly state: JobState;
   readonly partitions: readonly PartitionState[];
   /** [worker][global partition] */
   readonly counters: readonly (readonly Counters<CounterName>[])[];
@@ -117,10 +127,15 @@ export class ProgressLog {
     this.onTick?.(this.read());
   }
 
+  /** Nothing more is done: from here on no time counts. */
+  end(): void {
+    this.#endedAt ??= this.#elapsed();
+  }
+
   /** The job is over: the numbers stay as they are now, though the memory goes. */
-  close(): void {
-    this.#endedAt = this.#elapsed();
-    this.#final = this.read();
+  close(state: 'stopped' | 'failed'): void {
+    this.end();
+    this.#final = { ...this.read(), state };
   }
 
   read(): Progress {
@@ -134,7 +149,7 @@ export class ProgressLog {
       source: (this.#plan.sources[state.source] as SourcePlan).source.name,
       partition: state.partition,
       position: state.position,
-      lag: state.high === undefined ? undefined : Math.max(0, state.high - (state.position ?? 0)),
+      lag: lagOf(state),
       watermark: this.#partitionWatermark(watermarks, state),
       rowsIn: counters.reduce((sum, worker) => sum + (worker[global]?.get('rowsIn') ?? 0), 0),
     }));
@@ -146,7 +161,7 @@ export class ProgressLog {
       rowsPerSecond: rowsIn / seconds,
       rowsPerSecondNow: this.#lastTick.rowsPerSecond,
       watermark: watermarks.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...watermarks.map((watermark) => watermark.current)),
-      lag: perPartition.reduce((sum, { lag }) => sum + (lag ?? 0), 0),
+      lag: partitions.reduce<number | undefined>((sum, state, global) => (state.assigned ? plus(sum, perPartition[global]?.lag) : sum), 0),
       lastEpoch: this.#lastEpoch,
       partitions: perPartition,
       ledger: {
@@ -171,8 +186,18 @@ export class ProgressLog {
   #partitionWatermark(watermarks: readonly Watermark[], state: PartitionState): number {
     let least = Number.POSITIVE_INFINITY;
     this.#plan.watermarks.forEach((plan, w) => {
-      if (plan.sources.includes(state.source)) least = Math.min(least, (watermarks[w] as Watermark).partitionWatermark(state.global));
+      if (plan.sources.includes(state.source)) least = Math.min(least, watermarks[w]?.partitionWatermark(state.global) ?? Number.NEGATIVE_INFINITY);
     });
     return Number.isFinite(least) ? least : Number.NEGATIVE_INFINITY;
   }
+}
+
+/** Of a partition that has ended nothing is left; of one of which nothing was told, nobody knows. */
+function lagOf(state: PartitionState): number | undefined {
+  if (state.ended) return 0;
+  return state.high === undefined ? undefined : Math.max(0, state.high - positionOf(state));
+}
+
+function plus(sum: number | undefined, lag: number | undefined): number | undefined {
+  return sum === undefined || lag === undefined ? undefined : sum + lag;
 }

@@ -3,13 +3,14 @@
 import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type AnyRow, MillraceError, shown } from '../../core/index.ts';
+import { type AnyRow, checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import { describePlan } from '../plan/explain.ts';
+import { graphOf } from '../plan/graph.ts';
 import { makePlan, type Plan } from '../plan/plan.ts';
 import { loadGraph, refuseInWorker, supportTypeScript } from '../stream/load.ts';
 import { Execution } from './execution.ts';
 import { type RunOptions, resolveOptions } from './options.ts';
-import type { Progress } from './progress.ts';
+import type { JobState, Progress } from './progress.ts';
 import type { View } from './view.ts';
 
 /** What a job had done when it was over. */
@@ -24,6 +25,8 @@ export interface Summary {
 interface JobEvents {
   /** About twice a second. */
   progress: [Progress];
+  /** What a person should know, though the job goes on: one line. Without a listener the process prints it as a warning. */
+  warning: [string];
   /** The first fatal error; `done` rejects with it. */
   error: [unknown];
   /** Over, either way. */
@@ -42,15 +45,15 @@ interface JobEvents {
  * await job.done;
  */
 export async function run(module: URL | string, options: RunOptions = {}): Promise<Job> {
-  const resolved = resolveOptions(options);
   const url = moduleUrl(module);
+  const resolved = resolveOptions(options);
   refuseInWorker(url);
   const { codeGeneration } = resolved;
   const plan = makePlan(await loadGraph(url, resolved.params), codeGeneration === undefined ? {} : { codeGeneration });
   const execution = new Execution(plan, url, resolved, Date.now);
   const job = new Job(execution, plan);
   await execution.start();
-  return job;
+  return job.started();
 }
 
 /** The plan of a module, without running it. */
@@ -60,6 +63,13 @@ export async function explain(module: URL | string, params: RunOptions['params']
 
 /** @internal */
 export function moduleUrl(module: URL | string): string {
+  if (typeof module !== 'string' && !(module instanceof URL)) {
+    const got = graphOf(module) === undefined ? shown(module) : 'a pipeline itself';
+    throw new MillraceError(
+      'ERR_MILLRACE_MODULE',
+      `run() got ${got}. It takes the module that exports the pipeline, because every worker thread imports it: functions cannot be sent to a thread. Put the pipeline into a file with export default pipeline('name')..., and run(new URL('./clicks.ts', import.meta.url)); or, in that file itself, main(import.meta.url, () => run(import.meta.url)).`,
+    );
+  }
   if (module instanceof URL) return module.href;
   return /^(file|data):/.test(module) ? module : pathToFileURL(resolve(module)).href;
 }
@@ -69,27 +79,56 @@ export { supportTypeScript };
 export class Job extends EventEmitter<JobEvents> {
   readonly #execution: Execution;
   readonly #plan: Plan;
-  /** Resolves when the job is over and everything is written and committed; rejects with the first fatal error. */
-  readonly done: Promise<Summary>;
+  readonly #done: Promise<Summary>;
+  /** Somebody looks at `done`, or waits for `stop()`. */
+  #isAwaited = false;
+  #hasStarted = false;
 
   constructor(execution: Execution, plan: Plan) {
     super();
     this.#execution = execution;
     this.#plan = plan;
     execution.progressLog.onTick = (progress) => this.emit('progress', progress);
-    this.done = execution.done.then(
+    execution.onWarning = (message) => {
+      if (this.listenerCount('warning') > 0) this.emit('warning', message);
+      else process.emitWarning(message, { type: 'MillraceWarning', code: 'MILLRACE_WARNING' });
+    };
+    this.#done = execution.done.then(
       () => {
         this.emit('stopped', this.#summary());
         return this.#summary();
       },
       (error) => {
+        const isHeard = () => this.#isAwaited || this.listenerCount('error') > 0 || this.listenerCount('stopped') > 0;
         if (this.listenerCount('error') > 0) this.emit('error', error);
         this.emit('stopped', this.#summary());
+        // A turn later, as the caller of `run` may not have come so far. It is printed, and the process ends with code 1.
+        if (this.#hasStarted && !isHeard()) setImmediate(() => isHeard() || Promise.reject(error));
         throw error;
       },
     );
     // A failure is reported by `done` or the event; whoever uses one need not handle the other.
-    this.done.catch(() => {});
+    this.#done.catch(() => {});
+  }
+
+  /**
+   * Resolves when the job is over and everything is written and committed; rejects with the first fatal error. A job that fails while
+   * nobody has looked at this, listens to 'error' or 'stopped', or waits for `stop()`, is an unhandled rejection.
+   */
+  get done(): Promise<Summary> {
+    this.#isAwaited = true;
+    return this.#done;
+  }
+
+  /** What the job is at. */
+  get state(): JobState {
+    return this.#execution.state;
+  }
+
+  /** @internal `run` gives it to its caller: until then, what fails is thrown there. */
+  started(): this {
+    this.#hasStarted = true;
+    return this;
   }
 
   /** @internal By what the sinks call themselves, in the order of the pipeline. */
@@ -121,10 +160,12 @@ export class Job extends EventEmitter<JobEvents> {
    * or put out, as the option `drain` of `run` says, or as it is said here.
    */
   async stop(options: { drain?: boolean | 'hold' | 'emit' } = {}): Promise<Summary> {
+    checkOptionNames('stop()', options, { drain: true });
     const { drain = true } = options;
     if (typeof drain !== 'boolean' && drain !== 'hold' && drain !== 'emit') {
       throw new MillraceError('ERR_MILLRACE_OPTION', `drain is ${shown(drain)}. Give true, false, 'hold' or 'emit'.`);
     }
+    this.#isAwaited = true;
     await this.#execution.stop({ drain });
     return this.#summary();
   }

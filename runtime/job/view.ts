@@ -8,7 +8,7 @@
  * its beginning to its end; with `mixed`, each shard is of an epoch of its own.
  */
 
-import { type AnyRow, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator, shown } from '../../core/index.ts';
+import { type AnyRow, checkOptionNames, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator, shown } from '../../core/index.ts';
 import { LiveRanks, LiveRows } from '../../operators/index.ts';
 import type { Plan, ViewPlan } from '../plan/plan.ts';
 import type { Control } from '../shared/control.ts';
@@ -90,7 +90,8 @@ export class View<R = AnyRow> {
    * @throws MillraceError ERR_MILLRACE_OPTION when there is no such aggregate, ERR_MILLRACE_VIEW when the state cannot be read
    */
   top(n: number, options: ViewTopOptions<R> = {}): R[] {
-    const { by, order = 'desc', mixed = false } = options ?? {};
+    checkOptionNames('top() of a view', options, { by: true, order: true, mixed: true });
+    const { by, order = 'desc', mixed = false } = options;
     if (!Number.isSafeInteger(n) || n < 1)
       throw new MillraceError('ERR_MILLRACE_OPTION', `top() is asked for ${shown(n)} rows. Give a whole number from 1 on.`);
     if (order !== 'desc' && order !== 'asc') throw new MillraceError('ERR_MILLRACE_OPTION', `top() got the order ${shown(order)}. Give 'desc' or 'asc'.`);
@@ -115,6 +116,7 @@ export class View<R = AnyRow> {
 
   /** All rows, in no order, as of {@link epoch}. Cost: that of making each row; all of them are in the heap at once. */
   rows(options: { readonly mixed?: boolean } = {}): R[] {
+    checkOptionNames('rows() of a view', options, { mixed: true });
     const { mixed = false } = options;
     return this.#all(mixed, () => {
       const found = this.#eachShard(mixed, (cell, version) => this.#rows.tryRows(cell, version));

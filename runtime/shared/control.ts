@@ -10,6 +10,7 @@
  *   held          [parity][worker][exchange] f64: end of the last window that a row of the epoch went into
  *   live          [view][shard] LiveCell: where the state is that a view reads, written by the owner of the shard
  *   state         [worker] f64: bytes of state of the worker's shards, as of some epoch of the last second
+ *   activity      [worker] one line each: what it is at, for people who wonder; the count is odd while it is at work
  *   balance       [parity][worker] f64s: what the worker has counted in the epoch (balance.ts)
  *
  * Everything with a parity is double: it belongs to epoch & 1, so that a worker may go on with the next epoch's scan
@@ -38,6 +39,18 @@ export interface ControlShape {
   readonly sources: number;
 }
 
+/** What a worker is at. */
+export interface WorkerActivity {
+  /** Changes with every batch: a count that stays says that one takes long. */
+  readonly count: number;
+  readonly isAtWork: boolean;
+  /** 0: a scan; n + 1: the merge of exchange n. */
+  readonly stage: number;
+  readonly partition: { readonly source: number; readonly number: number };
+  readonly first: number;
+  readonly next: number;
+}
+
 /** Thrown out of a worker's wait when another part of the job has failed. */
 export class Aborted extends Error {
   constructor() {
@@ -57,6 +70,7 @@ export class Control {
   readonly #live: number;
   readonly #state: number;
   readonly #balance: number;
+  readonly #activity: number;
 
   /** Over a block that the coordinator allocated and cleared with {@link Control.clear}. */
   constructor(memory: SharedMemory, address: number, shape: ControlShape) {
@@ -71,6 +85,7 @@ export class Control {
     this.#live = address + places.live;
     this.#state = address + places.state;
     this.#balance = address + places.balance;
+    this.#activity = address + places.activity;
   }
 
   /**
@@ -194,6 +209,48 @@ export class Control {
     return bytes;
   }
 
+  /** Worker: it begins to scan rows of a partition, or (stage n + 1) to merge exchange n. */
+  beginWork(worker: number, stage: number, source: number, partition: number, first: number, next: number): void {
+    const { i32, f64 } = this.memory;
+    const at = (this.#activity + worker * LINE) >>> 2;
+    i32[at + 1] = stage;
+    i32[at + 2] = source;
+    i32[at + 3] = partition;
+    f64[(at + 4) >>> 1] = first;
+    f64[(at + 6) >>> 1] = next;
+    Atomics.store(i32, at, (i32[at] as number) | 1);
+  }
+
+  /** Worker: it is a batch further. */
+  goOn(worker: number): void {
+    const { i32 } = this.memory;
+    const at = (this.#activity + worker * LINE) >>> 2;
+    Atomics.store(i32, at, (i32[at] as number) + 2);
+  }
+
+  /** Worker: what it began is done. */
+  endWork(worker: number): void {
+    const { i32 } = this.memory;
+    const at = (this.#activity + worker * LINE) >>> 2;
+    Atomics.store(i32, at, ((i32[at] as number) | 1) + 1);
+  }
+
+  /** What a worker is at. Between its writes it may be seen half changed: for people only. */
+  activity(worker: number): WorkerActivity {
+    const { i32, f64 } = this.memory;
+    const at = (this.#activity + worker * LINE) >>> 2;
+    const count = Atomics.load(i32, at);
+    const partition = { source: i32[at + 2] as number, number: i32[at + 3] as number };
+    return {
+      count,
+      isAtWork: (count & 1) === 1,
+      stage: i32[at + 1] as number,
+      partition,
+      first: f64[(at + 4) >>> 1] as number,
+      next: f64[(at + 6) >>> 1] as number,
+    };
+  }
+
   /** Index into f64 of the first of a worker's counts. */
   balance(epoch: number, worker: number): number {
     const { workers, exchanges, sources } = this.shape;
@@ -209,7 +266,8 @@ function layout({ workers, partitions, watermarks, exchanges, views, sources }: 
   const held = align(directory + 2 * workers * exchanges * 8);
   const live = align(held + 2 * workers * exchanges * 8);
   const state = align(live + views * SHARD_COUNT * LIVE_CELL_BYTES);
-  const balance = align(state + workers * 8);
+  const activity = align(state + workers * 8);
+  const balance = activity + workers * LINE;
   const bytes = align(balance + 2 * workers * balanceCounts(sources, exchanges) * 8);
-  return { partitions: partitionsAt, maxima, directory, held, live, state, balance, bytes };
+  return { partitions: partitionsAt, maxima, directory, held, live, state, activity, balance, bytes };
 }

@@ -6,6 +6,7 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
+import { MillraceError, shown } from '../../core/index.ts';
 
 /**
  * Calls `program` if the module is the one that Node was started with, once the module is loaded; does nothing where a worker or
@@ -24,6 +25,12 @@ import { isMainThread } from 'node:worker_threads';
  * });
  */
 export function main(module: URL | string, program: () => unknown): void {
+  if (typeof program !== 'function') {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `main() got ${shown(program)} where a program is needed. Write: main(import.meta.url, async () => { ... }).`,
+    );
+  }
   if (!isMainThread || !isStarted(module)) return;
   Promise.resolve()
     .then(program)

@@ -3,7 +3,7 @@
  * user sees are in pipeline.ts; what the operators do is in the room operators.
  */
 
-import { MillraceError, type Schema, shown } from '../../core/index.ts';
+import { checkOptionNames, MillraceError, type Schema, shown } from '../../core/index.ts';
 import {
   type AggregatePlan,
   type AggregateRequest,
@@ -193,7 +193,8 @@ export function columnsBesides(schema: Schema, keys: readonly string[], window: 
 
 /** The node of the greatest rows of each key, running or in windows. */
 export function topNode(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never>, window: WindowSpec | undefined): Node {
-  const { by, order = 'desc' } = options ?? {};
+  checkOptionNames('top()', options, { by: true, order: true });
+  const { by, order = 'desc' } = options;
   const fold = topFold({ input: stream.schema, keys: columnsBesides(stream.schema, keys, window), n, by, order }) as RowFold;
   if (window !== undefined) return foldNode(stream, keys, fold, window);
   return runningFoldNode(stream, keys, fold);

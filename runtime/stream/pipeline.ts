@@ -145,21 +145,29 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
 
   /** One row out for each row in. `schema` names and types the columns of the new rows. */
   map<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): Stream<Simplify<RowOf<S>>> {
-    mustBeFunction(fn, 'map');
+    mustHaveColumns(schema, fn, 'map', '(r) => ({ page: r.page, ms: r.ms })');
     const columns = toSchema(schema);
     return this.#rows(columns, { kind: 'map', schema: columns, fn });
   }
 
-  /** Any number of rows out for each row in: call `emit` for each. */
-  flatMap<S extends SchemaFields>(schema: S, fn: (row: R, emit: (row: RowOf<S>) => void) => void): Stream<Simplify<RowOf<S>>> {
-    mustBeFunction(fn, 'flatMap');
+  /**
+   * Any number of rows out for each row in: those for which `fn` calls `emit`, then those that it returns, as an array or another iterable.
+   *
+   * @example .flatMap({ word: utf8 }, (r) => r.text.split(' ').map((word) => ({ word })))
+   */
+  flatMap<S extends SchemaFields>(
+    schema: S,
+    // biome-ignore lint/suspicious/noConfusingVoidType: a function that only emits returns nothing
+    fn: (row: R, emit: (row: RowOf<S>) => void) => Iterable<RowOf<S>> | void | null | undefined,
+  ): Stream<Simplify<RowOf<S>>> {
+    mustHaveColumns(schema, fn, 'flatMap', '(r) => [{ page: r.page, ms: r.ms }]');
     const columns = toSchema(schema);
-    return this.#rows(columns, { kind: 'flatMap', schema: columns, fn: fn as (row: unknown, emit: (row: AnyRow) => void) => void });
+    return this.#rows(columns, { kind: 'flatMap', schema: columns, fn: fn as (row: unknown, emit: (row: AnyRow) => void) => unknown });
   }
 
   /** The vectorised escape hatch: whole batches, columns as typed memory. */
   mapBatches<S extends SchemaFields>(schema: S, fn: (batch: Batch, out: BatchBuilder) => void): Stream<Simplify<RowOf<S>>> {
-    mustBeFunction(fn, 'mapBatches');
+    mustHaveColumns(schema, fn, 'mapBatches', '(batch, out) => { ... }');
     const columns = toSchema(schema);
     return this.#rows(columns, { kind: 'mapBatches', schema: columns, fn });
   }
@@ -271,6 +279,12 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   /** The same with computed keys: `fn` gives the columns of `schema`, which the rows carry from here on. */
   keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedStream<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
   keyBy(...args: unknown[]): unknown {
+    if (typeof args[0] === 'function') {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        'keyBy() takes the columns first, and then the function: keyBy({ host: utf8 }, (r) => ({ host: new URL(r.url).host })). A column that is there is named: keyBy("page").',
+      );
+    }
     if (typeof args[1] !== 'function') {
       if (args.length === 0)
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'keyBy() names no column. Name at least one, or use windowAll() for windows over all rows.');
@@ -323,6 +337,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
 
   /** Prints the stream as tables, at most `rows` rows an epoch. */
   print(options: { rows?: number } = {}): this {
+    checkOptionNames('print()', options, { rows: true });
     return this.to(stdout(options));
   }
 
@@ -397,7 +412,8 @@ export class KeyedStream<R, K> {
    * })
    */
   process<O extends SchemaFields, S = undefined>(functions: ProcessOptions<R, K, O, S>): Stream<Simplify<RowOf<O>>> {
-    const { schema, state, onRow, onTimer, ttl } = functions ?? {};
+    checkOptionNames('process()', functions, { schema: true, state: true, onRow: true, onTimer: true, ttl: true });
+    const { schema, state, onRow, onTimer, ttl } = functions;
     mustBeFunction(onRow, 'process onRow');
     if (state !== undefined) mustBeFunction(state, 'process state');
     if (onTimer !== undefined) mustBeFunction(onTimer, 'process onTimer');
@@ -424,6 +440,7 @@ export class KeyedStream<R, K> {
    */
   reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Stream<R> {
     mustBeFunction(fn, 'reduce');
+    checkOptionNames('reduce()', options, { ttl: true });
     const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'reduce ttl', 1);
     const fold = reduceFold(this.#stream.schema, this.#keys, fn as never, undefined) as RowFold;
     return new Stream(this.#stream[GRAPH], runningFoldNode(this.#stream, this.#keys, fold, ttlMs));
@@ -442,6 +459,7 @@ export class KeyedStream<R, K> {
    * whose epoch's clock) is less than that away from a row that passed.
    */
   dropDuplicates(options: { readonly within?: Duration } = {}): Stream<R, R> {
+    checkOptionNames('dropDuplicates()', options, { within: true });
     const { node } = this.#stream;
     const withinMs = options.within === undefined ? undefined : durationMs(options.within, 'dropDuplicates within', 1);
     return new Stream(
@@ -563,6 +581,7 @@ export class WindowedStream<R, K, E extends boolean = false> {
    */
   reduce(fn: (a: R, b: R) => R, options: { readonly inverse?: (a: R, b: R) => R } = {}): Stream<Simplify<R & WindowBounds>, R> {
     mustBeFunction(fn, 'reduce');
+    checkOptionNames('reduce() in a window', options, { inverse: true });
     if (options.inverse !== undefined) mustBeFunction(options.inverse, 'inverse of reduce');
     const { schema } = this.#stream;
     const fold = reduceFold(schema, columnsBesides(schema, this.#keys, this.#window), fn as never, options.inverse as never) as RowFold;
@@ -599,6 +618,29 @@ function watermarkPolicy(policy: unknown): WatermarkPolicy {
     'ERR_MILLRACE_OPTION',
     `withWatermark() has the policy ${shown(policy)}. Give 'min' (the partition that is furthest behind counts) or 'max' (the one that is furthest ahead).`,
   );
+}
+
+/** What needs keys, or a window over all rows, is asked of a plain stream: the compiler says so, and plain JavaScript gets this. */
+for (const name of ['window', 'aggregate', 'reduce', 'count', 'process', 'top', 'dropDuplicates', 'join']) {
+  Object.defineProperty(Stream.prototype, name, {
+    value() {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${name === 'process' || name === 'dropDuplicates' || name === 'join' ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
+      );
+    },
+  });
+}
+
+/** Columns come first, then the function. */
+function mustHaveColumns(schema: unknown, fn: unknown, what: string, example: string): void {
+  if (typeof schema === 'function' || typeof schema !== 'object' || schema === null) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `${what}() takes the columns of the new rows first, and then the function: ${what}({ page: utf8, ms: f64 }, ${example}). It got ${shown(schema)}.`,
+    );
+  }
+  mustBeFunction(fn, what);
 }
 
 function mustBeFunction(fn: unknown, what: string): void {

@@ -30,24 +30,28 @@ export class CoordinatorLink {
   }
 
   /**
-   * Waits for the next record. The record is good until the next call.
+   * The next record, if there is one. The record is good until the next call.
    *
-   * @returns its kind, and what `read` makes of it
+   * @returns what `read` makes of it
+   */
+  tryTake<T extends object>(read: (kind: number, at: number) => T): T | undefined {
+    const at = this.#incoming.tryTake();
+    if (at === 0) return undefined;
+    const message = read(kindOf(this.#memory, at), at);
+    this.#incoming.release();
+    return message;
+  }
+
+  /**
+   * Waits for the next record, or until so much time has passed.
+   *
    * @throws Aborted when another part of the job has failed
    */
-  take<T>(read: (kind: number, at: number) => T): T {
+  wait(timeoutMs: number = WAIT_MS): void {
     const { i32 } = this.#memory;
-    for (;;) {
-      const seen = Atomics.load(i32, this.#doorbell);
-      const at = this.#incoming.tryTake();
-      if (at !== 0) {
-        const message = read(kindOf(this.#memory, at), at);
-        this.#incoming.release();
-        return message;
-      }
-      if (this.#control.aborted) throw new Aborted();
-      waitBlocking(i32, this.#doorbell, seen, WAIT_MS);
-    }
+    const seen = Atomics.load(i32, this.#doorbell);
+    if (this.#control.aborted) throw new Aborted();
+    if (this.#incoming.tryTake() === 0) waitBlocking(i32, this.#doorbell, seen, timeoutMs);
   }
 
   output(epoch: number, block: OutputBlock): void {

@@ -39,9 +39,12 @@ export interface WorkerTask {
 }
 
 /** What a worker tells besides the records in its ring: rare things. */
-export interface WorkerMessage {
-  readonly sample: LedgerSample;
-}
+export type WorkerMessage =
+  | { readonly sample: LedgerSample }
+  /** What a user function has printed. */
+  | { readonly print: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
+  /** Something failed that the task does not wait for: a promise, a timer. */
+  | { readonly failed: PortableError };
 
 /** An error as it crosses a thread boundary: structured cloning loses the class and the code. */
 export interface PortableError {
@@ -61,7 +64,7 @@ export function portableError(error: unknown): PortableError {
   };
 }
 
-function revive(error: PortableError): MillraceError {
+export function revive(error: PortableError): MillraceError {
   const revived = new MillraceError(error.code as ErrorCode, error.message, error.cause === undefined ? {} : { cause: error.cause });
   if (error.stack !== undefined) revived.stack = error.stack;
   return revived;
@@ -74,10 +77,15 @@ function importFlags(args: readonly string[]): string[] {
 
 export class WorkerPool {
   readonly #piscina: Piscina;
+  readonly #heapMiB: number;
   readonly #ports: MessagePort[] = [];
 
-  /** @param onError a thread failed that has no task: it could not start, or something threw after its task */
-  constructor(workers: number, onError: (error: MillraceError) => void) {
+  /**
+   * @param heapMiB what the heap of a thread may grow to
+   * @param onError a thread failed that has no task: it could not start, or something threw after its task
+   */
+  constructor(workers: number, heapMiB: number, onError: (error: MillraceError) => void) {
+    this.#heapMiB = heapMiB;
     this.#piscina = new Piscina({
       filename: new URL('./worker-entry.js', import.meta.url).href,
       minThreads: workers,
@@ -87,6 +95,8 @@ export class WorkerPool {
       atomics: 'disabled',
       // A user's function may print; the job must not depend on it.
       recordTiming: false,
+      // Without it V8 ends the whole process when a heap is full.
+      resourceLimits: { maxOldGenerationSizeMb: heapMiB },
       // The entry of a worker is a file: it cannot start with this flag of a program that is a text (node --eval).
       ...(process.execArgv.some((flag) => flag.startsWith('--input-type')) ? { execArgv: importFlags(process.execArgv) } : {}),
     });
@@ -103,12 +113,22 @@ export class WorkerPool {
     const { port1, port2 } = new MessageChannel();
     this.#ports.push(port1);
     port1.on('message', onMessage);
+    // All that the worker has told has come when its end of the port is closed.
+    const told = new Promise((resolve) => port1.once('close', resolve));
     let failed: PortableError | undefined;
     try {
       failed = (await this.#piscina.run({ ...task, port: port2 }, { transferList: [port2] })) as PortableError | undefined;
     } catch (error) {
+      if ((error as NodeJS.ErrnoException | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY') {
+        throw new MillraceError(
+          'ERR_MILLRACE_MEMORY',
+          `Worker ${task.worker} ran out of heap, of which it may have ${this.#heapMiB} MiB. What fills it is state of keyed functions, folds and joins, or what functions keep in variables of their own: drop what is over (ttl, ctx.clear(), a shorter window or within), run more workers, or give more memory.`,
+          { cause: error },
+        );
+      }
       throw new MillraceError('ERR_MILLRACE_WORKER', `Worker ${task.worker} died: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
     }
+    await told;
     if (failed !== undefined) throw revive(failed);
   }
 

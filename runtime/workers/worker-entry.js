@@ -16,7 +16,10 @@ async function load() {
 
 const worker = load().catch((error) => ({
   // As plain values: what an error of a loader says does not survive the way to the main thread.
-  work: () => ({ code: 'ERR_MILLRACE_WORKER', message: `A worker cannot be loaded: ${error?.message ?? error}`, stack: error?.stack, cause: undefined }),
+  work: ({ port }) => {
+    port.close();
+    return { code: 'ERR_MILLRACE_WORKER', message: `A worker cannot be loaded: ${error?.message ?? error}`, stack: error?.stack, cause: undefined };
+  },
 }));
 
 export default async function work(task) {

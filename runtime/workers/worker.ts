@@ -3,6 +3,8 @@
  * ring: chunks to scan, epochs to end. What is done with them is up to the engine.
  */
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { MessagePort } from 'node:worker_threads';
 import { attachMemory, Counters, MillraceError, SlabAllocator } from '../../core/index.ts';
 import { Engine } from '../engine/engine.ts';
 import { describePlan } from '../plan/explain.ts';
@@ -14,11 +16,19 @@ import { enterWorker, loadGraph } from '../stream/load.ts';
 import { CoordinatorLink } from './coordinator-link.ts';
 import { type PortableError, portableError, type WorkerMessage, type WorkerTask } from './pool.ts';
 
+const STOP = { isStop: true } as const;
+/** While timers wait, the thread looks after them so often. */
+const TIMER_WAIT_MS = 20;
+/** At the end of the task, timers that are due within this fire yet. */
+const SETTLE_MS_MAX = 100;
+
 /** Runs until told to stop. Gives the error that ended it, or undefined. */
 export async function work(task: WorkerTask): Promise<PortableError | undefined> {
   const memory = attachMemory(task.memory);
   const control = new Control(memory, task.control, task.shape);
   enterWorker();
+  printBy(task.port);
+  failBy(task);
   try {
     const { codeGeneration } = task;
     const plan = makePlan(await loadGraph(task.url, task.params), codeGeneration === undefined ? {} : { codeGeneration });
@@ -28,7 +38,8 @@ export async function work(task: WorkerTask): Promise<PortableError | undefined>
         `The module ${task.url} gives another pipeline in a worker than on the main thread. Build it from params and constants only, not from the time, random numbers or the environment of a thread.`,
       );
     }
-    pump(task, control, plan);
+    await pump(task, control, plan);
+    await settled();
     return undefined;
   } catch (error) {
     if (error instanceof Aborted) return undefined;
@@ -38,7 +49,7 @@ export async function work(task: WorkerTask): Promise<PortableError | undefined>
   }
 }
 
-function pump(task: WorkerTask, control: Control, plan: Plan): void {
+async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<void> {
   const { memory } = control;
   const { worker, shape, partitions, restored, firstEpoch, nowMs, sinks, batchRows } = task;
   const link = new CoordinatorLink(control, worker, task.ringIn, task.ringOut);
@@ -59,11 +70,23 @@ function pump(task: WorkerTask, control: Control, plan: Plan): void {
     output: (epoch, block) => link.output(epoch, block),
     sample: (sample) => task.port.postMessage({ sample } satisfies WorkerMessage),
   });
-  const read = (kind: number, at: number): ChunkMessage | EpochEndMessage | undefined => {
-    if (kind === TO_WORKER.stop) return undefined;
+  const read = (kind: number, at: number): ChunkMessage | EpochEndMessage | typeof STOP => {
+    if (kind === TO_WORKER.stop) return STOP;
     return kind === TO_WORKER.chunk ? readChunk(memory, at) : readEpochEnd(memory, at);
   };
-  for (let message = link.take(read); message !== undefined; message = link.take(read)) {
+  let hasWorked = false;
+  for (;;) {
+    const message = link.tryTake(read);
+    if (message !== undefined && 'isStop' in message) return;
+    if (message === undefined) {
+      // What functions have left running gets its turn when there is nothing else to do; timers come soon after they are due.
+      const waits = hasTimers();
+      if (hasWorked || waits) await nextTurn();
+      hasWorked = false;
+      link.wait(waits ? TIMER_WAIT_MS : undefined);
+      continue;
+    }
+    hasWorked = true;
     engine.stampAt(message.startMs);
     if ('chunk' in message) {
       engine.scan(message.source, message.chunk, message.sequence);
@@ -71,6 +94,49 @@ function pump(task: WorkerTask, control: Control, plan: Plan): void {
     } else {
       for (const _ of engine.endEpoch(message.epoch, message.nowMs)) control.barrier();
       link.epochDone(message.epoch);
+      await nextTurn();
     }
   }
+}
+
+/** Timers of the user's functions, which wait for a turn of this thread's loop. */
+function hasTimers(): boolean {
+  return process.getActiveResourcesInfo().includes('Timeout');
+}
+
+/** Lets what functions have left running fail, if it does: promises at once, timers that are due soon. */
+async function settled(): Promise<void> {
+  const endMs = performance.now() + SETTLE_MS_MAX;
+  do await nextTurn();
+  while (hasTimers() && performance.now() < endMs);
+}
+
+/** What is printed here is printed by the main thread at once: the streams of a thread wait for turns of a loop that seldom has one. */
+function printBy(port: MessagePort): void {
+  for (const print of ['stdout', 'stderr'] as const) {
+    const write = (chunk: string | Uint8Array, ...rest: unknown[]): boolean => {
+      const [encoding] = rest;
+      const bytes = typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8') : chunk;
+      port.postMessage({ print, bytes: new Uint8Array(bytes) } satisfies WorkerMessage);
+      const done = rest.at(-1);
+      if (typeof done === 'function') done(null);
+      return true;
+    };
+    process[print].write = write;
+  }
+}
+
+/** Whatever fails here outside of the task ends the job: a promise that nobody handles, a timer. */
+function failBy({ port, worker }: WorkerTask): void {
+  const failed = (what: string) => (error: unknown) => {
+    const cause = error instanceof Error ? error : new Error(String(error));
+    const failure = new MillraceError(
+      'ERR_MILLRACE_USER_FUNCTION',
+      `${what} in worker ${worker}: ${cause.message}. A function of the pipeline left it running: functions give their answer at once, and what is asynchronous belongs into a source or a sink.`,
+      { cause },
+    );
+    port.postMessage({ failed: portableError(failure) } satisfies WorkerMessage);
+  };
+  process.on('unhandledRejection', failed('A promise was rejected that nobody handles'));
+  process.on('uncaughtException', failed('A callback threw'));
 }

@@ -8,11 +8,14 @@ import type { Control } from '../shared/control.ts';
 import { COUNTER_NAMES, type CounterName, type LedgerSample, SAMPLES_MAX } from '../shared/ledger.ts';
 import type { ChunkMessage, EpochEndMessage } from '../shared/messages.ts';
 import type { Crew, CrewEvents } from './crew.ts';
-import { WorkerPool, type WorkerTask } from './pool.ts';
+import { revive, type WorkerMessage, WorkerPool, type WorkerTask } from './pool.ts';
 import { WorkerLink } from './worker-link.ts';
 
 /** What a worker is told that is the same for all, but for the memory that they share. */
 export type JobTask = Omit<WorkerTask, 'worker' | 'memory' | 'control' | 'shape' | 'ringIn' | 'ringOut' | 'counters' | 'port'>;
+
+/** A worker that was told to stop leaves within this, or is in a function that does not return. */
+const LEAVE_MS_MAX = 2_000;
 
 export class Workers implements Crew {
   readonly count: number;
@@ -24,14 +27,16 @@ export class Workers implements Crew {
   readonly #failed: (error: unknown) => void;
   readonly #pool: WorkerPool;
   readonly #links: WorkerLink[] = [];
+  readonly #tasks: Promise<void>[] = [];
   #isStopped = false;
+  #isClosing = false;
 
   /** Makes the threads; they have nothing to do yet. */
-  constructor(slabs: SlabAllocator, count: number, failed: (error: unknown) => void) {
+  constructor(slabs: SlabAllocator, count: number, heapMiB: number, failed: (error: unknown) => void) {
     this.count = count;
     this.#slabs = slabs;
     this.#failed = failed;
-    this.#pool = new WorkerPool(count, failed);
+    this.#pool = new WorkerPool(count, heapMiB, failed);
   }
 
   /** Lays out what the coordinator shares with each: rings, and counters. */
@@ -51,17 +56,26 @@ export class Workers implements Crew {
     const memory = memoryHandle(this.#slabs.memory);
     this.#links.forEach(({ ringIn, ringOut }, worker) => {
       const counters = (this.counters[worker] as Counters[])[0]?.address ?? 0;
-      this.#pool
-        .run({ ...task, worker, memory, control: control.address, shape: control.shape, ringIn, ringOut, counters }, (message) => {
-          if (this.samples.length < SAMPLES_MAX) this.samples.push(message.sample);
-        })
+      const run = this.#pool
+        .run({ ...task, worker, memory, control: control.address, shape: control.shape, ringIn, ringOut, counters }, (message) => this.#told(message))
         .then(
           () => {
             if (!this.#isStopped) this.#failed(new MillraceError('ERR_MILLRACE_WORKER', `Worker ${worker} left before the job was over.`));
           },
-          (error) => this.#failed(error),
+          (error) => {
+            // A thread that is ended in the middle of its task is no failure.
+            if (!this.#isClosing) this.#failed(error);
+          },
         );
+      this.#tasks.push(run);
     });
+  }
+
+  #told(message: WorkerMessage): void {
+    if ('sample' in message) {
+      if (this.samples.length < SAMPLES_MAX) this.samples.push(message.sample);
+    } else if ('print' in message) process[message.print].write(message.bytes);
+    else this.#failed(revive(message.failed));
   }
 
   /** To the worker that has least to do; which one it is makes no difference to the result. */
@@ -85,8 +99,15 @@ export class Workers implements Crew {
     for (const link of this.#links) link.stop();
   }
 
-  /** Ends the threads. */
+  /** Ends the threads: those that were told to stop in their own time, unless one does not return. */
   async close(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise((resolve) => {
+      timer = setTimeout(resolve, LEAVE_MS_MAX);
+    });
+    await Promise.race([Promise.all(this.#tasks), patience]);
+    clearTimeout(timer);
+    this.#isClosing = true;
     await this.#pool.close();
   }
 }

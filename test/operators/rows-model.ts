@@ -110,8 +110,10 @@ export function expected(batch: Batch, operations: readonly RowOperation[]): Out
         else if (operation.kind === 'keyBy') {
           const added = stored(operation.schema, operation.fn({ ...row }));
           produced.push(Object.fromEntries([...Object.entries(row), ...Object.entries(added)]));
-        } else if (operation.kind === 'flatMap') operation.fn({ ...row }, (out) => produced.push(stored(operation.schema, out)));
-        else if (operation.kind === 'select') produced.push(Object.fromEntries(operation.columns.map((name) => [name, row[name]])));
+        } else if (operation.kind === 'flatMap') {
+          const returned = operation.fn({ ...row }, (out) => produced.push(stored(operation.schema, out)));
+          if (typeof returned === 'object' && returned !== null) for (const out of returned as Iterable<AnyRow>) produced.push(stored(operation.schema, out));
+        } else if (operation.kind === 'select') produced.push(Object.fromEntries(operation.columns.map((name) => [name, row[name]])));
       } catch {
         failed.push(origin);
         produced.length = 0;
@@ -128,7 +130,10 @@ const RANGES: Record<string, readonly [number, number]> = { i8: [-128, 127], i16
 function stored(schema: Schema, row: AnyRow): AnyRow {
   return Object.fromEntries(
     schema.fields.map(({ name, type }) => {
-      const value = Object.hasOwn(row, name) ? row[name] : undefined;
+      const given = Object.hasOwn(row, name) ? row[name] : undefined;
+      // A Date is its milliseconds, and an integer that is exact the bigint of the same digits.
+      const isWhole = type.name === 'i64' && typeof given === 'number' && Number.isSafeInteger(given);
+      const value = type.name === 'timestamp' && given instanceof Date ? given.valueOf() : isWhole ? BigInt(String(given)) : given;
       if (value === null || value === undefined) {
         if (!type.nullable) throw new Error('null');
         return [name, null];

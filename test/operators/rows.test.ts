@@ -550,3 +550,50 @@ test('the bench verifies itself', () => {
   assert.equal(status, 0, stderr);
   assert.match(stdout, /verified: 5 variants/);
 });
+
+test('a flatMap that returns rows: arrays and other iterables, beside those that it emits', () => {
+  const words = schema({ page: nullable(utf8), n: i32 });
+  const flat = (fn: (r: any, emit: (row: AnyRow) => void) => unknown): void => check([{ kind: 'flatMap', schema: words, fn }]);
+  flat((r) => [
+    { page: r.page, n: 1 },
+    { page: null, n: 2 },
+  ]);
+  flat((r) => Array.from({ length: 200 }, (_, n) => ({ page: r.page, n })));
+  flat((r) => new Set([{ page: r.page, n: 3 }]));
+  flat(function* (r) {
+    for (let n = 0; n < 100; n++) yield { page: r.page, n };
+  });
+  // What is emitted comes first, also where it is emitted while the rows are made.
+  flat((r, emit) => {
+    emit({ page: r.page, n: 1 });
+    return [{ page: r.page, n: 2 }];
+  });
+  flat(function* (r, emit) {
+    emit({ page: 'emitted', n: 0 });
+    yield { page: r.page, n: 1 };
+    emit({ page: 'emitted', n: 2 });
+  });
+  // Nothing, in the forms that it has.
+  for (const nothing of [undefined, null, false, true, 0, 7, '', 'text', []]) flat(() => nothing);
+  // A row that fails half way leaves nothing.
+  flat((r) => [
+    { page: r.page, n: 1 },
+    { page: r.page, n: r.ok ? 0.5 : 2 },
+  ]);
+  // What is no list of rows fails.
+  flat((r) => ({ page: r.page, n: 1 }));
+  flat((r) => (r.ok ? Promise.resolve([]) : []));
+  flat(() => ['no row']);
+});
+
+test('a Date for a timestamp, a safe integer for an i64', () => {
+  const columns = schema({ at: timestamp, maybe: nullable(timestamp), id: i64, other: nullable(i64) });
+  const map = (fn: (r: any) => AnyRow): void => check([{ kind: 'map', schema: columns, fn }]);
+  map((r) => ({ at: new Date(Math.floor(r.ms)), maybe: r.ok ? new Date(5) : null, id: 5, other: r.ok ? 7 : null }));
+  map((r) => ({ at: 1, maybe: 2, id: r.ok ? 2 ** 53 - 1 : 5n, other: -3 }));
+  // Not those that mean nothing, or are not exact.
+  map((r) => ({ at: r.ok ? new Date(Number.NaN) : new Date(1), maybe: null, id: 1, other: null }));
+  map((r) => ({ at: 1, maybe: null, id: r.ok ? 2 ** 53 : 0.5, other: null }));
+  map((r) => ({ at: r.ok ? '2026-01-01' : 5n, maybe: null, id: 1, other: null }));
+  check([{ kind: 'map', schema: schema({ id: i64 }), fn: () => ({ id: 5 }) as AnyRow }]);
+});

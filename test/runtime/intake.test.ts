@@ -41,6 +41,7 @@ function bench(partitions: number, limits: { creditBytes?: number; epochBytes?: 
       cutReached: () => events.push('reached'),
       ended: (_, partition) => events.push(`end ${partition}`),
       failed: (_, error) => events.push((error as Error).message),
+      waiting: (_, what) => events.push(`waiting ${what}`),
     },
     () => made.clock,
   );

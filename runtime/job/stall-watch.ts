@@ -1,0 +1,174 @@
+/**
+ * The stall watch: it looks at a job every second and says, in a warning for people, why it gets nowhere: a worker is in a function that
+ * does not return; a partition without rows holds the watermark back; no row of a source can be decoded. It changes nothing. Each is
+ * said once, and again only when it was over in between.
+ */
+
+import type { Counters, Watermark } from '../../core/index.ts';
+import type { PartitionState } from '../epoch/partitions.ts';
+import type { FlowPlan, Plan, SourcePlan } from '../plan/plan.ts';
+import type { Control, WorkerActivity } from '../shared/control.ts';
+import type { CounterName, LedgerSample } from '../shared/ledger.ts';
+
+/** What does not move for so long is told. */
+export const STALL_MS = 5_000;
+/** So many rows of a source, and none could be decoded: that is no chance. */
+const UNDECODED_ROWS_MIN = 100;
+const HOLDERS_SHOWN_MAX = 3;
+
+export interface StallSources {
+  readonly plan: Plan;
+  readonly control: Control;
+  readonly partitions: readonly PartitionState[];
+  readonly watermarks: readonly Watermark[];
+  /** [worker][global partition] */
+  readonly counters: readonly (readonly Counters<CounterName>[])[];
+  readonly samples: readonly LedgerSample[];
+}
+
+interface WorkerSeen {
+  count: number;
+  sinceMs: number;
+  isTold: boolean;
+}
+
+interface WatermarkSeen {
+  ms: number;
+  sinceMs: number;
+  rows: number;
+  isTold: boolean;
+}
+
+export class StallWatch {
+  readonly #of: StallSources;
+  readonly #warn: (message: string) => void;
+  readonly #workers: WorkerSeen[];
+  readonly #watermarks: WatermarkSeen[];
+  readonly #undecodedTold = new Set<number>();
+
+  /** @param nowMs of a clock that nobody sets */
+  constructor(of: StallSources, nowMs: number, warn: (message: string) => void) {
+    this.#of = of;
+    this.#warn = warn;
+    this.#workers = Array.from({ length: of.control.shape.workers }, () => ({ count: 0, sinceMs: nowMs, isTold: false }));
+    this.#watermarks = of.plan.watermarks.map(() => ({ ms: Number.NaN, sinceMs: nowMs, rows: 0, isTold: false }));
+  }
+
+  /** Looks at everything, and warns. */
+  look(nowMs: number): void {
+    this.#workers.forEach((seen, worker) => this.#lookAtWorker(seen, worker, nowMs));
+    this.#watermarks.forEach((seen, watermark) => this.#lookAtWatermark(seen, watermark, nowMs));
+    this.lookAtRows(UNDECODED_ROWS_MIN);
+  }
+
+  /** Warns of sources of which no row could be decoded, out of at least so many. */
+  lookAtRows(rowsMin: number): void {
+    const { plan, samples } = this.#of;
+    plan.sources.forEach(({ source, rejects }, index) => {
+      if (rejects.length > 0 || this.#undecodedTold.has(index)) return;
+      const rows = this.#count([index], 'rowsIn');
+      if (rows < rowsMin || this.#count([index], 'undecodable') + this.#count([index], 'corrupt') < rows) return;
+      this.#undecodedTold.add(index);
+      const sample = samples.find((one) => one.source === source.name);
+      const because = sample === undefined ? '' : ` The first: offset ${sample.offset}: ${sample.message}.`;
+      this.#warn(
+        `Not one of the ${rows} rows of ${source.name} could be decoded.${because} See whether the codec and its schema are those of the records. badRows: 'fail' ends a job at such a row, badRows: { fail: { above: 0.01 } } at too many; the stream's errors take them.`,
+      );
+    });
+  }
+
+  /** What the workers have been at for so long, in words; empty when none is. */
+  longWork(nowMs: number): string[] {
+    return this.#workers.flatMap((seen, worker) => {
+      const activity = this.#of.control.activity(worker);
+      if (!activity.isAtWork || activity.count !== seen.count) return [];
+      return [`Worker ${worker} has been at ${this.#describe(activity)} for ${Math.round((nowMs - seen.sinceMs) / 1_000)} s`];
+    });
+  }
+
+  #lookAtWorker(seen: WorkerSeen, worker: number, nowMs: number): void {
+    const activity = this.#of.control.activity(worker);
+    if (activity.count !== seen.count || !activity.isAtWork) {
+      Object.assign(seen, { count: activity.count, sinceMs: nowMs, isTold: false });
+      return;
+    }
+    if (seen.isTold || nowMs - seen.sinceMs < STALL_MS) return;
+    seen.isTold = true;
+    this.#warn(
+      `${this.longWork(nowMs).find((text) => text.startsWith(`Worker ${worker} `))}. A function that does not return holds up the whole job: no epoch ends meanwhile, and a stop waits for it.`,
+    );
+  }
+
+  #describe({ stage, partition, first, next }: WorkerActivity): string {
+    const { plan } = this.#of;
+    if (stage > 0) {
+      const exchange = plan.exchanges[stage - 1];
+      const name = exchange === undefined ? '' : exchange.kind === 'rows' ? exchange.operator.name : 'aggregate';
+      return `the end of an epoch, in ${[name, ...(exchange === undefined ? [] : operatorsOf(exchange.flow))].join(', ')} (exchange ${stage - 1})`;
+    }
+    const source = plan.sources[partition.source] as SourcePlan;
+    const operators = operatorsOf(source.flow);
+    const where = operators.length === 0 ? '' : `, in ${operators.join(', ')}`;
+    return `the rows from offset ${first} to ${next} of partition ${partition.number} of ${source.source.name}${where}`;
+  }
+
+  #lookAtWatermark(seen: WatermarkSeen, index: number, nowMs: number): void {
+    const { plan } = this.#of;
+    const of = plan.watermarks[index] as Plan['watermarks'][number];
+    const watermark = this.#of.watermarks[index];
+    if (watermark === undefined || of.strategy.isProcessingTime || !plan.exchanges.some(({ watermarks }) => watermarks.includes(index))) return;
+    const rows = this.#count(of.sources, 'rowsIn');
+    if (!Object.is(watermark.current, seen.ms)) {
+      Object.assign(seen, { ms: watermark.current, sinceMs: nowMs, rows, isTold: false });
+      return;
+    }
+    const { idleMs } = of.strategy;
+    if (seen.isTold || rows === seen.rows || nowMs - seen.sinceMs < STALL_MS + (idleMs ?? 0)) return;
+    // Rows that are taken in and not merged yet move nothing; those of an epoch before have.
+    const active = watermark.snapshotAll().partitions.filter(({ state, partition }) => state === 'active' && this.#of.partitions[partition]?.assigned);
+    const least = Math.min(...active.map(({ maxMs }) => maxMs));
+    const newest = Math.max(...active.map(({ maxMs }) => maxMs));
+    if (active.length === 0 || newest === Number.NEGATIVE_INFINITY) return;
+    seen.isTold = true;
+    const column = JSON.stringify(of.strategy.column);
+    if (least === newest || of.strategy.policy === 'max') {
+      this.#warn(
+        `No window closes: rows come in, but their newest ${column} has been ${timeText(newest)} for ${Math.round((nowMs - seen.sinceMs) / 1_000)} s. Event time goes by the rows: see whether ${column} is the time at which they happened, in milliseconds.`,
+      );
+      return;
+    }
+    const holders = active.filter(({ maxMs }) => maxMs === least).map(({ partition }) => this.#partitionName(partition));
+    const shown =
+      holders.slice(0, HOLDERS_SHOWN_MAX).join(', ') + (holders.length > HOLDERS_SHOWN_MAX ? ` and ${holders.length - HOLDERS_SHOWN_MAX} more` : '');
+    const verb = holders.length === 1 ? 'holds' : 'hold';
+    const at = least === Number.NEGATIVE_INFINITY ? 'no row of it has come yet' : `its newest ${column} is ${timeText(least)}`;
+    const advice =
+      idleMs === undefined
+        ? `If a partition may have no rows for a while, say so, and it is left out then: withWatermark(${column}, delay, { idle: '30s' }).`
+        : 'Its rows are older than those of the others: see what writes them.';
+    this.#warn(`No window closes: ${shown} ${verb} the watermark back: ${at}, while others are at ${timeText(newest)}. ${advice}`);
+  }
+
+  #partitionName(global: number): string {
+    const state = this.#of.partitions[global] as PartitionState;
+    return `partition ${state.partition} of ${(this.#of.plan.sources[state.source] as SourcePlan).source.name}`;
+  }
+
+  #count(sources: readonly number[], name: CounterName): number {
+    let sum = 0;
+    for (const worker of this.#of.counters)
+      worker.forEach((counters, global) => {
+        if (sources.includes(this.#of.partitions[global]?.source as number)) sum += counters.get(name);
+      });
+    return sum;
+  }
+}
+
+/** The functions that rows run through, in their order, up to exchanges and sinks. */
+function operatorsOf({ operations, next }: FlowPlan): string[] {
+  return [...operations.map(({ kind }) => kind).filter((kind) => kind !== 'select'), ...next.flatMap(operatorsOf)];
+}
+
+function timeText(ms: number): string {
+  return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : String(ms);
+}
