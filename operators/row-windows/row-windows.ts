@@ -67,6 +67,7 @@ export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
     outputTime: undefined,
     lateBefore: () => Number.NEGATIVE_INFINITY,
     heldUntil: () => Number.POSITIVE_INFINITY,
+    state: { format: 1, facts: { shape: request.shape, evaluation: evaluationFacts(evaluation), eventTime, timeShiftMs } },
     open(context, from) {
       const { slabs } = context;
       const shared = evaluators.get(slabs) ?? { evaluator: evaluatorOf(slabs, rows, evaluation), shards: 0 };
@@ -96,6 +97,11 @@ export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
           : []),
       ].join('\n'),
   };
+}
+
+function evaluationFacts(evaluation: Evaluation): unknown {
+  if (isFold(evaluation)) return evaluation.facts;
+  return isMixed(evaluation) ? { builtIn: evaluation.builtIn.facts, own: evaluation.ownFields.map(({ name }) => name) } : evaluation.facts;
 }
 
 function evaluatorOf(slabs: SlabAllocator, rows: KeyedInput, evaluation: Evaluation): Evaluator {

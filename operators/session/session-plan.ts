@@ -89,6 +89,7 @@ export function planSession(request: MixedRequest): KeyedOperatorPlan {
     lateBefore: (watermark) => watermark - gapMs - window.latenessMs,
     // A session may go on for ever, and a restart needs all of its rows.
     heldUntil: () => Number.POSITIVE_INFINITY,
+    state: { format: 1, facts: { values: alone.facts, own: mixed?.ownFields.map(({ name }) => name), window } },
     open: (context, from) => new SessionAggregate(context, plan, from as HeldSessions | undefined),
     whole: 'which session a row is in follows from the rows beside it',
     describe: () =>

@@ -11,8 +11,9 @@
 
 import { assert, type Batch, readTimestamp, type SlabAllocator } from '../../core/index.ts';
 import { Combiner } from '../aggregate/combine.ts';
+import { shardAggregate } from '../aggregate/open-shard.ts';
 import { ResultWriter } from '../aggregate/result-writer.ts';
-import { type ShardAggregate, type ShardSnapshot, shardAggregate } from '../aggregate/shard-aggregate.ts';
+import type { ShardAggregate, ShardSnapshot } from '../aggregate/shard-aggregate.ts';
 import type { KeyedContext, KeyedOperator } from '../keyed/keyed-operator.ts';
 import type { RowOutput } from '../keyed/row-output.ts';
 import { type Key, keyReader, RowReader } from '../keyed/row-values.ts';

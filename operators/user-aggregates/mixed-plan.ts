@@ -41,6 +41,7 @@ export function planMixedAggregate(request: MixedRequest): KeyedOperatorPlan {
     outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },
     lateBefore: (watermark) => openWindows?.lateBefore(watermark) ?? Number.NEGATIVE_INFINITY,
     heldUntil: (maxTimeMs) => openWindows?.heldUntil(maxTimeMs) ?? Number.POSITIVE_INFINITY,
+    state: { format: 1, facts: { builtIn: builtIn.facts, own: mixed.ownFields.map(({ name }) => name), strategies: plan.strategies, window } },
     open: (context, from) => new MixedAggregate(plan, context, from as MixedSnapshot | undefined),
     whole: whyWhole(mixed),
     describe: () =>

@@ -104,7 +104,7 @@ export class EpochBalance {
     this.#given = plan.sources.map(() => ({ chunks: 0, bytes: 0 }));
     this.#sources = plan.sources.map(() => ({ decoded: 0, refused: 0, epochsCounted: 0 }));
     this.#exchanges = plan.exchanges.map((exchange) => {
-      const known = exchange.kind === 'aggregate' && exchange.aggregate.grid !== undefined ? 0 : undefined;
+      const known = exchange.operator.heldRows === undefined ? undefined : 0;
       return { rows: 0, late: 0, held: known, released: known };
     });
   }
