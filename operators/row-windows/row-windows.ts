@@ -23,9 +23,9 @@ import { resultSchema } from '../fold/fold.ts';
 import type { RowFold } from '../fold/row-fold.ts';
 import type { KeyedInput, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
 import type { MixedPlan } from '../user-aggregates/aggregate-split.ts';
-import { MixedEvaluator } from '../user-aggregates/mixed-evaluator.ts';
 import { describeBuiltIn, describeUserAggregates } from '../user-aggregates/mixed-plan.ts';
 import type { RowWindowShape } from '../windows.ts';
+import { MixedEvaluator } from './mixed-evaluator.ts';
 import { AggregateEvaluator, type Evaluator, FoldEvaluator } from './row-window-evaluation.ts';
 import { RowWindows, type RowWindowsSnapshot } from './row-window-shard.ts';
 

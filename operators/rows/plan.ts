@@ -10,7 +10,7 @@
 
 import { type AnyRow, assert, type Batch, type BatchBuilder, type Field, Schema, shown } from '../../core/index.ts';
 import { ExpressionEmitter } from './expression.ts';
-import { loadedColumns, loopText } from './loop.ts';
+import { loadedColumns, loopText, type Output } from './loop.ts';
 import { fitText, resultText, storeText } from './output.ts';
 import { type ParsedFunction, parseRowFunction, propertyName, type RowFunction } from './parse.ts';
 import { Selection } from './selection.ts';
@@ -51,14 +51,6 @@ export type Step =
       readonly results: readonly { readonly field: Field; readonly id: string }[];
     }
   | { readonly kind: 'flatMap'; readonly operation: number; readonly fn: RowFunction; readonly row: readonly RowPart[]; readonly fields: readonly Field[] };
-
-/** Where a column of the output comes from. */
-export type Output =
-  | { readonly from: 'nowhere' }
-  /** `place`: position among the columns that are written. */
-  | { readonly from: 'input'; readonly column: number; readonly place: number }
-  /** `id`: the local that holds the value of the current row. */
-  | { readonly from: 'loop'; readonly place: number; readonly id: string; readonly mayBeNull: boolean };
 
 /** What became of an operation. */
 export interface OperationNote {

@@ -5,17 +5,11 @@
  */
 
 import { assert } from '../../core/index.ts';
-import type { KeyedInput, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
+import type { KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
 import type { WindowSpec } from '../windows.ts';
 import { type MixedPlan, type MixedRequest, type NamedAggregate, planMixed } from './aggregate-split.ts';
-import { MixedAggregate, type MixedSnapshot } from './mixed-aggregate.ts';
+import { MixedAggregate, type MixedAggregatePlan, type MixedSnapshot } from './mixed-aggregate.ts';
 import type { UserStrategy } from './pane-states.ts';
-
-export interface MixedAggregatePlan extends MixedPlan {
-  readonly input: KeyedInput;
-  /** By aggregator. */
-  readonly strategies: readonly UserStrategy[];
-}
 
 /**
  * @param request with a window of time, or none

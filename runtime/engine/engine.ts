@@ -15,7 +15,8 @@ import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, ty
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
 import { exchangeBlockRows, type Scatter } from '../../operators/index.ts';
 import { type ExchangePlan, eventTimeOf, type Plan } from '../plan/plan.ts';
-import { OF_EXCHANGE, OF_SOURCE, WorkerBalance } from '../shared/balance.ts';
+import { WorkerBalance } from '../shared/balance.ts';
+import { OF_EXCHANGE, OF_SOURCE } from '../shared/balance-counts.ts';
 import type { Control } from '../shared/control.ts';
 import type { CounterName, LedgerSample } from '../shared/ledger.ts';
 import type { OutputBlock } from '../shared/output-block.ts';

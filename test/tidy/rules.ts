@@ -22,7 +22,7 @@ export const ROOMS: ReadonlyMap<string, RoomRule> = new Map<string, RoomRule>([
     'core',
     {
       rooms: reach(),
-      packages: (name, path) => name === 'flatbuffers' || (path === 'core/kernels.ts' && (name === 'node:fs' || name === 'node:url')),
+      packages: (name, path) => name === 'flatbuffers' || (path === 'core/memory/kernel-module.ts' && (name === 'node:fs' || name === 'node:url')),
       mayWait: false,
     },
   ],
