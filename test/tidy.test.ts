@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { ARROWS, arrowObjections, circlesAmong, subRoomOf } from './tidy/arrows.ts';
+import { ARROWS, arrowObjections, circlesAmong, subRoomOf, UNSETTLED } from './tidy/arrows.ts';
 import { LINES_LONG, objectionsTo } from './tidy/rules.ts';
 import { codeOf, importsOf } from './tidy/source-text.ts';
 
@@ -48,12 +48,17 @@ describe('tidy', () => {
   test('no file imports in a circle', () => {
     const sources = new Map(files.filter((path) => /^(core|operators|io|runtime)\/.*\.ts$/.test(path)).map((path) => [path, readFileSync(join(root, path), 'utf8')]));
     assert.ok(sources.size > 200);
-    assert.deepEqual(circlesAmong(sources), []);
+    const isUnsettled = (circle: readonly string[]) => circle.every((path) => UNSETTLED.some((place) => path.startsWith(place)));
+    assert.deepEqual(
+      circlesAmong(sources).filter((circle) => !isUnsettled(circle)),
+      [],
+    );
   });
 
   test('every sub-room is there, and has a door where others come in', () => {
     for (const [room, arrows] of ARROWS) {
       for (const [subRoom] of arrows) {
+        if (UNSETTLED.some((place) => `${room}/${subRoom}/`.startsWith(place))) continue;
         const own = files.filter((path) => path.startsWith(`${room}/`) && path.endsWith('.ts') && subRoomOf(path) === subRoom);
         assert.ok(own.length > 0, `${room}/${subRoom} is named in test/tidy/arrows.ts, and nothing is in it`);
       }
@@ -149,10 +154,13 @@ describe('the tidy rules object', () => {
   ];
   for (const [what, path, source, objection] of arrowCases) {
     test(`${what} (${path})`, () => {
-      const found = arrowObjections(path, `${head}${source}`);
+      const found = arrowObjections(path, `${head}${source}`, []);
       if (objection === undefined) assert.deepEqual(found, []);
       else assert.match(found.join('\n'), objection);
-      if (objection !== undefined) assert.match(objectionsTo(path, `${head}${source}`).join('\n'), objection);
+      assert.deepEqual(
+        objectionsTo(path, `${head}${source}`).filter((one) => found.includes(one)),
+        path.startsWith('io/kafka/') ? [] : found,
+      );
     });
   }
 
