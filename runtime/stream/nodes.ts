@@ -26,20 +26,12 @@ import {
   type RowFold,
   type RowWindowRequest,
   type RowWindowShape,
-  topFold,
   type WindowSpec,
 } from '../../operators/index.ts';
 import type { ExchangeNode, Graph, Node, Upstream } from '../plan/graph.ts';
 import { ERROR_SCHEMA, lateSchema } from '../plan/side-outputs.ts';
 import { isAddedTime, orderingTime, presentTime, windowTime } from './event-time.ts';
 import { isLatestOfEach, mustBeFacts, updatesOf } from './updates.ts';
-
-export interface TopOptions<R> {
-  /** The column that decides. Null and NaN come last; of equal values the row that came first. */
-  readonly by: keyof R & string;
-  /** `desc` (default): the greatest first. */
-  readonly order?: 'desc' | 'asc';
-}
 
 /** Aggregates by key, running or in windows, with windows that have no rows where these are asked for. */
 export function aggregateNode(stream: Upstream, keys: readonly string[], aggregates: MixedRequest['aggregates'], window: WindowSpec | undefined): Node {
@@ -191,14 +183,6 @@ export function columnsBesides(schema: Schema, keys: readonly string[], window: 
   if (window === undefined) return keys;
   const bounds = schema.fields.filter(({ name, type }) => (name === 'windowStart' || name === 'windowEnd') && type.name === 'timestamp');
   return [...keys, ...bounds.map(({ name }) => name)];
-}
-
-/** The node of the greatest rows of each key, running or in windows. */
-export function topNode(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never>, window: WindowSpec | undefined): Node {
-  const { by, order = 'desc' } = options ?? {};
-  const fold = topFold({ input: stream.schema, keys: columnsBesides(stream.schema, keys, window), n, by, order }) as RowFold;
-  if (window !== undefined) return foldNode(stream, keys, fold, window);
-  return runningFoldNode(stream, keys, fold);
 }
 
 /** One side of a join, as joins.ts wants it. */

@@ -35,10 +35,10 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
     [
       ['windows'],
       ['rows'],
-      ['exchange'],
       ['by-key'],
+      ['exchange', 'by-key'],
       ['aggregate', 'windows', 'exchange'],
-      ['keyed', 'rows', 'exchange'],
+      ['keyed', 'windows', 'rows', 'by-key', 'exchange'],
       ['view', 'exchange', 'aggregate'],
       ['fold', 'windows', 'rows', 'keyed'],
       ['user-aggregates', 'windows', 'rows', 'aggregate', 'keyed', 'fold'],
