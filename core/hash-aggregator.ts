@@ -6,14 +6,10 @@
  */
 
 import { assert } from './assert.ts';
-import type { Batch, Column } from './batch/batch.ts';
-import { BatchBuilder } from './batch/batch-builder.ts';
+import { type Batch, BatchBuilder, type Column } from './batch/index.ts';
 import { MillraceError, shown } from './errors.ts';
-import { type Accumulator, type AccumulatorName, accumulator } from './groups/accumulators.ts';
-import { GroupTable } from './groups/group-table.ts';
-import { SlotLayout } from './groups/slot-layout.ts';
-import { createMemory, type SharedMemory } from './memory/shared-memory.ts';
-import { SlabAllocator } from './memory/slab.ts';
+import { type Accumulator, type AccumulatorName, accumulator, GroupTable, SlotLayout } from './groups/index.ts';
+import { createMemory, type SharedMemory, SlabAllocator } from './memory/index.ts';
 import { type AnyRow, type DataType, type Field, f64, nullable, Schema, type SchemaFields, schema, type TypeName } from './schema.ts';
 
 const CHUNK_ROWS = 4_096;

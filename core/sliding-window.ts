@@ -12,21 +12,11 @@
  */
 
 import { assert } from './assert.ts';
-import type { Column } from './batch/batch.ts';
+import type { Column } from './batch/index.ts';
 import { MillraceError, shown } from './errors.ts';
-import { type AccumulatorName, accumulator } from './groups/accumulators.ts';
-import type { GroupTable } from './groups/group-table.ts';
-import { SlotLayout } from './groups/slot-layout.ts';
-import { createMemory, type SharedMemory } from './memory/shared-memory.ts';
-import { SlabAllocator } from './memory/slab.ts';
-import { OpenWindows } from './panes/open-windows.ts';
-import { PaneGrid } from './panes/pane-grid.ts';
-import { PaneGroups } from './panes/pane-groups.ts';
-import { PaneRing } from './panes/pane-ring.ts';
-import { PaneSplit } from './panes/pane-split.ts';
-import { PaneStore } from './panes/pane-store.ts';
-import type { WindowState } from './panes/window-state.ts';
-import { windowState } from './panes/window-strategy.ts';
+import { type AccumulatorName, accumulator, type GroupTable, SlotLayout } from './groups/index.ts';
+import { createMemory, type SharedMemory, SlabAllocator } from './memory/index.ts';
+import { OpenWindows, PaneGrid, PaneGroups, PaneRing, PaneSplit, PaneStore, type WindowState, windowState } from './panes/index.ts';
 import { type DataType, f64, i32, timestamp, u32 } from './schema.ts';
 import { type Duration, durationMs } from './time.ts';
 

@@ -1,13 +1,17 @@
 /** The door of operators: what a stage does to a batch. Synchronous, no I/O, no threads. */
 
-export { AggregateExchange } from './aggregate/aggregate-exchange.ts';
-export { type AggregatePlan, type AggregateRequest, planAggregate, type ResultColumn, type Strategy } from './aggregate/aggregate-plan.ts';
 export {
   type Aggregate,
+  AggregateExchange,
   type AggregateName,
   type AggregateParameters,
+  type AggregatePlan,
+  type AggregateRequest,
   type AggregatesOf,
+  type AggregatorFunctions,
+  aggregator,
   approxCountDistinct,
+  Combiner,
   collect,
   count,
   countDistinct,
@@ -21,69 +25,82 @@ export {
   min,
   type NumberLike,
   type NumberOrNull,
+  planAggregate,
   quantile,
+  RESULT_ROWS_MAX,
+  type ResultColumn,
   type ResultOf,
   type ResultsOf,
+  ResultWriter,
   rate,
   type SameAsColumn,
+  type ShardAggregate,
+  type ShardSnapshot,
+  type Strategy,
   type SumOfColumn,
+  shardAggregate,
   stddev,
   sum,
   topK,
+  type UserAggregate,
   variance,
-} from './aggregate/aggregates.ts';
-export { type AggregatorFunctions, aggregator, type UserAggregate } from './aggregate/aggregator.ts';
-export { Combiner } from './aggregate/combine.ts';
-export { shardAggregate } from './aggregate/open-shard.ts';
-export { RESULT_ROWS_MAX, ResultWriter } from './aggregate/result-writer.ts';
-export type { ShardAggregate, ShardSnapshot } from './aggregate/shard-aggregate.ts';
+} from './aggregate/index.ts';
 export {
   blockInput,
   type ChunkOrigin,
+  type Emit,
+  type EpochClock,
+  type EpochStart,
+  type ExchangeInput,
+  type ExchangeOperator,
+  type ExchangeShard,
   exchangeBlockOrigin,
   exchangeBlockRows,
+  type HeldRows,
+  type OrderOfRows,
+  type OutputTime,
   orderExchangeBlocks,
-} from './exchange/exchange-block.ts';
-export type {
-  Emit,
-  EpochClock,
-  EpochStart,
-  ExchangeInput,
-  ExchangeOperator,
-  ExchangeShard,
-  HeldRows,
-  OrderOfRows,
-  OutputTime,
-  Scatter,
-  ScatterHooks,
-  ShardContext,
-  ShardPublisher,
-} from './exchange/exchange-operator.ts';
-export { RowMerger } from './exchange/row-order.ts';
-export { RowPartitioner, rowBlockMaxTime, shardRows } from './exchange/row-partition.ts';
-export { type FoldRequest, planFold } from './fold/fold.ts';
-export { type Reducer, reduceFold } from './fold/reduce.ts';
-export type { RowFold } from './fold/row-fold.ts';
-export { type TopRequest, topFold } from './fold/top.ts';
-export { type IntervalJoinRequest, planIntervalJoin } from './join/interval-join.ts';
-export type { JoinSide, JoinType } from './join/join-columns.ts';
-export { planTableJoin, type TableJoinRequest } from './join/table-join.ts';
-export { planWindowJoin, type WindowJoinRequest } from './join/window-join.ts';
-export { type DropDuplicatesRequest, planDropDuplicates } from './keyed/drop-duplicates.ts';
-export { EMPTY_WINDOWS, planEmptyWindows } from './keyed/empty-windows.ts';
-export { KeyedExchange } from './keyed/keyed-exchange.ts';
-export type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed/keyed-operator.ts';
-export { type ProcessRequest, planProcess } from './keyed/process.ts';
-export type { ProcessContext } from './keyed/process-context.ts';
-export { placesOf, RowOutput } from './keyed/row-output.ts';
-export { planRowWindow, type RowWindowRequest } from './row-windows/row-windows.ts';
-export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows/rows.ts';
-export { planSessionFold } from './session/session-fold.ts';
-export { planSession } from './session/session-plan.ts';
-export { type AnyAggregate, hasUserAggregate, type MixedPlan, type MixedRequest, planMixed } from './user-aggregates/aggregate-split.ts';
-export { planMixedAggregate } from './user-aggregates/mixed-plan.ts';
-export { type LiveCandidate, LiveRanks } from './view/live-ranks.ts';
-export { type LiveRanking, LiveRows, openView } from './view/live-rows.ts';
+  RowMerger,
+  RowPartitioner,
+  rowBlockMaxTime,
+  type Scatter,
+  type ScatterHooks,
+  type ShardContext,
+  type ShardPublisher,
+  shardRows,
+} from './exchange/index.ts';
+export { type FoldRequest, planFold, type Reducer, type RowFold, reduceFold, type TopRequest, topFold } from './fold/index.ts';
+export {
+  type IntervalJoinRequest,
+  type JoinSide,
+  type JoinType,
+  planIntervalJoin,
+  planTableJoin,
+  planWindowJoin,
+  type TableJoinRequest,
+  type WindowJoinRequest,
+} from './join/index.ts';
+export {
+  type DropDuplicatesRequest,
+  EMPTY_WINDOWS,
+  type KeyedContext,
+  KeyedExchange,
+  type KeyedInput,
+  type KeyedOperator,
+  type KeyedOperatorPlan,
+  type ProcessContext,
+  type ProcessRequest,
+  placesOf,
+  planDropDuplicates,
+  planEmptyWindows,
+  planProcess,
+  RowOutput,
+} from './keyed/index.ts';
+export { planRowWindow, type RowWindowRequest } from './row-windows/index.ts';
+export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows/index.ts';
+export { planSession, planSessionFold } from './session/index.ts';
+export { type AnyAggregate, hasUserAggregate, type MixedPlan, type MixedRequest, planMixed, planMixedAggregate } from './user-aggregates/index.ts';
+export { type LiveCandidate, type LiveRanking, LiveRanks, LiveRows, openView } from './view/index.ts';
 export {
   countWindow,
   cumulative,

@@ -8,11 +8,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Duration, MillraceError } from '../core/index.ts';
-import { demo } from './demo/demo.ts';
-import type { RunOptions } from './job/options.ts';
-import { ProgressPrinter } from './job/progress-printer.ts';
-import { explain, run } from './job/run.ts';
-import { describePlan, mermaidPlan } from './plan/explain.ts';
+import { demo } from './demo/index.ts';
+import { explain, ProgressPrinter, type RunOptions, run } from './job/index.ts';
+import { describePlan, mermaidPlan } from './plan/index.ts';
 
 /** What each command takes. `millrace --help` prints all of it. */
 const HELP_OF = {

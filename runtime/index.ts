@@ -61,26 +61,32 @@ export {
   variance,
   type WindowSpec,
 } from '../operators/index.ts';
-export type { BadRows } from './job/bad-rows.ts';
-export type { ByteSize, RunOptions } from './job/options.ts';
-export type { EpochTimes, JobState, PartitionProgress, Progress } from './job/progress.ts';
-export { explain, type Job, run, type Summary } from './job/run.ts';
-export type { View, ViewTopOptions } from './job/view.ts';
-export { describePlan, mermaidPlan } from './plan/explain.ts';
-export type { PipelineLike } from './plan/graph.ts';
-export type { Plan } from './plan/plan.ts';
-export type { ErrorRow, RowCoordinates } from './plan/side-outputs.ts';
-export type { Balance, ExchangeBalance, SourceBalance } from './shared/balance.ts';
-export type { LedgerSample } from './shared/ledger.ts';
-export { collect } from './stream/collect.ts';
-export type { Params } from './stream/load.ts';
-export { main } from './stream/main.ts';
+export {
+  type BadRows,
+  type ByteSize,
+  type EpochTimes,
+  explain,
+  type Job,
+  type JobState,
+  type PartitionProgress,
+  type Progress,
+  type RunOptions,
+  run,
+  type Summary,
+  type View,
+  type ViewTopOptions,
+} from './job/index.ts';
+export { describePlan, type ErrorRow, mermaidPlan, type PipelineLike, type Plan, type RowCoordinates } from './plan/index.ts';
+export type { Balance, ExchangeBalance, LedgerSample, SourceBalance } from './shared/index.ts';
 export {
   type BroadcastTable,
   broadcast,
+  collect,
   type KeyedStream,
+  main,
+  type Params,
   type Pipeline,
   pipeline,
   type Stream,
   type WindowedStream,
-} from './stream/pipeline.ts';
+} from './stream/index.ts';

@@ -3,5 +3,4 @@
  * job's, without threads, sources and sinks: rows go in by hand, epochs end by hand, results are arrays. Needs no test runner.
  */
 
-export type { DriverSnapshot, TestDriverOptions } from './driver/driver-options.ts';
-export { TestDriver, testDriver } from './driver/test-driver.ts';
+export { type DriverSnapshot, TestDriver, type TestDriverOptions, testDriver } from './driver/index.ts';

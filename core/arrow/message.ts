@@ -12,7 +12,7 @@
  */
 
 import { MillraceError } from '../errors.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
+import type { SharedMemory } from '../memory/index.ts';
 
 export const CONTINUATION = 0xffff_ffff;
 export const PREFIX_BYTES = 8;

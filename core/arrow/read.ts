@@ -11,9 +11,8 @@
  * Columns that nobody asked for may have (almost) any type.
  */
 
-import { Batch, type Column } from '../batch/batch.ts';
-import { kernelExports } from '../memory/kernel-module.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
+import { Batch, type Column } from '../batch/index.ts';
+import { kernelExports, type SharedMemory } from '../memory/index.ts';
 import type { DataType, Schema } from '../schema.ts';
 import { invalid, KIND, MessageFrame } from './message.ts';
 import { readWireFields, schemaOfWire, typeAdvice, type WireField, wireFieldsOf } from './schema.ts';

@@ -9,9 +9,8 @@
 
 import * as flatbuffers from 'flatbuffers';
 import { assert } from '../assert.ts';
-import type { Batch, Column } from '../batch/batch.ts';
-import { copyBytes } from '../memory/bulk.ts';
-import { attachMemory, type SharedMemory } from '../memory/shared-memory.ts';
+import type { Batch, Column } from '../batch/index.ts';
+import { attachMemory, copyBytes, type SharedMemory } from '../memory/index.ts';
 import type { Schema } from '../schema.ts';
 import * as wire from './generated/index.ts';
 import { CONTINUATION, KIND, MessageFrame } from './message.ts';

@@ -8,9 +8,7 @@
 
 import { assert } from '../assert.ts';
 import { MillraceError, shown } from '../errors.ts';
-import { copyBytes, fillBytes } from '../memory/bulk.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
-import type { SlabAllocator } from '../memory/slab.ts';
+import { copyBytes, fillBytes, type SharedMemory, type SlabAllocator } from '../memory/index.ts';
 import type { AnyRow, Schema, TypeName } from '../schema.ts';
 import { Batch, type Column } from './batch.ts';
 

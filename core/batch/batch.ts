@@ -14,7 +14,7 @@
  */
 
 import { assert } from '../assert.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
+import type { SharedMemory } from '../memory/index.ts';
 import type { AnyRow, DataType, Schema } from '../schema.ts';
 
 export interface Column {

@@ -1,7 +1,6 @@
 /** Which kernels of the group table are used over a memory: those of the WebAssembly module, or the TypeScript references. */
 
-import { kernelExports } from '../memory/kernel-module.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
+import { kernelExports, type SharedMemory } from '../memory/index.ts';
 import type { GroupKernels } from './kernel-signatures.ts';
 import { accumulateReference } from './reference/accumulate.ts';
 import { fuseReference } from './reference/fuse.ts';

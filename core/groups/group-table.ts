@@ -27,11 +27,8 @@
  */
 
 import { assert } from '../assert.ts';
-import type { Column } from '../batch/batch.ts';
-import { BatchBuilder } from '../batch/batch-builder.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
-import type { SlabAllocator } from '../memory/slab.ts';
-import type { StateReader, StateWriter } from '../memory/state-bytes.ts';
+import { BatchBuilder, type Column } from '../batch/index.ts';
+import type { SharedMemory, SlabAllocator, StateReader, StateWriter } from '../memory/index.ts';
 import { Schema } from '../schema.ts';
 import { groupKernels } from './group-kernels.ts';
 import { BLOCK_SLOTS, CAPACITY, FIXED, IDENTITY, LONG_BYTES, MERGES, USED } from './header.ts';

@@ -7,7 +7,7 @@
  */
 
 import { assert } from '../assert.ts';
-import type { Column } from '../batch/batch.ts';
+import type { Column } from '../batch/index.ts';
 import type { StateArena } from './accumulators/accumulator.ts';
 import { type GroupKernels, typeCode } from './kernel-signatures.ts';
 import type { TileScratch } from './scratch.ts';

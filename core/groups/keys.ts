@@ -1,8 +1,7 @@
 /** From key columns to the key images of a tile: which kernel for which column, nulls and selection applied. */
 
-import type { Column } from '../batch/batch.ts';
-import { fillBytes } from '../memory/bulk.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
+import type { Column } from '../batch/index.ts';
+import { fillBytes, type SharedMemory } from '../memory/index.ts';
 import { FIRST_KEY, type GroupKernels, LAST_KEY, typeCode } from './kernel-signatures.ts';
 import type { TileScratch } from './scratch.ts';
 import type { SlotLayout } from './slot-layout.ts';

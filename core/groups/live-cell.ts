@@ -14,7 +14,7 @@
  * models?", MSPC 2012); the owner's are additions too, so that one of the two comes first and the other sees what was before it.
  */
 
-import type { SharedMemory } from '../memory/shared-memory.ts';
+import type { SharedMemory } from '../memory/index.ts';
 
 /** Bytes of a cell: a cache line, so that owners do not share one. */
 export const LIVE_CELL_BYTES = 64;

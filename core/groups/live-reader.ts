@@ -12,11 +12,9 @@
  */
 
 import { assert } from '../assert.ts';
-import { BatchBuilder } from '../batch/batch-builder.ts';
+import { BatchBuilder } from '../batch/index.ts';
 import { shardOf } from '../hash.ts';
-import { copyBytes, fillBytes } from '../memory/bulk.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
-import type { SlabAllocator } from '../memory/slab.ts';
+import { copyBytes, fillBytes, type SharedMemory, type SlabAllocator } from '../memory/index.ts';
 import { type Field, Schema } from '../schema.ts';
 import { groupKernels } from './group-kernels.ts';
 import { BASE, CAPACITY, HEADER_BYTES, INDEX, KEY_BYTES, MAGIC, MAGIC_VALUE, SKIP_BITS, SLOT_BYTES, USED } from './header.ts';

@@ -1,10 +1,9 @@
 /** From slots to result columns: keys and finished accumulator values into a BatchBuilder, a column at a time. */
 
 import { assert } from '../assert.ts';
-import { BatchBuilder, type ColumnSpace } from '../batch/batch-builder.ts';
+import { BatchBuilder, type ColumnSpace } from '../batch/index.ts';
 import { MillraceError } from '../errors.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
-import type { SlabAllocator } from '../memory/slab.ts';
+import type { SharedMemory, SlabAllocator } from '../memory/index.ts';
 import { type DataType, Schema } from '../schema.ts';
 import { type GroupKernels, TILE_ROWS } from './kernel-signatures.ts';
 import type { Scratch } from './scratch.ts';

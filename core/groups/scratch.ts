@@ -3,7 +3,7 @@
  * allocator (a thread has one), shared by all its tables, kept for the life of the thread.
  */
 
-import type { SlabAllocator } from '../memory/slab.ts';
+import type { SlabAllocator } from '../memory/index.ts';
 import { TILE_ROWS } from './kernel-signatures.ts';
 
 export interface TileScratch {

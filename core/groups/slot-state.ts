@@ -7,8 +7,7 @@
  */
 
 import { MillraceError } from '../errors.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
-import type { StateReader, StateWriter } from '../memory/state-bytes.ts';
+import type { SharedMemory, StateReader, StateWriter } from '../memory/index.ts';
 import { BASE, CAPACITY, SKIP_BITS, USED } from './header.ts';
 import type { SlotLayout } from './slot-layout.ts';
 import type { GroupStorage } from './storage.ts';

@@ -5,9 +5,7 @@
 
 import { assert } from '../assert.ts';
 import { MillraceError } from '../errors.ts';
-import { copyBytes, fillBytes } from '../memory/bulk.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
-import type { SlabAllocator } from '../memory/slab.ts';
+import { copyBytes, fillBytes, type SharedMemory, type SlabAllocator } from '../memory/index.ts';
 import { newSecret } from '../secret-hash.ts';
 import type { StateArena } from './accumulators/accumulator.ts';
 import {

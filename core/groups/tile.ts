@@ -3,8 +3,8 @@
  * of them are null, and what orders them. Floats have one NaN and no -0, as in keys.
  */
 
-import type { Column } from '../batch/batch.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
+import type { Column } from '../batch/index.ts';
+import type { SharedMemory } from '../memory/index.ts';
 import type { StateArena } from './accumulators/accumulator.ts';
 import type { Lane } from './accumulators.ts';
 import { type GroupKernels, typeCode } from './kernel-signatures.ts';

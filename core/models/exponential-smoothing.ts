@@ -4,7 +4,7 @@
  */
 
 import { assert } from '../assert.ts';
-import { addDecayed, decayRate, NEWEST, SUM, WEIGHT } from '../groups/accumulators/smoothing.ts';
+import { addDecayed, decayRate, NEWEST, SUM, WEIGHT } from '../groups/index.ts';
 
 export interface SmoothingState {
   newestMs: number;

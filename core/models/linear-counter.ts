@@ -4,8 +4,7 @@
  */
 
 import { assert } from '../assert.ts';
-import { hash64Bytes, hash64Long, hashLow } from '../groups/accumulators/hash64.ts';
-import { countBits, linearEstimate, setBit } from '../groups/accumulators/linear-counter.ts';
+import { countBits, hash64Bytes, hash64Long, hashLow, linearEstimate, setBit } from '../groups/index.ts';
 
 export interface LinearCounterState {
   readonly words: Uint32Array;

@@ -14,8 +14,8 @@
  * merge when that pays.
  */
 
-import type { GroupTable } from '../groups/group-table.ts';
-import type { StateReader, StateWriter } from '../memory/state-bytes.ts';
+import type { GroupTable } from '../groups/index.ts';
+import type { StateReader, StateWriter } from '../memory/index.ts';
 import type { PaneStore, TableBorrower } from './pane-store.ts';
 
 /** A pane becomes a table when it has this many slots more than twice its groups when it last was one. */

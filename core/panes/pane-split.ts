@@ -16,11 +16,8 @@
  * The kernel is core/kernels/pane-split.ts; `paneSplitReference` here does the same over the same bytes.
  */
 
-import type { Column } from '../batch/batch.ts';
-import { fillBytes } from '../memory/bulk.ts';
-import { kernelExports } from '../memory/kernel-module.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
-import type { SlabAllocator } from '../memory/slab.ts';
+import type { Column } from '../batch/index.ts';
+import { fillBytes, kernelExports, type SharedMemory, type SlabAllocator } from '../memory/index.ts';
 import { EVENT_TIME_MAX, type PaneGrid } from './pane-grid.ts';
 import { ZoneGrid } from './zone-grid.ts';
 

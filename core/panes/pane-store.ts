@@ -3,10 +3,8 @@
  * is being merged into. One thread at a time.
  */
 
-import { GroupTable } from '../groups/group-table.ts';
-import type { SlotLayout } from '../groups/slot-layout.ts';
-import { SLAB_BYTES_MIN, type SlabAllocator } from '../memory/slab.ts';
-import type { StateReader, StateWriter } from '../memory/state-bytes.ts';
+import { GroupTable, type SlotLayout } from '../groups/index.ts';
+import { SLAB_BYTES_MIN, type SlabAllocator, type StateReader, type StateWriter } from '../memory/index.ts';
 import { SlotRuns } from './slot-runs.ts';
 
 /** Tables of panes that are being merged into: more such panes at a time share them. */

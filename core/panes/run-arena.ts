@@ -5,8 +5,7 @@
  *   piece  | u32 its page | u32 unused | the owner's bytes ...
  */
 
-import { PagePool } from '../memory/page-pool.ts';
-import type { SlabAllocator } from '../memory/slab.ts';
+import { PagePool, type SlabAllocator } from '../memory/index.ts';
 
 /** What comes before the owner's bytes. */
 const PIECE_HEADER_BYTES = 8;

@@ -2,8 +2,8 @@
  * The strategy `running` of window-state.ts: for accumulators that can all be subtracted.
  */
 
-import type { GroupTable } from '../groups/group-table.ts';
-import type { StateReader, StateWriter } from '../memory/state-bytes.ts';
+import type { GroupTable } from '../groups/index.ts';
+import type { StateReader, StateWriter } from '../memory/index.ts';
 import type { PaneGrid } from './pane-grid.ts';
 import type { PaneGroups } from './pane-groups.ts';
 import type { PaneRing } from './pane-ring.ts';

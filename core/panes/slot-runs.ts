@@ -7,14 +7,8 @@
  * A list is the address of its first run; 0 is the list without runs.
  */
 
-import { groupKernels } from '../groups/group-kernels.ts';
-import type { GroupTable } from '../groups/group-table.ts';
-import type { GroupKernels } from '../groups/kernel-signatures.ts';
-import type { SlotLayout } from '../groups/slot-layout.ts';
-import { restoreSlot, snapshotSlot } from '../groups/slot-state.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
-import type { SlabAllocator } from '../memory/slab.ts';
-import type { StateReader, StateWriter } from '../memory/state-bytes.ts';
+import { type GroupKernels, type GroupTable, groupKernels, restoreSlot, type SlotLayout, snapshotSlot } from '../groups/index.ts';
+import type { SharedMemory, SlabAllocator, StateReader, StateWriter } from '../memory/index.ts';
 import { RunArena } from './run-arena.ts';
 
 const NEXT = 0;

@@ -13,8 +13,8 @@
  * bits of sums and the order of slots, so a snapshot holds it too: resuming from one yields the same bytes.
  */
 
-import type { GroupTable } from '../groups/group-table.ts';
-import type { StateReader, StateWriter } from '../memory/state-bytes.ts';
+import type { GroupTable } from '../groups/index.ts';
+import type { StateReader, StateWriter } from '../memory/index.ts';
 
 export interface WindowState {
   /** The groups of a window. The table is good until the next call of anything here. */

@@ -12,16 +12,24 @@
 import { assert, MillraceError } from '../../core/index.ts';
 import { FRAME_ABORTED, FRAME_LOST } from '../record-batch/index.ts';
 import type { CommittedPosition, SourceContext, SourceReader } from '../source.ts';
-import type { Cluster } from './client/cluster.ts';
-import { type Committed, committedOffsets, metadataWith } from './client/committed.ts';
-import { FetchedRecords } from './client/fetched.ts';
-import { type Fetched, Fetcher, type FetchTarget } from './client/fetcher.ts';
-import { GroupMember } from './client/member.ts';
-import type { Patience } from './client/patience.ts';
-import type { TopicAnswer } from './client/requests.ts';
-import { logOffsets, READ_COMMITTED, READ_UNCOMMITTED } from './client/topic.ts';
-import { within } from './kafkajs/connection.ts';
+import {
+  type Cluster,
+  type Committed,
+  committedOffsets,
+  type Fetched,
+  FetchedRecords,
+  Fetcher,
+  type FetchTarget,
+  GroupMember,
+  logOffsets,
+  metadataWith,
+  type Patience,
+  READ_COMMITTED,
+  READ_UNCOMMITTED,
+} from './client/index.ts';
+import { within } from './kafkajs/index.ts';
 import { isolationOf, type KafkaSourceOptions } from './options.ts';
+import type { TopicAnswer } from './protocol/index.ts';
 import { roomFor, TopicWatch } from './topic-watch.ts';
 
 const LEAVE_TIMEOUT_MS = 1_000;

@@ -6,11 +6,8 @@
 import { MillraceError } from '../../core/index.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
 import type { Sink, SinkBlock, SinkContext, SinkEncoder, SinkEncoderContext, SinkInfo, SinkWriter } from '../sink.ts';
-import { Cluster } from './client/cluster.ts';
-import { Patience } from './client/patience.ts';
-import { BatchProducer } from './client/producer.ts';
-import { createTopic, findTopic } from './client/topic.ts';
-import { Connection } from './kafkajs/connection.ts';
+import { BatchProducer, Cluster, createTopic, findTopic, Patience } from './client/index.ts';
+import { Connection } from './kafkajs/index.ts';
 import { BROKER_TIMEOUT_MS, checkSinkOptions, type KafkaSinkOptions } from './options.ts';
 
 const DELIVERY_TIMEOUT_MS = 120_000;

@@ -3,10 +3,8 @@
 import type { CodedSource } from '../codec.ts';
 import { recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
 import type { SourceContext, SourceReader } from '../source.ts';
-import { Cluster } from './client/cluster.ts';
-import { Patience } from './client/patience.ts';
-import { findTopic } from './client/topic.ts';
-import { Connection } from './kafkajs/connection.ts';
+import { Cluster, findTopic, Patience } from './client/index.ts';
+import { Connection } from './kafkajs/index.ts';
 import { BROKER_TIMEOUT_MS, checkSourceOptions, type KafkaSourceOptions } from './options.ts';
 import { KafkaReader } from './reader.ts';
 

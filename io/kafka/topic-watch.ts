@@ -4,9 +4,8 @@
  */
 
 import { MillraceError } from '../../core/index.ts';
-import type { Cluster } from './client/cluster.ts';
-import { CODE, codeOf } from './client/errors.ts';
-import type { TopicAnswer } from './client/requests.ts';
+import type { Cluster } from './client/index.ts';
+import { CODE, codeOf, type TopicAnswer } from './protocol/index.ts';
 
 const LOOK_MS = 2_000;
 const LOOK_AGAIN_MS = 500;

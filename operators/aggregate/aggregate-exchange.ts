@@ -16,7 +16,7 @@ import type {
   ScatterHooks,
   ShardContext,
   StateFacts,
-} from '../exchange/exchange-operator.ts';
+} from '../exchange/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { Combiner } from './combine.ts';
 import { groupsIn, lastPaneIn } from './group-block.ts';

@@ -15,8 +15,7 @@
  */
 
 import { assert, type Batch, type Column, GroupTable, PaneSplit, type SlabAllocator } from '../../core/index.ts';
-import type { ChunkOrigin } from '../exchange/exchange-block.ts';
-import type { EpochStart, Scatter, ScatterHooks } from '../exchange/exchange-operator.ts';
+import type { ChunkOrigin, EpochStart, Scatter, ScatterHooks } from '../exchange/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { writeGroupBlock } from './group-block.ts';
 

@@ -7,7 +7,7 @@
  */
 
 import { assert, blockSlots, type GroupTable, type SharedMemory, type SlabAllocator, type SlotLayout } from '../../core/index.ts';
-import { BLOCK_HEAD_BYTES, blockCount, type ChunkOrigin, GROUPS_MAGIC, writeBlockHead } from '../exchange/exchange-block.ts';
+import { BLOCK_HEAD_BYTES, blockCount, type ChunkOrigin, GROUPS_MAGIC, writeBlockHead } from '../exchange/index.ts';
 
 const ENTRY_BYTES = 24;
 

@@ -4,7 +4,7 @@
  */
 
 import type { OpenWindows, SharedMemory } from '../../core/index.ts';
-import type { HeldRows } from '../exchange/exchange-operator.ts';
+import type { HeldRows } from '../exchange/index.ts';
 import { eachPaneRows } from './group-block.ts';
 
 export class HeldPaneRows implements HeldRows {

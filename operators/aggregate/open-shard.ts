@@ -1,7 +1,7 @@
 /** Which class is the shard of an aggregation: with windows of time, or without. */
 
 import { assert, type SlabAllocator } from '../../core/index.ts';
-import type { ShardPublisher } from '../exchange/exchange-operator.ts';
+import type { ShardPublisher } from '../exchange/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import type { ResultWriter } from './result-writer.ts';
 import { RunningAggregate } from './running-aggregate.ts';

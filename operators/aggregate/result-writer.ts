@@ -5,7 +5,7 @@
  */
 
 import { assert, BatchBuilder, type ColumnSpace, type GroupTable, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
-import type { Emit } from '../exchange/exchange-operator.ts';
+import type { Emit } from '../exchange/index.ts';
 import type { AggregatePlan, ResultColumn } from './aggregate-plan.ts';
 import { writeForm } from './result-forms.ts';
 

@@ -7,7 +7,7 @@
  */
 
 import { type GroupTable, SHARD_BITS, type SlabAllocator, StateReader, StateWriter, smallTable } from '../../core/index.ts';
-import type { Emit, ShardPublisher } from '../exchange/exchange-operator.ts';
+import type { Emit, ShardPublisher } from '../exchange/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { eachPaneOf } from './group-block.ts';
 import type { ResultWriter } from './result-writer.ts';

@@ -9,7 +9,7 @@
  * Synchronous; one thread at a time. The groups are in shared memory; `snapshot` copies them out of it.
  */
 
-import type { Emit } from '../exchange/exchange-operator.ts';
+import type { Emit } from '../exchange/index.ts';
 
 /** The state of a shard between two epochs: a plain value without addresses, good in any process. */
 export interface ShardSnapshot {

@@ -20,7 +20,7 @@ import {
   type WindowState,
   windowState,
 } from '../../core/index.ts';
-import type { Emit } from '../exchange/exchange-operator.ts';
+import type { Emit } from '../exchange/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { eachPaneOf } from './group-block.ts';
 import type { ResultWriter } from './result-writer.ts';

@@ -15,7 +15,7 @@
  */
 
 import { type Batch, BatchBuilder, type Column, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
-import { RowImage } from '../by-key/row-image.ts';
+import { RowImage } from '../by-key/index.ts';
 import { blockInput, exchangeBlockOrigin } from './exchange-block.ts';
 import { type RowInput, shardOrders, shardRows } from './row-partition.ts';
 

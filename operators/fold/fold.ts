@@ -15,7 +15,7 @@
  */
 
 import { assert, type Field, MillraceError, type PaneGrid, Schema, shown, timestamp } from '../../core/index.ts';
-import type { KeyedInput, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
+import type { KeyedInput, KeyedOperatorPlan } from '../keyed/index.ts';
 import { openWindowsOf, type WindowSpec } from '../windows.ts';
 import type { RowFold } from './row-fold.ts';
 import { RunningFold, type RunningSnapshot } from './running-fold.ts';

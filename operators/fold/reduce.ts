@@ -5,8 +5,8 @@
  */
 
 import { type AnyRow, MillraceError, type Schema, shown } from '../../core/index.ts';
-import { RowReader } from '../keyed/row-values.ts';
-import { ownValue, refusePromise, requireRow } from '../rows/values.ts';
+import { RowReader } from '../keyed/index.ts';
+import { ownValue, refusePromise, requireRow } from '../rows/index.ts';
 import type { RowFold } from './row-fold.ts';
 
 export type Reducer = (a: AnyRow, b: AnyRow) => AnyRow;

@@ -4,9 +4,7 @@
  */
 
 import type { Batch, Field } from '../../core/index.ts';
-import type { KeyedInput } from '../keyed/keyed-operator.ts';
-import type { RowOutput } from '../keyed/row-output.ts';
-import { type Key, keyReader, roughBytes } from '../keyed/row-values.ts';
+import { type Key, type KeyedInput, keyReader, type RowOutput, roughBytes } from '../keyed/index.ts';
 
 /** How rows become one value. Values must be something that structured clone can copy. */
 export interface RowFold<A = unknown> {

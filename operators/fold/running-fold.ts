@@ -4,9 +4,7 @@
  */
 
 import { type Batch, readTimestamp } from '../../core/index.ts';
-import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator } from '../keyed/keyed-operator.ts';
-import type { Key } from '../keyed/row-values.ts';
-import { TimerQueue } from '../keyed/timer-queue.ts';
+import { type EpochClock, type Key, type KeyedContext, type KeyedInput, type KeyedOperator, TimerQueue } from '../keyed/index.ts';
 import { type Group, Groups, type RowFold, sampledBytes } from './row-fold.ts';
 
 interface RunningGroup extends Group {

@@ -5,7 +5,7 @@
  */
 
 import { type AnyRow, type Batch, f64, MillraceError, type Schema, shown } from '../../core/index.ts';
-import { RowReader } from '../keyed/row-values.ts';
+import { RowReader } from '../keyed/index.ts';
 import type { RowFold } from './row-fold.ts';
 
 export interface TopRequest {

@@ -4,8 +4,7 @@
  */
 
 import { type Batch, type OpenWindows, type PaneGrid, PaneRing, readTimestamp } from '../../core/index.ts';
-import type { KeyedContext, KeyedInput, KeyedOperator } from '../keyed/keyed-operator.ts';
-import type { Key } from '../keyed/row-values.ts';
+import type { Key, KeyedContext, KeyedInput, KeyedOperator } from '../keyed/index.ts';
 import type { Emission } from '../windows.ts';
 import { type Group, Groups, type RowFold, sampledBytes } from './row-fold.ts';
 

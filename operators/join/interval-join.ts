@@ -24,9 +24,8 @@
  */
 
 import type { Batch, ColumnSpace } from '../../core/index.ts';
-import { putTime } from '../by-key/row-image.ts';
-import { TimeHeap } from '../by-key/time-heap.ts';
-import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
+import { putTime, TimeHeap } from '../by-key/index.ts';
+import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
 import { isKept, type JoinColumns, type JoinSide, type JoinType, joinColumns } from './join-columns.ts';
 import { type HeldRows, JoinRows } from './join-rows.ts';
 import { NONE } from './keyed-rows.ts';

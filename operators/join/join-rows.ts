@@ -4,9 +4,9 @@
  */
 
 import { type Batch, type BatchBuilder, type Column, readTimestamp, type SharedMemory } from '../../core/index.ts';
-import { KeyIndex } from '../by-key/key-index.ts';
-import { hashKeys } from '../exchange/key-hash.ts';
-import type { KeyedContext, KeyedInput } from '../keyed/keyed-operator.ts';
+import { KeyIndex } from '../by-key/index.ts';
+import { hashKeys } from '../exchange/index.ts';
+import type { KeyedContext, KeyedInput } from '../keyed/index.ts';
 import { type JoinColumns, pick, type SideColumns } from './join-columns.ts';
 import { KeyedRows, NONE } from './keyed-rows.ts';
 

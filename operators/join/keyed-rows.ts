@@ -7,9 +7,7 @@
  */
 
 import type { Column, DataType, PagePool, SharedMemory, SlabAllocator } from '../../core/index.ts';
-import { recordPages } from '../by-key/record-pages.ts';
-import { RowImage } from '../by-key/row-image.ts';
-import { TimeHeap } from '../by-key/time-heap.ts';
+import { RowImage, recordPages, TimeHeap } from '../by-key/index.ts';
 
 /** No row. */
 export const NONE = -1;

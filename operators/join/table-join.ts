@@ -13,11 +13,9 @@
  */
 
 import { type Batch, type Column, MillraceError, type PagePool, type SlabAllocator, shown } from '../../core/index.ts';
-import { KeyIndex } from '../by-key/key-index.ts';
-import { recordPages } from '../by-key/record-pages.ts';
-import { RowImage } from '../by-key/row-image.ts';
-import { hashKeys } from '../exchange/key-hash.ts';
-import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
+import { KeyIndex, RowImage, recordPages } from '../by-key/index.ts';
+import { hashKeys } from '../exchange/index.ts';
+import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
 import { inputOf } from './interval-join.ts';
 import { type JoinColumns, type JoinSide, type JoinType, joinColumns, pick } from './join-columns.ts';
 

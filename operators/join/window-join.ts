@@ -10,8 +10,8 @@
  */
 
 import { type Batch, type ColumnSpace, MillraceError, type OpenWindows } from '../../core/index.ts';
-import { putTime } from '../by-key/row-image.ts';
-import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
+import { putTime } from '../by-key/index.ts';
+import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
 import { openWindowsOf, type WindowSpec } from '../windows.ts';
 import { inputOf } from './interval-join.ts';
 import { isKept, type JoinColumns, type JoinSide, type JoinType, joinColumns } from './join-columns.ts';

@@ -4,20 +4,24 @@
  */
 
 import { type Batch, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
-import { blockInput, exchangeBlockRows } from '../exchange/exchange-block.ts';
-import type {
-  ExchangeOperator,
-  ExchangeShard,
-  OpenShard,
-  OrderOfRows,
-  OutputTime,
-  Scatter,
-  ScatterHooks,
-  ShardContext,
-  StateFacts,
-} from '../exchange/exchange-operator.ts';
-import { RowMerger } from '../exchange/row-order.ts';
-import { type RowInput, RowPartitioner, rowBlockMaxTime, shardRows } from '../exchange/row-partition.ts';
+import {
+  blockInput,
+  type ExchangeOperator,
+  type ExchangeShard,
+  exchangeBlockRows,
+  type OpenShard,
+  type OrderOfRows,
+  type OutputTime,
+  type RowInput,
+  RowMerger,
+  RowPartitioner,
+  rowBlockMaxTime,
+  type Scatter,
+  type ScatterHooks,
+  type ShardContext,
+  type StateFacts,
+  shardRows,
+} from '../exchange/index.ts';
 import type { KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import { RowOutput } from './row-output.ts';
 

@@ -12,8 +12,7 @@
  */
 
 import type { Batch, Schema, SlabAllocator } from '../../core/index.ts';
-import type { EpochClock, OutputTime, StateFacts } from '../exchange/exchange-operator.ts';
-import type { RowInput, RowStage } from '../exchange/row-partition.ts';
+import type { EpochClock, OutputTime, RowInput, RowStage, StateFacts } from '../exchange/index.ts';
 import type { RowOutput } from './row-output.ts';
 
 export type { EpochClock, OutputTime, RowInput as KeyedInput };

@@ -14,7 +14,7 @@
  */
 
 import { type AnyRow, type Batch, readTimestamp, type Schema } from '../../core/index.ts';
-import { refusePromise } from '../rows/values.ts';
+import { refusePromise } from '../rows/index.ts';
 import { KeyTimers } from './key-timers.ts';
 import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import { type ProcessContext, type ProcessEntry, ShardContext } from './process-context.ts';

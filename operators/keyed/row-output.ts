@@ -3,8 +3,8 @@
  */
 
 import { type AnyRow, type Batch, BatchBuilder, type Column, type ColumnSpace, type Schema, type SlabAllocator } from '../../core/index.ts';
-import type { Emit } from '../exchange/exchange-operator.ts';
-import { gather } from '../rows/gather.ts';
+import type { Emit } from '../exchange/index.ts';
+import { gather } from '../rows/index.ts';
 
 const ROWS_MAX = 4_096;
 

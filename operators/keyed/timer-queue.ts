@@ -4,7 +4,7 @@
  * `add` gave, and skips a timer that it no longer waits for.
  */
 
-import { TimeHeap } from '../by-key/time-heap.ts';
+import { TimeHeap } from '../by-key/index.ts';
 
 export interface Timer<T> {
   readonly time: number;

@@ -4,10 +4,8 @@
  */
 
 import type { SlabAllocator } from '../../core/index.ts';
-import type { KeyedInput } from '../keyed/keyed-operator.ts';
-import { type Key, roughBytes } from '../keyed/row-values.ts';
-import { interleaved, type MixedPlan } from '../user-aggregates/aggregate-split.ts';
-import { UserFunction } from '../user-aggregates/user-function.ts';
+import { type Key, type KeyedInput, roughBytes } from '../keyed/index.ts';
+import { interleaved, type MixedPlan, UserFunction } from '../user-aggregates/index.ts';
 import { AggregateEvaluator, type Evaluator, type Firing, type Totals } from './row-window-evaluation.ts';
 
 export class MixedEvaluator implements Evaluator {

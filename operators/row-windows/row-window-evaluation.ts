@@ -18,11 +18,9 @@ import {
   StateWriter,
   smallTable,
 } from '../../core/index.ts';
-import type { AggregatePlan } from '../aggregate/aggregate-plan.ts';
-import { ResultWriter } from '../aggregate/result-writer.ts';
-import type { RowFold } from '../fold/row-fold.ts';
-import type { KeyedInput } from '../keyed/keyed-operator.ts';
-import { type Key, keyReader } from '../keyed/row-values.ts';
+import { type AggregatePlan, ResultWriter } from '../aggregate/index.ts';
+import type { RowFold } from '../fold/index.ts';
+import { type Key, type KeyedInput, keyReader } from '../keyed/index.ts';
 
 /** The rows of a key. */
 export interface Entry {

@@ -1,9 +1,17 @@
 /** One shard of windows of rows (row-windows.ts): the rows by key, and the windows that fire. */
 
 import { type Batch, readTimestamp } from '../../core/index.ts';
-import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator } from '../keyed/keyed-operator.ts';
-import { type Key, keyReader, RowReader, roughBytes } from '../keyed/row-values.ts';
-import { TimerQueue } from '../keyed/timer-queue.ts';
+import {
+  type EpochClock,
+  type Key,
+  type KeyedContext,
+  type KeyedInput,
+  type KeyedOperator,
+  keyReader,
+  RowReader,
+  roughBytes,
+  TimerQueue,
+} from '../keyed/index.ts';
 import type { RowWindowShape } from '../windows.ts';
 import type { Entry, Evaluator, Firing, Totals } from './row-window-evaluation.ts';
 

@@ -18,12 +18,10 @@
  */
 
 import type { Schema, SlabAllocator } from '../../core/index.ts';
-import type { AggregatePlan } from '../aggregate/aggregate-plan.ts';
-import { resultSchema } from '../fold/fold.ts';
-import type { RowFold } from '../fold/row-fold.ts';
-import type { KeyedInput, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
-import type { MixedPlan } from '../user-aggregates/aggregate-split.ts';
-import { describeBuiltIn, describeUserAggregates } from '../user-aggregates/mixed-plan.ts';
+import type { AggregatePlan } from '../aggregate/index.ts';
+import { type RowFold, resultSchema } from '../fold/index.ts';
+import type { KeyedInput, KeyedOperatorPlan } from '../keyed/index.ts';
+import { describeBuiltIn, describeUserAggregates, type MixedPlan } from '../user-aggregates/index.ts';
 import type { RowWindowShape } from '../windows.ts';
 import { MixedEvaluator } from './mixed-evaluator.ts';
 import { AggregateEvaluator, type Evaluator, FoldEvaluator } from './row-window-evaluation.ts';

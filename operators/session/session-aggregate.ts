@@ -9,11 +9,10 @@
  */
 
 import { type Batch, type Column, GroupTable, readTimestamp, SLAB_BYTES_MIN, StateReader, StateWriter, u32 } from '../../core/index.ts';
-import { KeyIndex } from '../by-key/key-index.ts';
-import { hashKeys } from '../exchange/key-hash.ts';
-import type { KeyedContext, KeyedOperator } from '../keyed/keyed-operator.ts';
-import { RowReader } from '../keyed/row-values.ts';
-import { SessionStates } from '../user-aggregates/session-states.ts';
+import { KeyIndex } from '../by-key/index.ts';
+import { hashKeys } from '../exchange/index.ts';
+import { type KeyedContext, type KeyedOperator, RowReader } from '../keyed/index.ts';
+import { SessionStates } from '../user-aggregates/index.ts';
 import { type PublishedSessions, type Retraction, SessionEmission } from './session-emission.ts';
 import type { SessionPlan } from './session-layout.ts';
 import { SessionList } from './session-list.ts';

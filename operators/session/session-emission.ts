@@ -10,7 +10,7 @@
  */
 
 import { bool, type Field, MillraceError, Schema } from '../../core/index.ts';
-import { TimeHeap } from '../by-key/time-heap.ts';
+import { TimeHeap } from '../by-key/index.ts';
 import type { Emission } from '../windows.ts';
 import type { SessionList } from './session-list.ts';
 

@@ -4,10 +4,8 @@
  */
 
 import { type Batch, MillraceError, readTimestamp } from '../../core/index.ts';
-import { type FoldRequest, resultSchema } from '../fold/fold.ts';
-import { type Group, Groups, type RowFold, sampledBytes } from '../fold/row-fold.ts';
-import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
-import type { Key } from '../keyed/row-values.ts';
+import { type FoldRequest, type Group, Groups, type RowFold, resultSchema, sampledBytes } from '../fold/index.ts';
+import type { Key, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
 import type { WindowSpec } from '../windows.ts';
 import { type PublishedSessions, retractedField, SessionEmission } from './session-emission.ts';
 import { SessionList } from './session-list.ts';

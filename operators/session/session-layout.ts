@@ -1,9 +1,9 @@
 /** What the shards of an aggregation in session windows go by; session-plan.ts makes it, and tells what a session is. */
 
 import type { DataType, Schema } from '../../core/index.ts';
-import type { AggregatePlan } from '../aggregate/aggregate-plan.ts';
-import type { KeyedInput } from '../keyed/keyed-operator.ts';
-import type { MixedPlan } from '../user-aggregates/aggregate-split.ts';
+import type { AggregatePlan } from '../aggregate/index.ts';
+import type { KeyedInput } from '../keyed/index.ts';
+import type { MixedPlan } from '../user-aggregates/index.ts';
 import type { WindowSpec } from '../windows.ts';
 
 export interface SessionPlan {

@@ -4,7 +4,7 @@
  * table; a session is forgotten at once, its slot later.
  */
 
-import { TimeHeap } from '../by-key/time-heap.ts';
+import { TimeHeap } from '../by-key/index.ts';
 
 const NONE = -1;
 const SESSIONS_MIN = 64;

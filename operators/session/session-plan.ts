@@ -17,10 +17,9 @@
  */
 
 import { MillraceError, Schema, SlotLayout, u32 } from '../../core/index.ts';
-import { planAggregate } from '../aggregate/aggregate-plan.ts';
-import type { KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
-import { hasUserAggregate, type MixedRequest, planMixed } from '../user-aggregates/aggregate-split.ts';
-import { describeUserAggregates } from '../user-aggregates/mixed-plan.ts';
+import { planAggregate } from '../aggregate/index.ts';
+import type { KeyedOperatorPlan } from '../keyed/index.ts';
+import { describeUserAggregates, hasUserAggregate, type MixedRequest, planMixed } from '../user-aggregates/index.ts';
 import { tumbling } from '../windows.ts';
 import { type HeldSessions, SessionAggregate } from './session-aggregate.ts';
 import { withRetracted } from './session-emission.ts';

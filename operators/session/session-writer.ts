@@ -4,12 +4,10 @@
  */
 
 import { Batch, BatchBuilder, type ColumnSpace, type GroupTable, Schema, type SlabAllocator } from '../../core/index.ts';
-import { RESULT_ROWS_MAX, ResultWriter } from '../aggregate/result-writer.ts';
-import type { KeyIndex } from '../by-key/key-index.ts';
-import { putTime } from '../by-key/row-image.ts';
-import type { RowOutput } from '../keyed/row-output.ts';
-import type { SessionStates } from '../user-aggregates/session-states.ts';
-import { UserColumns } from '../user-aggregates/user-columns.ts';
+import { RESULT_ROWS_MAX, ResultWriter } from '../aggregate/index.ts';
+import { type KeyIndex, putTime } from '../by-key/index.ts';
+import type { RowOutput } from '../keyed/index.ts';
+import { type SessionStates, UserColumns } from '../user-aggregates/index.ts';
 import type { SessionPlan } from './session-layout.ts';
 
 /** What is written of a session beside its aggregates, by session: a SessionList, or what once was in one. */

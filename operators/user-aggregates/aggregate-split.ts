@@ -5,9 +5,16 @@
  */
 
 import { type Field, type Schema, timestamp } from '../../core/index.ts';
-import { type AggregatePlan, type AggregateRequest, outputSchema, planAggregate } from '../aggregate/aggregate-plan.ts';
-import { type Aggregate, count } from '../aggregate/aggregates.ts';
-import { isUserAggregate, type UserAggregate } from '../aggregate/aggregator.ts';
+import {
+  type Aggregate,
+  type AggregatePlan,
+  type AggregateRequest,
+  count,
+  isUserAggregate,
+  outputSchema,
+  planAggregate,
+  type UserAggregate,
+} from '../aggregate/index.ts';
 
 /** An aggregate as it may stand in a call. */
 export type AnyAggregate = Aggregate | UserAggregate;

@@ -10,13 +10,8 @@
  */
 
 import { assert, type Batch, readTimestamp, type SlabAllocator } from '../../core/index.ts';
-import { Combiner } from '../aggregate/combine.ts';
-import { shardAggregate } from '../aggregate/open-shard.ts';
-import { ResultWriter } from '../aggregate/result-writer.ts';
-import type { ShardAggregate, ShardSnapshot } from '../aggregate/shard-aggregate.ts';
-import type { KeyedContext, KeyedInput, KeyedOperator } from '../keyed/keyed-operator.ts';
-import type { RowOutput } from '../keyed/row-output.ts';
-import { type Key, keyReader, RowReader } from '../keyed/row-values.ts';
+import { Combiner, ResultWriter, type ShardAggregate, type ShardSnapshot, shardAggregate } from '../aggregate/index.ts';
+import { type Key, type KeyedContext, type KeyedInput, type KeyedOperator, keyReader, type RowOutput, RowReader } from '../keyed/index.ts';
 import type { MixedPlan } from './aggregate-split.ts';
 import { PaneStates, type PaneStatesSnapshot, type UserStrategy } from './pane-states.ts';
 import { UserColumns } from './user-columns.ts';

@@ -5,7 +5,7 @@
  */
 
 import { assert } from '../../core/index.ts';
-import type { KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
+import type { KeyedOperatorPlan } from '../keyed/index.ts';
 import type { WindowSpec } from '../windows.ts';
 import { type MixedPlan, type MixedRequest, type NamedAggregate, planMixed } from './aggregate-split.ts';
 import { MixedAggregate, type MixedAggregatePlan, type MixedSnapshot } from './mixed-aggregate.ts';

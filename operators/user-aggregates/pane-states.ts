@@ -17,7 +17,7 @@
  */
 
 import { type AnyRow, assert, type PaneGrid } from '../../core/index.ts';
-import { type Key, roughBytes } from '../keyed/row-values.ts';
+import { type Key, roughBytes } from '../keyed/index.ts';
 import type { UserFunction } from './user-function.ts';
 
 export type UserStrategy = 'running' | 'pane' | 'merge' | 'grow' | 'remove';

@@ -4,7 +4,7 @@
  */
 
 import type { AnyRow } from '../../core/index.ts';
-import { roughBytes } from '../keyed/row-values.ts';
+import { roughBytes } from '../keyed/index.ts';
 import type { NamedAggregate } from './aggregate-split.ts';
 import { UserFunction } from './user-function.ts';
 

@@ -4,7 +4,7 @@
  */
 
 import { Batch, BatchBuilder, type Column, Schema, type SlabAllocator } from '../../core/index.ts';
-import { RESULT_ROWS_MAX } from '../aggregate/result-writer.ts';
+import { RESULT_ROWS_MAX } from '../aggregate/index.ts';
 import { interleaved, type MixedPlan } from './aggregate-split.ts';
 
 export class UserColumns {

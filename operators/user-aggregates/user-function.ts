@@ -5,8 +5,8 @@
  */
 
 import { type AnyRow, type Field, MillraceError, shown } from '../../core/index.ts';
-import type { AggregatorFunctions } from '../aggregate/aggregator.ts';
-import { fitted, refusePromise } from '../rows/values.ts';
+import type { AggregatorFunctions } from '../aggregate/index.ts';
+import { fitted, refusePromise } from '../rows/index.ts';
 import type { NamedAggregate } from './aggregate-split.ts';
 
 type Functions = AggregatorFunctions<unknown, unknown, unknown>;

@@ -22,10 +22,8 @@ import {
   smallTable,
   TORN,
 } from '../../core/index.ts';
-import { AggregateExchange } from '../aggregate/aggregate-exchange.ts';
-import type { AggregatePlan, ResultColumn } from '../aggregate/aggregate-plan.ts';
-import { ResultWriter } from '../aggregate/result-writer.ts';
-import type { ExchangeOperator } from '../exchange/exchange-operator.ts';
+import { AggregateExchange, type AggregatePlan, type ResultColumn, ResultWriter } from '../aggregate/index.ts';
+import type { ExchangeOperator } from '../exchange/index.ts';
 import type { LiveCandidate, LiveRanks } from './live-ranks.ts';
 
 /** By which column groups are ranked. Made by {@link LiveRows.ranking}. */

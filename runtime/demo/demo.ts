@@ -7,9 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duration } from '../../core/index.ts';
-import type { RunOptions } from '../job/options.ts';
-import { grouped, ProgressPrinter } from '../job/progress-printer.ts';
-import { run } from '../job/run.ts';
+import { grouped, ProgressPrinter, type RunOptions, run } from '../job/index.ts';
 import { example, type Place } from './place.ts';
 import { checksum, expectedResult, type PageMinute, printTopPages } from './result.ts';
 

@@ -2,7 +2,7 @@
 
 import { collect, json, log } from '../../io/index.ts';
 import { f64, timestamp, utf8 } from '../index.ts';
-import { pipeline } from '../stream/pipeline.ts';
+import { pipeline } from '../stream/index.ts';
 
 const pageMinute = { page: utf8, windowStart: timestamp, windowEnd: timestamp, clicks: f64, meanMs: f64 };
 

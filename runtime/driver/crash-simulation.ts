@@ -8,7 +8,7 @@
  */
 
 import { type AnyRow, type SeekableRng, seededRng } from '../../core/index.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { Plan } from '../plan/index.ts';
 import { Outside } from './outside.ts';
 import { ThreadlessJob, type Wish } from './threadless-job.ts';
 

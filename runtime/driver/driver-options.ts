@@ -4,8 +4,8 @@
  */
 
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
-import { checkState, type EngineState, type StateHead } from '../engine/state-snapshot.ts';
-import type { CounterName } from '../shared/ledger.ts';
+import { checkState, type EngineState, type StateHead } from '../engine/index.ts';
+import type { CounterName } from '../shared/index.ts';
 
 const SHARDS_MAX = 8;
 const PARTITIONS_DEFAULT = 4;

@@ -4,8 +4,7 @@
  */
 
 import { type AnyRow, type Batch, BatchBuilder, MillraceError, type Schema } from '../../core/index.ts';
-import { FrameCursor } from '../../io/frames.ts';
-import type { Chunk, ChunkDecoder, Codec, CodedSource, DecoderContext, Sink, Source } from '../../io/index.ts';
+import { type Chunk, type ChunkDecoder, type Codec, type CodedSource, type DecoderContext, FrameCursor, type Sink, type Source } from '../../io/index.ts';
 import { RawRecordDecoder } from './raw-records.ts';
 
 /** What the rows of a frame are: the number of a run that was handed over, or raw records. It travels as the frame's flags, and its cut. */

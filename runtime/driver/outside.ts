@@ -5,8 +5,7 @@
 
 import type { AnyRow } from '../../core/index.ts';
 import type { CommittedPosition } from '../../io/index.ts';
-import type { DecisionStore } from '../epoch/decisions.ts';
-import type { JournalHead, JournalRecord } from '../epoch/journal.ts';
+import type { DecisionStore, JournalHead, JournalRecord } from '../epoch/index.ts';
 
 export class Outside {
   /** By source, by partition. */

@@ -5,12 +5,11 @@
 
 import { type AnyRow, type Counters, checkOptionNames, MillraceError, type SeekableRng, seededRng, shown } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
-import { headOf, joinStates, type StateHead } from '../engine/state-snapshot.ts';
-import { positionOf } from '../epoch/partitions.ts';
-import type { View } from '../job/view.ts';
-import { graphOf, type PipelineLike } from '../plan/graph.ts';
-import { makePlan, type Plan } from '../plan/plan.ts';
-import { COUNTER_NAMES, type CounterName, type LedgerSample } from '../shared/ledger.ts';
+import { headOf, joinStates, type StateHead } from '../engine/index.ts';
+import { positionOf } from '../epoch/index.ts';
+import type { View } from '../job/index.ts';
+import { graphOf, makePlan, type PipelineLike, type Plan } from '../plan/index.ts';
+import { COUNTER_NAMES, type CounterName, type LedgerSample } from '../shared/index.ts';
 import { type DriverSnapshot, resolved, type TestDriverOptions } from './driver-options.ts';
 import { endpointIndex } from './endpoint-name.ts';
 import { codecOf } from './hand-fed.ts';

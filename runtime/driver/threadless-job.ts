@@ -5,11 +5,11 @@
 
 import { type AnyRow, createMemory, SlabAllocator } from '../../core/index.ts';
 import type { Offset, SourceContext } from '../../io/index.ts';
-import type { EngineState } from '../engine/state-snapshot.ts';
-import { positionOf } from '../epoch/partitions.ts';
-import { Coordinator, type Effects } from '../job/coordinator.ts';
-import type { Plan, SinkPlan, SourcePlan } from '../plan/plan.ts';
-import { EngineCrew } from '../workers/engine-crew.ts';
+import type { EngineState } from '../engine/index.ts';
+import { positionOf } from '../epoch/index.ts';
+import { Coordinator, type Effects } from '../job/index.ts';
+import type { Plan, SinkPlan, SourcePlan } from '../plan/index.ts';
+import { EngineCrew } from '../workers/index.ts';
 import { FRAME_OF_RECORDS, FRAME_OF_ROWS, Held, handFed, keptRows } from './hand-fed.ts';
 import type { Outside } from './outside.ts';
 import { type RawRecord, rawFrame } from './raw-records.ts';

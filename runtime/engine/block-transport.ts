@@ -12,7 +12,7 @@
 
 import type { SlabAllocator } from '../../core/index.ts';
 import { orderExchangeBlocks } from '../../operators/index.ts';
-import type { Control } from '../shared/control.ts';
+import type { Control } from '../shared/index.ts';
 
 export interface BlockTransport {
   /** Shows blocks, which the transport owns from here on, to all engines. Once per exchange and epoch. */

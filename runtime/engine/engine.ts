@@ -14,14 +14,21 @@
 import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
 import { exchangeBlockRows, type Scatter } from '../../operators/index.ts';
-import { type ExchangePlan, eventTimeOf, type Plan } from '../plan/plan.ts';
-import { WorkerBalance } from '../shared/balance.ts';
-import { OF_EXCHANGE, OF_SOURCE } from '../shared/balance-counts.ts';
-import type { Control } from '../shared/control.ts';
-import type { CounterName, LedgerSample } from '../shared/ledger.ts';
-import type { OutputBlock } from '../shared/output-block.ts';
-import { PARTITION_DRAINED, PARTITION_ENDED } from '../shared/partition-codes.ts';
-import { nothingRestored, type Restored, restoreWatermarks } from '../shared/restored.ts';
+import { type ExchangePlan, eventTimeOf, type Plan } from '../plan/index.ts';
+import {
+  type Control,
+  type CounterName,
+  type LedgerSample,
+  nothingRestored,
+  OF_EXCHANGE,
+  OF_SOURCE,
+  type OutputBlock,
+  PARTITION_DRAINED,
+  PARTITION_ENDED,
+  type Restored,
+  restoreWatermarks,
+  WorkerBalance,
+} from '../shared/index.ts';
 import { type BlockTransport, SharedMemoryTransport } from './block-transport.ts';
 import { ExchangeRunner, ownGroups } from './exchange-runner.ts';
 import type { Flow } from './flow.ts';

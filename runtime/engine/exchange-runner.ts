@@ -5,7 +5,7 @@
 
 import { type Batch, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import { type ChunkOrigin, type ExchangeShard, exchangeBlockOrigin, type HeldRows, type ShardPublisher } from '../../operators/index.ts';
-import type { ExchangePlan } from '../plan/plan.ts';
+import type { ExchangePlan } from '../plan/index.ts';
 import { type ShardState, stateOfShard } from './state-snapshot.ts';
 
 /** What takes the results of an exchange. */

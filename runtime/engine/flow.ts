@@ -6,9 +6,8 @@
 import type { Batch } from '../../core/index.ts';
 import type { SinkEncoder } from '../../io/index.ts';
 import type { RowProgram, Scatter } from '../../operators/index.ts';
-import type { ExchangeTarget } from '../plan/plan.ts';
-import type { WorkerBalance } from '../shared/balance.ts';
-import { OF_EXCHANGE } from '../shared/balance-counts.ts';
+import type { ExchangeTarget } from '../plan/index.ts';
+import { OF_EXCHANGE, type WorkerBalance } from '../shared/index.ts';
 import type { Place } from './place.ts';
 import type { WatermarkRunner } from './watermark-runner.ts';
 

@@ -7,10 +7,8 @@
 import type { Batch, MillraceError, SharedMemory, SlabAllocator } from '../../core/index.ts';
 import type { SinkEncoder, SinkInfo } from '../../io/index.ts';
 import { type ChunkOrigin, type ExchangeInput, placesOf, type Scatter } from '../../operators/index.ts';
-import type { ExchangePlan, ExchangeTarget, FlowPlan, Plan } from '../plan/plan.ts';
-import { ErrorRows, LateRows, rowText } from '../plan/side-outputs.ts';
-import type { WorkerBalance } from '../shared/balance.ts';
-import type { OutputBlock } from '../shared/output-block.ts';
+import { ErrorRows, type ExchangePlan, type ExchangeTarget, type FlowPlan, LateRows, type Plan, rowText } from '../plan/index.ts';
+import type { OutputBlock, WorkerBalance } from '../shared/index.ts';
 import { Flow, sinksOf, targetsOf } from './flow.ts';
 import type { Place } from './place.ts';
 import type { WatermarkRunner } from './watermark-runner.ts';

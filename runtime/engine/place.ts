@@ -5,9 +5,8 @@
 
 import type { Counters } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder } from '../../io/index.ts';
-import type { RowCoordinates } from '../plan/side-outputs.ts';
-import type { CounterName } from '../shared/ledger.ts';
-import type { Restored } from '../shared/restored.ts';
+import type { RowCoordinates } from '../plan/index.ts';
+import type { CounterName, Restored } from '../shared/index.ts';
 
 /** A flow, as far as its rows can be followed back: its row program, and where its batches come from. */
 export interface RowTrail {

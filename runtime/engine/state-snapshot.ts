@@ -5,8 +5,7 @@
  */
 
 import { MillraceError, type WatermarkState } from '../../core/index.ts';
-import { identityDifference, identityOf, type PlanIdentity } from '../plan/identity.ts';
-import type { Plan } from '../plan/plan.ts';
+import { identityDifference, identityOf, type Plan, type PlanIdentity } from '../plan/index.ts';
 
 /** Number of the format, raised when what was written before can no longer be read. */
 export const STATE_FORMAT = 2;

@@ -4,9 +4,8 @@
  */
 
 import { type Batch, readTimestamp, type SharedMemory, type SlabAllocator, Watermark } from '../../core/index.ts';
-import type { WatermarkPlan } from '../plan/plan.ts';
-import type { Control } from '../shared/control.ts';
-import { PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from '../shared/partition-codes.ts';
+import type { WatermarkPlan } from '../plan/index.ts';
+import { type Control, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from '../shared/index.ts';
 import { StampColumn } from './stamp-column.ts';
 
 /** What a runner needs to know of the engine that it is a part of. */

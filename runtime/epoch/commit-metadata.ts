@@ -5,7 +5,7 @@
 
 import { MillraceError, type Watermark } from '../../core/index.ts';
 import type { CommittedPosition, Offset } from '../../io/index.ts';
-import type { Restored } from '../shared/restored.ts';
+import type { Restored } from '../shared/index.ts';
 
 interface Metadata {
   /** The last epoch that was written: numbers go on behind it. */

@@ -5,7 +5,7 @@
  */
 
 import type { CommittedPosition } from '../../io/index.ts';
-import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/partition-codes.ts';
+import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/index.ts';
 import type { JobClock } from './job-clock.ts';
 import type { JournalHead, JournalRecord } from './journal.ts';
 import { type EpochCut, type PartitionState, positionOf } from './partitions.ts';

@@ -5,10 +5,8 @@
 
 import { Watermark } from '../../core/index.ts';
 import type { CommittedPosition } from '../../io/index.ts';
-import { type ExchangePlan, eventTimeOf, type Plan, type WatermarkPlan } from '../plan/plan.ts';
-import type { Control } from '../shared/control.ts';
-import { PARTITION_ENDED, PARTITION_IDLE } from '../shared/partition-codes.ts';
-import { nothingRestored, type Restored, restoreWatermarks } from '../shared/restored.ts';
+import { type ExchangePlan, eventTimeOf, type Plan, type WatermarkPlan } from '../plan/index.ts';
+import { type Control, nothingRestored, PARTITION_ENDED, PARTITION_IDLE, type Restored, restoreWatermarks } from '../shared/index.ts';
 import { metadataOf, restoredFrom } from './commit-metadata.ts';
 import type { EpochRecord, ExchangeProgress } from './commits.ts';
 import type { PartitionState } from './partitions.ts';

@@ -20,7 +20,7 @@
 import { type FileHandle, mkdir, open, readFile, rename, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { crc32cBytes, MillraceError, shown } from '../../core/index.ts';
-import { ProcessLock } from '../../io/process-lock.ts';
+import { ProcessLock } from '../../io/index.ts';
 
 export const JOURNAL_FILE = 'epochs.journal';
 const FORMAT = 2;

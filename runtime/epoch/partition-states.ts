@@ -3,8 +3,8 @@
  * a state does to a watermark stands with the watermarks.
  */
 
-import type { Plan, SourcePlan } from '../plan/plan.ts';
-import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from '../shared/partition-codes.ts';
+import type { Plan, SourcePlan } from '../plan/index.ts';
+import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from '../shared/index.ts';
 import type { PartitionState } from './partitions.ts';
 
 /** Where the partitions are, and how long each has had nothing for us although we were asking. */

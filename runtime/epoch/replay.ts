@@ -6,7 +6,7 @@
 
 import { MillraceError, shown } from '../../core/index.ts';
 import type { CommittedPosition } from '../../io/index.ts';
-import { PARTITION_ACTIVE } from '../shared/partition-codes.ts';
+import { PARTITION_ACTIVE } from '../shared/index.ts';
 import type { JournalHead, JournalRecord, Positions } from './journal.ts';
 
 /** Where a start of the job begins. */

@@ -5,7 +5,7 @@
  */
 
 import { MillraceError, shown } from '../../core/index.ts';
-import type { LedgerSample } from '../shared/ledger.ts';
+import type { LedgerSample } from '../shared/index.ts';
 
 /** `ledger` (default): they are counted. `fail`: the first one ends the job. `{ fail: { above } }`: more than this share of the rows does. */
 export type BadRows = 'ledger' | 'fail' | { readonly fail: { readonly above: number } };

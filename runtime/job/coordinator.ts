@@ -14,19 +14,25 @@
 
 import { MillraceError, type SlabAllocator } from '../../core/index.ts';
 import type { Chunk, CommittedPosition } from '../../io/index.ts';
-import { metadataToCommit } from '../epoch/commit-metadata.ts';
-import { type CommitPlace, Commits, type EpochRecord, positionsOf } from '../epoch/commits.ts';
-import { type DecisionStore, Decisions } from '../epoch/decisions.ts';
-import { JobClock } from '../epoch/job-clock.ts';
-import { JobWatermarks } from '../epoch/job-watermarks.ts';
-import type { JournalHead, JournalRecord } from '../epoch/journal.ts';
-import { type Drain, PartitionStates } from '../epoch/partition-states.ts';
-import { positionOf } from '../epoch/partitions.ts';
-import type { Plan, SourcePlan } from '../plan/plan.ts';
-import { EpochBalance } from '../shared/balance.ts';
-import { Control } from '../shared/control.ts';
-import type { OutputBlock } from '../shared/output-block.ts';
-import type { Crew, CrewEvents } from '../workers/crew.ts';
+import {
+  type CommitPlace,
+  Commits,
+  type DecisionStore,
+  Decisions,
+  type Drain,
+  type EpochRecord,
+  JobClock,
+  JobWatermarks,
+  type JournalHead,
+  type JournalRecord,
+  metadataToCommit,
+  PartitionStates,
+  positionOf,
+  positionsOf,
+} from '../epoch/index.ts';
+import type { Plan, SourcePlan } from '../plan/index.ts';
+import { Control, EpochBalance, type OutputBlock } from '../shared/index.ts';
+import type { Crew, CrewEvents } from '../workers/index.ts';
 import { areTooMany, BAD_REASONS, type BadRows, shareAllowed, tooMany } from './bad-rows.ts';
 import { Intake } from './intake.ts';
 import { Outputs } from './outputs.ts';

@@ -5,11 +5,10 @@
  */
 
 import { createMemory, MillraceError, SlabAllocator } from '../../core/index.ts';
-import { Journal } from '../epoch/journal.ts';
-import { identityOf } from '../plan/identity.ts';
-import type { Plan } from '../plan/plan.ts';
-import { waitAsync } from '../shared/wait.ts';
-import { Workers } from '../workers/workers.ts';
+import { Journal } from '../epoch/index.ts';
+import { identityOf, type Plan } from '../plan/index.ts';
+import { waitAsync } from '../shared/index.ts';
+import { Workers } from '../workers/index.ts';
 import { Coordinator } from './coordinator.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { JobState, ProgressLog } from './progress.ts';

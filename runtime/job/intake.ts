@@ -16,7 +16,7 @@
 
 import { MillraceError, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import { type Chunk, FRAME, frameBytes, type Offset, type Source, type SourceContext } from '../../io/index.ts';
-import { type EpochCut, type PartitionState, positionOf } from '../epoch/partitions.ts';
+import { type EpochCut, type PartitionState, positionOf } from '../epoch/index.ts';
 
 export interface IntakeLimits {
   /** Bytes of a chunk's slab; a larger frame gets a slab of its own. */

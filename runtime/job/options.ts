@@ -4,8 +4,8 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkOptionNames, type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, nearNames, shown, shownPath } from '../../core/index.ts';
-import type { Drain } from '../epoch/partition-states.ts';
-import type { Params } from '../stream/load.ts';
+import type { Drain } from '../epoch/index.ts';
+import type { Params } from '../stream/index.ts';
 import type { BadRows } from './bad-rows.ts';
 
 /** Bytes as a number, or with a unit: `'64MiB'`, `'1GiB'`. */

@@ -5,7 +5,7 @@
  */
 
 import type { SlabAllocator } from '../../core/index.ts';
-import { type OutputBlock, orderBlocks } from '../shared/output-block.ts';
+import { type OutputBlock, orderBlocks } from '../shared/index.ts';
 
 export class Outputs {
   readonly #slabs: SlabAllocator;

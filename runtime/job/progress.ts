@@ -1,10 +1,9 @@
 /** Progress: what a job has done and where it stands, as `job.progress()` tells it. Reads counters; counts nothing itself but epochs. */
 
 import { type Counters, type SlabUsage, sumCounters, type Watermark } from '../../core/index.ts';
-import { type PartitionState, positionOf } from '../epoch/partitions.ts';
-import type { Plan, SourcePlan } from '../plan/plan.ts';
-import type { Balance } from '../shared/balance.ts';
-import type { CounterName, LedgerSample } from '../shared/ledger.ts';
+import { type PartitionState, positionOf } from '../epoch/index.ts';
+import type { Plan, SourcePlan } from '../plan/index.ts';
+import type { Balance, CounterName, LedgerSample } from '../shared/index.ts';
 
 export interface PartitionProgress {
   readonly source: string;

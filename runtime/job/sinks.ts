@@ -2,8 +2,8 @@
 
 import type { SharedMemory } from '../../core/index.ts';
 import type { SinkInfo, SinkWriter } from '../../io/index.ts';
-import type { Plan } from '../plan/plan.ts';
-import type { OutputBlock } from '../shared/output-block.ts';
+import type { Plan } from '../plan/index.ts';
+import type { OutputBlock } from '../shared/index.ts';
 import { guarded } from './endpoint-error.ts';
 
 interface OpenSink {

@@ -5,7 +5,7 @@
 
 import type { MillraceError } from '../../core/index.ts';
 import type { CommittedPosition, SourceReader } from '../../io/index.ts';
-import type { SourcePlan } from '../plan/plan.ts';
+import type { SourcePlan } from '../plan/index.ts';
 import { guarded, wrapped } from './endpoint-error.ts';
 import type { Intake } from './intake.ts';
 

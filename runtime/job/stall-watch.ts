@@ -5,10 +5,9 @@
  */
 
 import type { Counters, Watermark } from '../../core/index.ts';
-import type { PartitionState } from '../epoch/partitions.ts';
-import type { FlowPlan, Plan, SourcePlan } from '../plan/plan.ts';
-import type { Control, WorkerActivity } from '../shared/control.ts';
-import type { CounterName, LedgerSample } from '../shared/ledger.ts';
+import type { PartitionState } from '../epoch/index.ts';
+import type { FlowPlan, Plan, SourcePlan } from '../plan/index.ts';
+import type { Control, CounterName, LedgerSample, WorkerActivity } from '../shared/index.ts';
 
 /** What does not move for so long is told. */
 export const STALL_MS = 5_000;

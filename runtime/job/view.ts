@@ -10,9 +10,8 @@
 
 import { type AnyRow, checkOptionNames, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator, shown } from '../../core/index.ts';
 import { LiveRanks, type LiveRows, openView } from '../../operators/index.ts';
-import type { Plan, ViewPlan } from '../plan/plan.ts';
-import type { Control } from '../shared/control.ts';
-import { spinUntil } from '../shared/wait.ts';
+import type { Plan, ViewPlan } from '../plan/index.ts';
+import { type Control, spinUntil } from '../shared/index.ts';
 
 const WAIT_MS_MAX = 1_000;
 

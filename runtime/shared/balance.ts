@@ -14,7 +14,7 @@
  */
 
 import { MillraceError } from '../../core/index.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { Plan } from '../plan/index.ts';
 import { balanceCounts, OF_EXCHANGE, OF_SOURCE } from './balance-counts.ts';
 import type { Control } from './control.ts';
 

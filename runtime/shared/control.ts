@@ -18,7 +18,7 @@
  */
 
 import { LIVE_CELL_BYTES, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { Plan } from '../plan/index.ts';
 import { balanceCounts } from './balance-counts.ts';
 import { ring, waitBlocking } from './wait.ts';
 

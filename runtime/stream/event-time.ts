@@ -3,7 +3,7 @@
  */
 
 import { MillraceError, shown } from '../../core/index.ts';
-import type { Node, Upstream } from '../plan/graph.ts';
+import type { Node, Upstream } from '../plan/index.ts';
 
 /** The event time that windows go by. */
 export function windowTime(stream: Upstream): { readonly eventTime: string; readonly timeShiftMs: 0 | -1 } {

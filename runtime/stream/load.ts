@@ -6,7 +6,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { MillraceError, shownPath } from '../../core/index.ts';
-import { type Graph, graphOf } from '../plan/graph.ts';
+import { type Graph, graphOf } from '../plan/index.ts';
 
 export type Params = Readonly<Record<string, unknown>>;
 

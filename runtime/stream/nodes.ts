@@ -28,8 +28,7 @@ import {
   type RowWindowShape,
   type WindowSpec,
 } from '../../operators/index.ts';
-import type { ExchangeNode, Graph, Node, Upstream } from '../plan/graph.ts';
-import { ERROR_SCHEMA, lateSchema } from '../plan/side-outputs.ts';
+import { ERROR_SCHEMA, type ExchangeNode, type Graph, lateSchema, type Node, type Upstream } from '../plan/index.ts';
 import { isAddedTime, orderingTime, presentTime, windowTime } from './event-time.ts';
 import { isLatestOfEach, mustBeFacts, updatesOf } from './updates.ts';
 

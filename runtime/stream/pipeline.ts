@@ -36,8 +36,7 @@ import {
   type WindowShape,
   WindowSpec,
 } from '../../operators/index.ts';
-import { GRAPH, Graph, type Node, type PipelineLike, type Upstream, type WatermarkStrategy } from '../plan/graph.ts';
-import type { ErrorRow, RowCoordinates } from '../plan/side-outputs.ts';
+import { type ErrorRow, GRAPH, Graph, type Node, type PipelineLike, type RowCoordinates, type Upstream, type WatermarkStrategy } from '../plan/index.ts';
 import { isBehindKeys, presentTime } from './event-time.ts';
 import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
 import {

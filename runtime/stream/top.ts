@@ -2,7 +2,7 @@
 
 import { checkOptionNames } from '../../core/index.ts';
 import { type RowFold, topFold, type WindowSpec } from '../../operators/index.ts';
-import type { Node, Upstream } from '../plan/graph.ts';
+import type { Node, Upstream } from '../plan/index.ts';
 import { columnsBesides, foldNode, runningFoldNode } from './nodes.ts';
 
 export interface TopOptions<R> {

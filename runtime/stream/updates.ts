@@ -10,7 +10,7 @@
 
 import { MillraceError } from '../../core/index.ts';
 import type { WindowSpec } from '../../operators/index.ts';
-import type { Node } from '../plan/graph.ts';
+import type { Node } from '../plan/index.ts';
 
 /** What a window's results are called where they are updates; undefined: they are facts. */
 export function updatesOf(window: WindowSpec): string | undefined {

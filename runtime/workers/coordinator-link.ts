@@ -5,10 +5,7 @@
 
 import { RingBuffer, type SharedMemory } from '../../core/index.ts';
 import type { Chunk } from '../../io/index.ts';
-import { Aborted, type Control } from '../shared/control.ts';
-import { kindOf, writeChunkDone, writeEpochDone, writeOutput } from '../shared/messages.ts';
-import type { OutputBlock } from '../shared/output-block.ts';
-import { ring, waitBlocking } from '../shared/wait.ts';
+import { Aborted, type Control, kindOf, type OutputBlock, ring, waitBlocking, writeChunkDone, writeEpochDone, writeOutput } from '../shared/index.ts';
 
 const WAIT_MS = 1_000;
 const CHUNKS_UNTOLD_MAX = 4;

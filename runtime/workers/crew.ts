@@ -5,10 +5,7 @@
 
 import type { Counters } from '../../core/index.ts';
 import type { Chunk } from '../../io/index.ts';
-import type { Control } from '../shared/control.ts';
-import type { CounterName, LedgerSample } from '../shared/ledger.ts';
-import type { ChunkMessage, EpochEndMessage } from '../shared/messages.ts';
-import type { OutputBlock } from '../shared/output-block.ts';
+import type { ChunkMessage, Control, CounterName, EpochEndMessage, LedgerSample, OutputBlock } from '../shared/index.ts';
 
 /** What the crew tells. */
 export interface CrewEvents {

@@ -5,10 +5,8 @@
  */
 
 import { Counters, SlabAllocator } from '../../core/index.ts';
-import { Engine, type EngineContext } from '../engine/engine.ts';
-import type { Control } from '../shared/control.ts';
-import { COUNTER_NAMES, type CounterName, type LedgerSample } from '../shared/ledger.ts';
-import type { ChunkMessage, EpochEndMessage } from '../shared/messages.ts';
+import { Engine, type EngineContext } from '../engine/index.ts';
+import { type ChunkMessage, COUNTER_NAMES, type Control, type CounterName, type EpochEndMessage, type LedgerSample } from '../shared/index.ts';
 import type { Crew, CrewEvents } from './crew.ts';
 
 /** What an engine is told that the crew does not know by itself. */

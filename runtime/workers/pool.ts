@@ -7,11 +7,9 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { ERROR_CODES, type ErrorCode, MillraceError, type SharedMemoryHandle } from '../../core/index.ts';
 import type { SinkInfo } from '../../io/index.ts';
-import type { PlanIdentity } from '../plan/identity.ts';
-import type { ControlShape } from '../shared/control.ts';
-import type { LedgerSample } from '../shared/ledger.ts';
-import type { Restored } from '../shared/restored.ts';
-import type { Params } from '../stream/load.ts';
+import type { PlanIdentity } from '../plan/index.ts';
+import type { ControlShape, LedgerSample, Restored } from '../shared/index.ts';
+import type { Params } from '../stream/index.ts';
 
 /** What a worker gets when it starts. Structured-cloneable. */
 export interface WorkerTask {

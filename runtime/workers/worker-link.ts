@@ -4,8 +4,21 @@
  */
 
 import { RingBuffer, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
-import * as messages from '../shared/messages.ts';
-import { ring } from '../shared/wait.ts';
+import {
+  type ChunkMessage,
+  type EpochEndMessage,
+  epochOf,
+  FROM_WORKER,
+  kindOf,
+  MESSAGE_BYTES,
+  RING_CAPACITY,
+  readChunkDone,
+  readOutput,
+  ring,
+  writeChunk,
+  writeEpochEnd,
+  writeStop,
+} from '../shared/index.ts';
 import type { CrewEvents } from './crew.ts';
 
 export class WorkerLink {
@@ -24,40 +37,39 @@ export class WorkerLink {
   /** @param doorbell index into i32 of what wakes the worker */
   constructor(slabs: SlabAllocator, doorbell: number) {
     const { memory } = slabs;
-    const bytes = RingBuffer.bytesFor(messages.RING_CAPACITY, messages.MESSAGE_BYTES);
+    const bytes = RingBuffer.bytesFor(RING_CAPACITY, MESSAGE_BYTES);
     this.#memory = memory;
     this.#doorbell = doorbell;
-    this.#toWorker = RingBuffer.create(memory, slabs.alloc(bytes), messages.RING_CAPACITY, messages.MESSAGE_BYTES);
-    this.#fromWorker = RingBuffer.create(memory, slabs.alloc(bytes), messages.RING_CAPACITY, messages.MESSAGE_BYTES);
+    this.#toWorker = RingBuffer.create(memory, slabs.alloc(bytes), RING_CAPACITY, MESSAGE_BYTES);
+    this.#fromWorker = RingBuffer.create(memory, slabs.alloc(bytes), RING_CAPACITY, MESSAGE_BYTES);
     this.ringIn = this.#toWorker.address;
     this.ringOut = this.#fromWorker.address;
   }
 
-  giveChunk(message: messages.ChunkMessage): void {
+  giveChunk(message: ChunkMessage): void {
     this.loadBytes += message.chunk.byteLength;
-    this.#send((at) => messages.writeChunk(this.#memory, at, message));
+    this.#send((at) => writeChunk(this.#memory, at, message));
   }
 
-  endEpoch(message: messages.EpochEndMessage): void {
-    this.#send((at) => messages.writeEpochEnd(this.#memory, at, message));
+  endEpoch(message: EpochEndMessage): void {
+    this.#send((at) => writeEpochEnd(this.#memory, at, message));
   }
 
   stop(): void {
-    this.#send((at) => messages.writeStop(this.#memory, at));
+    this.#send((at) => writeStop(this.#memory, at));
   }
 
   /** Takes in what the worker has told, and sends what had to wait for room. */
   receive(events: CrewEvents): void {
-    const { FROM_WORKER } = messages;
     const memory = this.#memory;
     for (let at = this.#fromWorker.tryTake(); at !== 0; at = this.#fromWorker.tryTake()) {
-      const kind = messages.kindOf(memory, at);
+      const kind = kindOf(memory, at);
       if (kind === FROM_WORKER.chunkDone) {
-        const { address, byteLength } = messages.readChunkDone(memory, at);
+        const { address, byteLength } = readChunkDone(memory, at);
         this.loadBytes -= byteLength;
         events.chunkDone(address);
-      } else if (kind === FROM_WORKER.output) events.output(messages.epochOf(memory, at), messages.readOutput(memory, at));
-      else events.epochDone(messages.epochOf(memory, at));
+      } else if (kind === FROM_WORKER.output) events.output(epochOf(memory, at), readOutput(memory, at));
+      else events.epochDone(epochOf(memory, at));
       this.#fromWorker.release();
     }
     this.#push();

@@ -6,13 +6,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
 import { attachMemory, Counters, MillraceError, SlabAllocator } from '../../core/index.ts';
-import { Engine } from '../engine/engine.ts';
-import { identityDifference, identityOf } from '../plan/identity.ts';
-import { makePlan, type Plan } from '../plan/plan.ts';
-import { Aborted, Control } from '../shared/control.ts';
-import { COUNTER_NAMES } from '../shared/ledger.ts';
-import { type ChunkMessage, type EpochEndMessage, readChunk, readEpochEnd, TO_WORKER } from '../shared/messages.ts';
-import { enterWorker, loadGraph } from '../stream/load.ts';
+import { Engine } from '../engine/index.ts';
+import { identityDifference, identityOf, makePlan, type Plan } from '../plan/index.ts';
+import { Aborted, type ChunkMessage, COUNTER_NAMES, Control, type EpochEndMessage, readChunk, readEpochEnd, TO_WORKER } from '../shared/index.ts';
+import { enterWorker, loadGraph } from '../stream/index.ts';
 import { CoordinatorLink } from './coordinator-link.ts';
 import { type PortableError, portableError, type WorkerMessage, type WorkerTask } from './pool.ts';
 

@@ -4,9 +4,7 @@
  */
 
 import { Counters, MillraceError, memoryHandle, type SlabAllocator } from '../../core/index.ts';
-import type { Control } from '../shared/control.ts';
-import { COUNTER_NAMES, type CounterName, type LedgerSample, SAMPLES_MAX } from '../shared/ledger.ts';
-import type { ChunkMessage, EpochEndMessage } from '../shared/messages.ts';
+import { type ChunkMessage, COUNTER_NAMES, type Control, type CounterName, type EpochEndMessage, type LedgerSample, SAMPLES_MAX } from '../shared/index.ts';
 import type { Crew, CrewEvents } from './crew.ts';
 import { revive, type WorkerMessage, WorkerPool, type WorkerTask } from './pool.ts';
 import { WorkerLink } from './worker-link.ts';

@@ -3,7 +3,7 @@
  * in accumulators.ts; those that work row by row are the files beside this one.
  */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import type { DataType } from '../../schema.ts';
 import type { GroupKernels } from '../kernel-signatures.ts';
 

@@ -1,6 +1,6 @@
 /** Exact distinct counts: a set of 64-bit values (numbers by their bits, with one NaN and one 0), or of byte strings. Memory grows with the values. */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import type { StateArena, StateBehaviour } from './accumulator.ts';
 import { addLong, eachLong, longCount } from './long-set.ts';
 import { copyState, POINTED } from './state.ts';

@@ -8,7 +8,7 @@
  *   dense:  0 u32 (unused)   4 u32 (unused)   8 u32 (unused)   12 u32 kind = 1   16 bytes of the dense form
  */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import type { StateArena, StateBehaviour } from './accumulator.ts';
 import { hash64Bytes, hash64Long, hashHigh, hashLow } from './hash64.ts';
 import { addLong, eachLong, longCapacity, longCount } from './long-set.ts';

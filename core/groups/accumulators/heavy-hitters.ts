@@ -7,7 +7,7 @@
  * rows and merges: a count is too small by at most what was taken off (which is known), never too large, and every value with more than n / (c + 1) rows is there.
  */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import type { StateArena, StateBehaviour } from './accumulator.ts';
 import { copyState, POINTED } from './state.ts';
 import { addValue, eachValue, noteTakenOff, takenOff, takeOff, valueCount } from './value-table.ts';

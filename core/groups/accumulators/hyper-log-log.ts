@@ -7,7 +7,7 @@
  * no table of corrections ("New cardinality estimation algorithms for HyperLogLog sketches", 2017). Standard error: 1.04 / sqrt(2^p).
  */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import type { DenseSketch } from './hash-sketch.ts';
 
 export const PRECISION_MIN = 4;

@@ -11,7 +11,7 @@
  */
 
 import { mix32 } from '../../hash.ts';
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import { newSecret, secretHashLong } from '../../secret-hash.ts';
 import type { StateArena } from './accumulator.ts';
 import { setState } from './state.ts';

@@ -13,7 +13,7 @@
  */
 
 import { mix32 } from '../../hash.ts';
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import type { StateArena, StateBehaviour } from './accumulator.ts';
 import { copyState, POINTER_BYTES, setState } from './state.ts';
 

@@ -9,7 +9,7 @@
  * of it is given up, but never while an accumulator works.
  */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import type { Lane, StateArena } from './accumulator.ts';
 
 export const POINTER_BYTES = 8;

@@ -12,7 +12,7 @@
  * Of i64 values the squares are exact too. Where a value is not finite, or its square is not (beyond 10^150), the variance is NaN; squares below 10^-290 are lost.
  */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import type { StateBehaviour } from './accumulator.ts';
 
 const SPLIT = 134_217_729;

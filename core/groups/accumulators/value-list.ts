@@ -5,7 +5,7 @@
  *   0  u32 count    4  u32 bytes used    8  records:  f64 order,  u32 length,  u32 (unused),  the bytes, padded to 8
  */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import type { Accumulator, Lane, StateArena, StateBehaviour } from './accumulator.ts';
 import { compareValues, copyState, copyValue, POINTER_BYTES, setState } from './state.ts';
 

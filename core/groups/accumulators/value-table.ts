@@ -11,7 +11,7 @@
  * many slots. The order of the records does not depend on it.
  */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import { newSecret, secretHashBytes } from '../../secret-hash.ts';
 import type { StateArena } from './accumulator.ts';
 import { hash64Bytes, hash64Long, hashLow } from './hash64.ts';

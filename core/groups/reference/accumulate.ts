@@ -1,6 +1,6 @@
 /** TypeScript reference of the accumulate kernels (kernels.ts): one pass over a tile's slots per accumulator. */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import type { AccumulateKernels } from '../kernel-signatures.ts';
 
 const TWO_32 = 4_294_967_296;

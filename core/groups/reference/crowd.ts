@@ -25,7 +25,7 @@
  */
 
 import { mix32 } from '../../hash.ts';
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import { BASE, CAPACITY, INDEX, INDEX_MASK, KEY_BYTES, SECRET, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED } from '../header.ts';
 
 /** Slots that a probe goes over before the table is crowded. */

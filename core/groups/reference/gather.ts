@@ -1,6 +1,6 @@
 /** TypeScript reference of the gather kernels (kernels.ts): one field of many slots to a column. */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import type { GatherKernels } from '../kernel-signatures.ts';
 
 const TWO_32 = 4_294_967_296;

@@ -1,7 +1,7 @@
 /** TypeScript reference of the image kernels (kernels.ts): the key part of a slot for every row of a tile, hash included. */
 
 import { hashBytes, hashLong, hashNull, hashPadded, hashWord } from '../../hash.ts';
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import type { ImageKernels } from '../kernel-signatures.ts';
 
 const FIRST_KEY = 1;

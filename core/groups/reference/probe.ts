@@ -5,7 +5,7 @@
  * writes it front to back: slot i goes to 2i or 2i + 1.
  */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import {
   ARENA_AT,
   ARENA_END,

@@ -1,6 +1,6 @@
 /** TypeScript reference of the run kernels (kernels.ts): slots side by side, merged, subtracted and copied by one call. */
 
-import type { SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/index.ts';
 import { BASE, CAPACITY, MERGES, OUTSIDE_COUNT, SLOT_BYTES, STRING_FIELDS, USED } from '../header.ts';
 import { type AccumulateKernels, MERGE, type ProbeKernels, type RunKernels } from '../kernel-signatures.ts';
 

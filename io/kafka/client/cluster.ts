@@ -3,11 +3,18 @@
  * Nothing is tried again here; whoever asks has the patience (patience.ts), and asks anew with what is known by then.
  */
 
-import { answered, ask, type Connection, isConnectionError, mustSucceed } from '../kafkajs/connection.ts';
-import type { KafkajsBroker } from '../kafkajs/private-client.ts';
-import { CODE, codeOf } from './errors.ts';
-import { coordinatorRequest, METADATA, type MetadataAnswer, metadataRequest, type NodeAddress, type TopicAnswer } from './requests.ts';
-import type { Request } from './wire.ts';
+import { answered, ask, type Connection, isConnectionError, type KafkajsBroker, mustSucceed } from '../kafkajs/index.ts';
+import {
+  CODE,
+  codeOf,
+  coordinatorRequest,
+  METADATA,
+  type MetadataAnswer,
+  metadataRequest,
+  type NodeAddress,
+  type Request,
+  type TopicAnswer,
+} from '../protocol/index.ts';
 
 interface Node {
   readonly address: Omit<NodeAddress, 'nodeId'>;

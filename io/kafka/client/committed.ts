@@ -3,9 +3,9 @@
  * seen whether the topic is still the one that the position is of, or was made anew under the same name.
  */
 
-import { mustSucceed } from '../kafkajs/connection.ts';
+import { mustSucceed } from '../kafkajs/index.ts';
+import { offsetFetchRequest } from '../protocol/index.ts';
 import type { Cluster } from './cluster.ts';
-import { offsetFetchRequest } from './requests.ts';
 
 export interface Committed {
   readonly offset: number;

@@ -5,11 +5,10 @@
  */
 
 import type { MillraceError } from '../../../core/index.ts';
-import { answered } from '../kafkajs/connection.ts';
+import { answered } from '../kafkajs/index.ts';
+import { CODE, type Request, type WireReader, WireWriter } from '../protocol/index.ts';
 import { type Cluster, offered } from './cluster.ts';
-import { CODE } from './errors.ts';
 import type { Patience } from './patience.ts';
-import { type Request, type WireReader, WireWriter } from './wire.ts';
 
 const FETCH = 1;
 /** By topic id, so that rows of a topic of the same name never come; and what brokers older than 3.1 take. */

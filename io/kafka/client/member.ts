@@ -11,12 +11,10 @@
  */
 
 import { MillraceError } from '../../../core/index.ts';
-import { answered, mustSucceed } from '../kafkajs/connection.ts';
-import type { Cluster } from './cluster.ts';
-import { CODE } from './errors.ts';
-import type { Patience } from './patience.ts';
+import { answered, mustSucceed } from '../kafkajs/index.ts';
 import {
   assignment,
+  CODE,
   heartbeatRequest,
   type JoinAnswer,
   joinGroupRequest,
@@ -26,8 +24,10 @@ import {
   subscription,
   syncGroupRequest,
   userDataOf,
-} from './requests.ts';
-import { WireReader } from './wire.ts';
+  WireReader,
+} from '../protocol/index.ts';
+import type { Cluster } from './cluster.ts';
+import type { Patience } from './patience.ts';
 
 /** How partitions are dealt out: not at all. Members that want to share cannot get into the same group. */
 const PROTOCOL = 'millrace-exclusive';

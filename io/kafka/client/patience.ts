@@ -4,7 +4,7 @@
  */
 
 import { MillraceError } from '../../../core/index.ts';
-import { type Connection, describe, isPassing } from '../kafkajs/connection.ts';
+import { type Connection, describe, isPassing } from '../kafkajs/index.ts';
 
 const PAUSE_MS_MIN = 20;
 /** So long a broker may be back before it is noticed. */

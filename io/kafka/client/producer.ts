@@ -9,11 +9,10 @@
 
 import { assert, MillraceError } from '../../../core/index.ts';
 import { BATCH_BYTES_MAX, batchBytesAt, RECORD_BATCH, recordCountAt, writeI16, writeI32 } from '../../record-batch/index.ts';
-import { answered, describe, isConnectionError, isPassing } from '../kafkajs/connection.ts';
+import { answered, describe, isConnectionError, isPassing } from '../kafkajs/index.ts';
+import { BrokerAnswer, CODE, codeOf, type Request, type WireReader } from '../protocol/index.ts';
 import { type Cluster, offered } from './cluster.ts';
-import { BrokerAnswer, CODE, codeOf } from './errors.ts';
 import type { Patience } from './patience.ts';
-import type { Request, WireReader } from './wire.ts';
 
 const PRODUCE = 0;
 const PRODUCE_VERSION_MIN = 3;

@@ -1,12 +1,10 @@
 /** Topics: whether one is there, with which partitions; making one; where its logs begin and end. */
 
 import { MillraceError, nearNames } from '../../../core/index.ts';
-import { type Connection, describe, isConnectionError, mustSucceed, within } from '../kafkajs/connection.ts';
-import { privateClient } from '../kafkajs/private-client.ts';
+import { type Connection, describe, isConnectionError, mustSucceed, privateClient, within } from '../kafkajs/index.ts';
+import { CODE, codeOf, listOffsetsRequest, type TopicAnswer } from '../protocol/index.ts';
 import type { Cluster } from './cluster.ts';
-import { CODE, codeOf } from './errors.ts';
 import type { Patience } from './patience.ts';
-import { listOffsetsRequest, type TopicAnswer } from './requests.ts';
 
 const CREATE_TIMEOUT_MS = 30_000;
 const NAMES_TIMEOUT_MS = 10_000;

@@ -1,0 +1,4 @@
+/** The door of core/batch: columns in Arrow layout. */
+
+export { Batch, type Column, isValid, readText, readTimestamp, readValue } from './batch.ts';
+export { BatchBuilder, type ColumnSpace } from './batch-builder.ts';

@@ -1,0 +1,10 @@
+/** The door of io/kafka/client: what is asked of brokers. */
+
+export { Cluster } from './cluster.ts';
+export { type Committed, committedOffsets, metadataWith } from './committed.ts';
+export { FetchedRecords } from './fetched.ts';
+export { type Fetched, Fetcher, type FetchTarget } from './fetcher.ts';
+export { GroupMember } from './member.ts';
+export { Patience } from './patience.ts';
+export { BatchProducer } from './producer.ts';
+export { createTopic, findTopic, logOffsets, READ_COMMITTED, READ_UNCOMMITTED } from './topic.ts';

@@ -1,0 +1,6 @@
+/** The door of operators/by-key: keys to numbers, rows as records, an order by time. */
+
+export { KeyIndex } from './key-index.ts';
+export { recordPages } from './record-pages.ts';
+export { putTime, RowImage } from './row-image.ts';
+export { TimeHeap } from './time-heap.ts';

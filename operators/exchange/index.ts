@@ -1,0 +1,33 @@
+/** The door of operators/exchange: the contract behind an exchange, its blocks, and the scatter of whole rows. */
+
+export {
+  BLOCK_HEAD_BYTES,
+  blockCount,
+  blockInput,
+  type ChunkOrigin,
+  exchangeBlockOrigin,
+  exchangeBlockRows,
+  GROUPS_MAGIC,
+  orderExchangeBlocks,
+  writeBlockHead,
+} from './exchange-block.ts';
+export type {
+  Emit,
+  EpochClock,
+  EpochStart,
+  ExchangeInput,
+  ExchangeOperator,
+  ExchangeShard,
+  HeldRows,
+  OpenShard,
+  OrderOfRows,
+  OutputTime,
+  Scatter,
+  ScatterHooks,
+  ShardContext,
+  ShardPublisher,
+  StateFacts,
+} from './exchange-operator.ts';
+export { hashKeys } from './key-hash.ts';
+export { RowMerger } from './row-order.ts';
+export { type RowInput, RowPartitioner, type RowStage, rowBlockMaxTime, shardRows } from './row-partition.ts';

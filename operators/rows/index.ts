@@ -1,0 +1,5 @@
+/** The door of operators/rows: a user's row functions, compiled into one loop over columns. */
+
+export { gather } from './gather.ts';
+export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';
+export { fitted, ownValue, refusePromise, requireRow } from './values.ts';

@@ -1,0 +1,7 @@
+/** The door of operators/user-aggregates: aggregates of the user's own, beside built-in ones. */
+
+export { type AnyAggregate, hasUserAggregate, interleaved, type MixedPlan, type MixedRequest, planMixed } from './aggregate-split.ts';
+export { describeBuiltIn, describeUserAggregates, planMixedAggregate } from './mixed-plan.ts';
+export { SessionStates } from './session-states.ts';
+export { UserColumns } from './user-columns.ts';
+export { UserFunction } from './user-function.ts';

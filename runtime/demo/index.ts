@@ -1,0 +1,3 @@
+/** The door of runtime/demo: the job that checks itself. */
+
+export { demo } from './demo.ts';

@@ -1,0 +1,9 @@
+/** The door of runtime/job: a job: its coordinator, its ends, its handle. */
+
+export type { BadRows } from './bad-rows.ts';
+export { Coordinator, type Effects } from './coordinator.ts';
+export type { ByteSize, RunOptions } from './options.ts';
+export type { EpochTimes, JobState, PartitionProgress, Progress } from './progress.ts';
+export { grouped, ProgressPrinter } from './progress-printer.ts';
+export { explain, type Job, run, type Summary } from './run.ts';
+export type { View, ViewTopOptions } from './view.ts';

@@ -1,0 +1,18 @@
+/** The door of runtime/plan: what a pipeline becomes: graph, plan, identity, explain. */
+
+export { describePlan, mermaidPlan } from './explain.ts';
+export { type ExchangeNode, GRAPH, Graph, graphOf, type Node, type PipelineLike, type Upstream, type WatermarkStrategy } from './graph.ts';
+export { identityDifference, identityOf, type PlanIdentity } from './identity.ts';
+export {
+  type ExchangePlan,
+  type ExchangeTarget,
+  eventTimeOf,
+  type FlowPlan,
+  makePlan,
+  type Plan,
+  type SinkPlan,
+  type SourcePlan,
+  type ViewPlan,
+  type WatermarkPlan,
+} from './plan.ts';
+export { ERROR_SCHEMA, type ErrorRow, ErrorRows, LateRows, lateSchema, type RowCoordinates, rowText } from './side-outputs.ts';

@@ -1,0 +1,6 @@
+/** The door of runtime/stream: what a user writes. */
+
+export { collect } from './collect.ts';
+export { enterWorker, loadGraph, type Params, refuseInWorker, supportTypeScript } from './load.ts';
+export { main } from './main.ts';
+export { type BroadcastTable, broadcast, type KeyedStream, type Pipeline, pipeline, type Stream, type WindowedStream } from './pipeline.ts';

@@ -1,0 +1,5 @@
+/** The door of runtime/workers: threads and their rings. */
+
+export type { Crew, CrewEvents } from './crew.ts';
+export { EngineCrew } from './engine-crew.ts';
+export { Workers } from './workers.ts';
