@@ -45,6 +45,7 @@ export {
   exchangeBlockRows,
   orderExchangeBlocks,
 } from './exchange/exchange.ts';
+export { RowMerger } from './exchange/row-order.ts';
 export { RowPartitioner, rowBlockMaxTime, shardRows } from './exchange/row-partition.ts';
 export { type FoldRequest, planFold } from './fold/fold.ts';
 export { type Reducer, reduceFold } from './fold/reduce.ts';
@@ -59,7 +60,7 @@ export { EMPTY_WINDOWS, planEmptyWindows } from './keyed/empty-windows.ts';
 export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, OutputTime } from './keyed/keyed-operator.ts';
 export { type ProcessRequest, planProcess } from './keyed/process.ts';
 export type { ProcessContext } from './keyed/process-context.ts';
-export { RowOutput } from './keyed/row-output.ts';
+export { placesOf, RowOutput } from './keyed/row-output.ts';
 export { planRowWindow, type RowWindowRequest } from './row-windows/row-windows.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows/rows.ts';
 export { planSessionFold } from './session/session-fold.ts';

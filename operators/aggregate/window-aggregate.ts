@@ -68,7 +68,7 @@ export class WindowAggregate implements ShardAggregate {
     if (from !== undefined) {
       this.#watermark = from.watermark;
       this.#next = this.#windows.firstOpen(from.watermark);
-      this.#due = this.#firstNotEnded(from.watermark);
+      this.#due = this.#windows.firstNotEnded(from.watermark);
       if (from.state !== undefined) this.#restore(new StateReader(from.state));
     }
   }
@@ -93,7 +93,7 @@ export class WindowAggregate implements ShardAggregate {
     const next = this.#windows.firstOpen(watermark);
     if (this.#changes === undefined) this.#emitClosed(next, emit);
     else if (this.plan.window?.emission === 'update') this.#emitChanges(Number.POSITIVE_INFINITY, emit);
-    else this.#revise(this.#firstNotEnded(watermark), emit);
+    else this.#revise(this.#windows.firstNotEnded(watermark), emit);
     if (next > this.#next) {
       this.#next = next;
       this.#close(this.#grid.firstPane(next));
@@ -156,10 +156,6 @@ export class WindowAggregate implements ShardAggregate {
       this.#close(grid.firstPane(window + 1));
     };
     this.#windows.eachClosed(this.#next, next, () => this.#panes.first, visit);
-  }
-
-  #firstNotEnded(watermark: number): number {
-    return this.#grid.lastWindowEndedBy(watermark) + 1;
   }
 
   /** Emits what late rows have changed in windows that are out, then the windows before `until` that are not. */

@@ -55,7 +55,7 @@ export class WindowedFold implements KeyedOperator {
     // After a restart the windows up to the committed watermark are closed.
     this.#watermark = from?.watermark ?? context.clock.watermark;
     this.#next = this.#windows.firstOpen(this.#watermark);
-    this.#due = this.#firstNotEnded(this.#watermark);
+    this.#due = this.#windows.firstNotEnded(this.#watermark);
     for (const { number, groups } of from?.panes ?? []) for (const [id, group] of groups) this.#panes.open(number).set(id, group);
     this.#running = from?.running;
   }
@@ -90,7 +90,7 @@ export class WindowedFold implements KeyedOperator {
     const next = this.#windows.firstOpen(watermark);
     if (this.#emission === 'final') this.#emitClosed(next);
     else if (this.#emission === 'update') this.#emitChanges(Number.POSITIVE_INFINITY);
-    else this.#revise(this.#firstNotEnded(watermark));
+    else this.#revise(this.#windows.firstNotEnded(watermark));
     if (next > this.#next) {
       this.#next = next;
       this.#panes.closeBelow(this.#grid.firstPane(next));
@@ -131,10 +131,6 @@ export class WindowedFold implements KeyedOperator {
     };
     this.#windows.eachClosed(this.#next, next, () => this.#panes.first, visit);
     if (this.#panes.size === 0) this.#running = undefined;
-  }
-
-  #firstNotEnded(watermark: number): number {
-    return this.#grid.lastWindowEndedBy(watermark) + 1;
   }
 
   /** Emits what late rows have changed in windows that are out, then the windows before `until` that are not. */

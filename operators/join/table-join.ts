@@ -67,6 +67,7 @@ export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
       : [stream, table];
   return {
     name: 'table join',
+    isOrdered: true,
     inputs,
     ...(request.isLoadedFirst === false ? {} : { loadsFirst: RIGHT }),
     output: columns.output,
@@ -104,6 +105,7 @@ class TableJoin implements KeyedOperator {
   /** Rows of the left in this epoch: key, record. */
   #pendingKeys: number[] = [];
   #pendingRecords: number[] = [];
+  #pendingPlaces: number[] = [];
   #pendingPages: PagePool;
   #hashes = new Uint32Array(64);
   readonly #keyColumns: Column[] = [];
@@ -151,6 +153,8 @@ class TableJoin implements KeyedOperator {
         this.#left.write(values, row, record);
         this.#pendingKeys.push(key);
         this.#pendingRecords.push(record);
+        this.#context.output.at(row);
+        this.#pendingPlaces.push(this.#context.output.place);
         this.#waiting[key] = (this.#waiting[key] as number) + 1;
         continue;
       }
@@ -174,6 +178,7 @@ class TableJoin implements KeyedOperator {
       const key = this.#pendingKeys[i] as number;
       const found = this.#record[key] as number;
       if (found !== 0 || type === 'left') {
+        output.place = this.#pendingPlaces[i] as number;
         const out = output.claim();
         const row = out.rowCount++;
         this.#keys.read(key, out, keysTo, row);
@@ -187,6 +192,7 @@ class TableJoin implements KeyedOperator {
     if (this.#pendingKeys.length === 0) return;
     this.#pendingKeys = [];
     this.#pendingRecords = [];
+    this.#pendingPlaces = [];
     this.#pendingPages.release();
   }
 

@@ -53,6 +53,8 @@ export interface KeyedOperatorPlan {
   heldUntil(maxTimeMs: number, input: number): number;
   /** @param from what `snapshot` of the operator of this shard gave */
   open(context: KeyedContext, from?: unknown): KeyedOperator;
+  /** Rows of a key must come in the order in which they were read, and what is made of them goes out in it (exchange/row-order.ts). Default: false. */
+  readonly isOrdered?: boolean;
   /** Why rows travel whole and are not combined where they are scanned: half a sentence, for explain. */
   readonly whole: string;
   /** Several lines, for explain. */

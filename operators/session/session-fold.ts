@@ -32,6 +32,7 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
   };
   return {
     name: fold.name,
+    isOrdered: true,
     inputs: [rows],
     output: resultSchema(
       keyColumns.map((key) => input.field(key)),

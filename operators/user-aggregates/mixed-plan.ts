@@ -35,6 +35,7 @@ export function planMixedAggregate(request: MixedRequest): KeyedOperatorPlan {
   assert(window === undefined || eventTime !== undefined, 'a window without event time');
   return {
     name: 'aggregate',
+    isOrdered: true,
     inputs: [plan.input],
     output,
     outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },

@@ -18,7 +18,8 @@ import { Sources } from './sources.ts';
 import type { View } from './view.ts';
 
 const CHUNK_BYTES_MAX = 1 << 20;
-const CHUNK_BYTES_MIN = 64 << 10;
+/** Where there are thousands of partitions: each has an open chunk. */
+const CHUNK_BYTES_MIN = 4 << 10;
 const CREDIT_BYTES_MAX = 64 << 20;
 const IDLE_WAIT_MS = 1_000;
 /** How often somebody looks whether the job stands still. */
@@ -83,6 +84,10 @@ export class Execution {
       const committed = await this.#sources.positions();
       coordinator.lay(this.#sources.partitionCounts);
       const stored = coordinator.begin(committed, this.#journal);
+      coordinator.intake.loadFirst(
+        this.#plan.sources.map(({ behind }) => behind),
+        this.#plan.sources.map(({ source }) => source.bounded),
+      );
       if (stored !== undefined) await this.#journal?.begin(stored.head, stored.kept);
       this.#startWorkers();
       this.#isStarted = true;

@@ -13,7 +13,7 @@
  * functions read.
  */
 
-import { assert, MillraceError, type Schema, type WatermarkPolicy } from '../../core/index.ts';
+import { assert, MillraceError, type Schema, shown, type WatermarkPolicy } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
 import { type AggregatePlan, type KeyedInput, type KeyedOperatorPlan, planRows, type RowOperation, type RowPlan } from '../../operators/index.ts';
 import type { Graph, Node, WatermarkStrategy } from './graph.ts';
@@ -58,6 +58,8 @@ export interface AggregateExchangePlan extends ExchangeBase {
 /** Rows travel as they are, to an operator that needs them whole. */
 export interface RowExchangePlan extends ExchangeBase {
   readonly kind: 'rows';
+  /** Rows carry their places in the epoch: here or behind it somebody needs them in the order in which they were read. */
+  readonly carriesOrder: boolean;
   readonly operator: KeyedOperatorPlan;
 }
 
@@ -163,7 +165,9 @@ class Planner {
       this.#edge(parent, { sink });
     });
     for (const node of this.#graph.views.values()) this.#visit(node);
+    this.#mustBeAlone();
     const behind = this.#behind();
+    const carriesOrder = this.#carriesOrder();
     return {
       name: this.#graph.name,
       sources: this.#sources.map((node, source) => ({
@@ -173,7 +177,7 @@ class Planner {
         rejects: this.#errorFlows([node]).map(({ flow }) => flow),
       })),
       watermarks: this.#watermarks.map((node) => ({ strategy: node.strategy, schema: node.schema, sources: this.#sourcesOf(node) })),
-      exchanges: this.#exchanges.map((node): ExchangePlan => {
+      exchanges: this.#exchanges.map((node, index): ExchangePlan => {
         const parents = parentsOf(node);
         const watermarks = unique(parents.flatMap((parent) => this.#watermarksOf(parent)));
         const isFirst = watermarks.length > 0 && watermarks.every((w) => this.#watermarks[w]?.strategy.policy === 'max');
@@ -186,11 +190,27 @@ class Planner {
           flow: this.#flow(node, node.schema),
           late: parents.map((_, input) => this.#lateFlow(node, input)),
         };
-        return node.kind === 'aggregate' ? { ...base, kind: 'aggregate', aggregate: node.plan } : { ...base, kind: 'rows', operator: node.plan };
+        return node.kind === 'aggregate'
+          ? { ...base, kind: 'aggregate', aggregate: node.plan }
+          : { ...base, kind: 'rows', operator: node.plan, carriesOrder: carriesOrder[index] === true };
       }),
       sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
       views: [...this.#graph.views].map(([name, node]) => ({ name, exchange: this.#exchanges.indexOf(node), aggregate: node.plan })),
     };
+  }
+
+  /** What only one can read is not read twice: each of the two would take the rows, or the place, of the other. */
+  #mustBeAlone(): void {
+    const seen = new Set<string>();
+    for (const { source } of this.#sources) {
+      if (source.alone !== undefined && seen.has(source.alone)) {
+        throw new MillraceError(
+          'ERR_MILLRACE_PIPELINE',
+          `The pipeline ${shown(this.#graph.name)} reads ${source.alone} twice. Read it once and give the stream to both, or give the second source a group of its own.`,
+        );
+      }
+      if (source.alone !== undefined) seen.add(source.alone);
+    }
   }
 
   /** Numbers the nodes, parents first, and notes who feeds whom. */
@@ -298,6 +318,25 @@ class Planner {
     return behind.map((sources) => [...sources].sort((a, b) => a - b));
   }
 
+  /** By exchange. Rows of one key that come from another exchange by the same key, or one that decides it, are in order already. */
+  #carriesOrder(): boolean[] {
+    const carries = this.#exchanges.map(() => false);
+    for (let index = carries.length - 1; index >= 0; index--) {
+      const node = this.#exchanges[index] as ExchangeNode;
+      if (node.kind !== 'keyed') continue;
+      const isOrdered = node.plan.isOrdered === true;
+      for (const [input, parent] of node.parents.entries()) {
+        for (const from of this.#upstreamOf(parent)) {
+          const source = this.#exchanges[from] as ExchangeNode;
+          if (source.kind !== 'keyed' || !(carries[index] || (isOrdered && !isKeyedAlike(source.plan, node.plan, input, parent)))) continue;
+          carries[index] = true;
+          carries[from] = true;
+        }
+      }
+    }
+    return carries;
+  }
+
   #sourcesOf(node: Node): number[] {
     if (node.kind === 'source') return [this.#sources.indexOf(node)];
     return unique(parentsOf(node).flatMap((parent) => this.#sourcesOf(parent)));
@@ -350,6 +389,18 @@ function outputDelay(node: Node): number {
   const above = node.kind === 'watermark' ? 0 : Math.max(0, ...parentsOf(node).map(outputDelay));
   if (node.kind === 'aggregate') return above + (node.plan.window?.latenessMs ?? 0);
   return node.kind === 'keyed' ? above + (node.plan.outputTime?.delayMs ?? 0) : above;
+}
+
+/** Whether all rows of one key here had one key there: the keys there are among those here, and nothing between has written them anew. */
+function isKeyedAlike(from: KeyedOperatorPlan, to: KeyedOperatorPlan, input: number, parent: Node): boolean {
+  for (let at = parent; at.kind !== 'keyed'; at = at.parent) {
+    if (at.kind !== 'watermark' && !(at.kind === 'rows' && (at.operation.kind === 'filter' || at.operation.kind === 'select'))) return false;
+  }
+  // What process() emits may have any key, whatever the columns are called.
+  if (from.name === 'process') return false;
+  const names = ({ schema, keys }: KeyedInput): string[] => keys.map((key) => schema.field(key).name);
+  const here = names(to.inputs[input] as KeyedInput);
+  return names(from.inputs[0] as KeyedInput).every((name) => here.includes(name));
 }
 
 function unique(numbers: readonly number[]): number[] {

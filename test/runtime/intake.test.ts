@@ -306,3 +306,29 @@ describe('a partition that another member of the group has got', () => {
     assert.deepEqual(events, ['began', 'began', 'began']);
   });
 });
+
+test('thousands of partitions fit into little memory; where they do not, the message names them', () => {
+  for (const [bytes, fits] of [
+    [32 << 20, true],
+    [4 << 20, false],
+  ] as const) {
+    const intake = new Intake(
+      new SlabAllocator(createMemory(bytes)),
+      { chunkBytes: 1 << 20, creditBytes: bytes / 4, epochBytes: 1 << 20 },
+      { chunk() {}, began() {}, epochFull() {}, cutReached() {}, ended() {}, failed() {} },
+      () => 0,
+    );
+    intake.addSource(2_000);
+    intake.limitChunks(4 << 10);
+    const context = intake.context(0, { drain: false, signal: new AbortController().signal });
+    const take = () => {
+      for (let partition = 0; partition < 2_000; partition++) context.emit(partition, new Uint8Array(100), 0, 1);
+    };
+    if (fits) take();
+    else
+      assert.throws(take, {
+        code: 'ERR_MILLRACE_MEMORY',
+        message: /rows of one more partition, .* rows of \d+ partitions \(of 2000\)\. .*read fewer partitions in one job/,
+      });
+  }
+});

@@ -2,6 +2,7 @@
 // its rows. For the test of random pipelines; slow, and plain on purpose. Not a test.
 
 import type { AnyRow } from '../../core/index.ts';
+import type { Emission } from '../../operators/index.ts';
 
 /** A row as it came to a stage, in the order in which a shard sees it. */
 export interface Arrival {
@@ -60,10 +61,10 @@ export interface Span {
 }
 
 /** Windows of time: each row into each window that it belongs to. */
-export function timeWindows(keys: readonly string[], spansOf: (time: number) => Span[], latenessMs: number, emission: string, evaluate: Evaluate): Model {
+export function timeWindows(keys: readonly string[], spansOf: (time: number) => Span[], latenessMs: number, emission: Emission, evaluate: Evaluate): Model {
   return (rows, marks) => {
     const results: { epoch: number; row: AnyRow }[] = [];
-    const groups = new Map<string, { span: Span; rows: AnyRow[]; changed: boolean }>();
+    const groups = new Map<string, { span: Span; rows: AnyRow[]; changed: boolean; isOut: boolean }>();
     let late = 0;
     marks.forEach((mark, epoch) => {
       for (const { row } of rows.filter((of) => of.epoch === epoch)) {
@@ -71,7 +72,7 @@ export function timeWindows(keys: readonly string[], spansOf: (time: number) => 
         if (spans.length === 0) late++;
         for (const span of spans) {
           const name = `${span.start} ${span.end} ${keyText(row, keys)}`;
-          const group = groups.get(name) ?? { span, rows: [], changed: false };
+          const group = groups.get(name) ?? { span, rows: [], changed: false, isOut: false };
           groups.set(name, group);
           group.rows.push(row);
           group.changed = true;
@@ -79,11 +80,13 @@ export function timeWindows(keys: readonly string[], spansOf: (time: number) => 
       }
       for (const [name, group] of groups) {
         const isClosed = group.span.end + latenessMs <= mark;
-        if (emission === 'final' ? isClosed : group.changed) {
+        const isOver = group.span.end <= mark;
+        if ({ final: isClosed, update: group.changed, revise: isOver && (group.changed || !group.isOut) }[emission]) {
           for (const result of evaluate(group.rows))
             results.push({ epoch, row: { ...result, ...keyColumns(group.rows[0] as AnyRow, keys), windowStart: group.span.start, windowEnd: group.span.end } });
         }
         group.changed = false;
+        group.isOut ||= isOver;
         if (isClosed) groups.delete(name);
       }
     });
@@ -92,10 +95,10 @@ export function timeWindows(keys: readonly string[], spansOf: (time: number) => 
 }
 
 /** Windows of activity: rows that follow each other by at most `gapMs`. */
-export function sessions(keys: readonly string[], gapMs: number, latenessMs: number, emission: string, evaluate: Evaluate): Model {
+export function sessions(keys: readonly string[], gapMs: number, latenessMs: number, emission: Emission, evaluate: Evaluate): Model {
   return (rows, marks) => {
     const results: { epoch: number; row: AnyRow }[] = [];
-    let open: { key: string; rows: AnyRow[]; changed: boolean }[] = [];
+    let open: { key: string; rows: AnyRow[]; changed: boolean; out: { windowStart: number; windowEnd: number; rows: AnyRow[] }[] }[] = [];
     let late = 0;
     const endOf = (of: { rows: AnyRow[] }) => Math.max(...of.rows.map(timeOf)) + gapMs;
     marks.forEach((mark, epoch) => {
@@ -107,15 +110,25 @@ export function sessions(keys: readonly string[], gapMs: number, latenessMs: num
         const key = keyText(row, keys);
         const near = open.filter((of) => of.key === key && of.rows.some((other) => Math.abs(timeOf(other) - timeOf(row)) <= gapMs));
         open = open.filter((of) => !near.includes(of));
-        open.push({ key, rows: [...near.flatMap((of) => of.rows), row], changed: true });
+        open.push({ key, rows: [...near.flatMap((of) => of.rows), row], changed: true, out: near.flatMap((of) => of.out) });
       }
       const isDue = (of: { rows: AnyRow[] }) => endOf(of) + latenessMs < mark;
       for (const of of open) {
         const bounds = { windowStart: Math.min(...of.rows.map(timeOf)), windowEnd: endOf(of) };
         // As the rows came, not as the sessions were put together.
         const inOrder = rows.filter(({ row }) => of.rows.includes(row)).map(({ row }) => row);
-        if (emission === 'final' ? isDue(of) : of.changed)
-          for (const result of evaluate(inOrder)) results.push({ epoch, row: { ...result, ...keyColumns(of.rows[0] as AnyRow, keys), ...bounds } });
+        // Results whose bounds have gone are taken back as they were.
+        const isSame = (was: { windowStart: number; windowEnd: number }) => was.windowStart === bounds.windowStart && was.windowEnd === bounds.windowEnd;
+        for (const was of of.out) if (!isSame(was)) for (const row of was.rows) results.push({ epoch, row: { ...row, retracted: true } });
+        of.out = of.out.filter(isSame);
+        const isOver = bounds.windowEnd < mark || mark === Number.POSITIVE_INFINITY;
+        const comesOut = { final: isDue(of), update: of.changed, revise: isOver && (of.changed || of.out.length === 0) }[emission];
+        if (comesOut) {
+          const flag = emission === 'final' ? {} : { retracted: false };
+          const out = evaluate(inOrder).map((result) => ({ ...result, ...keyColumns(of.rows[0] as AnyRow, keys), ...bounds, ...flag }));
+          results.push(...out.map((row) => ({ epoch, row })));
+          of.out = [{ ...bounds, rows: out }];
+        }
         of.changed = false;
       }
       open = open.filter((of) => !isDue(of));

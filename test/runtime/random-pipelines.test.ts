@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { AnyRow } from '../../core/index.ts';
+import type { Emission } from '../../operators/index.ts';
 import {
   aggregator,
   collect,
@@ -159,7 +160,7 @@ const aggregateSets = fc.constantFrom<(typeof AGGREGATES)[]>(AGGREGATES, AGGREGA
 const keySets = fc.constantFrom<(keyof Row)[][]>(['k'], ['k', 'id'], ['id']);
 const second = fc.constantFrom<('none' | 'union')[]>('none', 'none', 'union');
 const lateness = fc.constantFrom(0, 0, 60, 500);
-const emission = fc.constantFrom<('final' | 'update')[]>('final', 'final', 'update');
+const emission = fc.constantFrom<Emission[]>('final', 'final', 'update', 'revise');
 const spans =
   (sizeMs: number, slideMs: number, offsetMs: number, stepMs = sizeMs) =>
   (time: number) => {

@@ -140,6 +140,9 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
   'windows of all rows': () => sources().both.windowAll(sliding(100, 50)).aggregate(sums).to(collect()),
   sessions: () => one().window(session(30)).aggregate(fixed).to(collect()),
   'sessions, update, lateness': () => one().window(session(25).lateness(50).emit('update')).aggregate(fixed).to(collect()),
+  'sessions, revise, lateness': () => one().window(session(25).lateness(50).emit('revise')).aggregate(fixed).to(collect()),
+  'windows, revise, lateness': () => one().window(sliding(120, 40).lateness(50).emit('revise')).aggregate(fixed).to(collect()),
+  'windows without rows': () => sources().both.windowAll(tumbling(20).emptyWindows()).aggregate({ rows: count() }).to(collect()),
   'sessions of texts and sketches': () =>
     one()
       .window(session(30).lateness(20))
