@@ -315,7 +315,7 @@ test('thousands of partitions fit into little memory; where they do not, the mes
     const intake = new Intake(
       new SlabAllocator(createMemory(bytes)),
       { chunkBytes: 1 << 20, creditBytes: bytes / 4, epochBytes: 1 << 20 },
-      { chunk() {}, began() {}, epochFull() {}, cutReached() {}, ended() {}, failed() {} },
+      { chunk() {}, began() {}, epochFull() {}, cutReached() {}, ended() {}, failed() {}, waiting() {} },
       () => 0,
     );
     intake.addSource(2_000);
