@@ -1,5 +1,6 @@
 /** The door of operators: what a stage does to a batch. Synchronous, no I/O, no threads. */
 
+export { AggregateExchange } from './aggregate/aggregate-exchange.ts';
 export { type AggregatePlan, type AggregateRequest, planAggregate, type ResultColumn, type Strategy } from './aggregate/aggregate-plan.ts';
 export {
   type Aggregate,
@@ -32,19 +33,32 @@ export {
   variance,
 } from './aggregate/aggregates.ts';
 export { type AggregatorFunctions, aggregator, type UserAggregate } from './aggregate/aggregator.ts';
-export { Combiner, type CombinerHooks, type EpochStart } from './aggregate/combine.ts';
-export { type Emit, RESULT_ROWS_MAX, ResultWriter } from './aggregate/result-writer.ts';
-export { type ShardAggregate, type ShardPublisher, type ShardSnapshot, shardAggregate } from './aggregate/shard-aggregate.ts';
+export { Combiner } from './aggregate/combine.ts';
+export { shardAggregate } from './aggregate/open-shard.ts';
+export { RESULT_ROWS_MAX, ResultWriter } from './aggregate/result-writer.ts';
+export type { ShardAggregate, ShardSnapshot } from './aggregate/shard-aggregate.ts';
 export {
   blockInput,
   type ChunkOrigin,
-  eachPaneRows,
-  exchangeBlockEntries,
   exchangeBlockOrigin,
-  exchangeBlockPanes,
   exchangeBlockRows,
   orderExchangeBlocks,
-} from './exchange/exchange.ts';
+} from './exchange/exchange-block.ts';
+export type {
+  Emit,
+  EpochClock,
+  EpochStart,
+  ExchangeInput,
+  ExchangeOperator,
+  ExchangeShard,
+  HeldRows,
+  OrderOfRows,
+  OutputTime,
+  Scatter,
+  ScatterHooks,
+  ShardContext,
+  ShardPublisher,
+} from './exchange/exchange-operator.ts';
 export { RowMerger } from './exchange/row-order.ts';
 export { RowPartitioner, rowBlockMaxTime, shardRows } from './exchange/row-partition.ts';
 export { type FoldRequest, planFold } from './fold/fold.ts';
@@ -57,7 +71,8 @@ export { planTableJoin, type TableJoinRequest } from './join/table-join.ts';
 export { planWindowJoin, type WindowJoinRequest } from './join/window-join.ts';
 export { type DropDuplicatesRequest, planDropDuplicates } from './keyed/drop-duplicates.ts';
 export { EMPTY_WINDOWS, planEmptyWindows } from './keyed/empty-windows.ts';
-export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, OutputTime } from './keyed/keyed-operator.ts';
+export { KeyedExchange } from './keyed/keyed-exchange.ts';
+export type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed/keyed-operator.ts';
 export { type ProcessRequest, planProcess } from './keyed/process.ts';
 export type { ProcessContext } from './keyed/process-context.ts';
 export { placesOf, RowOutput } from './keyed/row-output.ts';
@@ -68,7 +83,7 @@ export { planSession } from './session/session-plan.ts';
 export { type AnyAggregate, hasUserAggregate, type MixedPlan, type MixedRequest, planMixed } from './user-aggregates/aggregate-split.ts';
 export { planMixedAggregate } from './user-aggregates/mixed-plan.ts';
 export { type LiveCandidate, LiveRanks } from './view/live-ranks.ts';
-export { type LiveRanking, LiveRows } from './view/live-rows.ts';
+export { type LiveRanking, LiveRows, openView } from './view/live-rows.ts';
 export {
   countWindow,
   cumulative,

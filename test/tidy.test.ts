@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { ARROWS, arrowObjections, circlesAmong, subRoomOf, UNSETTLED } from './tidy/arrows.ts';
 import { LINES_LONG, objectionsTo } from './tidy/rules.ts';
 import { codeOf, importsOf } from './tidy/source-text.ts';
 
@@ -44,6 +45,28 @@ describe('tidy', () => {
     assert.deepEqual(naming, []);
   });
 
+  test('no file imports in a circle', () => {
+    const sources = new Map(
+      files.filter((path) => /^(core|operators|io|runtime)\/.*\.ts$/.test(path)).map((path) => [path, readFileSync(join(root, path), 'utf8')]),
+    );
+    assert.ok(sources.size > 200);
+    const isUnsettled = (circle: readonly string[]) => circle.every((path) => UNSETTLED.some((place) => path.startsWith(place)));
+    assert.deepEqual(
+      circlesAmong(sources).filter((circle) => !isUnsettled(circle)),
+      [],
+    );
+  });
+
+  test('every sub-room is there, and has a door where others come in', () => {
+    for (const [room, arrows] of ARROWS) {
+      for (const [subRoom] of arrows) {
+        if (UNSETTLED.some((place) => `${room}/${subRoom}/`.startsWith(place))) continue;
+        const own = files.filter((path) => path.startsWith(`${room}/`) && path.endsWith('.ts') && subRoomOf(path) === subRoom);
+        assert.ok(own.length > 0, `${room}/${subRoom} is named in test/tidy/arrows.ts, and nothing is in it`);
+      }
+    }
+  });
+
   test('every room has a README and a door', () => {
     for (const room of ['core', 'operators', 'io', 'runtime', 'bench', 'examples', 'test']) assert.ok(files.includes(`${room}/README.md`), `${room}/README.md`);
     for (const room of ['core', 'operators', 'io', 'runtime']) assert.ok(files.includes(`${room}/index.ts`), `${room}/index.ts`);
@@ -60,11 +83,13 @@ describe('the tidy rules object', () => {
     ['over several lines', 'core/a.ts', "import {\n  x,\n  y,\n} from '../io/x.ts';", /a\.ts:5: .*must not know io/],
     ['core has one package', 'core/a.ts', "import x from 'kafkajs';", /kafkajs, which is not for core/],
     ['and no file system', 'core/a.ts', "import fs from 'node:fs';", /node:fs, which is not for core/],
-    ['but in kernels.ts', 'core/kernels.ts', "import fs from 'node:fs';", undefined],
+    ['but where kernels are loaded', 'core/memory/kernel-module.ts', "import fs from 'node:fs';", undefined],
     ['flatbuffers is for core', 'core/arrow/read.ts', "import * as flatbuffers from 'flatbuffers';", undefined],
-    ['within a room all is free', 'core/arrow/read.ts', "import { x } from '../batch.ts';", undefined],
+    ['within a sub-room all is free', 'core/arrow/read.ts', "import { x } from './schema.ts';", undefined],
     ['operators go through the door', 'operators/a.ts', "import { x } from '../core/batch/batch.ts';", /go through core\/index\.ts/],
     ['which is this', 'operators/rows/a.ts', "import { x } from '../../core/index.ts';", undefined],
+    ['doors of sub-rooms are for the room', 'runtime/job/a.ts', "import { x } from '../../core/memory/index.ts';", /go through core\/index\.ts/],
+    ['but what is a sub-path of the package', 'runtime/demo/a.ts', "import { x } from '../../io/kafka/index.ts';", undefined],
     ['acorn is for the row functions', 'operators/filter.ts', "import { parse } from 'acorn';", /acorn, which is not for operators/],
     ['there it is', 'operators/rows/parse.ts', "import { parse } from 'acorn';", undefined],
     ['operators and io do not meet', 'operators/a.ts', "import { x } from '../io/index.ts';", /operators must not know io/],
@@ -73,13 +98,13 @@ describe('the tidy rules object', () => {
     ['there it is', 'io/kafka/a.ts', "import { Kafka } from 'kafkajs';", undefined],
     ['threads are for runtime', 'io/a.ts', "import { Worker } from 'node:worker_threads';", /not for io/],
     ['and the pool', 'io/a.ts', "import { Piscina } from 'piscina';", /not for io/],
-    ['runtime may', 'runtime/a.ts', "import { Worker } from 'node:worker_threads';\nAtomics.wait(a, 0, 0);", undefined],
+    ['runtime may', 'runtime/shared/a.ts', "import { Worker } from 'node:worker_threads';\nAtomics.wait(a, 0, 0);", undefined],
     ['only runtime waits', 'io/a.ts', 'Atomics.waitAsync(a, 0, 0);', /only runtime waits/],
     ['examples use the package by its name', 'examples/a.ts', "import { x } from '../runtime/index.ts';", /examples must not know runtime/],
     ['as here', 'examples/a.ts', "import { x } from 'millrace/io/kafka';", undefined],
     ['operators are synchronous', 'operators/a.ts', 'export async function f() {}', /async: operators runs to completion/],
     ['core too', 'core/a.ts', 'setTimeout(f, 1);', /setTimeout: core runs to completion/],
-    ['a property of that name is none', 'operators/a.ts', 'const f = node.async ? { async: 1 } : g;', undefined],
+    ['a property of that name is none', 'operators/rows/a.ts', 'const f = node.async ? { async: 1 } : g;', undefined],
     ['core has no clock', 'core/a.ts', 'const now = Date.now();', /no clock of its own/],
     ['io may be asynchronous', 'io/a.ts', 'export async function f() { await g(); }', undefined],
     [
@@ -110,6 +135,78 @@ describe('the tidy rules object', () => {
       else assert.match(found.join('\n'), objection);
     });
   }
+
+  const arrowCases: [what: string, path: string, source: string, objection: RegExp | undefined][] = [
+    ['an arrow upward', 'core/memory/a.ts', "import { x } from '../batch/index.ts';", /core\/memory must not know core\/batch/],
+    ['for types, too', 'core/memory/a.ts', "import type { X } from '../batch/index.ts';", /core\/memory must not know core\/batch/],
+    ['an arrow downward that is not on the list', 'core/models/a.ts', "import { x } from '../panes/index.ts';", /core\/models must not know core\/panes/],
+    ['an import past a door', 'core/groups/a.ts', "import { x } from '../memory/slab.ts';", /a\.ts:2: imports .*go through core\/memory\/index\.ts/],
+    ['by a re-export', 'core/groups/a.ts', "export { x } from '../memory/slab.ts';", /go through core\/memory\/index\.ts/],
+    ['through the door', 'core/groups/a.ts', "import { x } from '../memory/index.ts';", undefined],
+    ['from deep within', 'core/groups/accumulators/a.ts', "import { x } from '../../memory/slab.ts';", /go through core\/memory\/index\.ts/],
+    ['files at the top have no door', 'core/groups/a.ts', "import { x } from '../errors.ts';", undefined],
+    ['a file at the top that is a sub-room', 'core/panes/a.ts', "import { x } from '../sliding-window.ts';", /core\/panes must not know core\/sliding-window/],
+    [
+      'nobody comes in by the door of the room from within',
+      'operators/fold/a.ts',
+      "import { x } from '../index.ts';",
+      /operators\/fold must not know operators\/index/,
+    ],
+    [
+      'operators that know an operator beside',
+      'operators/exchange/a.ts',
+      "import { x } from '../aggregate/index.ts';",
+      /operators\/exchange must not know operators\/aggregate/,
+    ],
+    ['an engine that knows threads', 'runtime/engine/a.ts', "import { x } from '../workers/index.ts';", /runtime\/engine must not know runtime\/workers/],
+    [
+      'what knows kafkajs is behind what we do with it',
+      'io/kafka/kafkajs/a.ts',
+      "import { x } from '../reader.ts';",
+      /io\/kafka\/kafkajs must not know io\/kafka$/,
+    ],
+    ['and has a door', 'io/kafka/a.ts', "import { x } from './kafkajs/admin.ts';", /go through io\/kafka\/kafkajs\/index\.ts/],
+    ['io has no other sub-rooms', 'io/json/a.ts', "import { x } from '../csv/row.ts';", undefined],
+    ['a folder that nobody named', 'runtime/cluster/a.ts', '', /cluster is no sub-room of runtime/],
+  ];
+  for (const [what, path, source, objection] of arrowCases) {
+    test(`${what} (${path})`, () => {
+      const found = arrowObjections(path, `${head}${source}`, []);
+      if (objection === undefined) assert.deepEqual(found, []);
+      else assert.match(found.join('\n'), objection);
+      assert.deepEqual(
+        objectionsTo(path, `${head}${source}`).filter((one) => found.includes(one)),
+        path.startsWith('io/kafka/') ? [] : found,
+      );
+    });
+  }
+
+  test('circles of files, through types and doors', () => {
+    const circle = (files: Record<string, string>) => circlesAmong(new Map(Object.entries(files)));
+    assert.deepEqual(circle({ 'core/a.ts': "import { b } from './b.ts';", 'core/b.ts': "import type { A } from './a.ts';" }), [['core/a.ts', 'core/b.ts']]);
+    assert.deepEqual(
+      circle({
+        'core/m/index.ts': "export { a } from './a.ts';",
+        'core/m/a.ts': "import { b } from '../n/index.ts';",
+        'core/n/index.ts': "export * from './b.ts';",
+        'core/n/b.ts': "import { a } from '../m/index.ts';",
+      }),
+      [['core/m/index.ts', 'core/m/a.ts', 'core/n/index.ts', 'core/n/b.ts']],
+    );
+    assert.deepEqual(
+      circle({ 'core/a.ts': "import { b } from './b.ts'; import { c } from './c.ts';", 'core/b.ts': "import { c } from './c.ts';", 'core/c.ts': '' }),
+      [],
+    );
+  });
+
+  test('what the lists allow has no circle', () => {
+    for (const [room, arrows] of ARROWS) {
+      arrows.forEach(([subRoom, ...may], at) => {
+        const above = arrows.slice(0, at).map(([name]) => name);
+        for (const other of may) assert.ok(other === '*' || above.includes(other), `${room}/${subRoom} may import ${other}, which is not above it`);
+      });
+    }
+  });
 
   test('a file that does not say what it is', () => {
     assert.match(objectionsTo('core/a.ts', 'export const a = 1;\n').join(), /begin with a paragraph/);

@@ -12,7 +12,7 @@
  */
 
 import { Batch, type Column } from '../batch/batch.ts';
-import { kernelExports } from '../kernels.ts';
+import { kernelExports } from '../memory/kernel-module.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { DataType, Schema } from '../schema.ts';
 import { invalid, KIND, MessageFrame } from './message.ts';

@@ -8,8 +8,8 @@
 
 import { assert } from '../assert.ts';
 import type { Column } from '../batch/batch.ts';
-import type { StateArena } from './accumulators/state.ts';
-import { type GroupKernels, typeCode } from './group-kernels.ts';
+import type { StateArena } from './accumulators/accumulator.ts';
+import { type GroupKernels, typeCode } from './kernel-signatures.ts';
 import type { TileScratch } from './scratch.ts';
 import type { SlotLayout } from './slot-layout.ts';
 import { fillTile, type Tile } from './tile.ts';

@@ -3,7 +3,7 @@
 import type { Column } from '../batch/batch.ts';
 import { fillBytes } from '../memory/bulk.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
-import { FIRST_KEY, type GroupKernels, LAST_KEY, typeCode } from './group-kernels.ts';
+import { FIRST_KEY, type GroupKernels, LAST_KEY, typeCode } from './kernel-signatures.ts';
 import type { TileScratch } from './scratch.ts';
 import type { SlotLayout } from './slot-layout.ts';
 

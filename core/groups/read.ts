@@ -6,7 +6,7 @@ import { MillraceError } from '../errors.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { SlabAllocator } from '../memory/slab.ts';
 import { type DataType, Schema } from '../schema.ts';
-import { type GroupKernels, TILE_ROWS } from './group-kernels.ts';
+import { type GroupKernels, TILE_ROWS } from './kernel-signatures.ts';
 import type { Scratch } from './scratch.ts';
 import type { SlotLayout } from './slot-layout.ts';
 

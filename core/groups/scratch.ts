@@ -4,7 +4,7 @@
  */
 
 import type { SlabAllocator } from '../memory/slab.ts';
-import { TILE_ROWS } from './group-kernels.ts';
+import { TILE_ROWS } from './kernel-signatures.ts';
 
 export interface TileScratch {
   /** One lane: 8 bytes a row. */

@@ -9,8 +9,7 @@ import { copyBytes, fillBytes } from '../memory/bulk.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { SlabAllocator } from '../memory/slab.ts';
 import { newSecret } from '../secret-hash.ts';
-import type { StateArena } from './accumulators/state.ts';
-import type { GroupKernels } from './group-kernels.ts';
+import type { StateArena } from './accumulators/accumulator.ts';
 import {
   ARENA_AT,
   ARENA_BYTES,
@@ -40,6 +39,7 @@ import {
   STRING_FIELDS,
   USED,
 } from './header.ts';
+import type { GroupKernels } from './kernel-signatures.ts';
 import type { SlotLayout } from './slot-layout.ts';
 
 const CAPACITY_DEFAULT = 1_024;

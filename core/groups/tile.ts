@@ -5,9 +5,9 @@
 
 import type { Column } from '../batch/batch.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
-import type { StateArena } from './accumulators/state.ts';
+import type { StateArena } from './accumulators/accumulator.ts';
 import type { Lane } from './accumulators.ts';
-import { type GroupKernels, typeCode } from './group-kernels.ts';
+import { type GroupKernels, typeCode } from './kernel-signatures.ts';
 import type { TileScratch } from './scratch.ts';
 
 export interface Tile {

@@ -1,4 +1,4 @@
-// Accumulators over a tile's slots, one pass each. Contract: AccumulateKernels in core/groups/group-kernels.ts.
+// Accumulators over a tile's slots, one pass each. Contract: AccumulateKernels in core/groups/kernel-signatures.ts.
 
 // @ts-ignore: decorator
 @inline

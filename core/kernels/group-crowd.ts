@@ -140,7 +140,7 @@ export function removeCrowded(table: usize, slot: usize): void {
   store<u32>(table, last - 1, USED);
 }
 
-/** See groupCrowd in core/groups/group-kernels.ts. */
+/** See groupCrowd in core/groups/kernel-signatures.ts. */
 export function groupCrowd(table: usize): void {
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
   const index: usize = load<u32>(table, INDEX);

@@ -1,4 +1,4 @@
-// Probe and accumulate in one loop, for the commonest aggregates. Contract: FuseKernels in core/groups/group-kernels.ts.
+// Probe and accumulate in one loop, for the commonest aggregates. Contract: FuseKernels in core/groups/kernel-signatures.ts.
 
 import { fuseRow, groupFuseF64 } from "./group-accumulate";
 import { isCrowded, noteCrowding, probeCrowded, STEPS_MAX } from "./group-crowd";

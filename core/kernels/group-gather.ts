@@ -1,4 +1,4 @@
-// Fields of slots to columns. Contract: GatherKernels in core/groups/group-kernels.ts.
+// Fields of slots to columns. Contract: GatherKernels in core/groups/kernel-signatures.ts.
 
 // @ts-ignore: decorator
 @inline

@@ -1,4 +1,4 @@
-// Key images with their hash. Contract: ImageKernels in core/groups/group-kernels.ts.
+// Key images with their hash. Contract: ImageKernels in core/groups/kernel-signatures.ts.
 
 import { hashBlock, hashBytes, hashLong, hashLongx4, hashNull, hashStart, hashWord, loadPadded, loadSlowly, mix32x4 } from "./hash";
 

@@ -1,4 +1,4 @@
-// Columns of any type to lanes of 4 or 8 bytes a value. Contract: LaneKernels in core/groups/group-kernels.ts.
+// Columns of any type to lanes of 4 or 8 bytes a value. Contract: LaneKernels in core/groups/kernel-signatures.ts.
 
 const BOOL: u32 = 0;
 const I8: u32 = 1;

@@ -1,4 +1,4 @@
-// The table: find or insert, remove, rehash, scan, copy out. Contract: ProbeKernels in core/groups/group-kernels.ts.
+// The table: find or insert, remove, rehash, scan, copy out. Contract: ProbeKernels in core/groups/kernel-signatures.ts.
 
 import { ARENA_AT, ARENA_END, ARENA_NEED, BASE, BLOCK_SLOTS, CAPACITY, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, OUTSIDE_COUNT, SINK, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED } from "./group-header";
 import { findCrowded, isCrowded, noteCrowding, probeCrowded, removeCrowded, STEPS_MAX } from "./group-crowd";

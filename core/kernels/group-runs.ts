@@ -1,4 +1,4 @@
-// Runs of slots: merged, subtracted and copied by one call. Contract: RunKernels in core/groups/group-kernels.ts.
+// Runs of slots: merged, subtracted and copied by one call. Contract: RunKernels in core/groups/kernel-signatures.ts.
 
 import { groupAddI64, groupMaxF64, groupMaxI64, groupMergeSumF64, groupMergeSumI64, groupMinF64, groupMinI64 } from "./group-accumulate";
 import { BASE, LONG_BYTES, MERGES, OUTSIDE_COUNT, SLOT_BYTES, USED } from "./group-header";

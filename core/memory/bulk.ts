@@ -4,7 +4,7 @@
  * (measured).
  */
 
-import { kernelExports } from '../kernels.ts';
+import { kernelExports } from './kernel-module.ts';
 import type { SharedMemory } from './shared-memory.ts';
 
 interface BulkKernels {

@@ -12,7 +12,7 @@
  * statics (slab.ts). Each thread writes them, all the same values; no thread ever sees others.
  */
 
-import { kernelExports } from '../kernels.ts';
+import { kernelExports } from './kernel-module.ts';
 import type { SharedMemory } from './shared-memory.ts';
 
 interface Crc32cKernels {

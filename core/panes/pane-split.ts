@@ -17,8 +17,8 @@
  */
 
 import type { Column } from '../batch/batch.ts';
-import { kernelExports } from '../kernels.ts';
 import { fillBytes } from '../memory/bulk.ts';
+import { kernelExports } from '../memory/kernel-module.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { SlabAllocator } from '../memory/slab.ts';
 import { EVENT_TIME_MAX, type PaneGrid } from './pane-grid.ts';

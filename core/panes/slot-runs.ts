@@ -7,8 +7,9 @@
  * A list is the address of its first run; 0 is the list without runs.
  */
 
-import { type GroupKernels, groupKernels } from '../groups/group-kernels.ts';
+import { groupKernels } from '../groups/group-kernels.ts';
 import type { GroupTable } from '../groups/group-table.ts';
+import type { GroupKernels } from '../groups/kernel-signatures.ts';
 import type { SlotLayout } from '../groups/slot-layout.ts';
 import { restoreSlot, snapshotSlot } from '../groups/slot-state.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';

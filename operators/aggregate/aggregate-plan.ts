@@ -48,6 +48,8 @@ export interface AggregatePlan {
   readonly reason: string;
   /** True when an accumulator is a sum of floats, which drifts when it is added to and subtracted from for long. */
   readonly drifts: boolean;
+  /** What decides what its state means, as values that JSON can hold: see StateFacts. */
+  readonly facts: unknown;
   /** Several lines, for explain. */
   describe(): string;
 }
@@ -113,7 +115,23 @@ export function planAggregate(request: AggregateRequest): AggregatePlan {
     reason,
     drifts: accumulators.list.some((a) => a.name === 'sum' && a.result.name === 'f64'),
   };
-  return { ...plan, describe: () => describePlan(plan) };
+  return { ...plan, facts: factsOf(plan), describe: () => describePlan(plan) };
+}
+
+function factsOf(plan: Omit<AggregatePlan, 'facts' | 'describe'>): unknown {
+  const nameOf = (column: number): string | null => (column < 0 ? null : plan.input.field(column).name);
+  return {
+    columns: String(plan.input.select(plan.columnsRead, 'state')),
+    keys: plan.keys.map(nameOf),
+    aggregates: plan.results.map(({ name, aggregate: { name: kind, column, by, parameters } }) => ({ name, kind, column, by, parameters })),
+    accumulators: plan.layout.accumulators.map(({ accumulator: { name, ties, parameter } }) => ({ name, ties, parameter })),
+    inputs: plan.inputs.map(nameOf),
+    window: plan.window,
+    eventTime: nameOf(plan.eventTime),
+    timeShiftMs: plan.timeShiftMs,
+    strategy: plan.strategy,
+    output: String(plan.output),
+  };
 }
 
 function eventTimeColumn(request: AggregateRequest, window: WindowSpec): number {
@@ -171,7 +189,7 @@ function canSubtract({ accumulator: at, squares }: ResultColumn, accumulators: r
   return [at, squares].every((index) => index < 0 || accumulators[index]?.canSubtract === true);
 }
 
-function describePlan(plan: Omit<AggregatePlan, 'describe'>): string {
+function describePlan(plan: Omit<AggregatePlan, 'facts' | 'describe'>): string {
   const keys = plan.keys.map((key) => plan.input.field(key).name).join(', ') || '(none: one group)';
   const lines = [`aggregate by ${keys}`];
   if (plan.window !== undefined && plan.grid !== undefined) {

@@ -15,8 +15,10 @@
  */
 
 import { assert, type Batch, type Column, GroupTable, PaneSplit, type SlabAllocator } from '../../core/index.ts';
-import { type ChunkOrigin, writeExchangeBlock } from '../exchange/exchange.ts';
+import type { ChunkOrigin } from '../exchange/exchange-block.ts';
+import type { EpochStart, Scatter, ScatterHooks } from '../exchange/exchange-operator.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
+import { writeGroupBlock } from './group-block.ts';
 
 /** Bytes of the slots of all open tables together: they should stay in the L2 cache, beside the columns of a batch. */
 const OPEN_BYTES_MAX = 1 << 20;
@@ -32,25 +34,8 @@ const SIZE_FIRST_MAX = 2;
  */
 const ROWS_PER_GROUP_MIN = 1.07;
 
-export interface CombinerHooks {
-  /** Rows of `batch` that came too late. `rows` holds their numbers, ascending, and is good during the call only. */
-  late?(batch: Batch, rows: Uint32Array): void;
-  /** Where a row of the batch that is being added comes: its place in the batch, or in the epoch (exchange/row-order.ts). Default: nobody asks. */
-  orderOf?(row: number): number;
-  /** Whether a row of the batch that is being added had been read before the restart that this run began with. Default: it had not. */
-  isReplayed?(row: number): boolean;
-}
-
-/** What every scan of an epoch has to know. The same for all threads. */
-export interface EpochStart {
-  /** As of the end of the epoch before; -Infinity at first. */
-  readonly watermark: number;
-  /** Watermark.timeBound of the epoch; +Infinity: no bound. */
-  readonly timeBound: number;
-}
-
 /**
- * Combines the rows of chunks for one aggregation. One a thread; synchronous.
+ * Combines the rows of chunks for one aggregation. One per thread; synchronous.
  *
  * @example
  * combiner.beginEpoch({ watermark, timeBound: Infinity });
@@ -59,7 +44,7 @@ export interface EpochStart {
  * const { maxTimeMs } = combiner.endChunk();
  * exchange.push(...combiner.takeBlocks());
  */
-export class Combiner {
+export class Combiner implements Scatter {
   readonly plan: AggregatePlan;
   readonly #slabs: SlabAllocator;
   readonly #late: ((batch: Batch, rows: Uint32Array) => void) | undefined;
@@ -84,7 +69,7 @@ export class Combiner {
   #maxTimeMs = Number.NEGATIVE_INFINITY;
   #lateCount = 0;
 
-  constructor(slabs: SlabAllocator, plan: AggregatePlan, hooks: CombinerHooks = {}) {
+  constructor(slabs: SlabAllocator, plan: AggregatePlan, hooks: ScatterHooks = {}) {
     this.plan = plan;
     this.#slabs = slabs;
     this.#late = hooks.late?.bind(hooks);
@@ -231,7 +216,7 @@ export class Combiner {
   }
 
   #flush(): void {
-    const block = writeExchangeBlock(this.#slabs, this.#origin as ChunkOrigin, this.#sequence, this.#panes, this.#tables, this.#rows);
+    const block = writeGroupBlock(this.#slabs, this.#origin as ChunkOrigin, this.#sequence, this.#panes, this.#tables, this.#rows);
     if (block !== 0) {
       this.#sequence++;
       this.#blocks.push(block);

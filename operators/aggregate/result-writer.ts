@@ -4,15 +4,15 @@
  * One writer serves all shards of a thread, one after the other: each flushes before it returns.
  */
 
-import { assert, type Batch, BatchBuilder, type ColumnSpace, type GroupTable, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import { assert, BatchBuilder, type ColumnSpace, type GroupTable, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import type { Emit } from '../exchange/exchange-operator.ts';
 import type { AggregatePlan, ResultColumn } from './aggregate-plan.ts';
 import { writeForm } from './result-forms.ts';
 
 export const RESULT_ROWS_MAX = 4_096;
 const TILE_SLOTS_MAX = 1_024;
 
-/** Takes a result batch. Its bytes are good during the call only. */
-export type Emit = (batch: Batch) => void;
+export type { Emit };
 
 export class ResultWriter {
   /** Set when a sum or a mean was not finite; whoever cares resets it. */

@@ -7,19 +7,11 @@
  */
 
 import { type GroupTable, SHARD_BITS, type SlabAllocator, StateReader, StateWriter, smallTable } from '../../core/index.ts';
-import { eachPaneOf } from '../exchange/exchange.ts';
+import type { Emit, ShardPublisher } from '../exchange/exchange-operator.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
-import type { Emit, ResultWriter } from './result-writer.ts';
+import { eachPaneOf } from './group-block.ts';
+import type { ResultWriter } from './result-writer.ts';
 import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
-
-/** Is told when the table of a shard changes, so that others may read it meanwhile. */
-export interface ShardPublisher {
-  begin(): void;
-  /** The table has changed, and is as of the epoch that is being ended. */
-  publish(table: number): void;
-  /** It failed half way. */
-  abandon(): void;
-}
 
 export class RunningAggregate implements ShardAggregate {
   readonly plan: AggregatePlan;

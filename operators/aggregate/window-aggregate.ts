@@ -20,9 +20,10 @@ import {
   type WindowState,
   windowState,
 } from '../../core/index.ts';
-import { eachPaneOf } from '../exchange/exchange.ts';
+import type { Emit } from '../exchange/exchange-operator.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
-import type { Emit, ResultWriter } from './result-writer.ts';
+import { eachPaneOf } from './group-block.ts';
+import type { ResultWriter } from './result-writer.ts';
 import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
 
 export class WindowAggregate implements ShardAggregate {

@@ -16,9 +16,8 @@
 
 import { type Batch, BatchBuilder, type Column, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import { RowImage } from '../by-key/row-image.ts';
-import type { KeyedInput } from '../keyed/keyed-operator.ts';
-import { blockInput, exchangeBlockOrigin } from './exchange.ts';
-import { shardOrders, shardRows } from './row-partition.ts';
+import { blockInput, exchangeBlockOrigin } from './exchange-block.ts';
+import { type RowInput, shardOrders, shardRows } from './row-partition.ts';
 
 /** Greater than any place in a block. */
 const BLOCK_PLACES = 2 ** 24;
@@ -48,13 +47,13 @@ export type OrderedVisit = (rows: Batch, input: number, places: Float64Array, bl
 export class RowMerger {
   readonly #memory: SharedMemory;
   readonly #slabs: SlabAllocator;
-  readonly #inputs: readonly KeyedInput[];
+  readonly #inputs: readonly RowInput[];
   /** By input: what rows are copied by. */
   readonly #copies: Copy[] = [];
   #work = 0;
   #workBytes = 0;
 
-  constructor(slabs: SlabAllocator, inputs: readonly KeyedInput[]) {
+  constructor(slabs: SlabAllocator, inputs: readonly RowInput[]) {
     this.#memory = slabs.memory;
     this.#slabs = slabs;
     this.#inputs = inputs;
@@ -86,7 +85,7 @@ export class RowMerger {
   #piece(block: number, number: number, shard: number): Piece | undefined {
     const memory = this.#memory;
     const input = blockInput(memory, block);
-    const { schema } = this.#inputs[input] as KeyedInput;
+    const { schema } = this.#inputs[input] as RowInput;
     const rows = shardRows(memory, schema, block, shard);
     if (rows === undefined) return undefined;
     const at = shardOrders(memory, schema, block, shard) >>> 3;
@@ -138,7 +137,7 @@ export class RowMerger {
   }
 
   #copyOf(input: number): Copy {
-    const { schema, columns } = this.#inputs[input] as KeyedInput;
+    const { schema, columns } = this.#inputs[input] as RowInput;
     const image = new RowImage(
       this.#memory,
       columns.map((c) => schema.field(c).type),

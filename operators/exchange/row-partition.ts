@@ -1,10 +1,10 @@
 /**
  * The row exchange: the scan's half. Rows of a batch are put in order of their shard and copied into one block, columns in
- * Arrow layout, so that the rows of a shard are a batch over the block's bytes. The other half is a KeyedOperator.
+ * Arrow layout, so that the rows of a shard are a batch over the block's bytes. The other half is a shard of an operator over rows by key.
  *
  *   beginEpoch -> { beginChunk -> add(batch) ... -> endChunk } ... -> takeBlocks
  *
- *   0    head as in exchange.ts; count: rows
+ *   0    head as in exchange-block.ts; count: rows
  *   40   f64 maxTime           greatest event time of the rows; -Infinity: there is none
  *   48   64 times:   u32 start, u32 count of the shard's rows. A start is a multiple of 8: bitmaps begin on a byte
  *   560  each column:  u32 data, u32 offsets, u32 validity: positions in this block; 0: none, or the column does not travel
@@ -29,9 +29,8 @@ import {
   type SlabAllocator,
   shardOf,
 } from '../../core/index.ts';
-import type { CombinerHooks, EpochStart } from '../aggregate/combine.ts';
-import type { KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
-import { BLOCK_HEAD_BYTES, type ChunkOrigin, ROWS_MAGIC, writeBlockHead } from './exchange.ts';
+import { BLOCK_HEAD_BYTES, type ChunkOrigin, ROWS_MAGIC, writeBlockHead } from './exchange-block.ts';
+import type { EpochStart, ExchangeInput, Scatter, ScatterHooks } from './exchange-operator.ts';
 import { hashKeys } from './key-hash.ts';
 
 const MAX_TIME = BLOCK_HEAD_BYTES;
@@ -44,10 +43,32 @@ const STAYS = 0xffff_ffff;
 /** Bytes from which on a copy in one call is faster than a loop. */
 const LONG_COPY = 48;
 
-/** Partitions the rows of chunks for one input of one operator. One a thread; synchronous. */
-export class RowPartitioner {
+/** One stream whose rows travel whole. */
+export interface RowInput extends ExchangeInput {
+  /** Positions of the key columns, which are among `columns`. All inputs of an operator have the same number of keys, of the same types. */
+  readonly keys: readonly number[];
+  /** True: every row goes to all shards, whatever its key. */
+  readonly isBroadcast?: boolean;
+  /** -1 where event time is the end of a window, whose last moment is what the row is of; else 0. */
+  readonly timeShiftMs: 0 | -1;
+}
+
+/** What a partitioner needs to know of the operator that its rows travel to. */
+export interface RowStage {
+  readonly inputs: readonly RowInput[];
+  /** Rows of an input with an event time before this are late, given the watermark at the start of the epoch. */
+  lateBefore(watermark: number, input: number): number;
+  /**
+   * Rows that a restart reads again are late only before this, where the state that is made of them needs what was decided before the
+   * restart. Default: `lateBefore`.
+   */
+  uselessBefore?(watermark: number, input: number): number;
+}
+
+/** Partitions the rows of chunks for one input of one operator. One per thread; synchronous. */
+export class RowPartitioner implements Scatter {
   readonly #slabs: SlabAllocator;
-  readonly #plan: KeyedOperatorPlan;
+  readonly #stage: RowStage;
   readonly #inputNumber: number;
   readonly #late: ((batch: Batch, rows: Uint32Array) => void) | undefined;
   readonly #orderOf: ((row: number) => number) | undefined;
@@ -63,19 +84,19 @@ export class RowPartitioner {
   #lateBefore = Number.NEGATIVE_INFINITY;
   #uselessBefore = Number.NEGATIVE_INFINITY;
 
-  constructor(slabs: SlabAllocator, plan: KeyedOperatorPlan, input: number, hooks: CombinerHooks = {}) {
+  constructor(slabs: SlabAllocator, stage: RowStage, input: number, hooks: ScatterHooks = {}) {
     this.#slabs = slabs;
-    this.#plan = plan;
+    this.#stage = stage;
     this.#inputNumber = input;
     this.#late = hooks.late?.bind(hooks);
     this.#orderOf = hooks.orderOf?.bind(hooks);
-    this.#isReplayed = plan.uselessBefore === undefined ? undefined : hooks.isReplayed?.bind(hooks);
+    this.#isReplayed = stage.uselessBefore === undefined ? undefined : hooks.isReplayed?.bind(hooks);
   }
 
   beginEpoch({ watermark }: EpochStart): void {
     assert(this.#origin === undefined, 'an epoch begins within a chunk');
-    this.#lateBefore = this.#plan.lateBefore(watermark, this.#inputNumber);
-    this.#uselessBefore = this.#plan.uselessBefore?.(watermark, this.#inputNumber) ?? this.#lateBefore;
+    this.#lateBefore = this.#stage.lateBefore(watermark, this.#inputNumber);
+    this.#uselessBefore = this.#stage.uselessBefore?.(watermark, this.#inputNumber) ?? this.#lateBefore;
   }
 
   beginChunk(origin: ChunkOrigin): void {
@@ -92,7 +113,7 @@ export class RowPartitioner {
    */
   add(batch: Batch): number {
     assert(this.#origin !== undefined, 'a batch outside a chunk');
-    const { keys, eventTime, timeShiftMs, isBroadcast } = this.#plan.inputs[this.#inputNumber] as KeyedOperatorPlan['inputs'][number];
+    const { keys, eventTime, timeShiftMs, isBroadcast } = this.#stage.inputs[this.#inputNumber] as RowInput;
     const { memory, rowCount } = batch;
     if (rowCount === 0) return 0;
     this.#reserve(rowCount);
@@ -156,7 +177,7 @@ export class RowPartitioner {
   /** The rows whose shard is in #hashes, as a block. #counts holds how many each shard has. */
   #write(batch: Batch, travelling: number, maxTime: number): void {
     const { memory, rowCount } = batch;
-    const { columns, isBroadcast } = this.#plan.inputs[this.#inputNumber] as KeyedOperatorPlan['inputs'][number];
+    const { columns, isBroadcast } = this.#stage.inputs[this.#inputNumber] as RowInput;
     const counts = this.#counts;
     let room = 0;
     for (let shard = 0; shard < SHARD_COUNT; shard++) room += roundUp(counts[shard] as number, 8);

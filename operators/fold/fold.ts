@@ -52,13 +52,14 @@ export function planFold(request: FoldRequest): KeyedOperatorPlan {
     fold.fields,
   );
   return {
-    name: fold.name,
+    name: fold.kind,
     isOrdered: true,
     inputs: [rows],
     output,
     outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },
     lateBefore: (watermark) => openWindows?.lateBefore(watermark) ?? Number.NEGATIVE_INFINITY,
     heldUntil: (maxTimeMs) => openWindows?.heldUntil(maxTimeMs) ?? Number.POSITIVE_INFINITY,
+    state: { format: 1, facts: { fold: fold.facts, window, eventTime, timeShiftMs, ttlMs: request.ttlMs } },
     open: (context, from) =>
       openWindows === undefined || window === undefined
         ? new RunningFold(fold, rows, time, request.ttlMs, context, from as RunningSnapshot | undefined)

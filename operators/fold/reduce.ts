@@ -20,6 +20,8 @@ export function reduceFold(input: Schema, keys: readonly string[], fn: Reducer, 
   const fields = input.fields.filter((field) => !keys.includes(field.name));
   const names = fields.map((field) => field.name);
   return {
+    kind: 'reduce',
+    facts: { hasInverse: inverse !== undefined },
     name: inverse === undefined ? 'reduce' : 'reduce with an inverse',
     whole: 'your function takes rows, and those of a key in order',
     fields,

@@ -10,8 +10,12 @@ import { type Key, keyReader, roughBytes } from '../keyed/row-values.ts';
 
 /** How rows become one value. Values must be something that structured clone can copy. */
 export interface RowFold<A = unknown> {
+  /** As messages call the operator. */
+  readonly kind: 'reduce' | 'top';
   /** As explain calls it. */
   readonly name: string;
+  /** What decides what its values mean: see StateFacts. */
+  readonly facts: unknown;
   /** As KeyedOperatorPlan.whole. */
   readonly whole: string;
   /** Columns of the result behind the key columns (and the bounds of the window). */

@@ -46,6 +46,8 @@ export function topFold({ input, keys, n, by, order }: TopRequest): RowFold<read
     return [...list.slice(0, at), row(), ...list.slice(at, n - 1)];
   };
   return {
+    kind: 'top',
+    facts: { n, by, order },
     name: `top ${n} by ${by}${order === 'asc' ? ', least first' : ''}`,
     whole: 'rows are the result',
     fields: [{ name: 'rank', type: f64 }, ...fields],

@@ -63,6 +63,7 @@ export function planIntervalJoin(request: IntervalJoinRequest): KeyedOperatorPla
     lateBefore: (watermark, input) => watermark - (useful[input] as number),
     uselessBefore: (watermark, input) => watermark - (hold[input] as number),
     heldUntil: (maxTimeMs, input) => maxTimeMs + (hold[input] as number) + 1,
+    state: { format: 1, facts: { type, beforeMs, afterMs } },
     open: (context, from) => new IntervalJoin(context, columns, inputs, interval, from as HeldRows | undefined),
     whole: 'rows are joined with rows',
     describe: () =>

@@ -74,6 +74,7 @@ export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
     outputTime: left.eventTime === undefined ? undefined : { column: left.eventTime, shiftMs: left.timeShiftMs },
     lateBefore: () => Number.NEGATIVE_INFINITY,
     heldUntil: (_, input) => (input === LEFT ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY),
+    state: { format: 1, facts: { type, deleted } },
     open: (context, from) => new TableJoin(context, columns, deletedAt, from as HeldTable | undefined),
     whole: 'rows are joined with rows',
     describe: () =>

@@ -48,6 +48,7 @@ export function planWindowJoin(request: WindowJoinRequest): KeyedOperatorPlan {
     outputTime: { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },
     lateBefore: (watermark) => windows.lateBefore(watermark),
     heldUntil: (maxTimeMs) => windows.heldUntil(maxTimeMs),
+    state: { format: 1, facts: { type, window } },
     open: (context, from) => new WindowJoin(context, columns, inputs, windows, from as HeldRows | undefined),
     whole: 'rows are joined with rows',
     describe: () =>

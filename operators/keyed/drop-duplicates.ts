@@ -40,6 +40,7 @@ export function planDropDuplicates({ input, keys, withinMs, eventTime, timeShift
     outputTime: eventTime === undefined ? undefined : { column: eventTime, shiftMs: timeShiftMs },
     lateBefore: (watermark) => (time < 0 ? Number.NEGATIVE_INFINITY : watermark),
     heldUntil: (maxTimeMs) => (time < 0 ? Number.POSITIVE_INFINITY : maxTimeMs + (withinMs as number)),
+    state: { format: 1, facts: { withinMs, eventTime } },
     open: (context, from) => new DropDuplicates(rows, withinMs ?? Number.POSITIVE_INFINITY, context, from as Snapshot | undefined),
     whole: 'the first row of a key is the result',
     describe: () =>

@@ -46,6 +46,7 @@ export function planEmptyWindows({ input, window, counts, keys }: EmptyWindowsRe
     outputTime: { column: 'windowEnd', shiftMs: -1 },
     lateBefore: () => Number.NEGATIVE_INFINITY,
     heldUntil: () => Number.NEGATIVE_INFINITY,
+    state: { format: 1, facts: { window, counts } },
     open: (context, from) => new EmptyWindows(grid, empty, context.output, from as EmptyWindowsSnapshot | undefined),
     whole: 'what lies between two windows follows from both',
     describe: () => `windows without rows, between those that have some\n  window    ${window}`,

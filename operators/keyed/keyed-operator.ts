@@ -1,7 +1,7 @@
 /**
  * The contract of operators that need whole rows by key: process, reduce, dropDuplicates, top, count windows, joins. Rows
- * travel by key to the owner of a shard (row-partition.ts), who keeps the operator's state. Partial aggregates travel
- * otherwise (combine.ts, shard-aggregate.ts): whatever can be combined before it travels should be.
+ * travel by key to the owner of a shard (exchange/row-partition.ts), who keeps the operator's state. Partial aggregates travel
+ * otherwise (aggregate/): whatever can be combined before it travels should be. keyed-exchange.ts makes an exchange of a plan.
  *
  *   scan    rows -> RowPartitioner -> block of rows, ordered by shard
  *   shard   at the epoch's barrier:  onBatch(rows, input) for each block, in the order of orderExchangeBlocks;
@@ -12,40 +12,22 @@
  */
 
 import type { Batch, Schema, SlabAllocator } from '../../core/index.ts';
+import type { EpochClock, OutputTime, StateFacts } from '../exchange/exchange-operator.ts';
+import type { RowInput, RowStage } from '../exchange/row-partition.ts';
 import type { RowOutput } from './row-output.ts';
 
-/** One stream that an operator takes rows from. */
-export interface KeyedInput {
-  readonly schema: Schema;
-  /** Positions of the key columns. All inputs of an operator have the same number of keys, of the same types. */
-  readonly keys: readonly number[];
-  /** Positions of the columns that travel, ascending, those of the keys and of event time among them. Others hold nothing. */
-  readonly columns: readonly number[];
-  /** Position of the event time that decides whether a row is late; -1: no row ever is. A row without a time is late. */
-  readonly eventTime: number;
-  /** True: every row goes to all shards, whatever its key. */
-  readonly isBroadcast?: boolean;
-  /** -1 where event time is the end of a window, whose last moment is what the row is of; else 0. */
-  readonly timeShiftMs: 0 | -1;
-}
+export type { EpochClock, OutputTime, RowInput as KeyedInput };
 
 /** What an operator is: the same on every thread, made from the pipeline alone. */
-export interface KeyedOperatorPlan {
+export interface KeyedOperatorPlan extends RowStage {
   /** As explain and messages call it. */
   readonly name: string;
-  readonly inputs: readonly KeyedInput[];
+  readonly inputs: readonly RowInput[];
   /** The input whose sources are to be read, up to where they stand at the start, before those of the others. Default: all at once. */
   readonly loadsFirst?: number;
   readonly output: Schema;
   /** The column of the output that says when a row happened, for operators behind; undefined: none. */
   readonly outputTime: OutputTime | undefined;
-  /** Rows of an input with an event time before this are late, given the watermark at the start of the epoch. */
-  lateBefore(watermark: number, input: number): number;
-  /**
-   * Rows that a restart reads again are late only before this, where the state that is made of them needs what was decided before the
-   * restart. Default: `lateBefore`.
-   */
-  uselessBefore?(watermark: number, input: number): number;
   /**
    * Until which event time rows up to `maxTimeMs` (+Infinity where the input has no event time) are held in state:
    * positions are committed no earlier. -Infinity: they are not held; +Infinity: for ever.
@@ -55,26 +37,12 @@ export interface KeyedOperatorPlan {
   open(context: KeyedContext, from?: unknown): KeyedOperator;
   /** Rows of a key must come in the order in which they were read, and what is made of them goes out in it (exchange/row-order.ts). Default: false. */
   readonly isOrdered?: boolean;
+  /** Besides inputs and output, which keyed-exchange.ts adds: what decides what the state means. */
+  readonly state: StateFacts;
   /** Why rows travel whole and are not combined where they are scanned: half a sentence, for explain. */
   readonly whole: string;
   /** Several lines, for explain. */
   describe(): string;
-}
-
-export interface OutputTime {
-  readonly column: string;
-  readonly shiftMs: 0 | -1;
-  /** How long after the watermark has passed its time a row may come out (default 0): the event time of operators behind is so much less. */
-  readonly delayMs?: number;
-}
-
-/** Time as an operator may see it: the same for all workers, and the same again in a replay of recorded epochs. */
-export interface EpochClock {
-  readonly epoch: number;
-  /** The coordinator's clock when it ended this epoch, ms since 1970. */
-  readonly nowMs: number;
-  /** During onBatch: as of the end of the epoch before. During onWatermark: as it is now. */
-  readonly watermark: number;
 }
 
 /** What the runtime gives to the operator of one shard. */

@@ -64,6 +64,10 @@ export function planProcess(request: ProcessRequest): KeyedOperatorPlan {
     outputTime: carriesTime ? { column: eventTime, shiftMs: timeShiftMs } : undefined,
     lateBefore: () => Number.NEGATIVE_INFINITY,
     heldUntil: () => (request.state === undefined && request.onTimer === undefined ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY),
+    state: {
+      format: 1,
+      facts: { hasState: request.state !== undefined, hasTimers: request.onTimer !== undefined, ttlMs: request.ttlMs, eventTime, timeShiftMs },
+    },
     open: (context, from) => new ProcessOperator(request, rows, time, context, from as Snapshot | undefined),
     whole: 'your function takes each row of a key, in order',
     describe: () => `process by ${request.keys.join(', ') || '(none: one key)'}\n  ${extras.join(', ')}`,

@@ -3,7 +3,7 @@
  */
 
 import { type AnyRow, type Batch, BatchBuilder, type Column, type ColumnSpace, type Schema, type SlabAllocator } from '../../core/index.ts';
-import type { Emit } from '../aggregate/result-writer.ts';
+import type { Emit } from '../exchange/exchange-operator.ts';
 import { gather } from '../rows/gather.ts';
 
 const ROWS_MAX = 4_096;

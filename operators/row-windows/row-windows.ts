@@ -23,9 +23,9 @@ import { resultSchema } from '../fold/fold.ts';
 import type { RowFold } from '../fold/row-fold.ts';
 import type { KeyedInput, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
 import type { MixedPlan } from '../user-aggregates/aggregate-split.ts';
-import { MixedEvaluator } from '../user-aggregates/mixed-evaluator.ts';
 import { describeBuiltIn, describeUserAggregates } from '../user-aggregates/mixed-plan.ts';
 import type { RowWindowShape } from '../windows.ts';
+import { MixedEvaluator } from './mixed-evaluator.ts';
 import { AggregateEvaluator, type Evaluator, FoldEvaluator } from './row-window-evaluation.ts';
 import { RowWindows, type RowWindowsSnapshot } from './row-window-shard.ts';
 
@@ -67,6 +67,7 @@ export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
     outputTime: undefined,
     lateBefore: () => Number.NEGATIVE_INFINITY,
     heldUntil: () => Number.POSITIVE_INFINITY,
+    state: { format: 1, facts: { shape: request.shape, evaluation: evaluationFacts(evaluation), eventTime, timeShiftMs } },
     open(context, from) {
       const { slabs } = context;
       const shared = evaluators.get(slabs) ?? { evaluator: evaluatorOf(slabs, rows, evaluation), shards: 0 };
@@ -96,6 +97,11 @@ export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
           : []),
       ].join('\n'),
   };
+}
+
+function evaluationFacts(evaluation: Evaluation): unknown {
+  if (isFold(evaluation)) return evaluation.facts;
+  return isMixed(evaluation) ? { builtIn: evaluation.builtIn.facts, own: evaluation.ownFields.map(({ name }) => name) } : evaluation.facts;
 }
 
 function evaluatorOf(slabs: SlabAllocator, rows: KeyedInput, evaluation: Evaluation): Evaluator {

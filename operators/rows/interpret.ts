@@ -4,8 +4,8 @@
  */
 
 import { assert, type Batch, type BatchBuilder, type Field, readValue } from '../../core/index.ts';
-import { STATE } from './loop.ts';
-import type { LoopPlan, Output } from './plan.ts';
+import { type Output, STATE } from './loop.ts';
+import type { LoopPlan } from './plan.ts';
 import type { RowPart } from './slots.ts';
 import { emitReturned, fitted, ownValue, refusePromise, requireRow } from './values.ts';
 

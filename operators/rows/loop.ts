@@ -16,7 +16,6 @@
 
 import type { Field, Schema } from '../../core/index.ts';
 import { fitText, resultText, storeText } from './output.ts';
-import type { Output } from './plan.ts';
 import { ANY } from './slots.ts';
 import { IDENTIFIER, type LoopBody, Source } from './source.ts';
 
@@ -54,6 +53,14 @@ export const STATE = { rowsOut: 0, row: 1, pending: 2, rowsOutBefore: 3, emittin
 export const ADDRESSES_A_COLUMN = 3;
 
 const VIEWS = ['u8', 'i8', 'i16', 'i32', 'u32', 'f32', 'f64', 'i64'] as const;
+
+/** Where a column of the output comes from. */
+export type Output =
+  | { readonly from: 'nowhere' }
+  /** `place`: position among the columns that are written. */
+  | { readonly from: 'input'; readonly column: number; readonly place: number }
+  /** `id`: the local that holds the value of the current row. */
+  | { readonly from: 'loop'; readonly place: number; readonly id: string; readonly mayBeNull: boolean };
 
 export interface LoopParts {
   readonly input: Schema;

@@ -10,7 +10,7 @@
 
 import { type AnyRow, assert, type Batch, type BatchBuilder, type Field, Schema, shown } from '../../core/index.ts';
 import { ExpressionEmitter } from './expression.ts';
-import { loadedColumns, loopText } from './loop.ts';
+import { loadedColumns, loopText, type Output } from './loop.ts';
 import { fitText, resultText, storeText } from './output.ts';
 import { type ParsedFunction, parseRowFunction, propertyName, type RowFunction } from './parse.ts';
 import { Selection } from './selection.ts';
@@ -52,13 +52,14 @@ export type Step =
     }
   | { readonly kind: 'flatMap'; readonly operation: number; readonly fn: RowFunction; readonly row: readonly RowPart[]; readonly fields: readonly Field[] };
 
-/** Where a column of the output comes from. */
-export type Output =
-  | { readonly from: 'nowhere' }
-  /** `place`: position among the columns that are written. */
-  | { readonly from: 'input'; readonly column: number; readonly place: number }
-  /** `id`: the local that holds the value of the current row. */
-  | { readonly from: 'loop'; readonly place: number; readonly id: string; readonly mayBeNull: boolean };
+/** What became of an operation. */
+export interface OperationNote {
+  readonly kind: RowOperation['kind'];
+  /** How its function is run: `expression over`, `closure reading`; empty where there is none. */
+  readonly how: string;
+  /** The columns that it reads, as text. */
+  readonly reads: string;
+}
 
 export interface LoopPlan {
   readonly kind: 'loop';
@@ -72,7 +73,7 @@ export interface LoopPlan {
   readonly hasLoop: boolean;
   readonly steps: readonly Step[];
   readonly code: { readonly text: string; readonly constants: readonly unknown[] } | undefined;
-  readonly descriptions: readonly string[];
+  readonly notes: readonly OperationNote[];
   /** Input columns that the loop itself reads. */
   readonly loaded: readonly number[];
 }
@@ -112,7 +113,7 @@ class LoopPlanner {
   /** Only filters and selects so far, all of them in the selection. */
   #isHead = true;
   readonly #steps: Step[] = [];
-  readonly #descriptions: string[] = [];
+  readonly #notes: OperationNote[] = [];
   /** Columns that the interpreted steps read. */
   readonly #stepColumns = new Set<number>();
   #schema: Schema;
@@ -132,7 +133,7 @@ class LoopPlanner {
     if (operation.kind === 'select') {
       this.#slots = operation.columns.map((name) => this.#slots[before.require(name, 'select')] as Slot);
       this.#schema = before.select(operation.columns, 'select');
-      this.#descriptions.push(`select: ${operation.columns.join(', ') || '(no columns)'}`);
+      this.#notes.push({ kind: 'select', how: '', reads: operation.columns.join(', ') || '(no columns)' });
       return;
     }
     const slots = this.#slots;
@@ -154,19 +155,20 @@ class LoopPlanner {
     const parsed = parseRowFunction(operation.fn as RowFunction, `${operation.kind} #${number}`);
     const mayEmit = operation.kind !== 'flatMap' && this.#mode.generate && this.#mode.expressions;
     if (mayEmit && this.#isHead && operation.kind === 'filter' && this.#trySelect(number, parsed)) {
-      this.#descriptions.push(`filter: expression over ${columnList(parsed, before)}`);
+      this.#notes.push({ kind: 'filter', how: 'expression over', reads: columnList(parsed, before) });
       return;
     }
     if (mayEmit && this.#tryExpression(operation, number, parsed)) {
       this.#isHead = false;
-      this.#descriptions.push(`${operation.kind}: expression over ${columnList(parsed, before)}`);
+      this.#notes.push({ kind: operation.kind, how: 'expression over', reads: columnList(parsed, before) });
       return;
     }
     const row = this.#rowParts(parsed);
-    const form = this.#mode.generate ? 'closure' : 'interpreted closure';
-    this.#descriptions.push(
-      `${operation.kind}: ${form} reading ${row.length === before.length && row.length > 0 && parsed.reads === 'all' ? 'every column' : nameList(row.map((part) => part.name))}`,
-    );
+    this.#notes.push({
+      kind: operation.kind,
+      how: this.#mode.generate ? 'closure reading' : 'interpreted closure reading',
+      reads: row.length === before.length && row.length > 0 && parsed.reads === 'all' ? 'every column' : nameList(row.map((part) => part.name)),
+    });
     if (this.#isHead && operation.kind === 'filter' && this.#mode.generate && this.#selection.tryClosure(number, operation.fn as RowFunction, row)) return;
     this.#isHead = false;
     if (operation.kind === 'filter') this.#filter(operation.fn, number, row);
@@ -364,7 +366,7 @@ class LoopPlanner {
       hasLoop,
       steps: this.#steps,
       code: hasLoop && generate ? { text: loopText(text), constants: this.#source.constants } : undefined,
-      descriptions: this.#descriptions,
+      notes: this.#notes,
       loaded,
     };
   }

@@ -16,7 +16,7 @@
 
 import { type Batch, MillraceError, type Schema } from '../../core/index.ts';
 import { BatchSegment } from './batch-segment.ts';
-import { type LoopOperation, type LoopPlan, type PlanMode, planLoop, type RowOperation, schemaAfter } from './plan.ts';
+import { type LoopOperation, type LoopPlan, type OperationNote, type PlanMode, planLoop, type RowOperation, schemaAfter } from './plan.ts';
 import { LoopSegment, type Report, type RowContext, type Segment, shownRow } from './program.ts';
 
 export type { RowOperation } from './plan.ts';
@@ -48,6 +48,8 @@ export interface RowPlan {
   readonly columnsRead: readonly number[];
   /** One line an operation: `filter: expression over price, qty`, `map: closure reading page`. */
   describe(): readonly string[];
+  /** What became of each operation. What is not here is what functions do. */
+  readonly notes: readonly OperationNote[];
   /** The generated texts, for tests and explain. */
   readonly code: readonly string[];
   instantiate(context: RowContext): RowProgram;
@@ -86,10 +88,14 @@ export function planRows(input: Schema, operations: readonly RowOperation[], nee
     }
   }
   const columnsRead = wanted === 'all' ? input.fields.map((_, c) => c) : [...wanted];
+  const notes = plans.flatMap((plan): readonly OperationNote[] =>
+    plan.kind === 'loop' ? plan.notes : [{ kind: 'mapBatches', how: '', reads: 'the whole batch' }],
+  );
   return {
     outputSchema,
     columnsRead,
-    describe: () => plans.flatMap((plan) => (plan.kind === 'loop' ? plan.descriptions : ['mapBatches: the whole batch'])),
+    notes,
+    describe: () => notes.map(({ kind, how, reads }) => `${kind}: ${how}${how === '' ? '' : ' '}${reads}`),
     code: plans.flatMap((plan) => (plan.kind === 'loop' && plan.code ? [plan.code.text] : [])),
     instantiate(context) {
       return new Program(

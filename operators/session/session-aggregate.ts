@@ -15,8 +15,8 @@ import type { KeyedContext, KeyedOperator } from '../keyed/keyed-operator.ts';
 import { RowReader } from '../keyed/row-values.ts';
 import { SessionStates } from '../user-aggregates/session-states.ts';
 import { type PublishedSessions, type Retraction, SessionEmission } from './session-emission.ts';
+import type { SessionPlan } from './session-layout.ts';
 import { SessionList } from './session-list.ts';
-import type { SessionPlan } from './session-plan.ts';
 import { SessionWriter } from './session-writer.ts';
 
 const TILE = 1_024;

@@ -31,7 +31,7 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
     timeShiftMs,
   };
   return {
-    name: fold.name,
+    name: fold.kind,
     isOrdered: true,
     inputs: [rows],
     output: resultSchema(
@@ -43,6 +43,7 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
     lateBefore: (watermark) => watermark - gapMs - window.latenessMs,
     // A session may go on for ever, and a restart needs all of its rows.
     heldUntil: () => Number.POSITIVE_INFINITY,
+    state: { format: 1, facts: { fold: fold.facts, window } },
     open: (context, from) => new SessionFold(fold, rows, window, gapMs, context, from as SessionFoldSnapshot | undefined),
     whole: fold.whole,
     describe: () =>

@@ -16,30 +16,15 @@
  * a sink that overwrites by key and bounds, and deletes what is retracted, holds the sessions that there are.
  */
 
-import { type DataType, MillraceError, Schema, SlotLayout, u32 } from '../../core/index.ts';
-import { type AggregatePlan, planAggregate } from '../aggregate/aggregate-plan.ts';
-import type { KeyedInput, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
-import { hasUserAggregate, type MixedPlan, type MixedRequest, planMixed } from '../user-aggregates/aggregate-split.ts';
+import { MillraceError, Schema, SlotLayout, u32 } from '../../core/index.ts';
+import { planAggregate } from '../aggregate/aggregate-plan.ts';
+import type { KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
+import { hasUserAggregate, type MixedRequest, planMixed } from '../user-aggregates/aggregate-split.ts';
 import { describeUserAggregates } from '../user-aggregates/mixed-plan.ts';
-import { tumbling, type WindowSpec } from '../windows.ts';
+import { tumbling } from '../windows.ts';
 import { type HeldSessions, SessionAggregate } from './session-aggregate.ts';
 import { withRetracted } from './session-emission.ts';
-
-export interface SessionPlan {
-  readonly input: KeyedInput;
-  readonly keyTypes: readonly DataType[];
-  /** Key columns, windowStart, windowEnd; `retracted`, where results are revised. */
-  readonly head: Schema;
-  /** Results may be taken back. */
-  readonly isRevised: boolean;
-  /** The aggregates alone, without key and window; its slots are keyed by the session's number. */
-  readonly values: AggregatePlan;
-  /** With aggregates of the user's: the columns of both; `values` are the built-in ones. */
-  readonly mixed: MixedPlan | undefined;
-  readonly output: Schema;
-  readonly window: WindowSpec;
-  readonly gapMs: number;
-}
+import type { SessionPlan } from './session-layout.ts';
 
 /**
  * @param request with a window whose shape is a session, and with event time
@@ -89,6 +74,7 @@ export function planSession(request: MixedRequest): KeyedOperatorPlan {
     lateBefore: (watermark) => watermark - gapMs - window.latenessMs,
     // A session may go on for ever, and a restart needs all of its rows.
     heldUntil: () => Number.POSITIVE_INFINITY,
+    state: { format: 1, facts: { values: alone.facts, own: mixed?.ownFields.map(({ name }) => name), window } },
     open: (context, from) => new SessionAggregate(context, plan, from as HeldSessions | undefined),
     whole: 'which session a row is in follows from the rows beside it',
     describe: () =>

@@ -10,7 +10,7 @@ import { putTime } from '../by-key/row-image.ts';
 import type { RowOutput } from '../keyed/row-output.ts';
 import type { SessionStates } from '../user-aggregates/session-states.ts';
 import { UserColumns } from '../user-aggregates/user-columns.ts';
-import type { SessionPlan } from './session-plan.ts';
+import type { SessionPlan } from './session-layout.ts';
 
 /** What is written of a session beside its aggregates, by session: a SessionList, or what once was in one. */
 export type WrittenSessions = { readonly [P in 'starts' | 'lasts' | 'keys' | 'numbers']: ArrayLike<number> };

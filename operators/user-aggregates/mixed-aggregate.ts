@@ -11,15 +11,22 @@
 
 import { assert, type Batch, readTimestamp, type SlabAllocator } from '../../core/index.ts';
 import { Combiner } from '../aggregate/combine.ts';
+import { shardAggregate } from '../aggregate/open-shard.ts';
 import { ResultWriter } from '../aggregate/result-writer.ts';
-import { type ShardAggregate, type ShardSnapshot, shardAggregate } from '../aggregate/shard-aggregate.ts';
-import type { KeyedContext, KeyedOperator } from '../keyed/keyed-operator.ts';
+import type { ShardAggregate, ShardSnapshot } from '../aggregate/shard-aggregate.ts';
+import type { KeyedContext, KeyedInput, KeyedOperator } from '../keyed/keyed-operator.ts';
 import type { RowOutput } from '../keyed/row-output.ts';
 import { type Key, keyReader, RowReader } from '../keyed/row-values.ts';
-import type { MixedAggregatePlan } from './mixed-plan.ts';
-import { PaneStates, type PaneStatesSnapshot } from './pane-states.ts';
+import type { MixedPlan } from './aggregate-split.ts';
+import { PaneStates, type PaneStatesSnapshot, type UserStrategy } from './pane-states.ts';
 import { UserColumns } from './user-columns.ts';
 import { UserFunction } from './user-function.ts';
+
+export interface MixedAggregatePlan extends MixedPlan {
+  readonly input: KeyedInput;
+  /** By aggregator. */
+  readonly strategies: readonly UserStrategy[];
+}
 
 export interface MixedSnapshot {
   readonly builtIn: ShardSnapshot;

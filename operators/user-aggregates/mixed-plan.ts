@@ -5,17 +5,11 @@
  */
 
 import { assert } from '../../core/index.ts';
-import type { KeyedInput, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
+import type { KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
 import type { WindowSpec } from '../windows.ts';
 import { type MixedPlan, type MixedRequest, type NamedAggregate, planMixed } from './aggregate-split.ts';
-import { MixedAggregate, type MixedSnapshot } from './mixed-aggregate.ts';
+import { MixedAggregate, type MixedAggregatePlan, type MixedSnapshot } from './mixed-aggregate.ts';
 import type { UserStrategy } from './pane-states.ts';
-
-export interface MixedAggregatePlan extends MixedPlan {
-  readonly input: KeyedInput;
-  /** By aggregator. */
-  readonly strategies: readonly UserStrategy[];
-}
 
 /**
  * @param request with a window of time, or none
@@ -41,6 +35,7 @@ export function planMixedAggregate(request: MixedRequest): KeyedOperatorPlan {
     outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },
     lateBefore: (watermark) => openWindows?.lateBefore(watermark) ?? Number.NEGATIVE_INFINITY,
     heldUntil: (maxTimeMs) => openWindows?.heldUntil(maxTimeMs) ?? Number.POSITIVE_INFINITY,
+    state: { format: 1, facts: { builtIn: builtIn.facts, own: mixed.ownFields.map(({ name }) => name), strategies: plan.strategies, window } },
     open: (context, from) => new MixedAggregate(plan, context, from as MixedSnapshot | undefined),
     whole: whyWhole(mixed),
     describe: () =>

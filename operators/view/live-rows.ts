@@ -8,6 +8,7 @@
 
 import {
   type AnyRow,
+  assert,
   type Batch,
   type Field,
   type GroupTable,
@@ -21,8 +22,10 @@ import {
   smallTable,
   TORN,
 } from '../../core/index.ts';
+import { AggregateExchange } from '../aggregate/aggregate-exchange.ts';
 import type { AggregatePlan, ResultColumn } from '../aggregate/aggregate-plan.ts';
 import { ResultWriter } from '../aggregate/result-writer.ts';
+import type { ExchangeOperator } from '../exchange/exchange-operator.ts';
 import type { LiveCandidate, LiveRanks } from './live-ranks.ts';
 
 /** By which column groups are ranked. Made by {@link LiveRows.ranking}. */
@@ -34,6 +37,12 @@ export interface LiveRanking {
 }
 
 const RANKED = new Set(['i8', 'i16', 'i32', 'u32', 'i64', 'f32', 'f64', 'timestamp']);
+
+/** What reads the shards of an operator that is viewable. */
+export function openView(slabs: SlabAllocator, operator: ExchangeOperator): LiveRows {
+  assert(operator instanceof AggregateExchange && operator.isViewable, `a view of ${operator.name}, which holds no table to read`);
+  return new LiveRows(slabs, operator.plan);
+}
 
 /** Reads the shards of one running aggregate. `version` is always what `cell.tryRead` gave. */
 export class LiveRows {

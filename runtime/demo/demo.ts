@@ -10,6 +10,7 @@ import type { Duration } from '../../core/index.ts';
 import type { RunOptions } from '../job/options.ts';
 import { grouped, ProgressPrinter } from '../job/progress-printer.ts';
 import { run } from '../job/run.ts';
+import { example, type Place } from './place.ts';
 import { checksum, expectedResult, type PageMinute, printTopPages } from './result.ts';
 
 export interface DemoOptions {
@@ -25,17 +26,6 @@ export interface DemoOptions {
 
 /** As a shell reports a program that Ctrl-C ended. */
 const EXIT_INTERRUPTED = 130;
-const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-
-/** Where clicks come from and results go: the modules to run, their params, and where they are to be read back. */
-export interface Place {
-  readonly makeClicks: string;
-  readonly mainJob: string;
-  readonly params: Record<string, unknown>;
-  /** Params of results.ts. */
-  readonly results: Record<string, unknown>;
-  close(): Promise<void>;
-}
 
 /** Runs it all. Returns whether the result is right. */
 export async function demo(options: DemoOptions): Promise<boolean> {
@@ -61,7 +51,13 @@ export async function demo(options: DemoOptions): Promise<boolean> {
       ...(options.sinkDelay === undefined ? {} : { sinkDelay: options.sinkDelay }),
     });
     const maxRssBytes = process.resourceUsage().maxRSS * 1_024;
-    await (await run(new URL(`./results.${ending}`, import.meta.url), { workers: 1, trigger: 'availableNow', params: place.results })).done;
+    await (
+      await run(new URL(`./results.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url), {
+        workers: 1,
+        trigger: 'availableNow',
+        params: place.results,
+      })
+    ).done;
     const result = (await import('./results.ts')).results.rows as unknown as readonly PageMinute[];
     const expected = await expectedResult(rows, seed);
     const sum = checksum(result);
@@ -103,9 +99,4 @@ async function runToEnd(module: URL, options: RunOptions): Promise<number> {
   await job.done;
   printer.end(job.progress());
   return (performance.now() - startedAt) / 1_000;
-}
-
-/** An example of ours: TypeScript beside the sources, JavaScript in the package. */
-export function example(name: string): URL {
-  return new URL(`../../examples/${name}.${ending}`, import.meta.url);
 }

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
 import { MillraceError } from '../../core/index.ts';
-import type { Place } from './demo.ts';
+import type { Place } from './place.ts';
 
 const PARTITIONS = 4;
 

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { type Rng, seededRng } from '../../core/index.ts';
-import { example } from './demo.ts';
+import { example } from './place.ts';
 
 export interface PageMinute {
   readonly page: string;

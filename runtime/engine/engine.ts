@@ -13,15 +13,17 @@
 
 import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
-import { exchangeBlockRows, orderExchangeBlocks } from '../../operators/index.ts';
+import { exchangeBlockRows, type Scatter } from '../../operators/index.ts';
 import { type ExchangePlan, eventTimeOf, type Plan } from '../plan/plan.ts';
-import { OF_EXCHANGE, OF_SOURCE, WorkerBalance } from '../shared/balance.ts';
+import { WorkerBalance } from '../shared/balance.ts';
+import { OF_EXCHANGE, OF_SOURCE } from '../shared/balance-counts.ts';
 import type { Control } from '../shared/control.ts';
 import type { CounterName, LedgerSample } from '../shared/ledger.ts';
 import type { OutputBlock } from '../shared/output-block.ts';
 import { PARTITION_DRAINED, PARTITION_ENDED } from '../shared/partition-codes.ts';
 import { nothingRestored, type Restored, restoreWatermarks } from '../shared/restored.ts';
-import { ExchangeRunner, ownGroups, type Scatter } from './exchange-runner.ts';
+import { type BlockTransport, SharedMemoryTransport } from './block-transport.ts';
+import { ExchangeRunner, ownGroups } from './exchange-runner.ts';
 import type { Flow } from './flow.ts';
 import { Flows } from './flows.ts';
 import { Place } from './place.ts';
@@ -64,17 +66,17 @@ export class Engine {
   readonly #exchanges: ExchangeRunner<Flow>[];
   readonly #decoders: ChunkDecoder[];
   readonly #balance: WorkerBalance;
+  readonly #transport: BlockTransport;
   /** The clock as of the end of the last epoch. */
   #nowMs = 0;
   /** When bytes of state were shown last. */
   #stateShownMs = Number.NEGATIVE_INFINITY;
-  /** Blocks of ours that other workers may still read, by parity. */
-  readonly #lent: [number[], number[]] = [[], []];
 
   constructor(context: EngineContext) {
     this.#context = context;
     this.#memory = context.memory;
     const { plan, slabs, memory } = context;
+    this.#transport = new SharedMemoryTransport(slabs, context.control, context.worker);
     this.#balance = new WorkerBalance(plan.sources.length, plan.exchanges.length);
     let global = 0;
     for (const count of context.partitions) {
@@ -152,7 +154,7 @@ export class Engine {
     for (const [index, exchange] of this.#exchanges.entries()) if (exchange.upstream.length === 0) this.#publish(epoch, index);
     yield;
     // Everybody is past the merges of the epoch before.
-    this.#takeBack(epoch - 1);
+    this.#transport.takeBack(epoch - 1);
     for (const watermark of this.#watermarks) watermark.advance(epoch, nowMs);
     for (const [index, exchange] of this.#exchanges.entries()) {
       if (exchange.upstream.length > 0) {
@@ -192,7 +194,7 @@ export class Engine {
   }
 
   #merge(exchange: ExchangeRunner<Flow>, index: number, epoch: number, nowMs: number): void {
-    const blocks = this.#gather(epoch, index);
+    const blocks = this.#transport.gather(epoch, index);
     for (const block of blocks) this.#balance.ofExchange(index, OF_EXCHANGE.found, exchangeBlockRows(this.#memory, block));
     const watermark = this.#hasEnded(exchange.plan, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange.plan);
     const { control, worker } = this.#context;
@@ -202,10 +204,10 @@ export class Engine {
     const flows = [exchange.flow];
     for (const group of exchange.groups) {
       this.#place.atShards(index, group.number);
-      for (const { shard, half } of group.shards) {
-        this.#flows.begin(flows, { source: this.#decoders.length + index, partition: shard, first: epoch });
-        merged += exchange.merge(half, blocks);
-        exchange.step(half, watermark);
+      for (const { number, shard } of group.shards) {
+        this.#flows.begin(flows, { source: this.#decoders.length + index, partition: number, first: epoch });
+        merged += exchange.merge(shard, blocks);
+        exchange.step(shard, watermark);
         this.#flows.end(flows);
         control.goOn(worker);
       }
@@ -248,42 +250,12 @@ export class Engine {
 
   /** Shows the blocks that our scans have left for an exchange to the other workers, and what windows they are for. */
   #publish(epoch: number, exchange: number): void {
-    const { control, worker, slabs } = this.#context;
-    const { u32, f64 } = this.#memory;
+    const { control, worker } = this.#context;
     const blocks = (this.#flows.scatters[exchange] as readonly Scatter[]).flatMap((scatter) => scatter.takeBlocks());
     const runner = this.#exchanges[exchange] as ExchangeRunner;
     this.#balance.ofExchange(exchange, OF_EXCHANGE.pieces, runner.piecesOf(blocks));
-    const at = control.directory(epoch, worker, exchange);
-    const list = blocks.length === 0 ? 0 : slabs.alloc(blocks.length * 4);
-    blocks.forEach((block, i) => {
-      u32[(list >>> 2) + i] = block;
-    });
-    u32[at] = list;
-    u32[at + 1] = blocks.length;
-    const lent = this.#lent[(epoch & 1) as 0 | 1];
-    lent.push(...blocks);
-    if (list !== 0) lent.push(list);
-    f64[control.held(epoch, worker, exchange)] = runner.heldUntil(blocks);
-  }
-
-  /** The blocks of all workers for an exchange, in the order in which they must be merged. */
-  #gather(epoch: number, exchange: number): number[] {
-    const { control } = this.#context;
-    const { u32 } = this.#memory;
-    const blocks: number[] = [];
-    for (let worker = 0; worker < control.shape.workers; worker++) {
-      const at = control.directory(epoch, worker, exchange);
-      const list = (u32[at] as number) >>> 2;
-      const count = u32[at + 1] as number;
-      for (let i = 0; i < count; i++) blocks.push(u32[list + i] as number);
-    }
-    return orderExchangeBlocks(this.#memory, blocks);
-  }
-
-  #takeBack(epoch: number): void {
-    const lent = this.#lent[(epoch & 1) as 0 | 1];
-    for (const address of lent) this.#context.slabs.free(address);
-    lent.length = 0;
+    this.#memory.f64[control.held(epoch, worker, exchange)] = runner.heldUntil(blocks);
+    this.#transport.publish(epoch, exchange, blocks);
   }
 
   /** @returns what had been read before the restart */

@@ -5,10 +5,10 @@
 
 import type { Batch } from '../../core/index.ts';
 import type { SinkEncoder } from '../../io/index.ts';
-import type { RowProgram } from '../../operators/index.ts';
+import type { RowProgram, Scatter } from '../../operators/index.ts';
 import type { ExchangeTarget } from '../plan/plan.ts';
-import { OF_EXCHANGE, type WorkerBalance } from '../shared/balance.ts';
-import type { Scatter } from './exchange-runner.ts';
+import type { WorkerBalance } from '../shared/balance.ts';
+import { OF_EXCHANGE } from '../shared/balance-counts.ts';
 import type { Place } from './place.ts';
 import type { WatermarkRunner } from './watermark-runner.ts';
 

@@ -4,14 +4,13 @@
  * is the engine's affair.
  */
 
-import type { Batch, MillraceError, Schema, SharedMemory, SlabAllocator } from '../../core/index.ts';
+import type { Batch, MillraceError, SharedMemory, SlabAllocator } from '../../core/index.ts';
 import type { SinkEncoder, SinkInfo } from '../../io/index.ts';
-import { type ChunkOrigin, placesOf } from '../../operators/index.ts';
+import { type ChunkOrigin, type ExchangeInput, placesOf, type Scatter } from '../../operators/index.ts';
 import type { ExchangePlan, ExchangeTarget, FlowPlan, Plan } from '../plan/plan.ts';
 import { ErrorRows, LateRows, rowText } from '../plan/side-outputs.ts';
 import type { WorkerBalance } from '../shared/balance.ts';
 import type { OutputBlock } from '../shared/output-block.ts';
-import { type Scatter, scattersOf } from './exchange-runner.ts';
 import { Flow, sinksOf, targetsOf } from './flow.ts';
 import type { Place } from './place.ts';
 import type { WatermarkRunner } from './watermark-runner.ts';
@@ -64,19 +63,21 @@ export class Flows {
         block: (outputPartition, rows, address, bytes) => this.#handOver(index, outputPartition, rows, address, bytes),
       }),
     );
-    this.scatters = plan.exchanges.map((exchange, index) =>
-      scattersOf(slabs, exchange, (input) => ({
-        late: (batch, rows) => this.#late({ exchange: index, input }, batch, rows),
-        isReplayed: (row) => place.isReplayed(place.adding, row),
-        ...(exchange.kind === 'rows' && exchange.carriesOrder ? { orderOf: (row: number) => this.#orderOf(row) } : {}),
-      })),
+    this.scatters = plan.exchanges.map(({ operator, carriesOrder }, index) =>
+      operator.inputs.map((_, input) =>
+        operator.scatter(slabs, input, {
+          late: (batch, rows) => this.#late({ exchange: index, input }, batch, rows),
+          isReplayed: (row) => place.isReplayed(place.adding, row),
+          ...(carriesOrder ? { orderOf: (row: number) => this.#orderOf(row) } : {}),
+        }),
+      ),
     );
     // A flow has to know all that it feeds, by way of late rows too; who takes those of an exchange comes behind it.
     for (let index = plan.exchanges.length - 1; index >= 0; index--) {
       const exchange = plan.exchanges[index] as ExchangePlan;
-      const schemas = exchange.kind === 'aggregate' ? [exchange.aggregate.input] : exchange.operator.inputs.map((input) => input.schema);
+      const { inputs } = exchange.operator;
       this.#lateOutputs[index] = exchange.late.map(
-        (late, input) => late && { flow: this.#flow(late), rows: new LateRows(slabs, schemas[input] as Schema, late, context.batchRows) },
+        (late, input) => late && { flow: this.#flow(late), rows: new LateRows(slabs, (inputs[input] as ExchangeInput).schema, late, context.batchRows) },
       );
     }
     this.ofRejects = plan.sources.map(({ rejects }) => rejects.map((flow) => this.#flow(flow)));

@@ -6,7 +6,8 @@
 import type { SlabAllocator } from '../../core/index.ts';
 import type { Rejection } from '../../io/index.ts';
 import { ErrorRows } from '../plan/side-outputs.ts';
-import { OF_SOURCE, type WorkerBalance } from '../shared/balance.ts';
+import type { WorkerBalance } from '../shared/balance.ts';
+import { OF_SOURCE } from '../shared/balance-counts.ts';
 import type { LedgerSample } from '../shared/ledger.ts';
 import type { Flow } from './flow.ts';
 import type { Place } from './place.ts';

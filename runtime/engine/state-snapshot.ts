@@ -5,11 +5,11 @@
  */
 
 import { MillraceError, type WatermarkState } from '../../core/index.ts';
-import { describePlan } from '../plan/explain.ts';
+import { identityDifference, identityOf, type PlanIdentity } from '../plan/identity.ts';
 import type { Plan } from '../plan/plan.ts';
 
 /** Number of the format, raised when what was written before can no longer be read. */
-export const STATE_FORMAT = 1;
+export const STATE_FORMAT = 2;
 
 /** One shard of an exchange: what the shard's aggregate or operator gave. */
 export interface ShardState {
@@ -31,17 +31,12 @@ export interface EngineState {
 /** What a state belongs to. */
 export interface StateHead {
   readonly format: number;
-  readonly pipeline: string;
-  /** The plan as text, but for how functions are run. */
-  readonly plan: string;
+  readonly plan: PlanIdentity;
 }
 
-const HOW_FUNCTIONS_RUN = /: (?:expression over|closure reading|interpreted closure reading) /g;
-
-/** What a state of this plan begins with. */
+/** What a state of this plan begins with. State is the same whether or not somebody may look at it, so views do not count. */
 export function headOf(plan: Plan): StateHead {
-  // With or without generated code, which a process may not allow, state is the same; and whether somebody may look at it.
-  return { format: STATE_FORMAT, pipeline: plan.name, plan: describePlan({ ...plan, views: [] }).replaceAll(HOW_FUNCTIONS_RUN, ': function of ') };
+  return { format: STATE_FORMAT, plan: identityOf({ ...plan, views: [] }) };
 }
 
 /** The states of all engines of a job, after the same epoch, as one. */
@@ -70,7 +65,7 @@ export function stateOfShard(states: readonly ShardState[], shard: number): unkn
  * @throws MillraceError ERR_MILLRACE_CHECKPOINT, with what differs
  */
 export function checkState(head: StateHead, own: StateHead): void {
-  if (typeof head !== 'object' || head === null || typeof head.format !== 'number' || typeof head.plan !== 'string') {
+  if (typeof head !== 'object' || head === null || typeof head.format !== 'number') {
     throw new MillraceError(
       'ERR_MILLRACE_CHECKPOINT',
       'What to go on from is no snapshot. Give what snapshot() returned, or what v8.deserialize makes of its bytes.',
@@ -82,25 +77,16 @@ export function checkState(head: StateHead, own: StateHead): void {
       `The snapshot has the format ${head.format}; this version of millrace reads ${own.format}. Take it again with this version.`,
     );
   }
-  if (head.pipeline !== own.pipeline) {
+  if (head.plan.pipeline !== own.plan.pipeline) {
     throw new MillraceError(
       'ERR_MILLRACE_CHECKPOINT',
-      `The snapshot is of the pipeline ${JSON.stringify(head.pipeline)}, and this one is ${JSON.stringify(own.pipeline)}. Restore it into the pipeline that it was taken of.`,
+      `The snapshot is of the pipeline ${JSON.stringify(head.plan.pipeline)}, and this one is ${JSON.stringify(own.plan.pipeline)}. Restore it into the pipeline that it was taken of.`,
     );
   }
-  if (head.plan !== own.plan) {
-    throw new MillraceError(
-      'ERR_MILLRACE_CHECKPOINT',
-      `The snapshot was taken of the pipeline ${JSON.stringify(head.pipeline)} as it was before it was changed: ${difference(head.plan, own.plan)}. State goes on only in the same plan: undo the change, or begin without the snapshot.`,
-    );
-  }
-}
-
-/** The first lines of two plans that differ. */
-function difference(then: string, now: string): string {
-  const [before, after] = [then.split('\n'), now.split('\n')];
-  let at = 0;
-  while (before[at] === after[at]) at++;
-  const shownLine = (line: string | undefined) => (line === undefined ? 'nothing more' : JSON.stringify(line.trim()));
-  return `it had ${shownLine(before[at])} where it has ${shownLine(after[at])} now (line ${at + 1} of the plan)`;
+  const difference = identityDifference(head.plan, own.plan);
+  if (difference === undefined) return;
+  throw new MillraceError(
+    'ERR_MILLRACE_CHECKPOINT',
+    `The snapshot was taken of the pipeline ${JSON.stringify(head.plan.pipeline)} as it was before it was changed: ${difference}. State goes on only in the same plan: undo the change, or begin without the snapshot.`,
+  );
 }

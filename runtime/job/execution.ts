@@ -6,7 +6,7 @@
 
 import { createMemory, MillraceError, SlabAllocator } from '../../core/index.ts';
 import { Journal } from '../epoch/journal.ts';
-import { describePlan } from '../plan/explain.ts';
+import { identityOf } from '../plan/identity.ts';
 import type { Plan } from '../plan/plan.ts';
 import { waitAsync } from '../shared/wait.ts';
 import { Workers } from '../workers/workers.ts';
@@ -185,7 +185,7 @@ export class Execution {
     this.#workers.start(coordinator.control, {
       url: this.#url,
       params,
-      fingerprint: describePlan(this.#plan),
+      identity: identityOf(this.#plan),
       partitions: this.#sources.partitionCounts,
       restored: coordinator.restored,
       firstEpoch: coordinator.first.epoch,

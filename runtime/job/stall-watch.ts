@@ -103,7 +103,7 @@ export class StallWatch {
     const { plan } = this.#of;
     if (stage > 0) {
       const exchange = plan.exchanges[stage - 1];
-      const name = exchange === undefined ? '' : exchange.kind === 'rows' ? exchange.operator.name : 'aggregate';
+      const name = exchange?.operator.name ?? '';
       return `the end of an epoch, in ${[name, ...(exchange === undefined ? [] : operatorsOf(exchange.flow))].join(', ')} (exchange ${stage - 1})`;
     }
     const source = plan.sources[partition.source] as SourcePlan;

@@ -9,7 +9,7 @@
  */
 
 import { type AnyRow, checkOptionNames, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator, shown } from '../../core/index.ts';
-import { LiveRanks, LiveRows } from '../../operators/index.ts';
+import { LiveRanks, type LiveRows, openView } from '../../operators/index.ts';
 import type { Plan, ViewPlan } from '../plan/plan.ts';
 import type { Control } from '../shared/control.ts';
 import { spinUntil } from '../shared/wait.ts';
@@ -54,7 +54,7 @@ export class View<R = AnyRow> {
   constructor(host: ViewHost, plan: ViewPlan, index: number) {
     this.name = plan.name;
     this.#host = host;
-    this.#rows = new LiveRows(host.slabs, plan.aggregate);
+    this.#rows = openView(host.slabs, plan.operator);
     const memory: SharedMemory = host.slabs.memory;
     this.#cells = Array.from({ length: SHARD_COUNT }, (_, shard) => new LiveCell(memory, host.control.live(index, shard)));
   }

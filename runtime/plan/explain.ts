@@ -1,4 +1,4 @@
-/** The plan as text: for a person (`millrace explain`), as a Mermaid graph, and as the fingerprint that workers compare. */
+/** The plan as text: for a person (`millrace explain`), and as a Mermaid graph. What workers compare is identity.ts. */
 
 import type { ExchangePlan, FlowPlan, Plan } from './plan.ts';
 
@@ -14,19 +14,16 @@ export function describePlan(plan: Plan): string {
     for (const rejects of plan.sources[index]?.rejects ?? []) lines.push('  what cannot be decoded:', ...describeFlow(plan, rejects, '    '));
   });
   plan.exchanges.forEach((exchange, index) => {
+    const { operator } = exchange;
+    lines.push(`exchange ${index}: ${operator.travels}`);
     lines.push(
-      `exchange ${index}: ${exchange.kind === 'aggregate' ? 'rows are combined in the scan, merged by 64 shards' : `rows travel whole by key to 64 shards: ${exchange.operator.whole}`}`,
-    );
-    const stage = exchange.kind === 'aggregate' ? exchange.aggregate : exchange.operator;
-    lines.push(
-      ...stage
+      ...operator
         .describe()
         .split('\n')
         .map((line) => `  ${line}`),
     );
-    if (exchange.kind === 'rows' && exchange.carriesOrder)
-      lines.push('  order     rows carry their place in the epoch: they are needed in the order in which they were read');
-    lines.push(`  gives (${stage.output})`);
+    if (exchange.carriesOrder) lines.push('  order     rows carry their place in the epoch: they are needed in the order in which they were read');
+    lines.push(`  gives (${operator.output})`);
     for (const view of plan.views) if (view.exchange === index) lines.push(`  viewed as ${JSON.stringify(view.name)}`);
     lines.push(...describeFlow(plan, exchange.flow, '  '));
     exchange.late.forEach((late, input) => {
@@ -65,8 +62,8 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
 
 /** Which stream of an operator of two. */
 function inputName(plan: Plan, exchange: number, input: number): string {
-  const target = plan.exchanges[exchange] as ExchangePlan;
-  return target.kind === 'rows' && target.operator.inputs.length > 1 ? `, input ${input}` : '';
+  const { operator } = plan.exchanges[exchange] as ExchangePlan;
+  return operator.inputs.length > 1 ? `, input ${input}` : '';
 }
 
 /** The plan as a Mermaid flowchart. */
@@ -95,7 +92,7 @@ export function mermaidPlan(plan: Plan): string {
   plan.exchanges.forEach((exchange: ExchangePlan, index) =>
     lines.push(
       `  x${index}[[${label(
-        (exchange.kind === 'aggregate' ? exchange.aggregate : exchange.operator)
+        exchange.operator
           .describe()
           .split('\n')
           .slice(0, 3)

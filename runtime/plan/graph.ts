@@ -5,7 +5,19 @@
 
 import { MillraceError, type Schema, shown, type WatermarkPolicy } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
-import type { AggregatePlan, KeyedOperatorPlan, RowOperation } from '../../operators/index.ts';
+import type { ExchangeOperator, RowOperation } from '../../operators/index.ts';
+
+/** An operator by key; one parent per input. */
+export interface ExchangeNode {
+  readonly kind: 'exchange';
+  readonly schema: Schema;
+  readonly parents: readonly Node[];
+  readonly operator: ExchangeOperator;
+  /** Its rows replace earlier ones (stream/updates.ts); as users call it. */
+  readonly updates?: string | undefined;
+  /** Of a built-in aggregate: its keys, by which the latest of its rows is the value. */
+  readonly latestBy?: readonly string[];
+}
 
 /** Nodes of the graph. `schema` is that of the rows that leave the node. */
 export type Node =
@@ -13,10 +25,8 @@ export type Node =
   | { readonly kind: 'rows'; readonly schema: Schema; readonly parent: Node; readonly operation: RowOperation }
   | { readonly kind: 'watermark'; readonly schema: Schema; readonly parent: Node; readonly strategy: WatermarkStrategy }
   | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }
-  | { readonly kind: 'aggregate'; readonly schema: Schema; readonly parent: Node; readonly plan: AggregatePlan }
-  /** An operator over rows by key; one parent an input of the plan. `updates`: its rows replace earlier ones (stream/updates.ts); as users call it. */
-  | { readonly kind: 'keyed'; readonly schema: Schema; readonly parents: readonly Node[]; readonly plan: KeyedOperatorPlan; readonly updates?: string }
-  /** The rows that were late for `parent`, an aggregate or keyed, on their way to one of its inputs. */
+  | ExchangeNode
+  /** The rows that were late for `parent`, an exchange, on their way to one of its inputs. */
   | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node; readonly input: number }
   /** The rows that failed on the way to `parent`. */
   | { readonly kind: 'errors'; readonly schema: Schema; readonly parent: Node };
@@ -42,7 +52,7 @@ export interface SinkNode {
 }
 
 /** A node whose state can be read while the job runs. */
-export type ViewNode = Extract<Node, { kind: 'aggregate' }>;
+export type ViewNode = ExchangeNode;
 
 /** All nodes that lead to a sink or are viewed, of one pipeline. */
 export class Graph {

@@ -15,8 +15,8 @@
 
 import { assert, MillraceError, type Schema, shown, type WatermarkPolicy } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
-import { type AggregatePlan, type KeyedInput, type KeyedOperatorPlan, planRows, type RowOperation, type RowPlan } from '../../operators/index.ts';
-import type { Graph, Node, WatermarkStrategy } from './graph.ts';
+import { type ExchangeInput, type ExchangeOperator, type OrderOfRows, planRows, type RowOperation, type RowPlan } from '../../operators/index.ts';
+import type { ExchangeNode, Graph, Node, WatermarkStrategy } from './graph.ts';
 
 export interface Plan {
   readonly name: string;
@@ -46,24 +46,11 @@ export interface WatermarkPlan {
   readonly sources: readonly number[];
 }
 
-/** What travels by key to the shards, and what is done with it there. */
-export type ExchangePlan = AggregateExchangePlan | RowExchangePlan;
-
-/** Rows are combined where they are scanned; partial aggregates travel. */
-export interface AggregateExchangePlan extends ExchangeBase {
-  readonly kind: 'aggregate';
-  readonly aggregate: AggregatePlan;
-}
-
-/** Rows travel as they are, to an operator that needs them whole. */
-export interface RowExchangePlan extends ExchangeBase {
-  readonly kind: 'rows';
+/** An operator by key, and what is around it. */
+export interface ExchangePlan {
+  readonly operator: ExchangeOperator;
   /** Rows carry their places in the epoch: here or behind it somebody needs them in the order in which they were read. */
   readonly carriesOrder: boolean;
-  readonly operator: KeyedOperatorPlan;
-}
-
-interface ExchangeBase {
   /** The watermarks whose minimum is the event time of this exchange; by the policy max, whose maximum. */
   readonly watermarks: readonly number[];
   /** `max` where all of them are of that policy. */
@@ -91,11 +78,12 @@ export interface SinkPlan {
   readonly schema: Schema;
 }
 
-/** The state of an exchange (a running aggregate) under a name. */
+/** The state of an exchange under a name. */
 export interface ViewPlan {
   readonly name: string;
   readonly exchange: number;
-  readonly aggregate: AggregatePlan;
+  /** That of the exchange, which is viewable. */
+  readonly operator: ExchangeOperator;
 }
 
 /** What happens to the batches that arrive somewhere. */
@@ -139,7 +127,6 @@ export function makePlan(graph: Graph, options: PlanOptions = {}): Plan {
 type Edge = { readonly to: Node; readonly input: number } | { readonly sink: number };
 type LateNode = Extract<Node, { kind: 'late' }>;
 type ErrorsNode = Extract<Node, { kind: 'errors' }>;
-type ExchangeNode = Extract<Node, { kind: 'aggregate' | 'keyed' }>;
 
 class Planner {
   readonly #graph: Graph;
@@ -181,7 +168,9 @@ class Planner {
         const parents = parentsOf(node);
         const watermarks = unique(parents.flatMap((parent) => this.#watermarksOf(parent)));
         const isFirst = watermarks.length > 0 && watermarks.every((w) => this.#watermarks[w]?.strategy.policy === 'max');
-        const base = {
+        return {
+          operator: node.operator,
+          carriesOrder: carriesOrder[index] === true,
           watermarks,
           policy: isFirst ? ('max' as const) : ('min' as const),
           delayMs: Math.max(...parents.map(outputDelay)),
@@ -190,12 +179,9 @@ class Planner {
           flow: this.#flow(node, node.schema),
           late: parents.map((_, input) => this.#lateFlow(node, input)),
         };
-        return node.kind === 'aggregate'
-          ? { ...base, kind: 'aggregate', aggregate: node.plan }
-          : { ...base, kind: 'rows', operator: node.plan, carriesOrder: carriesOrder[index] === true };
       }),
       sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
-      views: [...this.#graph.views].map(([name, node]) => ({ name, exchange: this.#exchanges.indexOf(node), aggregate: node.plan })),
+      views: [...this.#graph.views].map(([name, node]) => ({ name, exchange: this.#exchanges.indexOf(node), operator: node.operator })),
     };
   }
 
@@ -225,7 +211,7 @@ class Planner {
     else if (node.kind === 'errors') this.#errors.set(node, chainOf(node.parent));
     if (node.kind === 'source') this.#sources.push(node);
     else if (node.kind === 'watermark') this.#watermarks.push(node);
-    else if (node.kind === 'aggregate' || node.kind === 'keyed') this.#exchanges.push(node);
+    else if (node.kind === 'exchange') this.#exchanges.push(node);
   }
 
   #edge(from: Node, edge: Edge): void {
@@ -278,14 +264,13 @@ class Planner {
     const next: FlowPlan[] = [];
     for (const edge of at) {
       if ('sink' in edge) sinks.push(edge.sink);
-      else if (edge.to.kind === 'aggregate' || edge.to.kind === 'keyed') exchanges.push({ exchange: this.#exchanges.indexOf(edge.to), input: edge.input });
+      else if (edge.to.kind === 'exchange') exchanges.push({ exchange: this.#exchanges.indexOf(edge.to), input: edge.input });
       else next.push(this.#flowOf(schema, [], undefined, [edge], schema));
     }
     const needed = new Set<number>(next.flatMap((flow) => flow.rows.columnsRead));
     for (const { exchange, input } of exchanges) {
       const node = this.#exchanges[exchange] as ExchangeNode;
-      if (node.kind === 'keyed') for (const column of (node.plan.inputs[input] as KeyedInput).columns) needed.add(column);
-      else for (const column of node.plan.columnsRead) needed.add(node.plan.input.indexOf(column));
+      for (const column of (node.operator.inputs[input] as ExchangeInput).columns) needed.add(column);
       for (const column of this.#lateFlow(node, input)?.rows.columnsRead ?? []) if (column < schema.length) needed.add(column);
     }
     if (watermark !== undefined) {
@@ -307,12 +292,10 @@ class Planner {
       const direct = behind[source] as Set<number>;
       return source === other || direct.has(other) || [...direct].some((next) => waitsFor(next, other));
     };
-    for (const node of this.#exchanges) {
-      if (node.kind !== 'keyed' || node.plan.loadsFirst === undefined) continue;
-      const first = this.#sourcesOf(node.parents[node.plan.loadsFirst] as Node);
-      const others = unique(
-        node.parents.filter((_, input) => input !== (node as { plan: KeyedOperatorPlan }).plan.loadsFirst).flatMap((parent) => this.#sourcesOf(parent)),
-      );
+    for (const { parents, operator } of this.#exchanges) {
+      if (operator.loadsFirst === undefined) continue;
+      const first = this.#sourcesOf(parents[operator.loadsFirst] as Node);
+      const others = unique(parents.filter((_, input) => input !== operator.loadsFirst).flatMap((parent) => this.#sourcesOf(parent)));
       for (const source of others) for (const table of first) if (!waitsFor(table, source)) behind[source]?.add(table);
     }
     return behind.map((sources) => [...sources].sort((a, b) => a - b));
@@ -322,13 +305,13 @@ class Planner {
   #carriesOrder(): boolean[] {
     const carries = this.#exchanges.map(() => false);
     for (let index = carries.length - 1; index >= 0; index--) {
-      const node = this.#exchanges[index] as ExchangeNode;
-      if (node.kind !== 'keyed') continue;
-      const isOrdered = node.plan.isOrdered === true;
-      for (const [input, parent] of node.parents.entries()) {
+      const { parents, operator } = this.#exchanges[index] as ExchangeNode;
+      const { order } = operator;
+      if (order === undefined) continue;
+      for (const [input, parent] of parents.entries()) {
         for (const from of this.#upstreamOf(parent)) {
-          const source = this.#exchanges[from] as ExchangeNode;
-          if (source.kind !== 'keyed' || !(carries[index] || (isOrdered && !isKeyedAlike(source.plan, node.plan, input, parent)))) continue;
+          const before = (this.#exchanges[from] as ExchangeNode).operator.order;
+          if (before === undefined || !(carries[index] || (order.isNeeded && !isKeyedAlike(before, order.keys[input] as readonly string[], parent)))) continue;
           carries[index] = true;
           carries[from] = true;
         }
@@ -350,7 +333,7 @@ class Planner {
 
   /** The nearest exchanges above a node. */
   #upstreamOf(node: Node): number[] {
-    if (node.kind === 'aggregate' || node.kind === 'keyed') return [this.#exchanges.indexOf(node)];
+    if (node.kind === 'exchange') return [this.#exchanges.indexOf(node)];
     return unique(parentsOf(node).flatMap((parent) => this.#upstreamOf(parent)));
   }
 }
@@ -360,11 +343,10 @@ function parentsOf(node: Node): readonly Node[] {
     case 'source':
       return [];
     case 'union':
-    case 'keyed':
+    case 'exchange':
       return node.parents;
     case 'rows':
     case 'watermark':
-    case 'aggregate':
     case 'late':
     case 'errors':
       assert(node.parent, 'a node without a parent');
@@ -387,20 +369,15 @@ function chainOf(node: Node): ReadonlySet<Node> {
 /** How long after the watermark has passed their time rows of a node may come out, at most. */
 function outputDelay(node: Node): number {
   const above = node.kind === 'watermark' ? 0 : Math.max(0, ...parentsOf(node).map(outputDelay));
-  if (node.kind === 'aggregate') return above + (node.plan.window?.latenessMs ?? 0);
-  return node.kind === 'keyed' ? above + (node.plan.outputTime?.delayMs ?? 0) : above;
+  return node.kind === 'exchange' ? above + (node.operator.outputTime?.delayMs ?? 0) : above;
 }
 
 /** Whether all rows of one key here had one key there: the keys there are among those here, and nothing between has written them anew. */
-function isKeyedAlike(from: KeyedOperatorPlan, to: KeyedOperatorPlan, input: number, parent: Node): boolean {
-  for (let at = parent; at.kind !== 'keyed'; at = at.parent) {
+function isKeyedAlike(from: OrderOfRows, here: readonly string[], parent: Node): boolean {
+  for (let at = parent; at.kind !== 'exchange'; at = at.parent) {
     if (at.kind !== 'watermark' && !(at.kind === 'rows' && (at.operation.kind === 'filter' || at.operation.kind === 'select'))) return false;
   }
-  // What process() emits may have any key, whatever the columns are called.
-  if (from.name === 'process') return false;
-  const names = ({ schema, keys }: KeyedInput): string[] => keys.map((key) => schema.field(key).name);
-  const here = names(to.inputs[input] as KeyedInput);
-  return names(from.inputs[0] as KeyedInput).every((name) => here.includes(name));
+  return from.keepsKeys && (from.keys[0] as readonly string[]).every((name) => here.includes(name));
 }
 
 function unique(numbers: readonly number[]): number[] {

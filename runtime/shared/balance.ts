@@ -15,20 +15,8 @@
 
 import { MillraceError } from '../../core/index.ts';
 import type { Plan } from '../plan/plan.ts';
+import { balanceCounts, OF_EXCHANGE, OF_SOURCE } from './balance-counts.ts';
 import type { Control } from './control.ts';
-
-/** What a worker counts of a source in an epoch. */
-export const OF_SOURCE = { chunks: 0, bytes: 1, decoded: 2, refused: 3, corrupt: 4, count: 5 } as const;
-/**
- * What it counts of an exchange: rows put in, and late ones; rows of the blocks found; pieces of its own blocks; pieces merged; and, over
- * all epochs, rows in open windows, and those of closed ones.
- */
-export const OF_EXCHANGE = { put: 0, late: 1, found: 2, pieces: 3, merged: 4, held: 5, released: 6, count: 7 } as const;
-
-/** Numbers that a worker counts in an epoch. */
-export function balanceCounts(sources: number, exchanges: number): number {
-  return sources * OF_SOURCE.count + exchanges * OF_EXCHANGE.count;
-}
 
 /** What one worker counts. */
 export class WorkerBalance {
@@ -104,7 +92,7 @@ export class EpochBalance {
     this.#given = plan.sources.map(() => ({ chunks: 0, bytes: 0 }));
     this.#sources = plan.sources.map(() => ({ decoded: 0, refused: 0, epochsCounted: 0 }));
     this.#exchanges = plan.exchanges.map((exchange) => {
-      const known = exchange.kind === 'aggregate' && exchange.aggregate.grid !== undefined ? 0 : undefined;
+      const known = exchange.operator.heldRows === undefined ? undefined : 0;
       return { rows: 0, late: 0, held: known, released: known };
     });
   }

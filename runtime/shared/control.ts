@@ -11,7 +11,7 @@
  *   live          [view][shard] LiveCell: where the state is that a view reads, written by the owner of the shard
  *   state         [worker] f64: bytes of state of the worker's shards, as of some epoch of the last second
  *   activity      [worker] one line each: what it is at, for people who wonder; the count is odd while it is at work
- *   balance       [parity][worker] f64s: what the worker has counted in the epoch (balance.ts)
+ *   balance       [parity][worker] f64s: what the worker has counted in the epoch (balance-counts.ts)
  *
  * Everything with a parity is double: it belongs to epoch & 1, so that a worker may go on with the next epoch's scan
  * while another still reads what this one left. Plain writes become visible at the barrier, whose atomics order them.
@@ -19,7 +19,7 @@
 
 import { LIVE_CELL_BYTES, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import type { Plan } from '../plan/plan.ts';
-import { balanceCounts } from './balance.ts';
+import { balanceCounts } from './balance-counts.ts';
 import { ring, waitBlocking } from './wait.ts';
 
 const LINE = 64;

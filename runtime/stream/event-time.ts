@@ -49,14 +49,12 @@ export function eventTimeColumn(node: Node): string | undefined {
     }
     case 'rows':
       return eventTimeColumn(node.parent);
-    case 'aggregate':
-      return node.plan.window === undefined ? undefined : 'windowEnd';
-    case 'keyed':
-      return node.plan.outputTime?.column;
+    case 'exchange':
+      return node.operator.outputTime?.column;
     case 'late': {
       // As they came.
       const { parent } = node;
-      const input = parent.kind === 'keyed' ? parent.parents[node.input] : parent.kind === 'aggregate' ? parent.parent : undefined;
+      const input = parent.kind === 'exchange' ? parent.parents[node.input] : undefined;
       return input === undefined ? undefined : eventTimeColumn(input);
     }
     case 'errors':
@@ -78,9 +76,7 @@ export function isAddedTime(node: Node, name: string): boolean {
       return isAddedTime(node.parent, name);
     case 'union':
       return node.parents.every((parent) => isAddedTime(parent, name));
-    case 'aggregate':
-      return node.parent.schema.indexOf(name) < 0 || isAddedTime(node.parent, name);
-    case 'keyed':
+    case 'exchange':
       return node.parents.every((parent) => parent.schema.indexOf(name) < 0) || node.parents.some((parent) => isAddedTime(parent, name));
   }
 }
@@ -93,8 +89,7 @@ export function isBehindKeys(node: Node): boolean {
 
 /** Whether the event time of this node's rows is the end of the window that they are the result of. */
 export function isWindowEnd(node: Node): boolean {
-  if (node.kind === 'aggregate') return true;
-  if (node.kind === 'keyed') return node.plan.outputTime?.shiftMs === -1;
+  if (node.kind === 'exchange') return node.operator.outputTime?.shiftMs === -1;
   if (node.kind === 'rows') return isWindowEnd(node.parent);
   return node.kind === 'union' && node.parents.every(isWindowEnd);
 }

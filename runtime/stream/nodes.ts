@@ -3,14 +3,16 @@
  * user sees are in pipeline.ts; what the operators do is in the room operators.
  */
 
-import { checkOptionNames, MillraceError, type Schema, shown } from '../../core/index.ts';
+import { MillraceError, type Schema, shown } from '../../core/index.ts';
 import {
-  type AggregatePlan,
+  AggregateExchange,
   type AggregateRequest,
   EMPTY_WINDOWS,
+  type ExchangeOperator,
   hasUserAggregate,
   isRowWindow,
   type JoinSide,
+  KeyedExchange,
   type KeyedOperatorPlan,
   type MixedRequest,
   planAggregate,
@@ -24,31 +26,19 @@ import {
   type RowFold,
   type RowWindowRequest,
   type RowWindowShape,
-  topFold,
   type WindowSpec,
 } from '../../operators/index.ts';
-import type { Graph, Node, Upstream } from '../plan/graph.ts';
+import type { ExchangeNode, Graph, Node, Upstream } from '../plan/graph.ts';
 import { ERROR_SCHEMA, lateSchema } from '../plan/side-outputs.ts';
 import { isAddedTime, orderingTime, presentTime, windowTime } from './event-time.ts';
 import { isLatestOfEach, mustBeFacts, updatesOf } from './updates.ts';
-
-export interface TopOptions<R> {
-  /** The column that decides. Null and NaN come last; of equal values the row that came first. */
-  readonly by: keyof R & string;
-  /** `desc` (default): the greatest first. */
-  readonly order?: 'desc' | 'asc';
-}
 
 /** Aggregates by key, running or in windows, with windows that have no rows where these are asked for. */
 export function aggregateNode(stream: Upstream, keys: readonly string[], aggregates: MixedRequest['aggregates'], window: WindowSpec | undefined): Node {
   const node = aggregationNode(stream, keys, aggregates, window);
   if (window?.hasEmpty !== true) return node;
   const counts = Object.keys(aggregates).filter((name) => (aggregates[name] as { readonly name?: unknown }).name === 'count');
-  return { kind: 'keyed', parents: [node], ...planned(planEmptyWindows({ input: node.schema, window, counts, keys })) };
-}
-
-function planned(plan: KeyedOperatorPlan): { readonly schema: Schema; readonly plan: KeyedOperatorPlan } {
-  return { schema: plan.output, plan };
+  return exchangeNode([node], new KeyedExchange(planEmptyWindows({ input: node.schema, window, counts, keys })));
 }
 
 /** Which operator it is depends on the window. */
@@ -70,9 +60,9 @@ function aggregationNode(stream: Upstream, keys: readonly string[], aggregates: 
   }
   if (window?.shape.kind === 'session') return keyedNode(stream, planSession({ input, keys, aggregates, window, ...windowTime(stream) }), updatesOf(window));
   const request = { input, keys, aggregates, ...(window === undefined ? orderingTime(stream.node) : { window, ...windowTime(stream) }) };
-  if (isMixed) return keyedNode(stream, planMixedAggregate(request), window === undefined ? 'a running aggregate' : updatesOf(window));
-  const plan: AggregatePlan = planAggregate(request as AggregateRequest);
-  return { kind: 'aggregate', schema: plan.output, parent: stream.node, plan };
+  const updates = window === undefined ? 'a running aggregate' : updatesOf(window);
+  if (isMixed) return keyedNode(stream, planMixedAggregate(request), updates);
+  return { ...exchangeNode([stream.node], new AggregateExchange(planAggregate(request as AggregateRequest)), updates), latestBy: keys };
 }
 
 /** Gives the state of a node a name to view it by. */
@@ -80,8 +70,8 @@ export function nameView({ name: pipeline, views }: Graph, node: Node, name: str
   if (typeof name !== 'string' || name === '') {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `as() got the name ${shown(name)}. Give a text that is not empty: .count().as('counts').`);
   }
-  if (node.kind !== 'aggregate' || node.plan.window !== undefined) {
-    const isWindow = node.kind === 'aggregate' || (node.kind === 'keyed' && node.plan.outputTime?.shiftMs === -1);
+  if (node.kind !== 'exchange' || !node.operator.isViewable) {
+    const isWindow = node.kind === 'exchange' && node.operator.outputTime?.shiftMs === -1;
     const instead = isWindow ? " Of windows, view the latest result of each key: .keyBy('page').aggregate({ clicks: last('clicks') }).as(name) behind it." : '';
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
@@ -116,7 +106,7 @@ export function errorsNode(parent: Node): Node {
  */
 export function lateNode(result: Node, input: number): Node {
   // Windows without rows have none that are late.
-  const parent = result.kind === 'keyed' && result.plan.name === EMPTY_WINDOWS ? (result.parents[0] as Node) : result;
+  const parent = result.kind === 'exchange' && result.operator.name === EMPTY_WINDOWS ? (result.parents[0] as Node) : result;
   const known = lateNodes.get(parent) ?? [];
   lateNodes.set(parent, known);
   const rows = timedRows(parent, input);
@@ -134,14 +124,18 @@ export function lateNode(result: Node, input: number): Node {
 
 /** The rows of an input of a node that may be late for it; undefined: none ever is. */
 function timedRows(node: Node, input: number): Schema | undefined {
-  if (node.kind === 'aggregate') return input === 0 && node.plan.window !== undefined ? node.plan.input : undefined;
-  const of = node.kind === 'keyed' ? node.plan.inputs[input] : undefined;
+  const of = node.kind === 'exchange' ? node.operator.inputs[input] : undefined;
   return of !== undefined && of.eventTime >= 0 ? of.schema : undefined;
 }
 
-/** The node of an operator over rows by key. `updates` is what users call it where its rows replace earlier ones. */
+/** The node of an operator by key. */
+function exchangeNode(parents: readonly Node[], operator: ExchangeOperator, updates?: string): ExchangeNode {
+  return { kind: 'exchange', schema: operator.output, parents, operator, updates };
+}
+
+/** The node of an operator over the rows of one stream, by key. `updates` is what users call it where its rows replace earlier ones. */
 export function keyedNode(stream: Upstream, plan: KeyedOperatorPlan, updates?: string): Node {
-  return { kind: 'keyed', schema: plan.output, parents: [stream.node], plan, ...(updates === undefined ? {} : { updates }) };
+  return exchangeNode([stream.node], new KeyedExchange(plan), updates);
 }
 
 /** The node of a fold over a stream in windows. */
@@ -167,7 +161,7 @@ export function runningFoldNode(stream: Upstream, keys: readonly string[], fold:
 /** The node of a join; a table may consist of updates. */
 export function joinNode(left: Upstream, right: Upstream, plan: KeyedOperatorPlan): Node {
   if (plan.inputs.some((input) => input.eventTime >= 0)) for (const { node } of [left, right]) mustBeFacts(node, 'join() by time');
-  return { kind: 'keyed', schema: plan.output, parents: [left.node, right.node], plan };
+  return exchangeNode([left.node, right.node], new KeyedExchange(plan));
 }
 
 /** The node of dropDuplicates. */
@@ -189,15 +183,6 @@ export function columnsBesides(schema: Schema, keys: readonly string[], window: 
   if (window === undefined) return keys;
   const bounds = schema.fields.filter(({ name, type }) => (name === 'windowStart' || name === 'windowEnd') && type.name === 'timestamp');
   return [...keys, ...bounds.map(({ name }) => name)];
-}
-
-/** The node of the greatest rows of each key, running or in windows. */
-export function topNode(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never>, window: WindowSpec | undefined): Node {
-  checkOptionNames('top()', options, { by: true, order: true });
-  const { by, order = 'desc' } = options;
-  const fold = topFold({ input: stream.schema, keys: columnsBesides(stream.schema, keys, window), n, by, order }) as RowFold;
-  if (window !== undefined) return foldNode(stream, keys, fold, window);
-  return runningFoldNode(stream, keys, fold);
 }
 
 /** One side of a join, as joins.ts wants it. */

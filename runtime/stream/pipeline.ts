@@ -52,9 +52,8 @@ import {
   lateNode,
   nameView,
   runningFoldNode,
-  type TopOptions,
-  topNode,
 } from './nodes.ts';
+import { type TopOptions, topNode } from './top.ts';
 
 /** Starts a pipeline. The name stands in messages, in progress, and in what is committed: keep it. */
 export function pipeline(name: string): Pipeline {

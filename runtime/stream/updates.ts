@@ -29,12 +29,10 @@ export function updatesFrom(node: Node): string | undefined {
       return updatesFrom(node.parent);
     case 'union':
       return node.parents.map(updatesFrom).find((name) => name !== undefined);
-    case 'aggregate':
-      return node.plan.window === undefined ? 'a running aggregate' : updatesOf(node.plan.window);
-    case 'keyed':
+    case 'exchange':
       if (node.updates !== undefined) return node.updates;
       // A row that is joined with a table is what it was before.
-      return node.plan.name === 'table join' ? updatesFrom(node.parents[0] as Node) : undefined;
+      return node.operator.name === 'table join' ? updatesFrom(node.parents[0] as Node) : undefined;
   }
 }
 
@@ -57,8 +55,7 @@ export function mustBeFacts(node: Node, what: string): void {
  */
 export function isLatestOfEach(node: Node, keys: readonly string[], aggregates: Readonly<Record<string, unknown>>): boolean {
   if (node.kind === 'rows') return isLatestOfEach(node.parent, keys, aggregates);
-  if (node.kind !== 'aggregate') return false;
-  const { plan } = node;
-  const hasKeys = plan.keys.every((key) => keys.includes(plan.input.field(key).name));
+  if (node.kind !== 'exchange' || node.latestBy === undefined) return false;
+  const hasKeys = node.latestBy.every((key) => keys.includes(key));
   return hasKeys && Object.values(aggregates).every((of) => (of as { name?: unknown }).name === 'last' && (of as { by?: unknown }).by === undefined);
 }

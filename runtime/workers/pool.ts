@@ -7,6 +7,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { ERROR_CODES, type ErrorCode, MillraceError, type SharedMemoryHandle } from '../../core/index.ts';
 import type { SinkInfo } from '../../io/index.ts';
+import type { PlanIdentity } from '../plan/identity.ts';
 import type { ControlShape } from '../shared/control.ts';
 import type { LedgerSample } from '../shared/ledger.ts';
 import type { Restored } from '../shared/restored.ts';
@@ -16,8 +17,8 @@ import type { Params } from '../stream/load.ts';
 export interface WorkerTask {
   readonly url: string;
   readonly params: Params;
-  /** The plan as the coordinator made it, as text: a worker whose module gives another one refuses to start. */
-  readonly fingerprint: string;
+  /** Of the plan as the coordinator made it: a worker whose module gives another one refuses to start. */
+  readonly identity: PlanIdentity;
   readonly worker: number;
   readonly memory: SharedMemoryHandle;
   readonly control: number;

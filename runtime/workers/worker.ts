@@ -7,7 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
 import { attachMemory, Counters, MillraceError, SlabAllocator } from '../../core/index.ts';
 import { Engine } from '../engine/engine.ts';
-import { describePlan } from '../plan/explain.ts';
+import { identityDifference, identityOf } from '../plan/identity.ts';
 import { makePlan, type Plan } from '../plan/plan.ts';
 import { Aborted, Control } from '../shared/control.ts';
 import { COUNTER_NAMES } from '../shared/ledger.ts';
@@ -32,10 +32,11 @@ export async function work(task: WorkerTask): Promise<PortableError | undefined>
   try {
     const { codeGeneration } = task;
     const plan = makePlan(await loadGraph(task.url, task.params), codeGeneration === undefined ? {} : { codeGeneration });
-    if (describePlan(plan) !== task.fingerprint) {
+    const difference = identityDifference(task.identity, identityOf(plan));
+    if (difference !== undefined) {
       throw new MillraceError(
         'ERR_MILLRACE_MODULE',
-        `The module ${task.url} gives another pipeline in a worker than on the main thread. Build it from params and constants only, not from the time, random numbers or the environment of a thread.`,
+        `The module ${task.url} gives another pipeline in a worker than on the main thread: ${difference}. Build it from params and constants only, not from the time, random numbers or the environment of a thread.`,
       );
     }
     await pump(task, control, plan);

@@ -5,8 +5,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { StateArena } from '../../core/groups/accumulators/accumulator.ts';
 import { addLong, eachLong, longCount } from '../../core/groups/accumulators/long-set.ts';
-import type { StateArena } from '../../core/groups/accumulators/state.ts';
 import { addValue, eachValue, valueCount } from '../../core/groups/accumulators/value-table.ts';
 import { attachMemory, mix32 } from '../../core/index.ts';
 

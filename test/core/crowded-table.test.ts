@@ -32,7 +32,7 @@ import {
   u32,
   utf8,
 } from '../../core/index.ts';
-import { kernelExports } from '../../core/kernels.ts';
+import { kernelExports } from '../../core/memory/kernel-module.ts';
 import { caseCount, seedOf } from '../seed.ts';
 
 const MEMORY_BYTES = 64 << 20;

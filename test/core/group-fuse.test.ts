@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type GroupKernels, groupReference, TILE_ROWS } from '../../core/groups/group-kernels.ts';
+import { groupReference } from '../../core/groups/group-kernels.ts';
+import { type GroupKernels, TILE_ROWS } from '../../core/groups/kernel-signatures.ts';
 import {
   accumulator,
   createMemory,
@@ -16,7 +17,7 @@ import {
   u32,
   utf8,
 } from '../../core/index.ts';
-import { kernelExports } from '../../core/kernels.ts';
+import { kernelExports } from '../../core/memory/kernel-module.ts';
 
 // The fused kernel beside its reference, over the same memory from the same bytes; values of every awkward kind.
 

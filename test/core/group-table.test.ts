@@ -26,7 +26,7 @@ import {
   u32,
   utf8,
 } from '../../core/index.ts';
-import { kernelExports } from '../../core/kernels.ts';
+import { kernelExports } from '../../core/memory/kernel-module.ts';
 import { caseCount, fc } from '../seed.ts';
 import { columnsOf, contentsOf, GroupModel, INPUT_POOLS, KEY_POOLS, type ModelRow, type ModelSpec } from './group-table-model.ts';
 

@@ -17,7 +17,7 @@ import {
   StateWriter,
   utf8,
 } from '../../core/index.ts';
-import { kernelExports } from '../../core/kernels.ts';
+import { kernelExports } from '../../core/memory/kernel-module.ts';
 import { caseCount, fc } from '../seed.ts';
 import { columnsOf } from './group-table-model.ts';
 

@@ -27,7 +27,7 @@ import {
   utf8,
   varianceOf,
 } from '../../core/index.ts';
-import { kernelExports } from '../../core/kernels.ts';
+import { kernelExports } from '../../core/memory/kernel-module.ts';
 import { caseCount, fc } from '../seed.ts';
 
 const RUNS = caseCount(30);

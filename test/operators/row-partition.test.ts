@@ -24,7 +24,7 @@ import {
   u32,
   utf8,
 } from '../../core/index.ts';
-import { eachPaneOf } from '../../operators/exchange/exchange.ts';
+import { eachPaneOf } from '../../operators/aggregate/group-block.ts';
 import {
   Combiner,
   count,
@@ -68,6 +68,7 @@ function planOf(keys: readonly string[], options: { eventTime?: boolean; columns
     outputTime: undefined,
     lateBefore: (watermark) => watermark,
     heldUntil: (time) => time,
+    state: { format: 1, facts: null },
     open: () => assert.fail('not opened'),
     whole: 'it is a test',
     describe: () => 'rows',

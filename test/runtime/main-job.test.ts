@@ -42,7 +42,7 @@ after(async () => {
 const triggers: readonly RunOptions[] = [
   { trigger: '5ms', bounded: true, drain: 'emit' },
   { trigger: '100ms', bounded: true, drain: 'emit' },
-  { trigger: 'availableNow' },
+  { trigger: 'availableNow', drain: 'emit' },
 ];
 const sums = new Set<string>();
 

@@ -185,7 +185,7 @@ describe('a snapshot', () => {
     driver.send([{ page: '/b', ms: 8, at: 62_000 }], { partition: 0 });
     driver.endEpoch();
     const snapshot = driver.snapshot();
-    assert.equal(snapshot.pipeline, 'clicks');
+    assert.equal(snapshot.plan.pipeline, 'clicks');
     assert.equal(snapshot.clockMs, 14_000);
     for (const from of [structuredClone(snapshot), snapshot, carried(snapshot)]) {
       const restored = testDriver(tumblingClicks(), { from });
@@ -310,7 +310,10 @@ describe('a snapshot', () => {
         .aggregate({ n: count(), ms: sum('ms') })
         .to(collect()),
     );
-    assert.throws(() => testDriver(hourly, { from: snapshot }), { code, message: /tumbling\(60000 ms\).*tumbling\(3600000 ms\)/ });
+    assert.throws(() => testDriver(hourly, { from: snapshot }), {
+      code,
+      message: /aggregate 1 changed \(window\.shape\.sizeMs was 60000, is 3600000\); kept: source 1, watermark 1, sink 1/,
+    });
     const more = perMinute((stream) =>
       stream
         .keyBy('page')
@@ -318,12 +321,15 @@ describe('a snapshot', () => {
         .aggregate({ n: count(), least: min('ms'), most: max('ms') })
         .to(collect()),
     );
-    assert.throws(() => testDriver(more, { from: snapshot }), { code, message: /it had .* where it has .* now \(line \d+ of the plan\)/ });
+    assert.throws(() => testDriver(more, { from: snapshot }), {
+      code,
+      message: /aggregate 1 changed .*aggregates.*; and \d+ more\); sink 1 changed \(schema was .*least.*kept: source 1, watermark 1\./,
+    });
     const named = pipeline('others')
       .from(memory([], { schema: clicks }))
       .to(collect());
     assert.throws(() => testDriver(named, { from: snapshot }), { code, message: /"clicks".*"others"/ });
-    assert.throws(() => testDriver(tumblingClicks(), { from: { ...snapshot, format: 2 } }), { code, message: /format 2.*reads 1/ });
+    assert.throws(() => testDriver(tumblingClicks(), { from: { ...snapshot, format: 1 } }), { code, message: /format 1.*reads 2/ });
     assert.throws(() => testDriver(tumblingClicks(), { from: 'snapshot' as unknown as DriverSnapshot }), { code, message: /is no snapshot/ });
     const cut = structuredClone(snapshot) as unknown as { state: { exchanges: { shard: number }[][] } };
     cut.state.exchanges[0]?.pop();

@@ -99,6 +99,7 @@ function bench(isBounded: boolean) {
     {
       chunk: (source: number, chunk: Chunk) => taken.push(`${source}:${chunk.first}-${chunk.next}`),
       began: () => {},
+      waiting: () => {},
       epochFull: () => {},
       cutReached: () => events.push('reached'),
       ended: (source) => events.push(`end ${source}`),

@@ -1,9 +1,9 @@
 /** Exact distinct counts: a set of 64-bit values (numbers by their bits, with one NaN and one 0), or of byte strings. Memory grows with the values. */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import type { StateBehaviour } from './hash-sketch.ts';
+import type { StateArena, StateBehaviour } from './accumulator.ts';
 import { addLong, eachLong, longCount } from './long-set.ts';
-import { copyState, POINTED, type StateArena } from './state.ts';
+import { copyState, POINTED } from './state.ts';
 import { addValue, eachValue, valueCount } from './value-table.ts';
 
 export function distinct(isBytes: boolean): StateBehaviour {

@@ -6,9 +6,8 @@
  *   0  i64 values seen    8  f64 order    16  the value: f64, i64, or the pointer to its bytes
  */
 
-import type { Lane } from '../accumulators.ts';
-import type { StateBehaviour } from './hash-sketch.ts';
-import { compareValues, copyValue, type StateArena, setState } from './state.ts';
+import type { Lane, StateArena, StateBehaviour } from './accumulator.ts';
+import { compareValues, copyValue, setState } from './state.ts';
 
 export const COUNT_BYTES = 8;
 const ORDER = 8;

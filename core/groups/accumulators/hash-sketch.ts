@@ -9,10 +9,10 @@
  */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import type { Accumulator } from '../accumulators.ts';
+import type { StateArena, StateBehaviour } from './accumulator.ts';
 import { hash64Bytes, hash64Long, hashHigh, hashLow } from './hash64.ts';
 import { addLong, eachLong, longCapacity, longCount } from './long-set.ts';
-import { copyState, POINTED, type StateArena, setState } from './state.ts';
+import { copyState, POINTED, setState } from './state.ts';
 
 const KIND = 3;
 const HEADER_BYTES = 16;
@@ -28,8 +28,6 @@ export interface DenseSketch {
   /** How many distinct hashes it has seen, about. */
   estimate(memory: SharedMemory, dense: number): number;
 }
-
-export type StateBehaviour = Omit<Accumulator, 'name' | 'input' | 'order' | 'ties' | 'result' | 'lane' | 'parameter'>;
 
 /** Accumulator of a sketch of the distinct values of a column. `isBytes`: the lane holds places and lengths of byte strings. */
 export function hashSketch(sketch: DenseSketch, isBytes: boolean): StateBehaviour {

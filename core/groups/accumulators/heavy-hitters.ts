@@ -8,8 +8,8 @@
  */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import type { StateBehaviour } from './hash-sketch.ts';
-import { copyState, POINTED, type StateArena } from './state.ts';
+import type { StateArena, StateBehaviour } from './accumulator.ts';
+import { copyState, POINTED } from './state.ts';
 import { addValue, eachValue, noteTakenOff, takenOff, takeOff, valueCount } from './value-table.ts';
 
 /** @param counters c, above */

@@ -13,7 +13,8 @@
 import { mix32 } from '../../hash.ts';
 import type { SharedMemory } from '../../memory/shared-memory.ts';
 import { newSecret, secretHashLong } from '../../secret-hash.ts';
-import { type StateArena, setState } from './state.ts';
+import type { StateArena } from './accumulator.ts';
+import { setState } from './state.ts';
 
 const CAPACITY_FIRST = 4;
 const HEADER_BYTES = 16;

@@ -14,8 +14,8 @@
 
 import { mix32 } from '../../hash.ts';
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import type { StateBehaviour } from './hash-sketch.ts';
-import { copyState, POINTER_BYTES, type StateArena, setState } from './state.ts';
+import type { StateArena, StateBehaviour } from './accumulator.ts';
+import { copyState, POINTER_BYTES, setState } from './state.ts';
 
 const CAPACITY_FIRST = 8;
 const HEADER_BYTES = 8;

@@ -9,7 +9,7 @@
  * A value without a time is left out. NaN makes the result NaN, as in a mean.
  */
 
-import type { StateBehaviour } from './hash-sketch.ts';
+import type { StateBehaviour } from './accumulator.ts';
 
 /** Where a state has its three numbers: the newest time, the weighted sum, the sum of weights. */
 export const NEWEST = 0;

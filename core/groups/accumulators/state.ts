@@ -10,29 +10,7 @@
  */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import type { Lane } from '../accumulators.ts';
-
-/** Where the states of one table live. */
-export interface StateArena {
-  readonly memory: SharedMemory;
-  /**
-   * The address, a multiple of 8, of `bytes` of new memory; what is in it is undefined.
-   *
-   * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
-   */
-  alloc(bytes: number): number;
-  /** Gives up memory of `alloc`: it counts as dead from here on. */
-  discard(bytes: number): void;
-}
-
-/** What an accumulator gets for a tile besides its lane of values. */
-export interface TileInputs {
-  readonly arena: StateArena;
-  /** One byte a row, 1 = the value is null; 0: no value of the tile is. */
-  readonly nulls: number;
-  /** f64 a row, what the values are ordered by; 0: nothing orders them but the order in which they come. */
-  readonly orders: number;
-}
+import type { Lane, StateArena } from './accumulator.ts';
 
 export const POINTER_BYTES = 8;
 

@@ -13,7 +13,7 @@
  */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import type { StateBehaviour } from './hash-sketch.ts';
+import type { StateBehaviour } from './accumulator.ts';
 
 const SPLIT = 134_217_729;
 const TWO_32 = 4_294_967_296;

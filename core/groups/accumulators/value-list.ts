@@ -6,9 +6,8 @@
  */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import type { Accumulator, Lane } from '../accumulators.ts';
-import type { StateBehaviour } from './hash-sketch.ts';
-import { compareValues, copyState, copyValue, POINTER_BYTES, type StateArena, setState } from './state.ts';
+import type { Accumulator, Lane, StateArena, StateBehaviour } from './accumulator.ts';
+import { compareValues, copyState, copyValue, POINTER_BYTES, setState } from './state.ts';
 
 const HEADER_BYTES = 8;
 const RECORD_BYTES = 16;

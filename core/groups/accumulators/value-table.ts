@@ -13,8 +13,9 @@
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
 import { newSecret, secretHashBytes } from '../../secret-hash.ts';
+import type { StateArena } from './accumulator.ts';
 import { hash64Bytes, hash64Long, hashLow } from './hash64.ts';
-import { copyValue, type StateArena, setState } from './state.ts';
+import { copyValue, setState } from './state.ts';
 
 const CAPACITY_FIRST = 4;
 const HEAP_BYTES_FIRST = 64;

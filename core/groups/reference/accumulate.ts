@@ -1,7 +1,7 @@
 /** TypeScript reference of the accumulate kernels (kernels.ts): one pass over a tile's slots per accumulator. */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import type { AccumulateKernels } from '../group-kernels.ts';
+import type { AccumulateKernels } from '../kernel-signatures.ts';
 
 const TWO_32 = 4_294_967_296;
 

@@ -46,7 +46,7 @@ export interface CrowdReference {
   find(table: number, image: number): number;
   /** Empties a slot; the last one moves into it. */
   remove(table: number, slot: number): void;
-  /** See groupCrowd in group-kernels.ts. */
+  /** See groupCrowd in kernel-signatures.ts. */
   groupCrowd(table: number): void;
 }
 

@@ -1,6 +1,6 @@
 /** TypeScript reference of the fused kernel (kernels.ts). */
 
-import type { AccumulateKernels, FuseKernels, ProbeKernels } from '../group-kernels.ts';
+import type { AccumulateKernels, FuseKernels, ProbeKernels } from '../kernel-signatures.ts';
 
 export function fuseReference(kernels: ProbeKernels & AccumulateKernels): FuseKernels {
   return {

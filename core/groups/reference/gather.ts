@@ -1,7 +1,7 @@
 /** TypeScript reference of the gather kernels (kernels.ts): one field of many slots to a column. */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import type { GatherKernels } from '../group-kernels.ts';
+import type { GatherKernels } from '../kernel-signatures.ts';
 
 const TWO_32 = 4_294_967_296;
 

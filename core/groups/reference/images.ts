@@ -2,7 +2,7 @@
 
 import { hashBytes, hashLong, hashNull, hashPadded, hashWord } from '../../hash.ts';
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import type { ImageKernels } from '../group-kernels.ts';
+import type { ImageKernels } from '../kernel-signatures.ts';
 
 const FIRST_KEY = 1;
 const LAST_KEY = 2;

@@ -1,7 +1,7 @@
 /** TypeScript reference of the lane kernels (kernels.ts): columns of any type to 4 or 8 bytes a value. */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import type { LaneKernels } from '../group-kernels.ts';
+import type { LaneKernels } from '../kernel-signatures.ts';
 
 const BOOL = 0;
 const I8 = 1;

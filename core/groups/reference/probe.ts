@@ -6,7 +6,6 @@
  */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import type { ProbeKernels } from '../group-kernels.ts';
 import {
   ARENA_AT,
   ARENA_END,
@@ -27,6 +26,7 @@ import {
   STRING_FIELDS,
   USED,
 } from '../header.ts';
+import type { ProbeKernels } from '../kernel-signatures.ts';
 import { crowdReference, STEPS_MAX } from './crowd.ts';
 
 const SHARD_SHIFT = 26;

@@ -1,9 +1,8 @@
 /** TypeScript reference of the run kernels (kernels.ts): slots side by side, merged, subtracted and copied by one call. */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
-import { MERGE } from '../accumulators.ts';
-import type { AccumulateKernels, ProbeKernels, RunKernels } from '../group-kernels.ts';
 import { BASE, CAPACITY, MERGES, OUTSIDE_COUNT, SLOT_BYTES, STRING_FIELDS, USED } from '../header.ts';
+import { type AccumulateKernels, MERGE, type ProbeKernels, type RunKernels } from '../kernel-signatures.ts';
 
 export function runReference(memory: SharedMemory, kernels: ProbeKernels & AccumulateKernels): RunKernels {
   const { u8, u32 } = memory;

@@ -1,15 +1,15 @@
 /**
  * Finds and instantiates the WebAssembly kernels (core/kernels/, AssemblyScript) over a shared memory.
  *
- * One instance a thread and memory. The module has no state of its own: every kernel works on addresses of the shared
+ * One instance per thread and memory. The module has no state of its own: every kernel works on addresses of the shared
  * memory. Where WebAssembly is not available, the module was not built, or MILLRACE_KERNELS=typescript is set,
  * `kernelExports` gives undefined, and the callers use their TypeScript reference over the same bytes.
  */
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { SharedMemory } from './memory/shared-memory.ts';
-import { wasm } from './memory/webassembly.ts';
+import type { SharedMemory } from './shared-memory.ts';
+import { wasm } from './webassembly.ts';
 
 const instances = new WeakMap<SharedMemory, Record<string, unknown>>();
 let compiled: object | undefined | null;
@@ -18,8 +18,8 @@ function kernelModule(): object | undefined {
   if (compiled !== undefined) return compiled ?? undefined;
   compiled = null;
   if (process.env.MILLRACE_KERNELS === 'typescript' || wasm === undefined) return undefined;
-  // Beside this file in the package; in dist when the sources run as they are.
-  for (const place of ['./kernels.wasm', '../dist/core/kernels.wasm']) {
+  // Beside the room in the package; in dist when the sources run as they are.
+  for (const place of ['../kernels.wasm', '../../dist/core/kernels.wasm']) {
     try {
       compiled = new wasm.Module(readFileSync(fileURLToPath(new URL(place, import.meta.url))));
       return compiled;

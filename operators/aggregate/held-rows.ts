@@ -3,30 +3,26 @@
  * taken off when the last window of a pane has closed. Each worker counts for all shards, since each finds all blocks.
  */
 
-import type { SharedMemory } from '../../core/index.ts';
-import { type AggregatePlan, eachPaneRows } from '../../operators/index.ts';
+import type { OpenWindows, SharedMemory } from '../../core/index.ts';
+import type { HeldRows } from '../exchange/exchange-operator.ts';
+import { eachPaneRows } from './group-block.ts';
 
-export class HeldRows {
+export class HeldPaneRows implements HeldRows {
   readonly #memory: SharedMemory;
-  readonly #plan: AggregatePlan;
+  readonly #windows: OpenWindows;
   readonly #panes = new Map<number, number>();
   held = 0;
-  /** Rows of panes that have closed. */
   released = 0;
 
-  /** @param plan of an aggregation in windows of time */
-  constructor(memory: SharedMemory, plan: AggregatePlan) {
+  constructor(memory: SharedMemory, windows: OpenWindows) {
     this.#memory = memory;
-    this.#plan = plan;
+    this.#windows = windows;
   }
 
-  /** The blocks of an epoch, and the watermark at its end. */
   account(blocks: readonly number[], watermark: number): void {
     for (const block of blocks) eachPaneRows(this.#memory, block, this.#add);
-    const { openWindows } = this.#plan;
-    if (openWindows === undefined) return;
     for (const [pane, rows] of this.#panes) {
-      if (openWindows.paneHeldUntil(pane) > watermark) continue;
+      if (this.#windows.paneHeldUntil(pane) > watermark) continue;
       this.#panes.delete(pane);
       this.held -= rows;
       this.released += rows;

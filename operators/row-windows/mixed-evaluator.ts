@@ -6,9 +6,9 @@
 import type { SlabAllocator } from '../../core/index.ts';
 import type { KeyedInput } from '../keyed/keyed-operator.ts';
 import { type Key, roughBytes } from '../keyed/row-values.ts';
-import { AggregateEvaluator, type Evaluator, type Firing, type Totals } from '../row-windows/row-window-evaluation.ts';
-import { interleaved, type MixedPlan } from './aggregate-split.ts';
-import { UserFunction } from './user-function.ts';
+import { interleaved, type MixedPlan } from '../user-aggregates/aggregate-split.ts';
+import { UserFunction } from '../user-aggregates/user-function.ts';
+import { AggregateEvaluator, type Evaluator, type Firing, type Totals } from './row-window-evaluation.ts';
 
 export class MixedEvaluator implements Evaluator {
   readonly #plan: MixedPlan;

@@ -1,0 +1,91 @@
+/**
+ * An aggregation as the operator of an exchange. Rows are combined where they are scanned (combine.ts), partial aggregates
+ * travel (group-block.ts), and shards merge them: into panes (window-aggregate.ts), or, without a window, into one table
+ * (running-aggregate.ts), which a view may read.
+ */
+
+import { type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import type {
+  ExchangeInput,
+  ExchangeOperator,
+  ExchangeShard,
+  HeldRows,
+  OpenShard,
+  OutputTime,
+  Scatter,
+  ScatterHooks,
+  ShardContext,
+  StateFacts,
+} from '../exchange/exchange-operator.ts';
+import type { AggregatePlan } from './aggregate-plan.ts';
+import { Combiner } from './combine.ts';
+import { groupsIn, lastPaneIn } from './group-block.ts';
+import { HeldPaneRows } from './held-rows.ts';
+import { shardAggregate } from './open-shard.ts';
+import { ResultWriter } from './result-writer.ts';
+import type { ShardSnapshot } from './shard-aggregate.ts';
+
+/** Of what the shards' snapshots hold. */
+const STATE_FORMAT = 1;
+
+export class AggregateExchange implements ExchangeOperator {
+  readonly plan: AggregatePlan;
+  readonly name = 'aggregate';
+  readonly inputs: readonly [ExchangeInput];
+  readonly output: Schema;
+  readonly outputTime: OutputTime | undefined;
+  readonly travels = `rows are combined in the scan, merged by ${SHARD_COUNT} shards`;
+  readonly state: StateFacts;
+  readonly order = undefined;
+  readonly isViewable: boolean;
+  readonly heldRows: ((memory: SharedMemory) => HeldRows) | undefined;
+
+  constructor(plan: AggregatePlan) {
+    const { input, openWindows, window } = plan;
+    this.plan = plan;
+    this.inputs = [{ schema: input, columns: plan.columnsRead.map((name) => input.indexOf(name)), eventTime: plan.eventTime }];
+    this.output = plan.output;
+    this.outputTime = window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs };
+    this.state = { format: STATE_FORMAT, facts: plan.facts };
+    this.isViewable = window === undefined;
+    this.heldRows = openWindows === undefined ? undefined : (memory) => new HeldPaneRows(memory, openWindows);
+  }
+
+  scatter(slabs: SlabAllocator, _input: number, hooks: ScatterHooks): Scatter {
+    return new Combiner(slabs, this.plan, hooks);
+  }
+
+  openShards({ slabs, clock, emit, publisher }: ShardContext): OpenShard {
+    const writer = new ResultWriter(slabs, this.plan);
+    // After a restart the windows up to the committed watermark are closed.
+    const closed = Number.isFinite(clock.watermark) ? { watermark: clock.watermark, state: undefined } : undefined;
+    return (shard, from = closed): ExchangeShard => {
+      const aggregate = shardAggregate(slabs, this.plan, shard, writer, from as ShardSnapshot | undefined, publisher?.(shard));
+      return {
+        merge(blocks) {
+          let merged = 0;
+          for (const block of blocks) merged += aggregate.merge(block);
+          return merged;
+        },
+        settle: () => aggregate.settle?.(),
+        advance: (watermark) => aggregate.advance(watermark, emit),
+        snapshot: () => aggregate.snapshot(),
+        get stateBytes() {
+          return aggregate.stateBytes;
+        },
+      };
+    };
+  }
+
+  piecesOf(memory: SharedMemory, block: number): number {
+    return groupsIn(memory, block);
+  }
+
+  heldUntil(memory: SharedMemory, block: number): number {
+    return this.plan.openWindows?.paneHeldUntil(lastPaneIn(memory, block)) ?? Number.POSITIVE_INFINITY;
+  }
+
+  describe(): string {
+    return this.plan.describe();
+  }
+}

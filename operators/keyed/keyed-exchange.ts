@@ -1,0 +1,152 @@
+/**
+ * An operator over whole rows by key (keyed-operator.ts) as the operator of an exchange. Rows travel in the order of their
+ * shards (exchange/row-partition.ts), and each shard calls its operator with its rows of each block.
+ */
+
+import { type Batch, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import { blockInput, exchangeBlockRows } from '../exchange/exchange-block.ts';
+import type {
+  ExchangeOperator,
+  ExchangeShard,
+  OpenShard,
+  OrderOfRows,
+  OutputTime,
+  Scatter,
+  ScatterHooks,
+  ShardContext,
+  StateFacts,
+} from '../exchange/exchange-operator.ts';
+import { RowMerger } from '../exchange/row-order.ts';
+import { type RowInput, RowPartitioner, rowBlockMaxTime, shardRows } from '../exchange/row-partition.ts';
+import type { KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
+import { RowOutput } from './row-output.ts';
+
+export class KeyedExchange implements ExchangeOperator {
+  readonly name: string;
+  readonly inputs: readonly RowInput[];
+  readonly output: Schema;
+  readonly outputTime: OutputTime | undefined;
+  readonly loadsFirst: number | undefined;
+  readonly travels: string;
+  readonly state: StateFacts;
+  readonly order: OrderOfRows;
+  readonly isViewable = false;
+  readonly heldRows = undefined;
+  readonly #plan: KeyedOperatorPlan;
+
+  constructor(plan: KeyedOperatorPlan) {
+    this.#plan = plan;
+    this.name = plan.name;
+    this.inputs = plan.inputs;
+    this.output = plan.output;
+    this.outputTime = plan.outputTime;
+    this.loadsFirst = plan.loadsFirst;
+    this.order = {
+      isNeeded: plan.isOrdered === true,
+      keys: plan.inputs.map(({ schema, keys }) => keys.map((key) => schema.field(key).name)),
+      // What process() emits may have any key, whatever the columns are called.
+      keepsKeys: plan.name !== 'process',
+    };
+    this.travels = `rows travel whole by key to ${SHARD_COUNT} shards: ${plan.whole}`;
+    this.state = { format: plan.state.format, facts: { inputs: plan.inputs.map(inputFacts), output: String(plan.output), of: plan.state.facts } };
+  }
+
+  scatter(slabs: SlabAllocator, input: number, hooks: ScatterHooks): Scatter {
+    return new RowPartitioner(slabs, this.#plan, input, hooks);
+  }
+
+  openShards(context: ShardContext): OpenShard {
+    const { slabs, clock, emit, failed, carriesOrder } = context;
+    const output = new RowOutput(slabs, this.output, emit);
+    const merger = carriesOrder ? new RowMerger(slabs, this.inputs) : undefined;
+    if (carriesOrder) output.keepOrder();
+    return (shard, from) => {
+      const operator = this.#plan.open({ slabs, shard, clock, output, failed }, from);
+      return new KeyedShard(this.#plan, operator, shard, output, context, merger);
+    };
+  }
+
+  piecesOf(memory: SharedMemory, block: number): number {
+    const isForAll = this.inputs[blockInput(memory, block)]?.isBroadcast === true;
+    return exchangeBlockRows(memory, block) * (isForAll ? SHARD_COUNT : 1);
+  }
+
+  heldUntil(memory: SharedMemory, block: number): number {
+    return this.#plan.heldUntil(rowBlockMaxTime(memory, block), blockInput(memory, block));
+  }
+
+  describe(): string {
+    return this.#plan.describe();
+  }
+}
+
+function inputFacts({ schema, keys, columns, eventTime, isBroadcast, timeShiftMs }: RowInput): unknown {
+  const nameOf = (column: number): string => schema.field(column).name;
+  return {
+    columns: String(schema.select(columns.map(nameOf), 'state')),
+    keys: keys.map(nameOf),
+    eventTime: eventTime < 0 ? null : nameOf(eventTime),
+    timeShiftMs,
+    isBroadcast: isBroadcast === true,
+  };
+}
+
+class KeyedShard implements ExchangeShard {
+  readonly #plan: KeyedOperatorPlan;
+  readonly #operator: KeyedOperator;
+  readonly #shard: number;
+  readonly #output: RowOutput;
+  readonly #context: ShardContext;
+  readonly #merger: RowMerger | undefined;
+
+  /** @param merger where rows carry their order */
+  constructor(plan: KeyedOperatorPlan, operator: KeyedOperator, shard: number, output: RowOutput, context: ShardContext, merger: RowMerger | undefined) {
+    this.#plan = plan;
+    this.#operator = operator;
+    this.#shard = shard;
+    this.#output = output;
+    this.#context = context;
+    this.#merger = merger;
+  }
+
+  get stateBytes(): number {
+    return this.#operator.stateBytes;
+  }
+
+  merge(blocks: readonly number[]): number {
+    if (this.#merger !== undefined) return this.#merger.each(blocks, this.#shard, this.#takeInOrder);
+    const { memory } = this.#context.slabs;
+    let merged = 0;
+    for (const block of blocks) {
+      const input = blockInput(memory, block);
+      const rows = shardRows(memory, (this.#plan.inputs[input] as RowInput).schema, block, this.#shard);
+      if (rows === undefined) continue;
+      this.#take(rows, input, block);
+      merged += rows.rowCount;
+    }
+    return merged;
+  }
+
+  readonly #takeInOrder = (rows: Batch, input: number, places: Float64Array, block: number): void => {
+    this.#output.begin(places);
+    this.#take(rows, input, block);
+    this.#output.begin(undefined);
+  };
+
+  #take(rows: Batch, input: number, block: number): void {
+    try {
+      this.#operator.onBatch(rows, input);
+    } catch (error) {
+      throw this.#context.located(error, block);
+    }
+  }
+
+  advance(watermark: number): void {
+    this.#operator.onWatermark(watermark);
+    this.#output.flush();
+  }
+
+  snapshot(): unknown {
+    return this.#operator.snapshot();
+  }
+}
