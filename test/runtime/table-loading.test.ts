@@ -104,7 +104,6 @@ function bench(isBounded: boolean) {
       cutReached: () => events.push('reached'),
       ended: (source) => events.push(`end ${source}`),
       failed: (_, error) => events.push(String(error)),
-      waiting: () => {},
     },
     () => 0,
   );
