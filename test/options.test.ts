@@ -78,7 +78,7 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   'text()': (options) => millrace.text(options),
   'raw()': (options) => millrace.raw(options),
 };
-/** Called on what a job gives: test/runtime/view.test.ts and job.test.ts. */
+/** Called on what a job gives: test/runtime/silence.test.ts and view.test.ts. */
 const OF_JOBS = ['stop()', 'top() of a view', 'rows() of a view'];
 
 async function refusal(call: (options: object) => unknown, options: object): Promise<string> {

@@ -53,7 +53,7 @@ const BROKEN_BYTES_MAX = 1 << 16;
  * ERR_MILLRACE_CHECKPOINT when the group's positions do not fit the topic.
  */
 export function logSource<R>(options: LogSourceOptions<R>): CodedSource<R> {
-  checkOptionNames('log.source', options, { dir: true, topic: true, group: true, value: true, decompressedBytesMax: true, partitions: true });
+  checkOptionNames('log.source', options, { dir: true, topic: true, group: true, value: true, partitions: true, decompressedBytesMax: true });
   const { topic, group, value } = options;
   const dir = dirPath(options.dir);
   topicPath(dir, topic);

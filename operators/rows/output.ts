@@ -29,7 +29,7 @@ export function fitText(
   const wanted = typeMask(name);
   if ((name === 'timestamp' || name === 'i64') && (mask & ~(NULL | UNDEFINED)) !== wanted && !isConverted) {
     // A Date, or a safe integer, where one of these is wanted.
-    const whole = source.local('v');
+    const whole = to.replace(/^[a-z]+/, 'cv');
     const of = name === 'i64' ? 'bigint' : 'number';
     const isOther = name === 'i64' ? `typeof ${from}==="number"` : `typeof ${from}==="object"`;
     const fit = fitText(source, field, whole, to, ANY, true);

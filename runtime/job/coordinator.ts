@@ -357,7 +357,8 @@ export class Coordinator {
     if (what === undefined) this.#waiting.delete(source);
     else {
       this.#waiting.set(source, what);
-      this.#parts.effects.warn(`The source ${(this.#parts.plan.sources[source] as SourcePlan).source.name} waits: ${what}`);
+      const { name } = (this.#parts.plan.sources[source] as SourcePlan).source;
+      this.#parts.effects.warn(what.startsWith(name) ? what : `The source ${name} waits: ${what}`);
     }
   }
 

@@ -170,6 +170,7 @@ test('the lag is unknown and the state says so until a source has its partitions
   states.push(job.state);
   assert.equal(job.progress().lag, 0);
   assert.equal(job.progress().state, job.state);
+  await assert.rejects(job.stop({ drian: true } as never), /there is no option "drian"\. Did you mean drain\?/);
   await job.stop();
   states.push(job.state);
   assert.deepEqual(states, ['joining', 'waiting', 'running', 'stopped']);

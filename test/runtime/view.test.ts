@@ -315,6 +315,8 @@ describe('what a view refuses', () => {
     refuses(() => view.top(1, { by: '__proto__' as never }), 'ERR_MILLRACE_OPTION', /"__proto__"/);
     for (const n of [0, -1, 1.5, Number.NaN, '3' as never]) refuses(() => view.top(n, { by: 'rows' }), 'ERR_MILLRACE_OPTION', /whole number/);
     refuses(() => view.top(1, { by: 'rows', order: 'up' as never }), 'ERR_MILLRACE_OPTION', /'desc' or 'asc'/);
+    refuses(() => view.top(1, { byy: 'rows' } as never), 'ERR_MILLRACE_OPTION', /"byy"\. Did you mean by\?/);
+    refuses(() => view.rows({ mixt: true } as never), 'ERR_MILLRACE_OPTION', /"mixt"\. Did you mean mixed\?/);
     // @ts-expect-error no such column
     refuses(() => view.top(1, { by: 'row' }), 'ERR_MILLRACE_OPTION', /"row"/);
     // @ts-expect-error a row has its columns only
