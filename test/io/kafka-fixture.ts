@@ -173,7 +173,10 @@ async function openReading(options: KafkaSourceOptions, { drain = false, from, c
     fail: (error) => void failures.push(error),
   };
   const reader = await source.open(context);
-  const positions = await reader.positions();
+  const positions = await reader.positions().catch(async (error) => {
+    await reader.close();
+    throw error;
+  });
   reader.start();
   return {
     reader,

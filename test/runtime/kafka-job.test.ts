@@ -97,7 +97,7 @@ for (const format of ['json', 'arrow'] as const) {
     const expected = expectedClicks(ROWS, SEED);
     // Arrow comes in through another decoder, and is the same from there on.
     for (const workers of format === 'json' ? [1, 2, 4] : [1, 4]) {
-      const options: RunOptions = workers === 2 ? { trigger: '20ms', bounded: true, drain: 'emit' } : { trigger: 'availableNow' };
+      const options: RunOptions = workers === 2 ? { trigger: '20ms', bounded: true, drain: 'emit' } : drain;
       const job = await run(mainJob, { ...options, workers, params: { format, brokers: stage.brokers, topic, group: `${topic}-${workers}` } });
       assert.equal((await job.done).rowsIn, ROWS);
       assert.deepEqual(clickLines(mainResults.rows), expected, `${workers} workers`);
@@ -262,7 +262,7 @@ test('a process that is killed at any time, while rows come in, loses nothing an
   }
   isProducing = false;
   await producing;
-  const last = await runCli([...args, '--trigger', 'availableNow']);
+  const last = await runCli([...args, '--trigger', 'availableNow', '--drain', 'emit']);
   assert.equal(last.code, 0, last.stderr);
   const { rowsIn } = JSON.parse(last.stderr.trim().split('\n').at(-1) as string) as { rowsIn: number };
   assert.ok(rowsIn > 0 && rowsIn < produced, `${rowsIn} of ${produced} rows read at last: it went on from what was committed`);
