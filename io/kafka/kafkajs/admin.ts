@@ -53,8 +53,8 @@ export class Connection {
         this.lastError = typeof cause === 'string' && !entry.log.message.includes(cause) ? `${entry.log.message}: ${cause}` : entry.log.message;
       },
       socketFactory: (socket) => this.#connect(socket),
-      ...(options.ssl !== undefined && { ssl: options.ssl }),
-      ...(options.sasl !== undefined && { sasl: options.sasl }),
+      ...(options.ssl !== undefined && { ssl: options.ssl as boolean | tls.ConnectionOptions }),
+      ...(options.sasl !== undefined && { sasl: options.sasl as SASLOptions }),
     };
   }
 
@@ -93,7 +93,7 @@ export class Connection {
     if (name.includes('SASL') || type.includes('SASL') || type.includes('AUTHENTICATION')) {
       return new MillraceError(
         'ERR_MILLRACE_BROKER',
-        `${what}: the Kafka broker at ${brokers.join(', ')} refuses the login (${(this.options.sasl as SASLOptions | undefined)?.mechanism ?? 'no sasl option'}): ${said}. Correct the sasl option.`,
+        `${what}: the Kafka broker at ${brokers.join(', ')} refuses the login (${this.options.sasl?.mechanism ?? 'no sasl option'}): ${said}. Correct the sasl option.`,
         { cause },
       );
     }
