@@ -45,6 +45,7 @@ export {
   exchangeBlockRows,
   orderExchangeBlocks,
 } from './exchange/exchange.ts';
+export { RowMerger } from './exchange/row-order.ts';
 export { RowPartitioner, rowBlockMaxTime, shardRows } from './exchange/row-partition.ts';
 export { type FoldRequest, planFold } from './fold/fold.ts';
 export { type Reducer, reduceFold } from './fold/reduce.ts';
@@ -55,10 +56,11 @@ export type { JoinSide, JoinType } from './join/join-columns.ts';
 export { planTableJoin, type TableJoinRequest } from './join/table-join.ts';
 export { planWindowJoin, type WindowJoinRequest } from './join/window-join.ts';
 export { type DropDuplicatesRequest, planDropDuplicates } from './keyed/drop-duplicates.ts';
+export { EMPTY_WINDOWS, planEmptyWindows } from './keyed/empty-windows.ts';
 export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, OutputTime } from './keyed/keyed-operator.ts';
 export { type ProcessRequest, planProcess } from './keyed/process.ts';
 export type { ProcessContext } from './keyed/process-context.ts';
-export { RowOutput } from './keyed/row-output.ts';
+export { placesOf, RowOutput } from './keyed/row-output.ts';
 export { planRowWindow, type RowWindowRequest } from './row-windows/row-windows.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows/rows.ts';
 export { planSessionFold } from './session/session-fold.ts';
@@ -70,12 +72,15 @@ export { type LiveRanking, LiveRows } from './view/live-rows.ts';
 export {
   countWindow,
   cumulative,
+  EMPTY_WINDOWS_MAX,
   type Emission,
   globalWindow,
   isRowWindow,
   paneGridOf,
   type RowWindowShape,
+  type SignedDuration,
   session,
+  signedMs,
   sliding,
   type TimeWindowShape,
   tumbling,

@@ -10,6 +10,12 @@
  *   emit('update')  at the end of every epoch, for each key and window that changed in it, the value so far: early
  *                   results before the end, corrections for `lateness` after it. The last row of a key and window is
  *                   its final value. A sink for this must overwrite by key and window.
+ *   emit('revise')  on time, and again for late rows: every key of a window when the watermark reaches its end, and for
+ *                   `lateness` after that, at the end of every epoch, the keys that late rows have changed, with their
+ *                   new values. A sink for this must overwrite by key and window, too.
+ *
+ * Where a result replaces one whose key and bounds have gone, as with sessions that a row puts together, the old one comes
+ * once more with `retracted: true` (session/session-plan.ts): results of sessions with `update` or `revise` have that column.
  *
  * A row is late when every window that it belongs to is closed, which is when the watermark, as it stood when the
  * row's epoch began, has reached end + lateness. A late row changes no result: it is counted and goes to the late
@@ -17,10 +23,10 @@
  * A row without an event time (null), or with one that no calendar has (beyond 8.64e15 ms), is treated as late.
  */
 
-import { CumulativeGrid, type Duration, durationMs, MillraceError, OpenWindows, PaneGrid, shown } from '../core/index.ts';
+import { CumulativeGrid, checkOptionNames, type Duration, durationMs, MillraceError, OpenWindows, PaneGrid, shown, ZoneGrid } from '../core/index.ts';
 
 /** When the results of a window are sent. */
-export type Emission = 'final' | 'update';
+export type Emission = 'final' | 'update' | 'revise';
 
 /** Windows that are runs of rows: row-windows.ts. */
 export type RowWindowShape =
@@ -29,8 +35,8 @@ export type RowWindowShape =
 
 /** Windows that are runs of panes in time: core/panes/pane-grid.ts. */
 export type TimeWindowShape =
-  | { readonly kind: 'tumbling'; readonly sizeMs: number; readonly offsetMs: number }
-  | { readonly kind: 'sliding'; readonly sizeMs: number; readonly slideMs: number }
+  | { readonly kind: 'tumbling'; readonly sizeMs: number; readonly offsetMs: number; readonly zone?: string }
+  | { readonly kind: 'sliding'; readonly sizeMs: number; readonly slideMs: number; readonly offsetMs: number }
   | { readonly kind: 'cumulative'; readonly sizeMs: number; readonly stepMs: number };
 
 /** Windows of activity: session/session-plan.ts. */
@@ -41,16 +47,26 @@ export interface SessionShape {
 
 export type WindowShape = TimeWindowShape | RowWindowShape | SessionShape;
 
-/** A window and its manners. Immutable: `lateness` and `emit` give a new one. */
-export class WindowSpec<S extends WindowShape = WindowShape> {
+/** How a window differs from one that is as its shape says. */
+interface WindowManners {
+  readonly latenessMs: number;
+  readonly emission: Emission;
+  readonly hasEmpty: boolean;
+}
+
+/** A window and its manners. Immutable: `lateness`, `emit` and `emptyWindows` give a new one. E: windows without rows come out, too. */
+export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean = boolean> {
   readonly shape: S;
   readonly latenessMs: number;
   readonly emission: Emission;
+  /** Windows without rows come out, too. */
+  readonly hasEmpty: E;
 
-  constructor(shape: S, latenessMs = 0, emission: Emission = 'final') {
+  constructor(shape: S, { latenessMs = 0, emission = 'final', hasEmpty = false }: Partial<WindowManners> = {}) {
     this.shape = Object.freeze(shape);
     this.latenessMs = latenessMs;
     this.emission = emission;
+    this.hasEmpty = hasEmpty as E;
     Object.freeze(this);
   }
 
@@ -59,21 +75,39 @@ export class WindowSpec<S extends WindowShape = WindowShape> {
    *
    * @throws MillraceError ERR_MILLRACE_OPTION when it is no duration
    */
-  lateness(duration: Duration): WindowSpec<S> {
+  lateness(duration: Duration): WindowSpec<S, E> {
     this.#mustBeOfTime('lateness');
-    return new WindowSpec(this.shape, durationMs(duration, `The lateness of ${this}`), this.emission);
+    return new WindowSpec(this.shape, { ...this, latenessMs: durationMs(duration, `The lateness of ${this}`) });
   }
 
-  /** @throws MillraceError ERR_MILLRACE_OPTION when it is neither 'final' nor 'update' */
-  emit(emission: Emission): WindowSpec<S> {
+  /** @throws MillraceError ERR_MILLRACE_OPTION when it is none of 'final', 'update' and 'revise' */
+  emit(emission: Emission): WindowSpec<S, E> {
     this.#mustBeOfTime('emit');
-    if (emission !== 'final' && emission !== 'update') {
+    if (emission !== 'final' && emission !== 'update' && emission !== 'revise') {
       throw new MillraceError(
         'ERR_MILLRACE_OPTION',
-        `emit() of ${this} is given ${shown(emission)}. Give 'final' (each window once) or 'update' (at every epoch that changes it).`,
+        `emit() of ${this} is given ${shown(emission)}. Give 'final' (each window once), 'update' (at every epoch that changes it) or 'revise' (at its end, and again for late rows).`,
       );
     }
-    return new WindowSpec(this.shape, this.latenessMs, emission);
+    return new WindowSpec(this.shape, { ...this, emission });
+  }
+
+  /**
+   * Windows without a row come out, too: counts are 0 there, other aggregates null. For `windowAll`, whose windows have no key:
+   * those between the first row and the watermark, as the watermark closes them. A stretch of more than {@link EMPTY_WINDOWS_MAX}
+   * windows without rows is left out: there a time is wrong.
+   *
+   * @example .windowAll(sliding('30s', '10s').emptyWindows()).count()
+   * @throws MillraceError ERR_MILLRACE_OPTION for windows of rows and sessions, which rows make
+   */
+  emptyWindows(): WindowSpec<S, true> {
+    if (isRowWindow(this.shape) || this.shape.kind === 'session') {
+      throw new MillraceError(
+        'ERR_MILLRACE_OPTION',
+        `emptyWindows() of ${this}: rows make these windows, so none is empty. Take tumbling(), sliding() or cumulative().`,
+      );
+    }
+    return new WindowSpec<S, true>(this.shape, { ...this, hasEmpty: true });
   }
 
   /** As explain prints it. */
@@ -81,7 +115,7 @@ export class WindowSpec<S extends WindowShape = WindowShape> {
     const { shape } = this;
     if (isRowWindow(shape)) return rowWindowTitle(shape);
     const ms = timeWindowTitle(shape);
-    return `${shape.kind}(${ms})${this.latenessMs > 0 ? `, lateness ${this.latenessMs} ms` : ''}${this.emission === 'final' ? '' : ', emit update'}`;
+    return `${shape.kind}(${ms})${this.latenessMs > 0 ? `, lateness ${this.latenessMs} ms` : ''}${this.emission === 'final' ? '' : `, emit ${this.emission}`}${this.hasEmpty ? ', empty ones too' : ''}`;
   }
 
   #mustBeOfTime(what: string): void {
@@ -101,14 +135,18 @@ export function isRowWindow(shape: WindowShape): shape is RowWindowShape {
 function timeWindowTitle(shape: TimeWindowShape | SessionShape): string {
   switch (shape.kind) {
     case 'tumbling':
-      return `${shape.sizeMs} ms${shape.offsetMs === 0 ? '' : `, offset ${shape.offsetMs} ms`}`;
+      return `${shape.sizeMs} ms${offsetTitle(shape.offsetMs)}${shape.zone === undefined ? '' : `, zone ${shape.zone}`}`;
     case 'sliding':
-      return `${shape.sizeMs} ms every ${shape.slideMs} ms`;
+      return `${shape.sizeMs} ms every ${shape.slideMs} ms${offsetTitle(shape.offsetMs)}`;
     case 'cumulative':
       return `${shape.sizeMs} ms in steps of ${shape.stepMs} ms`;
     case 'session':
       return `gap ${shape.gapMs} ms`;
   }
+}
+
+function offsetTitle(offsetMs: number): string {
+  return offsetMs === 0 ? '' : `, offset ${offsetMs} ms`;
 }
 
 function rowWindowTitle(shape: RowWindowShape): string {
@@ -120,25 +158,57 @@ function rowWindowTitle(shape: RowWindowShape): string {
 /** Most panes in one window: beyond it the slide is surely a slip of the pen, and the state would be millions of tables. */
 export const PANES_PER_WINDOW_MAX = 100_000;
 
-/**
- * Windows of `size`, one behind the other. The first starts at 1970 plus `offset`, which may be negative; days of a time zone are
- * `tumbling('1d', { offset: '-2h' })`.
- *
- * @throws MillraceError ERR_MILLRACE_OPTION when the size is no duration of at least 1 ms, or the offset none of whole milliseconds
- */
-export function tumbling(size: Duration, options: { readonly offset?: Duration } = {}): WindowSpec {
-  const sizeMs = durationMs(size, 'The size of tumbling()', 1);
-  const offsetMs = signedMs(options.offset ?? 0);
-  return new WindowSpec({ kind: 'tumbling', sizeMs, offsetMs });
+/** Most windows without rows, one behind the other, that come out: {@link WindowSpec.emptyWindows}. */
+export const EMPTY_WINDOWS_MAX = 100_000;
+/** Windows in a time zone are of whole hours of its clocks. */
+const HOUR_MS = 3_600_000;
+
+/** A duration that may be negative: `'-5s'`. */
+export type SignedDuration = Duration | `-${Extract<Duration, string>}`;
+
+export interface TumblingOptions {
+  /** Shifts the windows, by less than their size: with '15m' those of an hour begin at a quarter past. May be negative. */
+  readonly offset?: SignedDuration;
+  /**
+   * A name of the IANA time zones, such as 'Europe/Berlin': days and hours by the clocks there, for sizes of whole hours. A day in
+   * which clocks are put on or back lasts 23 or 25 hours; the bounds are ms since 1970, as ever. See core/panes/zone-grid.ts.
+   */
+  readonly zone?: string;
 }
 
 /**
- * Windows of `size`, one every `slide`: a row belongs to size / slide of them. The size need be no multiple of the slide.
+ * Windows of `size`, one behind the other. The first starts at 1970 plus `offset`; with a `zone`, at midnight there.
+ *
+ * @example tumbling('1d', { zone: 'Europe/Berlin' })
+ * @throws MillraceError ERR_MILLRACE_OPTION when the size is no duration of at least 1 ms, the offset none shorter than it, there is no
+ *   such zone, or a size in a zone is not of whole hours
+ */
+export function tumbling(size: Duration, options: TumblingOptions = {}): WindowSpec<WindowShape, false> {
+  checkOptionNames('tumbling()', options, { offset: true, zone: true });
+  const sizeMs = durationMs(size, 'The size of tumbling()', 1);
+  const offsetMs = offsetOf(options.offset, 'tumbling()', sizeMs, 'its size');
+  const { zone } = options;
+  if (zone === undefined) return new WindowSpec({ kind: 'tumbling', sizeMs, offsetMs });
+  if (sizeMs % HOUR_MS !== 0) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `tumbling() has a size of ${sizeMs} ms in the zone ${shown(zone)}: windows by the clocks of a place are of whole hours or days. Leave the zone out: all zones have the same minutes, but for a few quarters of an hour.`,
+    );
+  }
+  new ZoneGrid(sizeMs, zone, offsetMs);
+  return new WindowSpec({ kind: 'tumbling', sizeMs, offsetMs, zone });
+}
+
+/**
+ * Windows of `size`, one every `slide`: a row belongs to size / slide of them. The size need be no multiple of the slide. One of
+ * them starts at 1970 plus `offset`, which is shorter than the slide and may be negative.
  *
  * @throws MillraceError ERR_MILLRACE_OPTION when either is no duration of at least 1 ms, the slide is longer than the size, or
  *   the slide is so short that a window would have more than {@link PANES_PER_WINDOW_MAX} panes
  */
-export function sliding(size: Duration, slide: Duration): WindowSpec {
+export function sliding(size: Duration, slide: Duration, options: { readonly offset?: SignedDuration } = {}): WindowSpec<WindowShape, false> {
+  refuseZone('sliding()', options);
+  checkOptionNames('sliding()', options, { offset: true });
   const sizeMs = durationMs(size, 'The size of sliding()', 1);
   const slideMs = durationMs(slide, 'The slide of sliding()', 1);
   if (slideMs > sizeMs) {
@@ -153,7 +223,7 @@ export function sliding(size: Duration, slide: Duration): WindowSpec {
       `sliding() has a slide of ${slideMs} ms in a size of ${sizeMs} ms: a row would be in ${Math.floor(sizeMs / slideMs)} windows. Make the slide at least ${Math.ceil(sizeMs / PANES_PER_WINDOW_MAX) * 2} ms.`,
     );
   }
-  return new WindowSpec({ kind: 'sliding', sizeMs, slideMs });
+  return new WindowSpec({ kind: 'sliding', sizeMs, slideMs, offsetMs: offsetOf(options.offset, 'sliding()', slideMs, 'its slide') });
 }
 
 /**
@@ -163,7 +233,9 @@ export function sliding(size: Duration, slide: Duration): WindowSpec {
  * @throws MillraceError ERR_MILLRACE_OPTION when either is no duration of at least 1 ms, the size is no multiple of the step, or
  *   the step is so short that there would be more than {@link PANES_PER_WINDOW_MAX} of them
  */
-export function cumulative(size: Duration, step: Duration): WindowSpec {
+export function cumulative(size: Duration, step: Duration, options: Readonly<Record<string, never>> = {}): WindowSpec<WindowShape, false> {
+  refuseZone('cumulative()', options);
+  checkOptionNames('cumulative()', options, {});
   const sizeMs = durationMs(size, 'The size of cumulative()', 1);
   const stepMs = durationMs(step, 'The step of cumulative()', 1);
   if (sizeMs % stepMs !== 0 || sizeMs / stepMs > PANES_PER_WINDOW_MAX) {
@@ -181,7 +253,8 @@ export function cumulative(size: Duration, step: Duration): WindowSpec {
  *
  * @throws MillraceError ERR_MILLRACE_OPTION when a number is no whole number of at least 1, or the slide is greater than the window
  */
-export function countWindow(rows: number, options: { readonly slide?: number } = {}): WindowSpec {
+export function countWindow(rows: number, options: { readonly slide?: number } = {}): WindowSpec<WindowShape, false> {
+  checkOptionNames('countWindow()', options, { slide: true });
   const slideRows = options.slide ?? rows;
   wholeRows(rows, 'countWindow() has a window');
   wholeRows(slideRows, 'countWindow() has a slide');
@@ -201,7 +274,8 @@ export function countWindow(rows: number, options: { readonly slide?: number } =
  * @example globalWindow({ count: 500, time: '2s', purge: true }) // batches of at most 500 rows, none older than 2 s
  * @throws MillraceError ERR_MILLRACE_OPTION when the count is no whole number of at least 1, or the time no duration of at least 1 ms
  */
-export function globalWindow(options: { readonly count?: number; readonly time?: Duration; readonly purge?: boolean } = {}): WindowSpec {
+export function globalWindow(options: { readonly count?: number; readonly time?: Duration; readonly purge?: boolean } = {}): WindowSpec<WindowShape, false> {
+  checkOptionNames('globalWindow()', options, { count: true, time: true, purge: true });
   const { count, time, purge } = options;
   if (count !== undefined) wholeRows(count, 'globalWindow() has a count');
   const timeMs = time === undefined ? undefined : durationMs(time, 'The time of globalWindow()', 1);
@@ -219,16 +293,35 @@ function wholeRows(rows: unknown, what: string): void {
  *
  * @throws MillraceError ERR_MILLRACE_OPTION when the gap is no duration of at least 1 ms
  */
-export function session(gap: Duration): WindowSpec {
+export function session(gap: Duration, options: Readonly<Record<string, never>> = {}): WindowSpec<WindowShape, false> {
+  refuseZone('session()', options);
+  checkOptionNames('session()', options, {});
   return new WindowSpec({ kind: 'session', gapMs: durationMs(gap, 'The gap of session()', 1) });
 }
 
-/** An offset may be negative, which other durations may not. */
-function signedMs(offset: Duration): number {
-  if (typeof offset === 'number') return offset < 0 ? -durationMs(-offset, 'The offset of tumbling()') : durationMs(offset, 'The offset of tumbling()');
-  return typeof offset === 'string' && offset.startsWith('-')
-    ? -durationMs(offset.slice(1) as Duration, 'The offset of tumbling()')
-    : durationMs(offset, 'The offset of tumbling()');
+/** @throws MillraceError ERR_MILLRACE_OPTION when the offset is as long as what it shifts, or longer: a slip of the pen, as in any other engine */
+function offsetOf(offset: SignedDuration | undefined, what: string, lessThanMs: number, whole: string): number {
+  const offsetMs = signedMs(offset ?? 0, `The offset of ${what}`);
+  if (Math.abs(offsetMs) < lessThanMs) return offsetMs;
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    `${what} has an offset of ${offsetMs} ms, which is not shorter than ${whole} of ${lessThanMs} ms. The same windows have the offset ${offsetMs % lessThanMs} ms.`,
+  );
+}
+
+/** A duration that may be negative, in ms. `what` names it in the message. */
+export function signedMs(value: SignedDuration, what: string): number {
+  if (typeof value === 'number' && value < 0) return -durationMs(-value, what);
+  if (typeof value === 'string' && value.startsWith('-')) return -durationMs(value.slice(1) as Duration, what);
+  return durationMs(value as Duration, what);
+}
+
+function refuseZone(what: string, options: object): void {
+  if (!Object.hasOwn(options ?? {}, 'zone')) return;
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    `${what} goes by no time zone. Windows by the clocks of a place are tumbling('1d', { zone: 'Europe/Berlin' }).`,
+  );
 }
 
 /**
@@ -244,7 +337,8 @@ export function paneGridOf(window: WindowSpec): PaneGrid {
   if (shape.kind === 'session') {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window} has no panes in time. Use tumbling() or sliding() here.`);
   }
-  return shape.kind === 'tumbling' ? new PaneGrid(shape.sizeMs, shape.sizeMs, shape.offsetMs) : new PaneGrid(shape.sizeMs, shape.slideMs);
+  if (shape.kind === 'sliding') return new PaneGrid(shape.sizeMs, shape.slideMs, shape.offsetMs);
+  return shape.zone === undefined ? new PaneGrid(shape.sizeMs, shape.sizeMs, shape.offsetMs) : new ZoneGrid(shape.sizeMs, shape.zone, shape.offsetMs);
 }
 
 /**

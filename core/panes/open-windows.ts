@@ -32,6 +32,11 @@ export class OpenWindows {
     return this.grid.lastWindowEndedBy(watermark - this.latenessMs) + 1;
   }
 
+  /** The first window whose end the watermark has not reached, whatever the lateness. */
+  firstNotEnded(watermark: number): number {
+    return this.grid.lastWindowEndedBy(watermark) + 1;
+  }
+
   /** The first pane that an open window has: those before it may go. */
   firstOpenPane(watermark: number): number {
     return this.grid.firstPane(this.firstOpen(watermark));

@@ -22,6 +22,7 @@ import { fillBytes } from '../memory/bulk.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { SlabAllocator } from '../memory/slab.ts';
 import { EVENT_TIME_MAX, type PaneGrid } from './pane-grid.ts';
+import { ZoneGrid } from './zone-grid.ts';
 
 /** Marks a late row among the places, and a pane that is the whole batch. */
 const LATE = 0xffff_ffff;
@@ -84,7 +85,10 @@ export class PaneSplit {
     this.#memory = slabs.memory;
     this.#grid = grid;
     this.#shiftMs = shiftMs;
-    this.#kernel = kernelExports<{ paneSplit?: PaneSplitKernel }>(slabs.memory)?.paneSplit ?? paneSplitReference(slabs.memory);
+    // The panes of a time zone are of unequal length, which the kernel does not know.
+    const inZone = grid instanceof ZoneGrid ? (timeMs: number) => grid.paneOf(timeMs + shiftMs) : undefined;
+    const kernel = inZone === undefined ? kernelExports<{ paneSplit?: PaneSplitKernel }>(slabs.memory)?.paneSplit : undefined;
+    this.#kernel = kernel ?? paneSplitReference(slabs.memory, inZone);
   }
 
   /**
@@ -160,17 +164,22 @@ export class PaneSplit {
   }
 }
 
-/** The kernel in TypeScript. It needs no directory in the memory: a Map serves. */
-export function paneSplitReference(memory: SharedMemory): PaneSplitKernel {
+/**
+ * The kernel in TypeScript. It needs no directory in the memory: a Map serves.
+ *
+ * @param paneOfTime where panes are not all equal slices: ascending with the time
+ */
+export function paneSplitReference(memory: SharedMemory, paneOfTime?: (timeMs: number) => number): PaneSplitKernel {
   const { i32, u32, u8, f64 } = memory;
   const directory = new Map<number, number>();
   return (times, validity, rowCount, lateBefore, timeBound, slide, offset, cut, header, panes, places, selection) => {
     const data = times >>> 2;
     const timeOf = (row: number) => (i32[data + row * 2 + 1] as number) * 4_294_967_296 + (u32[data + row * 2] as number);
-    const paneOf = (time: number) => {
+    const inSlices = (time: number) => {
       const number = Math.floor((time - offset) / slide);
       return cut === 0 ? number : number * 2 + (time - offset - number * slide >= cut ? 1 : 0);
     };
+    const paneOf = paneOfTime ?? inSlices;
     if (validity === 0) {
       let first = timeOf(0);
       let last = first;

@@ -5,7 +5,9 @@
  * delay. The stream's is the minimum over the partitions that take part: a partition that ended takes part no
  * more, one that is idle (somebody else decides that, by a clock, and records it) does not for as long as it
  * is idle. When none is left but idle ones, the furthest of them counts, so that the last windows of a quiet
- * stream close; when all have ended, the watermark is +Infinity. It never moves backwards.
+ * stream close; when all have ended, the watermark is +Infinity. It never moves backwards. By the policy
+ * `max` the furthest partition counts in place of the minimum, so that one that is slow, or has no rows yet,
+ * holds nothing back, and its rows may be late.
  *
  * No clock in here, and no order among reports within an epoch: the same reports give the same watermark. The
  * state of a partition is a small JSON text that travels with its committed offset, so that a restart knows
@@ -23,7 +25,12 @@ export interface WatermarkOptions {
    * bound.
    */
   readonly maxSkewMs?: number;
+  /** Which of the partitions counts. Default: `min`. */
+  readonly policy?: WatermarkPolicy;
 }
+
+/** Which of several partitions, or streams, says what the time is: the last or the first one. */
+export type WatermarkPolicy = 'min' | 'max';
 
 /** All that a watermark knows: a plain value. Times may be infinite. */
 export interface WatermarkState {
@@ -47,6 +54,7 @@ interface Partition {
 export class Watermark {
   readonly delayMs: number;
   readonly maxSkewMs: number;
+  readonly policy: WatermarkPolicy;
   readonly #partitions = new Map<number, Partition>();
   #current = Number.NEGATIVE_INFINITY;
 
@@ -55,6 +63,7 @@ export class Watermark {
     assert(options.delayMs >= 0, `a watermark delay of ${options.delayMs} ms`);
     this.delayMs = options.delayMs;
     this.maxSkewMs = options.maxSkewMs ?? Number.POSITIVE_INFINITY;
+    this.policy = options.policy ?? 'min';
     for (const partition of typeof partitions === 'number' ? Array(partitions).keys() : partitions) {
       this.#partitions.set(partition, { maxMs: Number.NEGATIVE_INFINITY, state: 'active' });
     }
@@ -111,7 +120,9 @@ export class Watermark {
     let maxIdle = Number.NEGATIVE_INFINITY;
     let activeCount = 0;
     let idleCount = 0;
+    let furthest = Number.NEGATIVE_INFINITY;
     for (const { maxMs, state } of this.#partitions.values()) {
+      if (maxMs > furthest) furthest = maxMs;
       if (state === 'active') {
         activeCount++;
         if (maxMs < minActive) minActive = maxMs;
@@ -121,7 +132,8 @@ export class Watermark {
       }
     }
     let next = Number.NEGATIVE_INFINITY;
-    if (activeCount > 0) next = minActive - this.delayMs;
+    if (activeCount + idleCount > 0 && this.policy === 'max') next = furthest - this.delayMs;
+    else if (activeCount > 0) next = minActive - this.delayMs;
     else if (idleCount > 0) next = maxIdle - this.delayMs;
     // With no partitions at all (a rebalance took them) nothing is known: the watermark stays.
     else if (this.#partitions.size > 0) next = Number.POSITIVE_INFINITY;

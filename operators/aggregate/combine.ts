@@ -35,6 +35,10 @@ const ROWS_PER_GROUP_MIN = 1.07;
 export interface CombinerHooks {
   /** Rows of `batch` that came too late. `rows` holds their numbers, ascending, and is good during the call only. */
   late?(batch: Batch, rows: Uint32Array): void;
+  /** Where a row of the batch that is being added comes: its place in the batch, or in the epoch (exchange/row-order.ts). Default: nobody asks. */
+  orderOf?(row: number): number;
+  /** Whether a row of the batch that is being added had been read before the restart that this run began with. Default: it had not. */
+  isReplayed?(row: number): boolean;
 }
 
 /** What every scan of an epoch has to know. The same for all threads. */

@@ -35,13 +35,15 @@ export class WindowAggregate implements ShardAggregate {
   readonly #panes: PaneRing<PaneGroups>;
   readonly #state: WindowState;
   readonly #writer: ResultWriter;
-  /** Emit 'update': the groups of this epoch alone, by pane, to know what changed. */
+  /** Emit 'update' and 'revise': the groups of this epoch alone, by pane, to know what changed. */
   readonly #changesStore: PaneStore | undefined;
   readonly #changes: PaneRing<PaneGroups> | undefined;
   readonly #changesState: WindowState | undefined;
   #watermark = Number.NEGATIVE_INFINITY;
   /** The first window that is still open. */
   #next = Number.NEGATIVE_INFINITY;
+  /** Emit 'revise': the first window that has not come out on time yet. */
+  #due = Number.NEGATIVE_INFINITY;
 
   constructor(slabs: SlabAllocator, plan: AggregatePlan, shard: number, writer: ResultWriter, from?: ShardSnapshot) {
     assert(plan.window !== undefined && plan.openWindows !== undefined, 'a windowed aggregation without a window');
@@ -57,7 +59,7 @@ export class WindowAggregate implements ShardAggregate {
     const options = { strategy: plan.strategy === 'running' || plan.strategy === 'two-stack' ? plan.strategy : 'merge', drifts: plan.drifts } as const;
     this.#state = windowState(this.#grid, this.#panes, this.#store, options);
     this.#writer = writer;
-    if (plan.window.emission === 'update') {
+    if (plan.window.emission !== 'final') {
       const store = new PaneStore(slabs, plan.layout, { skipBits: SHARD_BITS });
       this.#changesStore = store;
       this.#changes = new PaneRing({ make: () => new PaneGroups(store), recycle: emptied, drop: emptied });
@@ -66,6 +68,7 @@ export class WindowAggregate implements ShardAggregate {
     if (from !== undefined) {
       this.#watermark = from.watermark;
       this.#next = this.#windows.firstOpen(from.watermark);
+      this.#due = this.#windows.firstNotEnded(from.watermark);
       if (from.state !== undefined) this.#restore(new StateReader(from.state));
     }
   }
@@ -89,7 +92,8 @@ export class WindowAggregate implements ShardAggregate {
     this.#watermark = watermark;
     const next = this.#windows.firstOpen(watermark);
     if (this.#changes === undefined) this.#emitClosed(next, emit);
-    else this.#emitChanges(emit);
+    else if (this.plan.window?.emission === 'update') this.#emitChanges(Number.POSITIVE_INFINITY, emit);
+    else this.#revise(this.#windows.firstNotEnded(watermark), emit);
     if (next > this.#next) {
       this.#next = next;
       this.#close(this.#grid.firstPane(next));
@@ -148,26 +152,49 @@ export class WindowAggregate implements ShardAggregate {
     const grid = this.#grid;
     const visit = (window: number): void => {
       this.#writer.writeTable(this.#state.moveTo(window), grid.windowStart(window), grid.windowEnd(window), emit);
-      if (this.#writer.sawNonFinite) {
-        this.#writer.sawNonFinite = false;
-        this.#state.restart();
-      }
+      this.#restartIfNonFinite();
       this.#close(grid.firstPane(window + 1));
     };
     this.#windows.eachClosed(this.#next, next, () => this.#panes.first, visit);
   }
 
-  /** Emits the groups that changed in this epoch, of each window that is open. */
-  #emitChanges(emit: Emit): void {
+  /** Emits what late rows have changed in windows that are out, then the windows before `until` that are not. */
+  #revise(until: number, emit: Emit): void {
+    const grid = this.#grid;
+    this.#emitChanges(this.#due, emit);
+    for (let window = this.#due; ; window++) {
+      const pane = this.#panes.indexFrom(grid.firstPane(window));
+      if (pane >= this.#panes.size) break;
+      window = Math.max(window, grid.firstWindowOf(this.#panes.number(pane)));
+      if (window >= until) break;
+      this.#writer.writeTable(this.#state.moveTo(window), grid.windowStart(window), grid.windowEnd(window), emit);
+      this.#restartIfNonFinite();
+    }
+    this.#due = Math.max(this.#due, until);
+  }
+
+  #restartIfNonFinite(): void {
+    if (!this.#writer.sawNonFinite) return;
+    this.#writer.sawNonFinite = false;
+    this.#state.restart();
+  }
+
+  /** Emits the groups that changed in this epoch, of each window before `until` that is open. */
+  #emitChanges(until: number, emit: Emit): void {
     const grid = this.#grid;
     const changes = this.#changes as PaneRing<PaneGroups>;
     const changesState = this.#changesState as WindowState;
+    if (changes.size === 0 || Math.max(this.#next, grid.firstWindowOf(changes.first)) >= until) {
+      changes.closeBelow(Number.POSITIVE_INFINITY);
+      return;
+    }
     this.#state.restart();
     changesState.restart();
     let window = this.#next;
     let i = 0;
     while (i < changes.size) {
       window = Math.max(window, grid.firstWindowOf(changes.number(i)));
+      if (window >= until) break;
       const table = this.#state.moveTo(window);
       const changed = changesState.moveTo(window);
       const start = grid.windowStart(window);
@@ -176,14 +203,13 @@ export class WindowAggregate implements ShardAggregate {
         table.lookupSlots(slots, count, this.#writer.found);
         this.#writer.writeSlots(table, this.#writer.found, count, start, end, emit);
       });
-      if (this.#writer.sawNonFinite) {
-        this.#writer.sawNonFinite = false;
-        this.#state.restart();
-      }
+      this.#restartIfNonFinite();
       window++;
       i = changes.indexFrom(grid.firstPane(window));
     }
     changes.closeBelow(Number.POSITIVE_INFINITY);
+    // What comes next may be a window before the last one.
+    this.#state.restart();
   }
 
   #close(pane: number): void {

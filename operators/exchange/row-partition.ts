@@ -8,6 +8,7 @@
  *   40   f64 maxTime           greatest event time of the rows; -Infinity: there is none
  *   48   64 times:   u32 start, u32 count of the shard's rows. A start is a multiple of 8: bitmaps begin on a byte
  *   560  each column:  u32 data, u32 offsets, u32 validity: positions in this block; 0: none, or the column does not travel
+ *   ...  u32 position of f64 places, one a row, where rows carry their order (row-order.ts); 0: they do not. Two words are unused
  *   ...  the columns, each part at a multiple of 64
  *
  * The order within a shard is that of the batch. A counting sort: one pass hashes, one counts, one places; then each column
@@ -49,6 +50,8 @@ export class RowPartitioner {
   readonly #plan: KeyedOperatorPlan;
   readonly #inputNumber: number;
   readonly #late: ((batch: Batch, rows: Uint32Array) => void) | undefined;
+  readonly #orderOf: ((row: number) => number) | undefined;
+  readonly #isReplayed: ((row: number) => boolean) | undefined;
   /** By shard: rows; then the place of the next one. */
   readonly #counts = new Uint32Array(SHARD_COUNT);
   #hashes = new Uint32Array(ROW_COUNT_MIN);
@@ -58,17 +61,21 @@ export class RowPartitioner {
   #origin: ChunkOrigin | undefined;
   #sequence = 0;
   #lateBefore = Number.NEGATIVE_INFINITY;
+  #uselessBefore = Number.NEGATIVE_INFINITY;
 
   constructor(slabs: SlabAllocator, plan: KeyedOperatorPlan, input: number, hooks: CombinerHooks = {}) {
     this.#slabs = slabs;
     this.#plan = plan;
     this.#inputNumber = input;
     this.#late = hooks.late?.bind(hooks);
+    this.#orderOf = hooks.orderOf?.bind(hooks);
+    this.#isReplayed = plan.uselessBefore === undefined ? undefined : hooks.isReplayed?.bind(hooks);
   }
 
   beginEpoch({ watermark }: EpochStart): void {
     assert(this.#origin === undefined, 'an epoch begins within a chunk');
     this.#lateBefore = this.#plan.lateBefore(watermark, this.#inputNumber);
+    this.#uselessBefore = this.#plan.uselessBefore?.(watermark, this.#inputNumber) ?? this.#lateBefore;
   }
 
   beginChunk(origin: ChunkOrigin): void {
@@ -113,7 +120,8 @@ export class RowPartitioner {
       const times = batch.column(eventTime);
       for (let row = 0; row < rowCount; row++) {
         const time = isValid(memory, times, row) ? readTimestamp(memory, times.data, row) + timeShiftMs : Number.NaN;
-        if (!(time >= this.#lateBefore && time >= -EVENT_TIME_MAX && time <= EVENT_TIME_MAX)) {
+        const isLate = !(time >= this.#lateBefore) && !(time >= this.#uselessBefore && this.#isReplayed?.(row) === true);
+        if (isLate || !(time >= -EVENT_TIME_MAX && time <= EVENT_TIME_MAX)) {
           hashes[row] = STAYS;
           this.#lateRows[lateCount++] = row;
           continue;
@@ -154,13 +162,13 @@ export class RowPartitioner {
     for (let shard = 0; shard < SHARD_COUNT; shard++) room += roundUp(counts[shard] as number, 8);
     // Where each part of each column lies.
     const fieldCount = batch.schema.length;
-    let bytes = roundUp(COLUMNS + fieldCount * COLUMN_BYTES, 64);
+    let bytes = roundUp(COLUMNS + (fieldCount + 1) * COLUMN_BYTES, 64);
     const take = (size: number): number => {
       const at = bytes;
       bytes += roundUp(size, 64);
       return at;
     };
-    const parts = new Uint32Array(fieldCount * 3);
+    const parts = new Uint32Array((fieldCount + 1) * 3);
     for (const c of columns) {
       const column = batch.column(c);
       const { name, width } = column.type;
@@ -170,6 +178,8 @@ export class RowPartitioner {
         parts[c * 3] = take(textBytes(memory, column, this.#hashes, rowCount));
       } else parts[c * 3] = take(name === 'bool' ? room / 8 : room * width);
     }
+    const orderOf = this.#orderOf;
+    if (orderOf !== undefined) parts[fieldCount * 3] = take(room * 8);
     const block = this.#slabs.alloc(bytes);
     const { u32, f64 } = memory;
     writeBlockHead(memory, block, ROWS_MAGIC, this.#origin as ChunkOrigin, this.#sequence++, travelling, bytes, this.#inputNumber, travelling);
@@ -192,6 +202,10 @@ export class RowPartitioner {
         places[row] = place;
         counts[shard] = place + 1;
       }
+    }
+    if (orderOf !== undefined) {
+      const to = (block + (parts[fieldCount * 3] as number)) >>> 3;
+      for (let row = 0; row < rowCount; row++) if (places[row] !== STAYS) f64[to + (places[row] as number)] = orderOf(row);
     }
     for (const c of columns) {
       const column = batch.column(c);
@@ -233,6 +247,12 @@ export function shardRows(memory: SharedMemory, schema: Schema, block: number, s
     };
   });
   return new Batch(memory, schema, rowCount, columns);
+}
+
+/** Address of the places (f64) of a shard's rows in a block whose rows carry them. */
+export function shardOrders({ u32 }: SharedMemory, schema: Schema, block: number, shard: number): number {
+  const start = u32[(block + SHARDS + shard * 8) >>> 2] as number;
+  return block + (u32[(block + COLUMNS + schema.length * COLUMN_BYTES) >>> 2] as number) + start * 8;
 }
 
 /** The greatest event time of a block's rows: +Infinity where the input has no event time. */

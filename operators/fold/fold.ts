@@ -53,6 +53,7 @@ export function planFold(request: FoldRequest): KeyedOperatorPlan {
   );
   return {
     name: fold.name,
+    isOrdered: true,
     inputs: [rows],
     output,
     outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },

@@ -69,7 +69,7 @@ export class Groups {
     return this.#keyOf(batch, row);
   }
 
-  put({ key, value }: Group, bounds: readonly number[]): void {
+  put({ key, value }: Group, bounds: readonly unknown[]): void {
     this.fold.results(value, (values) => this.#output.append([...key, ...bounds, ...values]));
   }
 }

@@ -37,12 +37,14 @@ export class WindowedFold implements KeyedOperator {
   readonly #windows: OpenWindows;
   readonly #emission: Emission;
   readonly #panes = new PaneRing<PaneValues>({ make: () => new Map(), recycle: (groups) => groups.clear() });
-  /** Emit 'update': the groups of this epoch that changed, by pane. */
+  /** Emit 'update' and 'revise': the groups of this epoch that changed, by pane. */
   readonly #changed = new Map<number, PaneValues>();
   #running: RunningWindow | undefined;
   #watermark: number;
   /** The first window that is still open. */
   #next: number;
+  /** Emit 'revise': the first window that has not come out on time yet. */
+  #due: number;
 
   constructor(fold: RowFold, input: KeyedInput, windows: OpenWindows, emission: Emission, context: KeyedContext, from: WindowedSnapshot | undefined) {
     this.#groups = new Groups(fold, input, context.output);
@@ -53,6 +55,7 @@ export class WindowedFold implements KeyedOperator {
     // After a restart the windows up to the committed watermark are closed.
     this.#watermark = from?.watermark ?? context.clock.watermark;
     this.#next = this.#windows.firstOpen(this.#watermark);
+    this.#due = this.#windows.firstNotEnded(this.#watermark);
     for (const { number, groups } of from?.panes ?? []) for (const [id, group] of groups) this.#panes.open(number).set(id, group);
     this.#running = from?.running;
   }
@@ -65,7 +68,7 @@ export class WindowedFold implements KeyedOperator {
 
   onBatch(rows: Batch): void {
     const { data } = rows.column(this.#input.eventTime);
-    const update = this.#emission === 'update';
+    const update = this.#emission !== 'final';
     let pane = Number.NaN;
     let groups: PaneValues = NO_VALUES;
     for (let row = 0; row < rows.rowCount; row++) {
@@ -85,8 +88,9 @@ export class WindowedFold implements KeyedOperator {
   onWatermark(watermark: number): void {
     this.#watermark = watermark;
     const next = this.#windows.firstOpen(watermark);
-    if (this.#emission === 'update') this.#emitChanges();
-    else this.#emitClosed(next);
+    if (this.#emission === 'final') this.#emitClosed(next);
+    else if (this.#emission === 'update') this.#emitChanges(Number.POSITIVE_INFINITY);
+    else this.#revise(this.#windows.firstNotEnded(watermark));
     if (next > this.#next) {
       this.#next = next;
       this.#panes.closeBelow(this.#grid.firstPane(next));
@@ -129,12 +133,27 @@ export class WindowedFold implements KeyedOperator {
     if (this.#panes.size === 0) this.#running = undefined;
   }
 
-  /** Emits, of each open window, the groups that changed in this epoch. */
-  #emitChanges(): void {
+  /** Emits what late rows have changed in windows that are out, then the windows before `until` that are not. */
+  #revise(until: number): void {
+    const grid = this.#grid;
+    this.#emitChanges(this.#due);
+    for (let window = this.#due; ; window++) {
+      const pane = this.#panes.indexFrom(grid.firstPane(window));
+      if (pane >= this.#panes.size) break;
+      window = Math.max(window, grid.firstWindowOf(this.#panes.number(pane)));
+      if (window >= until) break;
+      const bounds = [grid.windowStart(window), grid.windowEnd(window)];
+      for (const group of this.#merged(window, undefined)) this.#groups.put(group, bounds);
+    }
+    this.#due = Math.max(this.#due, until);
+  }
+
+  /** Emits, of each open window before `until`, the groups that changed in this epoch. */
+  #emitChanges(until: number): void {
     const grid = this.#grid;
     const windows = new Map<number, Set<Key>>();
     for (const [pane, groups] of this.#changed) {
-      for (let window = Math.max(this.#next, grid.firstWindowOf(pane)); window <= grid.lastWindowOf(pane); window++) {
+      for (let window = Math.max(this.#next, grid.firstWindowOf(pane)); window <= grid.lastWindowOf(pane) && window < until; window++) {
         const keys = windows.get(window) ?? new Set();
         windows.set(window, keys);
         for (const key of groups.keys()) keys.add(key);

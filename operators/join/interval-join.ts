@@ -7,9 +7,14 @@
  * none can come any more: with the watermark past t + after on the left, t + before on the right.
  *
  * Rows of both sides are held until the watermark is past t + before + after: until no undecided row can match them. So a row
- * that comes behind the watermark, but before it is decided, finds all its matches, and a restart that reads the held rows
- * again decides as before. What comes later still meets what is held, but never comes out alone; what could meet nothing,
- * with the watermark past t + before + after, is late. A null key is equal to no key, as in SQL; NaN is equal to NaN.
+ * that comes behind the watermark, but before it is decided, finds all its matches. A row that came out alone meets nobody any more.
+ *
+ * Late is a row of which nothing can come: one that may come out alone, when the watermark at the start of its epoch is past the time
+ * for that; any other, when it is past t + before + after. A row that is not behind the watermark is never late. So each row of a
+ * side that is kept comes out alone once, or with its matches, or is late.
+ *
+ * A restart reads the held rows again. Those that were decided before it are not late then: they are taken in once more so that their
+ * matches find them, and do not come out alone. A null key is equal to no key, as in SQL; NaN is equal to NaN.
  *
  * Each result has `joinTime`: the later of both times, the row's own where there is no match. The latter come out after the
  * watermark has passed their time, which `outputTime.delayMs` says to operators behind.
@@ -45,22 +50,26 @@ export function planIntervalJoin(request: IntervalJoinRequest): KeyedOperatorPla
   const { left, right, type, beforeMs, afterMs } = request;
   const columns = joinColumns(left, right, type, request.suffix, [JOIN_TIME]);
   const inputs = [inputOf(left), inputOf(right)];
-  const interval: Interval = { ahead: [afterMs, beforeMs], hold: [Math.max(beforeMs + afterMs, afterMs), Math.max(beforeMs + afterMs, beforeMs)] };
-  const delayMs = Math.max(0, ...interval.ahead.filter((_, input) => isKept(type, input)));
+  const ahead = [afterMs, beforeMs] as const;
+  const hold = [afterMs + Math.max(beforeMs, 0), beforeMs + Math.max(afterMs, 0)] as const;
+  const useful = [0, 1].map((input) => (isKept(type, input) ? Math.max(ahead[input] as number, 0) : (hold[input] as number))) as [number, number];
+  const interval: Interval = { ahead, hold, useful };
+  const delayMs = Math.max(0, ...ahead.filter((_, input) => isKept(type, input)));
   return {
     name: 'interval join',
     inputs,
     output: columns.output,
     outputTime: { column: JOIN_TIME, shiftMs: 0, delayMs },
-    lateBefore: (watermark, input) => watermark - (interval.hold[input] as number),
-    heldUntil: (maxTimeMs, input) => maxTimeMs + (interval.hold[input] as number) + 1,
+    lateBefore: (watermark, input) => watermark - (useful[input] as number),
+    uselessBefore: (watermark, input) => watermark - (hold[input] as number),
+    heldUntil: (maxTimeMs, input) => maxTimeMs + (hold[input] as number) + 1,
     open: (context, from) => new IntervalJoin(context, columns, inputs, interval, from as HeldRows | undefined),
     whole: 'rows are joined with rows',
     describe: () =>
       [
         `${type} interval join by ${left.keys.join(', ')}${left.keys.join() === right.keys.join() ? '' : ` = ${right.keys.join(', ')}`}`,
         `  within    right.time from left.time - ${beforeMs} ms to left.time + ${afterMs} ms`,
-        `  state     rows of ${Math.max(...interval.hold)} ms of event time behind the watermark`,
+        `  state     rows of ${Math.max(...hold)} ms of event time behind the watermark`,
       ].join('\n'),
   };
 }
@@ -68,9 +77,15 @@ export function planIntervalJoin(request: IntervalJoinRequest): KeyedOperatorPla
 interface Interval {
   /** By input: how far ahead of a row its matches lie at most. */
   readonly ahead: readonly [number, number];
-  /** By input: until how long after its time a row may be of use. */
+  /** By input: until how long after its time a row that is held may be of use. */
   readonly hold: readonly [number, number];
+  /** By input: until how long after its time a row that comes may be of use. */
+  readonly useful: readonly [number, number];
 }
+
+/** What has become of a row that is held, in KeyedRows.matched; 0: nothing yet. */
+const PAIRED = 1;
+const ALONE = 2;
 
 /** The input of a join that needs whole rows with times. */
 export function inputOf(side: JoinSide): KeyedInput {
@@ -126,8 +141,8 @@ class IntervalJoin implements KeyedOperator {
       while (undecided !== undefined && undecided.size > 0 && undecided.firstTime + ahead[input] < watermark) {
         const time = undecided.firstTime;
         const row = undecided.pop();
-        if (side.matched[row] === 1) continue;
-        side.matched[row] = 1;
+        if (side.matched[row] === PAIRED) continue;
+        side.matched[row] = ALONE;
         this.#write(side.keys[row] as number, input === 0 ? row : NONE, input === 0 ? NONE : row, time);
       }
     }
@@ -150,20 +165,20 @@ class IntervalJoin implements KeyedOperator {
     const rows = this.#rows;
     const input = this.#input;
     const own = rows.sides[input];
+    const { ahead, useful } = this.#interval;
     const undecided = this.#undecided[input];
-    const last = time + this.#interval.ahead[input];
-    if (undecided !== undefined && last >= this.#context.clock.watermark) undecided.push(time, own.sequences[row] as number, row);
-    // 1: what is no more to come out alone.
-    else own.matched[row] = 1;
+    const last = time + ahead[input];
+    // One that would be late, were it not read again after a restart, was decided before that.
+    if (undecided === undefined || time < this.#context.clock.watermark - useful[input]) own.matched[row] = PAIRED;
+    else undecided.push(time, own.sequences[row] as number, row);
     if (rows.isNullKey(key)) return;
     const other = rows.sides[input === 0 ? 1 : 0];
-    let at = other.firstFrom(key, time - this.#interval.ahead[input === 0 ? 1 : 0]);
-    if (at === NONE || (other.times[at] as number) > last) return;
-    own.matched[row] = 1;
-    for (; at !== NONE; at = other.next[at] as number) {
+    for (let at = other.firstFrom(key, time - ahead[input === 0 ? 1 : 0]); at !== NONE; at = other.next[at] as number) {
       const otherTime = other.times[at] as number;
       if (otherTime > last) return;
-      other.matched[at] = 1;
+      if (other.matched[at] === ALONE) continue;
+      own.matched[row] = PAIRED;
+      other.matched[at] = PAIRED;
       this.#write(key, input === 0 ? row : at, input === 0 ? at : row, Math.max(time, otherTime));
     }
   };

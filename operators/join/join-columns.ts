@@ -2,6 +2,9 @@
  * What the rows of a join look like: the key columns once, under their names on the left; then the other columns of the left
  * stream, then those of the right, each in its order. A column of the right whose name is taken gets a suffix (`_right`,
  * as in Polars). What may be missing (the right in a left join, the left in a right one, both in a full one) is nullable.
+ *
+ * The result's own times (`joinTime`, or `windowStart` and `windowEnd`) take the place of those that an operator before has added to
+ * the left; on the right these get the suffix as any name that is taken. So the result of a join can be either side of another one.
  */
 
 import { type Column, type Field, MillraceError, nullable, Schema, shown, timestamp } from '../../core/index.ts';
@@ -16,6 +19,8 @@ export interface JoinSide {
   /** Name of the column of event time; undefined: there is none. */
   readonly eventTime: string | undefined;
   readonly timeShiftMs: 0 | -1;
+  /** Names of the columns that operators before have added as times of their results: they give way to those of this join. */
+  readonly added?: readonly string[];
 }
 
 export interface JoinColumns {
@@ -67,6 +72,13 @@ export function joinColumns(left: JoinSide, right: JoinSide, type: JoinType, suf
     }
     return { name: mine.name, type: mine.type.nullable || theirs.type.nullable ? nullable(mine.type) : mine.type };
   });
+  const clash = extra.find((name) => left.keys.includes(name));
+  if (clash !== undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `${NAME} has the key ${shown(clash)}, and its result a column of that name of its own. Give the key another name: keyBy({ key: ... }, (r) => ({ key: r.${clash} })).`,
+    );
+  }
   const fields: Field[] = [...keyFields, ...extra.map((name) => ({ name, type: timestamp }))];
   const taken = new Set(fields.map((field) => field.name));
   const add = (field: Field, isOuter: boolean, name: string): number => {
@@ -80,12 +92,17 @@ export function joinColumns(left: JoinSide, right: JoinSide, type: JoinType, suf
     fields.push({ name, type: isOuter ? nullable(field.type) : field.type });
     return fields.length - 1;
   };
-  const side = (of: JoinSide, isOuter: boolean, rename: (name: string) => string): SideColumns => {
+  const side = (of: JoinSide, isOuter: boolean, rename: (name: string) => string, givesWay: readonly string[] = []): SideColumns => {
     const keys = of.keys.map((name) => of.schema.indexOf(name));
-    const values = of.schema.fields.map((_, c) => c).filter((c) => !keys.includes(c));
+    const values = of.schema.fields.map((_, c) => c).filter((c) => !keys.includes(c) && !givesWay.includes(of.schema.field(c).name));
     return { keys, values, to: values.map((c) => add(of.schema.field(c), isOuter, rename(of.schema.field(c).name))) };
   };
-  const first = side(left, type === 'right' || type === 'full', (name) => name);
+  const first = side(
+    left,
+    type === 'right' || type === 'full',
+    (name) => name,
+    extra.filter((name) => left.added?.includes(name)),
+  );
   const second = side(right, type === 'left' || type === 'full', (name) => (taken.has(name) ? name + suffix : name));
   return {
     type,

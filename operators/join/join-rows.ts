@@ -84,6 +84,7 @@ export class JoinRows {
       if (this.keys.idLimit > this.#isNull.length) this.#reserve();
       this.#isNull[key] = this.#nullable && this.keys.isNull(key) ? 1 : 0;
       const time = readTimestamp(this.#memory, times, row) + timeShiftMs;
+      this.#context.output.at(row);
       added(key, side.add(key, time, this.#sequence++, valueColumns, row), time);
     }
   }

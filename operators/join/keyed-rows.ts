@@ -24,7 +24,7 @@ export class KeyedRows {
   keys = new Uint32Array(ROWS_MIN);
   /** The order in which the rows came. */
   sequences = new Float64Array(ROWS_MIN);
-  /** 1: it has met its match. */
+  /** What has become of it, as the join says; 0: nothing yet. */
   matched = new Uint8Array(ROWS_MIN);
   next = new Int32Array(ROWS_MIN);
   #previous = new Int32Array(ROWS_MIN);

@@ -3,6 +3,9 @@
  * its key has there. What the table holds at the end of the epoch counts, so rows of one epoch on both sides meet, and the
  * result follows from the rows and from where epochs were cut. Later rows of the table do not change results that are out.
  *
+ * Its sources are read first, up to where they stand at the start (plan.ts, SourcePlan.behind), so that no row of the left meets a
+ * table that is not there yet; with `growing` both are read at once.
+ *
  * The order of the table's rows is (source, partition, offset) within an epoch: by key, the order of a compacted topic. A row
  * with true in the column `deleted` takes its key out. A broadcast table is held by all 64 shards, and the left's rows need not
  * travel by key: for small tables whose keys are few or uneven. There are no windows, nothing is late, and the table is held for
@@ -25,6 +28,8 @@ export interface TableJoinRequest {
   readonly suffix: string;
   /** True: every shard holds the whole table, and the left's rows are spread over the shards by all of their columns. */
   readonly broadcast?: boolean;
+  /** The right's sources are read first (default true), up to where they stand at the start. */
+  readonly isLoadedFirst?: boolean;
   /** Name of a bool column of the right: true takes the key out of the table. */
   readonly deleted: string | undefined;
 }
@@ -62,7 +67,9 @@ export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
       : [stream, table];
   return {
     name: 'table join',
+    isOrdered: true,
     inputs,
+    ...(request.isLoadedFirst === false ? {} : { loadsFirst: RIGHT }),
     output: columns.output,
     outputTime: left.eventTime === undefined ? undefined : { column: left.eventTime, shiftMs: left.timeShiftMs },
     lateBefore: () => Number.NEGATIVE_INFINITY,
@@ -73,6 +80,7 @@ export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
       [
         `${type} join by ${left.keys.join(', ')}${left.keys.join() === right.keys.join() ? '' : ` = ${right.keys.join(', ')}`} with a table`,
         `  table     the latest row of each key${deleted === undefined ? '' : `, until ${deleted}`}; held for ever${request.broadcast === true ? ', by every shard; rows of the left are spread evenly' : ''}`,
+        ...(request.isLoadedFirst === false ? ['  growing   both streams are read at once'] : []),
       ].join('\n'),
   };
 }
@@ -97,6 +105,7 @@ class TableJoin implements KeyedOperator {
   /** Rows of the left in this epoch: key, record. */
   #pendingKeys: number[] = [];
   #pendingRecords: number[] = [];
+  #pendingPlaces: number[] = [];
   #pendingPages: PagePool;
   #hashes = new Uint32Array(64);
   readonly #keyColumns: Column[] = [];
@@ -144,6 +153,8 @@ class TableJoin implements KeyedOperator {
         this.#left.write(values, row, record);
         this.#pendingKeys.push(key);
         this.#pendingRecords.push(record);
+        this.#context.output.at(row);
+        this.#pendingPlaces.push(this.#context.output.place);
         this.#waiting[key] = (this.#waiting[key] as number) + 1;
         continue;
       }
@@ -167,6 +178,7 @@ class TableJoin implements KeyedOperator {
       const key = this.#pendingKeys[i] as number;
       const found = this.#record[key] as number;
       if (found !== 0 || type === 'left') {
+        output.place = this.#pendingPlaces[i] as number;
         const out = output.claim();
         const row = out.rowCount++;
         this.#keys.read(key, out, keysTo, row);
@@ -180,6 +192,7 @@ class TableJoin implements KeyedOperator {
     if (this.#pendingKeys.length === 0) return;
     this.#pendingKeys = [];
     this.#pendingRecords = [];
+    this.#pendingPlaces = [];
     this.#pendingPages.release();
   }
 

@@ -32,7 +32,7 @@ export interface WindowJoinRequest {
  */
 export function planWindowJoin(request: WindowJoinRequest): KeyedOperatorPlan {
   const { left, right, type, window } = request;
-  if ((window.shape.kind !== 'tumbling' && window.shape.kind !== 'sliding') || window.emission !== 'final') {
+  if ((window.shape.kind !== 'tumbling' && window.shape.kind !== 'sliding') || window.emission !== 'final' || window.hasEmpty) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
       `join() in ${window}: a join goes by tumbling or sliding windows with emit('final'). For rows near each other in time use join(other, { within: [before, after] }).`,

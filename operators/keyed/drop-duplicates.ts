@@ -34,6 +34,7 @@ export function planDropDuplicates({ input, keys, withinMs, eventTime, timeShift
   };
   return {
     name: 'dropDuplicates',
+    isOrdered: true,
     inputs: [rows],
     output: input,
     outputTime: eventTime === undefined ? undefined : { column: eventTime, shiftMs: timeShiftMs },

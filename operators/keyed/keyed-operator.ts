@@ -34,11 +34,18 @@ export interface KeyedOperatorPlan {
   /** As explain and messages call it. */
   readonly name: string;
   readonly inputs: readonly KeyedInput[];
+  /** The input whose sources are to be read, up to where they stand at the start, before those of the others. Default: all at once. */
+  readonly loadsFirst?: number;
   readonly output: Schema;
   /** The column of the output that says when a row happened, for operators behind; undefined: none. */
   readonly outputTime: OutputTime | undefined;
   /** Rows of an input with an event time before this are late, given the watermark at the start of the epoch. */
   lateBefore(watermark: number, input: number): number;
+  /**
+   * Rows that a restart reads again are late only before this, where the state that is made of them needs what was decided before the
+   * restart. Default: `lateBefore`.
+   */
+  uselessBefore?(watermark: number, input: number): number;
   /**
    * Until which event time rows up to `maxTimeMs` (+Infinity where the input has no event time) are held in state:
    * positions are committed no earlier. -Infinity: they are not held; +Infinity: for ever.
@@ -46,6 +53,8 @@ export interface KeyedOperatorPlan {
   heldUntil(maxTimeMs: number, input: number): number;
   /** @param from what `snapshot` of the operator of this shard gave */
   open(context: KeyedContext, from?: unknown): KeyedOperator;
+  /** Rows of a key must come in the order in which they were read, and what is made of them goes out in it (exchange/row-order.ts). Default: false. */
+  readonly isOrdered?: boolean;
   /** Why rows travel whole and are not combined where they are scanned: half a sentence, for explain. */
   readonly whole: string;
   /** Several lines, for explain. */

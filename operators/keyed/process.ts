@@ -19,6 +19,7 @@ import { KeyTimers } from './key-timers.ts';
 import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import { type ProcessContext, type ProcessEntry, ShardContext } from './process-context.ts';
 import { cloned, failed, refuseInstances } from './process-errors.ts';
+import type { RowOutput } from './row-output.ts';
 import { type Key, keyReader, RowReader, roughBytes } from './row-values.ts';
 import { TimerQueue } from './timer-queue.ts';
 
@@ -59,6 +60,7 @@ export function planProcess(request: ProcessRequest): KeyedOperatorPlan {
     name: 'process',
     inputs: [rows],
     output,
+    isOrdered: true,
     outputTime: carriesTime ? { column: eventTime, shiftMs: timeShiftMs } : undefined,
     lateBefore: () => Number.NEGATIVE_INFINITY,
     heldUntil: () => (request.state === undefined && request.onTimer === undefined ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY),
@@ -90,6 +92,7 @@ class ProcessOperator implements KeyedOperator {
   };
   /** One for each key with a time-to-live, at the earliest time at which it may expire. */
   readonly #expiries = new TimerQueue<ProcessEntry>();
+  readonly #output: RowOutput;
   readonly #context: ShardContext;
   #hasEnded = false;
 
@@ -101,6 +104,7 @@ class ProcessOperator implements KeyedOperator {
     this.#keyOf = keyReader(input.keys, input.schema);
     this.#rows = new RowReader(input.schema);
     this.#keys = new RowReader(input.schema, input.keys);
+    this.#output = context.output;
     this.#context = new ShardContext(context.clock, context.output, this.#timers, (entry) => this.#forget(entry));
     if (from !== undefined) this.#restore(from);
   }
@@ -124,6 +128,7 @@ class ProcessOperator implements KeyedOperator {
       const entry = this.#entryOf(rows, row);
       const time = this.#timeOf(rows, row);
       this.#touch(entry, time);
+      this.#output.at(row);
       context.enter(entry, time, 'event');
       const object = this.#rows.read(rows, row);
       try {

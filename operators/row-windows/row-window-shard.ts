@@ -64,6 +64,7 @@ export class RowWindows implements KeyedOperator {
 
   onBatch(rows: Batch): void {
     for (let row = 0; row < rows.rowCount; row++) {
+      this.#output.at(row);
       const id = this.#keyOf(rows, row);
       let entry = this.#entries.get(id);
       if (entry === undefined) {

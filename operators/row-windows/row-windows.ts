@@ -61,6 +61,7 @@ export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
   const evaluators = new WeakMap<SlabAllocator, { readonly evaluator: Evaluator; shards: number }>();
   return {
     name: 'window of rows',
+    isOrdered: true,
     inputs: [rows],
     output,
     outputTime: undefined,

@@ -14,6 +14,7 @@ import { hashKeys } from '../exchange/key-hash.ts';
 import type { KeyedContext, KeyedOperator } from '../keyed/keyed-operator.ts';
 import { RowReader } from '../keyed/row-values.ts';
 import { SessionStates } from '../user-aggregates/session-states.ts';
+import { type PublishedSessions, type Retraction, SessionEmission } from './session-emission.ts';
 import { SessionList } from './session-list.ts';
 import type { SessionPlan } from './session-plan.ts';
 import { SessionWriter } from './session-writer.ts';
@@ -29,6 +30,16 @@ export interface HeldSessions {
   readonly nextNumber: number;
   /** The group table, with the slots of closed sessions that it has still. */
   readonly table: Uint8Array;
+  /** Sessions whose results are out. */
+  readonly published: PublishedSessions;
+}
+
+/** Sessions as they were when their results came out: what is taken back where these have gone. */
+interface SavedSessions {
+  readonly table: GroupTable;
+  readonly own: SessionStates | undefined;
+  /** By number: the key. */
+  readonly keys: Map<number, number>;
 }
 
 interface HeldSession {
@@ -54,6 +65,9 @@ export class SessionAggregate implements KeyedOperator {
   /** Of the user's aggregates, where there are some. */
   readonly #own: SessionStates | undefined;
   readonly #reader: RowReader;
+  readonly #emission: SessionEmission;
+  /** Of this epoch, where results may be taken back. */
+  #saved: SavedSessions | undefined;
 
   constructor(context: KeyedContext, plan: SessionPlan, from: HeldSessions | undefined) {
     this.#context = context;
@@ -63,12 +77,13 @@ export class SessionAggregate implements KeyedOperator {
     this.#writer = SessionWriter.of(context.output, context.slabs, plan);
     this.#own = plan.mixed === undefined ? undefined : new SessionStates(plan.mixed.split.own);
     this.#reader = new RowReader(plan.input.schema);
+    this.#emission = new SessionEmission(this.#list, plan.gapMs, plan.window.emission);
     this.#table = this.#newTable();
     if (from !== undefined) this.#restore(from);
   }
 
   get stateBytes(): number {
-    return this.#keys.bytes + this.#list.bytes + this.#table.bytes + (this.#own?.bytes ?? 0);
+    return this.#keys.bytes + this.#list.bytes + this.#table.bytes + (this.#own?.bytes ?? 0) + this.#emission.bytes + (this.#saved?.table.bytes ?? 0);
   }
 
   onBatch(rows: Batch): void {
@@ -90,6 +105,10 @@ export class SessionAggregate implements KeyedOperator {
       list.reserveKeys(this.#keys.idLimit);
       const session = list.add(key, readTimestamp(slabs.memory, times, row) + timeShiftMs);
       words[(data >>> 2) + row] = session;
+      if (this.#plan.isRevised) {
+        this.#save(session, key);
+        if (list.mergedFrom >= 0) this.#save(list.mergedFrom, key);
+      }
       if (this.#own !== undefined) {
         if (list.mergedFrom >= 0) this.#own.merge(list.mergedTo, list.mergedFrom);
         this.#own.add(session, Object.freeze(this.#reader.read(rows, row)));
@@ -109,10 +128,17 @@ export class SessionAggregate implements KeyedOperator {
     const list = this.#list;
     const changed = list.takeChanged();
     const closed = list.close(watermark - window.latenessMs);
-    const due = window.emission === 'update' ? changed : closed;
-    this.#eachTile(due, (sessions, slots) => this.#writer.write(this.#table, slots, sessions, list, this.#keys, this.#own));
+    const { retracted, due } = this.#emission.settle(watermark, changed, closed);
+    if (retracted.length > 0) this.#retract(retracted);
+    const numbers = due.map((session) => list.numbers[session] as number);
+    this.#eachTile(this.#table, numbers, (from, count, slots) =>
+      this.#writer.write(this.#table, slots, due.slice(from, from + count), list, this.#keys, this.#own),
+    );
     this.#writer.flush();
+    this.#saved?.table.clear();
+    this.#saved?.keys.clear();
     for (const session of closed) {
+      this.#emission.forget(list.numbers[session] as number);
       this.#own?.forget(list.numbers[session] as number);
       if (list.remove(session)) this.#keys.remove(list.keys[session] as number);
     }
@@ -135,16 +161,17 @@ export class SessionAggregate implements KeyedOperator {
     });
     const table = new StateWriter();
     this.#table.snapshot(table);
-    return { sessions, nextNumber: list.nextNumber, table: table.finish() };
+    return { sessions, nextNumber: list.nextNumber, table: table.finish(), published: this.#emission.snapshot() };
   }
 
   release(): void {
     this.#keys.release();
     this.#table.release();
+    this.#saved?.table.release();
     SessionWriter.release(this.#context.output);
   }
 
-  #restore({ sessions, nextNumber, table }: HeldSessions): void {
+  #restore({ sessions, nextNumber, table, published }: HeldSessions): void {
     const list = this.#list;
     // Lists are in the order of time, numbers in that of beginning.
     for (const held of [...sessions].sort((a, b) => a.start - b.start)) {
@@ -155,6 +182,37 @@ export class SessionAggregate implements KeyedOperator {
     }
     list.nextNumber = nextNumber;
     this.#table.restore(new StateReader(table));
+    this.#emission.restore(published);
+  }
+
+  /** Keeps what a session is made of before rows of this epoch go into it, where its result is out. */
+  #save(number: number, key: number): void {
+    if (!this.#emission.touch(number)) return;
+    this.#saved ??= {
+      table: this.#newTable(),
+      own: this.#plan.mixed === undefined ? undefined : new SessionStates(this.#plan.mixed.split.own),
+      keys: new Map(),
+    };
+    const { table, own, keys } = this.#saved;
+    this.#eachTile(this.#table, [number], (_, count, slots) => table.mergeSlots(this.#context.slabs.memory.u32[slots >>> 2] as number, count));
+    if (this.#own !== undefined) own?.restore(number, this.#own.copy(number));
+    keys.set(number, key);
+  }
+
+  /** Writes results that are taken back. */
+  #retract(retracted: readonly Retraction[]): void {
+    const { table, own, keys } = this.#saved as SavedSessions;
+    const numbers = retracted.map(({ number }) => number);
+    const written = {
+      numbers,
+      keys: numbers.map((number) => keys.get(number) as number),
+      starts: retracted.map(({ start }) => start),
+      lasts: retracted.map(({ last }) => last),
+    };
+    const places = numbers.map((_, place) => place);
+    this.#eachTile(table, numbers, (from, count, slots) => this.#writer.write(table, slots, places.slice(from, from + count), written, this.#keys, own, true));
+    this.#writer.flush();
+    for (const number of numbers) own?.forget(number);
   }
 
   /** Puts what the slot of number `from` holds into that of `to`; it stays behind as a dead one. */
@@ -175,19 +233,17 @@ export class SessionAggregate implements KeyedOperator {
     slabs.free(work);
   }
 
-  /** Calls `visit` with sessions, at most 1,024 a time, and the address of their slots' addresses. */
-  #eachTile(sessions: readonly number[], visit: (sessions: readonly number[], slots: number) => void): void {
-    if (sessions.length === 0) return;
+  /** Calls `visit` with stretches of sessions' numbers, at most 1,024 a time, and the address of their slots' addresses in a table. */
+  #eachTile(table: GroupTable, numbers: readonly number[], visit: (from: number, count: number, slots: number) => void): void {
+    if (numbers.length === 0) return;
     const { slabs } = this.#context;
     const work = slabs.alloc(TILE * 8);
-    const numbers: Column = { ...this.#numbers, data: work };
-    for (let from = 0; from < sessions.length; from += TILE) {
-      const tile = sessions.slice(from, from + TILE);
-      tile.forEach((session, i) => {
-        slabs.memory.u32[(work >>> 2) + i] = this.#list.numbers[session] as number;
-      });
-      this.#table.lookupKeys([numbers], 0, tile.length, work + TILE * 4);
-      visit(tile, work + TILE * 4);
+    const column: Column = { ...this.#numbers, data: work };
+    for (let from = 0; from < numbers.length; from += TILE) {
+      const count = Math.min(TILE, numbers.length - from);
+      for (let i = 0; i < count; i++) slabs.memory.u32[(work >>> 2) + i] = numbers[from + i] as number;
+      table.lookupKeys([column], 0, count, work + TILE * 4);
+      visit(from, count, work + TILE * 4);
     }
     slabs.free(work);
   }
@@ -199,12 +255,13 @@ export class SessionAggregate implements KeyedOperator {
     const { slotBytes } = this.#plan.values.layout;
     const table = this.#newTable();
     const pack = slabs.alloc(TILE * slotBytes);
-    this.#eachTile(this.#list.inOrder(), (sessions, slots) => {
-      for (let i = 0; i < sessions.length; i++) {
+    const numbers = this.#list.inOrder().map((session) => this.#list.numbers[session] as number);
+    this.#eachTile(this.#table, numbers, (_, count, slots) => {
+      for (let i = 0; i < count; i++) {
         const slot = words[(slots >>> 2) + i] as number;
         u8.copyWithin(pack + i * slotBytes, slot, slot + slotBytes);
       }
-      table.mergeSlots(pack, sessions.length);
+      table.mergeSlots(pack, count);
     });
     slabs.free(pack);
     this.#table.release();

@@ -9,6 +9,7 @@ import { type Group, Groups, type RowFold, sampledBytes } from '../fold/row-fold
 import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/keyed-operator.ts';
 import type { Key } from '../keyed/row-values.ts';
 import type { WindowSpec } from '../windows.ts';
+import { type PublishedSessions, retractedField, SessionEmission } from './session-emission.ts';
 import { SessionList } from './session-list.ts';
 
 /**
@@ -20,6 +21,7 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window ?? 'A session'} needs event time. Put .withWatermark(column, delay) before it.`);
   }
   const { gapMs } = window.shape;
+  const isRevised = window.emission !== 'final';
   const keyColumns = keys.map((name) => input.require(name, 'keyBy'));
   const rows: KeyedInput = {
     schema: input,
@@ -30,11 +32,12 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
   };
   return {
     name: fold.name,
+    isOrdered: true,
     inputs: [rows],
     output: resultSchema(
       keyColumns.map((key) => input.field(key)),
       true,
-      fold.fields,
+      isRevised ? [retractedField(), ...fold.fields] : fold.fields,
     ),
     outputTime: { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs + 1 },
     lateBefore: (watermark) => watermark - gapMs - window.latenessMs,
@@ -54,6 +57,7 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
 interface SessionFoldSnapshot {
   /** In the order of their numbers. */
   readonly sessions: readonly { readonly number: number; readonly start: number; readonly last: number; readonly group: Group }[];
+  readonly published: PublishedSessions;
 }
 
 class SessionFold implements KeyedOperator {
@@ -69,6 +73,10 @@ class SessionFold implements KeyedOperator {
   #keyLimit = 0;
   /** By the session's number. */
   readonly #values = new Map<number, Group>();
+  readonly #emission: SessionEmission;
+  readonly #isRevised: boolean;
+  /** By number: sessions as they were when their results came out, of those that rows of this epoch have touched. */
+  readonly #saved = new Map<number, Group>();
 
   constructor(fold: RowFold, input: KeyedInput, window: WindowSpec, gapMs: number, context: KeyedContext, from: SessionFoldSnapshot | undefined) {
     this.#fold = fold;
@@ -77,16 +85,19 @@ class SessionFold implements KeyedOperator {
     this.#gapMs = gapMs;
     this.#groups = new Groups(fold, input, context.output);
     this.#list = new SessionList(gapMs);
+    this.#emission = new SessionEmission(this.#list, gapMs, window.emission);
+    this.#isRevised = window.emission !== 'final';
     for (const { number, start, last, group } of [...(structuredClone(from)?.sessions ?? [])].sort((a, b) => a.start - b.start)) {
       const key = this.#intern(group.id);
       this.#list.insert(key, start, last, number, this.#list.lastOf(key));
       this.#list.nextNumber = Math.max(this.#list.nextNumber, number + 1);
       this.#values.set(number, group);
     }
+    this.#emission.restore(from?.published ?? []);
   }
 
   get stateBytes(): number {
-    return this.#list.bytes + sampledBytes(this.#values) + this.#keys.size * 40;
+    return this.#list.bytes + sampledBytes(this.#values) + this.#keys.size * 40 + this.#emission.bytes;
   }
 
   onBatch(rows: Batch): void {
@@ -96,6 +107,10 @@ class SessionFold implements KeyedOperator {
     for (let row = 0; row < rows.rowCount; row++) {
       const id = this.#groups.keyOf(rows, row);
       const number = list.add(this.#intern(id), readTimestamp(rows.memory, data, row) + timeShiftMs);
+      if (this.#isRevised) {
+        this.#save(number);
+        if (list.mergedFrom >= 0) this.#save(list.mergedFrom);
+      }
       if (list.mergedFrom >= 0) this.#merge(list.mergedTo, list.mergedFrom);
       const group = this.#values.get(number);
       if (group !== undefined) group.value = this.#fold.add(group.value, rows, row);
@@ -107,16 +122,28 @@ class SessionFold implements KeyedOperator {
     const list = this.#list;
     const changed = list.takeChanged();
     const closed = list.close(watermark - this.#window.latenessMs);
-    for (const session of this.#window.emission === 'update' ? changed : closed) {
-      this.#groups.put(this.#valueOf(session), [list.starts[session] as number, (list.lasts[session] as number) + this.#gapMs]);
+    const { retracted, due } = this.#emission.settle(watermark, changed, closed);
+    for (const { number, start, last } of retracted) this.#groups.put(this.#saved.get(number) as Group, [start, last + this.#gapMs, true]);
+    this.#saved.clear();
+    for (const session of due) {
+      const bounds = [list.starts[session] as number, (list.lasts[session] as number) + this.#gapMs];
+      this.#groups.put(this.#valueOf(session), this.#isRevised ? [...bounds, false] : bounds);
     }
     for (const session of closed) {
+      this.#emission.forget(list.numbers[session] as number);
       const { id } = this.#valueOf(session);
       this.#values.delete(list.numbers[session] as number);
       if (!list.remove(session)) continue;
       this.#free.push(this.#keys.get(id) as number);
       this.#keys.delete(id);
     }
+  }
+
+  /** Keeps the value of a session before rows of this epoch go into it, where its result is out. */
+  #save(number: number): void {
+    if (!this.#emission.touch(number)) return;
+    const group = this.#values.get(number) as Group;
+    this.#saved.set(number, { ...group, value: this.#fold.merge(undefined, group.value) });
   }
 
   snapshot(): SessionFoldSnapshot {
@@ -127,7 +154,7 @@ class SessionFold implements KeyedOperator {
       last: list.lasts[session] as number,
       group: this.#valueOf(session),
     }));
-    return structuredClone({ sessions });
+    return structuredClone({ sessions, published: this.#emission.snapshot() });
   }
 
   #valueOf(session: number): Group {

@@ -24,7 +24,7 @@ export class SessionList {
   readonly #gapMs: number;
   #next = new Int32Array(SESSIONS_MIN);
   #previous = new Int32Array(SESSIONS_MIN);
-  /** 1: went into another one. */
+  /** 1: went into another one, or is closed. */
   #isMerged = new Uint8Array(SESSIONS_MIN);
   #isChanged = new Uint8Array(SESSIONS_MIN);
   #head = new Int32Array(0);
@@ -127,6 +127,7 @@ export class SessionList {
   /** Forgets a session that `close` gave. True: its key has no other one. */
   remove(session: number): boolean {
     this.#unlink(session);
+    this.#isMerged[session] = 1;
     this.#free.push(session);
     this.size--;
     return this.#head[this.keys[session] as number] === NONE;
@@ -138,6 +139,11 @@ export class SessionList {
     for (const session of this.#changed) this.#isChanged[session] = 0;
     this.#changed = [];
     return changed;
+  }
+
+  /** Whether a session still is the one of this number. */
+  isOpen(session: number, number: number): boolean {
+    return this.#isMerged[session] === 0 && this.numbers[session] === number;
   }
 
   /** All sessions, in the order of their numbers. */

@@ -7,9 +7,13 @@
  * is late when the session that it would make alone is closed. One that is not, but whose neighbours are, begins a new one.
  *
  *   emit('final')   a session comes out when it closes
- *   emit('update')  at the end of each epoch that changed it, and then not again. A session that was out when a row put it
- *                   together with an earlier one is not taken back: sinks overwrite by key and windowStart, so a result
- *                   that began later stays as it was
+ *   emit('update')  at the end of each epoch that changed it, and then not again
+ *   emit('revise')  when the watermark has passed its end; and again, until it closes, at the end of each epoch in which a
+ *                   late row changed it
+ *
+ * A result that is out, and whose bounds its session no longer has (a row made it longer, or put it together with another
+ * one), is taken back: it comes once more as it was, with true in the column `retracted`, before the results of the epoch. So
+ * a sink that overwrites by key and bounds, and deletes what is retracted, holds the sessions that there are.
  */
 
 import { type DataType, MillraceError, Schema, SlotLayout, u32 } from '../../core/index.ts';
@@ -19,12 +23,15 @@ import { hasUserAggregate, type MixedPlan, type MixedRequest, planMixed } from '
 import { describeUserAggregates } from '../user-aggregates/mixed-plan.ts';
 import { tumbling, type WindowSpec } from '../windows.ts';
 import { type HeldSessions, SessionAggregate } from './session-aggregate.ts';
+import { withRetracted } from './session-emission.ts';
 
 export interface SessionPlan {
   readonly input: KeyedInput;
   readonly keyTypes: readonly DataType[];
-  /** Key columns, windowStart, windowEnd. */
+  /** Key columns, windowStart, windowEnd; `retracted`, where results are revised. */
   readonly head: Schema;
+  /** Results may be taken back. */
+  readonly isRevised: boolean;
   /** The aggregates alone, without key and window; its slots are keyed by the session's number. */
   readonly values: AggregatePlan;
   /** With aggregates of the user's: the columns of both; `values` are the built-in ones. */
@@ -53,7 +60,9 @@ export function planSession(request: MixedRequest): KeyedOperatorPlan {
     alone.layout.accumulators.map(({ accumulator }) => accumulator),
   );
   const { fields } = alone.output;
-  const headLength = alone.keys.length + 2;
+  const isRevised = window.emission !== 'final';
+  const boundsEnd = alone.keys.length + 2;
+  const behindBounds = (schema: Schema): Schema => (isRevised ? withRetracted(schema, boundsEnd) : schema);
   const plan: SessionPlan = {
     input: {
       schema: input,
@@ -63,15 +72,17 @@ export function planSession(request: MixedRequest): KeyedOperatorPlan {
       timeShiftMs: request.timeShiftMs ?? 0,
     },
     keyTypes: alone.keys.map((key) => input.field(key).type),
-    head: new Schema(fields.slice(0, headLength)),
-    values: { ...alone, keys: [], window: undefined, grid: undefined, layout, output: new Schema(fields.slice(headLength)) },
-    mixed,
-    output: mixed?.output ?? alone.output,
+    head: behindBounds(new Schema(fields.slice(0, boundsEnd))),
+    values: { ...alone, keys: [], window: undefined, grid: undefined, layout, output: new Schema(fields.slice(boundsEnd)) },
+    mixed: mixed && { ...mixed, output: behindBounds(mixed.output) },
+    output: behindBounds(mixed?.output ?? alone.output),
+    isRevised,
     window,
     gapMs,
   };
   return {
     name: 'session windows',
+    ...(mixed === undefined ? {} : { isOrdered: true }),
     inputs: [plan.input],
     output: plan.output,
     outputTime: { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs + 1 },

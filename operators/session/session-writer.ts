@@ -3,15 +3,17 @@
  * bounds, put together as one batch over the bytes of both. One a thread serves all its shards: each flushes before it returns.
  */
 
-import { Batch, BatchBuilder, type ColumnSpace, type GroupTable, type SlabAllocator } from '../../core/index.ts';
+import { Batch, BatchBuilder, type ColumnSpace, type GroupTable, Schema, type SlabAllocator } from '../../core/index.ts';
 import { RESULT_ROWS_MAX, ResultWriter } from '../aggregate/result-writer.ts';
 import type { KeyIndex } from '../by-key/key-index.ts';
 import { putTime } from '../by-key/row-image.ts';
 import type { RowOutput } from '../keyed/row-output.ts';
 import type { SessionStates } from '../user-aggregates/session-states.ts';
 import { UserColumns } from '../user-aggregates/user-columns.ts';
-import type { SessionList } from './session-list.ts';
 import type { SessionPlan } from './session-plan.ts';
+
+/** What is written of a session beside its aggregates, by session: a SessionList, or what once was in one. */
+export type WrittenSessions = { readonly [P in 'starts' | 'lasts' | 'keys' | 'numbers']: ArrayLike<number> };
 
 const writers = new WeakMap<RowOutput, SessionWriter>();
 
@@ -42,7 +44,7 @@ export class SessionWriter {
     this.#keysTo = plan.input.keys.map((_, k) => k);
     const { mixed } = plan;
     this.#ownColumns = mixed === undefined ? undefined : new UserColumns(slabs, mixed, plan.head.length);
-    const builtIn = mixed?.builtIn.output ?? plan.output;
+    const builtIn = new Schema([...plan.head.fields, ...plan.values.output.fields]);
     this.#emit = (values) => {
       const head = this.#head.finish(values.rowCount);
       const batch = new Batch(values.memory, builtIn, values.rowCount, [...head.columns, ...values.columns]);
@@ -53,11 +55,19 @@ export class SessionWriter {
   }
 
   /** Writes sessions whose slots are at `slots` (u32[]), at most 1,024. */
-  write(table: GroupTable, slots: number, sessions: readonly number[], list: SessionList, keys: KeyIndex, own: SessionStates | undefined): void {
+  write(
+    table: GroupTable,
+    slots: number,
+    sessions: readonly number[],
+    list: WrittenSessions,
+    keys: KeyIndex,
+    own: SessionStates | undefined,
+    isRetracted = false,
+  ): void {
     const { gapMs, values } = this.#plan;
     if (sessions.length > 1 && values.results.some(({ form }) => form === 'rate')) {
       // A rate is by the length of its window: one at a time.
-      for (let i = 0; i < sessions.length; i++) this.write(table, slots + i * 4, [sessions[i] as number], list, keys, own);
+      for (let i = 0; i < sessions.length; i++) this.write(table, slots + i * 4, [sessions[i] as number], list, keys, own, isRetracted);
       return;
     }
     const [first] = sessions as [number];
@@ -71,6 +81,7 @@ export class SessionWriter {
       keys.read(list.keys[session] as number, head, this.#keysTo, row);
       putTime(head.memory, starts, row, list.starts[session] as number);
       putTime(head.memory, ends, row, (list.lasts[session] as number) + gapMs);
+      if (this.#plan.isRevised) head.setValue(this.#keysTo.length + 2, row, isRetracted);
       if (own !== undefined) this.#own.push(own.results(list.numbers[session] as number));
     }
   }

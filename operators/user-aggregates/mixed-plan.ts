@@ -35,6 +35,7 @@ export function planMixedAggregate(request: MixedRequest): KeyedOperatorPlan {
   assert(window === undefined || eventTime !== undefined, 'a window without event time');
   return {
     name: 'aggregate',
+    isOrdered: true,
     inputs: [plan.input],
     output,
     outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },
@@ -88,7 +89,7 @@ function strategyOf(
 ): { readonly strategy: UserStrategy; readonly reason: string } {
   if (window === undefined) return { strategy: 'running', reason: 'one state per key, kept for ever' };
   if (panesPerWindow === 1) return { strategy: 'pane', reason: 'a window is one pane, one state per key' };
-  if (window.emission === 'update') return { strategy: 'merge', reason: 'the states of the panes are merged, as results are due at every epoch' };
+  if (window.emission !== 'final') return { strategy: 'merge', reason: 'the states of the panes are merged, as results come out more than once' };
   if (window.shape.kind === 'cumulative') return { strategy: 'grow', reason: 'a window grows: the state of the one before is merged with the pane that came' };
   if (aggregate.functions.remove === undefined) {
     return { strategy: 'merge', reason: `the states of ${panesPerWindow} panes are merged for each window, as it has no remove` };

@@ -108,7 +108,7 @@ export class PaneStates {
 
   /**
    * The results of a key's window: one per aggregator. The key must have a row in it. Windows of a key are
-   * asked for in ascending order, except with emit('update').
+   * asked for in ascending order, where emission is 'final'.
    */
   results(id: Key, window: number): unknown[] {
     const entry = this.#entries.get(id);

@@ -14,7 +14,7 @@
 import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
 import { exchangeBlockRows, orderExchangeBlocks } from '../../operators/index.ts';
-import type { ExchangePlan, Plan } from '../plan/plan.ts';
+import { type ExchangePlan, eventTimeOf, type Plan } from '../plan/plan.ts';
 import { OF_EXCHANGE, OF_SOURCE, WorkerBalance } from '../shared/balance.ts';
 import type { Control } from '../shared/control.ts';
 import type { CounterName, LedgerSample } from '../shared/ledger.ts';
@@ -220,11 +220,9 @@ export class Engine {
     });
   }
 
-  /** The watermark of an exchange: the minimum of those above it, less the delay with which rows come from there. */
+  /** The watermark of an exchange: that of those above it, less the delay with which rows come from there. */
   #eventTime(exchange: ExchangePlan): number {
-    let time = Number.POSITIVE_INFINITY;
-    for (const watermark of exchange.watermarks) time = Math.min(time, (this.#watermarks[watermark] as WatermarkRunner).watermark.current);
-    return exchange.watermarks.length === 0 ? Number.NEGATIVE_INFINITY : time - exchange.delayMs;
+    return eventTimeOf(exchange, (watermark) => (this.#watermarks[watermark] as WatermarkRunner).watermark.current);
   }
 
   /** Without event time, too, the input of an exchange ends some time, and what is open comes out. */

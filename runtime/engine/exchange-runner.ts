@@ -18,6 +18,7 @@ import {
   type KeyedOperator,
   type KeyedOperatorPlan,
   ResultWriter,
+  RowMerger,
   RowOutput,
   RowPartitioner,
   rowBlockMaxTime,
@@ -49,6 +50,8 @@ export function scattersOf(slabs: SlabAllocator, exchange: ExchangePlan, hooksOf
 interface ShardHalf {
   /** @returns how many groups, or rows, of the block are of this shard */
   merge(block: number): number;
+  /** In place of `merge`, where rows carry their order: all blocks of the epoch. */
+  mergeInOrder?: ((blocks: readonly number[]) => number) | undefined;
   advance(watermark: number, emit: (batch: Batch) => void): void;
   /** Of a state that is viewed: makes it that of the epoch whose blocks were merged, before `advance` emits what changed. */
   settle?(): void;
@@ -146,7 +149,9 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
    */
   merge(half: ShardHalf, blocks: readonly number[]): number {
     let merged = 0;
-    if (!this.#isViewed) for (const block of blocks) merged += half.merge(block);
+    if (this.#isViewed) return 0;
+    if (half.mergeInOrder !== undefined) return half.mergeInOrder(blocks);
+    for (const block of blocks) merged += half.merge(block);
     return merged;
   }
 
@@ -203,12 +208,22 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     }
     const { operator } = plan;
     const output = new RowOutput(slabs, operator.output, this.#emit);
+    const merger = plan.carriesOrder ? new RowMerger(slabs, operator.inputs) : undefined;
+    if (merger !== undefined) output.keepOrder();
     const failed = (error: unknown): void => {
       throw error;
     };
     const from = (shard: number) => (states === undefined ? undefined : stateOfShard(states, shard));
     return (shard) =>
-      new KeyedShard(operator, operator.open({ slabs, shard, clock: this.#clock, output, failed }, from(shard)), shard, output, this.#memory, plan.sources);
+      new KeyedShard(
+        operator,
+        operator.open({ slabs, shard, clock: this.#clock, output, failed }, from(shard)),
+        shard,
+        output,
+        this.#memory,
+        plan.sources,
+        merger,
+      );
   }
 
   /** What tells the readers of a view of the changes of a shard. */
@@ -227,9 +242,22 @@ class KeyedShard implements ShardHalf {
   readonly #output: RowOutput;
   readonly #memory: SharedMemory;
   readonly #sources: readonly number[];
+  readonly mergeInOrder: ((blocks: readonly number[]) => number) | undefined;
 
-  /** @param sources those whose rows come here, as explain numbers them */
-  constructor(plan: KeyedOperatorPlan, operator: KeyedOperator, shard: number, output: RowOutput, memory: SharedMemory, sources: readonly number[]) {
+  /**
+   * @param sources those whose rows come here, as explain numbers them
+   * @param merger where rows carry their order
+   */
+  constructor(
+    plan: KeyedOperatorPlan,
+    operator: KeyedOperator,
+    shard: number,
+    output: RowOutput,
+    memory: SharedMemory,
+    sources: readonly number[],
+    merger: RowMerger | undefined,
+  ) {
+    this.mergeInOrder = merger && ((blocks) => merger.each(blocks, shard, this.#take));
     this.#plan = plan;
     this.#operator = operator;
     this.#shard = shard;
@@ -241,6 +269,16 @@ class KeyedShard implements ShardHalf {
   get stateBytes(): number {
     return this.#operator.stateBytes;
   }
+
+  readonly #take = (rows: Batch, input: number, places: Float64Array, block: number): void => {
+    this.#output.begin(places);
+    try {
+      this.#operator.onBatch(rows, input);
+    } catch (error) {
+      throw located(error, exchangeBlockOrigin(this.#memory, block), this.#sources);
+    }
+    this.#output.begin(undefined);
+  };
 
   merge(block: number): number {
     const input = blockInput(this.#memory, block);

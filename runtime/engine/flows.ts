@@ -6,7 +6,7 @@
 
 import type { Batch, MillraceError, Schema, SharedMemory, SlabAllocator } from '../../core/index.ts';
 import type { SinkEncoder, SinkInfo } from '../../io/index.ts';
-import type { ChunkOrigin } from '../../operators/index.ts';
+import { type ChunkOrigin, placesOf } from '../../operators/index.ts';
 import type { ExchangePlan, ExchangeTarget, FlowPlan, Plan } from '../plan/plan.ts';
 import { ErrorRows, LateRows, rowText } from '../plan/side-outputs.ts';
 import type { WorkerBalance } from '../shared/balance.ts';
@@ -65,7 +65,11 @@ export class Flows {
       }),
     );
     this.scatters = plan.exchanges.map((exchange, index) =>
-      scattersOf(slabs, exchange, (input) => ({ late: (batch, rows) => this.#late({ exchange: index, input }, batch, rows) })),
+      scattersOf(slabs, exchange, (input) => ({
+        late: (batch, rows) => this.#late({ exchange: index, input }, batch, rows),
+        isReplayed: (row) => place.isReplayed(place.adding, row),
+        ...(exchange.kind === 'rows' && exchange.carriesOrder ? { orderOf: (row: number) => this.#orderOf(row) } : {}),
+      })),
     );
     // A flow has to know all that it feeds, by way of late rows too; who takes those of an exchange comes behind it.
     for (let index = plan.exchanges.length - 1; index >= 0; index--) {
@@ -134,6 +138,18 @@ export class Flows {
     const fed = [...flow.next, ...errors.map((of) => of.flow), ...late];
     flow.feeds(plan.exchanges, plan.sinks, fed);
     return flow;
+  }
+
+  /** Where a row that is being added to an exchange comes: in its batch, or, behind another exchange, in the epoch. */
+  #orderOf(row: number): number {
+    if (this.#place.stage === 0) return row;
+    let origin = row;
+    let input: Batch | undefined;
+    for (let at = this.#place.adding as Flow | undefined; at !== undefined; at = at.parent) {
+      origin = at.program.originOf(origin);
+      input = at.input;
+    }
+    return (input === undefined ? undefined : placesOf(input)?.[origin]) ?? Number.POSITIVE_INFINITY;
   }
 
   /** Rows of a batch that is being added to an exchange came too late for it; or, after a restart, had their turn before it. */

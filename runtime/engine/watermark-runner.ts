@@ -42,8 +42,8 @@ export class WatermarkRunner {
       Array.from({ length: context.partitions[source] as number }, (_, p) => (firstGlobal[source] as number) + p),
     );
     this.#maxima = new Float64Array(context.control.shape.partitions).fill(Number.NEGATIVE_INFINITY);
-    const { delayMs, maxSkewMs } = plan.strategy;
-    this.watermark = new Watermark(maxSkewMs === undefined ? { delayMs } : { delayMs, maxSkewMs }, this.#globals);
+    const { delayMs, maxSkewMs, policy } = plan.strategy;
+    this.watermark = new Watermark(maxSkewMs === undefined ? { delayMs, policy } : { delayMs, maxSkewMs, policy }, this.#globals);
     this.#stamps = plan.strategy.isProcessingTime ? new StampColumn(context.slabs, plan.schema, context.batchRows) : undefined;
   }
 

@@ -5,7 +5,7 @@
 
 import { Watermark } from '../../core/index.ts';
 import type { CommittedPosition } from '../../io/index.ts';
-import type { Plan, WatermarkPlan } from '../plan/plan.ts';
+import { type ExchangePlan, eventTimeOf, type Plan, type WatermarkPlan } from '../plan/plan.ts';
 import type { Control } from '../shared/control.ts';
 import { PARTITION_ENDED, PARTITION_IDLE } from '../shared/partition-codes.ts';
 import { nothingRestored, type Restored, restoreWatermarks } from '../shared/restored.ts';
@@ -33,7 +33,7 @@ export class JobWatermarks {
     this.#heldUntil = plan.exchanges.map(() => Number.NEGATIVE_INFINITY);
     this.all = plan.watermarks.map(({ strategy, sources }) => {
       const fed = partitions.filter((state) => sources.includes(state.source)).map((state) => state.global);
-      return new Watermark({ delayMs: strategy.delayMs }, fed);
+      return new Watermark({ delayMs: strategy.delayMs, policy: strategy.policy }, fed);
     });
   }
 
@@ -61,8 +61,7 @@ export class JobWatermarks {
   /** Something is open that goes by processing time: it closes when time passes, whether rows come or not. */
   get waitsForClock(): boolean {
     return this.#plan.exchanges.some(
-      ({ watermarks, delayMs }, exchange) =>
-        watermarks.some((w) => this.#isOfClock(w)) && (this.#heldUntil[exchange] as number) > this.#timeOf(watermarks) - delayMs,
+      (plan, exchange) => plan.watermarks.some((w) => this.#isOfClock(w)) && (this.#heldUntil[exchange] as number) > this.#timeOf(plan),
     );
   }
 
@@ -75,7 +74,7 @@ export class JobWatermarks {
   merged(epoch: number): ExchangeProgress[] {
     for (const [index, watermark] of this.all.entries()) this.#advance(watermark, index, epoch);
     this.#clockAt.delete(epoch);
-    return this.#plan.exchanges.map(({ watermarks, delayMs }, exchange) => {
+    return this.#plan.exchanges.map((plan, exchange) => {
       for (let worker = 0; worker < this.#control.shape.workers; worker++) {
         const held = this.#control.memory.f64[this.#control.held(epoch, worker, exchange)] as number;
         if (held > (this.#heldUntil[exchange] as number)) this.#heldUntil[exchange] = held;
@@ -83,7 +82,7 @@ export class JobWatermarks {
       return {
         heldUntil: this.#heldUntil[exchange] as number,
         // Without event time nothing ever closes.
-        watermark: watermarks.length === 0 ? Number.NEGATIVE_INFINITY : this.#timeOf(watermarks) - delayMs,
+        watermark: this.#timeOf(plan),
       };
     });
   }
@@ -116,8 +115,8 @@ export class JobWatermarks {
     watermark.advance();
   }
 
-  #timeOf(watermarks: readonly number[]): number {
-    return Math.min(Number.POSITIVE_INFINITY, ...watermarks.map((w) => (this.all[w] as Watermark).current));
+  #timeOf(exchange: ExchangePlan): number {
+    return eventTimeOf(exchange, (w) => (this.all[w] as Watermark).current);
   }
 
   #isOfClock(watermark: number): boolean {

@@ -75,6 +75,10 @@ export class Execution {
       const committed = await this.#sources.positions();
       coordinator.lay(this.#sources.partitionCounts);
       const stored = coordinator.begin(committed, this.#journal);
+      coordinator.intake.loadFirst(
+        this.#plan.sources.map(({ behind }) => behind),
+        this.#plan.sources.map(({ source }) => source.bounded),
+      );
       if (stored !== undefined) await this.#journal?.begin(stored.head, stored.kept);
       this.#startWorkers();
       this.#isStarted = true;

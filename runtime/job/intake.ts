@@ -8,6 +8,10 @@
  *
  * Where a restart repeats epochs (replay.ts), it is told beforehand where the epoch ends. A partition that has come there has
  * no credit, and frames that were on their way are held back; the others go on, until all have come there.
+ *
+ * Sources whose rows are joined with a table wait until the table's sources have been read up to where they stood at the start, at every
+ * start: those that end by themselves to their end, others to the first `high` that they tell. Meanwhile they have no credit,
+ * and what they emit all the same is held back. Epochs that are repeated are cut as they were, and nobody waits.
  */
 
 import { MillraceError, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
@@ -42,8 +46,12 @@ interface IntakePartition extends PartitionState {
   cut: Offset;
   /** The partition had ended when the epoch was cut: so it must be known whether it has now. */
   endsAtCut: boolean;
-  /** Frames that lie behind the cut. */
+  /** Frames that lie behind the cut, or that wait for a table. */
   held: HeldFrame[];
+  /** It has ended, behind the frames that are held. */
+  endsBehindHeld: boolean;
+  /** How far there is to read until it is loaded; undefined: not told yet. */
+  loadUntil: Offset | undefined;
   /** The open chunk; address 0 when there is none. */
   address: number;
   capacity: number;
@@ -68,6 +76,11 @@ export class Intake {
   readonly #bySource: IntakePartition[][] = [];
   readonly #offsetBytes: number[] = [];
   readonly #frameRows: NonNullable<Source['frameRows']>[] = [];
+  /** By source: those that are not loaded yet, and that it waits for. */
+  #behind: Set<number>[] = [];
+  /** By source: it ends by itself. */
+  #isBounded: readonly boolean[] = [];
+  #isLoading = false;
   /** By source: rows that the frames of the epoch announce; NaN: one does not say. */
   readonly #rows: number[] = [];
   /** What each chunk that was handed on counts for. */
@@ -123,6 +136,8 @@ export class Intake {
         cut: Number.POSITIVE_INFINITY,
         endsAtCut: false,
         held: [],
+        endsBehindHeld: false,
+        loadUntil: undefined,
         address: 0,
         capacity: 0,
         used: 0,
@@ -134,6 +149,19 @@ export class Intake {
     }
     this.#bySource.push(states);
     this.partitions.push(...states);
+  }
+
+  /**
+   * Says which sources wait for which others to be loaded. Before any frame.
+   *
+   * @param behind by source, those that it waits for
+   * @param isBounded by source, whether it ends by itself
+   */
+  loadFirst(behind: readonly (readonly number[])[], isBounded: readonly boolean[]): void {
+    this.#behind = behind.map((sources) => new Set(sources));
+    this.#isBounded = isBounded;
+    this.#isLoading = behind.some((sources) => sources.length > 0);
+    for (const source of this.#bySource.keys()) this.#checkLoaded(source);
   }
 
   /** Settles the size of chunks once all partitions are known: all may have one open, and they must not eat up the credit. */
@@ -176,6 +204,7 @@ export class Intake {
       state.held = [];
       for (const { bytes, first, next, flags, cut: rowCut } of held) this.#emit(state, bytes, first, next, flags, rowCut);
     }
+    if (!this.#isCutting) for (const source of this.#bySource.keys()) this.#checkLoaded(source);
     this.#wake();
     this.#checkCut();
   }
@@ -195,17 +224,24 @@ export class Intake {
       end: (partition) => {
         const state = this.#state(source, partition);
         if (state.ended) return;
+        if (state.held.length > 0 && this.#isWaiting(state)) {
+          state.endsBehindHeld = true;
+          return;
+        }
         state.ended = true;
         if (state.held.length === 0 && this.#isCutting && positionOf(state) < state.cut) this.#isGone(state, `it ends at ${positionOf(state)}`);
         this.#events.ended(source, partition);
         this.#checkCut();
+        this.#checkLoaded(source);
       },
       high: (partition, end) => {
         const state = this.#state(source, partition);
         state.high = end;
+        state.loadUntil ??= end;
         state.caughtUp = positionOf(state) >= end;
         if (state.caughtUp) state.lookedAtMs = this.#now();
         if (this.#isCutting && positionOf(state) < state.cut && end < state.cut && state.caughtUp) this.#isGone(state, `it ends at ${end}`);
+        this.#checkLoaded(source);
       },
       assigned: (partitions) => this.#assign(source, partitions),
       fail: (error) => this.#events.failed(source, error),
@@ -300,10 +336,42 @@ export class Intake {
       } else this.#isGone(state, `what was read now goes from ${first} to ${next}`);
       return false;
     }
+    if (this.#isWaiting(state)) {
+      state.held.push({ bytes: bytes.slice(), first, next, flags, cut });
+      return false;
+    }
     if (this.#epochBytes === 0) this.#events.began();
     this.#take(state, bytes, first, next, flags, cut);
     if (this.#isCutting) this.#checkCut();
+    this.#checkLoaded(state.source);
     return this.#hasCredit && !this.#isAhead(state);
+  }
+
+  /** Tables that its rows are joined with are not loaded yet. */
+  #isWaiting({ source }: IntakePartition): boolean {
+    return this.#isLoading && !this.#isCutting && (this.#behind[source]?.size ?? 0) > 0;
+  }
+
+  /** When a source is loaded, those that waited for it alone go on: what was held back comes first. */
+  #checkLoaded(source: number): void {
+    if (!this.#isLoading || this.#isCutting) return;
+    const isLoaded = (state: IntakePartition): boolean =>
+      state.ended || !state.assigned || (this.#isBounded[source] !== true && state.loadUntil !== undefined && positionOf(state) >= state.loadUntil);
+    if (!(this.#bySource[source] as IntakePartition[]).every(isLoaded)) return;
+    for (const behind of this.#behind) behind.delete(source);
+    this.#isLoading = this.#behind.some((behind) => behind.size > 0);
+    for (const state of this.partitions) {
+      if (state.held.length === 0 || this.#isWaiting(state)) continue;
+      const held = state.held;
+      state.held = [];
+      for (const { bytes, first, next, flags, cut } of held) this.#emit(state, bytes, first, next, flags, cut);
+      if (!state.endsBehindHeld) continue;
+      state.endsBehindHeld = false;
+      state.ended = true;
+      this.#events.ended(state.source, state.partition);
+      this.#checkLoaded(state.source);
+    }
+    this.#wake();
   }
 
   #take(state: IntakePartition, bytes: Uint8Array, first: Offset, next: Offset, flags: number, cut: number): void {
@@ -376,7 +444,7 @@ export class Intake {
   }
 
   #mayGoOn(state: IntakePartition): boolean {
-    return this.#isOver || (this.#hasCredit && !this.#closed && !this.#isAhead(state));
+    return this.#isOver || (this.#hasCredit && !this.#closed && !this.#isAhead(state) && !this.#isWaiting(state));
   }
 
   #wake(): void {

@@ -5,10 +5,11 @@ import type { ExchangePlan, FlowPlan, Plan } from './plan.ts';
 /** Several lines, one step each, in the order in which a batch passes them. */
 export function describePlan(plan: Plan): string {
   const lines = [`pipeline ${plan.name}`];
-  plan.sources.forEach(({ source, flow }, index) => {
+  plan.sources.forEach(({ source, flow, behind }, index) => {
     const read = flow.rows.columnsRead.map((column) => source.schema.field(column).name);
     lines.push(`source ${index}: ${source.name} (${source.schema})`);
     lines.push(`  decodes ${read.join(', ') || '(no column)'}`);
+    if (behind.length > 0) lines.push(`  read behind source ${behind.join(', ')}, once that is loaded`);
     lines.push(...describeFlow(plan, flow, '  '));
     for (const rejects of plan.sources[index]?.rejects ?? []) lines.push('  what cannot be decoded:', ...describeFlow(plan, rejects, '    '));
   });
@@ -23,6 +24,8 @@ export function describePlan(plan: Plan): string {
         .split('\n')
         .map((line) => `  ${line}`),
     );
+    if (exchange.kind === 'rows' && exchange.carriesOrder)
+      lines.push('  order     rows carry their place in the epoch: they are needed in the order in which they were read');
     lines.push(`  gives (${stage.output})`);
     for (const view of plan.views) if (view.exchange === index) lines.push(`  viewed as ${JSON.stringify(view.name)}`);
     lines.push(...describeFlow(plan, exchange.flow, '  '));
@@ -38,7 +41,7 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
   const lines = flow.rows.describe().map((line) => `${indent}${line}`);
   if (flow.watermark !== undefined) {
     const { strategy } = plan.watermarks[flow.watermark] as Plan['watermarks'][number];
-    const extras = `${strategy.idleMs === undefined ? '' : `, idle after ${strategy.idleMs} ms`}${strategy.maxSkewMs === undefined ? '' : `, at most ${strategy.maxSkewMs} ms ahead of the clock`}`;
+    const extras = `${strategy.idleMs === undefined ? '' : `, idle after ${strategy.idleMs} ms`}${strategy.maxSkewMs === undefined ? '' : `, at most ${strategy.maxSkewMs} ms ahead of the clock`}${strategy.policy === 'max' ? ', by the partition that is furthest ahead' : ''}`;
     lines.push(
       strategy.isProcessingTime
         ? `${indent}watermark ${flow.watermark}: the clock; ${strategy.column} is the clock at the start of the row's epoch`

@@ -3,7 +3,7 @@
  * column says when a row happened, plan.ts turns it into stages.
  */
 
-import { MillraceError, type Schema, shown } from '../../core/index.ts';
+import { MillraceError, type Schema, shown, type WatermarkPolicy } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
 import type { AggregatePlan, KeyedOperatorPlan, RowOperation } from '../../operators/index.ts';
 
@@ -14,8 +14,8 @@ export type Node =
   | { readonly kind: 'watermark'; readonly schema: Schema; readonly parent: Node; readonly strategy: WatermarkStrategy }
   | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }
   | { readonly kind: 'aggregate'; readonly schema: Schema; readonly parent: Node; readonly plan: AggregatePlan }
-  /** An operator over rows by key; one parent an input of the plan. */
-  | { readonly kind: 'keyed'; readonly schema: Schema; readonly parents: readonly Node[]; readonly plan: KeyedOperatorPlan }
+  /** An operator over rows by key; one parent an input of the plan. `updates`: its rows replace earlier ones (stream/updates.ts); as users call it. */
+  | { readonly kind: 'keyed'; readonly schema: Schema; readonly parents: readonly Node[]; readonly plan: KeyedOperatorPlan; readonly updates?: string }
   /** The rows that were late for `parent`, an aggregate or keyed, on their way to one of its inputs. */
   | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node; readonly input: number }
   /** The rows that failed on the way to `parent`. */
@@ -28,6 +28,8 @@ export interface WatermarkStrategy {
   readonly delayMs: number;
   /** After this long without rows, while we are asking for more, a partition no longer holds the watermark back. */
   readonly idleMs: number | undefined;
+  /** Which partition counts, and where such streams meet, which stream. */
+  readonly policy: WatermarkPolicy;
   /** How far one row may push the watermark ahead of the wall clock. */
   readonly maxSkewMs: number | undefined;
   /** The column is the node's own, its last: the clock at the start of the row's epoch. Nothing in the rows moves the watermark. */

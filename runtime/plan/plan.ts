@@ -13,7 +13,7 @@
  * functions read.
  */
 
-import { assert, MillraceError, type Schema } from '../../core/index.ts';
+import { assert, MillraceError, type Schema, type WatermarkPolicy } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
 import { type AggregatePlan, type KeyedInput, type KeyedOperatorPlan, planRows, type RowOperation, type RowPlan } from '../../operators/index.ts';
 import type { Graph, Node, WatermarkStrategy } from './graph.ts';
@@ -32,6 +32,8 @@ export interface Plan {
 export interface SourcePlan {
   readonly source: Source;
   readonly flow: FlowPlan;
+  /** Sources that are read, up to where they stand at the start, before this one is: tables that its rows are joined with. */
+  readonly behind: readonly number[];
   /** What happens to the error rows of what cannot be decoded. */
   readonly rejects: readonly FlowPlan[];
 }
@@ -56,12 +58,16 @@ export interface AggregateExchangePlan extends ExchangeBase {
 /** Rows travel as they are, to an operator that needs them whole. */
 export interface RowExchangePlan extends ExchangeBase {
   readonly kind: 'rows';
+  /** Rows carry their places in the epoch: here or behind it somebody needs them in the order in which they were read. */
+  readonly carriesOrder: boolean;
   readonly operator: KeyedOperatorPlan;
 }
 
 interface ExchangeBase {
-  /** The watermarks whose minimum is the event time of this exchange. */
+  /** The watermarks whose minimum is the event time of this exchange; by the policy max, whose maximum. */
   readonly watermarks: readonly number[];
+  /** `max` where all of them are of that policy. */
+  readonly policy: WatermarkPolicy;
   /** The event time here is so much less than that minimum: operators above put rows out this long after their time. */
   readonly delayMs: number;
   /** The sources whose rows come here: when all have ended, the input has. */
@@ -159,25 +165,33 @@ class Planner {
       this.#edge(parent, { sink });
     });
     for (const node of this.#graph.views.values()) this.#visit(node);
+    const behind = this.#behind();
+    const carriesOrder = this.#carriesOrder();
     return {
       name: this.#graph.name,
-      sources: this.#sources.map((node) => ({
+      sources: this.#sources.map((node, source) => ({
         source: node.source,
         flow: this.#flow(node, node.schema),
+        behind: behind[source] as readonly number[],
         rejects: this.#errorFlows([node]).map(({ flow }) => flow),
       })),
       watermarks: this.#watermarks.map((node) => ({ strategy: node.strategy, schema: node.schema, sources: this.#sourcesOf(node) })),
-      exchanges: this.#exchanges.map((node): ExchangePlan => {
+      exchanges: this.#exchanges.map((node, index): ExchangePlan => {
         const parents = parentsOf(node);
+        const watermarks = unique(parents.flatMap((parent) => this.#watermarksOf(parent)));
+        const isFirst = watermarks.length > 0 && watermarks.every((w) => this.#watermarks[w]?.strategy.policy === 'max');
         const base = {
-          watermarks: unique(parents.flatMap((parent) => this.#watermarksOf(parent))),
+          watermarks,
+          policy: isFirst ? ('max' as const) : ('min' as const),
           delayMs: Math.max(...parents.map(outputDelay)),
           sources: unique(parents.flatMap((parent) => this.#sourcesOf(parent))),
           upstream: unique(parents.flatMap((parent) => this.#upstreamOf(parent))),
           flow: this.#flow(node, node.schema),
           late: parents.map((_, input) => this.#lateFlow(node, input)),
         };
-        return node.kind === 'aggregate' ? { ...base, kind: 'aggregate', aggregate: node.plan } : { ...base, kind: 'rows', operator: node.plan };
+        return node.kind === 'aggregate'
+          ? { ...base, kind: 'aggregate', aggregate: node.plan }
+          : { ...base, kind: 'rows', operator: node.plan, carriesOrder: carriesOrder[index] === true };
       }),
       sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
       views: [...this.#graph.views].map(([name, node]) => ({ name, exchange: this.#exchanges.indexOf(node), aggregate: node.plan })),
@@ -271,6 +285,43 @@ class Planner {
     return { rows, operations, watermark, exchanges, sinks, next, errors: this.#errorFlows(operationNodes) };
   }
 
+  /** By source, those that are loaded first. Where two would wait for each other, that of the join that was written later does not. */
+  #behind(): number[][] {
+    const behind: Set<number>[] = this.#sources.map(() => new Set());
+    const waitsFor = (source: number, other: number): boolean => {
+      const direct = behind[source] as Set<number>;
+      return source === other || direct.has(other) || [...direct].some((next) => waitsFor(next, other));
+    };
+    for (const node of this.#exchanges) {
+      if (node.kind !== 'keyed' || node.plan.loadsFirst === undefined) continue;
+      const first = this.#sourcesOf(node.parents[node.plan.loadsFirst] as Node);
+      const others = unique(
+        node.parents.filter((_, input) => input !== (node as { plan: KeyedOperatorPlan }).plan.loadsFirst).flatMap((parent) => this.#sourcesOf(parent)),
+      );
+      for (const source of others) for (const table of first) if (!waitsFor(table, source)) behind[source]?.add(table);
+    }
+    return behind.map((sources) => [...sources].sort((a, b) => a - b));
+  }
+
+  /** By exchange. Rows of one key that come from another exchange by the same key, or one that decides it, are in order already. */
+  #carriesOrder(): boolean[] {
+    const carries = this.#exchanges.map(() => false);
+    for (let index = carries.length - 1; index >= 0; index--) {
+      const node = this.#exchanges[index] as ExchangeNode;
+      if (node.kind !== 'keyed') continue;
+      const isOrdered = node.plan.isOrdered === true;
+      for (const [input, parent] of node.parents.entries()) {
+        for (const from of this.#upstreamOf(parent)) {
+          const source = this.#exchanges[from] as ExchangeNode;
+          if (source.kind !== 'keyed' || !(carries[index] || (isOrdered && !isKeyedAlike(source.plan, node.plan, input, parent)))) continue;
+          carries[index] = true;
+          carries[from] = true;
+        }
+      }
+    }
+    return carries;
+  }
+
   #sourcesOf(node: Node): number[] {
     if (node.kind === 'source') return [this.#sources.indexOf(node)];
     return unique(parentsOf(node).flatMap((parent) => this.#sourcesOf(parent)));
@@ -325,6 +376,29 @@ function outputDelay(node: Node): number {
   return node.kind === 'keyed' ? above + (node.plan.outputTime?.delayMs ?? 0) : above;
 }
 
+/** Whether all rows of one key here had one key there: the keys there are among those here, and nothing between has written them anew. */
+function isKeyedAlike(from: KeyedOperatorPlan, to: KeyedOperatorPlan, input: number, parent: Node): boolean {
+  for (let at = parent; at.kind !== 'keyed'; at = at.parent) {
+    if (at.kind !== 'watermark' && !(at.kind === 'rows' && (at.operation.kind === 'filter' || at.operation.kind === 'select'))) return false;
+  }
+  // What process() emits may have any key, whatever the columns are called.
+  if (from.name === 'process') return false;
+  const names = ({ schema, keys }: KeyedInput): string[] => keys.map((key) => schema.field(key).name);
+  const here = names(to.inputs[input] as KeyedInput);
+  return names(from.inputs[0] as KeyedInput).every((name) => here.includes(name));
+}
+
 function unique(numbers: readonly number[]): number[] {
   return [...new Set(numbers)].sort((a, b) => a - b);
+}
+
+/** The event time of an exchange, given what its watermarks are at: -Infinity without any. */
+export function eventTimeOf(
+  { watermarks, policy, delayMs }: Pick<ExchangePlan, 'watermarks' | 'policy' | 'delayMs'>,
+  at: (watermark: number) => number,
+): number {
+  if (watermarks.length === 0) return Number.NEGATIVE_INFINITY;
+  let time = at(watermarks[0] as number);
+  for (const watermark of watermarks) time = policy === 'max' ? Math.max(time, at(watermark)) : Math.min(time, at(watermark));
+  return time - delayMs;
 }

@@ -64,6 +64,27 @@ export function eventTimeColumn(node: Node): string | undefined {
   }
 }
 
+/** Whether a column of a node's rows is a time that an operator has added: `joinTime`, or a bound of a window. */
+export function isAddedTime(node: Node, name: string): boolean {
+  const at = node.schema.indexOf(name);
+  if (at < 0 || node.schema.field(at).type.name !== 'timestamp') return false;
+  switch (node.kind) {
+    case 'source':
+    case 'late':
+    case 'errors':
+      return false;
+    case 'rows':
+    case 'watermark':
+      return isAddedTime(node.parent, name);
+    case 'union':
+      return node.parents.every((parent) => isAddedTime(parent, name));
+    case 'aggregate':
+      return node.parent.schema.indexOf(name) < 0 || isAddedTime(node.parent, name);
+    case 'keyed':
+      return node.parents.every((parent) => parent.schema.indexOf(name) < 0) || node.parents.some((parent) => isAddedTime(parent, name));
+  }
+}
+
 /** Whether the rows of a node have come through an operator by key, and no longer are those of a partition of a source. */
 export function isBehindKeys(node: Node): boolean {
   if (node.kind === 'rows' || node.kind === 'watermark') return isBehindKeys(node.parent);

@@ -3,7 +3,7 @@
  * a join does is told in operators/join.
  */
 
-import { type Duration, durationMs, MillraceError, shown } from '../../core/index.ts';
+import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import {
   type JoinSide,
   type JoinType,
@@ -11,13 +11,12 @@ import {
   planIntervalJoin,
   planTableJoin,
   planWindowJoin,
+  type SignedDuration,
+  signedMs,
   type WindowSpec,
 } from '../../operators/index.ts';
 
 type Simplify<T> = { [P in keyof T]: T[P] };
-
-/** A duration that may be negative: `'-5s'`. */
-export type SignedDuration = Duration | `-${Extract<Duration, string>}`;
 
 /** What every join takes. T: its type, S: what is put behind the names of the right that are taken. */
 export interface JoinOptions<T extends JoinType = JoinType, S extends string = string> {
@@ -34,6 +33,11 @@ export interface IntervalJoinOptions<T extends JoinType, S extends string> exten
 
 export interface TableJoinOptions<R2, T extends JoinType, S extends string> extends JoinOptions<T, S> {
   readonly within?: undefined;
+  /**
+   * `loaded` (default): this stream is read only when the table's sources have been read up to where they stood at the start, those
+   * that end by themselves to their end. `growing`: both are read at once, and early rows may meet a table that has few rows yet.
+   */
+  readonly table?: 'loaded' | 'growing';
   /** A bool column of the right: a row with true in it takes its key out of the table. */
   readonly deleted?: { [C in keyof R2]: boolean extends R2[C] ? C : never }[keyof R2] & string;
 }
@@ -53,7 +57,7 @@ type Renamed<R2, Taken, S extends string> = { [C in keyof R2 as C extends Taken 
 export type Joined<R, K, R2, K2, T extends JoinType, S extends string, Bounds> = Simplify<
   K &
     Bounds &
-    Outer<Omit<R, keyof K>, T extends 'right' | 'full' ? true : false> &
+    Outer<Omit<R, keyof K | keyof Bounds>, T extends 'right' | 'full' ? true : false> &
     Outer<Renamed<Omit<R2, keyof K2>, keyof K | keyof Bounds | keyof R, S>, T extends 'left' | 'full' ? true : false>
 >;
 
@@ -61,6 +65,7 @@ export type Joined<R, K, R2, K2, T extends JoinType, S extends string, Bounds> =
 export interface AnyJoinOptions extends JoinOptions {
   readonly within?: readonly [SignedDuration, SignedDuration] | undefined;
   readonly deleted?: string | undefined;
+  readonly table?: 'loaded' | 'growing' | undefined;
 }
 
 /**
@@ -69,8 +74,21 @@ export interface AnyJoinOptions extends JoinOptions {
  * @throws MillraceError ERR_MILLRACE_OPTION or ERR_MILLRACE_PIPELINE, as the operators' plans
  */
 export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | undefined, options: AnyJoinOptions = {}, broadcast = false): KeyedOperatorPlan {
-  const { type = 'inner', suffix = '_right', within, deleted } = options;
+  checkOptionNames('join()', options, { type: true, suffix: true, within: true, deleted: true, table: true });
+  const { type = 'inner', suffix = '_right', within, deleted, table } = options;
   const request = { left, right, type, suffix };
+  if (table !== undefined && table !== 'loaded' && table !== 'growing') {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `join() has table: ${shown(table)}. Give 'loaded' (the table is read first) or 'growing' (both are read at once).`,
+    );
+  }
+  if (table !== undefined && (window !== undefined || within !== undefined)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `join() has table: ${shown(table)}, which is for a table: leave out ${window === undefined ? 'within' : 'window()'}.`,
+    );
+  }
   if (deleted !== undefined && (window !== undefined || within !== undefined)) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
@@ -92,12 +110,12 @@ export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | u
     }
     return planWindowJoin({ ...request, left: timed(left, 'left'), right: timed(right, 'right'), window });
   }
-  if (within === undefined) return planTableJoin({ ...request, deleted, broadcast });
+  if (within === undefined) return planTableJoin({ ...request, deleted, broadcast, isLoadedFirst: table !== 'growing' });
   if (!Array.isArray(within) || within.length !== 2) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `join() has within: ${shown(within)}. Give how long before and after: within: ['5s', '1m'].`);
   }
-  const beforeMs = signedMs(within[0], 'before');
-  const afterMs = signedMs(within[1], 'after');
+  const beforeMs = signedMs(within[0], 'The time before of join({ within })');
+  const afterMs = signedMs(within[1], 'The time after of join({ within })');
   if (beforeMs + afterMs < 0) {
     throw new MillraceError(
       'ERR_MILLRACE_OPTION',
@@ -113,11 +131,4 @@ function timed(side: JoinSide, which: string): JoinSide {
     'ERR_MILLRACE_PIPELINE',
     `join() by time needs event time on both sides, and the ${which} stream has none, or no longer the column: ${side.schema}. Put .withWatermark(column, delay) before keyBy(), and keep the column.`,
   );
-}
-
-function signedMs(value: SignedDuration, which: string): number {
-  const what = `The time ${which} of join({ within })`;
-  if (typeof value === 'number' && value < 0) return -durationMs(-value, what);
-  if (typeof value === 'string' && value.startsWith('-')) return -durationMs(value.slice(1) as Duration, what);
-  return durationMs(value as Duration, what);
 }

@@ -7,12 +7,14 @@ import { MillraceError, type Schema, shown } from '../../core/index.ts';
 import {
   type AggregatePlan,
   type AggregateRequest,
+  EMPTY_WINDOWS,
   hasUserAggregate,
   isRowWindow,
   type JoinSide,
   type KeyedOperatorPlan,
   type MixedRequest,
   planAggregate,
+  planEmptyWindows,
   planFold,
   planMixed,
   planMixedAggregate,
@@ -27,7 +29,8 @@ import {
 } from '../../operators/index.ts';
 import type { Graph, Node, Upstream } from '../plan/graph.ts';
 import { ERROR_SCHEMA, lateSchema } from '../plan/side-outputs.ts';
-import { orderingTime, presentTime, windowTime } from './event-time.ts';
+import { isAddedTime, orderingTime, presentTime, windowTime } from './event-time.ts';
+import { isLatestOfEach, mustBeFacts, updatesOf } from './updates.ts';
 
 export interface TopOptions<R> {
   /** The column that decides. Null and NaN come last; of equal values the row that came first. */
@@ -36,8 +39,20 @@ export interface TopOptions<R> {
   readonly order?: 'desc' | 'asc';
 }
 
-/** Aggregates by key, running or in windows; which operator it is depends on the window. */
+/** Aggregates by key, running or in windows, with windows that have no rows where these are asked for. */
 export function aggregateNode(stream: Upstream, keys: readonly string[], aggregates: MixedRequest['aggregates'], window: WindowSpec | undefined): Node {
+  const node = aggregationNode(stream, keys, aggregates, window);
+  if (window?.hasEmpty !== true) return node;
+  const counts = Object.keys(aggregates).filter((name) => (aggregates[name] as { readonly name?: unknown }).name === 'count');
+  return { kind: 'keyed', parents: [node], ...planned(planEmptyWindows({ input: node.schema, window, counts, keys })) };
+}
+
+function planned(plan: KeyedOperatorPlan): { readonly schema: Schema; readonly plan: KeyedOperatorPlan } {
+  return { schema: plan.output, plan };
+}
+
+/** Which operator it is depends on the window. */
+function aggregationNode(stream: Upstream, keys: readonly string[], aggregates: MixedRequest['aggregates'], window: WindowSpec | undefined): Node {
   const { schema: input } = stream;
   if (typeof aggregates !== 'object' || aggregates === null) {
     throw new MillraceError(
@@ -45,15 +60,17 @@ export function aggregateNode(stream: Upstream, keys: readonly string[], aggrega
       `aggregate() is given ${shown(aggregates)}. Give at least one aggregate by name: aggregate({ rows: count() }).`,
     );
   }
+  const isLatest = window === undefined && isLatestOfEach(stream.node, keys, aggregates);
+  if (!isLatest) mustBeFacts(stream.node, window === undefined ? 'aggregate()' : `aggregate() in ${window}`);
   const isMixed = hasUserAggregate(aggregates);
   if (window !== undefined && isRowWindow(window.shape)) {
     const request = { input, keys, aggregates, hasBounds: true, ...orderingTime(stream.node) };
     const evaluation = isMixed ? planMixed(request, false) : planAggregate(request as AggregateRequest);
     return rowWindowNode(stream, keys, evaluation, window, window.shape);
   }
-  if (window?.shape.kind === 'session') return keyedNode(stream, planSession({ input, keys, aggregates, window, ...windowTime(stream) }));
+  if (window?.shape.kind === 'session') return keyedNode(stream, planSession({ input, keys, aggregates, window, ...windowTime(stream) }), updatesOf(window));
   const request = { input, keys, aggregates, ...(window === undefined ? orderingTime(stream.node) : { window, ...windowTime(stream) }) };
-  if (isMixed) return keyedNode(stream, planMixedAggregate(request));
+  if (isMixed) return keyedNode(stream, planMixedAggregate(request), window === undefined ? 'a running aggregate' : updatesOf(window));
   const plan: AggregatePlan = planAggregate(request as AggregateRequest);
   return { kind: 'aggregate', schema: plan.output, parent: stream.node, plan };
 }
@@ -97,7 +114,9 @@ export function errorsNode(parent: Node): Node {
  *
  * @throws MillraceError ERR_MILLRACE_PIPELINE when none can be
  */
-export function lateNode(parent: Node, input: number): Node {
+export function lateNode(result: Node, input: number): Node {
+  // Windows without rows have none that are late.
+  const parent = result.kind === 'keyed' && result.plan.name === EMPTY_WINDOWS ? (result.parents[0] as Node) : result;
   const known = lateNodes.get(parent) ?? [];
   lateNodes.set(parent, known);
   const rows = timedRows(parent, input);
@@ -120,16 +139,41 @@ function timedRows(node: Node, input: number): Schema | undefined {
   return of !== undefined && of.eventTime >= 0 ? of.schema : undefined;
 }
 
-/** The node of an operator over rows by key. */
-export function keyedNode(stream: Upstream, plan: KeyedOperatorPlan): Node {
-  return { kind: 'keyed', schema: plan.output, parents: [stream.node], plan };
+/** The node of an operator over rows by key. `updates` is what users call it where its rows replace earlier ones. */
+export function keyedNode(stream: Upstream, plan: KeyedOperatorPlan, updates?: string): Node {
+  return { kind: 'keyed', schema: plan.output, parents: [stream.node], plan, ...(updates === undefined ? {} : { updates }) };
 }
 
 /** The node of a fold over a stream in windows. */
 export function foldNode(stream: Upstream, keys: readonly string[], fold: RowFold, window: WindowSpec): Node {
+  if (window.hasEmpty) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `${fold.name} in ${window}: there is no row to give for a window that has none. emptyWindows() is for count() and aggregate().`,
+    );
+  }
+  mustBeFacts(stream.node, `${fold.name} in ${window}`);
   if (isRowWindow(window.shape)) return rowWindowNode(stream, keys, fold, window, window.shape);
   const request = { input: stream.schema, keys, fold, window, ...windowTime(stream) };
-  return keyedNode(stream, window.shape.kind === 'session' ? planSessionFold(request) : planFold(request));
+  return keyedNode(stream, window.shape.kind === 'session' ? planSessionFold(request) : planFold(request), updatesOf(window));
+}
+
+/** The node of a fold over all rows so far. */
+export function runningFoldNode(stream: Upstream, keys: readonly string[], fold: RowFold, ttlMs?: number): Node {
+  mustBeFacts(stream.node, `${fold.name}()`);
+  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window: undefined, ttlMs, ...presentTime(stream.node) }), `a running ${fold.name}`);
+}
+
+/** The node of a join; a table may consist of updates. */
+export function joinNode(left: Upstream, right: Upstream, plan: KeyedOperatorPlan): Node {
+  if (plan.inputs.some((input) => input.eventTime >= 0)) for (const { node } of [left, right]) mustBeFacts(node, 'join() by time');
+  return { kind: 'keyed', schema: plan.output, parents: [left.node, right.node], plan };
+}
+
+/** The node of dropDuplicates. */
+export function distinctNode(stream: Upstream, plan: KeyedOperatorPlan): Node {
+  mustBeFacts(stream.node, 'dropDuplicates()');
+  return keyedNode(stream, plan);
 }
 
 /** The node of windows that go by rows. */
@@ -152,10 +196,11 @@ export function topNode(stream: Upstream, keys: readonly string[], n: number, op
   const { by, order = 'desc' } = options ?? {};
   const fold = topFold({ input: stream.schema, keys: columnsBesides(stream.schema, keys, window), n, by, order }) as RowFold;
   if (window !== undefined) return foldNode(stream, keys, fold, window);
-  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window, ...presentTime(stream.node) }));
+  return runningFoldNode(stream, keys, fold);
 }
 
 /** One side of a join, as joins.ts wants it. */
 export function joinSide(stream: Upstream, keys: readonly string[]): JoinSide {
-  return { schema: stream.schema, keys, ...presentTime(stream.node) };
+  const added = stream.schema.fields.map(({ name }) => name).filter((name) => isAddedTime(stream.node, name));
+  return { schema: stream.schema, keys, ...presentTime(stream.node), added };
 }

@@ -9,6 +9,7 @@ import {
   type AnyRow,
   type Batch,
   type BatchBuilder,
+  checkOptionNames,
   type Duration,
   durationMs,
   MillraceError,
@@ -18,6 +19,7 @@ import {
   shown,
   timestamp,
   schema as toSchema,
+  type WatermarkPolicy,
 } from '../../core/index.ts';
 import { forEachBatch, type Sink, type Source, stdout } from '../../io/index.ts';
 import {
@@ -26,19 +28,33 @@ import {
   type JoinType,
   type ProcessContext,
   planDropDuplicates,
-  planFold,
   planProcess,
   type ResultOf,
   type RowFold,
   type RowOperation,
   reduceFold,
+  type WindowShape,
   WindowSpec,
 } from '../../operators/index.ts';
 import { GRAPH, Graph, type Node, type PipelineLike, type Upstream, type WatermarkStrategy } from '../plan/graph.ts';
 import type { ErrorRow, RowCoordinates } from '../plan/side-outputs.ts';
 import { isBehindKeys, presentTime } from './event-time.ts';
 import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
-import { aggregateNode, columnsBesides, errorsNode, foldNode, joinSide, keyedNode, lateNode, nameView, type TopOptions, topNode } from './nodes.ts';
+import {
+  aggregateNode,
+  columnsBesides,
+  distinctNode,
+  errorsNode,
+  foldNode,
+  joinNode,
+  joinSide,
+  keyedNode,
+  lateNode,
+  nameView,
+  runningFoldNode,
+  type TopOptions,
+  topNode,
+} from './nodes.ts';
 
 /** Starts a pipeline. The name stands in messages, in progress, and in what is committed: keep it. */
 export function pipeline(name: string): Pipeline {
@@ -69,6 +85,18 @@ type Simplify<T> = { [K in keyof T]: T[K] };
 
 /** The columns that may be an event time: a timestamp is a number, and never null. */
 type TimeColumn<R> = { [C in keyof R & string]: R[C] extends number ? C : never }[keyof R & string];
+
+export interface WatermarkStreamOptions {
+  /** After this long without rows a partition no longer holds the watermark back. */
+  readonly idle?: Duration;
+  /** A row further ahead of the wall clock than this does not push the watermark further. */
+  readonly maxSkew?: Duration;
+  /**
+   * Which partition says what the time is: the one that is furthest behind (`min`, the default), so that no row of another is late, or
+   * the one that is furthest ahead (`max`). Where streams meet in a join or a union, `max` counts when all of them have it.
+   */
+  readonly policy?: WatermarkPolicy;
+}
 
 /** A stream of rows of type R. Immutable: each call gives a new stream, and using one stream twice forks it. */
 export class Stream<R, L = never, LR = never> implements PipelineLike {
@@ -171,12 +199,11 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    * Event time: `column` says when a row happened, and rows come at most `delay` behind the newest one of their
    * partition. The watermark is the minimum over partitions of (newest - delay); windows close when it passes them.
    *
-   * @param options.idle after this long without rows a partition no longer holds the watermark back
-   * @param options.maxSkew a row further ahead of the wall clock than this does not push the watermark further
-   * @throws MillraceError ERR_MILLRACE_PIPELINE when the column is no timestamp, or the stream is the result of an operator by key: windows,
+   * @throws MillraceError ERR_MILLRACE_OPTION for an option that does not exist; ERR_MILLRACE_PIPELINE when the column is no timestamp, or the stream is the result of an operator by key: windows,
    *   joins by time, and process() whose schema keeps the column, have event time already
    */
-  withWatermark(column: TimeColumn<R>, delay: Duration, options: { idle?: Duration; maxSkew?: Duration } = {}): Stream<R> {
+  withWatermark(column: TimeColumn<R>, delay: Duration, options: WatermarkStreamOptions = {}): Stream<R> {
+    checkOptionNames('withWatermark()', options, { idle: true, maxSkew: true, policy: true });
     const columnIndex = this.schema.require(column, 'withWatermark');
     const { type } = this.schema.field(columnIndex);
     if (type.name !== 'timestamp' || type.nullable) {
@@ -202,6 +229,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
       delayMs: durationMs(delay, 'withWatermark delay'),
       idleMs: options.idle === undefined ? undefined : durationMs(options.idle, 'withWatermark idle', 1),
       maxSkewMs: options.maxSkew === undefined ? undefined : durationMs(options.maxSkew, 'withWatermark maxSkew'),
+      policy: watermarkPolicy(options.policy),
       isProcessingTime: false,
     };
     return new Stream<R>(this[GRAPH], { kind: 'watermark', schema: this.schema, parent: this.node, strategy });
@@ -232,6 +260,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
       delayMs: 0,
       idleMs: undefined,
       maxSkewMs: undefined,
+      policy: 'min',
       isProcessingTime: true,
     };
     return new Stream(this[GRAPH], { kind: 'watermark', schema: columns, parent: this.node, strategy });
@@ -264,8 +293,8 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /** Windows over all rows, with no key. All rows of a window meet in one place: for small results of large streams. */
-  windowAll(window: WindowSpec): WindowedStream<R, unknown> {
-    return new WindowedStream<R, unknown>(this, [], window);
+  windowAll<E extends boolean = false>(window: WindowSpec<WindowShape, E>): WindowedStream<R, unknown, E> {
+    return new WindowedStream<R, unknown, E>(this, [], window);
   }
 
   /** Writes the stream to a sink. Gives the stream back, so that it can be the module's default export. */
@@ -309,6 +338,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
 }
 
 type Results<A, R> = { readonly [P in keyof A]: ResultOf<A[P], R> };
+type OrNull<T, E> = E extends true ? { readonly [P in keyof T]: T[P] | null } : T;
 interface WindowBounds {
   readonly windowStart: number;
   readonly windowEnd: number;
@@ -394,13 +424,9 @@ export class KeyedStream<R, K> {
    */
   reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Stream<R> {
     mustBeFunction(fn, 'reduce');
-    const { node } = this.#stream;
     const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'reduce ttl', 1);
-    const fold = reduceFold(node.schema, this.#keys, fn as never, undefined) as RowFold;
-    return new Stream(
-      this.#stream[GRAPH],
-      keyedNode(this.#stream, planFold({ input: node.schema, keys: this.#keys, fold, window: undefined, ttlMs, ...presentTime(node) })),
-    );
+    const fold = reduceFold(this.#stream.schema, this.#keys, fn as never, undefined) as RowFold;
+    return new Stream(this.#stream[GRAPH], runningFoldNode(this.#stream, this.#keys, fold, ttlMs));
   }
 
   /**
@@ -420,7 +446,7 @@ export class KeyedStream<R, K> {
     const withinMs = options.within === undefined ? undefined : durationMs(options.within, 'dropDuplicates within', 1);
     return new Stream(
       this.#stream[GRAPH],
-      keyedNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) })),
+      distinctNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) })),
     );
   }
 
@@ -470,7 +496,7 @@ export class KeyedStream<R, K> {
       );
     }
     const plan = planJoin(joinSide(this.#stream, this.#keys), joinSide(other.#stream, other.#keys), window, options, isBroadcast);
-    return new Stream<T, L, LR>(graph, { kind: 'keyed', schema: plan.output, parents: [this.#stream.node, other.#stream.node], plan });
+    return new Stream<T, L, LR>(graph, joinNode(this.#stream, other.#stream, plan));
   }
 
   /** Rows so far by key: `aggregate({ count: count() })`. */
@@ -504,8 +530,11 @@ export function broadcast<R, K>(table: KeyedStream<R, K>): BroadcastTable<R, K> 
   return new BroadcastTable(table);
 }
 
-/** A stream in windows. Result rows carry the key columns, windowStart and windowEnd (ms), and the aggregates. */
-export class WindowedStream<R, K> {
+/**
+ * A stream in windows. Result rows carry the key columns, windowStart and windowEnd (ms), and the aggregates. E: windows without rows
+ * come out, too, and aggregates of them are null.
+ */
+export class WindowedStream<R, K, E extends boolean = false> {
   readonly #stream: Upstream;
   readonly #keys: readonly string[];
   readonly #window: WindowSpec;
@@ -522,7 +551,7 @@ export class WindowedStream<R, K> {
     this.#window = window;
   }
 
-  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & WindowBounds & Results<A, R>>, R> {
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & WindowBounds & OrNull<Results<A, R>, E>>, R> {
     return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, this.#window));
   }
 
@@ -562,6 +591,14 @@ export class WindowedStream<R, K> {
   count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>, R> {
     return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window));
   }
+}
+
+function watermarkPolicy(policy: unknown): WatermarkPolicy {
+  if (policy === undefined || policy === 'min' || policy === 'max') return policy ?? 'min';
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    `withWatermark() has the policy ${shown(policy)}. Give 'min' (the partition that is furthest behind counts) or 'max' (the one that is furthest ahead).`,
+  );
 }
 
 function mustBeFunction(fn: unknown, what: string): void {

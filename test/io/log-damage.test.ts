@@ -45,7 +45,7 @@ async function written(t: TestContext, batches = BATCHES): Promise<Written> {
   for (let batch = 0; batch < batches; batch++) {
     const records = Array.from({ length: ROWS }, (_, i) => ({ key: null, value: Buffer.from(valueOf(batch * ROWS + i)), timestamp: 1_700_000_000_000 + i }));
     const bytes = await kafkaBatch(records);
-    await writer.write({ epoch: 0, shard: 0, partition: 0, rowCount: ROWS, bytes });
+    await writer.write({ epoch: 0, unit: 0, partition: 0, rowCount: ROWS, bytes });
     starts.push((starts.at(-1) as number) + bytes.length);
   }
   await writer.commit(0);
@@ -210,7 +210,7 @@ test('a reader that follows goes on behind damage, and waits at a torn end until
   assert.deepEqual(writer.ends, [19 * ROWS]);
   await writer.write({
     epoch: 0,
-    shard: 0,
+    unit: 0,
     partition: 0,
     rowCount: 1,
     bytes: await kafkaBatch([{ key: null, value: Buffer.from(valueOf(190)), timestamp: 1 }]),
@@ -230,7 +230,7 @@ test('a reader that follows goes on behind damage, and waits at a torn end until
   await rename(join(dir, 't'), join(dir, 'elsewhere'));
   while (failure === undefined) await sleep(5);
   assert.match(String(failure), /was removed, or replaced by another file, while it was read \(up to offset 191\)/);
-  await writer.write({ epoch: 1, shard: 0, partition: 0, rowCount: 1, bytes: await kafkaBatch([{ key: null, value: Buffer.from('x'), timestamp: 1 }]) });
+  await writer.write({ epoch: 1, unit: 0, partition: 0, rowCount: 1, bytes: await kafkaBatch([{ key: null, value: Buffer.from('x'), timestamp: 1 }]) });
   await assert.rejects(writer.commit(1), { code: 'ERR_MILLRACE_SINK', message: /was removed, or replaced by another file, while it was written/ });
   await writer.close();
   await reader.close();
@@ -242,7 +242,7 @@ test('a topic that is made anew under its writer is not written to', async (t) =
   await rm(join(dir, 't/partition-0'), { recursive: true });
   await mkdir(join(dir, 't/partition-0'));
   await writeFile(path, whole);
-  await writer.write({ epoch: 1, shard: 0, partition: 0, rowCount: 1, bytes: await kafkaBatch([{ key: null, value: Buffer.from('x'), timestamp: 1 }]) });
+  await writer.write({ epoch: 1, unit: 0, partition: 0, rowCount: 1, bytes: await kafkaBatch([{ key: null, value: Buffer.from('x'), timestamp: 1 }]) });
   await assert.rejects(writer.commit(1), { code: 'ERR_MILLRACE_SINK', message: /replaced by another file/ });
   await writer.close();
 });

@@ -130,6 +130,8 @@ interface ModelWindow {
   readonly start: number;
   readonly end: number;
   readonly groups: Map<string, { rows: AnyRow[]; changed: boolean }>;
+  /** It has come out on time. */
+  isOut?: boolean;
 }
 
 /** The meaning of windows, written down with arrays: every row is put into every window that it belongs to. */
@@ -148,11 +150,14 @@ export function modelEpochs(epochs: readonly Epoch[], options: ModelOptions): { 
     results.push({ epoch, row });
   };
   const endEpoch = (epoch: number) => {
-    const isFinal = window?.spec.emission === 'final';
+    const emission = window?.spec.emission ?? 'update';
     for (const of of [...windows.values()].sort((a, b) => a.start - b.start)) {
       const isClosed = window !== undefined && of.end + latenessMs <= watermark;
+      const isOnTime = of.isOut !== true && of.end <= watermark;
+      of.isOut ||= isOnTime;
       for (const group of of.groups.values()) {
-        if (isFinal ? isClosed : group.changed) emit(epoch, of, group.rows);
+        const isDue = emission === 'final' ? isClosed : emission === 'update' ? group.changed : isOnTime || (of.isOut && group.changed);
+        if (isDue) emit(epoch, of, group.rows);
         group.changed = false;
       }
       if (isClosed) windows.delete(`${of.start} ${of.end}`);

@@ -246,7 +246,7 @@ describe('windows', () => {
   test('reads durations', () => {
     assert.deepEqual(tumbling('1m', { offset: '15s' }).shape, { kind: 'tumbling', sizeMs: 60_000, offsetMs: 15_000 });
     assert.deepEqual(tumbling('1d', { offset: '-2h' }).shape, { kind: 'tumbling', sizeMs: 86_400_000, offsetMs: -7_200_000 });
-    assert.deepEqual(sliding('1m', 10_000).shape, { kind: 'sliding', sizeMs: 60_000, slideMs: 10_000 });
+    assert.deepEqual(sliding('1m', 10_000).shape, { kind: 'sliding', sizeMs: 60_000, slideMs: 10_000, offsetMs: 0 });
   });
 
   test('shifts windows back as well as forth', () => {

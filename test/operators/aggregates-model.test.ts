@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type AnyRow, createMemory, SlabAllocator } from '../../core/index.ts';
-import { planAggregate, rate, sliding, tumbling, type WindowSpec } from '../../operators/index.ts';
+import { type Emission, planAggregate, rate, sliding, tumbling, type WindowSpec } from '../../operators/index.ts';
 import { caseCount, fc } from '../seed.ts';
 import { CASES, type Case, compareResults, epochs, INVERTIBLE, input, LONG, PARTITIONS } from './aggregate-cases.ts';
 import { type Epoch, modelEpochs, runEpochs } from './aggregate-harness.ts';
@@ -17,7 +17,7 @@ const window = fc
   .tuple(
     fc.constantFrom<[number, number]>([1_000, 1_000], [1_000, 100], [1_000, 500], [700, 300], [3_000, 1_000], [250, 7]),
     fc.constantFrom(0, 0, 50, 1_500),
-    fc.constantFrom<'final' | 'update'>('final', 'final', 'update'),
+    fc.constantFrom<Emission>('final', 'final', 'update', 'revise'),
   )
   .map(([[sizeMs, slideMs], lateness, emission]) => {
     const bare = sizeMs === slideMs ? tumbling(sizeMs) : sliding(sizeMs, slideMs);

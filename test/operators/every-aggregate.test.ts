@@ -8,6 +8,7 @@ import {
   type AnyAggregate,
   countWindow,
   cumulative,
+  type Emission,
   globalWindow,
   planAggregate,
   planMixed,
@@ -69,7 +70,7 @@ describe('every aggregate against arrays', () => {
         names,
         fc.constantFrom(1, 100, 700),
         fc.constantFrom(0, 200),
-        fc.constantFrom<'final' | 'update'>('final', 'update'),
+        fc.constantFrom<Emission>('final', 'update', 'revise'),
         fc.constantFrom(0, 300),
         how,
         (stream, keys, chosen, gap, latenessMs, emission, delayMs, run) => {
@@ -98,7 +99,7 @@ describe('every aggregate against arrays', () => {
         builtIns,
         fc.constantFrom<[number, number]>([1_000, 250], [600, 100], [3_000, 1_000]),
         fc.constantFrom(0, 50, 1_500),
-        fc.constantFrom<'final' | 'update'>('final', 'update'),
+        fc.constantFrom<Emission>('final', 'update', 'revise'),
         fc.option(fc.nat(5), { nil: undefined }),
         (stream, chosen, [sizeMs, stepMs], lateness, emission, restoreAfter) => {
           const spec: WindowSpec = cumulative(sizeMs, stepMs).lateness(lateness).emit(emission);
@@ -182,7 +183,7 @@ describe('folds in sessions', () => {
         fc.constantFrom('reduce', 'top'),
         fc.constantFrom(1, 100, 700),
         fc.constantFrom(0, 200),
-        fc.constantFrom<'final' | 'update'>('final', 'update'),
+        fc.constantFrom<Emission>('final', 'update', 'revise'),
         how,
         (stream, keys, kind, gap, latenessMs, emission, run) => {
           const fold = (kind === 'reduce' ? reduceFold(input, keys, add, undefined) : topFold({ input, keys, n: 2, by: 'ms', order: 'desc' })) as RowFold;

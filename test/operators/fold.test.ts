@@ -47,7 +47,7 @@ const windows = fc
   .tuple(
     fc.constantFrom<[number, number]>([100, 100], [300, 100], [250, 100], [100, 7], [900, 100], [1_000, 999]),
     fc.constantFrom(0, 0, 60, 500),
-    fc.constantFrom<('final' | 'update')[]>('final', 'final', 'update'),
+    fc.constantFrom<('final' | 'update' | 'revise')[]>('final', 'final', 'update', 'revise'),
   )
   .map(([[sizeMs, slideMs], lateness, emission]) => {
     const bare = sizeMs === slideMs ? tumbling(sizeMs) : sliding(sizeMs, slideMs);
@@ -70,7 +70,7 @@ const keyOf = (r: AnyRow, keys: readonly string[]) => keys.map((key) => JSON.str
 function model(cuts: readonly KeyedEpoch[], { keys, window, delayMs, outcome, byChange }: ModelOptions) {
   const results: { epoch: number; row: AnyRow }[] = [];
   const late: AnyRow[] = [];
-  const groups = new Map<string, { start: number; end: number; rows: AnyRow[]; shown: string; changed: boolean }>();
+  const groups = new Map<string, { start: number; end: number; rows: AnyRow[]; shown: string; changed: boolean; isOut: boolean }>();
   const maxima = new Array<number>(PARTITIONS).fill(Number.NEGATIVE_INFINITY);
   let watermark = Number.NEGATIVE_INFINITY;
   const lateness = window?.spec.latenessMs ?? 0;
@@ -87,7 +87,11 @@ function model(cuts: readonly KeyedEpoch[], { keys, window, delayMs, outcome, by
       const ordered = group.rows.map((r, n) => ({ r, n })).sort((a, b) => paneOf(a.r.at as number) - paneOf(b.r.at as number) || a.n - b.n);
       const rows = outcome(ordered.map(({ r }) => r));
       const shown = JSON.stringify(rows.map((r) => Object.values(r).map(shownValue)));
-      const isDue = window?.spec.emission === 'final' ? isClosed : group.changed && (!byChange || shown !== group.shown);
+      const emission = window?.spec.emission ?? 'update';
+      const isNew = group.changed && (!byChange || shown !== group.shown);
+      const isOver = window !== undefined && group.end <= watermark;
+      const isDue = emission === 'final' ? isClosed : emission === 'update' ? isNew : isOver && (isNew || !group.isOut);
+      group.isOut ||= isOver;
       if (isDue) {
         const head = Object.fromEntries(keys.map((key) => [key, (group.rows[0] as AnyRow)[key]]));
         const bounds = window === undefined ? {} : { windowStart: group.start, windowEnd: group.end };
@@ -112,7 +116,7 @@ function model(cuts: readonly KeyedEpoch[], { keys, window, delayMs, outcome, by
       if (spans.length === 0) late.push(r);
       for (const [start, stop] of spans) {
         const name = `${start} ${keyOf(r, keys)}`;
-        const group = groups.get(name) ?? { start, end: stop, rows: [], shown: '', changed: false };
+        const group = groups.get(name) ?? { start, end: stop, rows: [], shown: '', changed: false, isOut: false };
         groups.set(name, group);
         group.rows.push(r);
         group.changed = true;

@@ -71,6 +71,31 @@ export const epochs: fc.Arbitrary<KeyedEpoch[]> = fc
     });
   });
 
+/**
+ * The same in a stream that goes on: time moves on by 60 an epoch in every partition, and so does the watermark, and rows lie up to
+ * 160 behind it: beyond any delay of `options`.
+ */
+export const behind: fc.Arbitrary<KeyedEpoch[]> = fc
+  .tuple(epochs, fc.array(fc.integer({ min: -120, max: 40 }), { minLength: 1, maxLength: 20 }))
+  .map(([all, shifts]) => {
+    let drawn = 0;
+    const shift = (): number => shifts[drawn++ % shifts.length] as number;
+    return all.map(({ nowMs, chunks }, e): KeyedEpoch => {
+      const moved = chunks.map((chunk) => ({ ...chunk, rows: chunk.rows.map((row) => ({ ...row, at: e * 60 + shift() })) }));
+      const marks = Array.from({ length: PARTITIONS }, (_, partition) => ({
+        partition,
+        input: e % 2,
+        first: 1_000 + e * 1_000,
+        rows: [
+          e % 2 === 0
+            ? { user: 'mark', at: e * 60, size: partition, name: '', note: null, on: true }
+            : { big: null, id: 'mark', name: null, at: e * 60, amount: partition },
+        ],
+      }));
+      return { nowMs, chunks: [...moved.map((chunk) => ({ ...chunk, first: chunk.first + e * 1_000 })), ...marks] };
+    });
+  });
+
 export const options = fc.record({
   workers: fc.integer({ min: 1, max: 3 }),
   batchRows: fc.constantFrom(8, 4_096),

@@ -39,6 +39,8 @@ export interface KeyedRunOptions {
   readonly restoreAfter?: number;
   /** The watermark at the start: as committed, after a restart. */
   readonly watermark?: number;
+  /** The rows of these first epochs are read again after a restart. Default: of none. */
+  readonly replayedEpochs?: number;
   /** End of the input behind the last epoch; default true. */
   readonly closes?: boolean;
 }
@@ -68,12 +70,13 @@ class Site {
     options: KeyedRunOptions,
     clock: EpochClock,
     late: (batch: Batch, rows: Uint32Array) => void,
+    isReplayed: () => boolean,
     emit: (batch: Batch) => void,
     from?: readonly unknown[],
   ) {
     this.#before = slabs.usage().usedBytes;
     this.slabs = slabs;
-    this.workers = Array.from({ length: options.workers }, () => plan.inputs.map((_, input) => new RowPartitioner(slabs, plan, input, { late })));
+    this.workers = Array.from({ length: options.workers }, () => plan.inputs.map((_, input) => new RowPartitioner(slabs, plan, input, { late, isReplayed })));
     this.builders = plan.inputs.map((input) => new BatchBuilder(slabs, input.schema, options.batchRows));
     this.output = new RowOutput(slabs, plan.output, emit);
     const failed = (error: unknown): never => {
@@ -110,6 +113,7 @@ export function runKeyed(plan: KeyedOperatorPlan, epochs: readonly KeyedEpoch[],
         const all = batch.toRows();
         for (const row of rows) late.push(all[row] as AnyRow);
       },
+      () => clock.epoch < (options.replayedEpochs ?? 0),
       (batch) => results.push(...batch.toRows().map((row) => ({ epoch: clock.epoch, row }))),
       from,
     );

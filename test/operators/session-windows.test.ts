@@ -3,9 +3,24 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { AnyRow } from '../../core/index.ts';
-import { approxCountDistinct, collect, count, countDistinct, first, last, max, mean, min, planSession, rate, session, sum } from '../../operators/index.ts';
+import {
+  approxCountDistinct,
+  collect,
+  count,
+  countDistinct,
+  type Emission,
+  first,
+  last,
+  max,
+  mean,
+  min,
+  planSession,
+  rate,
+  session,
+  sum,
+} from '../../operators/index.ts';
 import { fc } from '../seed.ts';
-import { assertSpreadMakesNoDifference, epochs, left, options, PARTITIONS, RUNS } from './join-rows.ts';
+import { assertSpreadMakesNoDifference, behind, epochs, left, options, PARTITIONS, RUNS } from './join-rows.ts';
 import { type KeyedEpoch, normalized, runKeyed } from './keyed-harness.ts';
 import { modelSessions, type Outcome } from './window-models.ts';
 
@@ -52,7 +67,7 @@ const outcome: Outcome = (rows, { start, end }) => {
   ];
 };
 
-const plan = (gap: number, latenessMs: number, emission: 'final' | 'update', keys = ['user']) =>
+const plan = (gap: number, latenessMs: number, emission: Emission, keys = ['user']) =>
   planSession({ input: left.schema, keys, aggregates, window: session(gap).lateness(latenessMs).emit(emission), eventTime: 'at' });
 
 describe('session windows', () => {
@@ -60,11 +75,11 @@ describe('session windows', () => {
     let leaked = 0;
     fc.assert(
       fc.property(
-        epochs,
+        fc.oneof(epochs, behind),
         options,
         gaps,
         fc.constantFrom(0, 15),
-        fc.constantFrom('final', 'update') as fc.Arbitrary<'final' | 'update'>,
+        fc.constantFrom('final', 'update', 'revise') as fc.Arbitrary<Emission>,
         (random, { workers, batchRows, delayMs, restoreAfter }, gap, latenessMs, emission) => {
           const all = random.map((epoch) => ({ ...epoch, chunks: epoch.chunks.filter(({ input }) => input === 0) }));
           const operator = plan(gap, latenessMs, emission);

@@ -9,6 +9,7 @@ import {
   aggregator,
   count,
   cumulative,
+  type Emission,
   type KeyedOperatorPlan,
   planAggregate,
   planMixedAggregate,
@@ -46,7 +47,7 @@ const window: fc.Arbitrary<ModelWindow> = fc
       [600, 600, 100],
     ),
     fc.constantFrom(0, 0, 50, 1_500),
-    fc.constantFrom<'final' | 'update'>('final', 'final', 'update'),
+    fc.constantFrom<Emission>('final', 'final', 'update', 'revise'),
   )
   .map(([[sizeMs, slideMs, stepMs], lateness, emission]) => {
     const bare = stepMs !== undefined ? cumulative(sizeMs, stepMs) : sizeMs === slideMs ? tumbling(sizeMs) : sliding(sizeMs, slideMs);

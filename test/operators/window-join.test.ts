@@ -4,7 +4,20 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { planWindowJoin, session, sliding, tumbling, type WindowSpec } from '../../operators/index.ts';
 import { fc } from '../seed.ts';
-import { arrivals, assertSpreadMakesNoDifference, epochs, isSameKey, left, options, PARTITIONS, RUNS, resultOf, right, watermarks } from './join-rows.ts';
+import {
+  arrivals,
+  assertSpreadMakesNoDifference,
+  behind,
+  epochs,
+  isSameKey,
+  left,
+  options,
+  PARTITIONS,
+  RUNS,
+  resultOf,
+  right,
+  watermarks,
+} from './join-rows.ts';
 import { type KeyedEpoch, normalized, runKeyed } from './keyed-harness.ts';
 
 const shapes = fc.constantFrom(
@@ -62,29 +75,36 @@ function model(all: readonly KeyedEpoch[], shape: Shape, latenessMs: number, typ
 describe('windowed join', () => {
   test('gives what pairs of arrays give', () => {
     fc.assert(
-      fc.property(epochs, options, shapes, types, fc.constantFrom(0, 15), (all, { workers, batchRows, delayMs, restoreAfter }, shape, type, latenessMs) => {
-        const plan = planWindowJoin({ left, right, type, suffix: '_right', window: shape.window.lateness(latenessMs) });
-        const columns = plan.output.fields.map((field) => field.name);
-        const run = runKeyed(plan, all, {
-          workers,
-          spread: (chunk) => chunk,
-          batchRows,
-          partitions: PARTITIONS,
-          delayMs,
-          ...(restoreAfter === undefined ? {} : { restoreAfter }),
-        });
-        const expected = model(all, shape, latenessMs, type, delayMs);
-        assert.deepEqual(normalized(run.results, columns), normalized(expected.results, columns));
-        assert.equal(run.late.length, expected.lateCount);
-        assert.equal(run.leakedBytes, 0);
-      }),
+      fc.property(
+        fc.oneof(epochs, behind),
+        options,
+        shapes,
+        types,
+        fc.constantFrom(0, 15),
+        (all, { workers, batchRows, delayMs, restoreAfter }, shape, type, latenessMs) => {
+          const plan = planWindowJoin({ left, right, type, suffix: '_right', window: shape.window.lateness(latenessMs) });
+          const columns = plan.output.fields.map((field) => field.name);
+          const run = runKeyed(plan, all, {
+            workers,
+            spread: (chunk) => chunk,
+            batchRows,
+            partitions: PARTITIONS,
+            delayMs,
+            ...(restoreAfter === undefined ? {} : { restoreAfter }),
+          });
+          const expected = model(all, shape, latenessMs, type, delayMs);
+          assert.deepEqual(normalized(run.results, columns), normalized(expected.results, columns));
+          assert.equal(run.late.length, expected.lateCount);
+          assert.equal(run.leakedBytes, 0);
+        },
+      ),
       { numRuns: RUNS },
     );
   });
 
   test('gives the same rows in the same order however chunks are spread, and whether or not it was restored', () => {
     fc.assert(
-      fc.property(epochs, options, (all, how) => {
+      fc.property(fc.oneof(epochs, behind), options, (all, how) => {
         const plan = planWindowJoin({ left, right, type: 'full', suffix: '_right', window: sliding(20, 10) });
         assertSpreadMakesNoDifference(plan, all, how);
       }),

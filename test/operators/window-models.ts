@@ -1,7 +1,7 @@
 // What sessions and windows of rows are, written down with arrays: every row is kept, and each result is computed from all rows of its window. Not a test.
 
 import type { AnyRow } from '../../core/index.ts';
-import type { RowWindowShape } from '../../operators/index.ts';
+import type { Emission, RowWindowShape } from '../../operators/index.ts';
 import { inOrder, type KeyedEpoch, shownValue } from './keyed-harness.ts';
 
 /** What comes of the rows of a group in a window: the columns behind the key and the bounds. */
@@ -31,7 +31,7 @@ export interface SessionModel {
   readonly keys: readonly string[];
   readonly gap: number;
   readonly latenessMs: number;
-  readonly emission: 'final' | 'update';
+  readonly emission: Emission;
   readonly delayMs: number;
   readonly partitions: number;
   /** The rows of a session are given piece by piece where sessions were put together, the earlier one's first; in each as they came. */
@@ -42,6 +42,8 @@ interface Session {
   readonly key: string;
   rows: AnyRow[];
   changed: boolean;
+  /** Results that are out, of this session and of those that went into it. */
+  out: { readonly start: number; readonly end: number; readonly rows: readonly AnyRow[] }[];
 }
 
 const timesOf = ({ rows }: Session) => rows.map((row) => row.at as number);
@@ -63,15 +65,20 @@ export function modelSessions(all: readonly KeyedEpoch[], { keys, gap, latenessM
       const near = open.filter((of) => of.key === key && timesOf(of).some((other) => Math.abs(other - time) <= gap));
       near.sort((a, b) => Math.min(...timesOf(a)) - Math.min(...timesOf(b)));
       open = open.filter((of) => !near.includes(of));
-      open.push({ key, rows: [...near.flatMap((of) => of.rows), row], changed: true });
+      open.push({ key, rows: [...near.flatMap((of) => of.rows), row], changed: true, out: near.flatMap((of) => of.out) });
     }
     const isDue = (of: Session) => Math.max(...timesOf(of)) + gap + latenessMs < mark;
     for (const of of open) {
-      if (emission === 'update' ? of.changed : isDue(of)) {
-        const bounds = { start: Math.min(...timesOf(of)), end: Math.max(...timesOf(of)) + gap };
-        for (const row of outcome(of.rows, bounds)) {
-          results.push({ epoch, row: { ...row, ...headOf(of.rows[0] as AnyRow, keys), windowStart: bounds.start, windowEnd: bounds.end } });
-        }
+      const bounds = { start: Math.min(...timesOf(of)), end: Math.max(...timesOf(of)) + gap };
+      const gone = of.out.filter(({ start, end }) => start !== bounds.start || end !== bounds.end);
+      for (const { rows } of gone) for (const row of rows) results.push({ epoch, row: { ...row, retracted: true } });
+      of.out = of.out.filter((result) => !gone.includes(result));
+      const isOver = bounds.end < mark || mark === Number.POSITIVE_INFINITY;
+      if (emission === 'final' ? isDue(of) : of.changed ? emission === 'update' || isOver : emission === 'revise' && isOver && of.out.length === 0) {
+        const head = { ...headOf(of.rows[0] as AnyRow, keys), windowStart: bounds.start, windowEnd: bounds.end };
+        const rows = outcome(of.rows, bounds).map((row) => ({ ...row, ...head, ...(emission === 'final' ? {} : { retracted: false }) }));
+        results.push(...rows.map((row) => ({ epoch, row })));
+        of.out = [{ ...bounds, rows }];
       }
       of.changed = false;
     }

@@ -4,7 +4,20 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type AnyRow, f32, f64, i32, i64, nullable, schema, timestamp, u32, utf8 } from '../../core/index.ts';
-import { type Aggregate, count, cumulative, max, mean, min, planAggregate, sliding, sum, tumbling, type WindowSpec } from '../../operators/index.ts';
+import {
+  type Aggregate,
+  count,
+  cumulative,
+  type Emission,
+  max,
+  mean,
+  min,
+  planAggregate,
+  sliding,
+  sum,
+  tumbling,
+  type WindowSpec,
+} from '../../operators/index.ts';
 import { caseCount, fc } from '../seed.ts';
 import { type Chunk, type Epoch, type ModelAggregate, modelEpochs, normal, runEpochs } from './aggregate-harness.ts';
 
@@ -53,7 +66,7 @@ const window = fc
     fc.constantFrom(0, 0, 130, -70),
     fc.constantFrom(undefined, undefined, undefined, 1, 2, 5, 100),
     fc.constantFrom(0, 0, 50, 1_500),
-    fc.constantFrom('final', 'final', 'update'),
+    fc.constantFrom<Emission>('final', 'final', 'update', 'revise'),
   )
   .map(([[sizeMs, slideMs], offset, steps, lateness, emission]) => {
     if (steps !== undefined && sizeMs % steps === 0) {
@@ -63,15 +76,14 @@ const window = fc
         slideMs: sizeMs,
         stepMs,
         offsetMs: 0,
-        spec: cumulative(sizeMs, stepMs)
-          .lateness(lateness)
-          .emit(emission as 'final' | 'update'),
+        spec: cumulative(sizeMs, stepMs).lateness(lateness).emit(emission),
       };
     }
     const isTumbling = sizeMs === slideMs;
-    const bare = isTumbling ? tumbling(sizeMs, { offset }) : sliding(sizeMs, slideMs);
-    const spec: WindowSpec = bare.lateness(lateness).emit(emission as 'final' | 'update');
-    return { sizeMs, slideMs, offsetMs: isTumbling ? offset : 0, spec };
+    const offsetMs = offset % slideMs;
+    const bare = isTumbling ? tumbling(sizeMs, { offset: offsetMs }) : sliding(sizeMs, slideMs, { offset: offsetMs });
+    const spec: WindowSpec = bare.lateness(lateness).emit(emission);
+    return { sizeMs, slideMs, offsetMs, spec };
   });
 
 type Both = readonly [Aggregate, ModelAggregate];

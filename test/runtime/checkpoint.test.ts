@@ -1,7 +1,7 @@
 /** The checkpoint directory of a job: options, who may use it, what stands in it; and processing time on real threads. */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -79,7 +79,7 @@ test('one job a directory, of one pipeline, that reads what it read', async (t) 
   const job = await start(dir);
   await assert.rejects(start(dir, {}, { what: 'read' }), {
     code: 'ERR_MILLRACE_CHECKPOINT',
-    message: new RegExp(`state is in use by process ${process.pid} on .*"repeated"`),
+    message: new RegExp(`state is in use by this process \\(${process.pid}\\), for the pipeline "repeated"`),
   });
   await allClosed(job, 100);
   await job.stop();
@@ -113,9 +113,9 @@ test('what stands in the journal: positions, states and the clock of each epoch,
   const job = await start(dir, { bounded: true, drain: 'emit', epochBytes: '4KiB' });
   await job.done;
   const lines = (await readFile(join(dir, 'state', JOURNAL_FILE), 'utf8')).trimEnd().split('\n');
-  const [head, ...records] = lines.map(
-    (line) => JSON.parse(line.slice(9)) as { epoch: number; startMs: number; nowMs: number; positions: number[][]; pipeline: string },
-  );
+  const [head, ...records] = lines
+    .slice(1)
+    .map((line) => JSON.parse(line.slice(9)) as { epoch: number; startMs: number; nowMs: number; positions: number[][]; pipeline: string });
   assert.equal(head?.pipeline, 'repeated');
   let clock = before;
   let positions = [0, 0];
@@ -129,6 +129,27 @@ test('what stands in the journal: positions, states and the clock of each epoch,
   });
   assert.equal((positions[0] as number) + (positions[1] as number), 300);
   assert.ok(records.length > 1);
+});
+
+test('a journal whose last line was changed, or lost, is not cut anew: what went out would be lost, or doubled', async (t) => {
+  const dir = await folder(t);
+  await writeTopic(dir, 'in', 2, rows(0, 1_000));
+  const job = await start(dir, { epochBytes: '8KiB' });
+  await allClosed(job, 1_000);
+  await job.stop({ drain: false });
+  const path = join(dir, 'state', JOURNAL_FILE);
+  const whole = await readFile(path);
+  const lastLine = whole.lastIndexOf(0x0a, whole.length - 2) + 1;
+  const flipped = Buffer.from(whole);
+  flipped[lastLine + 40] = (flipped[lastLine + 40] as number) ^ 1;
+  for (const bytes of [flipped, whole.subarray(0, whole.length - 1), whole.subarray(0, lastLine)]) {
+    await writeFile(path, bytes);
+    await assert.rejects(start(dir), { code: 'ERR_MILLRACE_CORRUPT', message: /is damaged: it ends with epoch \d+, but .* Restore the file.*delete it/ });
+  }
+  await writeFile(path, whole);
+  await (await start(dir, { bounded: true })).done;
+  const ids = (await windows(dir)).filter((row) => (row['windowEnd'] as number) - (row['windowStart'] as number) === 40).map((row) => row['ids'] as string);
+  assert.deepEqual([...new Set(ids.flatMap((text) => JSON.parse(text) as number[]))].length, 1_000);
 });
 
 test('a journal whose rows are gone is not made up for', async (t) => {

@@ -66,7 +66,11 @@ test('event time is said once, where rows come from the source; the clock may be
     .aggregate({ newest: max('at') });
   assert.throws(() => running.withWatermark('newest', 0), refused(/Call it on the stream that comes from the source/));
   assert.throws(() => source().keyBy('user').top(1, { by: 'ms' }).withWatermark('at', 0), refused(/behind an operator by key/));
-  const updates = running.withProcessingTime('sentAt').keyBy('user').window(tumbling('1s')).count();
+  // To count updates is to say what they mean.
+  const changes = running
+    .keyBy('user')
+    .process({ schema: { user: utf8, newest: f64 }, onRow: (row, ctx) => ctx.emit({ user: row.user, newest: Number(row.newest) }) });
+  const updates = changes.withProcessingTime('sentAt').keyBy('user').window(tumbling('1s')).count();
   const driver = testDriver(updates.to(collect()), { partitions: 1, now: 10_200 });
   for (let n = 0; n < 4; n++) {
     driver.send([click('a', '/', 1, n * 1_000)]);
