@@ -53,5 +53,6 @@ export { windowState } from './panes/window-strategy.ts';
 export { ZoneGrid } from './panes/zone-grid.ts';
 export { type Rng, type SeekableRng, seededRng } from './prng.ts';
 export * from './schema.ts';
+export { newSecret, secretHashBytes } from './secret-hash.ts';
 export { SlidingWindow, type SlidingWindowOptions, type SlidingWindowResult } from './sliding-window.ts';
 export { type Clock, type Duration, durationMs } from './time.ts';

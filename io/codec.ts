@@ -24,10 +24,15 @@ export interface RecordIndex {
   keyLengths: number;
   /** f64[]: offset of the record. */
   offsets: number;
-  /** f64[]: the record's timestamp, ms. */
+  /** f64[]: the record's timestamp, ms; NaN, or beyond ±2^53, where no number holds it exactly. */
   timestamps: number;
   /** u32[]: address of the record's header section (varint count, then headers, as record batch v2 lays them out). */
   headers: number;
+  /**
+   * Offset of the partition's first record: 0, or where a source begins behind it (files: a byte order mark,
+   * skipped lines); -1: it is not in this list.
+   */
+  start: number;
   /** Topic and partition, for `raw()`. */
   topic: string;
   partition: number;
@@ -38,6 +43,8 @@ export interface Codec<R = unknown> {
   readonly name: string;
   /** True when each record gives one row, or is refused: then rows can be counted against records. */
   readonly isRowPerRecord?: boolean;
+  /** True when a \r that no \n follows ends a line, where records are lines. */
+  readonly breaksAtCr?: boolean;
   /** Columns that decoding yields; undefined when the codec only encodes (`json()` without a schema). */
   readonly schema: Schema | undefined;
   /** Worker side. Throws MillraceError ERR_MILLRACE_PIPELINE when the codec has no schema to decode to. */

@@ -1,8 +1,9 @@
 /**
  * CSV, one line a record (RFC 4180). Fields stand in the order of the schema's columns.
  *
- * A record is what the source says it is: in a Kafka record a quoted field may hold line ends; a source of lines cuts at
- * every line end, in quotes too, so that such a field does not survive there.
+ * A record is what the source says it is: in a Kafka record a quoted field may hold line ends; a source of
+ * lines cuts at every line end, in quotes too, so that such a field does not survive there. A line ends with
+ * \n, \r\n or \r.
  */
 
 import {
@@ -26,7 +27,10 @@ import type { DecoderContext } from './source.ts';
 import { NUMBER_BYTES_MAX, variableBytes, writeAscii, writeFixed } from './text-writer.ts';
 
 export interface CsvOptions {
-  /** The record at offset 0 names the columns: it is checked against the schema and left out. Default false. Encoding writes no header. */
+  /**
+   * The first record of a partition (of a file: behind what `skipLines` leaves out) names the columns: it is
+   * checked against the schema and left out. Default false. Encoding writes no header.
+   */
   readonly header?: boolean;
   /** One ASCII character. Default a comma. */
   readonly delimiter?: string;
@@ -60,6 +64,7 @@ export function csv(fields?: SchemaFields | Schema, options: CsvOptions = {}): C
   return {
     name: 'csv',
     isRowPerRecord: true,
+    breaksAtCr: true,
     schema,
     decoder(context) {
       if (!schema)
@@ -106,7 +111,7 @@ class CsvDecoder implements RecordDecoder {
       const from = u32[(records.values >>> 2) + record] as number;
       const length = i32[(records.valueLengths >>> 2) + record] as number;
       const offset = f64[(records.offsets >>> 3) + record] as number;
-      if (this.#header && offset === 0) this.#checkHeader(records, record, from, length);
+      if (this.#header && offset === records.start) this.#checkHeader(records, record, from, length);
       else if (length >= 0 && this.#reader.read(from, from + length, row)) this.#recordOf[row++] = record;
       else rejectRecord(this.#context, records, record, 'csv', length < 0 ? 'it has no value (a tombstone)' : this.#reader.fault);
     }
@@ -119,7 +124,7 @@ class CsvDecoder implements RecordDecoder {
 
   #checkHeader(records: RecordIndex, record: number, from: number, length: number): void {
     const fault = this.#reader.headerFault(from, from + Math.max(length, 0));
-    if (fault === undefined) this.#context.reject({ reason: 'filtered', offset: 0, rows: 1, message: 'The header line of the CSV file.' });
+    if (fault === undefined) this.#context.reject({ reason: 'filtered', offset: records.start, rows: 1, message: 'The header line of the CSV file.' });
     else rejectRecord(this.#context, records, record, 'csv', fault);
   }
 }

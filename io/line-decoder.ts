@@ -10,6 +10,9 @@ import { lineBytes, splitLines } from './lines.ts';
 import { allocRecordIndex, type RecordSpace } from './record-index.ts';
 import type { Chunk, ChunkDecoder, DecoderContext, Offset } from './source.ts';
 
+/** FRAME.flags of the frame that begins with the first line of its partition. */
+export const FRAME_STARTS = 1;
+
 /** Lines that are listed at a time. */
 const INDEX_LINES = 8_192;
 
@@ -18,6 +21,7 @@ export class LineDecoder implements ChunkDecoder {
   readonly #frames: FrameCursor;
   readonly #index: RecordSpace;
   readonly #records: RecordDecoder;
+  readonly #breaksAtCr: boolean;
   // What of the current frame is not listed yet.
   #address = 0;
   #bytes = 0;
@@ -29,6 +33,7 @@ export class LineDecoder implements ChunkDecoder {
     this.#frames = new FrameCursor(context.memory);
     this.#index = allocRecordIndex(context.slabs, INDEX_LINES, 'lines');
     this.#records = codec.decoder(context);
+    this.#breaksAtCr = codec.breaksAtCr === true;
   }
 
   open(chunk: Chunk): void {
@@ -59,8 +64,9 @@ export class LineDecoder implements ChunkDecoder {
       this.#address = this.#frames.body;
       this.#bytes = this.#frames.bodyBytes;
       this.#offset = this.#frames.first;
+      this.#index.start = (this.#frames.flags & FRAME_STARTS) !== 0 ? this.#offset : -1;
     }
-    splitLines(memory, this.#address, this.#bytes, this.#index, this.#offset);
+    splitLines(memory, this.#address, this.#bytes, this.#index, this.#offset, this.#breaksAtCr);
     const taken = lineBytes(memory, this.#address, this.#bytes, this.#index);
     this.#address += taken;
     this.#bytes -= taken;

@@ -1,9 +1,10 @@
 /**
  * Framing of plain text: splits a run of bytes at line ends into a RecordIndex. It copies nothing and decodes nothing.
  *
- * A line ends at \n; a \r in front of it belongs to the line end. What follows the last \n, when it is not empty, is a
- * line too (the last of a file that does not end with \n): whoever cuts a file into runs cuts behind a \n.
- * A quoted line end, as CSV allows it, is a line end here.
+ * A line ends at \n; a \r in front of it belongs to the line end. Where the codec says so (CSV), a \r alone
+ * ends a line too. What follows the last \n, when it is not empty, is a line too (the last of a file that
+ * does not end with \n): whoever cuts a file into runs cuts behind a \n. A quoted line end, as CSV allows it,
+ * is a line end here.
  */
 
 import { assert, kernelExports, type SharedMemory } from '../core/index.ts';
@@ -13,7 +14,16 @@ const LF = 0x0a;
 const CR = 0x0d;
 
 export interface LineKernels {
-  lineSplit(address: number, byteLength: number, values: number, valueLengths: number, offsets: number, firstOffset: number, capacity: number): number;
+  lineSplit(
+    address: number,
+    byteLength: number,
+    values: number,
+    valueLengths: number,
+    offsets: number,
+    firstOffset: number,
+    capacity: number,
+    breaksAtCr: number,
+  ): number;
 }
 
 /**
@@ -22,11 +32,11 @@ export interface LineKernels {
  *
  * @returns the number of lines; when the index is full there may be more behind {@link lineBytes}
  */
-export function splitLines(memory: SharedMemory, address: number, byteLength: number, index: RecordSpace, firstOffset: number): number {
+export function splitLines(memory: SharedMemory, address: number, byteLength: number, index: RecordSpace, firstOffset: number, breaksAtCr = false): number {
   const kernels = kernelExports<LineKernels>(memory);
   index.count = kernels
-    ? kernels.lineSplit(address, byteLength, index.values, index.valueLengths, index.offsets, firstOffset, index.capacity)
-    : lineSplit(memory, address, byteLength, index.values, index.valueLengths, index.offsets, firstOffset, index.capacity);
+    ? kernels.lineSplit(address, byteLength, index.values, index.valueLengths, index.offsets, firstOffset, index.capacity, breaksAtCr ? 1 : 0)
+    : lineSplit(memory, address, byteLength, index.values, index.valueLengths, index.offsets, firstOffset, index.capacity, breaksAtCr);
   return index.count;
 }
 
@@ -38,7 +48,7 @@ export function lineBytes(memory: SharedMemory, address: number, byteLength: num
   const left = address + byteLength - end;
   assert(left >= 0, 'the index is of another run');
   if (left === 0) return byteLength;
-  return end - address + (memory.u8[end] === LF ? 1 : 2);
+  return end - address + (memory.u8[end] === CR && left > 1 && memory.u8[end + 1] === LF ? 2 : 1);
 }
 
 /** The TypeScript reference of the kernel. */
@@ -51,6 +61,7 @@ export function lineSplit(
   offsets: number,
   firstOffset: number,
   capacity: number,
+  breaksAtCr = false,
 ): number {
   const { u8, u32, i32, f64 } = memory;
   const end = address + byteLength;
@@ -58,7 +69,7 @@ export function lineSplit(
   let count = 0;
   while (start < end && count < capacity) {
     let stop = start;
-    while (stop < end && u8[stop] !== LF) stop++;
+    while (stop < end && u8[stop] !== LF && !(breaksAtCr && u8[stop] === CR && !(stop + 1 < end && u8[stop + 1] === LF))) stop++;
     const isCrLf = stop < end && stop > start && u8[stop - 1] === CR;
     u32[(values >>> 2) + count] = start;
     i32[(valueLengths >>> 2) + count] = stop - start - (isCrLf ? 1 : 0);

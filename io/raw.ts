@@ -20,7 +20,7 @@ import {
 import type { Codec, RecordDecoder, RecordIndex } from './codec.ts';
 import { ColumnWriter } from './column-writer.ts';
 import { appendRecords } from './record-column.ts';
-import type { DecoderContext } from './source.ts';
+import { type DecoderContext, SAMPLE_BYTES_MAX } from './source.ts';
 import { ColumnEncoder } from './text.ts';
 
 const FIELDS = {
@@ -39,7 +39,8 @@ export type RawRow = RowOf<typeof FIELDS>;
 
 /**
  * The record itself: `key`, `value` (bytes or null), `topic`, `partition`, `offset`, `timestamp` (null where the source
- * has none) and `headers` (bytes for `readHeaders`; null when there are none). No record is refused.
+ * has none) and `headers` (bytes for `readHeaders`; null when there are none). A record is refused when its timestamp is beyond
+ * 2^53 ms and the pipeline reads it: nothing else could be exact.
  * Encoding writes the column `value` (binary or utf8) as it is; null is written as nothing.
  */
 export function raw(): Codec<RawRow> {
@@ -100,10 +101,9 @@ class RawRecordDecoder implements RecordDecoder {
 
   next(): Batch | undefined {
     const records = this.#records;
-    if (!records || this.#next >= records.count) return undefined;
-    this.#first = this.#next;
-    const count = Math.min(records.count - this.#first, this.#context.batchRows);
-    this.#next += count;
+    if (!records) return undefined;
+    const count = this.#run(records);
+    if (count === 0) return undefined;
     this.#writer.builder.reset();
     this.#names.forEach((name, w) => this.#fill(name, w, records, count));
     return this.#writer.finish(count);
@@ -111,6 +111,31 @@ class RawRecordDecoder implements RecordDecoder {
 
   recordOf(row: number): number {
     return this.#first + row;
+  }
+
+  /** Moves to the next run of records that can be given exactly, past those that cannot, and returns its length; 0 at the end. */
+  #run(records: RecordIndex): number {
+    const { memory, batchRows } = this.#context;
+    const times = this.#names.includes('timestamp') ? records.timestamps >>> 3 : 0;
+    const isExact = (i: number): boolean => times === 0 || Number.isSafeInteger(memory.f64[times + i]);
+    while (this.#next < records.count && !isExact(this.#next)) this.#refuse(records, this.#next++);
+    this.#first = this.#next;
+    const end = Math.min(records.count, this.#first + batchRows);
+    while (this.#next < end && isExact(this.#next)) this.#next++;
+    return this.#next - this.#first;
+  }
+
+  #refuse(records: RecordIndex, i: number): void {
+    const { memory, sampleBytesMax = SAMPLE_BYTES_MAX } = this.#context;
+    const from = memory.u32[(records.values >>> 2) + i] as number;
+    const length = Math.min(sampleBytesMax, Math.max(0, memory.i32[(records.valueLengths >>> 2) + i] as number));
+    this.#context.reject({
+      reason: 'undecodable',
+      offset: memory.f64[(records.offsets >>> 3) + i] as number,
+      rows: 1,
+      message: `The record has the timestamp ${memory.f64[(records.timestamps >>> 3) + i]} (about), which is beyond 2^53 ms: it cannot be had exactly. Correct whoever wrote it, or leave the column timestamp unread.`,
+      sample: memory.u8.slice(from, from + length),
+    });
   }
 
   #fill(name: string, w: number, records: RecordIndex, count: number): void {

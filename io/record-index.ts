@@ -38,6 +38,7 @@ export class RecordSpace implements RecordIndex {
   offsets = 0;
   timestamps = 0;
   headers = 0;
+  start = 0;
   topic = '';
   partition = 0;
 

@@ -25,6 +25,8 @@ export interface SinkContext {
   readonly schema: Schema;
   readonly pipeline: string;
   readonly signal: AbortSignal;
+  /** As that of a source (SourceContext): what the sink waits for outside. */
+  waiting?(what: string | undefined): void;
 }
 
 /** Structured-cloneable facts that `open` found and the encoders need (the number of partitions of the topic). */

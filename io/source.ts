@@ -23,6 +23,8 @@ export interface Source<R = unknown> {
   readonly schema: Schema;
   /** True when it ends by itself (memory, files, a generator with a row count), whatever the trigger. */
   readonly bounded: boolean;
+  /** What only one source at a time can read (a topic for a consumer group). Two of a pipeline that say the same are refused when the plan is made. */
+  readonly alone?: string;
   /**
    * What a step of one in the offset weighs, in bytes, where frames are smaller than the rows that they stand for (the
    * generator: 16 bytes for 4096 rows). Chunks are cut, and credit is charged, by the larger of this and the frame's bytes.
@@ -66,14 +68,21 @@ export interface SourceContext {
    * when there is nothing new: a partition counts as idle only for as long as its source goes on looking and finds nothing.
    */
   high(partition: number, end: Offset): void;
-  /** A group rebalance: which partitions are ours from now on. What was emitted and not committed of others is dropped. */
+  /**
+   * Which partitions there are from now on: never fewer than before. Told by the first call of `positions`, and again when there
+   * are more; a source that never tells has them all. One that is not there holds no watermark back. A source that loses a
+   * partition to another process cannot go on: it calls `fail`, and what is not written by then never is.
+   */
   assigned(partitions: readonly number[]): void;
+  /** What the source waits for outside, in one line (a broker that does not answer); undefined when that is over. Without it the source prints a warning. */
+  waiting?(what: string | undefined): void;
   /** The first fatal error. The job stops with it. */
   fail(error: unknown): void;
 }
 
 /** Outer end of an open source. */
 export interface SourceReader {
+  /** Of a source whose partitions can become more: for how many a run has room. Those that are not there yet begin at 0, uncommitted. */
   readonly partitionCount: number;
   /** Where each partition starts: the committed positions and what was committed with them. Asked for before `start`. */
   positions(): Promise<CommittedPosition[]>;
@@ -99,6 +108,8 @@ export interface DecoderContext {
   readonly columns: readonly number[];
   /** At most this many rows a batch (a multiple of 8). */
   readonly batchRows: number;
+  /** Workers that decode at the same time: each gets its share of the memory. Default 1. */
+  readonly workers?: number;
   /** Most bytes of a rejection's sample. Default SAMPLE_BYTES_MAX; more where somebody keeps what was refused. */
   readonly sampleBytesMax?: number;
   /** Reports a row, or a whole frame, that cannot be decoded. It is counted in the ledger by reason; the decoder goes on behind it. */
@@ -110,8 +121,11 @@ export const SAMPLE_BYTES_MAX = 1_024;
 
 /** Why rows do not reach the pipeline. */
 export interface Rejection {
-  /** `undecodable`: a value the codec refuses. `corrupt`: broken framing or checksum. `filtered`: not to be seen (aborted transaction, control record); no fault. */
-  readonly reason: 'undecodable' | 'corrupt' | 'filtered';
+  /**
+   * `undecodable`: a value the codec refuses. `corrupt`: broken framing or checksum. `filtered`: not to be seen (aborted transaction,
+   * control record); no fault. `lost`: gone outside before it was read, so it never came in.
+   */
+  readonly reason: 'undecodable' | 'corrupt' | 'filtered' | 'lost';
   readonly offset: Offset;
   /** How many rows are lost by it; 1 for a row, the declared count for a frame. */
   readonly rows: number;

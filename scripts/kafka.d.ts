@@ -1,12 +1,33 @@
-export interface KafkaProcess {
-  /** `127.0.0.1:PORT`. */
+/** Types of scripts/kafka.js, for the tests that start a broker through it. */
+
+/** A further listener: its protocol (SSL, SASL_SSL, SASL_PLAINTEXT), and its own settings without the prefix `listener.name.<name>.`. */
+export interface KafkaListener {
+  readonly protocol: string;
+  readonly properties?: Record<string, string>;
+}
+
+export interface KafkaOptions {
+  readonly port?: number;
+  readonly properties?: Record<string, string | number>;
+  readonly version?: string;
+  readonly listeners?: Record<string, KafkaListener>;
+  /** In the form of StorageTool: `SCRAM-SHA-512=[name=alice,password=secret]`. */
+  readonly scramUsers?: string[];
+}
+
+export interface RunningKafka {
   readonly brokers: string;
   readonly pid: number;
   readonly logFile: string;
-  /** Resolves with the exit code when the broker ends, however that comes. */
   readonly exited: Promise<number | null>;
+  /** Addresses of the further listeners, by name. */
+  readonly listeners: Record<string, string>;
   stop(): Promise<void>;
+  /** kill -9; the data stay. */
+  kill(): Promise<void>;
+  /** After `kill`, at the same address, over the same data. */
+  restart(): Promise<void>;
 }
 
-export function startKafka(options?: { port?: number; properties?: Record<string, string | number>; version?: string }): Promise<KafkaProcess>;
+export function startKafka(options?: KafkaOptions): Promise<RunningKafka>;
 export function missingForKafka(version?: string): string | undefined;

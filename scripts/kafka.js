@@ -6,8 +6,8 @@
  * It prints `KAFKA_BROKERS=127.0.0.1:PORT` when it answers, and runs until SIGINT, SIGTERM, the end of standard input, or the end of who
  * started it: the parent process, or, under `npm run`, the parent of npm. With `--stay` it outlives these.
  *
- * Plain Node and no packages, so that it runs before anything is built. `startKafka` is the same as a function.
- * Not here yet: TLS and SASL listeners, several brokers. Both are more lines in `serverProperties`.
+ * Plain Node and no packages, so that it runs before anything is built. `startKafka` is the same as a function; with it
+ * a broker can also be killed and started again over the same data, and have listeners with TLS and logins.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -26,22 +26,33 @@ const scriptsDir = path.dirname(fileURLToPath(import.meta.url));
 const cacheDir = path.join(scriptsDir, '..', '.cache', 'kafka');
 
 /**
+ * A further listener: its protocol (SSL, SASL_SSL, SASL_PLAINTEXT), and its own settings without the prefix `listener.name.<name>.`.
+ *
+ * @typedef {{ protocol: string, properties?: Record<string, string> }} Listener
+ */
+
+/**
  * Starts a broker and resolves when it answers.
  *
- * @param {{ port?: number, properties?: Record<string, string | number>, version?: string }} [options]
+ * @param {{ port?: number, properties?: Record<string, string | number>, version?: string, listeners?: Record<string, Listener>, scramUsers?: string[] }} [options]
  *   port: of the client listener, default a free one. properties: more lines for server.properties, or other values for the default ones.
- * @returns {Promise<{ brokers: string, pid: number, logFile: string, exited: Promise<number | null>, stop(): Promise<void> }>}
+ *   listeners: more of them, by name, on free ports. scramUsers: in the form of StorageTool, `SCRAM-SHA-512=[name=alice,password=secret]`.
+ * @returns {Promise<{ brokers: string, pid: number, logFile: string, exited: Promise<number | null>, listeners: Record<string, string>,
+ *   stop(): Promise<void>, kill(): Promise<void>, restart(): Promise<void> }>}
+ *   listeners: the addresses of the further ones. kill: kill -9, the data stay. restart: after `kill`, at the same address.
  * @throws Error that says what to install when Java or Maven is missing
  */
-export async function startKafka({ port, properties = {}, version = KAFKA_VERSION } = {}) {
+export async function startKafka({ port, properties = {}, version = KAFKA_VERSION, listeners = {}, scramUsers = [] } = {}) {
   const java = findJava();
   const classPath = provisionJars(version);
-  const [clientPort, controllerPort] = await freePorts(2);
+  const names = Object.keys(listeners);
+  const [clientPort, controllerPort, ...morePorts] = await freePorts(2 + names.length);
   const dir = fs.mkdtempSync(path.join(cacheDir, 'run-'));
   const configFile = path.join(dir, 'server.properties');
   const logFile = path.join(dir, 'broker.log');
   const brokers = `127.0.0.1:${port ?? clientPort}`;
-  fs.writeFileSync(configFile, serverProperties(port ?? clientPort, controllerPort, path.join(dir, 'data'), properties));
+  const more = names.map((name, i) => ({ name, port: morePorts[i], ...listeners[name] }));
+  fs.writeFileSync(configFile, serverProperties(port ?? clientPort, controllerPort, path.join(dir, 'data'), more, properties));
 
   const logging = `-Dlog4j2.configurationFile=${path.join(scriptsDir, 'kafka', 'log4j2.properties')}`;
   const format = spawnSync(
@@ -58,6 +69,7 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
       clusterId(),
       '--config',
       configFile,
+      ...scramUsers.flatMap((user) => ['--add-scram', user]),
     ],
     { encoding: 'utf8' },
   );
@@ -66,12 +78,15 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
     throw new Error(`Kafka's StorageTool could not format ${dir}:\n${format.stdout}${format.stderr}`);
   }
 
-  const log = fs.openSync(logFile, 'a');
-  const child = spawn(java, ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', logging, '-cp', classPath, 'kafka.Kafka', configFile], {
-    stdio: ['ignore', log, log],
-  });
-  fs.closeSync(log);
-  const exited = new Promise((resolve) => child.once('exit', (code) => resolve(code)));
+  const startProcess = () => {
+    const log = fs.openSync(logFile, 'a');
+    const args = ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', logging, '-cp', classPath, 'kafka.Kafka', configFile];
+    const started = spawn(java, args, { stdio: ['ignore', log, log] });
+    fs.closeSync(log);
+    return { child: started, exited: new Promise((resolve) => started.once('exit', (code) => resolve(code))) };
+  };
+  let { child, exited } = startProcess();
+  const isRunning = () => child.exitCode === null && child.signalCode === null;
   // The last resort: neither the broker nor its data outlives the process that started it.
   const killAtExit = () => {
     child.kill('SIGKILL');
@@ -82,7 +97,7 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
   const watchdog = watchFor(child.pid, dir);
 
   const stop = async () => {
-    if (child.exitCode === null && child.signalCode === null) {
+    if (isRunning()) {
       child.kill('SIGTERM');
       const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
       await exited;
@@ -93,19 +108,41 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
     fs.rmSync(dir, { recursive: true, force: true });
   };
 
-  const deadline = Date.now() + READY_TIMEOUT_MS;
-  while (!(await answers(port ?? clientPort))) {
-    const dead = child.exitCode !== null || child.signalCode !== null;
-    if (dead || Date.now() > deadline) {
-      const tail = fs.readFileSync(logFile, 'utf8').slice(-4000);
-      await stop();
-      throw new Error(
-        `The Kafka broker ${dead ? 'ended while starting' : `did not answer at ${brokers} within ${READY_TIMEOUT_MS / 1000} s`}. The end of its log:\n${tail}`,
-      );
+  const untilReady = async () => {
+    const deadline = Date.now() + READY_TIMEOUT_MS;
+    while (!(await answers(port ?? clientPort))) {
+      const dead = !isRunning();
+      if (dead || Date.now() > deadline) {
+        const tail = fs.readFileSync(logFile, 'utf8').slice(-4000);
+        await stop();
+        throw new Error(
+          `The Kafka broker ${dead ? 'ended while starting' : `did not answer at ${brokers} within ${READY_TIMEOUT_MS / 1000} s`}. The end of its log:\n${tail}`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  return { brokers, pid: /** @type {number} */ (child.pid), logFile, exited, stop };
+  };
+  await untilReady();
+  return {
+    brokers,
+    get pid() {
+      return /** @type {number} */ (child.pid);
+    },
+    logFile,
+    get exited() {
+      return exited;
+    },
+    listeners: Object.fromEntries(more.map((listener) => [listener.name, `localhost:${listener.port}`])),
+    stop,
+    kill: async () => {
+      child.kill('SIGKILL');
+      await exited;
+    },
+    restart: async () => {
+      ({ child, exited } = startProcess());
+      await untilReady();
+    },
+  };
 }
 
 /**
@@ -191,17 +228,22 @@ function provisionJars(version) {
  * @param {number} clientPort
  * @param {number} controllerPort
  * @param {string} dataDir
+ * @param {(Listener & { name: string, port: number })[]} listeners
  * @param {Record<string, string | number>} more
  */
-function serverProperties(clientPort, controllerPort, dataDir, more) {
+function serverProperties(clientPort, controllerPort, dataDir, listeners, more) {
+  const further = (/** @type {(listener: Listener & { name: string, port: number }) => string} */ text) => listeners.map((each) => `,${text(each)}`).join('');
+  const own = listeners.flatMap(({ name, properties = {} }) =>
+    Object.entries(properties).map(([property, value]) => [`listener.name.${name.toLowerCase()}.${property}`, value]),
+  );
   const lines = {
     'process.roles': 'broker,controller',
     'node.id': 1,
-    listeners: `PLAINTEXT://127.0.0.1:${clientPort},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${clientPort}`,
+    listeners: `PLAINTEXT://127.0.0.1:${clientPort},CONTROLLER://127.0.0.1:${controllerPort}${further(({ name, port }) => `${name}://127.0.0.1:${port}`)}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${clientPort}${further(({ name, port }) => `${name}://localhost:${port}`)}`,
     'inter.broker.listener.name': 'PLAINTEXT',
     'controller.listener.names': 'CONTROLLER',
-    'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+    'listener.security.protocol.map': `CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT${further(({ name, protocol }) => `${name}:${protocol}`)}`,
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
     'log.dirs': dataDir.replaceAll('\\', '/'),
     // One node can keep one copy only: with the defaults no group would ever find its coordinator.
@@ -217,6 +259,7 @@ function serverProperties(clientPort, controllerPort, dataDir, more) {
     'num.partitions': 4,
     'num.network.threads': 2,
     'num.io.threads': 2,
+    ...Object.fromEntries(own),
     ...more,
   };
   return `${Object.entries(lines)

@@ -35,7 +35,10 @@ export async function kafkaBroker(t: TestContext): Promise<string[] | undefined>
   return (await started).brokers;
 }
 
+const owned: { stop(): Promise<void> }[] = [];
+
 after(async () => {
+  for (const broker of owned) await broker.stop();
   await (await started?.catch(() => undefined))?.stop();
 });
 
@@ -97,4 +100,20 @@ function freePort(): Promise<number> {
       server.close(() => resolve(port));
     });
   });
+}
+
+/**
+ * A broker that is the file's alone: to be killed, started again, or given other listeners. Stopped when the file ends. Undefined where
+ * none can be started: then the test is marked as skipped.
+ */
+export async function ownBroker(t: TestContext, options: Parameters<typeof startKafka>[0] = {}): Promise<Awaited<ReturnType<typeof startKafka>> | undefined> {
+  const missing = missingForKafka();
+  if (missing !== undefined) {
+    if (process.env['CI'] === 'true') throw new Error(missing);
+    t.skip(missing);
+    return undefined;
+  }
+  const broker = await startKafka(options);
+  owned.push(broker);
+  return broker;
 }

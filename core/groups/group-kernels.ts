@@ -70,8 +70,9 @@ export interface ImageKernels {
 /** The table itself: `table` is the address of its header (header.ts). */
 export interface ProbeKernels {
   /**
-   * Finds or inserts the slots of `count` key images. Returns how many it did: fewer when the next one needs a slot and
-   * the table holds `limit` groups, or needs arena bytes that are not there (then ARENA_NEED says how many).
+   * Finds or inserts the slots of `count` key images. Returns how many it did: fewer when the next one needs
+   * a slot and the table holds `limit` groups, or needs arena bytes that are not there (then ARENA_NEED says
+   * how many), or when it had to go over too many slots (then CROWDING is 1).
    */
   groupProbe(table: number, images: number, stride: number, count: number, slots: number): number;
   /**
@@ -85,6 +86,11 @@ export interface ProbeKernels {
   groupRemoveEmpty(table: number, images: number, stride: number, count: number, countOffset: number): void;
   /** Moves the groups of a former slot array to the table's present one, whose bytes may be anything: it zeroes them. */
   groupRehash(table: number, formerBase: number, formerCapacity: number): void;
+  /**
+   * Makes a table that has an index a crowded one (reference/crowd.ts): moves its slots together and lists
+   * them in the index. Empty slots are zeroed.
+   */
+  groupCrowd(table: number): void;
   /** Moves the long strings of all slots to the arena, which has room for them. */
   groupMoveStrings(table: number): void;
   /** Writes the addresses of at most `max` used slots from slot number `from` on, and behind them, at slots[max], the number to go on with. */

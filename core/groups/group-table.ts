@@ -20,7 +20,9 @@
  *
  * Linear probing at a load of at most 1/2, slots in the order of the hash's top bits, tags in the slot (as
  * Swiss tables and DuckDB's pointer salt do), normalised keys (Graefe; DuckDB's row format). Strings of up to
- * 20 or 24 bytes lie in the slot, longer ones, and the states of sketches, in an arena that the table owns.
+ * 20 or 24 bytes lie in the slot, longer ones, and the states of sketches, in an arena that the table owns. A
+ * table whose keys stand too near each other, because of their order or by somebody's choice, becomes a
+ * crowded one: slots in the order in which keys came, and an index under a secret hash (reference/crowd.ts).
  * Addresses of slots are good until the next update, merge, subtract or clear.
  */
 

@@ -43,6 +43,17 @@ export const SINK = 76;
 export const MERGES = 80;
 /** Fields that may point outside the slot, those of the key and the states of accumulators: how many, and pairs of u32: offset in the slot, bytes inline. */
 export const OUTSIDE_COUNT = 84;
+/**
+ * Address of the index of a crowded table (reference/crowd.ts): 8 bytes an entry, slot number + 1 and secret
+ * hash; 0: the table is not crowded.
+ */
+export const INDEX = 88;
+/** Entries of the index less one: they are a power of two. */
+export const INDEX_MASK = 92;
+/** Two words that only this process knows. */
+export const SECRET = 96;
+/** 1 = a probe stopped because it had gone over too many slots. */
+export const CROWDING = 104;
 export const STRING_FIELDS = 128;
 export const HEADER_BYTES = 128 + 64 * 8;
 

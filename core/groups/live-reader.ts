@@ -19,7 +19,7 @@ import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { SlabAllocator } from '../memory/slab.ts';
 import { type Field, Schema } from '../schema.ts';
 import { type GroupKernels, groupKernels, TILE_ROWS } from './group-kernels.ts';
-import { BASE, CAPACITY, HEADER_BYTES, KEY_BYTES, MAGIC, MAGIC_VALUE, SKIP_BITS, SLOT_BYTES, USED } from './header.ts';
+import { BASE, CAPACITY, HEADER_BYTES, INDEX, KEY_BYTES, MAGIC, MAGIC_VALUE, SKIP_BITS, SLOT_BYTES, USED } from './header.ts';
 import { writeKeyImages } from './keys.ts';
 import type { LiveCell } from './live-cell.ts';
 import { Scratch } from './scratch.ts';
@@ -172,7 +172,10 @@ export class LiveReader {
     return true;
   }
 
-  /** Address of the key's slot, 0, or TORN. As the kernels probe (group/probe.ts), but bounded. */
+  /**
+   * Address of the key's slot, 0, or TORN. As the kernels probe (reference/probe.ts), but bounded; of a
+   * crowded table all slots are gone through.
+   */
   #find(cell: LiveCell, version: number): number {
     const u32 = this.#u32;
     const { slotBytes } = this.layout;
@@ -180,6 +183,7 @@ export class LiveReader {
     const capacity = u32[(this.#header + CAPACITY) >>> 2] as number;
     const tag = u32[this.#image >>> 2] as number;
     let at = Math.floor((((tag << (u32[(this.#header + SKIP_BITS) >>> 2] as number)) >>> 6) * capacity) / 2 ** 26);
+    if (u32[(cell.table + INDEX) >>> 2] !== 0) at = 0;
     for (let step = 1; step <= capacity; step++) {
       const slot = base + at * slotBytes;
       const there = u32[slot >>> 2] as number;

@@ -44,7 +44,10 @@ export function restoreSlot(memory: SharedMemory, layout: SlotLayout, from: Stat
   }
 }
 
-/** Writes a table: its slots, how many are used, and these, from behind the first empty one on. */
+/**
+ * Writes a table: its slots, how many are used, whether it is crowded, and these, from behind the first empty
+ * one on.
+ */
 export function snapshotTable(storage: GroupStorage, out: StateWriter): void {
   const { memory, layout } = storage;
   const { u32 } = memory;
@@ -53,7 +56,9 @@ export function snapshotTable(storage: GroupStorage, out: StateWriter): void {
   out.number(capacity);
   out.number(storage.get(USED));
   if (storage.get(USED) === 0) return;
-  let first = 0;
+  out.number(storage.isCrowded ? 1 : 0);
+  // The slots of a crowded table are in front, in their order.
+  let first = storage.isCrowded ? capacity - 1 : 0;
   while (u32[(base + first * layout.slotBytes) >>> 2] !== 0) first++;
   for (let i = 1; i < capacity; i++) {
     const slot = base + ((first + i) % capacity) * layout.slotBytes;
@@ -85,14 +90,16 @@ export function restoreTable(storage: GroupStorage, from: StateReader, work: num
   const end = base + capacity * slotBytes;
   const skipBits = storage.get(SKIP_BITS);
   const alloc = (bytes: number) => storage.alloc(bytes);
+  const isCrowded = used > 0 && from.count() === 1;
   for (let i = 0; i < used; i++) {
     restoreSlot(memory, layout, from, work, alloc);
     // In the order in which they lie behind an empty slot, each one finds the place that it had.
-    let slot = base + homeOf(u32[work >>> 2] as number, skipBits, capacity) * slotBytes;
+    let slot = isCrowded ? base + i * slotBytes : base + homeOf(u32[work >>> 2] as number, skipBits, capacity) * slotBytes;
     while (u32[slot >>> 2] !== 0) slot = slot + slotBytes === end ? base : slot + slotBytes;
     for (let w = 0; w < slotBytes >>> 2; w++) u32[(slot >>> 2) + w] = u32[(work >>> 2) + w] as number;
   }
   u32[(address + USED) >>> 2] = used;
+  if (isCrowded) storage.crowd();
 }
 
 /** As the probe has it (probe.ts). */

@@ -5,9 +5,10 @@
 
 import { assert } from '../assert.ts';
 import { MillraceError } from '../errors.ts';
-import { fillBytes } from '../memory/bulk.ts';
+import { copyBytes, fillBytes } from '../memory/bulk.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { SlabAllocator } from '../memory/slab.ts';
+import { newSecret } from '../secret-hash.ts';
 import type { StateArena } from './accumulators/state.ts';
 import type { GroupKernels } from './group-kernels.ts';
 import {
@@ -19,9 +20,12 @@ import {
   BASE,
   CAPACITY,
   CAPACITY_MIN,
+  CROWDING,
   FIXED,
   HEADER_BYTES,
   IDENTITY,
+  INDEX,
+  INDEX_MASK,
   KEY_BYTES,
   LIMIT,
   LONG_BYTES,
@@ -29,6 +33,7 @@ import {
   MAGIC_VALUE,
   MERGES,
   OUTSIDE_COUNT,
+  SECRET,
   SKIP_BITS,
   SLOT_BYTES,
   STRING_COUNT,
@@ -91,7 +96,10 @@ export class GroupStorage implements StateArena {
 
   /** Bytes of slabs held. */
   get bytes(): number {
-    return this.#slabs.slabBytes(this.address) + this.#slabs.slabBytes(this.get(BASE)) + this.get(ARENA_BYTES);
+    const index = this.get(INDEX);
+    return (
+      this.#slabs.slabBytes(this.address) + this.#slabs.slabBytes(this.get(BASE)) + this.get(ARENA_BYTES) + (index === 0 ? 0 : this.#slabs.slabBytes(index))
+    );
   }
 
   /** Empty again. A table far larger than its content was shrinks. Cost: O(capacity). */
@@ -101,6 +109,7 @@ export class GroupStorage implements StateArena {
     this.#set(USED, 0);
     this.#set(LONG_BYTES, 0);
     this.#freeArena();
+    this.#freeIndex();
     const capacity = this.get(CAPACITY);
     const wanted = this.#wantedFor(size, capacity);
     if (wanted < capacity) {
@@ -128,6 +137,7 @@ export class GroupStorage implements StateArena {
   /** Gives all memory back. The table must not be used after. */
   release(): void {
     this.#freeArena();
+    this.#freeIndex();
     this.#slabs.free(this.get(BASE));
     this.#set(MAGIC, 0);
     this.#slabs.free(this.address);
@@ -154,14 +164,45 @@ export class GroupStorage implements StateArena {
       this.#addArenaSlab(Math.max(need, Math.min(ARENA_SLAB_BYTES_MAX, this.get(ARENA_BYTES))));
       return true;
     }
+    if (this.get(CROWDING) === 1) {
+      this.crowd();
+      return true;
+    }
     if (this.get(FIXED) === 1) return false;
     const formerBase = this.get(BASE);
     const formerCapacity = this.get(CAPACITY);
     // Twice the slots need a slab of twice the size, which may have room for one more.
     this.#allocSlots(formerCapacity * 2, true);
-    this.#kernels.groupRehash(this.address, formerBase, formerCapacity);
+    if (this.isCrowded) {
+      const used = this.get(USED) * this.layout.slotBytes;
+      copyBytes(this.memory, this.get(BASE), formerBase, used);
+      fillBytes(this.memory, this.get(BASE) + used, this.get(CAPACITY) * this.layout.slotBytes - used);
+      this.crowd();
+    } else this.#kernels.groupRehash(this.address, formerBase, formerCapacity);
     this.#slabs.free(formerBase);
     return true;
+  }
+
+  /** Slots stand in the order in which they came, found by an index: see reference/crowd.ts. */
+  get isCrowded(): boolean {
+    return this.get(INDEX) !== 0;
+  }
+
+  /** Makes the table a crowded one, or gives a crowded one an index for its present slots. */
+  crowd(): void {
+    this.#freeIndex();
+    const entries = 2 ** Math.ceil(Math.log2(this.get(LIMIT) * 2));
+    this.#set(INDEX, this.#slabs.alloc(entries * 8));
+    this.#set(INDEX_MASK, entries - 1);
+    this.#set(SECRET, newSecret());
+    this.#set(SECRET + 4, newSecret());
+    this.#kernels.groupCrowd(this.address);
+  }
+
+  #freeIndex(): void {
+    if (this.get(INDEX) !== 0) this.#slabs.free(this.get(INDEX));
+    this.#set(INDEX, 0);
+    this.#set(CROWDING, 0);
   }
 
   /** Slots for a table of so many that held `size` groups and is cleared: fewer where it is far too large. */

@@ -1,6 +1,7 @@
 // Probe and accumulate in one loop, for the commonest aggregates. Contract: FuseKernels in core/groups/group-kernels.ts.
 
-import { fuseRow } from "./group-accumulate";
+import { fuseRow, groupFuseF64 } from "./group-accumulate";
+import { isCrowded, noteCrowding, probeCrowded, STEPS_MAX } from "./group-crowd";
 import { BASE, CAPACITY, KEY_BYTES, SINK, SKIP_BITS, SLOT_BYTES, STRING_COUNT } from "./group-header";
 import { insert, numberOf, sameKey, sameRest, TOUCH_BYTES_MIN } from "./group-probe";
 
@@ -44,7 +45,7 @@ function touch(table: usize, homes: usize, count: u32): void {
   store<u32>(table, <u32>sink, SINK);
 }
 
-// The slot of a key from its home on, filled if it was empty; 0: there is no room.
+// The slot of a key from its home on, filled if it was empty; 0: there is no room, or it would be too far.
 function settle(table: usize, image: usize, home: usize): usize {
   const slotBytes: usize = load<u32>(table, SLOT_BYTES);
   const base: usize = load<u32>(table, BASE);
@@ -53,13 +54,15 @@ function settle(table: usize, image: usize, home: usize): usize {
   const hasStrings = load<u32>(table, STRING_COUNT) > 0;
   const keyBytes: usize = load<u32>(table, KEY_BYTES);
   let slot = home;
-  while (true) {
+  for (let steps: u32 = 0; steps < STEPS_MAX; steps++) {
     const there = load<u64>(slot);
     if (there == head && sameRest(image, slot, 0, keyBytes)) return slot;
     if (<u32>there == 0) return insert(table, image, slot) ? slot : 0;
     if (hasStrings && <u32>there == <u32>head && sameKey(table, image, slot)) return slot;
     slot = slot == last ? base : slot + slotBytes;
   }
+  noteCrowding(table);
+  return 0;
 }
 
 // A key stands in its home or the slot behind mostly: which of the two is computed, not branched on, as it cannot be predicted.
@@ -88,6 +91,11 @@ function blockRows(table: usize, images: usize, stride: usize, count: u32, homes
 }
 
 export function groupProbeFuse(table: usize, images: usize, stride: usize, count: u32, homes: usize, values: usize, countAt: usize, sumAt: usize, minAt: usize, maxAt: usize): u32 {
+  if (isCrowded(table)) {
+    const probed = probeCrowded(table, images, stride, count, homes);
+    groupFuseF64(homes, probed, values, countAt, sumAt, minAt, maxAt);
+    return probed;
+  }
   const isLarge = load<u32>(table, CAPACITY) * load<u32>(table, SLOT_BYTES) >= TOUCH_BYTES_MIN;
   const keyBytes = load<u32>(table, KEY_BYTES);
   const hasAll = countAt != 0 && sumAt != 0 && minAt != 0 && maxAt == minAt + 8;

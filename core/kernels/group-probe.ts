@@ -1,6 +1,7 @@
 // The table: find or insert, remove, rehash, scan, copy out. Contract: ProbeKernels in core/groups/group-kernels.ts.
 
 import { ARENA_AT, ARENA_END, ARENA_NEED, BASE, BLOCK_SLOTS, CAPACITY, IDENTITY, KEY_BYTES, LIMIT, LONG_BYTES, OUTSIDE_COUNT, SINK, SKIP_BITS, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED } from "./group-header";
+import { findCrowded, isCrowded, noteCrowding, probeCrowded, removeCrowded, STEPS_MAX } from "./group-crowd";
 
 const SHARD_SHIFT: u32 = 26;
 const SHARD_COUNT: u32 = 64;
@@ -152,6 +153,7 @@ function probeRows(table: usize, images: usize, stride: usize, count: u32, slots
   for (let i: u32 = 0; i < count; i++) {
     const head = load<u64>(image);
     let slot = base + numberOf(<u32>head, skipBits, capacity) * slotBytes;
+    let steps: u32 = 0;
     while (true) {
       const there = load<u64>(slot);
       if (there == head && sameRest(image, slot, words, keyBytes)) break;
@@ -161,6 +163,10 @@ function probeRows(table: usize, images: usize, stride: usize, count: u32, slots
       }
       // The same tag, but other words: another key, unless strings lie outside.
       if (hasStrings && <u32>there == <u32>head && sameKey(table, image, slot)) break;
+      if (++steps == STEPS_MAX) {
+        noteCrowding(table);
+        return i;
+      }
       slot = slot == last ? base : slot + slotBytes;
     }
     store<u32>(slots + (<usize>i << 2), slot);
@@ -186,6 +192,7 @@ function probeTile(table: usize, images: usize, stride: usize, count: u32, slots
 }
 
 export function groupProbe(table: usize, images: usize, stride: usize, count: u32, slots: usize): u32 {
+  if (isCrowded(table)) return probeCrowded(table, images, stride, count, slots);
   const keyBytes = load<u32>(table, KEY_BYTES);
   if (keyBytes == 8) return probeTile(table, images, stride, count, slots, 1);
   if (keyBytes == 16) return probeTile(table, images, stride, count, slots, 2);
@@ -239,6 +246,14 @@ function find(table: usize, image: usize): usize {
 
 export function groupLookup(table: usize, images: usize, stride: usize, count: u32, slots: usize): u32 {
   let found: u32 = 0;
+  if (isCrowded(table)) {
+    for (let i: u32 = 0; i < count; i++) {
+      const slot = findCrowded(table, images + <usize>i * stride);
+      store<u32>(slots + (<usize>i << 2), slot);
+      found += u32(slot != 0);
+    }
+    return found;
+  }
   for (let i: u32 = 0; i < count; i++) {
     const slot = find(table, images + <usize>i * stride);
     const isThere = load<u32>(slot) != 0;
@@ -267,6 +282,13 @@ function remove(table: usize, slot: usize): void {
 }
 
 export function groupRemoveEmpty(table: usize, images: usize, stride: usize, count: u32, countOffset: usize): void {
+  if (isCrowded(table)) {
+    for (let i: u32 = 0; i < count; i++) {
+      const slot = findCrowded(table, images + <usize>i * stride);
+      if (slot != 0 && load<u64>(slot + countOffset) == 0) removeCrowded(table, slot);
+    }
+    return;
+  }
   for (let i: u32 = 0; i < count; i++) {
     const slot = find(table, images + <usize>i * stride);
     if (load<u32>(slot) != 0 && load<u64>(slot + countOffset) == 0) remove(table, slot);

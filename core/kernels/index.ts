@@ -6,6 +6,7 @@ export { recordAppend, recordPartitions, recordScan } from "./record-batch";
 export { lz4Block, snappyBlock } from "./lz-block";
 export { jsonDecode, jsonPrepare } from "./json";
 export { groupCount, groupFuseF64, groupAddI64, groupSumF64, groupSumI64, groupMergeSumF64, groupMergeSumI64, groupMinF64, groupMaxF64, groupMinI64, groupMaxI64 } from "./group-accumulate";
+export { groupCrowd } from "./group-crowd";
 export { groupProbeFuse } from "./group-fuse";
 export { groupGatherWords, groupGatherLongs, groupGatherSumF64, groupGatherSumI64, groupGatherSumI64AsF64, groupGatherI64AsF64, groupGatherLength, groupGatherBytes, groupGatherNulls, groupGatherEmpty } from "./group-gather";
 export { groupImageNone, groupImageWords, groupImageLongs, groupImageBytes } from "./group-images";

@@ -65,6 +65,7 @@ const GUESS: usize = 32; // 16 bytes
 const GUESS_MASK: usize = 48; // i32, a bit for each of them
 const GUESS_LENGTH: usize = 52;
 const GUESS_SLOT: usize = 56;
+const SLOT_LENGTH: usize = 60; // of the key: words alone do not tell zeros behind a key from none, nor 16 bytes from the ends of more
 const SLOT_COUNT: usize = 512;
 const HASH_SHIFT: u64 = 55;
 /** Slots behind the last: probing never comes round. */
@@ -171,6 +172,7 @@ function fillSlots(program: usize): void {
       store<u64>(slot + 8, word1);
       store<u64>(slot + SLOT_BIT, load<u64>(entry + BIT));
       store<u32>(slot + SLOT_SPANS, load<u32>(entry + SPANS));
+      store<u32>(slot + SLOT_LENGTH, load<u32>(entry + LENGTH));
       store<u32>(slot + SLOT_ENTRY, <u32>entry);
       store<u32>(entry + SLOT, <u32>(slot - SLOTS));
     }
@@ -219,7 +221,7 @@ export function findValues(program: usize, values: usize, lengths: usize, count:
         slot = slotOf(program, word0, word1);
         value = behind + 3 + <usize>(load<u8>(behind, 3) == 0x20);
         wrong = (word0 ^ load<u64>(slot, SLOTS)) | (word1 ^ load<u64>(slot, SLOTS + 8));
-        wrong |= <u64>((<u32>load<u8>(quote) ^ 0x22) | (<u32>load<u16>(behind, 1) ^ 0x3a22));
+        wrong |= <u64>((<u32>load<u8>(quote) ^ 0x22) | (<u32>load<u16>(behind, 1) ^ 0x3a22) | (<u32>keyLength ^ load<u32>(slot, SLOTS + SLOT_LENGTH)));
         if (load<u32>(program, UNORDERED) == 0 && wrong == 0) guess(program, last, slot, p, <u32>(value - p));
       }
       const kind = <u32>load<u8>(KINDS + <usize>load<u8>(value));

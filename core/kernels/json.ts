@@ -125,8 +125,9 @@ function decodeRecord(program: usize, from: usize, end: usize, row: u32): bool {
     if (mask != 0 && isPredicted(p, prediction, mask)) {
       column = <usize>load<u32>(prediction + PREDICTED_COLUMN);
       p += <usize>load<u32>(prediction + PREDICTED_LENGTH);
-    } else if (prediction < lastPrediction && isNextPredicted(p, prediction + (1 << PREDICTION_SHIFT))) {
-      // A key that comes and goes is missing here; what is behind it is as it was.
+    } else if (prediction != firstPrediction && prediction < lastPrediction && isNextPredicted(p, prediction + (1 << PREDICTION_SHIFT))) {
+      // A key that comes and goes is missing here; what is behind it is as it was. Not in front of the first
+      // key: there stands a brace, and a comma in front of every other one.
       prediction += 1 << PREDICTION_SHIFT;
       column = <usize>load<u32>(prediction + PREDICTED_COLUMN);
       p += <usize>load<u32>(prediction + PREDICTED_LENGTH);

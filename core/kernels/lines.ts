@@ -1,19 +1,23 @@
-// Lines of text: the kernel of io/lines.ts, whose TypeScript reference says what it does. 16 bytes a step; a block that
-// holds several line ends is gone through by the bits of its mask.
+// Lines of text: the kernel of io/lines.ts, whose TypeScript reference says what it does. 16 bytes a step; a
+// block that holds several line ends is gone through by the bits of its mask. With `breaksAtCr` a \r that no
+// \n follows ends a line too.
 
 /** Lists lines; the number of them. See splitLines in io/lines.ts. */
-export function lineSplit(address: usize, byteLength: usize, values: usize, valueLengths: usize, offsets: usize, firstOffset: f64, capacity: u32): u32 {
+export function lineSplit(address: usize, byteLength: usize, values: usize, valueLengths: usize, offsets: usize, firstOffset: f64, capacity: u32, breaksAtCr: bool): u32 {
   const end = address + byteLength;
   const lf = i8x16.splat(0x0a);
+  const other = i8x16.splat(breaksAtCr ? 0x0d : 0x0a);
   let start = address;
   let count: u32 = 0;
   if (capacity == 0) return 0;
   let block = address;
   while (block + 16 <= end) {
-    let hits = i8x16.bitmask(i8x16.eq(v128.load(block), lf));
+    const chunk = v128.load(block);
+    let hits = i8x16.bitmask(v128.or(i8x16.eq(chunk, lf), i8x16.eq(chunk, other)));
     while (hits != 0) {
       const stop = block + <usize>ctz(hits);
       hits &= hits - 1;
+      if (breaksAtCr && isBeforeLf(stop, end)) continue;
       note(values, valueLengths, offsets, count, start, stop, firstOffset + <f64>(start - address));
       start = stop + 1;
       if (++count == capacity) return count;
@@ -21,7 +25,8 @@ export function lineSplit(address: usize, byteLength: usize, values: usize, valu
     block += 16;
   }
   while (block < end) {
-    if (load<u8>(block) == 0x0a) {
+    const byte = load<u8>(block);
+    if (byte == 0x0a || (breaksAtCr && byte == 0x0d && !isBeforeLf(block, end))) {
       note(values, valueLengths, offsets, count, start, block, firstOffset + <f64>(start - address));
       start = block + 1;
       if (++count == capacity) return count;
@@ -36,6 +41,13 @@ export function lineSplit(address: usize, byteLength: usize, values: usize, valu
     count++;
   }
   return count;
+}
+
+// Whether a \r is the first half of a line end.
+// @ts-ignore: decorator
+@inline
+function isBeforeLf(at: usize, end: usize): bool {
+  return load<u8>(at) == 0x0d && at + 1 < end && load<u8>(at, 1) == 0x0a;
 }
 
 // @ts-ignore: decorator

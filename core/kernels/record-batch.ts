@@ -114,7 +114,8 @@ export function recordScan(state: usize): i32 {
     } else {
       at = varlong(at, recordEnd);
       if (at === 0) { fault = 1; break; }
-      delta = <f64>long;
+      // Beyond 2^53 neither the delta nor the sum is exact.
+      delta = abs<f64>(<f64>long) <= 9007199254740992.0 ? <f64>long : NaN;
     }
     read = varint(at, recordEnd);
     if (read === 0) { fault = 1; break; }
@@ -243,7 +244,7 @@ export function recordAppend(job: usize): void {
     const position = <usize>load<u32>(block);
     const count = load<i32>(block, 8);
     const base = count === 0 ? timestamp : load<f64>(block, 16);
-    const delta = <i64>(timestamp - base);
+    const delta = <i64>timestamp - <i64>base;
     let deltaBits = (<u64>delta << 1) ^ <u64>(delta >> 63);
     const deltaBytes = deltaBits < 0x80 ? 1 : (70 - <i32>clz<u64>(deltaBits)) / 7;
     const keyWord = unzigzag(keyLength);

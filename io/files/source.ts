@@ -1,16 +1,16 @@
 /**
  * Text files in, a record a line. One partition per file, in the order of the paths; an offset is a byte position.
  *
- * The coordinator reads each file in runs of whole lines and hands the bytes on as they are; the workers find the lines
- * and decode them. A file is read up to the size that it has at the start: this is no tail -f. A quoted line end, as CSV
- * allows it, is a line end here.
+ * The coordinator reads each file in runs of whole lines and hands the bytes on as they are; the workers find
+ * the lines and decode them. A line ends at \n or \r\n; in CSV also at a \r alone. A file is read up to the
+ * size that it has at the start: this is no tail -f. A quoted line end, as CSV allows it, is a line end here.
  */
 
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { MillraceError, shown, shownPath } from '../../core/index.ts';
 import type { Codec, CodedSource } from '../codec.ts';
-import { LineDecoder } from '../line-decoder.ts';
+import { FRAME_STARTS, LineDecoder } from '../line-decoder.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
 
 /** Where the files are: one path, several, or a folder with the end that the wanted names have. Sub-folders are not searched. */
@@ -33,6 +33,7 @@ const LINE_BYTES_MAX = 16 * 1_024 * 1_024;
 /** Files that are open at the same time. */
 const OPEN_MAX = 8;
 const LF = 0x0a;
+const CR = 0x0d;
 
 /**
  * It commits no positions: a new start reads from the beginning, unless the runtime has a checkpoint.
@@ -67,7 +68,7 @@ export function filesSource<R>(options: FilesSourceOptions<R>): CodedSource<R> {
     async open(context) {
       const paths = await listFiles(options);
       const sizes = await Promise.all(paths.map(fileSize));
-      return new FilesReader(context, paths, sizes, skipLines, lineBytesMax);
+      return new FilesReader(context, paths, sizes, { skipLines, lineBytesMax, breaksAtCr: value.breaksAtCr === true });
     },
     decoder: (context) => new LineDecoder(context, value),
   };
@@ -102,24 +103,28 @@ function fileError(what: string, cause: unknown): MillraceError {
   return new MillraceError('ERR_MILLRACE_FILE', `${what}: ${(cause as Error).message}.`, { cause });
 }
 
+interface Cutting {
+  readonly skipLines: number;
+  readonly lineBytesMax: number;
+  readonly breaksAtCr: boolean;
+}
+
 class FilesReader implements SourceReader {
   readonly partitionCount: number;
   readonly #context: SourceContext;
   readonly #paths: readonly string[];
   readonly #sizes: readonly number[];
-  readonly #skipLines: number;
-  readonly #lineBytesMax: number;
+  readonly #cutting: Cutting;
   readonly #closed = new AbortController();
   readonly #signal: AbortSignal;
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(context: SourceContext, paths: readonly string[], sizes: readonly number[], skipLines: number, lineBytesMax: number) {
+  constructor(context: SourceContext, paths: readonly string[], sizes: readonly number[], cutting: Cutting) {
     this.partitionCount = paths.length;
     this.#context = context;
     this.#paths = paths;
     this.#sizes = sizes;
-    this.#skipLines = skipLines;
-    this.#lineBytesMax = lineBytesMax;
+    this.#cutting = cutting;
     this.#signal = AbortSignal.any([context.signal, this.#closed.signal]);
   }
 
@@ -167,9 +172,11 @@ class FilesReader implements SourceReader {
 
   async #readLines(partition: number, path: string, file: FileHandle): Promise<void> {
     const size = this.#sizes[partition] as number;
+    const { skipLines, lineBytesMax, breaksAtCr } = this.#cutting;
     let buffer = Buffer.allocUnsafe(Math.min(RUN_BYTES, Math.max(size, 1)));
     let position = this.#start(partition);
-    let skip = position === 0 ? this.#skipLines : 0;
+    let isStart = position === 0;
+    let skip = isStart ? skipLines : 0;
     let filled = 0; // bytes of `buffer` in use; they begin at `position` of the file
     while (position < size && !this.#signal.aborted) {
       const wanted = Math.min(buffer.length - filled, size - position - filled);
@@ -178,30 +185,42 @@ class FilesReader implements SourceReader {
       filled += bytesRead;
       const isEnd = position + filled >= size;
       let from = position === 0 && filled >= 3 && buffer[0] === 0xef && buffer[1] === 0xbb && buffer[2] === 0xbf ? 3 : 0;
-      const to = isEnd ? filled : buffer.lastIndexOf(LF, filled - 1) + 1;
+      let to = isEnd ? filled : buffer.lastIndexOf(LF, filled - 1) + 1;
+      // A \r that is the last byte may be half of a line end.
+      if (to === 0 && breaksAtCr) to = buffer.lastIndexOf(CR, filled - 2) + 1;
       for (; skip > 0; skip--) {
-        const lineEnd = buffer.subarray(0, to).indexOf(LF, from);
-        if (lineEnd < 0 && !isEnd) break;
-        from = lineEnd < 0 ? to : lineEnd + 1;
+        const behind = lineEnd(buffer.subarray(0, to), from, breaksAtCr);
+        if (behind < 0 && !isEnd) break;
+        from = behind < 0 ? to : behind;
       }
       if (to > from) {
-        const hasCredit = this.#context.emit(partition, buffer.subarray(from, to), position + from, position + to);
+        const flags = isStart ? FRAME_STARTS : 0;
+        isStart = false;
+        const hasCredit = this.#context.emit(partition, buffer.subarray(from, to), position + from, position + to, flags);
         if (!hasCredit) await this.#context.credit(partition);
       }
       position += to;
       filled -= to;
       if (to === 0 && filled === buffer.length) {
         // No line end in all of it: more room.
-        if (buffer.length >= this.#lineBytesMax) {
+        if (buffer.length >= lineBytesMax) {
           throw new MillraceError(
             'ERR_MILLRACE_FILE',
-            `The file ${shownPath(path)} has a line of more than ${this.#lineBytesMax} bytes at byte ${position}. Raise lineBytesMax if that is right.`,
+            `The file ${shownPath(path)} has a line of more than ${lineBytesMax} bytes at byte ${position}. Raise lineBytesMax if that is right.`,
           );
         }
-        const larger = Buffer.allocUnsafe(Math.min(buffer.length * 2, this.#lineBytesMax));
+        const larger = Buffer.allocUnsafe(Math.min(buffer.length * 2, lineBytesMax));
         buffer.copy(larger, 0, 0, filled);
         buffer = larger;
       } else buffer.copyWithin(0, to, to + filled);
     }
   }
+}
+
+/** Where the line behind the one at `from` begins, or -1: its end is not there. */
+function lineEnd(bytes: Buffer, from: number, breaksAtCr: boolean): number {
+  const lf = bytes.indexOf(LF, from);
+  const cr = breaksAtCr ? bytes.indexOf(CR, from) : -1;
+  if (cr >= 0 && cr + 1 !== lf && (lf < 0 || cr < lf)) return cr + 1;
+  return lf < 0 ? -1 : lf + 1;
 }

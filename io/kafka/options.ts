@@ -1,7 +1,8 @@
 /** The options of the Kafka source and sink, and their check. Names are kafkajs's own where it has them. */
 
-import { MillraceError, shown } from '../../core/index.ts';
+import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import type { Codec } from '../codec.ts';
+import { checkSecurity } from './security.ts';
 
 /**
  * Options of `tls.connect`, which gets them as they are; the usual ones by name. Our own, as those below: a program's types need
@@ -45,13 +46,23 @@ export interface KafkaConnectionOptions {
   readonly brokers: readonly string[];
   /** Name in the broker's logs and quotas. Default `millrace`. */
   readonly clientId?: string;
-  /** True, or the options of `tls.connect`. */
+  /** True, or the options of `tls.connect`: `{ ca }` for a certificate authority of your own. */
   readonly ssl?: boolean | KafkaTlsOptions;
   readonly sasl?: KafkaSaslOptions;
+  /**
+   * Takes what gives secrets away: a password that goes over the network as it is (`sasl` of the mechanisms plain, oauthbearer and
+   * aws without `ssl`), or a broker whose certificate nobody checks (`rejectUnauthorized: false`). Default false: both are refused.
+   */
+  readonly allowInsecure?: boolean;
   /** Milliseconds to wait for a connection. Default 3000. */
   readonly connectionTimeout?: number;
   /** Milliseconds to wait for an answer. Default 30000. */
   readonly requestTimeout?: number;
+  /**
+   * Milliseconds that a broker which is not there is waited for: at the start, while reading, at a commit. What is waited for is
+   * said in a line. Default 120000.
+   */
+  readonly brokerTimeout?: number;
 }
 
 export interface KafkaSourceOptions<R = unknown> extends KafkaConnectionOptions {
@@ -59,22 +70,32 @@ export interface KafkaSourceOptions<R = unknown> extends KafkaConnectionOptions 
   /** Consumer group: under this name the positions are committed. */
   readonly group: string;
   readonly value: Codec<R>;
-  /** Where a group without a committed position starts: at the oldest record (default), or at the end. */
+  /**
+   * Where a group without a committed position starts: at the oldest record (default), or at the end. Partitions that come later
+   * are read from their oldest record in either case.
+   */
   readonly fromBeginning?: boolean;
   /** `read_committed` (default): rows of aborted transactions are not seen, rows of open ones wait. */
   readonly isolation?: 'read_committed' | 'read_uncommitted';
   /**
-   * What to do when the next offset is not in the log any more (retention, a topic made anew): stop with an error
-   * (default), or go on at the oldest record that there is.
+   * What to do when the next offset is not in the log any more (retention, a topic made anew before the start): stop with an
+   * error (default), or go on at the oldest record that there is. What is passed over is in the ledger, as `lost`. A topic that
+   * is deleted or made anew while it is read ends the job in either case.
    */
   readonly failOnDataLoss?: boolean;
   /** Most bytes of one partition in one fetch. One record batch always comes whole, whatever its size. Default 1 MiB. */
   readonly maxBytesPerPartition?: number;
   /** Most bytes of one fetch. Default 10 MiB. */
   readonly maxBytes?: number;
+  /**
+   * Most bytes that one record batch may decompress to; a larger one is `corrupt` in the ledger, with its
+   * size. Default: a quarter of a worker's share of the memory, rounded down to a power of two, from 1 to 64
+   * MiB. All workers together may take half of the memory.
+   */
+  readonly decompressedBytesMax?: number;
   /** How long the broker waits for data before it answers an empty fetch, and so how long a resumed partition may wait. Default 100. */
   readonly maxWaitTimeInMs?: number;
-  /** Milliseconds without a heartbeat after which the group takes the partitions away. Default 30000. */
+  /** Milliseconds without a heartbeat after which the group forgets this member. A new process need not wait for it. Default 30000. */
   readonly sessionTimeout?: number;
   /** Default 3000, or a third of a shorter sessionTimeout. */
   readonly heartbeatInterval?: number;
@@ -101,37 +122,147 @@ export interface KafkaSinkOptions<R = unknown> extends KafkaConnectionOptions {
   readonly deliveryTimeout?: number;
 }
 
+const CONNECTION_OPTIONS = {
+  brokers: true,
+  clientId: true,
+  ssl: true,
+  sasl: true,
+  allowInsecure: true,
+  connectionTimeout: true,
+  requestTimeout: true,
+  brokerTimeout: true,
+} as const;
+
+const SOURCE_OPTIONS = {
+  ...CONNECTION_OPTIONS,
+  topic: true,
+  group: true,
+  value: true,
+  fromBeginning: true,
+  isolation: true,
+  failOnDataLoss: true,
+  maxBytesPerPartition: true,
+  maxBytes: true,
+  decompressedBytesMax: true,
+  maxWaitTimeInMs: true,
+  sessionTimeout: true,
+  heartbeatInterval: true,
+  rebalanceTimeout: true,
+  rackId: true,
+} as const;
+
+const SINK_OPTIONS = {
+  ...CONNECTION_OPTIONS,
+  topic: true,
+  value: true,
+  key: true,
+  timestamp: true,
+  acks: true,
+  createTopic: true,
+  batchBytesMax: true,
+  deliveryTimeout: true,
+} as const;
+
+const INT32_MAX = 2 ** 31 - 1;
+export const BROKER_TIMEOUT_MS = 120_000;
+
+/** @throws MillraceError ERR_MILLRACE_OPTION; ERR_MILLRACE_PIPELINE when the codec has no schema */
+export function checkSourceOptions(name: string, options: KafkaSourceOptions): void {
+  checkOptionNames(name, options, SOURCE_OPTIONS);
+  checkConnection(name, options);
+  if (typeof options.group !== 'string' || options.group.length === 0) {
+    throw refused(name, `group is ${shown(options.group)}; it has to be the name of a consumer group, under which positions are committed.`);
+  }
+  checkChoice(name, 'isolation', options.isolation, ['read_committed', 'read_uncommitted']);
+  checkChoice(name, 'fromBeginning', options.fromBeginning, [true, false]);
+  checkChoice(name, 'failOnDataLoss', options.failOnDataLoss, [true, false]);
+  for (const field of [
+    'maxBytesPerPartition',
+    'maxBytes',
+    'decompressedBytesMax',
+    'maxWaitTimeInMs',
+    'sessionTimeout',
+    'heartbeatInterval',
+    'rebalanceTimeout',
+  ] as const) {
+    checkNumber(name, field, options[field], 1, INT32_MAX);
+  }
+  if (options.rackId !== undefined && typeof options.rackId !== 'string') throw refused(name, `rackId is ${shown(options.rackId)}; it has to be a text.`);
+  checkCodec(name, options.value);
+  const { schema, name: codec } = options.value;
+  if (schema !== undefined) return;
+  throw new MillraceError(
+    'ERR_MILLRACE_PIPELINE',
+    `${name}: the codec ${codec} was given no schema, so there is nothing to decode to. Name the columns: ${codec}({ page: utf8, ms: f64 }).`,
+  );
+}
+
+/** @throws MillraceError ERR_MILLRACE_OPTION */
+export function checkSinkOptions(name: string, options: KafkaSinkOptions): void {
+  checkOptionNames(name, options, SINK_OPTIONS);
+  checkConnection(name, options);
+  checkCodec(name, options.value);
+  checkChoice(name, 'acks', options.acks, [-1, 1]);
+  checkNumber(name, 'batchBytesMax', options.batchBytesMax, 1 << 10, 1 << 30);
+  checkNumber(name, 'deliveryTimeout', options.deliveryTimeout, 1, INT32_MAX);
+  const { createTopic } = options;
+  if (createTopic === undefined) return;
+  checkOptionNames(`${name}, createTopic`, createTopic, { partitions: true, replicationFactor: true });
+  checkNumber(`${name}, createTopic`, 'partitions', createTopic.partitions, 1, 1_000_000);
+  checkNumber(`${name}, createTopic`, 'replicationFactor', createTopic.replicationFactor, 1, 32_767);
+}
+
+/** As the protocol numbers them: what lies in front of the oldest open transaction, or everything. */
+export function isolationOf({ isolation }: KafkaSourceOptions): number {
+  return isolation === 'read_uncommitted' ? 0 : 1;
+}
+
 /** Legal topic names: Kafka, Topic.validate. */
 const TOPIC_NAME = /^[a-zA-Z0-9._-]{1,249}$/;
 
-/** @throws MillraceError ERR_MILLRACE_OPTION */
-export function checkConnection(what: string, options: KafkaConnectionOptions & { readonly topic: string }): void {
-  const { brokers, topic } = options;
+function checkConnection(what: string, options: KafkaConnectionOptions & { readonly topic: string }): void {
+  const { brokers, topic, clientId } = options;
   if (!Array.isArray(brokers) || brokers.length === 0) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `${what}: brokers is ${shown(brokers)}; it has to be a list of addresses such as ['127.0.0.1:9092'].`);
+    throw refused(what, `brokers is ${withoutSecrets(shown(brokers))}; it has to be a list of addresses such as ['127.0.0.1:9092'].`);
   }
-  for (const broker of brokers) {
-    const port = typeof broker === 'string' ? Number(/^.+:(\d{1,5})$/.exec(broker)?.[1] ?? 0) : 0;
-    if (!(port > 0 && port < 65_536)) {
-      throw new MillraceError('ERR_MILLRACE_OPTION', `${what}: the broker address ${shown(broker)} is not host:port, such as '127.0.0.1:9092'.`);
-    }
-  }
+  for (const broker of brokers) checkAddress(what, broker);
   if (typeof topic !== 'string' || !TOPIC_NAME.test(topic) || topic === '.' || topic === '..') {
-    throw new MillraceError(
-      'ERR_MILLRACE_OPTION',
-      `${what}: ${shown(topic)} cannot be a Kafka topic's name: 1 to 249 letters, digits, dots, dashes and underscores.`,
-    );
+    throw refused(what, `${shown(topic)} cannot be a Kafka topic's name: 1 to 249 letters, digits, dots, dashes and underscores.`);
   }
+  if (clientId !== undefined && (typeof clientId !== 'string' || clientId === '')) throw refused(what, `clientId is ${shown(clientId)}; it has to be a text.`);
+  for (const field of ['connectionTimeout', 'requestTimeout', 'brokerTimeout'] as const) checkNumber(what, field, options[field], 1, INT32_MAX);
+  checkSecurity(what, options);
+}
+
+function checkAddress(what: string, broker: unknown): void {
+  const port = typeof broker === 'string' ? Number(/^[^@/?#]+:(\d{1,5})$/.exec(broker)?.[1] ?? 0) : 0;
+  if (port > 0 && port < 65_536) return;
+  const hint = typeof broker === 'string' && broker.includes('@') ? ' A login goes into the sasl option, not into the address.' : '';
+  throw refused(what, `the broker address ${withoutSecrets(shown(broker))} is not host:port, such as '127.0.0.1:9092'.${hint}`);
+}
+
+/** What stands in front of an @ is a login, and no message shows it. */
+function withoutSecrets(text: string): string {
+  return text.includes('@') ? `"***@${text.slice(text.lastIndexOf('@') + 1).replace(/^"|"$/g, '')}"` : text;
+}
+
+function checkCodec(what: string, codec: unknown): void {
+  if (typeof codec === 'object' && codec !== null && 'name' in codec && ('decoder' in codec || 'encoder' in codec)) return;
+  throw refused(what, `value is ${shown(codec)}; it has to be a codec, such as json({ page: utf8 }) or text().`);
 }
 
 /** @throws MillraceError ERR_MILLRACE_OPTION when `value` is given and is no whole number in the range */
-export function checkNumber(what: string, name: string, value: number | undefined, min: number, max: number): void {
+function checkNumber(what: string, name: string, value: number | undefined, min: number, max: number): void {
   if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return;
-  throw new MillraceError('ERR_MILLRACE_OPTION', `${what}: ${name} is ${shown(value)}; it has to be a whole number from ${min} to ${max}.`);
+  throw refused(what, `${name} is ${shown(value)}; it has to be a whole number from ${min} to ${max}.`);
 }
 
 /** @throws MillraceError ERR_MILLRACE_OPTION when `value` is given and is not in the list */
-export function checkChoice(what: string, name: string, value: unknown, choices: readonly unknown[]): void {
+function checkChoice(what: string, name: string, value: unknown, choices: readonly unknown[]): void {
   if (value === undefined || choices.includes(value)) return;
-  throw new MillraceError('ERR_MILLRACE_OPTION', `${what}: ${name} is ${shown(value)}; it can be ${choices.map(shown).join(' or ')}.`);
+  throw refused(what, `${name} is ${shown(value)}; it can be ${choices.map(shown).join(' or ')}.`);
+}
+
+function refused(what: string, message: string): MillraceError {
+  return new MillraceError('ERR_MILLRACE_OPTION', `${what}: ${message}`);
 }

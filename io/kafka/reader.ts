@@ -1,247 +1,291 @@
 /**
  * The open end of a Kafka source: where each partition is, what is emitted of it, and when it waits.
  *
- *   GroupMember --RawBatch--> FetchedRecords --record batch by record batch--> context.emit
+ *   Fetcher --Fetched--> FetchedRecords --record batch by record batch--> context.emit
  *
- * When the runtime has no credit for a partition, what is left of the fetch is kept, the partition is paused, and both go
- * on when there is credit again; the other partitions and the heartbeats are not held up. A partition has one truth about
- * where it is: `position`, the offset behind what was emitted. Whatever the group's fetch loop brings that does not begin
- * there is from before a seek or a rebalance, and is dropped.
+ * It holds the group for itself (client/member.ts) and reads all partitions. When the runtime has no credit for a
+ * partition, what is left of the fetch is kept, and the partition is not asked for until there is credit again; the others
+ * and the heartbeats are not held up. A partition has one truth about where it is: `position`, the offset behind what was
+ * emitted. It never goes back within a run: a topic that was made anew ends the run, and is judged at the next start.
  */
 
 import { assert, MillraceError } from '../../core/index.ts';
-import { FRAME_ABORTED } from '../record-batch/index.ts';
+import { FRAME_ABORTED, FRAME_LOST } from '../record-batch/index.ts';
 import type { CommittedPosition, SourceContext, SourceReader } from '../source.ts';
-import {
-  type Committed,
-  type Connection,
-  committedOffsets,
-  connect,
-  disconnect,
-  logOffsets,
-  persistently,
-  READ_COMMITTED,
-  READ_UNCOMMITTED,
-  within,
-} from './kafkajs/admin.ts';
-import { FetchedRecords } from './kafkajs/fetched.ts';
-import { GroupMember } from './kafkajs/group.ts';
-import type { Cluster } from './kafkajs/private-client.ts';
-import type { RawBatch } from './kafkajs/raw-fetch.ts';
-import type { KafkaSourceOptions } from './options.ts';
+import type { Cluster } from './client/cluster.ts';
+import { type Committed, committedOffsets, metadataWith } from './client/committed.ts';
+import { FetchedRecords } from './client/fetched.ts';
+import { type Fetched, Fetcher, type FetchTarget } from './client/fetcher.ts';
+import { GroupMember } from './client/member.ts';
+import type { Patience } from './client/patience.ts';
+import type { TopicAnswer } from './client/requests.ts';
+import { logOffsets, READ_COMMITTED, READ_UNCOMMITTED } from './client/topic.ts';
+import { within } from './kafkajs/connection.ts';
+import { isolationOf, type KafkaSourceOptions } from './options.ts';
+import { roomFor, TopicWatch } from './topic-watch.ts';
 
-const ANSWER_TIMEOUT_MS = 20_000;
-const UNKNOWN = -1;
+const LEAVE_TIMEOUT_MS = 1_000;
+const NO_BYTES = new Uint8Array(0);
 
 interface Partition {
   readonly id: number;
-  /** Offset behind what was emitted: what is fetched next. UNKNOWN until the group's commit was looked up. */
+  /** Offset behind what was emitted: what is fetched next. */
   position: number;
   /** Where a drain ends. */
   end: number;
-  isAssigned: boolean;
   hasEnded: boolean;
-  /** What was fetched and found no credit. The partition is paused as long. */
+  /** There is no credit. What was fetched and found none is in `rest`. */
+  isWaiting: boolean;
   rest: FetchedRecords | undefined;
 }
 
 export class KafkaReader implements SourceReader {
+  /** With room for more than there are: a topic may grow. */
   readonly partitionCount: number;
   readonly #name: string;
   readonly #options: KafkaSourceOptions;
   readonly #context: SourceContext;
-  readonly #connection: Connection;
-  readonly #partitions: readonly Partition[];
-  readonly #ids: readonly number[];
-  /** For the questions before the start. */
-  #cluster: Cluster | undefined;
-  #member: GroupMember | undefined;
-  /** What `positions` said. */
+  readonly #cluster: Cluster;
+  readonly #patience: Patience;
+  readonly #member: GroupMember;
+  readonly #fetcher: Fetcher;
+  readonly #watch: TopicWatch;
+  readonly #topicId: string | undefined;
+  readonly #partitions: Partition[] = [];
+  #joined: Promise<void> | undefined;
+  /** What `positions` said, of partitions that there are. */
   readonly #starts = new Map<number, number>();
-  /** The caller's positions, of partitions that never were another member's. */
-  readonly #from: Map<number, number>;
-  /** Counts assignments: an answer that was asked for under an older one is void. */
-  #epoch = 0;
+  /** By partition: the position that the group has, as far as it is ours; and the one that is being committed. */
+  readonly #committed = new Map<number, number>();
+  #committing = new Map<number, number>();
   #isStarted = false;
   /** No more emits; commits still go. */
   #isStopped = false;
   #isClosed = false;
 
-  constructor(name: string, options: KafkaSourceOptions, context: SourceContext, connection: Connection, cluster: Cluster, partitionCount: number) {
-    this.partitionCount = partitionCount;
+  constructor(name: string, options: KafkaSourceOptions, context: SourceContext, cluster: Cluster, patience: Patience, found: TopicAnswer) {
     this.#name = name;
     this.#options = options;
     this.#context = context;
-    this.#connection = connection;
     this.#cluster = cluster;
-    this.#from = new Map(context.from);
-    this.#ids = Array.from({ length: partitionCount }, (_, id) => id);
-    this.#partitions = this.#ids.map((id) => ({
-      id,
-      position: UNKNOWN,
-      end: Number.POSITIVE_INFINITY,
-      isAssigned: false,
-      hasEnded: false,
-      rest: undefined,
-    }));
+    this.#patience = patience;
+    this.#topicId = found.id;
+    this.partitionCount = roomFor(found.partitions.length);
+    const { topic, group } = options;
+    const sessionMs = options.sessionTimeout ?? 30_000;
+    this.#member = new GroupMember(
+      cluster,
+      patience,
+      {
+        name,
+        group,
+        topic,
+        sessionMs,
+        heartbeatMs: options.heartbeatInterval ?? Math.min(3000, Math.max(1, Math.floor(sessionMs / 3))),
+        rebalanceMs: options.rebalanceTimeout ?? 60_000,
+      },
+      () => this.#ids,
+      { rejoined: () => this.#checkCommitted(), lost: (error) => this.#fail(error) },
+    );
+    this.#fetcher = new Fetcher(
+      cluster,
+      patience,
+      {
+        topic,
+        isolationLevel: isolationOf(options),
+        maxBytes: options.maxBytes ?? 10 << 20,
+        maxBytesPerPartition: options.maxBytesPerPartition ?? 1 << 20,
+        maxWaitMs: options.maxWaitTimeInMs ?? 100,
+        rackId: options.rackId ?? '',
+      },
+      {
+        wanted: () => this.#wanted(),
+        fetched: (fetched) => this.#onFetched(fetched),
+        outOfRange: (target) => this.#onOutOfRange(target),
+        unknownTopic: () => this.#watch.look(),
+        failed: (error) => this.#fail(error),
+      },
+    );
+    this.#watch = new TopicWatch(name, topic, cluster, found, {
+      seen: (answer) => this.#fetcher.lead(answer.id, leadersOf(answer)),
+      grown: (count) => this.#grow(count),
+      failed: (error) => this.#fail(error),
+    });
+    for (let id = 0; id < found.partitions.length; id++) this.#add(id);
     context.signal.addEventListener('abort', () => this.#stop(), { once: true });
   }
 
   async positions(): Promise<CommittedPosition[]> {
-    const cluster = this.#member?.cluster ?? this.#cluster;
-    assert(cluster !== undefined, 'positions are asked for while the source is open');
-    try {
-      const committed = await this.#committed(cluster);
-      const from = this.#context.from;
-      const missing = this.#ids.filter((id) => !committed.has(id) && !from?.has(id));
-      const which = (this.#options.fromBeginning ?? true) ? 'earliest' : 'end';
-      const defaults = missing.length === 0 ? undefined : await within(ANSWER_TIMEOUT_MS, logOffsets(cluster, this.#options.topic, missing, which));
-      return this.#ids.map((partition) => {
-        const offset = from?.get(partition) ?? committed.get(partition)?.offset ?? defaults?.get(partition) ?? 0;
-        this.#starts.set(partition, offset);
-        return { partition, offset, metadata: committed.get(partition)?.metadata ?? '' };
-      });
-    } catch (cause) {
-      throw this.#lookupError(cause);
-    }
+    // From here on a process that was here before us can commit no more: what is committed now stays so.
+    this.#joined ??= this.#member.join();
+    await this.#joined;
+    const committed = await this.#patience.through(`the committed positions of group ${this.#options.group} cannot be read`, () =>
+      committedOffsets(this.#cluster, this.#options.group, this.#options.topic, this.#ids),
+    );
+    if (this.#starts.size === 0) await this.#begin(committed);
+    return Array.from({ length: this.partitionCount }, (_, partition) => ({
+      partition,
+      offset: this.#isStarted ? (committed.get(partition)?.offset ?? this.#starts.get(partition) ?? 0) : (this.#starts.get(partition) ?? 0),
+      metadata: committed.get(partition)?.metadata ?? '',
+    }));
   }
 
   start(): void {
     assert(!this.#isStarted, 'a Kafka source is started once');
     this.#isStarted = true;
-    this.#run().catch((cause) => this.#fail(this.#connection.error(`${this.#name}: group ${this.#options.group} cannot be joined`, cause)));
+    this.#run().catch((cause) => this.#fail(this.#cluster.connection.error(`${this.#name}: reading cannot begin`, cause)));
   }
 
   async commit(positions: readonly CommittedPosition[]): Promise<void> {
     if (this.#isClosed) throw new MillraceError('ERR_MILLRACE_BROKER', `${this.#name}: positions cannot be committed, the source is closed.`);
-    assert(this.#member !== undefined, 'positions are committed after the start');
-    await this.#member.commit(positions, (partition) => this.#partitions[partition]?.isAssigned ?? false);
+    const ours = positions.filter(({ partition }) => partition < this.#partitions.length);
+    if (ours.length === 0) return;
+    this.#committing = new Map(ours.map(({ partition, offset }) => [partition, offset]));
+    await this.#member.commit(ours.map(({ partition, offset, metadata }) => ({ partition, offset, metadata: metadataWith(this.#topicId, metadata) })));
+    for (const { partition, offset } of ours) this.#committed.set(partition, offset);
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#stop();
     this.#isClosed = true;
-    await Promise.all([this.#member?.close(), this.#closeCluster()]);
+    await within(LEAVE_TIMEOUT_MS, this.#member.leave()).catch(() => {});
+    this.#patience.end();
+    this.#cluster.close();
   }
 
-  async #closeCluster(): Promise<void> {
-    const cluster = this.#cluster;
-    this.#cluster = undefined;
-    if (cluster !== undefined) await disconnect(this.#connection, cluster);
+  get #ids(): number[] {
+    return this.#partitions.map(({ id }) => id);
   }
 
-  #committed(cluster: Cluster): Promise<Map<number, Committed>> {
-    return within(ANSWER_TIMEOUT_MS, committedOffsets(cluster, this.#options.group, this.#options.topic, this.#ids));
+  #add(id: number, position = 0): void {
+    this.#partitions.push({ id, position, end: Number.POSITIVE_INFINITY, hasEnded: false, isWaiting: false, rest: undefined });
   }
 
-  #lookupError(cause: unknown): MillraceError {
-    return this.#connection.error(`${this.#name}: the committed positions of group ${this.#options.group} cannot be read`, cause);
+  /** Settles where each partition begins. */
+  async #begin(committed: ReadonlyMap<number, Committed>): Promise<void> {
+    const { topic, fromBeginning = true } = this.#options;
+    const { from } = this.#context;
+    const ask = (ids: readonly number[], which: 'earliest' | 'end') =>
+      this.#patience.through('where the log begins and ends cannot be read', () => logOffsets(this.#cluster, topic, ids, which));
+    const missing = this.#ids.filter((id) => !committed.has(id) && !from?.has(id));
+    const known = this.#ids.filter((id) => committed.has(id) && !from?.has(id));
+    // A group that has commits has seen the topic before: a partition without one has come since.
+    const defaults = missing.length === 0 ? new Map() : await ask(missing, fromBeginning || committed.size > 0 ? 'earliest' : 'end');
+    const ends = known.length === 0 ? new Map() : await ask(known, 'end');
+    for (const partition of this.#partitions) {
+      const { id } = partition;
+      const position = committed.get(id);
+      let start = from?.get(id) ?? position?.offset ?? defaults.get(id) ?? 0;
+      if (position !== undefined && !from?.has(id)) {
+        const fault = this.#faultOf(id, position, ends.get(id) ?? 0);
+        if (fault?.isAnew === true) start = (await ask([id], 'earliest')).get(id) ?? 0;
+        else if (fault !== undefined) start = ends.get(id) ?? 0;
+      }
+      partition.position = start;
+      this.#starts.set(id, start);
+      if (position !== undefined) this.#committed.set(id, position.offset);
+    }
+    this.#context.assigned(this.#ids);
+    // Else rows that come before the first commit would be passed over by the next start.
+    if (!fromBeginning && committed.size === 0 && from === undefined)
+      await this.commit(this.#partitions.map(({ id, position }) => ({ partition: id, offset: position, metadata: '' })));
+  }
+
+  /**
+   * What is wrong with a committed position; undefined: nothing.
+   *
+   * @throws MillraceError ERR_MILLRACE_SOURCE when that is not to be passed over
+   */
+  #faultOf(id: number, { offset, topicId }: Committed, end: number): { readonly isAnew: boolean } | undefined {
+    const { group, failOnDataLoss = true } = this.#options;
+    const isOther = topicId !== undefined && this.#topicId !== undefined && topicId !== this.#topicId;
+    if (!isOther && offset <= end) return undefined;
+    // Without ids nothing else explains a log that is shorter than it was.
+    const isAnew = isOther || topicId === undefined;
+    if (!failOnDataLoss) return { isAnew };
+    const what = isAnew ? `the topic was made anew since (its log ends at ${end})` : `the log ends at ${end}: the newest rows are gone from it`;
+    const goOn = isAnew ? 'to begin at its oldest row' : `to go on at ${end}`;
+    throw new MillraceError(
+      'ERR_MILLRACE_SOURCE',
+      `${this.#name}, partition ${id}: group ${group} has committed offset ${offset}, but ${what}. Set failOnDataLoss: false ${goOn}, or use another group.`,
+    );
   }
 
   async #run(): Promise<void> {
-    this.#member = new GroupMember(this.#name, this.#options, this.#connection, {
-      joined: (partitions) => this.#onJoined(partitions),
-      fetched: (batch, resolve) => this.#onFetched(batch, resolve),
-      outOfRange: (id) => this.#onOutOfRange(this.#partitions[id] as Partition),
-      failed: (error) => this.#fail(error),
-    });
     if (this.#starts.size === 0) await this.positions();
     if (this.#context.drain) await this.#findEnds();
-    await this.#closeCluster();
-    if (!this.#isClosed) await this.#member.run();
+    if (this.#isStopped) return;
+    if (this.#context.drain) for (let id = this.#partitions.length; id < this.partitionCount; id++) this.#context.end(id);
+    for (const partition of this.#partitions) this.#endIfThere(partition);
+    this.#watch.start(!this.#context.drain);
   }
 
   /** Where each partition ends now. At read_committed that is where the oldest open transaction begins. */
   async #findEnds(): Promise<void> {
-    const { topic, isolation } = this.#options;
-    const cluster = await connect(this.#connection, this.#name, isolation === 'read_uncommitted' ? READ_UNCOMMITTED : READ_COMMITTED);
-    try {
-      await within(ANSWER_TIMEOUT_MS, cluster.addTargetTopic(topic));
-      const ends = await persistently(ANSWER_TIMEOUT_MS, () => within(ANSWER_TIMEOUT_MS, logOffsets(cluster, topic, this.#ids, 'end')));
-      for (const partition of this.#partitions) partition.end = ends.get(partition.id) ?? 0;
-    } finally {
-      await disconnect(this.#connection, cluster);
-    }
+    const { topic } = this.#options;
+    const level = isolationOf(this.#options) === READ_COMMITTED ? READ_COMMITTED : READ_UNCOMMITTED;
+    const ends = await this.#patience.through('where the log ends cannot be read', () => logOffsets(this.#cluster, topic, this.#ids, 'end', level));
+    for (const partition of this.#partitions) partition.end = ends.get(partition.id) ?? 0;
   }
 
-  #onJoined(ours: readonly number[]): void {
-    const epoch = ++this.#epoch;
-    const grown = ours.find((id) => id >= this.partitionCount);
-    if (grown !== undefined) {
-      const message = `${this.#name}: the topic has grown from ${this.partitionCount} partitions to at least ${grown + 1}. Start the job again to read the new ones; it goes on where it stopped.`;
-      this.#fail(new MillraceError('ERR_MILLRACE_SOURCE', message));
-      return;
+  /** Partitions that have come since the start are read from their beginning, and so is what was written before they were seen. */
+  async #grow(count: number): Promise<void> {
+    const from = this.#partitions.length;
+    if (count > this.partitionCount) {
+      const message = `${this.#name}: the topic has grown from ${from} partitions to ${count}; this run has room for ${this.partitionCount}. Start the job again to read the new ones; it goes on where it stopped.`;
+      throw new MillraceError('ERR_MILLRACE_SOURCE', message);
     }
-    const gained: Partition[] = [];
-    for (const partition of this.#partitions) {
-      partition.isAssigned = ours.includes(partition.id);
-      if (!partition.isAssigned) {
-        partition.position = UNKNOWN;
-        partition.rest = undefined;
-        this.#from.delete(partition.id);
-        continue;
-      }
-      if (partition.position === UNKNOWN) gained.push(partition);
-      else this.#seek(partition);
-      if (partition.position === UNKNOWN || partition.rest !== undefined || partition.hasEnded || this.#isStopped) this.#member?.pause(partition.id);
-    }
+    const ids = Array.from({ length: count - from }, (_, i) => from + i);
+    const starts = await logOffsets(this.#cluster, this.#options.topic, ids, 'earliest');
     if (this.#isStopped) return;
-    this.#context.assigned(ours);
-    if (gained.length > 0) this.#locate(gained, epoch).catch((cause) => this.#fail(this.#lookupError(cause)));
-  }
-
-  /** Finds out where partitions that are new to us start: another member may have committed since `positions`. */
-  async #locate(gained: readonly Partition[], epoch: number): Promise<void> {
-    const committed = await this.#committed((this.#member as GroupMember).cluster);
-    if (epoch !== this.#epoch || this.#isStopped) return;
-    for (const partition of gained) {
-      const { id } = partition;
-      partition.position = this.#from.get(id) ?? committed.get(id)?.offset ?? this.#starts.get(id) ?? 0;
-      if (this.#endIfThere(partition)) continue;
-      this.#seek(partition);
-      this.#member?.resume(id);
+    for (const id of ids) {
+      this.#add(id, starts.get(id) ?? 0);
+      this.#starts.set(id, starts.get(id) ?? 0);
     }
+    this.#context.assigned(this.#ids);
   }
 
-  #onFetched(fetched: RawBatch, resolve: (position: number) => void): void {
+  #wanted(): readonly FetchTarget[] {
+    return this.#isStopped ? [] : this.#partitions.filter((partition) => !partition.hasEnded && !partition.isWaiting);
+  }
+
+  #onFetched(fetched: Fetched): void {
     const partition = this.#partitions[fetched.partition];
-    if (partition === undefined || !partition.isAssigned || partition.hasEnded || partition.rest !== undefined || this.#isStopped) return;
-    if (fetched.fetchedOffset !== partition.position) {
-      if (partition.position !== UNKNOWN) this.#seek(partition);
-      return;
-    }
+    if (partition === undefined || partition.hasEnded || partition.isWaiting || this.#isStopped) return;
+    if (fetched.fetchedOffset !== partition.position) return;
     this.#context.high(partition.id, fetched.highWatermark);
-    if (fetched.records.length === 0) return;
-    if (this.#take(partition, new FetchedRecords(fetched))) resolve(partition.position);
+    if (fetched.records.length > 0) this.#take(partition, new FetchedRecords(fetched));
   }
 
-  /** Emits what it can. True when all of it is emitted and more can be fetched behind it. Never throws. */
-  #take(partition: Partition, records: FetchedRecords): boolean {
+  /** Emits what it can, and keeps the rest. Never throws. */
+  #take(partition: Partition, records: FetchedRecords): void {
     partition.rest = undefined;
     try {
       while (records.step()) {
+        // What stood between here and the end is gone from the log (compaction).
         if (records.first >= partition.end) {
-          // What stood between here and the end is gone from the log (compaction).
           this.#end(partition);
-          return false;
+          return;
         }
         const hasCredit = this.#context.emit(partition.id, records.bytes(), records.first, records.next, records.isAborted ? FRAME_ABORTED : 0, records.cut);
         partition.position = records.next;
-        if (this.#endIfThere(partition)) return false;
+        if (this.#endIfThere(partition)) return;
         if (hasCredit) continue;
         records.compact();
         partition.rest = records;
-        this.#member?.pause(partition.id);
-        void this.#goOn(partition);
-        return false;
+        this.#hold(partition);
+        return;
       }
-      return true;
     } catch (cause) {
       const isUnreadable = cause instanceof RangeError;
       this.#fail(isUnreadable ? new MillraceError('ERR_MILLRACE_SOURCE', `${this.#name}, partition ${partition.id}: ${cause.message}`, { cause }) : cause);
-      return false;
     }
+  }
+
+  #hold(partition: Partition): void {
+    partition.isWaiting = true;
+    void this.#goOn(partition);
   }
 
   /** Waits for credit, then takes the rest, and has more fetched behind it. */
@@ -251,11 +295,10 @@ export class KafkaReader implements SourceReader {
     } catch (error) {
       return this.#fail(error);
     }
-    // A rebalance that took the partition away took the rest with it.
-    if (this.#isStopped || partition.rest === undefined) return;
-    if (!this.#take(partition, partition.rest)) return;
-    this.#seek(partition);
-    this.#member?.resume(partition.id);
+    partition.isWaiting = false;
+    if (this.#isStopped) return;
+    if (partition.rest !== undefined) this.#take(partition, partition.rest);
+    if (!partition.isWaiting) this.#fetcher.poke();
   }
 
   #endIfThere(partition: Partition): boolean {
@@ -265,41 +308,54 @@ export class KafkaReader implements SourceReader {
   }
 
   #end(partition: Partition): void {
+    if (partition.hasEnded) return;
     partition.hasEnded = true;
-    this.#member?.pause(partition.id);
     this.#context.end(partition.id);
   }
 
-  /** The offset that we want is not in the log: it was deleted, or the topic was made anew. */
-  async #onOutOfRange(partition: Partition): Promise<void> {
-    const { cluster } = this.#member as GroupMember;
+  /** The offset that we want is not in the log: it was deleted, or the log is not the one that it was. */
+  async #onOutOfRange({ id, position }: FetchTarget): Promise<void> {
+    const partition = this.#partitions[id] as Partition;
     const { topic, failOnDataLoss = true } = this.#options;
-    const { id, position } = partition;
-    if (this.#isStopped || !partition.isAssigned || position === UNKNOWN) return;
-    const low = (await logOffsets(cluster, topic, [id], 'earliest')).get(id) ?? 0;
-    const end = (await logOffsets(cluster, topic, [id], 'end')).get(id) ?? 0;
-    if (partition.position !== position || (position >= low && position <= end)) return;
-    if (failOnDataLoss) {
-      this.#member?.pause(id);
-      const what = position < low ? `rows ${position} to ${low - 1} were deleted before they were read` : `the log ends at ${end}, so the topic was made anew`;
-      const message = `${this.#name}, partition ${id}: offset ${position} is not in the log (it begins at ${low}): ${what}. Set failOnDataLoss: false to go on at ${low}, or use another group.`;
+    if (this.#isStopped || partition.position !== position) return;
+    const low = (await logOffsets(this.#cluster, topic, [id], 'earliest')).get(id) ?? 0;
+    const end = (await logOffsets(this.#cluster, topic, [id], 'end')).get(id) ?? 0;
+    if (this.#isStopped || partition.position !== position || (position >= low && position <= end)) return;
+    const where = `${this.#name}, partition ${id}: offset ${position} is not in the log (it begins at ${low} and ends at ${end})`;
+    if (position > end) {
+      const message = `${where}: the newest rows are gone from it. Start the job again; with failOnDataLoss: false it goes on at the end, with another group at the beginning.`;
       return this.#fail(new MillraceError('ERR_MILLRACE_SOURCE', message));
     }
-    partition.position = low;
-    if (!this.#endIfThere(partition)) this.#seek(partition);
+    if (failOnDataLoss) {
+      const message = `${where}: rows ${position} to ${low - 1} were deleted before they were read. Set failOnDataLoss: false to go on at ${low}, or use another group.`;
+      return this.#fail(new MillraceError('ERR_MILLRACE_SOURCE', message));
+    }
+    const behind = Math.min(low, partition.end);
+    const hasCredit = this.#context.emit(id, NO_BYTES, position, behind, FRAME_LOST, behind - position);
+    partition.position = behind;
+    if (!this.#endIfThere(partition) && !hasCredit) this.#hold(partition);
   }
 
-  #seek({ id, position }: Partition): void {
-    this.#member?.seek(id, position);
+  /** The session had run out: the state of this job counts only if nobody has read in its place. */
+  async #checkCommitted(): Promise<void> {
+    const { group, topic } = this.#options;
+    const committed = await committedOffsets(this.#cluster, group, topic, this.#ids);
+    for (const id of this.#ids) {
+      const now = committed.get(id)?.offset;
+      if (now === this.#committed.get(id) || now === this.#committing.get(id)) continue;
+      throw new MillraceError(
+        'ERR_MILLRACE_SOURCE',
+        `${this.#name}: the membership in group ${group} had run out (nothing was heard of this process for longer than sessionTimeout), and another process has committed offset ${now} of partition ${id} since. This one ends, so that no row counts twice. Start it again; it goes on from there.`,
+      );
+    }
   }
 
   #stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
-    for (const partition of this.#partitions) {
-      partition.rest = undefined;
-      if (partition.isAssigned) this.#member?.pause(partition.id);
-    }
+    this.#fetcher.stop();
+    this.#watch.stop();
+    for (const partition of this.#partitions) partition.rest = undefined;
   }
 
   #fail(error: unknown): void {
@@ -307,4 +363,8 @@ export class KafkaReader implements SourceReader {
     this.#stop();
     this.#context.fail(error);
   }
+}
+
+function leadersOf(answer: TopicAnswer): Map<number, number> {
+  return new Map(answer.partitions.map(({ partition, leader }) => [partition, leader]));
 }

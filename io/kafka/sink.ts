@@ -6,10 +6,17 @@
 import { MillraceError } from '../../core/index.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
 import type { Sink, SinkBlock, SinkContext, SinkEncoder, SinkEncoderContext, SinkInfo, SinkWriter } from '../sink.ts';
-import { Connection, connect, createTopic, disconnect, partitionCount } from './kafkajs/admin.ts';
-import type { Cluster } from './kafkajs/private-client.ts';
-import { BatchProducer } from './kafkajs/raw-produce.ts';
-import { checkChoice, checkConnection, checkNumber, type KafkaSinkOptions } from './options.ts';
+import { Cluster } from './client/cluster.ts';
+import { Patience } from './client/patience.ts';
+import { BatchProducer } from './client/producer.ts';
+import { createTopic, findTopic } from './client/topic.ts';
+import { Connection } from './kafkajs/connection.ts';
+import { BROKER_TIMEOUT_MS, checkSinkOptions, type KafkaSinkOptions } from './options.ts';
+
+const DELIVERY_TIMEOUT_MS = 120_000;
+/** Until all nodes know a new topic. */
+const CREATED_TIMEOUT_MS = 10_000;
+const CREATED_PAUSE_MS = 50;
 
 /**
  * Writes to a topic.
@@ -17,13 +24,8 @@ import { checkChoice, checkConnection, checkNumber, type KafkaSinkOptions } from
  * @throws MillraceError ERR_MILLRACE_OPTION
  */
 export function sink<R>(options: KafkaSinkOptions<R>): Sink<R> {
-  const name = `kafka ${options.topic}`;
-  checkConnection(name, options);
-  checkChoice(name, 'acks', options.acks, [-1, 1]);
-  checkNumber(name, 'batchBytesMax', options.batchBytesMax, 1 << 10, 1 << 30);
-  checkNumber(name, 'deliveryTimeout', options.deliveryTimeout, 1, 2 ** 31 - 1);
-  checkNumber(name, 'connectionTimeout', options.connectionTimeout, 1, 2 ** 31 - 1);
-  checkNumber(name, 'requestTimeout', options.requestTimeout, 1, 2 ** 31 - 1);
+  const name = `kafka ${options?.topic}`;
+  checkSinkOptions(name, options);
   const { value: codec, key, timestamp, batchBytesMax } = options;
   return {
     name,
@@ -42,49 +44,52 @@ export function sink<R>(options: KafkaSinkOptions<R>): Sink<R> {
   };
 }
 
-async function openWriter(name: string, options: KafkaSinkOptions, context: SinkContext): Promise<SinkWriter> {
-  const { topic } = options;
-  const connection = new Connection(options);
-  const cluster = await connect(connection, name);
+async function openWriter(name: string, options: KafkaSinkOptions, { signal, waiting }: SinkContext): Promise<SinkWriter> {
+  const cluster = new Cluster(new Connection(options));
+  const patience = new Patience(cluster.connection, { name, timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS, signal, waiting });
   try {
-    const count = await findOrCreate(name, options, connection, cluster);
-    context.signal.throwIfAborted();
-    return new KafkaWriter(name, options, connection, cluster, { partitionCount: count });
+    const count = await findOrCreate(name, options, cluster, patience);
+    signal.throwIfAborted();
+    return new KafkaWriter(name, options, cluster, patience, { partitionCount: count });
   } catch (error) {
-    await disconnect(connection, cluster);
-    throw error instanceof MillraceError ? error : connection.error(`${name}: topic ${topic} cannot be opened`, error);
+    cluster.close();
+    throw error instanceof MillraceError ? error : cluster.connection.error(`${name}: topic ${options.topic} cannot be opened`, error);
   }
 }
 
-async function findOrCreate(name: string, { topic, createTopic: wanted }: KafkaSinkOptions, connection: Connection, cluster: Cluster): Promise<number> {
-  try {
-    return await partitionCount(connection, cluster, name, topic);
-  } catch (error) {
-    if (wanted === undefined || !(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_TOPIC') throw error;
-    await createTopic(connection, name, topic, wanted.partitions ?? 1, wanted.replicationFactor ?? 1);
-    return partitionCount(connection, cluster, name, topic);
+async function findOrCreate(name: string, { topic, createTopic: wanted }: KafkaSinkOptions, cluster: Cluster, patience: Patience): Promise<number> {
+  let createdAtMs: number | undefined;
+  for (;;) {
+    try {
+      return (await findTopic(cluster, patience, name, topic)).partitions.length;
+    } catch (error) {
+      if (wanted === undefined || !(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_TOPIC') throw error;
+      if (createdAtMs === undefined) {
+        await createTopic(cluster.connection, name, topic, wanted.partitions ?? 1, wanted.replicationFactor ?? 1);
+        createdAtMs = performance.now();
+      } else if (performance.now() - createdAtMs > CREATED_TIMEOUT_MS) throw error;
+      else await patience.sleep(CREATED_PAUSE_MS);
+    }
   }
 }
 
 class KafkaWriter implements SinkWriter {
   readonly info: SinkInfo;
   readonly #name: string;
-  readonly #connection: Connection;
   readonly #cluster: Cluster;
   readonly #producer: BatchProducer;
   readonly #unsettled = new Set<Promise<void>>();
   #failure: unknown;
 
-  constructor(name: string, options: KafkaSinkOptions, connection: Connection, cluster: Cluster, info: SinkInfo) {
+  constructor(name: string, options: KafkaSinkOptions, cluster: Cluster, patience: Patience, info: SinkInfo) {
     this.info = info;
     this.#name = name;
-    this.#connection = connection;
     this.#cluster = cluster;
-    this.#producer = new BatchProducer(connection, cluster, {
+    this.#producer = new BatchProducer(cluster, patience, {
       topic: options.topic,
       acks: options.acks ?? -1,
       requestTimeoutMs: options.requestTimeout ?? 30_000,
-      deliveryTimeoutMs: options.deliveryTimeout ?? 120_000,
+      deliveryTimeoutMs: options.deliveryTimeout ?? DELIVERY_TIMEOUT_MS,
     });
   }
 
@@ -114,6 +119,6 @@ class KafkaWriter implements SinkWriter {
 
   async close(): Promise<void> {
     this.#producer.close();
-    await disconnect(this.#connection, this.#cluster);
+    this.#cluster.close();
   }
 }

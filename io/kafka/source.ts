@@ -1,67 +1,48 @@
 /** The Kafka source: what the user writes, and the opening of it. The reading is in reader.ts. */
 
-import { MillraceError, shown } from '../../core/index.ts';
 import type { CodedSource } from '../codec.ts';
 import { recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
 import type { SourceContext, SourceReader } from '../source.ts';
-import { Connection, connect, disconnect, partitionCount } from './kafkajs/admin.ts';
-import { checkChoice, checkConnection, checkNumber, type KafkaSourceOptions } from './options.ts';
+import { Cluster } from './client/cluster.ts';
+import { Patience } from './client/patience.ts';
+import { findTopic } from './client/topic.ts';
+import { Connection } from './kafkajs/connection.ts';
+import { BROKER_TIMEOUT_MS, checkSourceOptions, type KafkaSourceOptions } from './options.ts';
 import { KafkaReader } from './reader.ts';
 
-const INT32_MAX = 2 ** 31 - 1;
-
 /**
- * Reads a topic as a member of a consumer group.
+ * Reads a topic, for a consumer group.
  *
  * @throws MillraceError ERR_MILLRACE_OPTION; ERR_MILLRACE_PIPELINE when the codec has no schema
  */
 export function source<R>(options: KafkaSourceOptions<R>): CodedSource<R> {
-  const name = `kafka ${options.topic}`;
-  checkConnection(name, options);
-  if (typeof options.group !== 'string' || options.group.length === 0) {
-    throw new MillraceError(
-      'ERR_MILLRACE_OPTION',
-      `${name}: group is ${shown(options.group)}; it has to be the name of a consumer group, under which positions are committed.`,
-    );
-  }
-  checkChoice(name, 'isolation', options.isolation, ['read_committed', 'read_uncommitted']);
-  for (const field of [
-    'maxBytesPerPartition',
-    'maxBytes',
-    'maxWaitTimeInMs',
-    'sessionTimeout',
-    'heartbeatInterval',
-    'rebalanceTimeout',
-    'connectionTimeout',
-    'requestTimeout',
-  ] as const) {
-    checkNumber(name, field, options[field], 1, INT32_MAX);
-  }
+  const name = `kafka ${options?.topic}`;
+  checkSourceOptions(name, options);
   const { schema } = options.value;
-  if (schema === undefined) {
-    throw new MillraceError(
-      'ERR_MILLRACE_PIPELINE',
-      `${name}: the codec ${options.value.name} was given no schema, so there is nothing to decode to. Name the columns: ${options.value.name}({ page: utf8, ms: f64 }).`,
-    );
-  }
   return {
     name,
-    schema,
+    schema: schema as NonNullable<typeof schema>,
     bounded: false,
     codec: options.value,
+    alone: `${name} in group ${options.group}`,
     ...recordFrameRows(options.value),
     open: (context) => openReader(name, options, context),
-    decoder: (context) => recordBatchDecoder(context, options.value, { topic: options.topic }),
+    decoder: (context) => recordBatchDecoder(context, options.value, options),
   };
 }
 
 async function openReader(name: string, options: KafkaSourceOptions, context: SourceContext): Promise<SourceReader> {
-  const connection = new Connection(options);
-  const cluster = await connect(connection, name);
+  const cluster = new Cluster(new Connection(options));
+  const patience = new Patience(cluster.connection, {
+    name,
+    timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS,
+    signal: context.signal,
+    waiting: context.waiting,
+  });
   try {
-    return new KafkaReader(name, options, context, connection, cluster, await partitionCount(connection, cluster, name, options.topic));
+    return new KafkaReader(name, options, context, cluster, patience, await findTopic(cluster, patience, name, options.topic));
   } catch (error) {
-    await disconnect(connection, cluster);
+    cluster.close();
     throw error;
   }
 }

@@ -28,6 +28,12 @@ export interface LogSourceOptions<R = unknown> {
   readonly group?: string;
   /** What the values of the records are: `json({...})`, `arrow(...)`, `text()`, `raw()`. */
   readonly value: Codec<R>;
+  /**
+   * Most bytes that one record batch may decompress to; a larger one is `corrupt` in the ledger, with its
+   * size. Default: a quarter of a worker's share of the memory, rounded down to a power of two, from 1 to 64
+   * MiB. All workers together may take half of the memory.
+   */
+  readonly decompressedBytesMax?: number;
   /** Refuse to run unless the topic has this many partitions. */
   readonly partitions?: number;
 }
@@ -51,6 +57,13 @@ export function logSource<R>(options: LogSourceOptions<R>): CodedSource<R> {
   const dir = dirPath(options.dir);
   topicPath(dir, topic);
   if (group !== undefined) groupPath(dir, topic, group);
+  const { decompressedBytesMax } = options;
+  if (decompressedBytesMax !== undefined && !(Number.isInteger(decompressedBytesMax) && decompressedBytesMax >= 1 && decompressedBytesMax < 2 ** 31)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `log ${topic}: decompressedBytesMax is ${shown(decompressedBytesMax)}; it has to be a whole number from 1 to ${2 ** 31 - 1}.`,
+    );
+  }
   if (value?.schema === undefined) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
@@ -64,7 +77,7 @@ export function logSource<R>(options: LogSourceOptions<R>): CodedSource<R> {
     codec: value,
     ...recordFrameRows(value),
     open: (context) => LogReader.open(context, dir, options),
-    decoder: (context) => recordBatchDecoder(context, value, { topic }),
+    decoder: (context) => recordBatchDecoder(context, value, options),
   };
 }
 

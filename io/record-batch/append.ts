@@ -13,7 +13,7 @@ export const APPEND = {
   ends: 12, // u32: address of u32[]: where each value ends, and the next one starts
   keys: 16, // u32: address of u32[]: addresses of the keys; 0: none has one
   keyLengths: 20, // u32: address of i32[]: -1 for none
-  timestamps: 24, // u32: address of f64[]: whole milliseconds, 0 to 2^52
+  timestamps: 24, // u32: address of f64[]: whole milliseconds, within ±(2^53 - 1)
   partitions: 28, // u32: address of u32[]
   blocks: 32, // u32: address of the open blocks, BLOCK.byteLength each, by partition
   byteLength: 40,
@@ -67,14 +67,16 @@ export function appendReference(memory: SharedMemory, job: number): void {
     const count = i32[(block + BLOCK.count) >>> 2] as number;
     const base = count === 0 ? timestamp : (f64[(block + BLOCK.baseTimestamp) >>> 3] as number);
     const delta = timestamp - base;
+    // A difference whose double no number holds goes as a bigint; kernels have 64 bits.
+    const huge = Math.abs(delta) <= EXACT_MAX ? undefined : zigzag(BigInt(timestamp) - BigInt(base));
     const deltaWord = delta >= 0 ? delta * 2 : -delta * 2 - 1;
+    const deltaBytes = huge === undefined ? varintBytes(deltaWord) : longBytes(huge);
     const keyWord = keyLength < 0 ? 1 : keyLength * 2;
-    const body =
-      2 + varintBytes(deltaWord) + varintBytes(count * 2) + varintBytes(keyWord) + Math.max(keyLength, 0) + varintBytes(valueLength * 2) + valueLength;
+    const body = 2 + deltaBytes + varintBytes(count * 2) + varintBytes(keyWord) + Math.max(keyLength, 0) + varintBytes(valueLength * 2) + valueLength;
     if (position + varintBytes(body * 2) + body > (u32[(block + BLOCK.limit) >>> 2] as number)) break;
     let at = putVarint(u8, position, body * 2);
     u8[at++] = 0;
-    at = putVarint(u8, at, deltaWord);
+    at = huge === undefined ? putVarint(u8, at, deltaWord) : putLong(u8, at, huge);
     at = putVarint(u8, at, count * 2);
     at = putVarint(u8, at, keyWord);
     if (keyLength > 0) {
@@ -94,6 +96,27 @@ export function appendReference(memory: SharedMemory, job: number): void {
   }
   u32[j] = row;
   u32[j + 2] = value;
+}
+
+/** Differences up to it are exact, doubled too. */
+const EXACT_MAX = 2 ** 52;
+
+function zigzag(value: bigint): bigint {
+  return value >= 0n ? value * 2n : -value * 2n - 1n;
+}
+
+function longBytes(word: bigint): number {
+  let bytes = 1;
+  for (let rest = word >> 7n; rest > 0n; rest >>= 7n) bytes++;
+  return bytes;
+}
+
+function putLong(u8: Uint8Array, start: number, word: bigint): number {
+  let at = start;
+  let rest = word;
+  for (; rest >= 128n; rest >>= 7n) u8[at++] = Number(rest & 127n) | 0x80;
+  u8[at++] = Number(rest);
+  return at;
 }
 
 function varintBytes(word: number): number {

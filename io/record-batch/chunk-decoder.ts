@@ -14,8 +14,8 @@ import { assert, crc32c } from '../../core/index.ts';
 import type { Codec, RecordDecoder } from '../codec.ts';
 import { allocRecordIndex, type RecordSpace } from '../record-index.ts';
 import { type Chunk, type ChunkDecoder, type DecoderContext, FRAME, frameBytes, type Offset, type Rejection, SAMPLE_BYTES_MAX } from '../source.ts';
-import { BrokenBatch, type Decompressed, Decompressor } from './compression.ts';
-import { ATTRIBUTE, FRAME_ABORTED, FRAME_DAMAGED, RECORD_BATCH } from './layout.ts';
+import { BrokenBatch, type Decompressed, Decompressor, decompressedBytesOf } from './compression.ts';
+import { ATTRIBUTE, FRAME_ABORTED, FRAME_DAMAGED, FRAME_LOST, RECORD_BATCH } from './layout.ts';
 import { SCAN, SCAN_FAULTS, type ScanRecords, scanRecords } from './scan.ts';
 
 export interface RecordBatchDecoderOptions {
@@ -23,11 +23,10 @@ export interface RecordBatchDecoderOptions {
   readonly topic: string;
   /** Default true. */
   readonly checkCrc?: boolean;
-  /** Most bytes that one batch may decompress to. Default 64 MiB. */
+  /** Most bytes that one batch may decompress to: see {@link decompressedBytesOf} for the default. */
   readonly decompressedBytesMax?: number;
 }
 
-const DECOMPRESSED_BYTES_MAX = 64 << 20;
 /** The shortest record: length, attributes, timestamp, offset, key length, value length, header count. */
 const RECORD_BYTES_MIN = 7;
 const OLD_MAGIC_MAX = 1;
@@ -71,7 +70,10 @@ class RecordBatchDecoder implements ChunkDecoder {
     this.#index.topic = options.topic;
     this.#state = context.slabs.alloc(SCAN.byteLength);
     this.#scan = scanRecords(context.memory);
-    this.#decompressor = new Decompressor(context.slabs, options.decompressedBytesMax ?? DECOMPRESSED_BYTES_MAX);
+    this.#decompressor = new Decompressor(
+      context.slabs,
+      decompressedBytesOf(options.topic, context.memory.byteLength, context.workers ?? 1, options.decompressedBytesMax),
+    );
     const { u32 } = context.memory;
     const s = this.#state >>> 2;
     u32[s + (SCAN.capacity >>> 2)] = Math.min(this.#index.capacity, context.batchRows);
@@ -85,7 +87,6 @@ class RecordBatchDecoder implements ChunkDecoder {
   }
 
   open(chunk: Chunk): void {
-    this.#decompressor.arena.shrink();
     this.#at = chunk.address;
     this.#end = chunk.address + chunk.byteLength;
     this.#partition = chunk.partition;
@@ -101,7 +102,11 @@ class RecordBatchDecoder implements ChunkDecoder {
         if (batch !== undefined) return batch;
         this.#isDecoding = false;
       }
-      if (!this.#fill()) return undefined;
+      if (!this.#fill()) {
+        // A large arena is not held while other sources and workers decode.
+        this.#decompressor.arena.shrink();
+        return undefined;
+      }
       this.#codec.open(this.#index);
       this.#isDecoding = true;
     }
@@ -149,7 +154,13 @@ class RecordBatchDecoder implements ChunkDecoder {
     assert(frameBytes(bodyBytes) <= this.#end - frame, `a frame of ${bodyBytes} bytes in a chunk that ends ${this.#end - frame} bytes behind its start`);
     const behind = frame + frameBytes(bodyBytes);
     const body = frame + FRAME.headerBytes;
-    if (((memory.u32[(frame + FRAME.flags) >>> 2] as number) & FRAME_DAMAGED) !== 0) {
+    const flags = memory.u32[(frame + FRAME.flags) >>> 2] as number;
+    if ((flags & FRAME_LOST) !== 0) {
+      this.#at = behind;
+      this.#lose(frame);
+      return 'nothing';
+    }
+    if ((flags & FRAME_DAMAGED) !== 0) {
       this.#at = behind;
       const rows = (memory.f64[(frame + FRAME.next) >>> 3] as number) - (memory.f64[(frame + FRAME.first) >>> 3] as number);
       this.#reject('corrupt', frame, this.#damageOf(body, bodyBytes), Math.max(1, rows));
@@ -162,7 +173,7 @@ class RecordBatchDecoder implements ChunkDecoder {
       return 'nothing';
     }
     const attributes = memory.view.getUint16(body + RECORD_BATCH.attributes);
-    const isAborted = ((memory.u32[(frame + FRAME.flags) >>> 2] as number) & FRAME_ABORTED) !== 0;
+    const isAborted = (flags & FRAME_ABORTED) !== 0;
     const recordCount = memory.view.getInt32(body + RECORD_BATCH.recordCount);
     const isCut = (memory.f64[(frame + FRAME.next) >>> 3] as number) <= (memory.f64[(frame + FRAME.cut) >>> 3] as number);
     // A batch without records is what compaction leaves of a producer's last one.
@@ -203,7 +214,8 @@ class RecordBatchDecoder implements ChunkDecoder {
     i32[(s + SCAN.maxDelta) >>> 2] = view.getInt32(body + RECORD_BATCH.lastOffsetDelta);
     i32[(s + SCAN.isFixedTime) >>> 2] = isFixedTime ? 1 : 0;
     f64[(s + SCAN.baseOffset) >>> 3] = this.#i64(body + RECORD_BATCH.baseOffset);
-    f64[(s + SCAN.timestamp) >>> 3] = this.#i64(body + (isFixedTime ? RECORD_BATCH.maxTimestamp : RECORD_BATCH.baseTimestamp));
+    const timestamp = this.#i64(body + (isFixedTime ? RECORD_BATCH.maxTimestamp : RECORD_BATCH.baseTimestamp));
+    f64[(s + SCAN.timestamp) >>> 3] = Number.isSafeInteger(timestamp) ? timestamp : Number.NaN;
     f64[(s + SCAN.cut) >>> 3] = f64[(this.#frame + FRAME.cut) >>> 3] as number;
   }
 
@@ -228,6 +240,8 @@ class RecordBatchDecoder implements ChunkDecoder {
     }
     const recordCount = memory.view.getInt32(body + RECORD_BATCH.recordCount);
     if (recordCount < 0) return `declares ${recordCount} records`;
+    const last = this.#i64(body + RECORD_BATCH.baseOffset) + memory.view.getInt32(body + RECORD_BATCH.lastOffsetDelta);
+    if (!Number.isSafeInteger(last)) return `has the base offset ${memory.view.getBigInt64(body + RECORD_BATCH.baseOffset)}: offsets beyond 2^53 are not read`;
     return undefined;
   }
 
@@ -258,6 +272,15 @@ class RecordBatchDecoder implements ChunkDecoder {
     if (left > 0)
       this.#reject('corrupt', this.#frame, `has ${left} bytes behind the last record that it declares`, 1, u32[(this.#state + SCAN.position) >>> 2]);
     this.#frame = 0;
+  }
+
+  /** Reports rows that were gone before they were read. */
+  #lose(frame: number): void {
+    const { f64 } = this.#context.memory;
+    const offset = f64[(frame + FRAME.first) >>> 3] as number;
+    const rows = f64[(frame + FRAME.cut) >>> 3] as number;
+    const message = `${rows} offsets of ${this.#topic}, partition ${this.#partition}, from ${offset} on, were gone from the log before they were read.`;
+    this.#context.reject({ reason: 'lost', offset, rows, message });
   }
 
   /** Reports `rows`, or all that the frame declares. A broken header may declare anything: no more is believed than its offsets and bytes allow. */

@@ -1,7 +1,9 @@
 /**
- * Decompresses the records of a record batch into an arena of the shared memory: gzip, snappy (raw, and in the framing
- * of the Java client), lz4 (frame format) and zstd. What a batch claims or turns out to hold beyond the cap is refused
- * before, or as soon as, it shows: a batch of 1 MiB can expand a thousandfold (kafkajs #1795).
+ * Decompresses the records of a record batch into an arena of the shared memory: gzip, snappy (raw, and in
+ * the framing of the Java client), lz4 (frame format) and zstd. What a batch claims to hold is looked at
+ * before anything is allocated: more than its bytes can become is a lie, more than the cap is refused with
+ * its size. What claims nothing, or too little, is refused as soon as it passes the cap: a batch of 1 MiB can
+ * expand a thousandfold (kafkajs #1795).
  *
  * gzip and zstd are Node's own zlib; zstd is there from Node 22.15 on, before that the package fzstd does it, at about
  * a fifth of the speed. Checksums inside the formats are not looked at, except by zlib: the batch's CRC32C covers them.
@@ -10,10 +12,10 @@
 import * as zlib from 'node:zlib';
 import { Decompress } from 'fzstd';
 import type { SharedMemory, SlabAllocator } from '../../core/index.ts';
-import { shown } from '../../core/index.ts';
+import { MillraceError, shown } from '../../core/index.ts';
 import { COMPRESSIONS } from './layout.ts';
 import { type LzBlocks, lzBlocks } from './lz-block.ts';
-import { zstdWindowBytes } from './zstd-frame.ts';
+import { zstdClaim } from './zstd-frame.ts';
 
 /** A fault of the input, with a message for the ledger. Not a MillraceError: no caller of ours lets it out. */
 export class BrokenBatch extends Error {}
@@ -81,6 +83,27 @@ export interface Decompressed {
 type ZstdDecompress = (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array;
 const nodeZstd = (zlib as { zstdDecompressSync?: ZstdDecompress }).zstdDecompressSync;
 
+const BYTES_MAX_DEFAULT = 64 << 20;
+const BYTES_MAX_LEAST = 1 << 20;
+
+/**
+ * Most bytes that one record batch may decompress to, so that all workers together hold no more than a
+ * quarter of the memory: a quarter of a worker's share of it, rounded down to a power of two, from 1 to 64
+ * MiB.
+ *
+ * @param wanted what the user says instead
+ * @throws MillraceError ERR_MILLRACE_OPTION when all workers together could take more than half of the memory with it
+ */
+export function decompressedBytesOf(topic: string, memoryBytes: number, workers: number, wanted: number | undefined): number {
+  if (wanted === undefined) return Math.min(Math.max(2 ** Math.floor(Math.log2(memoryBytes / workers / 4)), BYTES_MAX_LEAST), BYTES_MAX_DEFAULT);
+  const room = 2 ** Math.ceil(Math.log2(wanted)) * workers;
+  if (room * 2 <= memoryBytes) return wanted;
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    `The source of ${shown(topic)} has decompressedBytesMax ${wanted}: ${workers} workers would take up to ${room} bytes for that, and the memory has ${memoryBytes}, of which half may go to it. Raise the memory option, run fewer workers, or lower decompressedBytesMax.`,
+  );
+}
+
 /** Decompresses batches one after the other into its arena. */
 export class Decompressor {
   readonly arena: Arena;
@@ -104,6 +127,7 @@ export class Decompressor {
   decompress(compression: number, from: number, to: number): Decompressed | undefined {
     switch (COMPRESSIONS[compression]) {
       case 'gzip':
+        this.#checkClaim('gzip', gzipClaim(this.#memory, from, to), (to - from) * GZIP_FACTOR);
         return this.#place(this.#inflate('gzip', () => zlib.gunzipSync(this.#copy(from, to), { maxOutputLength: this.#bytesMax })));
       case 'snappy':
         return this.#snappy(from, to);
@@ -117,7 +141,15 @@ export class Decompressor {
   }
 
   #tooLarge(bytes: number | string): BrokenBatch {
-    return new BrokenBatch(`decompresses to ${bytes} bytes; ${this.#bytesMax} is the most that is taken. Raise decompressedBytesMax if such batches are meant`);
+    return new BrokenBatch(
+      `decompresses to ${bytes} bytes; ${this.#bytesMax} is the most that is taken. If such batches are meant, raise decompressedBytesMax of the source, and the memory option with it`,
+    );
+  }
+
+  /** @throws BrokenBatch when compressed bytes claim to be more than they can become, or than is taken */
+  #checkClaim(name: string, claimed: number, possible: number): void {
+    if (claimed > possible) throw new BrokenBatch(`is no valid ${name}: it says that it holds ${claimed} bytes, and cannot become more than ${possible}`);
+    if (claimed > this.#bytesMax) throw this.#tooLarge(claimed);
   }
 
   /** node:zlib takes no shared memory on every Node that we run on. */
@@ -144,8 +176,10 @@ export class Decompressor {
   }
 
   #zstd(bytes: Uint8Array): Uint8Array {
-    const window = zstdWindowBytes(bytes);
-    if (window === undefined) throw new BrokenBatch('is no valid zstd');
+    const claim = zstdClaim(bytes);
+    if (claim === undefined) throw new BrokenBatch('is no valid zstd');
+    const { window, content, possible } = claim;
+    this.#checkClaim('zstd', content, possible);
     if (window > Math.max(this.#bytesMax, ZSTD_WINDOW_BYTES)) throw this.#tooLarge(`a window of ${window}`);
     if (nodeZstd !== undefined) return nodeZstd(bytes, { maxOutputLength: this.#bytesMax });
     const pieces: Uint8Array[] = [];
@@ -189,11 +223,15 @@ export class Decompressor {
         bytes += (byte & 0x7f) * scale;
         if (byte < 0x80) break;
       }
+      if (bytes > (end - at) * SNAPPY_FACTOR)
+        throw new BrokenBatch(
+          `is no valid snappy: a block of ${end - at} bytes says that it holds ${bytes}, and cannot become more than ${(end - at) * SNAPPY_FACTOR}`,
+        );
       total += bytes;
-      if (total > this.#bytesMax) throw this.#tooLarge(total);
       blocks.push([at, end, bytes]);
       at = end;
     }
+    if (total > this.#bytesMax) throw this.#tooLarge(total);
     const address = this.arena.place(Math.max(total, 1));
     if (address === 0) return undefined;
     let out = address;
@@ -234,8 +272,8 @@ export class Decompressor {
     }
     if (hasContentSize) {
       const declared = view.getUint32(from + 6, true) + view.getUint32(from + 10, true) * 4_294_967_296;
-      if (declared > this.#bytesMax) throw this.#tooLarge(declared);
-      room = Math.min(room, declared);
+      this.#checkClaim('lz4', declared, room);
+      room = declared;
     }
     room = Math.min(room, this.#bytesMax);
     const address = this.arena.place(Math.max(room, 1));
@@ -255,6 +293,18 @@ export class Decompressor {
     this.arena.keep(out);
     return { address, end: out };
   }
+}
+
+/** A copy of 64 bytes takes three, one of 11 two. */
+const SNAPPY_FACTOR = 22;
+/** A copy of 258 bytes takes two bits at least (RFC 1951). */
+const GZIP_FACTOR = 1_032;
+
+/**
+ * What the last member of a gzip stream says that it holds, mod 2^32 (RFC 1952). zlib checks it, too late.
+ */
+function gzipClaim({ view }: SharedMemory, from: number, to: number): number {
+  return to - from < 18 ? 0 : view.getUint32(to - 4, true);
 }
 
 /** What every decoder must be ready for (RFC 8878, 3.1.1.1.2). */

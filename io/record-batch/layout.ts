@@ -60,6 +60,9 @@ export const FRAME_ABORTED = 1;
  */
 export const FRAME_DAMAGED = 2;
 
+/** A frame without a body, in place of rows that were gone before they were read. FRAME.cut is how many; they are reported as `lost`. */
+export const FRAME_LOST = 4;
+
 /** Bytes that a sink or a source will surely take for one batch: more than that is no batch but broken framing. */
 export const BATCH_BYTES_MAX = 1 << 30;
 
@@ -185,7 +188,7 @@ export function readI32(bytes: Uint8Array, at: number): number {
   return ((bytes[at] as number) << 24) | ((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
 }
 
-/** As a number: exact up to 2^53, which is 285,000 years of offsets at a million a millisecond. */
+/** As a number: exact up to 2^53 - 1. Beyond, the nearest, which is no safe integer: whoever counts offsets checks that. */
 export function readI64(bytes: Uint8Array, at: number): number {
   return readI32(bytes, at) * 4_294_967_296 + (readI32(bytes, at + 4) >>> 0);
 }

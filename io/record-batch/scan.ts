@@ -22,7 +22,7 @@ export const SCAN = {
   maxDelta: 16, // i32: lastOffsetDelta of the batch
   isFixedTime: 20, // i32: 1 when each record has `timestamp` (log append time)
   baseOffset: 24, // f64
-  timestamp: 32, // f64: base timestamp
+  timestamp: 32, // f64: base timestamp; NaN: beyond 2^53, and so are those of its records
   cut: 40, // f64: records below this offset are passed over
   count: 48, // u32: records in the index
   capacity: 52, // u32
@@ -60,6 +60,9 @@ export function scanRecords(memory: SharedMemory): ScanRecords {
   const kernels = kernelExports<{ recordScan: ScanRecords }>(memory);
   return kernels === undefined ? (state) => scanReference(memory, state) : (state) => kernels.recordScan(state);
 }
+
+/** A delta beyond it, of a hostile or broken record, is not exact in a double: neither is the sum. */
+const EXACT_MAX = 2 ** 53;
 
 const NUMBER = 1;
 const LENGTH = 2;
@@ -158,7 +161,7 @@ export function scanReference(memory: SharedMemory, state: number): number {
       i32[keyLengths + count] = keyLength;
       u32[headers + count] = at;
       f64[offsets + count] = offset;
-      f64[timestamps + count] = isFixedTime ? baseTimestamp : baseTimestamp + long;
+      f64[timestamps + count] = isFixedTime ? baseTimestamp : baseTimestamp + (Math.abs(long) <= EXACT_MAX ? long : Number.NaN);
       count++;
     }
     at = recordEnd;

@@ -40,7 +40,8 @@ const SCRATCH_BYTES_MIN = 1 << 16;
 const STAGING_BYTES_MIN = 1 << 14;
 /** Rows that are encoded in one go. */
 const ROWS_MAX = 4_096;
-const TIMESTAMP_MAX = 2 ** 52;
+/** Whole milliseconds that a number holds exactly, before and behind 1970. */
+const TIMESTAMP_MAX = Number.MAX_SAFE_INTEGER;
 
 /**
  * The encoder of a sink.
@@ -167,11 +168,20 @@ class RecordSinkEncoder implements SinkEncoder {
       f64.fill(now, out, out + recordCount);
       return;
     }
-    // Kafka knows no time before 1970; a null is the time of writing.
+    // A null is the time of writing.
     for (let i = 0; i < recordCount; i++) {
       const value = batch.value(this.#timeColumn, from + i) as number | null;
-      f64[out + i] = value === null ? now : Math.min(Math.max(value, 0), TIMESTAMP_MAX);
+      if (value !== null && !(Math.abs(value) <= TIMESTAMP_MAX)) throw this.#unwritable(value);
+      f64[out + i] = value ?? now;
     }
+  }
+
+  #unwritable(value: number): MillraceError {
+    const { name } = this.#context.schema.field(this.#timeColumn);
+    return new MillraceError(
+      'ERR_MILLRACE_SINK',
+      `The column ${shown(name)} holds the time ${value}, which cannot be a record's timestamp: those go from ${-TIMESTAMP_MAX} to ${TIMESTAMP_MAX} ms. Correct it in front of the sink, or leave out the option timestamp.`,
+    );
   }
 
   /** Appends the encoded records. With a whole batch in one record, `rows` are its rows. */

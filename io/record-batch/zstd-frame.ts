@@ -13,12 +13,27 @@ const MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC = 0x184d2a50;
 const DICTIONARY_BYTES = [0, 1, 2, 4];
 const RUN = 1;
+const COMPRESSED = 2;
 const RESERVED = 3;
 
-/** Bytes of memory that the frames ask for at most, or undefined when they are no zstd frames from end to end. */
-export function zstdWindowBytes(bytes: Uint8Array): number | undefined {
+/** A block gets no larger than this (RFC 8878, 3.1.1.2.4). */
+const BLOCK_BYTES_MAX = 128 << 10;
+
+export interface ZstdClaim {
+  /** Bytes of memory that the frames ask for at most. */
+  readonly window: number;
+  /** Bytes of content that they declare in all; frames need not. */
+  readonly content: number;
+  /** Bytes that their blocks can become at most. */
+  readonly possible: number;
+}
+
+/** What the frames say of themselves, or undefined when they are no zstd frames from end to end. */
+export function zstdClaim(bytes: Uint8Array): ZstdClaim | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let largest = 0;
+  let content = 0;
+  let possible = 0;
   let at = 0;
   while (at < bytes.length) {
     if (bytes.length - at < 8) return undefined;
@@ -39,11 +54,11 @@ export function zstdWindowBytes(bytes: Uint8Array): number | undefined {
     at += DICTIONARY_BYTES[descriptor & 3] as number;
     const sizeBytes = descriptor >>> 6 === 0 ? (isSingle ? 1 : 0) : 1 << (descriptor >>> 6);
     if (bytes.length - at < sizeBytes) return undefined;
-    // The content of a frame without a window is its window. Two bytes count from 256 on.
-    if (isSingle) {
-      window = sizeBytes === 2 ? 256 : 0;
-      for (let i = 0; i < sizeBytes; i++) window += (bytes[at + i] as number) * 2 ** (8 * i);
-    }
+    // Two bytes count from 256 on. The content of a frame without a window is its window.
+    let declared = sizeBytes === 2 ? 256 : 0;
+    for (let i = 0; i < sizeBytes; i++) declared += (bytes[at + i] as number) * 2 ** (8 * i);
+    if (isSingle) window = declared;
+    content += declared;
     largest = Math.max(largest, window);
     at += sizeBytes;
     for (let isLast = false; !isLast; ) {
@@ -52,9 +67,10 @@ export function zstdWindowBytes(bytes: Uint8Array): number | undefined {
       const type = (header >>> 1) & 3;
       if (type === RESERVED) return undefined;
       isLast = (header & 1) === 1;
+      possible += type === COMPRESSED ? BLOCK_BYTES_MAX : header >>> 3;
       at += 3 + (type === RUN ? 1 : header >>> 3);
     }
     at += (descriptor & 0x04) !== 0 ? 4 : 0;
   }
-  return at === bytes.length ? largest : undefined;
+  return at === bytes.length ? { window: largest, content, possible } : undefined;
 }

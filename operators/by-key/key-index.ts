@@ -3,15 +3,27 @@
  * arrays by id hold what. Ids of keys that are gone are used again.
  *
  * Open addressing over ids, at most half full; the key's bytes (a canonical record of row-image.ts) are
- * compared where hashes are equal. NaN is equal to NaN, -0 to 0, null to null: for SQL's null ask {@link
- * KeyIndex.isNull}.
+ * compared where hashes are equal. Where keys were chosen so that a search goes over many ids, buckets go by
+ * a secret hash of those bytes from then on (core/secret-hash.ts); ids, and so the order of all that comes
+ * out, are the same. NaN is equal to NaN, -0 to 0, null to null: for SQL's null ask {@link KeyIndex.isNull}.
  */
 
-import type { BatchBuilder, Column, DataType, PagePool, SharedMemory, SlabAllocator } from '../../core/index.ts';
+import {
+  type BatchBuilder,
+  type Column,
+  type DataType,
+  newSecret,
+  type PagePool,
+  type SharedMemory,
+  type SlabAllocator,
+  secretHashBytes,
+} from '../../core/index.ts';
 import { recordPages } from './record-pages.ts';
 import { RowImage, sameBytes } from './row-image.ts';
 
 const CAPACITY_MIN = 64;
+/** Ids that a search goes over before buckets go by a secret: by chance none ever does. */
+const STEPS_MAX = 192;
 
 export class KeyIndex {
   readonly #memory: SharedMemory;
@@ -29,6 +41,8 @@ export class KeyIndex {
   #page = new Uint32Array(CAPACITY_MIN / 2);
   #free: number[] = [];
   #used = 0;
+  /** 0: buckets go by the hash of keys. */
+  #secret = 0;
   /** Keys held. */
   size = 0;
 
@@ -85,10 +99,16 @@ export class KeyIndex {
     const scratch = this.#scratch;
     const memory = this.#memory;
     const mask = this.#buckets.length - 1;
-    let at = spread(hash) & mask;
+    let at = (this.#secret === 0 ? spread(hash) : secretHashBytes(memory.u8, scratch, bytes, this.#secret)) & mask;
+    let steps = 0;
     for (let id = this.#buckets[at] as number; id !== 0; id = this.#buckets[at] as number) {
       id--;
       if (this.#hash[id] === hash && this.#recordBytes[id] === bytes && sameBytes(memory, this.#record[id] as number, scratch, bytes)) return id;
+      if (++steps === STEPS_MAX && this.#secret === 0) {
+        this.#secret = newSecret();
+        this.#fillBuckets(this.#buckets.length);
+        return this.#place(bytes, hash);
+      }
       at = (at + 1) & mask;
     }
     if (this.size * 2 >= this.#buckets.length) {
@@ -111,11 +131,11 @@ export class KeyIndex {
   remove(id: number): void {
     const buckets = this.#buckets;
     const mask = buckets.length - 1;
-    let hole = spread(this.#hash[id] as number) & mask;
+    let hole = this.#home(id) & mask;
     while (buckets[hole] !== id + 1) hole = (hole + 1) & mask;
     // Those behind move up, so that no search ends too early.
     for (let at = (hole + 1) & mask; buckets[at] !== 0; at = (at + 1) & mask) {
-      const home = spread(this.#hash[(buckets[at] as number) - 1] as number) & mask;
+      const home = this.#home((buckets[at] as number) - 1) & mask;
       if (((at - home) & mask) < ((at - hole) & mask)) continue;
       buckets[hole] = buckets[at] as number;
       hole = at;
@@ -143,17 +163,28 @@ export class KeyIndex {
     this.#scratchBytes = 0;
   }
 
-  #grow(): void {
+  /** Of the key of an id. */
+  #home(id: number): number {
+    if (this.#secret === 0) return spread(this.#hash[id] as number);
+    return secretHashBytes(this.#memory.u8, this.#record[id] as number, this.#recordBytes[id] as number, this.#secret);
+  }
+
+  /** Puts all ids into so many buckets. */
+  #fillBuckets(count: number): void {
     const former = this.#buckets;
-    const buckets = new Uint32Array(former.length * 2);
-    const mask = buckets.length - 1;
+    const buckets = new Uint32Array(count);
+    const mask = count - 1;
     for (const entry of former) {
       if (entry === 0) continue;
-      let at = spread(this.#hash[entry - 1] as number) & mask;
+      let at = this.#home(entry - 1) & mask;
       while (buckets[at] !== 0) at = (at + 1) & mask;
       buckets[at] = entry;
     }
     this.#buckets = buckets;
+  }
+
+  #grow(): void {
+    this.#fillBuckets(this.#buckets.length * 2);
     this.#hash = grown(this.#hash);
     this.#record = grown(this.#record);
     this.#recordBytes = grown(this.#recordBytes);

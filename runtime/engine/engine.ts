@@ -93,6 +93,7 @@ export class Engine {
         slabs,
         columns: flow.rows.columnsRead,
         batchRows: context.batchRows,
+        workers: context.control.shape.workers,
         // A dead letter has all of its bytes.
         ...(takers.length > 0 ? { sampleBytesMax: memory.byteLength } : {}),
         reject: (rejection) => rejects.take(rejection),

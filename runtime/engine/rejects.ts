@@ -34,16 +34,26 @@ export class Rejects {
   /** Takes what a decoder of the chunk that is being scanned refuses. */
   take(rejection: Rejection): void {
     const place = this.#place;
-    const { reason, offset, rows, message } = rejection;
+    const { reason, rows } = rejection;
     place.count(reason, rows);
+    // What never came in is no row of the epoch: nobody announced it, and nobody takes it.
+    if (reason === 'lost') {
+      this.#show(rejection);
+      return;
+    }
     this.#balance.ofSource(place.source, reason === 'corrupt' ? OF_SOURCE.corrupt : OF_SOURCE.refused, rows);
     if (reason === 'filtered') return;
     place.count('rowsIn', rows);
     this.#pass(rejection);
+    this.#show(rejection);
+  }
+
+  /** The first of a reason go into the ledger's samples. */
+  #show({ reason, offset, rows, message }: Rejection): void {
     const given = this.#sampled.get(reason) ?? 0;
     if (given >= SAMPLES_A_REASON) return;
     this.#sampled.set(reason, given + 1);
-    this.#sample({ reason, source: place.sourceName, partition: place.partition, offset, rows, message });
+    this.#sample({ reason, source: this.#place.sourceName, partition: this.#place.partition, offset, rows, message });
   }
 
   /** To those who take the errors of the source. */

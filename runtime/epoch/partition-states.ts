@@ -41,6 +41,8 @@ export class PartitionStates {
       // An input that has ended is final, and its windows with it; one that is only not read on may go on in the next run.
       if (state.ended && (!this.#drain.bounded || (this.#plan.sources[state.source] as SourcePlan).source.bounded)) return PARTITION_ENDED;
       if ((state.ended || this.#isStopping) && this.#drain.open === 'emit') return PARTITION_DRAINED;
+      // Not there yet: it holds nothing back until it has rows.
+      if (!state.assigned) return PARTITION_IDLE;
       // Nobody waits for time to pass here: a partition that has had nothing since the last run has been silent for as long.
       if (state.ended && state.position === undefined && idleMsOf(this.#plan, state.source) < Number.POSITIVE_INFINITY) return PARTITION_IDLE;
       return this.#host.idleForMs(state) >= idleMsOf(this.#plan, state.source) ? PARTITION_IDLE : PARTITION_ACTIVE;

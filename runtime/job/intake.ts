@@ -166,7 +166,8 @@ export class Intake {
 
   /** Settles the size of chunks once all partitions are known: all may have one open, and they must not eat up the credit. */
   limitChunks(minBytes: number): void {
-    while (this.#chunkBytes > minBytes && this.#chunkBytes * this.partitions.length > this.#limits.creditBytes / 2) this.#chunkBytes /= 2;
+    const count = this.partitions.filter(({ assigned }) => assigned).length;
+    while (this.#chunkBytes > minBytes && this.#chunkBytes * count > this.#limits.creditBytes / 2) this.#chunkBytes /= 2;
   }
 
   /**

@@ -129,7 +129,8 @@ export class ProgressLog {
     const totals = sumCounters(counters.flat());
     const seconds = ((this.#endedAt ?? this.#elapsed()) - this.#startedAt) / 1_000;
     const rowsIn = totals.get('rowsIn') ?? 0;
-    const perPartition = partitions.map((state, global) => ({
+    const isThere = partitions.map(({ assigned, position }) => assigned || position !== undefined);
+    const all = partitions.map((state, global) => ({
       source: (this.#plan.sources[state.source] as SourcePlan).source.name,
       partition: state.partition,
       position: state.position,
@@ -137,6 +138,7 @@ export class ProgressLog {
       watermark: this.#partitionWatermark(watermarks, state),
       rowsIn: counters.reduce((sum, worker) => sum + (worker[global]?.get('rowsIn') ?? 0), 0),
     }));
+    const perPartition = all.filter((_, global) => isThere[global]);
     return {
       pipeline: this.#plan.name,
       rowsIn,
@@ -151,6 +153,7 @@ export class ProgressLog {
         undecodable: totals.get('undecodable') ?? 0,
         corrupt: totals.get('corrupt') ?? 0,
         filtered: totals.get('filtered') ?? 0,
+        lost: totals.get('lost') ?? 0,
         late: totals.get('late') ?? 0,
         replayed: totals.get('replayed') ?? 0,
         failed: totals.get('failed') ?? 0,

@@ -13,7 +13,7 @@
  * functions read.
  */
 
-import { assert, MillraceError, type Schema, type WatermarkPolicy } from '../../core/index.ts';
+import { assert, MillraceError, type Schema, shown, type WatermarkPolicy } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
 import { type AggregatePlan, type KeyedInput, type KeyedOperatorPlan, planRows, type RowOperation, type RowPlan } from '../../operators/index.ts';
 import type { Graph, Node, WatermarkStrategy } from './graph.ts';
@@ -165,6 +165,7 @@ class Planner {
       this.#edge(parent, { sink });
     });
     for (const node of this.#graph.views.values()) this.#visit(node);
+    this.#mustBeAlone();
     const behind = this.#behind();
     const carriesOrder = this.#carriesOrder();
     return {
@@ -196,6 +197,20 @@ class Planner {
       sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
       views: [...this.#graph.views].map(([name, node]) => ({ name, exchange: this.#exchanges.indexOf(node), aggregate: node.plan })),
     };
+  }
+
+  /** What only one can read is not read twice: each of the two would take the rows, or the place, of the other. */
+  #mustBeAlone(): void {
+    const seen = new Set<string>();
+    for (const { source } of this.#sources) {
+      if (source.alone !== undefined && seen.has(source.alone)) {
+        throw new MillraceError(
+          'ERR_MILLRACE_PIPELINE',
+          `The pipeline ${shown(this.#graph.name)} reads ${source.alone} twice. Read it once and give the stream to both, or give the second source a group of its own.`,
+        );
+      }
+      if (source.alone !== undefined) seen.add(source.alone);
+    }
   }
 
   /** Numbers the nodes, parents first, and notes who feeds whom. */

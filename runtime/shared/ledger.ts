@@ -1,7 +1,7 @@
 /** The ledger: what is counted of rows by partition, and samples of the rows that no result counts. */
 
 /** One count of each per worker and partition. All but rowsIn are the ledger: rows that no result counts, by reason. */
-export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'late', 'replayed', 'failed'] as const;
+export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'lost', 'late', 'replayed', 'failed'] as const;
 export type CounterName = (typeof COUNTER_NAMES)[number];
 
 /** Samples that a job keeps. */

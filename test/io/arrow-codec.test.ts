@@ -59,6 +59,7 @@ function recordsOf(values: readonly (Uint8Array | null)[], gap: number): RecordI
     keyLengths: 0,
     timestamps: 0,
     headers: 0,
+    start: 0,
     topic: 't',
     partition: 0,
     slab,

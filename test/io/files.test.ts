@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { f64, i32, schema as toSchema, utf8 } from '../../core/index.ts';
+import { csv } from '../../io/csv.ts';
 import { files } from '../../io/index.ts';
 import { json } from '../../io/json.ts';
 import { decodeFrames, readSource, SinkRun, sourceRows } from './harness.ts';
@@ -46,6 +47,55 @@ describe('files.source', () => {
     assert.deepEqual(await sourceRows(files.source({ path: await file(''), value: json(fields) })), []);
     const bom = await sourceRows(files.source({ path: await file(`\ufeff${line(1)}\n`), value: json(fields) }));
     assert.deepEqual(bom, [{ partition: 0, offset: 3, row: { i: 1, s: '' } }]);
+  });
+
+  test('CSV: the header is the first line behind a byte order mark and skipped lines, with any line end', async () => {
+    const rows = [
+      { a: 1, b: 'x' },
+      { a: 2, b: 'y,z' },
+    ];
+    const value = csv({ a: f64, b: utf8 }, { header: true });
+    for (const eol of ['\n', '\r\n', '\r'])
+      for (const mark of ['', '\ufeff'])
+        for (const skipped of [[], ['# a comment', '']])
+          for (const tail of ['', eol]) {
+            const text = mark + [...skipped, 'a,b', '1,x', '2,"y,z"'].join(eol) + tail;
+            const source = files.source({ path: await file(text), value, skipLines: skipped.length });
+            const { frames } = await readSource(source);
+            const decoded = decodeFrames(source, frames);
+            assert.deepEqual(
+              decoded.rows.map(({ row }) => row),
+              rows,
+              JSON.stringify(text),
+            );
+            assert.deepEqual(
+              decoded.rows.map(({ offset }) => offset),
+              ['1,x', '2,"y'].map((line) => Buffer.byteLength(text.slice(0, text.indexOf(line)))),
+            );
+            assert.deepEqual(
+              decoded.rejections.map(({ reason }) => reason),
+              ['filtered'],
+            );
+          }
+    // A header that is not the schema's is refused, wherever it stands; a later line of that text is a row
+    // like any other.
+    const wrong = files.source({ path: await file('\ufeffa,c\n1,x\n'), value });
+    const decoded = decodeFrames(wrong, (await readSource(wrong)).frames);
+    assert.match(decoded.rejections[0]?.message ?? '', /its header names \["a","c"\]/);
+    assert.equal(decoded.rows.length, 1);
+  });
+
+  test('CSV with lone carriage returns is cut in runs, none of them within a line', async () => {
+    const lines = Array.from({ length: 40_000 }, (_, i) => `${i},${'x'.repeat((i * 7919) % 50)}`);
+    const source = files.source({ path: await file(lines.join('\r')), value: csv({ i: i32, s: utf8 }) });
+    const { frames } = await readSource(source);
+    assert.ok(frames.length > 1, `${frames.length} frames`);
+    const { rows, rejections } = decodeFrames(source, frames);
+    assert.deepEqual(rejections, []);
+    assert.deepEqual(
+      rows.map(({ row }) => `${(row as { i: number }).i},${(row as { s: string }).s}`),
+      lines,
+    );
   });
 
   test('cuts large files behind line ends, and any cut is a place to go on', async () => {

@@ -6,9 +6,8 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'node:test';
-import { FetchedRecords } from '../../io/kafka/kafkajs/fetched.ts';
+import { FetchedRecords } from '../../io/kafka/client/fetched.ts';
 import { checkPackage, privateClient } from '../../io/kafka/kafkajs/private-client.ts';
-import { RawBatch } from '../../io/kafka/kafkajs/raw-fetch.ts';
 import { recordBatchOf } from './kafka-fixture.ts';
 
 const require = createRequire(import.meta.url);
@@ -31,7 +30,7 @@ test('a kafkajs of another version, or with changed files, is refused by name', 
   t.after(() => fs.rmSync(copy, { recursive: true }));
   fs.cpSync(root, copy, { recursive: true });
   checkPackage(copy);
-  fs.appendFileSync(path.join(copy, 'src/consumer/batch.js'), '// patched\n');
+  fs.appendFileSync(path.join(copy, 'src/network/connection.js'), '// patched\n');
   assert.throws(() => checkPackage(copy), /kafkajs 2\.2\.4 .* is not the published one/);
   fs.writeFileSync(path.join(copy, 'package.json'), JSON.stringify({ version: '2.3.0' }));
   assert.throws(() => checkPackage(copy), /kafkajs is version 2\.3\.0/);
@@ -46,8 +45,8 @@ function batchAt(baseOffset: number, values: string[], change: { producer?: numb
 }
 
 function fetched(records: Buffer, offset: number, aborted: [producer: number, first: number][] = []): FetchedRecords {
-  const abortedTransactions = aborted.map(([producerId, firstOffset]) => ({ producerId: String(producerId), firstOffset: String(firstOffset) }));
-  return new FetchedRecords(new RawBatch('t', String(offset), { partition: 0, highWatermark: '99', abortedTransactions, messages: records }));
+  const abortedTransactions = aborted.map(([producerId, firstOffset]) => ({ producerId: BigInt(producerId), firstOffset }));
+  return new FetchedRecords({ partition: 0, fetchedOffset: offset, highWatermark: 99, abortedTransactions, records });
 }
 
 function steps(records: FetchedRecords): [number, number, boolean][] {

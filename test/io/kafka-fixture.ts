@@ -95,15 +95,19 @@ export interface Reading {
   readonly high: Map<number, number>;
   readonly assignments: (readonly number[])[];
   readonly failures: unknown[];
+  /** What it said that it waits for, and undefined where that was over. */
+  readonly waits: (string | undefined)[];
   /** Gives credit for so many more frames of the partition. */
   give(partition: number, frames: number): void;
   /** Values in order by partition and offset. */
   values(): string[];
-  rejected(): number;
+  /** Rows that the decoder refuses; of one reason, or of all. */
+  rejected(reason?: string): number;
 }
 
-export async function openStage(t: TestContext): Promise<Stage | undefined> {
-  const brokers = await kafkaBroker(t);
+/** @param own addresses of a broker that the test has started for itself */
+export async function openStage(t: TestContext, own?: string[]): Promise<Stage | undefined> {
+  const brokers = own ?? (await kafkaBroker(t));
   if (brokers === undefined) return undefined;
   const plain = new Kafka({ brokers, logLevel: logLevel.NOTHING });
   const admin = plain.admin();
@@ -122,8 +126,15 @@ export async function openStage(t: TestContext): Promise<Stage | undefined> {
       const topic = `${t.name.replaceAll(/[^a-z0-9]+/gi, '-').slice(0, 60)}-${randomBytes(4).toString('hex')}`;
       await admin.createTopics({
         topics: [{ topic, numPartitions, configEntries: Object.entries(config).map(([name, value]) => ({ name, value })) }],
-        waitForLeaders: true,
+        // kafkajs's own waiting fails where the broker has not heard of the topic yet.
+        waitForLeaders: false,
       });
+      await until(`the topic ${topic}`, () =>
+        admin.fetchTopicMetadata({ topics: [topic] }).then(
+          ({ topics }) => topics[0]?.partitions.length === numPartitions && topics[0].partitions.every(({ leader }) => leader >= 0),
+          () => false,
+        ),
+      );
       return topic;
     },
     async open(options, contextOptions = {}) {
@@ -141,6 +152,7 @@ async function openReading(options: KafkaSourceOptions, { drain = false, from, c
   const high = new Map<number, number>();
   const assignments: (readonly number[])[] = [];
   const failures: unknown[] = [];
+  const waits: (string | undefined)[] = [];
   const credits = new Map<number, number>();
   const waiting = new Map<number, () => void>();
   const left = (partition: number): number => credits.get(partition) ?? credit;
@@ -157,6 +169,7 @@ async function openReading(options: KafkaSourceOptions, { drain = false, from, c
     end: (partition) => void ended.add(partition),
     high: (partition, end) => void high.set(partition, end),
     assigned: (partitions) => void assignments.push(partitions),
+    waiting: (what) => void waits.push(what),
     fail: (error) => void failures.push(error),
   };
   const reader = await source.open(context);
@@ -170,13 +183,17 @@ async function openReading(options: KafkaSourceOptions, { drain = false, from, c
     high,
     assignments,
     failures,
+    waits,
     give(partition, more) {
       credits.set(partition, left(partition) + more);
       waiting.get(partition)?.();
       waiting.delete(partition);
     },
     values: () => decodeFrames(source, frames, { memoryBytes: 256 << 20 }).rows.map(({ row }) => (row as unknown as TextRow).value),
-    rejected: () => decodeFrames(source, frames).rejections.reduce((sum, rejection) => sum + rejection.rows, 0),
+    rejected: (reason) =>
+      decodeFrames(source, frames)
+        .rejections.filter((rejection) => reason === undefined || rejection.reason === reason)
+        .reduce((sum, rejection) => sum + rejection.rows, 0),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { MillraceError, schema, utf8 } from '../../core/index.ts';
+import { MillraceError, schema, timestamp, utf8 } from '../../core/index.ts';
 import { type KafkaSinkOptions, kafka } from '../../io/kafka/index.ts';
 import type { SinkWriter } from '../../io/sink.ts';
 import { SinkRun } from './harness.ts';
@@ -60,6 +60,30 @@ test('rows through the encoder and the broker come back as they were', async (t)
       rows.filter(({ key }) => key === `k${k}`).map(({ value }) => value),
     );
   }
+});
+
+test('times before 1970 are written as they are; one that no record can have is refused', async (t) => {
+  const stage = await openStage(t);
+  if (stage === undefined) return;
+  const topic = await stage.topic(1, { 'retention.ms': '-1' });
+  const times = schema({ at: timestamp, value: utf8 });
+  const run = await SinkRun.open(kafka.sink({ brokers: stage.brokers, topic, timestamp: 'at', value: textValue }), times);
+  const expected = [-5_000, -14_182_940_000, 0, 1_700_000_000_000, -(2 ** 53 - 1)];
+  await run.write(expected.map((at, i) => ({ at, value: `row ${i}` })));
+  await run.commit(1);
+  const consumer = stage.plain.consumer({ groupId: `back-${topic}`, maxWaitTimeInMs: 100 });
+  t.after(() => consumer.disconnect());
+  const back: number[] = [];
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  await consumer.run({ eachMessage: async ({ message }) => void back.push(Number(message.timestamp)) });
+  await until('the records', () => back.length === expected.length);
+  assert.deepEqual(back, expected);
+  await assert.rejects(
+    async () => run.write([{ at: 2 ** 53, value: 'too late' }]),
+    (error: Error) => codeOf(error) === 'ERR_MILLRACE_SINK' && /"at" holds the time 9007199254740992/.test(error.message),
+  );
+  await run.close();
 });
 
 test('blocks of several record batches are written in the order of the calls, out of shared memory', async (t) => {
@@ -140,5 +164,8 @@ test('a key column that is not there is found when the plan is made', () => {
 });
 
 test('no broker is an error within seconds', { timeout: 15_000 }, async () => {
-  await assert.rejects(openWriter({ brokers: ['127.0.0.1:1'], topic: 'out', value: textValue }), (error) => codeOf(error) === 'ERR_MILLRACE_BROKER');
+  await assert.rejects(
+    openWriter({ brokers: ['127.0.0.1:1'], topic: 'out', value: textValue, brokerTimeout: 300 }),
+    (error) => codeOf(error) === 'ERR_MILLRACE_BROKER',
+  );
 });

@@ -28,21 +28,33 @@ function model(text: string, firstOffset: number): Line[] {
   return lines;
 }
 
-type Split = (index: ReturnType<typeof allocRecordIndex>, length: number, firstOffset: number, from: number) => number;
-const viaDoor: Split = (index, length, firstOffset, from) => splitLines(memory, run + from, length, index, firstOffset);
-const viaReference: Split = (index, length, firstOffset, from) => {
-  index.count = lineSplit(memory, run + from, length, index.values, index.valueLengths, index.offsets, firstOffset, index.capacity);
+/** Where a \r alone ends a line too. */
+function modelWithCr(text: string, firstOffset: number): Line[] {
+  const lines: Line[] = [];
+  let from = 0;
+  for (const { 0: end, index } of text.matchAll(/\r\n|\r|\n/g)) {
+    lines.push({ text: text.slice(from, index), offset: firstOffset + from });
+    from = (index as number) + end.length;
+  }
+  if (from < text.length) lines.push({ text: text.slice(from), offset: firstOffset + from });
+  return lines;
+}
+
+type Split = (index: ReturnType<typeof allocRecordIndex>, length: number, firstOffset: number, from: number, breaksAtCr: boolean) => number;
+const viaDoor: Split = (index, length, firstOffset, from, breaksAtCr) => splitLines(memory, run + from, length, index, firstOffset, breaksAtCr);
+const viaReference: Split = (index, length, firstOffset, from, breaksAtCr) => {
+  index.count = lineSplit(memory, run + from, length, index.values, index.valueLengths, index.offsets, firstOffset, index.capacity, breaksAtCr);
   return index.count;
 };
 
-function linesOf(split: Split, text: string, firstOffset: number, from: number, capacity: number): Line[] {
+function linesOf(split: Split, text: string, firstOffset: number, from: number, capacity: number, breaksAtCr = false): Line[] {
   const bytes = Buffer.from(text, 'latin1');
   memory.u8.set(bytes, run + from);
   memory.u8[run + from + bytes.length] = 0x0a; // What lies behind the run must not matter.
   const index = allocRecordIndex(slabs, capacity, 'lines');
   const lines: Line[] = [];
   for (let at = 0; at < bytes.length; ) {
-    const count = split(index, bytes.length - at, firstOffset + at, from + at);
+    const count = split(index, bytes.length - at, firstOffset + at, from + at, breaksAtCr);
     assert.ok(count > 0 && count <= index.capacity);
     for (let i = 0; i < count; i++) {
       const start = memory.u32[(index.values >>> 2) + i] as number;
@@ -73,6 +85,7 @@ describe('splitLines', () => {
         fc.property(fc.array(piece, { maxLength: 60 }), fc.nat(1_000_000), fc.nat(20), fc.constantFrom(16, 64, 4096), (pieces, firstOffset, from, capacity) => {
           const text = pieces.join('');
           assert.deepEqual(linesOf(split, text, firstOffset, from, capacity), model(text, firstOffset));
+          assert.deepEqual(linesOf(split, text, firstOffset, from, capacity, true), modelWithCr(text, firstOffset));
         }),
         { numRuns: caseCount(400) },
       );

@@ -250,3 +250,31 @@ test('a key or a timestamp that is no column is refused', () => {
   assert.throws(() => new SinkHarness('kernels', CLICKS, 1, { key: 'pgae' }), { code: 'ERR_MILLRACE_PIPELINE', message: /pgae/ });
   assert.throws(() => new SinkHarness('kernels', CLICKS, 1, { timestamp: 'ms' }), { code: 'ERR_MILLRACE_PIPELINE', message: /which is f64/ });
 });
+
+const TIMES = [-1, 0, -62_135_596_800_000, 1_700_000_000_000, -(2 ** 53 - 1), 2 ** 53 - 1, -(2 ** 52), 2 ** 52, 1, -(2 ** 53 - 2), 2 ** 53 - 2];
+
+test('times before 1970, and at the ends of what a number holds, are written and read as they are', async () => {
+  const written = (kind: 'kernels' | 'reference') => {
+    const harness = new SinkHarness(kind, schema({ at: nullable(timestamp) }), 1, { timestamp: 'at' });
+    harness.encoder.write(harness.batch([...TIMES, null].map((at) => ({ at }))));
+    harness.encoder.flush();
+    return harness.blocks;
+  };
+  const [block] = written('kernels') as [Block];
+  assert.deepEqual(written('reference'), [block]);
+  const expected = [...TIMES, 1_700_000_000_123];
+  assert.deepEqual(
+    (await kafkaDecode(block.bytes)).records.map((record) => record.timestamp),
+    expected.map(String),
+  );
+  const header = readBatchHeader(block.bytes);
+  assert.deepEqual([header.baseTimestamp, header.maxTimestamp], [-1, 2 ** 53 - 1]);
+  for (const kind of ['kernels', 'reference'] as const) {
+    const { rows, rejections } = new DecoderHarness(kind).decode([{ bytes: block.bytes }]);
+    assert.deepEqual(rejections, []);
+    // Sums beyond what was written are not made: each is its own base and difference.
+    rows.forEach((row, i) =>
+      assert.ok(row.timestamp === expected[i] || Math.abs((expected[i] as number) - -1) > 2 ** 53 - 1, `${row.timestamp} for ${expected[i]}`),
+    );
+  }
+});

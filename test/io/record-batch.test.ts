@@ -107,6 +107,30 @@ for (const kind of KINDS) {
     );
   });
 
+  test(`offsets and timestamps that no number holds exactly are refused, not rounded, ${kind}`, async () => {
+    const records = samples(5, 9);
+    const plain = await kafkaBatch(records);
+    for (const base of [2n ** 53n - 4n, 2n ** 53n, 2n ** 63n - 5n, -(2n ** 63n)]) {
+      const bytes = Buffer.from(plain);
+      bytes.writeBigInt64BE(base, RECORD_BATCH.baseOffset);
+      const { rows, rejections } = new DecoderHarness(kind).decode([{ bytes }, { bytes: plain }]);
+      assert.deepEqual(rows, seenOf(records), 'the neighbour is not harmed');
+      assert.equal(rejections[0]?.reason, 'corrupt');
+      assert.match(rejections[0]?.message ?? '', new RegExp(`has the base offset ${base}: offsets beyond 2\\^53 are not read`));
+    }
+    for (const base of [2n ** 53n, 2n ** 53n + 1n, 2n ** 63n - 1n, -(2n ** 63n), 2n ** 53n - 1n, -(2n ** 53n) + 1n]) {
+      const bytes = Buffer.from(plain);
+      bytes.writeBigInt64BE(base, RECORD_BATCH.baseTimestamp);
+      const { rows } = new DecoderHarness(kind).decode([{ bytes: sealed(bytes) }]);
+      const first = (records[0] as (typeof records)[number]).timestamp;
+      rows.forEach((row, i) => {
+        const exact = base + BigInt((records[i] as (typeof records)[number]).timestamp - first);
+        if (Number.isSafeInteger(row.timestamp)) assert.equal(BigInt(row.timestamp), exact);
+        else assert.ok(exact >= 2n ** 53n || exact <= -(2n ** 53n) || base >= 2n ** 53n || base <= -(2n ** 53n), `${exact} came as ${row.timestamp}`);
+      });
+    }
+  });
+
   test(`every flipped byte of a batch is noticed, and its neighbours are not harmed, ${kind}`, async () => {
     const harness = new DecoderHarness(kind);
     const records = samples(4, 5, 3);

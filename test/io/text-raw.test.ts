@@ -170,6 +170,48 @@ describe('raw()', () => {
     });
   }
 
+  test('refuses a record whose timestamp cannot be had exactly, where the timestamp is read', () => {
+    for (const columns of [
+      [1, 4, 5],
+      [1, 4],
+    ]) {
+      const index = allocRecordIndex(slabs, 8);
+      const area = slabs.alloc(64);
+      const times = [1, 2 ** 63, 3, 4, -(2 ** 60), 6];
+      times.forEach((time, i) => {
+        memory.u8[area + i] = 0x61 + i;
+        memory.u32[(index.values >>> 2) + i] = area + i;
+        memory.i32[(index.valueLengths >>> 2) + i] = 1;
+        memory.i32[(index.keyLengths >>> 2) + i] = -1;
+        memory.f64[(index.offsets >>> 3) + i] = 10 + i;
+        memory.f64[(index.timestamps >>> 3) + i] = time;
+        memory.u32[(index.headers >>> 2) + i] = 0;
+      });
+      index.count = times.length;
+      const refused: [number, number, string][] = [];
+      const decoder = raw().decoder({
+        memory,
+        slabs,
+        columns,
+        batchRows: 8,
+        reject: ({ offset, rows, message, sample }) =>
+          void refused.push([offset, rows, `${Buffer.from(sample as Uint8Array)} ${/timestamp \S+/.exec(message)}`]),
+      });
+      decoder.open(index);
+      const seen: number[] = [];
+      for (let batch = decoder.next(); batch; batch = decoder.next()) for (let row = 0; row < batch.rowCount; row++) seen.push(decoder.recordOf(row));
+      const isRead = columns.includes(5);
+      assert.deepEqual(seen, isRead ? [0, 2, 3, 5] : [0, 1, 2, 3, 4, 5]);
+      const expected = [
+        [11, 1, 'b timestamp 9223372036854776000'],
+        [14, 1, 'e timestamp -1152921504606847000'],
+      ];
+      assert.deepEqual(refused, isRead ? expected : []);
+      index.release();
+      slabs.free(area);
+    }
+  });
+
   test('reads lines: no keys, no timestamps, no headers', () => {
     const index = allocRecordIndex(slabs, 2, 'lines');
     const area = slabs.alloc(64);

@@ -289,12 +289,16 @@ test('an unknown topic, at either end, is named', async (t) => {
 });
 
 test('a broker that is not there is an error, and the process ends', async () => {
-  const params = { brokers: '127.0.0.1:1', input: 'clicks', group: 'g' };
+  const params = { brokers: '127.0.0.1:1', input: 'clicks', group: 'g', brokerTimeout: 500 };
   await assert.rejects(run(onKafka, { ...drain, params }), { code: 'ERR_MILLRACE_BROKER', message: /127\.0\.0\.1:1/ });
   await assert.rejects(run(onKafka, { ...drain, params: { ...params, output: 'out' } }), { code: 'ERR_MILLRACE_BROKER', message: /127\.0\.0\.1:1/ });
   for (const args of [
     ['demo', '--rows', '100', '--brokers', '127.0.0.1:1', '--json'],
-    ['run', 'examples/clicks-kafka.ts', '--param', 'brokers=127.0.0.1:1'],
+    [
+      'run',
+      'test/runtime/pipelines/on-kafka.ts',
+      ...['brokers=127.0.0.1:1', 'input=clicks', 'group=g', 'brokerTimeout=500'].flatMap((one) => ['--param', one]),
+    ],
   ]) {
     const { code, signal, stderr, stdout } = await runCli(args);
     assert.equal(signal, null, `it hung: ${args.join(' ')}`);
@@ -302,6 +306,15 @@ test('a broker that is not there is an error, and the process ends', async () =>
     assert.match(stderr, /ERR_MILLRACE_BROKER: .*127\.0\.0\.1:1/);
     assert.equal(stdout, '');
   }
+});
+
+test('a job that is started before its broker says what it waits for, and ends by a signal', async () => {
+  const cli = startCli(['run', 'examples/clicks-kafka.ts', '--param', 'brokers=127.0.0.1:1']);
+  await until('the line', () => /waiting for a Kafka broker at 127\.0\.0\.1:1, for at most \d+ s more \(.*ECONNREFUSED/.test(cli.stderr()), 60);
+  cli.child.kill('SIGTERM');
+  const { signal, stderr } = await cli.ended;
+  assert.equal(signal, 'SIGTERM');
+  assert.equal(stderr.split('waiting for a Kafka broker').length, 2, 'it is said once');
 });
 
 test('a slow sink pauses the partitions: nothing lost, memory within its bounds, the member stays in its group', async (t) => {

@@ -2,12 +2,17 @@
  * A set of 64-bit values in one piece of state: open addressing, linear probing, at most three quarters full. It is what exact
  * distinct counts of numbers are made of, and sketches while they are small.
  *
- *   0  u32 used    4  u32 capacity, a power of two    8  u32 1 = the value 0 is in it    12  u32 kind (0; sketches: 1 = dense)
+ *   0  u32 used    4  u32 capacity, a power of two    8  u32 bit 0: the value 0 is in it; the others: a secret, or 0
+ *   12 u32 kind (0; sketches: 1 = dense)
  *   16 u64 values[capacity], 0 = empty
+ *
+ * Values that were chosen to meet get places by a secret hash (core/secret-hash.ts) once a search has gone
+ * over many slots.
  */
 
 import { mix32 } from '../../hash.ts';
 import type { SharedMemory } from '../../memory/shared-memory.ts';
+import { newSecret, secretHashLong } from '../../secret-hash.ts';
 import { type StateArena, setState } from './state.ts';
 
 const CAPACITY_FIRST = 4;
@@ -15,7 +20,14 @@ const HEADER_BYTES = 16;
 /** Words of the header. */
 const USED = 0;
 const CAPACITY = 1;
-const HAS_ZERO = 2;
+const FLAGS = 2;
+/** Of FLAGS; the bits above it are the secret. */
+const HAS_ZERO = 1;
+/**
+ * Slots that a search goes over before the set takes a secret. By chance one in 10,000 does in the fullest
+ * sets, which harms nothing.
+ */
+const STEPS_MAX = 256;
 
 /** Adds a value given as two words to the set at pointer `field`, made where there is none. */
 export function addLong(arena: StateArena, field: number, low: number, high: number): void {
@@ -23,20 +35,26 @@ export function addLong(arena: StateArena, field: number, low: number, high: num
   if (u32[field >>> 2] === 0) make(arena, field, CAPACITY_FIRST);
   const set = (u32[(field >>> 2) + 1] as number) >>> 2;
   if (low === 0 && high === 0) {
-    u32[set + HAS_ZERO] = 1;
+    u32[set + FLAGS] = (u32[set + FLAGS] as number) | HAS_ZERO;
     return;
   }
-  if (!insert(u32, set, low, high)) return;
+  const steps = insert(u32, set, low, high);
+  if (steps < 0) return;
   const used = (u32[set + USED] as number) + 1;
   u32[set + USED] = used;
-  if (used * 4 > (u32[set + CAPACITY] as number) * 3) grow(arena, field, set);
+  if (steps >= STEPS_MAX && (u32[set + FLAGS] as number) <= HAS_ZERO) {
+    u32[set + FLAGS] = ((newSecret() & ~HAS_ZERO) | (u32[set + FLAGS] as number)) >>> 0;
+    rebuild(arena, field, set, u32[set + CAPACITY] as number);
+    return;
+  }
+  if (used * 4 > (u32[set + CAPACITY] as number) * 3) rebuild(arena, field, set, (u32[set + CAPACITY] as number) * 2);
 }
 
 /** Values in the set; 0 where there is none. */
 export function longCount(memory: SharedMemory, field: number): number {
   if (memory.u32[field >>> 2] === 0) return 0;
   const set = (memory.u32[(field >>> 2) + 1] as number) >>> 2;
-  return (memory.u32[set + USED] as number) + (memory.u32[set + HAS_ZERO] as number);
+  return (memory.u32[set + USED] as number) + ((memory.u32[set + FLAGS] as number) & HAS_ZERO);
 }
 
 /** Slots of the set that exists at `field`. */
@@ -49,7 +67,7 @@ export function eachLong(memory: SharedMemory, field: number, visit: (low: numbe
   const { u32 } = memory;
   if (u32[field >>> 2] === 0) return;
   const set = (u32[(field >>> 2) + 1] as number) >>> 2;
-  if (u32[set + HAS_ZERO] === 1) visit(0, 0);
+  if (((u32[set + FLAGS] as number) & HAS_ZERO) !== 0) visit(0, 0);
   const end = set + HEADER_BYTES / 4 + (u32[set + CAPACITY] as number) * 2;
   for (let at = set + HEADER_BYTES / 4; at < end; at += 2) {
     const low = u32[at] as number;
@@ -58,19 +76,24 @@ export function eachLong(memory: SharedMemory, field: number, visit: (low: numbe
   }
 }
 
-/** False: it was there already. The low bits of the hash choose the slot: so a merge, which comes in slot order, spreads. */
-function insert(u32: Uint32Array, set: number, low: number, high: number): boolean {
+/**
+ * How many slots it went over; -1: it was there already. The low bits of the hash choose the slot: so a
+ * merge, which comes in slot order, spreads.
+ */
+function insert(u32: Uint32Array, set: number, low: number, high: number): number {
   const mask = (u32[set + CAPACITY] as number) - 1;
   const slots = set + HEADER_BYTES / 4;
-  for (let slot = mix32(low ^ mix32(high ^ 0x5b_d1_e9_95)) & mask; ; slot = (slot + 1) & mask) {
+  const secret = (u32[set + FLAGS] as number) & ~HAS_ZERO;
+  const home = secret === 0 ? mix32(low ^ mix32(high ^ 0x5b_d1_e9_95)) : secretHashLong(low, high, secret);
+  for (let steps = 0, slot = home & mask; ; slot = (slot + 1) & mask, steps++) {
     const at = slots + slot * 2;
     const thereLow = u32[at] as number;
     const thereHigh = u32[at + 1] as number;
-    if (thereLow === low && thereHigh === high) return false;
+    if (thereLow === low && thereHigh === high) return -1;
     if (thereLow === 0 && thereHigh === 0) {
       u32[at] = low;
       u32[at + 1] = high;
-      return true;
+      return steps;
     }
   }
 }
@@ -84,13 +107,13 @@ function make(arena: StateArena, field: number, capacity: number): void {
   setState(arena, field, address, bytes);
 }
 
-function grow(arena: StateArena, field: number, former: number): void {
+function rebuild(arena: StateArena, field: number, former: number, capacity: number): void {
   const { u32 } = arena.memory;
   const formerCapacity = u32[former + CAPACITY] as number;
-  make(arena, field, formerCapacity * 2);
+  make(arena, field, capacity);
   const set = (u32[(field >>> 2) + 1] as number) >>> 2;
   u32[set + USED] = u32[former + USED] as number;
-  u32[set + HAS_ZERO] = u32[former + HAS_ZERO] as number;
+  u32[set + FLAGS] = u32[former + FLAGS] as number;
   const end = former + HEADER_BYTES / 4 + formerCapacity * 2;
   for (let at = former + HEADER_BYTES / 4; at < end; at += 2) {
     const low = u32[at] as number;

@@ -3,43 +3,58 @@
  * texts and the heavy hitters of topK are made of.
  *
  *   0   u32 used     4  u32 capacity, a power of two     8  u32 heap bytes used     12  u32 heap bytes     16  f64 taken off
- *   24  u32 slots[capacity]: position of the record in the heap / 8 + 1; 0 = empty
+ *   24  u32 secret, or 0     28  u32 0
+ *   32  u32 slots[capacity]: position of the record in the heap / 8 + 1; 0 = empty
  *   ..  heap of records:  f64 count,  u32 hash,  u32 length,  the bytes, padded to 8
+ *
+ * Values that were chosen to meet are hashed under a secret (core/secret-hash.ts) once a search has gone over
+ * many slots. The order of the records does not depend on it.
  */
 
 import type { SharedMemory } from '../../memory/shared-memory.ts';
+import { newSecret, secretHashBytes } from '../../secret-hash.ts';
 import { hash64Bytes, hash64Long, hashLow } from './hash64.ts';
 import { copyValue, type StateArena, setState } from './state.ts';
 
 const CAPACITY_FIRST = 4;
 const HEAP_BYTES_FIRST = 64;
-const HEADER_BYTES = 24;
+const HEADER_BYTES = 32;
 const RECORD_BYTES = 16;
 const USED = 0;
 const CAPACITY = 1;
 const HEAP_USED = 2;
 const HEAP_BYTES = 3;
 const TAKEN_OFF = 16;
+const SECRET = 24;
+/**
+ * Slots that a search goes over before the table takes a secret. By chance one in 10,000 does in the fullest
+ * tables, which harms nothing.
+ */
+const STEPS_MAX = 256;
 
 /** Adds `count` to the value of `length` bytes at `start`. The table at pointer `field` is made where there is none. */
 export function addValue(arena: StateArena, field: number, start: number, length: number, count: number): void {
   const { u32, f64, u8 } = arena.memory;
-  if (u32[field >>> 2] === 0) make(arena, field, CAPACITY_FIRST, HEAP_BYTES_FIRST, 0);
-  // One hash for all of a length, so that no state depends on what its values mean.
-  if (length === 8) hash64Long(wordAt(u8, start), wordAt(u8, start + 4));
-  else hash64Bytes(u8, start, length);
-  const hash = hashLow;
+  if (u32[field >>> 2] === 0) make(arena, field, CAPACITY_FIRST, HEAP_BYTES_FIRST, 0, 0);
   let table = u32[(field >>> 2) + 1] as number;
+  let hash = hashOf(u8, start, length, u32[(table + SECRET) >>> 2] as number);
   let mask = (u32[(table >>> 2) + CAPACITY] as number) - 1;
   let heap = table + HEADER_BYTES + (mask + 1) * 4;
   let slot = hash & mask;
-  for (;;) {
+  for (let steps = 0; ; steps++) {
     const place = u32[((table + HEADER_BYTES) >>> 2) + slot] as number;
     if (place === 0) break;
     const record = heap + (place - 1) * 8;
     if (u32[(record + 8) >>> 2] === hash && u32[(record + 12) >>> 2] === length && sameBytes(u8, record + RECORD_BYTES, start, length)) {
       f64[record >>> 3] = (f64[record >>> 3] as number) + count;
       return;
+    }
+    if (steps === STEPS_MAX && u32[(table + SECRET) >>> 2] === 0) {
+      table = rebuild(arena, field, 0, 0, 0, newSecret());
+      heap = table + HEADER_BYTES + (mask + 1) * 4;
+      hash = hashOf(u8, start, length, u32[(table + SECRET) >>> 2] as number);
+      slot = hash & mask;
+      continue;
     }
     slot = (slot + 1) & mask;
   }
@@ -103,6 +118,14 @@ function recordBytes(length: number): number {
   return RECORD_BYTES + ((length + 7) & ~7);
 }
 
+/** One hash for all of a length, so that no state depends on what its values mean. */
+function hashOf(u8: Uint8Array, start: number, length: number, secret: number): number {
+  if (secret !== 0) return secretHashBytes(u8, start, length, secret);
+  if (length === 8) hash64Long(wordAt(u8, start), wordAt(u8, start + 4));
+  else hash64Bytes(u8, start, length);
+  return hashLow;
+}
+
 function wordAt(u8: Uint8Array, at: number): number {
   return ((u8[at] as number) | ((u8[at + 1] as number) << 8) | ((u8[at + 2] as number) << 16) | ((u8[at + 3] as number) << 24)) >>> 0;
 }
@@ -118,7 +141,7 @@ function emptySlot(u32: Uint32Array, table: number, hash: number, mask: number):
   return slot;
 }
 
-function make(arena: StateArena, field: number, capacity: number, heapBytes: number, off: number): number {
+function make(arena: StateArena, field: number, capacity: number, heapBytes: number, off: number, secret: number): number {
   const { u32, f64 } = arena.memory;
   const bytes = HEADER_BYTES + capacity * 4 + heapBytes;
   const table = arena.alloc(bytes);
@@ -126,12 +149,17 @@ function make(arena: StateArena, field: number, capacity: number, heapBytes: num
   u32[(table >>> 2) + CAPACITY] = capacity;
   u32[(table >>> 2) + HEAP_BYTES] = heapBytes;
   f64[(table + TAKEN_OFF) >>> 3] = off;
+  u32[(table + SECRET) >>> 2] = secret;
+  u32[(table + SECRET + 4) >>> 2] = 0;
   setState(arena, field, table, bytes);
   return table;
 }
 
-/** Moves the table to one with room for so much, leaving out what `off` takes away; returns its address. */
-function rebuild(arena: StateArena, field: number, usedMin: number, heapMin: number, off: number): number {
+/**
+ * Moves the table to one with room for so much, leaving out what `off` takes away, hashed under `secret`
+ * where that is not 0; returns its address.
+ */
+function rebuild(arena: StateArena, field: number, usedMin: number, heapMin: number, off: number, secret = 0): number {
   const { u32, f64, u8 } = arena.memory;
   const former = u32[(field >>> 2) + 1] as number;
   const formerCapacity = u32[(former >>> 2) + CAPACITY] as number;
@@ -141,7 +169,7 @@ function rebuild(arena: StateArena, field: number, usedMin: number, heapMin: num
   while (usedMin * 4 > capacity * 3) capacity *= 2;
   let heapBytes = u32[(former >>> 2) + HEAP_BYTES] as number;
   while (heapMin > heapBytes) heapBytes *= 2;
-  const table = make(arena, field, capacity, heapBytes, f64[(former + TAKEN_OFF) >>> 3] as number);
+  const table = make(arena, field, capacity, heapBytes, f64[(former + TAKEN_OFF) >>> 3] as number, secret || (u32[(former + SECRET) >>> 2] as number));
   const heap = table + HEADER_BYTES + capacity * 4;
   let used = 0;
   let to = heap;
@@ -151,6 +179,7 @@ function rebuild(arena: StateArena, field: number, usedMin: number, heapMin: num
     if (count > 0) {
       u8.copyWithin(to, record, record + bytes);
       f64[to >>> 3] = count;
+      if (secret !== 0) u32[(to + 8) >>> 2] = secretHashBytes(u8, to + RECORD_BYTES, u32[(to + 12) >>> 2] as number, secret);
       u32[((table + HEADER_BYTES) >>> 2) + emptySlot(u32, table, u32[(record + 8) >>> 2] as number, capacity - 1)] = ((to - heap) >>> 3) + 1;
       used++;
       to += bytes;

@@ -14,7 +14,9 @@ import {
   BASE,
   BLOCK_SLOTS,
   CAPACITY,
+  CROWDING,
   IDENTITY,
+  INDEX,
   KEY_BYTES,
   LIMIT,
   LONG_BYTES,
@@ -25,6 +27,7 @@ import {
   STRING_FIELDS,
   USED,
 } from '../header.ts';
+import { crowdReference, STEPS_MAX } from './crowd.ts';
 
 const SHARD_SHIFT = 26;
 const SHARD_COUNT = 64;
@@ -134,11 +137,15 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     return true;
   }
 
+  function forgetLong(table: number, slot: number): void {
+    u32[(table + LONG_BYTES) >>> 2] = get(table + LONG_BYTES) - longBytes(table, slot, get(table + OUTSIDE_COUNT));
+  }
+
   /** Empties a slot and closes the gap: moves up each later slot of the run that may stand nearer its place. */
   function remove(table: number, slot: number): void {
     const slotBytes = get(table + SLOT_BYTES);
     const span = get(table + CAPACITY) * slotBytes;
-    u32[(table + LONG_BYTES) >>> 2] = get(table + LONG_BYTES) - longBytes(table, slot, get(table + OUTSIDE_COUNT));
+    forgetLong(table, slot);
     u32[(table + USED) >>> 2] = get(table + USED) - 1;
     let gap = slot;
     for (let next = slotAfter(table, gap); get(next) !== 0; next = slotAfter(table, next)) {
@@ -151,8 +158,12 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     u32[gap >>> 2] = 0;
   }
 
+  const crowd = crowdReference(memory, { insert, sameKey, forgetLong });
+  const isCrowded = (table: number) => get(table + INDEX) !== 0;
+
   return {
     groupProbe(table, images, stride, count, slots) {
+      if (isCrowded(table)) return crowd.probe(table, images, stride, count, slots);
       const base = get(table + BASE);
       const slotBytes = get(table + SLOT_BYTES);
       const capacity = get(table + CAPACITY);
@@ -163,12 +174,16 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
         const image = images + i * stride;
         const tag = u32[image >>> 2] as number;
         let slot = base + numberOf(tag, skipBits, capacity) * slotBytes;
-        for (;;) {
+        for (let steps = 1; ; steps++) {
           const there = u32[slot >>> 2] as number;
           if (there === tag && (isShort ? u32[(slot >>> 2) + 1] === u32[(image >>> 2) + 1] : sameKey(table, image, slot))) break;
           if (there === 0) {
             if (!insert(table, image, slot)) return i;
             break;
+          }
+          if (steps === STEPS_MAX) {
+            u32[(table + CROWDING) >>> 2] = 1;
+            return i;
           }
           slot = slot === last ? base : slot + slotBytes;
         }
@@ -190,17 +205,19 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     groupLookup(table, images, stride, count, slots) {
       let found = 0;
       for (let i = 0; i < count; i++) {
-        const slot = probe(table, images + i * stride);
-        const isThere = get(slot) !== 0;
-        u32[(slots >>> 2) + i] = isThere ? slot : 0;
-        if (isThere) found++;
+        const place = isCrowded(table) ? crowd.find(table, images + i * stride) : probe(table, images + i * stride);
+        const slot = place !== 0 && get(place) !== 0 ? place : 0;
+        u32[(slots >>> 2) + i] = slot;
+        if (slot !== 0) found++;
       }
       return found;
     },
     groupRemoveEmpty(table, images, stride, count, countOffset) {
       for (let i = 0; i < count; i++) {
-        const slot = probe(table, images + i * stride);
-        if (get(slot) !== 0 && get(slot + countOffset) === 0 && get(slot + countOffset + 4) === 0) remove(table, slot);
+        const slot = isCrowded(table) ? crowd.find(table, images + i * stride) : probe(table, images + i * stride);
+        if (slot === 0 || get(slot) === 0 || get(slot + countOffset) !== 0 || get(slot + countOffset + 4) !== 0) continue;
+        if (isCrowded(table)) crowd.remove(table, slot);
+        else remove(table, slot);
       }
     },
     groupRehash(table, formerBase, formerCapacity) {
@@ -215,6 +232,7 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
         copyWords(slot, former, slotBytes);
       }
     },
+    groupCrowd: crowd.groupCrowd,
     groupMoveStrings(table) {
       const slotBytes = get(table + SLOT_BYTES);
       const end = get(table + BASE) + get(table + CAPACITY) * slotBytes;

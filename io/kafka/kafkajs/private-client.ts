@@ -1,8 +1,8 @@
 /**
  * A copy of kafkajs of our own, loaded beside the one that the application may use.
  *
- * raw-fetch.ts and raw-produce.ts need kafkajs to hand out, and to take, whole record batches. That means other modules
- * in a few places, and an application that uses kafkajs in the same process must not notice. So the files of the
+ * Requests of ours travel over kafkajs's connections (client/), with TLS and logins as kafkajs has them. That means other modules
+ * in two places, and an application that uses kafkajs in the same process must not notice. So the files of the
  * package are loaded a second time, into a module table of our own: `require` inside that table never reaches the
  * process's `require.cache`, and requires that kafkajs makes late (it loads protocol versions when it needs them) stay
  * inside it too. The package has no dependencies; node's own modules are shared.
@@ -18,72 +18,44 @@ import path from 'node:path';
 import vm from 'node:vm';
 import type * as kafkajs from 'kafkajs';
 import { MillraceError } from '../../../core/index.ts';
-import { decodeRawRecords, failOutOfRange, RawBatch, sleepOrWake } from './raw-fetch.ts';
-import { encodeRequest } from './raw-produce.ts';
 
 const KAFKAJS_VERSION = '2.2.4';
 /** SHA-256 over the files of {@link GUARDED}, in this order: each as `path`, zero byte, contents, zero byte. */
-const GUARDED_SHA256 = '01ae5a4b0f34d835eb967cd9302ed9da1111af19a20f735d4923e5d57468d06b';
+const GUARDED_SHA256 = '20ebd042800973c3353c1284ccf7e70b40ad15486170736f69904d91792509c7';
 const GUARDED = [
   'src/broker/index.js',
-  'src/cluster/brokerPool.js',
-  'src/cluster/index.js',
-  'src/consumer/batch.js',
-  'src/consumer/consumerGroup.js',
-  'src/consumer/fetchManager.js',
-  'src/consumer/fetcher.js',
-  'src/consumer/index.js',
-  'src/consumer/offsetManager/index.js',
-  'src/consumer/runner.js',
+  'src/broker/saslAuthenticator/index.js',
   'src/network/connection.js',
   'src/network/connectionPool.js',
   'src/network/requestQueue/index.js',
+  'src/network/requestQueue/socketRequest.js',
   'src/protocol/request.js',
-  'src/protocol/requests/fetch/index.js',
-  'src/protocol/requests/fetch/v11/response.js',
-  'src/protocol/requests/fetch/v4/decodeMessages.js',
   'src/protocol/requests/index.js',
-  'src/protocol/requests/produce/v7/response.js',
-  'src/utils/sleep.js',
 ] as const;
 
 /** The inner classes that we use. Their shape is that of kafkajs 2.2.4; the guard vouches for it. */
-export interface Broker {
-  readonly nodeId: number | string;
-  readonly versions: Record<number, { minVersion: number; maxVersion: number }>;
-  readonly connectionPool: { readonly host: string; readonly port: number; send(request: object): Promise<unknown> };
+export interface KafkajsBroker {
+  /** By API: the versions that it offers; null until it is connected. */
+  readonly versions: Record<number, { minVersion: number; maxVersion: number }> | null;
+  readonly connectionPool: {
+    readonly host: string;
+    readonly port: number;
+    /** One for fetches (1), which may take long, and one for everything else. */
+    readonly pool: readonly { isConnected(): boolean }[];
+    getConnection(index: number): Promise<unknown>;
+    send(request: object): Promise<unknown>;
+  };
   isConnected(): boolean;
-  offsetFetch(request: { groupId: string; topics: { topic: string; partitions: { partition: number }[] }[] }): Promise<{
-    responses: { topic: string; partitions: { partition: number; offset: string; metadata: string | null }[] }[];
-  }>;
-}
-
-export interface Cluster {
+  /** Connects, asks for the versions, and logs in. */
   connect(): Promise<void>;
   disconnect(): Promise<void>;
-  isConnected(): boolean;
-  refreshMetadata(): Promise<void>;
-  refreshMetadataIfNecessary(): Promise<void>;
-  addTargetTopic(topic: string): Promise<void>;
-  metadata(request: { topics: string[] }): Promise<{ topicMetadata: { topic: string; topicErrorCode: number }[] }>;
-  findTopicPartitionMetadata(topic: string): { partitionId: number; leader: number | null; partitionErrorCode: number }[];
-  findBroker(request: { nodeId: number | string }): Promise<Broker>;
-  findGroupCoordinator(request: { groupId: string }): Promise<Broker>;
-  removeBroker(address: { host: string; port: number }): void;
-  fetchTopicsOffset(
-    topics: { topic: string; partitions: { partition: number }[]; fromBeginning: boolean }[],
-  ): Promise<{ topic: string; partitions: { partition: number; offset: string }[] }[]>;
 }
-
-type ClusterConstructor = new (options: object) => Cluster;
 
 export interface PrivateClient {
   readonly Kafka: typeof kafkajs.Kafka;
-  readonly PartitionAssigners: typeof kafkajs.PartitionAssigners;
-  readonly Cluster: ClusterConstructor;
+  readonly Broker: new (options: object) => KafkajsBroker;
+  readonly ConnectionPool: new (options: object) => KafkajsBroker['connectionPool'];
   readonly createLogger: (options: { level: number; logCreator: kafkajs.logCreator }) => kafkajs.Logger;
-  /** The answer to a Produce request, by version. `decode` reads it; errors of partitions are in it as codes. */
-  produceResponse(version: number): { decode(bytes: Uint8Array): Promise<unknown> };
   createErrorFromCode(code: number): Error & { type: string; retriable: boolean };
 }
 
@@ -103,17 +75,11 @@ function load(): PrivateClient {
   const root = packageRoot();
   checkPackage(root);
   const modules = new Map<string, { exports: unknown }>();
-  const replaced = new Map<string, unknown>([
-    [path.join(root, 'src/protocol/requests/fetch/v4/decodeMessages.js'), decodeRawRecords],
-    [path.join(root, 'src/consumer/batch.js'), RawBatch],
-    [path.join(root, 'src/utils/sleep.js'), sleepOrWake],
-  ]);
   const requireFile = (file: string): unknown => {
     const known = modules.get(file);
     if (known !== undefined) return known.exports;
-    const module = { exports: replaced.get(file) ?? {} };
+    const module: { exports: unknown } = { exports: {} };
     modules.set(file, module);
-    if (replaced.has(file)) return module.exports;
     const source = fs.readFileSync(file, 'utf8');
     if (file.endsWith('.json')) {
       module.exports = JSON.parse(source);
@@ -134,17 +100,30 @@ function load(): PrivateClient {
   const encodeTheirs = inner<(request: object) => Promise<{ buffer: Uint8Array }>>('src/protocol/request.js');
   modules.set(path.join(root, 'src/protocol/request.js'), { exports: encodeRequest(encodeTheirs) });
   stopIdleTimer(inner('src/network/requestQueue/index.js'));
-  failOutOfRange(inner('src/consumer/consumerGroup.js'));
 
   const api = inner<typeof kafkajs>('index.js');
   const errors = inner<{ createErrorFromCode: PrivateClient['createErrorFromCode'] }>('src/protocol/error.js');
   return {
     Kafka: api.Kafka,
-    PartitionAssigners: api.PartitionAssigners,
-    Cluster: inner<ClusterConstructor>('src/cluster/index.js'),
+    Broker: inner<PrivateClient['Broker']>('src/broker/index.js'),
+    ConnectionPool: inner<PrivateClient['ConnectionPool']>('src/network/connectionPool.js'),
     createLogger: inner<Pick<PrivateClient, 'createLogger'>>('src/loggers/index.js').createLogger,
-    produceResponse: (version) => inner(`src/protocol/requests/produce/v${version}/response.js`),
     createErrorFromCode: errors.createErrorFromCode,
+  };
+}
+
+/** A request that writes its own frame. */
+interface FramedRequest {
+  frame(correlationId: number, clientId: string): Buffer;
+}
+
+type Encode = (call: { correlationId: number; clientId: string; request: object }) => Promise<{ buffer: Uint8Array }>;
+
+/** Replaces kafkajs's encoder of requests: lets requests through that bring a frame of their own. */
+function encodeRequest(theirs: (call: never) => Promise<{ buffer: Uint8Array }>): Encode {
+  return async (call) => {
+    const framed = call.request as Partial<FramedRequest>;
+    return framed.frame === undefined ? theirs(call as never) : { buffer: framed.frame(call.correlationId, call.clientId) };
   };
 }
 
@@ -170,7 +149,7 @@ export function checkPackage(root: string): void {
   if (version !== KAFKAJS_VERSION) {
     throw new MillraceError(
       'ERR_MILLRACE_BROKER',
-      `kafkajs is version ${version} at ${root}; millrace reads record batches through internals of ${KAFKAJS_VERSION}. Install that one: npm install kafkajs@${KAFKAJS_VERSION}`,
+      `kafkajs is version ${version} at ${root}; millrace asks brokers through internals of ${KAFKAJS_VERSION}. Install that one: npm install kafkajs@${KAFKAJS_VERSION}`,
     );
   }
   const hash = createHash('sha256');

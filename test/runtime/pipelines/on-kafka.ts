@@ -18,12 +18,16 @@ export interface Params {
   readonly output?: string;
   /** Milliseconds; a text when it comes from the command line. */
   readonly sessionTimeout?: number | string;
+  /** How long a broker is waited for; the same. */
+  readonly brokerTimeout?: number | string;
 }
 
-export default ({ brokers, input, group, what = 'windows', format = 'json', output, sessionTimeout = 6_000 }: Params) => {
+export default ({ brokers, input, group, what = 'windows', format = 'json', output, sessionTimeout = 6_000, brokerTimeout = 120_000 }: Params) => {
   const servers = brokers.split(',');
-  const options = { brokers: servers, topic: input, group, sessionTimeout: Number(sessionTimeout) };
-  const sink = (key: string): Sink => (output === undefined ? results : kafka.sink({ brokers: servers, topic: output, key, value: json() })) as Sink;
+  const patience = { brokerTimeout: Number(brokerTimeout) };
+  const options = { brokers: servers, topic: input, group, sessionTimeout: Number(sessionTimeout), ...patience };
+  const sink = (key: string): Sink =>
+    (output === undefined ? results : kafka.sink({ brokers: servers, topic: output, key, value: json(), ...patience })) as Sink;
   if (what === 'words') return wordCount(kafka.source({ ...options, value: text() }), sink('word'));
   const clicks = pipeline('on-kafka').from(kafka.source({ ...options, value: format === 'arrow' ? arrow(click) : json(click) }));
   if (what === 'count') return clicks.keyBy('page').count().to(sink('page'));

@@ -17,10 +17,10 @@ import {
   isTransactionalAt,
   magicAt,
   nextOffsetAt,
+  producerIdAt,
   RECORD_BATCH,
-  readI64,
 } from '../../record-batch/index.ts';
-import type { RawBatch } from './raw-fetch.ts';
+import type { AbortedTransaction, Fetched } from './fetcher.ts';
 
 const CONTROL_ABORT = 0;
 
@@ -36,16 +36,14 @@ export class FetchedRecords {
   #bytes: Uint8Array;
   #at = 0;
   /** Aborted transactions that have not begun yet, by first offset; and the producers of those that have. */
-  readonly #transactions: readonly { producer: number; first: number }[];
+  readonly #transactions: readonly AbortedTransaction[];
   #begun = 0;
-  readonly #aborting = new Set<number>();
+  readonly #aborting = new Set<bigint>();
 
-  constructor(fetched: RawBatch) {
+  constructor(fetched: Fetched) {
     this.cut = fetched.fetchedOffset;
     this.#bytes = fetched.records;
-    this.#transactions = fetched.abortedTransactions
-      .map(({ producerId, firstOffset }) => ({ producer: Number(producerId), first: Number(firstOffset) }))
-      .sort((a, b) => a.first - b.first);
+    this.#transactions = [...fetched.abortedTransactions].sort((a, b) => a.firstOffset - b.firstOffset);
   }
 
   /**
@@ -69,6 +67,11 @@ export class FetchedRecords {
       if (at + length > bytes.length) return false;
       this.#at = at + length;
       const next = nextOffsetAt(bytes, at);
+      if (!Number.isSafeInteger(next)) {
+        throw new RangeError(
+          `the record batch behind offset ${this.cut} has offsets beyond 2^53 - 1 (about ${next}), which cannot be counted exactly. Write to a topic whose offsets are smaller.`,
+        );
+      }
       const isAborted = this.#judge(at, next);
       if (next > this.cut) {
         this.address = at;
@@ -97,11 +100,11 @@ export class FetchedRecords {
   }
 
   #judge(at: number, next: number): boolean {
-    while (this.#begun < this.#transactions.length && (this.#transactions[this.#begun]?.first as number) < next) {
-      this.#aborting.add((this.#transactions[this.#begun++] as { producer: number }).producer);
+    while (this.#begun < this.#transactions.length && (this.#transactions[this.#begun]?.firstOffset as number) < next) {
+      this.#aborting.add((this.#transactions[this.#begun++] as AbortedTransaction).producerId);
     }
     if (this.#aborting.size === 0 || !isTransactionalAt(this.#bytes, at)) return false;
-    const producer = readI64(this.#bytes, at + RECORD_BATCH.producerId);
+    const producer = producerIdAt(this.#bytes, at);
     if (!this.#aborting.has(producer)) return false;
     if (!isControlAt(this.#bytes, at)) return true;
     if (controlTypeAt(this.#bytes, at) === CONTROL_ABORT) this.#aborting.delete(producer);

@@ -1,6 +1,6 @@
 /**
  * Whole record batches into Kafka: the bytes of a batch go into a Produce request as they are, no object a record and
- * one copy. Connections, metadata and the rest of the protocol stay kafkajs's (private-client.ts).
+ * one copy.
  *
  * Each partition is a lane: its batches are sent in the order of the calls, one in flight at a time, because without
  * sequence numbers a second one could overtake a first that has to be tried again. Lanes that have the same leader share
@@ -9,8 +9,11 @@
 
 import { assert, MillraceError } from '../../../core/index.ts';
 import { BATCH_BYTES_MAX, batchBytesAt, RECORD_BATCH, recordCountAt, writeI16, writeI32 } from '../../record-batch/index.ts';
-import { type Connection, describe } from './admin.ts';
-import { type Broker, type Cluster, privateClient } from './private-client.ts';
+import { answered, describe, isConnectionError, isPassing } from '../kafkajs/connection.ts';
+import { type Cluster, offered } from './cluster.ts';
+import { BrokerAnswer, CODE, codeOf } from './errors.ts';
+import type { Patience } from './patience.ts';
+import type { Request, WireReader } from './wire.ts';
 
 const PRODUCE = 0;
 const PRODUCE_VERSION_MIN = 3;
@@ -20,22 +23,10 @@ const REQUEST_BYTES = 4 << 20;
 /** Requests on their way to one broker: the next is filled while the last one is answered. */
 const REQUESTS_PER_BROKER = 2;
 const BACKOFF_MS_MIN = 50;
-const BACKOFF_MS_MAX = 1000;
-
-/** A request that writes its own frame. */
-interface FramedRequest {
-  frame(correlationId: number, clientId: string): Buffer;
-}
-
-type Encode = (call: { correlationId: number; clientId: string; request: object }) => Promise<{ buffer: Uint8Array }>;
-
-/** Replaces kafkajs's encoder of requests: lets requests through that bring a frame of their own. */
-export function encodeRequest(theirs: (call: never) => Promise<{ buffer: Uint8Array }>): Encode {
-  return async (call) => {
-    const framed = call.request as Partial<FramedRequest>;
-    return framed.frame === undefined ? theirs(call as never) : { buffer: framed.frame(call.correlationId, call.clientId) };
-  };
-}
+/** Looks in a row, each after a pause, that have not found the topic: it is gone. */
+const MISSES_MAX = 4;
+/** So long a broker may be back before it is noticed. */
+const BACKOFF_MS_MAX = 500;
 
 /** One record batch on its way. */
 interface Delivery {
@@ -61,24 +52,26 @@ export interface BatchProducerOptions {
   readonly deliveryTimeoutMs: number;
 }
 
-interface ProduceAnswer {
-  topics: { partitions: { partition: number; errorCode: number }[] }[];
-}
+/** By partition: the code of the answer. */
+type ProduceAnswer = ReadonlyMap<number, number>;
 
 export class BatchProducer {
-  readonly #connection: Connection;
   readonly #cluster: Cluster;
+  readonly #patience: Patience;
   readonly #options: BatchProducerOptions;
   readonly #lanes = new Map<number, Lane>();
   readonly #requests = new Map<number, number>();
   #timer: NodeJS.Timeout | undefined;
   #isPlanned = false;
-  #refreshing: Promise<void> | undefined;
+  #leaders: ReadonlyMap<number, number> = new Map();
+  #looking: Promise<void> | undefined;
+  /** Looks in a row that have not found the topic. */
+  #misses = 0;
   #failure: MillraceError | undefined;
 
-  constructor(connection: Connection, cluster: Cluster, options: BatchProducerOptions) {
-    this.#connection = connection;
+  constructor(cluster: Cluster, patience: Patience, options: BatchProducerOptions) {
     this.#cluster = cluster;
+    this.#patience = patience;
     this.#options = options;
   }
 
@@ -92,7 +85,7 @@ export class BatchProducer {
     if (this.#failure !== undefined) throw this.#failure;
     const lane = this.#lanes.get(partition) ?? { queue: [], isInFlight: false, failures: 0, notBefore: 0 };
     this.#lanes.set(partition, lane);
-    const deadline = Date.now() + this.#options.deliveryTimeoutMs;
+    const deadline = performance.now() + this.#options.deliveryTimeoutMs;
     const deliveries: Promise<void>[] = [];
     for (let at = 0; at < bytes.length; ) {
       const length = bytes.length - at >= RECORD_BATCH.headerBytes ? batchBytesAt(bytes, at) : 0;
@@ -125,7 +118,7 @@ export class BatchProducer {
 
   #dispatch(): void {
     if (this.#failure !== undefined) return;
-    const now = Date.now();
+    const now = performance.now();
     let wakeAt = Number.POSITIVE_INFINITY;
     const ready: number[] = [];
     for (const [partition, lane] of this.#lanes) {
@@ -140,16 +133,9 @@ export class BatchProducer {
 
   #byLeader(partitions: readonly number[]): Map<number, number[]> {
     const groups = new Map<number, number[]>();
-    if (partitions.length === 0) return groups;
-    let leaders = new Map<number, number | null>();
-    try {
-      leaders = new Map(this.#cluster.findTopicPartitionMetadata(this.#options.topic).map((entry) => [entry.partitionId, entry.leader]));
-    } catch {
-      // No metadata at the moment: every lane waits for it below.
-    }
     for (const partition of partitions) {
-      const leader = leaders.get(partition) ?? -1;
-      if (leader < 0) this.#retry([(this.#lanes.get(partition) as Lane).queue[0] as Delivery], new Error(`partition ${partition} has no leader`));
+      const leader = this.#leaders.get(partition) ?? -1;
+      if (leader < 0) this.#lookForLeaders();
       else groups.set(leader, [...(groups.get(leader) ?? []), partition]);
     }
     return groups;
@@ -177,42 +163,40 @@ export class BatchProducer {
 
   /** One Produce request, and what follows from its answer. Never rejects. */
   async #request(leader: number, deliveries: readonly Delivery[]): Promise<void> {
+    const key = `produce to ${leader}`;
     try {
-      const broker = await this.#cluster.findBroker({ nodeId: leader });
-      const answer = await this.#produce(broker, deliveries);
-      const codes = new Map(answer.topics.flatMap((topic) => topic.partitions).map((entry) => [entry.partition, entry.errorCode]));
+      const codes = await this.#produce(leader, deliveries);
+      this.#patience.passed(key);
       for (const delivery of deliveries) {
         const code = codes.get(delivery.partition) ?? -1;
         if (code === 0) this.#acknowledge(delivery);
-        else this.#retry([delivery], privateClient().createErrorFromCode(code));
+        else this.#retry([delivery], answered(code));
       }
     } catch (error) {
-      const { host, port, name } = error as { host?: string; port?: number; name?: string };
-      if (name === 'KafkaJSConnectionClosedError' && host !== undefined && port !== undefined) this.#cluster.removeBroker({ host, port });
-      this.#retry(deliveries, error);
+      this.#retry(deliveries, error, key);
     }
   }
 
-  async #produce(broker: Broker, deliveries: readonly Delivery[]): Promise<ProduceAnswer> {
-    const versions = broker.versions[PRODUCE];
-    const apiVersion = Math.min(PRODUCE_VERSION_MAX, versions?.maxVersion ?? PRODUCE_VERSION_MAX);
-    assert(
-      apiVersion >= PRODUCE_VERSION_MIN,
-      `the broker takes Produce requests up to version ${apiVersion} only; record batches need ${PRODUCE_VERSION_MIN} (Kafka 0.11)`,
-    );
+  #produce(leader: number, deliveries: readonly Delivery[]): Promise<ProduceAnswer> {
     const { topic, acks, requestTimeoutMs } = this.#options;
-    const request = {
-      apiKey: PRODUCE,
-      apiVersion,
-      apiName: 'Produce',
-      frame: (correlationId: number, clientId: string) => {
+    let version = PRODUCE_VERSION_MAX;
+    return this.#cluster.ask(
+      leader,
+      (broker): Request<ProduceAnswer> => {
+        version = Math.min(PRODUCE_VERSION_MAX, offered(broker, PRODUCE));
+        assert(
+          version >= PRODUCE_VERSION_MIN,
+          `the broker takes Produce requests up to version ${version} only; record batches need ${PRODUCE_VERSION_MIN} (Kafka 0.11)`,
+        );
+        const layout = { apiKey: PRODUCE, apiName: 'Produce', version, isFlexible: false, body: new Uint8Array(0), waitMs: requestTimeoutMs };
+        return { ...layout, read: (answer) => readAnswer(answer, version) };
+      },
+      () => (correlationId, clientId) => {
         // After a failure the caller has its bytes back: they are not ours to read any more.
         if (this.#failure !== undefined) throw this.#failure;
-        return produceFrame(apiVersion, correlationId, clientId, acks, requestTimeoutMs, topic, deliveries);
+        return produceFrame(version, correlationId, clientId, acks, requestTimeoutMs, topic, deliveries);
       },
-    };
-    const response = { decode: privateClient().produceResponse(apiVersion).decode, parse: async (answer: unknown) => answer };
-    return (await broker.connectionPool.send({ request, response, requestTimeout: requestTimeoutMs })) as ProduceAnswer;
+    );
   }
 
   #acknowledge(delivery: Delivery): void {
@@ -223,50 +207,88 @@ export class BatchProducer {
     delivery.resolve();
   }
 
-  /** Puts lanes back after a failure that can pass; fails the producer for one that cannot, or that lasts too long. */
-  #retry(deliveries: readonly Delivery[], error: unknown): void {
+  /**
+   * Puts lanes back after a failure that can pass; fails the producer for one that cannot, or that lasts too long.
+   *
+   * @param key of the patience, where a broker does not answer
+   */
+  #retry(deliveries: readonly Delivery[], error: unknown, key?: string): void {
     if (this.#failure !== undefined) return;
-    const isRetriable = (error as { retriable?: boolean }).retriable !== false && !(error instanceof TypeError || error instanceof RangeError);
-    const now = Date.now();
+    const now = performance.now();
+    // A topic that is not there any more is known as such by the next look at it.
+    const mayPass = isPassing(error) || codeOf(error) === CODE.unknownTopic;
     for (const delivery of deliveries) {
       const lane = this.#lanes.get(delivery.partition) as Lane;
-      if (!isRetriable || now >= delivery.deadline) {
-        this.#fail(this.#refusal(delivery, error));
+      if (!mayPass || now >= delivery.deadline) {
+        this.#fail(this.#refusal(delivery, error, mayPass));
         return;
       }
       lane.isInFlight = false;
-      lane.notBefore = now + Math.min(BACKOFF_MS_MIN * 2 ** lane.failures++, BACKOFF_MS_MAX);
+      lane.notBefore = now + Math.min(BACKOFF_MS_MIN * 2 ** Math.min(lane.failures++, 10), BACKOFF_MS_MAX, Math.max(1, delivery.deadline - now));
     }
-    // New metadata is there before the first of them is tried again, or they fail once more and wait longer.
-    this.#refreshing ??= this.#refresh().finally(() => {
-      this.#refreshing = undefined;
+    if (key !== undefined && isConnectionError(error)) this.#wait(key, error, deliveries);
+    this.#lookForLeaders();
+  }
+
+  /** Says what is waited for, if it lasts. How long that may be says the deadline of the deliveries. */
+  #wait(key: string, error: unknown, deliveries: readonly Delivery[]): void {
+    try {
+      const deadline = Math.max(...deliveries.map((delivery) => delivery.deadline));
+      this.#patience.failed(key, 'rows cannot be written', error, Math.max(1, deadline - performance.now()));
+    } catch (failure) {
+      this.#fail(failure as MillraceError);
+    }
+  }
+
+  /** New leaders are there before the next attempt, or it fails once more and waits longer. */
+  #lookForLeaders(): void {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
       this.#plan();
     });
   }
 
-  async #refresh(): Promise<void> {
+  async #look(): Promise<void> {
     try {
-      if (!this.#cluster.isConnected()) await this.#cluster.connect();
-      await this.#cluster.refreshMetadata();
-    } catch {
-      // The next attempt tells.
+      const { partitions } = await this.#cluster.topic(this.#options.topic);
+      this.#leaders = new Map(partitions.map(({ partition, leader }) => [partition, leader]));
+      this.#misses = 0;
+    } catch (error) {
+      if (codeOf(error) === CODE.unknownTopic && ++this.#misses >= MISSES_MAX) {
+        const message = `kafka ${this.#options.topic}: the topic was deleted while it was written to. Create it again, or write to another one.`;
+        this.#fail(new MillraceError('ERR_MILLRACE_SINK', message, { cause: error }));
+      }
+    }
+    // Lanes whose partition has no leader wait here; those that failed wait by themselves.
+    const now = performance.now();
+    for (const [partition, lane] of this.#lanes) {
+      if (lane.isInFlight || lane.queue.length === 0 || (this.#leaders.get(partition) ?? -1) >= 0) continue;
+      this.#retryLeaderless(lane, now);
     }
   }
 
-  #refusal(delivery: Delivery, cause: unknown): MillraceError {
+  #retryLeaderless(lane: Lane, now: number): void {
+    const head = lane.queue[0] as Delivery;
+    if (now >= head.deadline) this.#fail(this.#refusal(head, answered(CODE.leaderNotAvailable), true));
+    else lane.notBefore = Math.max(lane.notBefore, now + BACKOFF_MS_MIN);
+  }
+
+  #refusal(delivery: Delivery, cause: unknown, mayPass: boolean): MillraceError {
     const { topic, deliveryTimeoutMs } = this.#options;
     const { type, message } = describe(cause);
     const what = `kafka ${topic}: a record batch of ${recordCountAt(delivery.bytes, 0)} records (${delivery.bytes.length} bytes) for partition ${delivery.partition} was not written`;
-    if (type === 'MESSAGE_TOO_LARGE')
+    if (codeOf(cause) === CODE.messageTooLarge)
       return new MillraceError('ERR_MILLRACE_SINK', `${what}: it is larger than the topic's max.message.bytes. Raise that setting of the topic.`, { cause });
-    if (type.endsWith('AUTHORIZATION_FAILED')) return this.#connection.error(what, cause);
-    if ((cause as { retriable?: boolean }).retriable === false)
-      return new MillraceError('ERR_MILLRACE_SINK', `${what}: the broker refuses it: ${message}`, { cause });
-    return new MillraceError(
-      'ERR_MILLRACE_SINK',
-      `${what} within ${deliveryTimeoutMs / 1000} s: ${message || this.#connection.lastError}. Look at the brokers, or raise deliveryTimeout.`,
-      { cause },
-    );
+    if (type.endsWith('AUTHORIZATION_FAILED')) return this.#cluster.connection.error(what, cause);
+    if (mayPass) {
+      return new MillraceError(
+        'ERR_MILLRACE_SINK',
+        `${what} within ${deliveryTimeoutMs / 1000} s: ${message || this.#cluster.connection.lastError}. Look at the brokers, or raise deliveryTimeout.`,
+        { cause },
+      );
+    }
+    if (cause instanceof BrokerAnswer) return new MillraceError('ERR_MILLRACE_SINK', `${what}: the broker refuses it: ${message}`, { cause });
+    return this.#cluster.connection.error(what, cause);
   }
 
   #fail(error: MillraceError): void {
@@ -277,6 +299,19 @@ export class BatchProducer {
       for (const delivery of lane.queue.splice(0)) delivery.reject(error);
     }
   }
+}
+
+/** Produce response, versions 3 to 7. */
+function readAnswer(from: WireReader, version: number): ProduceAnswer {
+  const codes = new Map<number, number>();
+  from.list(() => {
+    from.string();
+    from.list(() => {
+      codes.set(from.i32(), from.i16());
+      for (let field = version >= 5 ? 3 : 2; field > 0; field--) from.bigint();
+    });
+  });
+  return codes;
 }
 
 /**

@@ -1,0 +1,38 @@
+/**
+ * What a group has committed. Beside each position stands a text: the topic's id in front, then the runtime's. By the id it is
+ * seen whether the topic is still the one that the position is of, or was made anew under the same name.
+ */
+
+import { mustSucceed } from '../kafkajs/connection.ts';
+import type { Cluster } from './cluster.ts';
+import { offsetFetchRequest } from './requests.ts';
+
+export interface Committed {
+  readonly offset: number;
+  readonly metadata: string;
+  /** Of the topic that the position is of; undefined when whoever committed did not say. */
+  readonly topicId: string | undefined;
+}
+
+/** Partitions without a commit are not in the answer. */
+export async function committedOffsets(cluster: Cluster, group: string, topic: string, partitions: readonly number[]): Promise<Map<number, Committed>> {
+  const { code, offsets } = await cluster.askCoordinator(group, offsetFetchRequest(group, topic, partitions));
+  mustSucceed(code);
+  const committed = new Map<number, Committed>();
+  for (const { partition, code: partitionCode, offset, metadata } of offsets) {
+    mustSucceed(partitionCode);
+    if (offset >= 0) committed.set(partition, { offset, ...parted(metadata) });
+  }
+  return committed;
+}
+
+const PREFIX = /^topic=([0-9a-f]{32});/;
+
+export function metadataWith(topicId: string | undefined, metadata: string): string {
+  return topicId === undefined ? metadata : `topic=${topicId};${metadata}`;
+}
+
+function parted(text: string): Pick<Committed, 'metadata' | 'topicId'> {
+  const found = PREFIX.exec(text);
+  return { topicId: found?.[1], metadata: found === null ? text : text.slice(found[0].length) };
+}

@@ -1,0 +1,74 @@
+/** Error codes of the Kafka protocol: those that somebody asks for, and which of them pass by themselves. */
+
+/** Numbers as in the protocol's list of errors. */
+export const CODE = {
+  offsetOutOfRange: 1,
+  unknownTopic: 3,
+  leaderNotAvailable: 5,
+  notLeader: 6,
+  requestTimedOut: 7,
+  brokerNotAvailable: 8,
+  replicaNotAvailable: 9,
+  messageTooLarge: 10,
+  networkException: 13,
+  coordinatorLoading: 14,
+  coordinatorNotAvailable: 15,
+  notCoordinator: 16,
+  notEnoughReplicas: 19,
+  notEnoughReplicasAfterAppend: 20,
+  illegalGeneration: 22,
+  inconsistentProtocol: 23,
+  unknownMember: 25,
+  invalidSession: 26,
+  rebalancing: 27,
+  topicForbidden: 29,
+  groupForbidden: 30,
+  storage: 56,
+  fencedLeaderEpoch: 74,
+  unknownLeaderEpoch: 75,
+  offsetNotAvailable: 78,
+  memberIdRequired: 79,
+  groupIsFull: 81,
+  fencedInstance: 82,
+  unknownTopicId: 100,
+  inconsistentTopicId: 103,
+} as const;
+
+/** Ask again in a moment. */
+const PASSING: ReadonlySet<number> = new Set([
+  CODE.leaderNotAvailable,
+  CODE.notLeader,
+  CODE.requestTimedOut,
+  CODE.brokerNotAvailable,
+  CODE.replicaNotAvailable,
+  CODE.networkException,
+  CODE.coordinatorLoading,
+  CODE.coordinatorNotAvailable,
+  CODE.notCoordinator,
+  CODE.notEnoughReplicas,
+  CODE.notEnoughReplicasAfterAppend,
+  CODE.rebalancing,
+  CODE.storage,
+  CODE.fencedLeaderEpoch,
+  CODE.unknownLeaderEpoch,
+  CODE.offsetNotAvailable,
+]);
+
+/** What a broker answers instead of doing it. `type` is the protocol's name: `NOT_COORDINATOR_FOR_GROUP`. */
+export class BrokerAnswer extends Error {
+  readonly code: number;
+  readonly type: string;
+  readonly retriable: boolean;
+
+  constructor(code: number, type: string, message: string) {
+    super(message);
+    this.name = 'BrokerAnswer';
+    this.code = code;
+    this.type = type;
+    this.retriable = PASSING.has(code);
+  }
+}
+
+export function codeOf(error: unknown): number | undefined {
+  return error instanceof BrokerAnswer ? error.code : undefined;
+}

@@ -1,0 +1,99 @@
+/** Topics: whether one is there, with which partitions; making one; where its logs begin and end. */
+
+import { MillraceError, nearNames } from '../../../core/index.ts';
+import { type Connection, describe, isConnectionError, mustSucceed, within } from '../kafkajs/connection.ts';
+import { privateClient } from '../kafkajs/private-client.ts';
+import type { Cluster } from './cluster.ts';
+import { CODE, codeOf } from './errors.ts';
+import type { Patience } from './patience.ts';
+import { listOffsetsRequest, type TopicAnswer } from './requests.ts';
+
+const CREATE_TIMEOUT_MS = 30_000;
+const NAMES_TIMEOUT_MS = 10_000;
+
+export const READ_UNCOMMITTED = 0;
+export const READ_COMMITTED = 1;
+
+/**
+ * A topic that has to be there, with a leader for each partition.
+ *
+ * @throws MillraceError ERR_MILLRACE_TOPIC with the nearest names when it is not there, ERR_MILLRACE_BROKER
+ */
+export async function findTopic(cluster: Cluster, patience: Patience, what: string, topic: string): Promise<TopicAnswer> {
+  try {
+    return await patience.through(`topic ${topic} cannot be looked up`, async () => {
+      const found = await cluster.topic(topic);
+      for (const { code } of found.partitions) mustSucceed(code);
+      return found;
+    });
+  } catch (error) {
+    const cause = (error as { cause?: unknown }).cause;
+    if (codeOf(cause) !== CODE.unknownTopic) throw error;
+    const names = await topicNames(cluster);
+    const near = nearNames(topic, names);
+    const hint = near.length > 0 ? `Near it: ${near.join(', ')}.` : names.length > 0 ? `There are ${names.length} other topics.` : 'There are no topics.';
+    throw new MillraceError(
+      'ERR_MILLRACE_TOPIC',
+      `${what}: there is no topic ${topic} on ${cluster.connection.options.brokers.join(', ')}. ${hint} Create it, or correct the name.`,
+      { cause },
+    );
+  }
+}
+
+async function topicNames(cluster: Cluster): Promise<string[]> {
+  try {
+    const { topics } = await within(NAMES_TIMEOUT_MS, cluster.metadata(null));
+    return topics.map((entry) => entry.topic).filter((name) => !name.startsWith('__'));
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Makes a topic; not an error when somebody else was quicker. The nodes hear of it one after the other: `findTopic` may not find it yet.
+ *
+ * @throws MillraceError ERR_MILLRACE_TOPIC, ERR_MILLRACE_BROKER
+ */
+export async function createTopic(connection: Connection, what: string, topic: string, partitions: number, replicationFactor: number): Promise<void> {
+  const admin = new (privateClient().Kafka)({ ...connection.config, retry: { retries: 3 } }).admin();
+  try {
+    await within(CREATE_TIMEOUT_MS, admin.connect());
+    await within(CREATE_TIMEOUT_MS, admin.createTopics({ topics: [{ topic, numPartitions: partitions, replicationFactor }], waitForLeaders: false }));
+  } catch (cause) {
+    const refused = (cause as { errors?: unknown[] }).errors?.[0] ?? cause;
+    if (isConnectionError(refused)) throw connection.error(`${what}: topic ${topic} cannot be created`, cause);
+    throw new MillraceError(
+      'ERR_MILLRACE_TOPIC',
+      `${what}: topic ${topic} cannot be created with ${partitions} partitions and ${replicationFactor} replicas: ${describe(refused).message}`,
+      { cause },
+    );
+  } finally {
+    await within(CREATE_TIMEOUT_MS, admin.disconnect()).catch(() => {});
+  }
+}
+
+/** Offsets by partition: `earliest` of the log, or its end; at isolation level read_committed the end is that of the oldest open transaction. */
+export async function logOffsets(
+  cluster: Cluster,
+  topic: string,
+  partitions: readonly number[],
+  which: 'earliest' | 'end',
+  isolationLevel: number = READ_UNCOMMITTED,
+): Promise<Map<number, number>> {
+  const wanted = new Set(partitions);
+  const leaders = new Map<number, number[]>();
+  for (const { partition, leader, code } of (await cluster.topic(topic)).partitions) {
+    if (!wanted.has(partition)) continue;
+    if (leader < 0) mustSucceed(code === 0 ? CODE.leaderNotAvailable : code);
+    leaders.set(leader, [...(leaders.get(leader) ?? []), partition]);
+  }
+  const answers = await Promise.all(
+    [...leaders].map(([leader, ids]) => cluster.ask(leader, listOffsetsRequest(topic, ids, which === 'earliest' ? -2 : -1, isolationLevel))),
+  );
+  return new Map(
+    answers.flat().map(({ partition, code, offset }) => {
+      mustSucceed(code);
+      return [partition, offset];
+    }),
+  );
+}

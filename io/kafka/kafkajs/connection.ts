@@ -1,0 +1,223 @@
+/**
+ * Connections to brokers: sockets, TLS and logins are kafkajs's; what is asked over them is ours (client/). A connection that
+ * broke is never used again: kafkajs would go on in the middle of the answer that was cut off.
+ */
+
+import net, { type Socket } from 'node:net';
+import tls from 'node:tls';
+import type { KafkaConfig, SASLOptions } from 'kafkajs';
+import { MillraceError } from '../../../core/index.ts';
+import { BrokerAnswer } from '../client/errors.ts';
+import { type Request, WireReader, WireWriter } from '../client/wire.ts';
+import type { KafkaConnectionOptions } from '../options.ts';
+import { type KafkajsBroker, privateClient } from './private-client.ts';
+
+const KEEP_ALIVE_MS = 60_000;
+const LOG_LEVEL_ERROR = 1;
+/** Of system and TLS errors: what is wrong with the certificate, or the handshake, is so the next time too. */
+const TLS_FAULT = /CERT|SSL|TLS|EPROTO|SIGNATURE/;
+
+/** What one source, or one sink, holds of a cluster: settings for kafkajs, its open sockets, and its last complaint. */
+export class Connection {
+  readonly options: KafkaConnectionOptions;
+  readonly config: KafkaConfig;
+  /** The last error that kafkajs logged. It goes into our own error's message; nothing is printed. */
+  lastError = '';
+  readonly #sockets = new Set<Socket>();
+  #isClosed = false;
+
+  constructor(options: KafkaConnectionOptions) {
+    this.options = options;
+    this.config = {
+      clientId: options.clientId ?? 'millrace',
+      brokers: [...options.brokers],
+      connectionTimeout: options.connectionTimeout ?? 3000,
+      requestTimeout: options.requestTimeout ?? 30_000,
+      enforceRequestTimeout: true,
+      logLevel: LOG_LEVEL_ERROR,
+      logCreator: () => (entry) => {
+        const cause = entry.log['error'];
+        this.lastError = typeof cause === 'string' && !entry.log.message.includes(cause) ? `${entry.log.message}: ${cause}` : entry.log.message;
+      },
+      socketFactory: (socket) => this.#connect(socket),
+      ...(options.ssl !== undefined && { ssl: options.ssl as boolean | tls.ConnectionOptions }),
+      ...(options.sasl !== undefined && { sasl: options.sasl as SASLOptions }),
+    };
+  }
+
+  /** A broker, not connected yet. */
+  async broker(host: string, port: number, rack: string | null = null): Promise<KafkajsBroker> {
+    const client = privateClient();
+    const { logCreator, ...config } = this.config;
+    const logger = client.createLogger({ level: LOG_LEVEL_ERROR, logCreator: logCreator as NonNullable<KafkaConfig['logCreator']> });
+    const connectionPool = new client.ConnectionPool({ ...config, logger, host, port, rack, maxInFlightRequests: null });
+    return new client.Broker({ connectionPool, logger, allowAutoTopicCreation: false });
+  }
+
+  /** Ends all connections at once. Whoever waits for an answer is told that there will be none. */
+  close(): void {
+    this.#isClosed = true;
+    for (const socket of this.#sockets) socket.destroy(new Error('closed'));
+    this.#sockets.clear();
+  }
+
+  /**
+   * The error for a broker that does not answer, or refuses.
+   *
+   * @param what what could not be done: `kafka clicks: the topic cannot be looked up`
+   */
+  error(what: string, cause: unknown): MillraceError {
+    if (cause instanceof MillraceError) return cause;
+    const { brokers, ssl } = this.options;
+    const { name, type, message, code } = describe(cause);
+    const said = message || this.lastError;
+    const at = brokers.join(', ');
+    if (name.includes('SASL') || type.includes('SASL') || type.includes('AUTHENTICATION')) {
+      const mechanism = this.options.sasl?.mechanism ?? 'no sasl option';
+      return new MillraceError(
+        'ERR_MILLRACE_BROKER',
+        `${what}: the Kafka broker at ${at} refuses the login (${mechanism}): ${said}. Correct the sasl option.`,
+        {
+          cause,
+        },
+      );
+    }
+    if (type.endsWith('AUTHORIZATION_FAILED')) {
+      return new MillraceError(
+        'ERR_MILLRACE_BROKER',
+        `${what}: the Kafka broker at ${at} does not allow it (${type}). Ask for the rights, or use another user.`,
+        { cause },
+      );
+    }
+    if (TLS_FAULT.test(code)) {
+      return new MillraceError(
+        'ERR_MILLRACE_BROKER',
+        `${what}: there is no TLS connection to the Kafka broker at ${at} (${said}; ${code}). Correct the certificate, the address in brokers (it has to be in the certificate), or the ssl option: ssl: { ca } for a certificate authority of your own.`,
+        { cause },
+      );
+    }
+    if (isConnectionError(cause)) {
+      const hint = ssl === undefined || ssl === false ? ', or set the ssl option if it takes TLS only' : ', or the ssl option if it takes no TLS';
+      return new MillraceError(
+        'ERR_MILLRACE_BROKER',
+        `${what}: no Kafka broker answers at ${at} (${said || this.lastError}). Start it, or correct the brokers option${hint}.`,
+        { cause },
+      );
+    }
+    return new MillraceError('ERR_MILLRACE_BROKER', `${what}: the Kafka cluster at ${at} says: ${said}`, { cause });
+  }
+
+  #connect({ host, port, ssl, onConnect }: { host: string; port: number; ssl?: tls.ConnectionOptions; onConnect: () => void }): Socket {
+    if (this.#isClosed) throw new Error('closed');
+    const name = net.isIP(host) === 0 ? { servername: host } : {};
+    const socket = ssl ? tls.connect({ host, port, ...name, ...(typeof ssl === 'object' ? ssl : {}) }, onConnect) : net.connect({ host, port }, onConnect);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    // A request is written whole; waiting for the acknowledgement of the one before it only costs time.
+    socket.setNoDelay(true);
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    return socket;
+  }
+}
+
+/**
+ * Asks a broker, and connects to it first where that has not been done.
+ *
+ * @param frame the request as bytes, header included, where it has a frame of its own
+ */
+export async function ask<T>(broker: KafkajsBroker, request: Request<T>, frame?: (correlationId: number, clientId: string) => Buffer): Promise<T> {
+  await connected(broker);
+  const { apiKey, apiName, version, isFlexible, body, waitMs } = request;
+  return (await broker.connectionPool.send({
+    request: {
+      apiKey,
+      apiName,
+      apiVersion: version,
+      frame: frame ?? ((correlationId: number, clientId: string) => framed(request, body, correlationId, clientId)),
+    },
+    response: {
+      decode: async (payload: Buffer) => {
+        const reader = new WireReader(payload, isFlexible);
+        reader.end();
+        return { answer: request.read(reader), clientSideThrottleTime: 0 };
+      },
+      parse: async ({ answer }: { answer: T }) => answer,
+    },
+    logResponseError: false,
+    ...(waitMs !== undefined && { requestTimeout: waitMs + 5_000 }),
+  })) as T;
+}
+
+const connecting = new WeakMap<KafkajsBroker, Promise<void>>();
+
+/** kafkajs opens a second socket, and forgets the first, when two requests find the connection closed: one of them connects here. */
+async function connected(broker: KafkajsBroker): Promise<void> {
+  if (broker.isConnected() && broker.connectionPool.pool[0]?.isConnected() === true) return;
+  const under =
+    connecting.get(broker) ??
+    (async () => {
+      await broker.connect();
+      await broker.connectionPool.getConnection(0);
+    })().finally(() => connecting.delete(broker));
+  connecting.set(broker, under);
+  await under;
+}
+
+/** size | api key | version | correlation id | client id | tagged fields, if flexible | body */
+function framed({ apiKey, version, isFlexible }: Request<unknown>, body: Uint8Array, correlationId: number, clientId: string): Buffer {
+  const header = new WireWriter().i16(apiKey).i16(version).i32(correlationId).string(clientId);
+  if (isFlexible) header.i8(0);
+  return new WireWriter()
+    .i32(header.bytes.length + body.length)
+    .raw(header.bytes)
+    .raw(body).bytes;
+}
+
+/** The error of an answer with this code. */
+export function answered(code: number): BrokerAnswer {
+  const { type, message } = privateClient().createErrorFromCode(code);
+  return new BrokerAnswer(code, type, `${message} (${code})`);
+}
+
+/** @throws BrokerAnswer unless the code is 0 */
+export function mustSucceed(code: number): void {
+  if (code !== 0) throw answered(code);
+}
+
+/** No answer came: the connection could not be made, or broke, or nothing came in time. */
+export function isConnectionError(error: unknown): boolean {
+  const { name } = describe(error);
+  return /Connection|Timeout|NumberOfRetries|BrokerNotFound/.test(name);
+}
+
+/** It may go better in a moment. */
+export function isPassing(error: unknown): boolean {
+  if (error instanceof MillraceError) return false;
+  if (error instanceof BrokerAnswer) return error.retriable;
+  return isConnectionError(error) && !TLS_FAULT.test(describe(error).code);
+}
+
+/** kafkajs wraps errors in errors; the innermost says what happened. */
+export function describe(error: unknown): { name: string; type: string; message: string; code: string } {
+  let inner = error as { name?: string; type?: string; message?: string; code?: unknown; cause?: unknown; originalError?: unknown };
+  const seen = new Set<unknown>();
+  while (!seen.has(inner) && (inner?.cause ?? inner?.originalError) instanceof Error) {
+    seen.add(inner);
+    inner = (inner.cause ?? inner.originalError) as typeof inner;
+  }
+  return { name: inner?.name ?? '', type: inner?.type ?? '', message: inner?.message ?? String(error), code: String(inner?.code ?? '') };
+}
+
+/** Rejects with an error named `Timeout` when the promise takes longer. What it does goes on; its result is dropped. */
+export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(Object.assign(new Error(`no answer within ${ms / 1000} s`), { name: 'Timeout' })), ms);
+  });
+  promise.catch(() => {});
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
