@@ -234,7 +234,9 @@ main(process.argv.slice(2)).then(
   (error) => {
     if (error instanceof UsageError) {
       const command = process.argv[2];
-      console.error(`millrace: ${error.message}. What there is: millrace ${isCommand(command) ? `${command} ` : ''}--help`);
+      // Node's own message may be of several lines.
+      const what = error.message.replaceAll(/\s+/g, ' ').replace(/\.$/, '');
+      console.error(`millrace: ${what}. What there is: millrace ${isCommand(command) ? `${command} ` : ''}--help`);
       process.exitCode = 2;
       return;
     }

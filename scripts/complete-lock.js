@@ -1,4 +1,4 @@
-// `node scripts/complete-lock.js`: after an `npm install`, adds to package-lock.json the optional packages of other
+// `node scripts/complete-lock.js`: after an `npm install`, adds to package-lock.json, and to that of bench/peers, the optional packages of other
 // platforms that npm left out because the registry it asked does not have them (a mirror may hold one platform only).
 // Without them `npm ci` refuses the lock. The entries have no checksum; npm fetches them on their platform only.
 // `--check` changes nothing, prints what is missing, and exits 1 if anything is.
@@ -7,7 +7,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const path = join(dirname(dirname(fileURLToPath(import.meta.url))), 'package-lock.json');
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const paths = ['package-lock.json', 'bench/peers/package-lock.json'].map((path) => join(root, path));
 const PLATFORM =
   /(aix|android|darwin|freebsd|linux|netbsd|openbsd|openharmony|sunos|win32)-(arm64|arm|x64|ia32|loong64|mips64el|ppc64|riscv64|s390x)(?:-(musl|gnu|msvc))?$/;
 const LIBC = { musl: 'musl', gnu: 'glibc' };
@@ -30,10 +31,16 @@ export function missingEntries(lock) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const lock = JSON.parse(readFileSync(path, 'utf8'));
-  const missing = missingEntries(lock);
-  for (const [place, { version }] of missing) console.log(`${place} ${version}`);
-  if (process.argv.includes('--check')) process.exit(missing.size === 0 ? 0 : 1);
-  const packages = [...Object.entries(lock.packages), ...missing].sort(([a], [b]) => a.localeCompare(b, 'en'));
-  writeFileSync(path, `${JSON.stringify({ ...lock, packages: Object.fromEntries(packages) }, null, 2)}\n`);
+  const isCheck = process.argv.includes('--check');
+  for (const path of paths) {
+    const lock = JSON.parse(readFileSync(path, 'utf8'));
+    const missing = missingEntries(lock);
+    for (const [place, { version }] of missing) console.log(`${place} ${version}`);
+    if (missing.size === 0) continue;
+    if (isCheck) process.exitCode = 1;
+    else {
+      const packages = [...Object.entries(lock.packages), ...missing].sort(([a], [b]) => a.localeCompare(b, 'en'));
+      writeFileSync(path, `${JSON.stringify({ ...lock, packages: Object.fromEntries(packages) }, null, 2)}\n`);
+    }
+  }
 }

@@ -1,9 +1,10 @@
 /**
- * A real Apache Kafka broker for tests and for trying things out: `npm run kafka [-- --port 9092]`.
+ * A real Apache Kafka broker for tests and for trying things out: `npm run kafka [-- --port 9092 --stay]`.
  *
  * The jars come from Maven (scripts/kafka/pom.xml lists them) into `.cache/kafka/`, once; every later start makes no
  * network call. The broker is one KRaft node on 127.0.0.1, with a data folder of its own that is removed at the end.
- * It prints `KAFKA_BROKERS=127.0.0.1:PORT` when it answers, and runs until SIGINT, SIGTERM, or the end of standard input.
+ * It prints `KAFKA_BROKERS=127.0.0.1:PORT` when it answers, and runs until SIGINT, SIGTERM, the end of standard input, or the end of who
+ * started it: the parent process, or, under `npm run`, the parent of npm. With `--stay` it outlives these.
  *
  * Plain Node and no packages, so that it runs before anything is built. `startKafka` is the same as a function; with it
  * a broker can also be killed and started again over the same data, and have listeners with TLS and logins.
@@ -18,7 +19,7 @@ import { fileURLToPath } from 'node:url';
 
 const KAFKA_VERSION = process.env.KAFKA_VERSION ?? '4.3.1';
 const JAVA_MAJOR_MIN = 17;
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 180_000;
 const STOP_TIMEOUT_MS = 10_000;
 
 const scriptsDir = path.dirname(fileURLToPath(import.meta.url));
@@ -93,6 +94,8 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
   };
   process.once('exit', killAtExit);
 
+  const watchdog = watchFor(child.pid, dir);
+
   const stop = async () => {
     if (isRunning()) {
       child.kill('SIGTERM');
@@ -101,6 +104,7 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
       clearTimeout(timer);
     }
     process.removeListener('exit', killAtExit);
+    watchdog?.kill('SIGKILL');
     fs.rmSync(dir, { recursive: true, force: true });
   };
 
@@ -139,6 +143,23 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
       await untilReady();
     },
   };
+}
+
+/**
+ * A shell that waits for the end of this process, however it ends, SIGKILL too: the system closes the pipe between the two. Then it
+ * kills the broker and removes its folder. In a group of its own, so that what is sent to ours does not end it first.
+ *
+ * @param {number | undefined} pid
+ * @param {string} dir
+ */
+function watchFor(pid, dir) {
+  if (process.platform === 'win32' || pid === undefined) return undefined;
+  const script = 'cat > /dev/null; kill -9 "$1" 2> /dev/null; rm -rf "$2"';
+  const shell = spawn('/bin/sh', ['-c', script, 'sh', String(pid), dir], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  shell.once('error', () => {});
+  shell.unref();
+  shell.stdin?.unref?.();
+  return shell;
 }
 
 /** Says what is missing for `startKafka`, or undefined when it can run here. Starts nothing. */
@@ -299,16 +320,69 @@ function answers(port) {
 }
 
 /** @param {string[]} args */
-function parsePort(args) {
-  if (args.length === 0) return undefined;
-  const port = Number(args[1]);
-  if (args[0] === '--port' && args.length === 2 && Number.isInteger(port) && port > 0 && port < 65_536) return port;
-  process.stderr.write('Usage: npm run kafka [-- --port <1 to 65535>]\n');
+function parse(args) {
+  const stays = args.includes('--stay');
+  const rest = args.filter((arg) => arg !== '--stay');
+  if (rest.length === 0) return { port: undefined, stays };
+  const port = Number(rest[1]);
+  if (rest[0] === '--port' && rest.length === 2 && Number.isInteger(port) && port > 0 && port < 65_536) return { port, stays };
+  process.stderr.write('Usage: npm run kafka [-- [--port <1 to 65535>] [--stay]]\n');
   process.exit(2);
 }
 
+/**
+ * Who started this: the parent; under `npm run` that is a shell, whose parent is npm, and whose parent is who is meant. Process ids,
+ * the nearest first.
+ */
+function starters() {
+  // Some shells give way to the last command that they run; then npm itself is the parent.
+  const wanted = process.env.npm_lifecycle_event === undefined ? 1 : isShell(process.ppid) ? 3 : 2;
+  const chain = [process.ppid];
+  while (chain.length < wanted) {
+    const parent = parentOf(chain.at(-1));
+    if (parent === undefined || parent <= 1) break;
+    chain.push(parent);
+  }
+  return chain;
+}
+
+/** @param {number} pid */
+function isShell(pid) {
+  const name =
+    process.platform === 'linux'
+      ? fs.readFileSync(`/proc/${pid}/comm`, 'utf8')
+      : spawnSync('ps', ['-o', 'comm=', '-p', String(pid)], { encoding: 'utf8' }).stdout;
+  return /(^|\/)-?(ba|da|z|k|a)?sh$/.test((name ?? '').trim());
+}
+
+/** @param {number | undefined} pid */
+function parentOf(pid) {
+  if (process.platform === 'linux') {
+    try {
+      // The name, in parentheses, may hold anything.
+      return Number(fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[1]);
+    } catch {
+      return undefined;
+    }
+  }
+  const { status, stdout } = spawnSync('ps', ['-o', 'ppid=', '-p', String(pid)], { encoding: 'utf8' });
+  return status === 0 ? Number(stdout.trim()) : undefined;
+}
+
+/** Calls `ended` when one of those who started this is gone: the chain from here upward is not what it was. */
+function watchStarters(ended) {
+  if (process.platform === 'win32') return;
+  const first = starters();
+  const timer = setInterval(() => {
+    const now = [process.ppid];
+    while (now.length < first.length) now.push(parentOf(now.at(-1)) ?? 0);
+    if (now.some((pid, i) => pid !== first[i])) ended();
+  }, 500);
+  timer.unref();
+}
+
 async function main() {
-  const port = parsePort(process.argv.slice(2));
+  const { port, stays } = parse(process.argv.slice(2));
   /** @type {Awaited<ReturnType<typeof startKafka>> | undefined} */
   let kafka;
   let stopping = false;
@@ -320,6 +394,8 @@ async function main() {
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
+  process.on('SIGHUP', stop);
+  if (!stays) watchStarters(stop);
   try {
     kafka = await startKafka(port === undefined ? {} : { port });
   } catch (error) {

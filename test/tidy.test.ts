@@ -119,6 +119,10 @@ describe('the tidy rules object', () => {
     ['tests that do not run', 'test/a.test.ts', "test.only('x', f);", /every test runs/],
     ['by an option', 'test/a.test.ts', "test('x', { skip: true }, f);", /every test runs/],
     ['a reason given at run time is no mute', 'test/a.test.ts', "t.skip('no broker');", undefined],
+    ['cases from one place', 'test/core/a.test.ts', "import fc from 'fast-check';", /a\.test\.ts:\d+: fast-check comes from test\/seed\.ts/],
+    ['which may', 'test/seed.ts', "import fc from 'fast-check';", undefined],
+    ['one word for a test', 'test/core/a.test.ts', "it('x', f);", /called test/],
+    ['as here', 'test/core/a.test.ts', "test('x', f); a.it(f); commit(f);", undefined],
     ['left-over marks', 'io/a.ts', `// ${'TO'}DO: later`, new RegExp(`${'TO'}DO`)],
     ['chance', 'runtime/a.ts', 'Math.random();', /not here/],
   ];

@@ -30,6 +30,12 @@ function safeResolve(name: string): string {
   }
 }
 
+/** A package of bench/peers/package.json, which `npm ci` does not install: so nothing is known of its types. */
+// biome-ignore lint/suspicious/noExplicitAny: see above
+export function importPeer(name: string): Promise<any> {
+  return import(name);
+}
+
 /** The version of an installed package, or undefined. */
 export function versionOf(name: string): string | undefined {
   for (let dir = dirname(new URL(import.meta.url).pathname); ; dir = dirname(dir)) {

@@ -5,4 +5,4 @@ import { source } from './source.ts';
 
 export const kafka = { source, sink } as const;
 
-export type { KafkaConnectionOptions, KafkaSinkOptions, KafkaSourceOptions } from './options.ts';
+export type { KafkaConnectionOptions, KafkaSaslMechanism, KafkaSaslOptions, KafkaSinkOptions, KafkaSourceOptions, KafkaTlsOptions } from './options.ts';

@@ -5,7 +5,7 @@ import type { Codec } from '../codec.ts';
 import type { KafkaConnectionOptions } from './kafkajs/index.ts';
 import { checkSecurity } from './security.ts';
 
-export type { KafkaConnectionOptions };
+export type { KafkaConnectionOptions, KafkaSaslMechanism, KafkaSaslOptions, KafkaTlsOptions } from './kafkajs/index.ts';
 
 export interface KafkaSourceOptions<R = unknown> extends KafkaConnectionOptions {
   readonly topic: string;

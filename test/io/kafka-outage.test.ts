@@ -8,6 +8,7 @@ import { MillraceError, type Schema } from '../../core/index.ts';
 import { type KafkaSinkOptions, kafka } from '../../io/kafka/index.ts';
 import type { SinkWriter } from '../../io/sink.ts';
 import { ownBroker } from '../kafka-broker.ts';
+import { TYPESCRIPT } from '../typescript.ts';
 import { openStage, recordBatchOf, type Stage, textValue, until } from './kafka-fixture.ts';
 
 function codeOf(error: unknown): string {
@@ -123,7 +124,7 @@ test('the place of a process that was killed is taken at once, whatever its sess
     console.log('joined');
   `;
   const root = fileURLToPath(new URL('../..', import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...TYPESCRIPT, '--input-type=module', '-e', program], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   t.after(() => child.kill('SIGKILL'));
   await new Promise((resolve) => child.stdout.once('data', resolve));

@@ -8,10 +8,11 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ProcessLock } from '../../io/process-lock.ts';
 import { startProcess } from '../runtime/cli-process.ts';
+import { caseCount } from '../seed.ts';
 import { TYPESCRIPT } from '../typescript.ts';
 
 const CONTENDERS = 4;
-const ROUNDS = Number(process.env['MILLRACE_TEST_RUNS'] ?? 40);
+const ROUNDS = caseCount(40);
 const contender = fileURLToPath(new URL('./fixtures/lock-contender.ts', import.meta.url));
 
 async function folder(t: TestContext): Promise<string> {

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Timer, TimerQueue } from '../../operators/keyed/timer-queue.ts';
-import { fc } from '../seed.ts';
+import { caseCount, fc } from '../seed.ts';
 
-const RUNS = Number(process.env.MILLRACE_TEST_RUNS ?? 200);
+const RUNS = caseCount(200);
 
 test('timers are taken in the order of time, those of one time as they were set, owners with them', () => {
   // Few times, so that many are equal; a step without a time takes one.

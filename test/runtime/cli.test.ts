@@ -51,6 +51,10 @@ test('--help and --version', async () => {
   const help = await runCli(['--help']);
   assert.equal(help.code, 0);
   for (const word of ['run <module>', 'explain <module>', 'demo', '--trigger', '--mermaid', '--brokers']) assert.ok(help.stdout.includes(word), word);
+  const ofRun = await runCli(['run', clicks, '--help']);
+  assert.deepEqual([ofRun.code, ofRun.stderr], [0, '']);
+  assert.match(ofRun.stdout, /run <module>[\s\S]*--checkpoint/);
+  assert.doesNotMatch(ofRun.stdout, /--mermaid|--brokers/);
   const version = await runCli(['--version']);
   assert.equal(version.code, 0);
   const manifest = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
@@ -81,6 +85,8 @@ test('used wrongly: exit code 2, what is wrong, and nothing on stdout', async ()
         assert.equal(code, 2, `${args.join(' ')}: ${stderr}`);
         assert.match(stderr, message);
         assert.doesNotMatch(stderr, /^\s+at /m, 'no stack');
+        assert.equal(lines(stderr).length, 1, stderr);
+        if (stderr.startsWith('millrace:')) assert.match(stderr, /What there is: millrace (\w+ )?--help$/m);
         assert.equal(stdout, '');
       }),
     );
@@ -122,6 +128,7 @@ test('run: drains, says what it did, and exits with 0', async (t) => {
   const args = ['run', clicks, '--trigger', 'availableNow', '--workers', '2', '--param', `dir=${dir}`];
   const text = await runCli(args);
   assert.equal(text.code, 0, text.stderr);
+  assert.match(text.stderr, /only sink is collect\(\).*\.to\(stdout\(\)\)/);
   assert.match(text.stderr, /3,001 rows in, 0 out|3,001 rows in, (1[0-9]|20) out/, 'the last windows wait for the next run');
   assert.match(text.stderr, /1 rows undecodable/);
   assert.match(text.stderr, /undecodable: log in, partition 0, offset \d+: .*no click/);

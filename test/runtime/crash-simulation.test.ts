@@ -11,8 +11,9 @@ import { type SimulatedFrame, type SimulatedInput, SimulatedJob, type SimulatedS
 import { broadcast, collect, count, f64, max, memory, pipeline, session, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 import { graphOf, type PipelineLike } from '../../runtime/plan/graph.ts';
 import { makePlan } from '../../runtime/plan/plan.ts';
+import { caseCount } from '../seed.ts';
 
-const RUNS = Math.max(1, Math.round(Number(process.env.MILLRACE_TEST_RUNS ?? 200) / 200));
+const RUNS = Math.max(1, Math.round(caseCount(200) / 200));
 const SEEDS = Array.from({ length: RUNS }, (_, run) => 11 + run);
 const PARTITIONS = 2;
 const ROUNDS = 4;

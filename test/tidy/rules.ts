@@ -56,7 +56,26 @@ export function objectionsTo(path: string, source: string): string[] {
   const found = [...nameObjections(path), ...textObjections(path, source)];
   if (!/\.(ts|js)$/.test(path) || path.includes('/generated/')) return found;
   const code = codeOf(source);
-  found.push(...importObjections(path, source), ...arrowObjections(path, source), ...roomObjections(path, code), ...markObjections(path, source, code));
+  found.push(
+    ...importObjections(path, source),
+    ...arrowObjections(path, source),
+    ...roomObjections(path, code),
+    ...markObjections(path, source, code),
+    ...testObjections(path, source, code),
+  );
+  return found;
+}
+
+/** Tests: cases and seeds from one place, one word for a test, no wait that hopes. */
+function testObjections(path: string, source: string, code: string): string[] {
+  if (!path.startsWith('test/') || !path.endsWith('.ts')) return [];
+  const found: string[] = [];
+  for (const { from, line } of importsOf(source)) {
+    if (from === 'fast-check' && path !== 'test/seed.ts')
+      found.push(`${path}:${line}: fast-check comes from test/seed.ts, which decides seeds and how many cases`);
+  }
+  const it = /(?<![\w.$])it\(/.exec(code);
+  if (it !== null) found.push(`${path}:${lineOf(code, it.index)}: tests are called test`);
   return found;
 }
 

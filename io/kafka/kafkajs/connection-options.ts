@@ -1,7 +1,42 @@
-/** How a cluster is reached, as a user writes it: the options that sources and sinks share. Names are kafkajs's own where it has them. */
+/**
+ * How a cluster is reached, as a user writes it: the options that sources and sinks share. Names are kafkajs's own where it has them.
+ */
 
-import type { ConnectionOptions } from 'node:tls';
-import type { Mechanism, SASLOptions } from 'kafkajs';
+/**
+ * Options of `tls.connect`, which gets them as they are; the usual ones by name. Our own, as those below: a program's types need
+ * neither kafkajs's nor Node's.
+ */
+export interface KafkaTlsOptions {
+  /** Certificates of who may sign the broker's, in PEM. Default: those that Node trusts. */
+  readonly ca?: string | Uint8Array | readonly (string | Uint8Array)[];
+  /** Certificate and key of this client, in PEM. */
+  readonly cert?: string | Uint8Array;
+  readonly key?: string | Uint8Array;
+  readonly passphrase?: string;
+  readonly servername?: string;
+  readonly rejectUnauthorized?: boolean;
+  readonly [option: string]: unknown;
+}
+
+/** How to log in, as kafkajs takes it. */
+export type KafkaSaslOptions =
+  | { readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; readonly username: string; readonly password: string }
+  | {
+      readonly mechanism: 'aws';
+      readonly authorizationIdentity: string;
+      readonly accessKeyId: string;
+      readonly secretAccessKey: string;
+      readonly sessionToken?: string;
+    }
+  | { readonly mechanism: 'oauthbearer'; readonly oauthBearerProvider: () => Promise<{ readonly value: string }> }
+  | KafkaSaslMechanism;
+
+/** A mechanism of the user's own: kafkajs's `Mechanism`. */
+export interface KafkaSaslMechanism {
+  readonly mechanism: string;
+  // biome-ignore lint/suspicious/noExplicitAny: what kafkajs hands over is its own affair
+  readonly authenticationProvider: (args: any) => { authenticate(): Promise<void> };
+}
 
 /** How to reach the cluster. */
 export interface KafkaConnectionOptions {
@@ -10,8 +45,8 @@ export interface KafkaConnectionOptions {
   /** Name in the broker's logs and quotas. Default `millrace`. */
   readonly clientId?: string;
   /** True, or the options of `tls.connect`: `{ ca }` for a certificate authority of your own. */
-  readonly ssl?: boolean | ConnectionOptions;
-  readonly sasl?: SASLOptions | Mechanism;
+  readonly ssl?: boolean | KafkaTlsOptions;
+  readonly sasl?: KafkaSaslOptions;
   /**
    * Takes what gives secrets away: a password that goes over the network as it is (`sasl` of the mechanisms plain, oauthbearer and
    * aws without `ssl`), or a broker whose certificate nobody checks (`rejectUnauthorized: false`). Default false: both are refused.

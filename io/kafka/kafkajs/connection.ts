@@ -39,8 +39,8 @@ export class Connection {
         this.lastError = typeof cause === 'string' && !entry.log.message.includes(cause) ? `${entry.log.message}: ${cause}` : entry.log.message;
       },
       socketFactory: (socket) => this.#connect(socket),
-      ...(options.ssl !== undefined && { ssl: options.ssl }),
-      ...(options.sasl !== undefined && { sasl: options.sasl }),
+      ...(options.ssl !== undefined && { ssl: options.ssl as boolean | tls.ConnectionOptions }),
+      ...(options.sasl !== undefined && { sasl: options.sasl as SASLOptions }),
     };
   }
 
@@ -72,7 +72,7 @@ export class Connection {
     const said = message || this.lastError;
     const at = brokers.join(', ');
     if (name.includes('SASL') || type.includes('SASL') || type.includes('AUTHENTICATION')) {
-      const mechanism = (this.options.sasl as SASLOptions | undefined)?.mechanism ?? 'no sasl option';
+      const mechanism = this.options.sasl?.mechanism ?? 'no sasl option';
       return new MillraceError(
         'ERR_MILLRACE_BROKER',
         `${what}: the Kafka broker at ${at} refuses the login (${mechanism}): ${said}. Correct the sasl option.`,
