@@ -109,7 +109,7 @@ export class Schema {
     return this.toString() === other.toString();
   }
 
-  /** `name:type` of each column, `?` behind a nullable type: the form that explain prints and that fingerprints use. */
+  /** `name:type` of each column, `?` behind a nullable type: the form that explain prints and that identities of plans use. */
   toString(): string {
     return this.fields.map((f) => `${JSON.stringify(f.name)}:${f.type.name}${f.type.nullable ? '?' : ''}`).join(', ');
   }

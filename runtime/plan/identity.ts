@@ -47,8 +47,8 @@ export function identityOf(plan: Plan): PlanIdentity {
     return name;
   };
   const sources = plan.sources.map(({ source }) => add('source', 0, { name: source.name, schema: String(source.schema) }));
-  const watermarks = plan.watermarks.map(({ strategy: { column, delayMs, idleMs, maxSkewMs, isProcessingTime } }) =>
-    add('watermark', 1, { column, delayMs, idleMs, maxSkewMs, isProcessingTime }),
+  const watermarks = plan.watermarks.map(({ strategy: { column, delayMs, idleMs, maxSkewMs, isProcessingTime, policy } }) =>
+    add('watermark', 1, { column, delayMs, idleMs, maxSkewMs, isProcessingTime, policy }),
   );
   const exchanges = plan.exchanges.map(({ operator }) => add(operator.name, operator.state.format, operator.state.facts));
   const sinks = plan.sinks.map(({ sink, schema }) => add('sink', 0, { name: sink.name, schema: String(schema) }));

@@ -92,6 +92,9 @@ describe('the identity of a plan', () => {
           .to(collect()),
       );
     assert.match(identityDifference(joined('1s'), joined('2s')) ?? '', /^interval join 1 changed \(of\.afterMs was 1000, is 2000\); kept: /);
+    const timed = (policy: 'min' | 'max') =>
+      identity((stream) => stream.withWatermark('at', 0, { policy }).keyBy('page').window(tumbling('1m')).count().to(collect()));
+    assert.match(identityDifference(timed('min'), timed('max')) ?? '', /^watermark 1 changed \(policy was "min", is "max"\)/);
     const newer = perMinute();
     const raised = { ...newer, operators: newer.operators.map((operator) => (operator.kind === 'aggregate' ? { ...operator, format: 2 } : operator)) };
     assert.match(identityDifference(newer, raised) ?? '', /^aggregate 1 changed \(the format of its state was 1, is 2\)/);
