@@ -1,13 +1,13 @@
 /**
- * Blocks of Arrow messages, for sinks that want rows as objects at the edge (collect, the console): workers write
- * columns, and only the coordinator, for the few rows that are looked at, makes objects of them.
+ * Blocks of Arrow messages, for sinks that want rows as objects (collect, the console). Workers write
+ * columns; the coordinator makes objects only of the rows that it shows or keeps.
  */
 
 import { ArrowReader, attachMemory, type Batch, batchBytes, type Schema, type SharedMemory, writeBatch } from '../core/index.ts';
 import { BlockWriter } from './block-writer.ts';
 import type { SinkBlock, SinkEncoder, SinkEncoderContext } from './sink.ts';
 
-/** Worker end: each batch is one message; a block holds one or more. */
+/** Worker end: one message per batch; a block holds one or more messages. */
 export function arrowSinkEncoder(context: SinkEncoderContext): SinkEncoder {
   const block = new BlockWriter(context);
   return {
@@ -21,7 +21,10 @@ export function arrowSinkEncoder(context: SinkEncoderContext): SinkEncoder {
   };
 }
 
-/** Coordinator end: reads the blocks of one sink. The batches point at the block's bytes, and are good as long as they are. */
+/**
+ * Coordinator end: reads the blocks of one sink. The batches are views of the block's bytes and live as long
+ * as they do.
+ */
 export class ArrowBlockReader {
   readonly #schema: Schema;
   #memory: SharedMemory | undefined;

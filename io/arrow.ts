@@ -1,9 +1,10 @@
 /**
- * The arrow codec: one record value is one Arrow IPC message, a stream (schema, batches, end mark) or a bare record batch.
+ * The arrow codec. A record value is one Arrow IPC message: a stream (schema, batches, end mark) or a bare
+ * record batch.
  *
- * Decoding copies nothing: the batches are views of the bytes that the source handed over. Only a value that does not
- * begin at a multiple of 8 is first moved to one that does, as a whole. Columns are found by name and checked by type;
- * more columns than asked for are passed over. A value is taken whole or rejected whole.
+ * Decoding copies nothing: the batches are views of the bytes that the source handed over. A value that does
+ * not begin at a multiple of 8 is first moved, as a whole. Columns are found by name and checked by type;
+ * additional columns are skipped. A value is taken whole or rejected whole.
  */
 
 import {
@@ -26,7 +27,10 @@ import type { Codec, EncoderContext, RecordDecoder, RecordEncoder, RecordIndex }
 import { type DecoderContext, SAMPLE_BYTES_MAX } from './source.ts';
 
 export interface ArrowOptions {
-  /** `stream` (default): every value carries its schema, any Arrow library reads it. `batch`: bare record batches, for readers that know the schema. */
+  /**
+   * `stream` (default): every value carries its schema, and any Arrow library can read it. `batch`: bare
+   * record batches, for readers that know the schema.
+   */
   readonly form?: 'stream' | 'batch';
 }
 
@@ -64,14 +68,16 @@ class ArrowDecoder implements RecordDecoder {
   readonly #context: DecoderContext;
   readonly #reader: ArrowReader;
   #records: RecordIndex | undefined;
-  /** The record that is next to be read, and the one that the last batch came from. */
+  /** The next record to read, and the one that the last batch came from. */
   #next = 0;
   #current = 0;
-  /** Batches of the current record, the one in work, and how many of its rows are out. */
+  /**
+   * Batches of the current record, the current one among them, and how many of its rows have been returned.
+   */
   #batches: Batch[] = [];
   #batch = 0;
   #row = 0;
-  /** Room for values that are not at a multiple of 8; 0 as long as there was none. */
+  /** Room for values that do not begin at a multiple of 8; 0 until the first one. */
   #scratch = 0;
 
   constructor(context: DecoderContext, schema: Schema) {
@@ -132,7 +138,7 @@ class ArrowDecoder implements RecordDecoder {
     }
   }
 
-  /** The value at a multiple of 8, where it stays until the next one is read. */
+  /** Moves the value to a multiple of 8, where it stays until the next one is read. */
   #align(address: number, bytes: number): number {
     const { memory, slabs } = this.#context;
     if (this.#scratch === 0 || slabs.slabBytes(this.#scratch) < bytes) {
@@ -155,11 +161,15 @@ class ArrowEncoder implements RecordEncoder {
     this.#form = form;
   }
 
-  /** One record of rows `from..`: all of them, or half as many (and so on) as fit. `from` is a multiple of 8. */
+  /**
+   * Writes one record with rows `from..`: all of them, or half as many (and so on) as fit. `from` is a
+   * multiple of 8.
+   */
   encode(batch: Batch, from: number, to: number, address: number, limit: number, ends: number): number {
     const { memory } = this.#context;
     const isStream = this.#form === 'stream';
-    // A message begins at a multiple of 8 while it is written; where it is put then does not matter.
+    // The message begins at a multiple of 8 while it is written. Where it is copied to afterwards does not
+    // matter.
     const start = Math.ceil(address / 8) * 8;
     let rows = to - from;
     while (rows > 0) {

@@ -1,8 +1,8 @@
 /**
  * Base64 between text and bytes in shared memory (RFC 4648), for binary columns in text formats.
  *
- * Read: the standard and the URL-safe alphabet, with padding or without; anything else is refused, white space too,
- * and bits behind the end that are not zero. Written: the standard alphabet, padded.
+ * Reading takes the standard and the URL-safe alphabet, with or without padding. Anything else is refused,
+ * including white space and trailing bits that are not zero. Writing uses the standard alphabet, padded.
  */
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
@@ -16,7 +16,10 @@ for (let i = 0; i < 64; i++) {
 decoded['-'.charCodeAt(0)] = 62;
 decoded['_'.charCodeAt(0)] = 63;
 
-/** Decodes `from` to `to` to `target` (may be `from`: it never gets ahead); the number of bytes, or -1 when it is no base64. */
+/**
+ * Decodes `from` to `to` into `target`, which may equal `from`: writing never overtakes reading. Returns the
+ * number of bytes, or -1 for invalid base64.
+ */
 export function decodeBase64(u8: Uint8Array, from: number, to: number, target: number): number {
   let end = to;
   if ((to - from) % 4 === 0 && end > from && u8[end - 1] === PAD) end -= u8[end - 2] === PAD ? 2 : 1;
@@ -38,12 +41,12 @@ export function decodeBase64(u8: Uint8Array, from: number, to: number, target: n
   return bits === 0 ? at - target : -1;
 }
 
-/** Bytes that {@link encodeBase64} writes. */
+/** Number of bytes that {@link encodeBase64} writes. */
 export function base64Bytes(byteLength: number): number {
   return Math.ceil(byteLength / 3) * 4;
 }
 
-/** Encodes `from` to `to` at `target`; the address behind it. */
+/** Encodes `from` to `to` at `target`; returns the address after it. */
 export function encodeBase64(u8: Uint8Array, from: number, to: number, target: number): number {
   let at = target;
   for (let i = from; i < to; i += 3) {

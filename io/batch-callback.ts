@@ -1,14 +1,17 @@
-/** `forEachBatch`: a sink that is a function of the user's, called in the worker that made the rows. Nothing travels. */
+/**
+ * `forEachBatch`: a sink that calls a user-defined function in the worker that made the rows. Nothing
+ * travels.
+ */
 
 import { type Batch, MillraceError, shown } from '../core/index.ts';
 import type { Sink, SinkPosition } from './sink.ts';
 
-/** The batch is good for the call only: copy what is to stay (`batch.toRows()`). */
+/** The batch is valid during the call only: copy what must outlive it (`batch.toRows()`). */
 export type BatchCallback = (batch: Batch, position: SinkPosition) => void;
 
 /**
- * At least once: after a failure the function may see an epoch again. It must be synchronous, since a worker does not
- * wait; what it throws ends the job with ERR_MILLRACE_USER_FUNCTION.
+ * At least once: after a failure the function may see an epoch again. It must be synchronous, because a
+ * worker does not wait. An error that it throws ends the job with ERR_MILLRACE_USER_FUNCTION.
  */
 export function forEachBatch(callback: BatchCallback): Sink<never> {
   if (typeof callback !== 'function')
@@ -39,7 +42,7 @@ function call(callback: BatchCallback, batch: Batch, position: SinkPosition): vo
     );
   }
   if (typeof (result as PromiseLike<unknown> | undefined)?.then === 'function') {
-    (result as Promise<unknown>).then(undefined, () => {}); // or its rejection would end the process
+    (result as Promise<unknown>).then(undefined, () => {}); // otherwise its rejection would end the process
     throw new MillraceError(
       'ERR_MILLRACE_USER_FUNCTION',
       `The function of forEachBatch gave a promise ${where}. A worker does not wait: make the function synchronous, or write a sink.`,

@@ -1,6 +1,6 @@
 /**
- * The block that a sink encoder is filling: a slab with a cursor. Shared by the encoders of sinks that want one run of
- * bytes (lines, Arrow messages) and have no partitions.
+ * The block that a sink encoder is filling: a slab with a cursor. Shared by the encoders of sinks that write
+ * one run of bytes (lines, Arrow messages) and have no partitions.
  */
 
 import type { SinkEncoderContext } from './sink.ts';
@@ -11,7 +11,7 @@ export class BlockWriter {
   readonly #context: SinkEncoderContext;
   #slab = 0;
   #rowCount = 0;
-  /** Where the next bytes go, and the end of the room. Both 0 while there is no block. */
+  /** Where the next bytes go, and the end of the room. Both are 0 while there is no block. */
   at = 0;
   limit = 0;
 
@@ -19,7 +19,7 @@ export class BlockWriter {
     this.#context = context;
   }
 
-  /** Makes room for `bytes` at `at`; hands the block over and begins another where that many are not left. */
+  /** Makes room for `bytes` at `at`. Where the block has less room left, hands it over and begins another. */
   reserve(bytes: number): void {
     if (this.limit - this.at >= bytes && this.#slab !== 0) return;
     this.flush();
@@ -28,13 +28,13 @@ export class BlockWriter {
     this.limit = this.#slab + this.#context.slabs.slabBytes(this.#slab);
   }
 
-  /** Rows were written, up to the address `end`. */
+  /** Records that rows were written, up to the address `end`. */
   advance(end: number, rowCount: number): void {
     this.at = end;
     this.#rowCount += rowCount;
   }
 
-  /** Hands the block over, if there are rows in it. */
+  /** Hands the block over, if it has rows. */
   flush(): void {
     if (this.#slab === 0) return;
     if (this.#rowCount > 0) this.#context.block(0, this.#rowCount, this.#slab, this.at - this.#slab);

@@ -1,11 +1,14 @@
-/** A sink that keeps the rows in an array of the coordinator's thread: for tests and small jobs. It holds all of them. */
+/** A sink that keeps all rows in an array on the coordinator's thread: for tests and small jobs. */
 
 import type { AnyRow } from '../core/index.ts';
 import { ArrowBlockReader, arrowSinkEncoder } from './arrow-blocks.ts';
 import type { Sink } from './sink.ts';
 
 export interface CollectSink<R> extends Sink<R> {
-  /** Rows of the committed epochs, in the order of epoch, shard and sequence. A new run begins anew. */
+  /**
+   * Rows of the committed epochs, in order of epoch, shard and sequence. A new run starts with an empty
+   * array.
+   */
   readonly rows: readonly R[];
 }
 

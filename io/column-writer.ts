@@ -1,9 +1,10 @@
 /**
- * Writes the values of text formats into columns: numbers from their literals, text, instants, base64. One record at a
- * time, straight to the addresses; the only objects made are for literals that need the full `Number()` or `BigInt()`.
+ * Writes the values of text formats into columns: numbers from their literals, text, instants, base64. It
+ * takes one record at a time and writes straight to addresses. The only objects it makes are for literals
+ * that need the full `Number()` or `BigInt()`.
  *
- * It holds the columns that a decoder fills (a part of a codec's schema) and knows what they may hold. The reference of
- * the kernels, and the path for what they hand back.
+ * It holds the columns that a decoder fills (a part of a codec's schema) and knows what they may hold. It is
+ * the reference of the kernels, and the path for the records that they hand back.
  */
 
 import { Batch, BatchBuilder, type Column, type ColumnSpace, copyBytes, fillBytes, Schema, type SlabAllocator } from '../core/index.ts';
@@ -19,20 +20,20 @@ const RANGES: ReadonlyMap<string, readonly [min: number, max: number]> = new Map
 ]);
 /** Powers of ten that a double holds exactly. */
 const POWERS = Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
-/** Digits of an integer that a double holds exactly, whatever they are. */
+/** Up to this many digits, a double holds any integer exactly. */
 const EXACT_DIGITS = 15;
 const I64_DIGITS_MAX = 19;
 
 export class ColumnWriter {
   readonly builder: BatchBuilder;
-  /** The columns being written, in the order of `positions`. */
+  /** The columns to write, in the order of `positions`. */
   readonly columns: readonly ColumnSpace[];
   readonly #schema: Schema;
   readonly #slabs: SlabAllocator;
   readonly #positions: readonly number[];
   #zeros = 0;
 
-  /** @param positions of the columns of `schema` that are written; the others hold zeros and empty text */
+  /** @param positions of the columns of `schema` to write; the others hold zeros and empty text */
   constructor(slabs: SlabAllocator, schema: Schema, positions: readonly number[], capacity: number) {
     this.builder = new BatchBuilder(slabs, new Schema(positions.map((at) => schema.field(at))), capacity);
     this.columns = this.builder.columns;
@@ -57,7 +58,7 @@ export class ColumnWriter {
     return new Batch(this.builder.memory, this.#schema, rowCount, columns);
   }
 
-  /** Null, where the type has it. */
+  /** Writes a null, if the type allows it. */
   setNull(w: number, row: number): boolean {
     const column = this.columns[w] as ColumnSpace;
     if (!column.type.nullable) return false;
@@ -73,7 +74,7 @@ export class ColumnWriter {
   }
 
   /**
-   * A number from its JSON literal.
+   * Writes a number from its JSON literal.
    *
    * @returns what is wrong with it, or undefined
    */
@@ -110,7 +111,7 @@ export class ColumnWriter {
     return undefined;
   }
 
-  /** A double, into an f64 or f32 column. */
+  /** Writes a double into an f64 or f32 column. */
   setFloat(w: number, row: number, value: number): void {
     const column = this.columns[w] as ColumnSpace;
     const { memory } = this.builder;
@@ -119,7 +120,7 @@ export class ColumnWriter {
     this.#setValid(column, row, true);
   }
 
-  /** An instant from ISO 8601 text, `from` to `to` of `bytes`; false when it is none. */
+  /** Writes an instant from ISO 8601 text, `from` to `to` of `bytes`; false when the text is none. */
   setTime(w: number, row: number, from: number, to: number, bytes: Uint8Array = this.builder.memory.u8): boolean {
     const column = this.columns[w] as ColumnSpace;
     const ms = parseIsoTime(bytes, from, to);
@@ -129,7 +130,10 @@ export class ColumnWriter {
     return true;
   }
 
-  /** Room for `byteLength` bytes of a utf8 or binary value of `row`; their address. What was written of that row is forgotten. */
+  /**
+   * Makes room for `byteLength` bytes of a utf8 or binary value of `row` and returns their address. Anything
+   * written to that row before is discarded.
+   */
   roomForBytes(w: number, row: number, byteLength: number): number {
     const column = this.columns[w] as ColumnSpace;
     const start = this.builder.memory.i32[(column.offsets >>> 2) + row] as number;
@@ -138,7 +142,7 @@ export class ColumnWriter {
     return column.data + start;
   }
 
-  /** Ends the value that was written to `roomForBytes`. */
+  /** Completes the value that was written to `roomForBytes`. */
   bytesWritten(w: number, row: number, byteLength: number): void {
     const column = this.columns[w] as ColumnSpace;
     const { i32 } = this.builder.memory;
@@ -146,7 +150,10 @@ export class ColumnWriter {
     i32[(column.offsets >>> 2) + row + 1] = column.byteLength;
   }
 
-  /** Room for `more` bytes in each utf8 and binary column, behind the `rowCount` rows that are written. May move their data. */
+  /**
+   * Makes room for `more` bytes in each utf8 and binary column, after the `rowCount` rows already written.
+   * May move their data.
+   */
   reserveBytes(rowCount: number, more: number): void {
     for (const column of this.columns) {
       if (column.offsets === 0) continue;
@@ -155,7 +162,7 @@ export class ColumnWriter {
     }
   }
 
-  /** The bytes `from` to `to` as they are. */
+  /** Writes the bytes `from` to `to` as they are. */
   setBytes(w: number, row: number, from: number, to: number): void {
     const address = this.roomForBytes(w, row, to - from);
     copyBytes(this.builder.memory, address, from, to - from);
@@ -163,7 +170,7 @@ export class ColumnWriter {
     this.#setValid(this.columns[w] as ColumnSpace, row, true);
   }
 
-  /** The bytes that base64 text says; false when it is none. */
+  /** Writes the bytes that base64 text stands for; false when the text is invalid. */
   setBase64(w: number, row: number, from: number, to: number): boolean {
     const address = this.roomForBytes(w, row, to - from);
     const byteLength = decodeBase64(this.builder.memory.u8, from, to, address);
@@ -173,7 +180,7 @@ export class ColumnWriter {
     return true;
   }
 
-  /** Marks a value that the caller wrote itself as there. */
+  /** Marks a value that the caller wrote itself as not null. */
   setValid(w: number, row: number): void {
     this.#setValid(this.columns[w] as ColumnSpace, row, true);
   }
@@ -220,8 +227,9 @@ export class ColumnWriter {
 /**
  * The double that `JSON.parse` gives for a checked number literal.
  *
- * Up to 15 digits and 22 decimals are one exact integer and one exact power of ten, so one correctly rounded division
- * gives the right double (Clinger, "How to Read Floating Point Numbers Accurately", PLDI 1990). The rest is `Number()`.
+ * Up to 15 digits and 22 decimals are one exact integer and one exact power of ten, so one correctly rounded
+ * division gives the right double (Clinger, "How to Read Floating Point Numbers Accurately", PLDI 1990). The
+ * rest goes through `Number()`.
  */
 export function literalValue(u8: Uint8Array, from: number, to: number): number {
   let at = from;
@@ -244,7 +252,7 @@ export function literalValue(u8: Uint8Array, from: number, to: number): number {
   return isNegative ? -value : value;
 }
 
-/** Bytes that are known to be ASCII as a string. */
+/** Bytes that are known to be ASCII, as a string. */
 export function literalText(u8: Uint8Array, from: number, to: number): string {
   if (to - from > 64) return Buffer.from(u8.slice(from, to)).toString('latin1');
   let text = '';

@@ -1,9 +1,9 @@
 /**
- * CSV, one line a record (RFC 4180). Fields stand in the order of the schema's columns.
+ * CSV, one record per line (RFC 4180). Fields are in the order of the schema's columns.
  *
- * A record is what the source says it is: in a Kafka record a quoted field may hold line ends; a source of
- * lines cuts at every line end, in quotes too, so that such a field does not survive there. A line ends with
- * \n, \r\n or \r.
+ * The source decides what a record is. In a Kafka record a quoted field may hold line ends. A source of lines
+ * cuts at every line end, also within quotes, so such a field does not survive there. A line ends with \n,
+ * \r\n or \r.
  */
 
 import {
@@ -29,22 +29,24 @@ import { NUMBER_BYTES_MAX, variableBytes, writeAscii, writeFixed } from './text-
 
 export interface CsvOptions {
   /**
-   * The first record of a partition (of a file: behind what `skipLines` leaves out) names the columns: it is
+   * The first record of a partition (in a file: after the lines of `skipLines`) names the columns. It is
    * checked against the schema and left out. Default false. Encoding writes no header.
    */
   readonly header?: boolean;
-  /** One ASCII character. Default a comma. */
+  /** One ASCII character. Default: a comma. */
   readonly delimiter?: string;
 }
 
 /**
- * One line of comma-separated values a record.
+ * One line of comma-separated values per record.
  *
- * Decoding: as many fields as columns. An empty field that is not quoted is null where the column may be null; else it
- * is the empty text, or refused. Numbers as in JSON (floats may be NaN, Infinity, -Infinity too), bool `true` or `false`,
- * timestamps as milliseconds or ISO 8601, binary as base64. A quote may only stand in a quoted field, doubled.
+ * Decoding expects as many fields as columns. An empty unquoted field is null where the column is nullable;
+ * otherwise it is the empty text, or refused. Numbers are as in JSON (floats may also be NaN, Infinity,
+ * -Infinity), bools `true` or `false`, timestamps milliseconds or ISO 8601, binary base64. A quote may only
+ * appear in a quoted field, doubled.
  *
- * Encoding: null as nothing, an empty text as `""`, quotes where the text needs them, a timestamp as milliseconds.
+ * Encoding writes null as nothing, an empty text as `""`, quotes where the text needs them, a timestamp as
+ * milliseconds.
  *
  * @example csv({ page: utf8, ms: nullable(f64) }, { header: true })
  * @throws MillraceError ERR_MILLRACE_OPTION for a delimiter that cannot be one
@@ -132,7 +134,7 @@ class CsvDecoder implements RecordDecoder {
 }
 
 const QUOTE = 0x22;
-/** Most bytes of a field for each byte of its text: a quote is doubled. */
+/** Most bytes of a field per byte of its text: a quote is doubled. */
 const QUOTE_FACTOR = 2;
 
 class CsvEncoder implements RecordEncoder {
@@ -160,7 +162,7 @@ class CsvEncoder implements RecordEncoder {
     return to - from;
   }
 
-  /** More bytes than the row can take. */
+  /** An upper bound of the row's bytes. */
   #bound(columns: readonly Column[], row: number): number {
     return columns.length * (NUMBER_BYTES_MAX + 1) + variableBytes(this.#memory, columns, row, QUOTE_FACTOR);
   }

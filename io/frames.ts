@@ -1,6 +1,6 @@
 /**
- * Goes through the frames of a chunk, as FRAME in source.ts lays them out: what every decoder starts with. It looks at
- * headers only, and trusts them: the coordinator of this process wrote them.
+ * Walks through the frames of a chunk, in the layout of FRAME in source.ts. Every decoder starts with it. It
+ * reads headers only, and trusts them, because the coordinator of this process wrote them.
  */
 
 import { assert, type SharedMemory } from '../core/index.ts';
@@ -22,14 +22,14 @@ export class FrameCursor {
     this.#memory = memory;
   }
 
-  /** In front of the first frame. */
+  /** Starts before the first frame. */
   open(chunk: Chunk): void {
     assert(chunk.address % FRAME.alignment === 0, `a chunk at ${chunk.address}`);
     this.#at = chunk.address;
     this.#end = chunk.address + chunk.byteLength;
   }
 
-  /** On to the next frame, whose fields are then set. False behind the last. */
+  /** Advances to the next frame and sets its fields. False after the last. */
   advance(): boolean {
     const at = this.#at;
     if (at >= this.#end) return false;
@@ -41,7 +41,7 @@ export class FrameCursor {
     this.next = f64[(at + FRAME.next) >>> 3] as number;
     this.cut = f64[(at + FRAME.cut) >>> 3] as number;
     this.#at = at + frameBytes(this.bodyBytes);
-    // The padding behind the last frame may be missing.
+    // The padding after the last frame may be missing.
     assert(this.body + this.bodyBytes <= this.#end, `a frame of ${this.bodyBytes} bytes runs over its chunk`);
     return true;
   }

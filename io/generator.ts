@@ -1,9 +1,11 @@
 /**
- * A source that makes its rows up: row i is what `row(i, rng)` gives, with random numbers that follow from (seed, i).
+ * A source that makes up its rows: row i is what `row(i, rng)` returns, with random numbers derived from
+ * (seed, i).
  *
- * Nothing but ranges of row numbers goes from the coordinator to the workers: a frame of 16 bytes stands for up to 4096
- * rows, which the worker makes. Partition p of P has rows p, p + P, p + 2P, ...; its offsets count its own rows. So the
- * rows are the same at any number of partitions and workers, and event time moves on in all partitions alike.
+ * Only ranges of row numbers travel from the coordinator to the workers. A frame of 16 bytes stands for up to
+ * 4096 rows, which the worker makes. Partition p of P has rows p, p + P, p + 2P, ...; its offsets count its
+ * own rows. So the rows are the same for any number of partitions and workers, and event time advances evenly
+ * in all partitions.
  */
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
@@ -25,9 +27,9 @@ import { RowWriter } from './row-writer.ts';
 import type { Chunk, ChunkDecoder, CommittedPosition, DecoderContext, Offset, Source, SourceContext, SourceReader } from './source.ts';
 
 export interface GeneratorOptions<S extends SchemaFields> {
-  /** How many rows in all. Without it the source never ends. */
+  /** Number of rows in all. Without it the source never ends. */
   readonly rows?: number;
-  /** At most this many rows a second, over all partitions. Without it as fast as they are taken. */
+  /** Most rows per second, over all partitions. Without it, as fast as they are taken. */
   readonly rowsPerSecond?: number;
   readonly seed: number;
   readonly schema: S;
@@ -38,7 +40,10 @@ export interface GeneratorOptions<S extends SchemaFields> {
 }
 
 const FRAME_ROWS = 4_096;
-/** Frame body: the number of the first row (f64), and by how much row numbers grow (f64). How many they are, the offsets tell. */
+/**
+ * Frame body: the number of the first row (f64) and the step between row numbers (f64). The offsets give the
+ * count.
+ */
 const BODY = { firstRow: 0, step: 8, bytes: 16 } as const;
 const TICK_MS = 5;
 const FRAMES_A_TURN = 64;
@@ -46,8 +51,9 @@ const FRAMES_A_TURN = 64;
 /**
  * @example
  * generator({ rows: 1_000_000, seed: 1, schema: { page: utf8, ms: f64 }, row: (i, rng) => ({ page: `/p${rng.int(100)}`, ms: rng() * 1000 }) })
- * @throws MillraceError ERR_MILLRACE_OPTION for a count, rate or seed that is none, ERR_MILLRACE_SCHEMA for a wrong schema.
- * The job fails with ERR_MILLRACE_USER_FUNCTION when `row` throws, with ERR_MILLRACE_SCHEMA when what it gives does not fit; both name the row.
+ * @throws MillraceError ERR_MILLRACE_OPTION for an invalid count, rate or seed, ERR_MILLRACE_SCHEMA for an
+ * invalid schema. The job fails with ERR_MILLRACE_USER_FUNCTION when `row` throws, and with
+ * ERR_MILLRACE_SCHEMA when its result does not fit. Both errors name the row.
  */
 export function generator<const S extends SchemaFields>(options: GeneratorOptions<S>): Source<RowOf<S>> {
   checkOptionNames('generator', options, { rows: true, rowsPerSecond: true, seed: true, schema: true, row: true, partitions: true });
@@ -81,7 +87,7 @@ function refuse(option: string, value: unknown, wanted: string): never {
   throw new MillraceError('ERR_MILLRACE_OPTION', `generator: ${option} is ${shown(value)}; it must be ${wanted}.`);
 }
 
-/** About what a row takes in columns. */
+/** Approximate bytes of a row in columns. */
 function rowBytes(schema: Schema): number {
   return schema.fields.reduce((sum, { type }) => sum + (type.width || 16), 0);
 }
@@ -115,7 +121,7 @@ class GeneratorReader implements SourceReader {
     }
   }
 
-  /** Keeps nothing: whoever wants to resume gives `from`. */
+  /** Keeps nothing: to resume, pass `from`. */
   async commit(): Promise<void> {}
 
   async close(): Promise<void> {
@@ -140,7 +146,7 @@ class GeneratorReader implements SourceReader {
         await sleep(Math.max(TICK_MS, Math.min(100, 1 / rowsPerMs)), undefined, { signal: this.#signal });
         continue;
       }
-      // Frames end at multiples of their size, wherever they start: a replay cuts the same ones.
+      // Frames end at multiples of their size, wherever they start, so a replay cuts the same frames.
       const next = Math.min(due, at + FRAME_ROWS - (at % FRAME_ROWS));
       body[BODY.firstRow / 8] = partition + at * step;
       context.high(partition, due === Number.POSITIVE_INFINITY ? next : due);

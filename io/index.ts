@@ -1,4 +1,7 @@
-/** The door of io: sources, sinks and codecs that need no client of their own. Kafka has its own door, `millrace/io/kafka`. */
+/**
+ * The door of io: sources, sinks and codecs that need no client of their own. Kafka has its own door,
+ * `millrace/io/kafka`.
+ */
 
 export { arrow } from './arrow.ts';
 export { type BatchCallback, forEachBatch } from './batch-callback.ts';

@@ -1,9 +1,10 @@
 /**
  * ISO 8601 instants as text, for the codecs of text formats.
  *
- * Read: `YYYY-MM-DD`, or with `T` (or a space) `HH:MM`, `:SS`, a fraction of any number of digits (cut to milliseconds)
- * and `Z` or an offset `+HH:MM`, `+HHMM`; years beyond four digits as `±YYYYYY`. Without an offset it is UTC, not the
- * machine's zone as in `Date.parse`: a result must not depend on where it was computed. Leap seconds are refused.
+ * Accepted are `YYYY-MM-DD`, optionally with `T` (or a space) `HH:MM`, `:SS`, a fraction of any number of
+ * digits (cut to milliseconds), and `Z` or an offset `+HH:MM`, `+HHMM`; years beyond four digits as
+ * `±YYYYYY`. Without an offset the time is UTC, not the machine's zone as in `Date.parse`: a result must not
+ * depend on where it was computed. Leap seconds are refused.
  */
 
 const DAY_MS = 86_400_000;
@@ -35,7 +36,7 @@ export function parseIsoTime(u8: Uint8Array, from: number, to: number): number {
   return dayMs + timeOfDay(u8, at + 1, to);
 }
 
-/** `HH:MM[:SS[.f]][zone]` in milliseconds, the zone's offset taken away; NaN when it is none. */
+/** `HH:MM[:SS[.f]][zone]` in milliseconds, minus the zone's offset; NaN when it is none. */
 function timeOfDay(u8: Uint8Array, from: number, to: number): number {
   const hour = digits(u8, from, 2, to);
   const minute = u8[from + 2] === 0x3a ? digits(u8, from + 3, 2, to) : Number.NaN;

@@ -1,8 +1,8 @@
 /**
  * A source over an iterator of rows: whatever the program can `for await`. It ends when the iterator ends.
  *
- * An iterator cannot be wound back: the offsets count rows, but rows that were taken and not committed when the process
- * dies are gone (at most once), and a restart begins with whatever the iterator then gives.
+ * An iterator cannot be rewound. The offsets count rows, but rows that were taken and not committed when the
+ * process dies are gone (at most once). A restart begins with whatever the iterator yields then.
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -12,16 +12,17 @@ import type { CommittedPosition, Offset, Source, SourceContext, SourceReader } f
 
 type AnyIterable<R> = AsyncIterable<R> | Iterable<R>;
 
-/** Rows wait at most this long for others to travel with. */
+/** Longest time that a row waits for others to travel with. */
 const LINGER_MS = 5;
 const LOOK_MS = 100;
 
 /**
- * @param rows the iterable, or a function that gives it. Every thread imports the pipeline's module, but only the
- * coordinator iterates: pass a function where making the iterable already does something (opens a connection).
+ * @param rows the iterable, or a function that returns it. Every thread imports the pipeline's module, but
+ * only the coordinator iterates. Pass a function where creating the iterable has effects (opens a
+ * connection).
  * @example iterable(readRows, { schema: { line: utf8 } }) // async function* readRows() { ... yield { line }; }
- * @throws MillraceError ERR_MILLRACE_OPTION when it cannot be iterated. The job fails with ERR_MILLRACE_SOURCE when the
- * iterator throws, with ERR_MILLRACE_SCHEMA when a row does not fit.
+ * @throws MillraceError ERR_MILLRACE_OPTION when it cannot be iterated. The job fails with
+ * ERR_MILLRACE_SOURCE when the iterator throws, with ERR_MILLRACE_SCHEMA when a row does not fit.
  */
 export function iterable<const S extends SchemaFields>(
   rows: AnyIterable<RowOf<S>> | (() => AnyIterable<RowOf<S>>),
@@ -80,7 +81,7 @@ class IterableReader implements SourceReader {
   }
 
   start(): void {
-    // Who waits for the next row is looking for it.
+    // Waiting for the next row counts as looking for it.
     this.#looking = setInterval(() => {
       if (this.#frames.rowCount === 0 && this.#credit === undefined) this.#context.high(0, this.#first);
     }, LOOK_MS);
@@ -91,14 +92,15 @@ class IterableReader implements SourceReader {
     });
   }
 
-  /** Keeps nothing: an iterator cannot be wound back. */
+  /** Keeps nothing: an iterator cannot be rewound. */
   async commit(): Promise<void> {}
 
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     clearInterval(this.#looking);
-    // An async generator that waits for its next row answers only when it has it: ask it to end, and do not wait.
+    // An async generator that waits for its next row only answers when it has it. Ask it to end, and do not
+    // wait.
     if (!this.#isDone) Promise.resolve(this.#iterator.return?.()).catch(() => {});
   }
 
@@ -113,7 +115,7 @@ class IterableReader implements SourceReader {
       frames.append(step.value as object, this.#first + frames.rowCount);
       if (frames.isFull) {
         this.#flush();
-        await nextTurn(); // an iterator that never waits must not keep the loop from everything else
+        await nextTurn(); // an iterator that never waits must not starve the event loop
       } else if (frames.rowCount === 1) this.#timer = setTimeout(() => this.#linger(), LINGER_MS);
       if (this.#credit !== undefined) await this.#credit;
     }

@@ -1,6 +1,6 @@
 /**
- * The worker end of a source whose frames are runs of text lines: finds the lines and lets a codec decode them. An
- * offset is a byte position, so the row at offset n is the line that begins at byte n.
+ * The worker end of a source whose frames are runs of text lines: finds the lines and lets a codec decode
+ * them. An offset is a byte position, so the row at offset n is the line that begins at byte n.
  */
 
 import type { Batch } from '../core/index.ts';
@@ -13,7 +13,7 @@ import type { Chunk, ChunkDecoder, DecoderContext, Offset } from './source.ts';
 /** FRAME.flags of the frame that begins with the first line of its partition. */
 export const FRAME_STARTS = 1;
 
-/** Lines that are listed at a time. */
+/** Lines listed at a time. */
 const INDEX_LINES = 8_192;
 
 export class LineDecoder implements ChunkDecoder {
@@ -22,7 +22,7 @@ export class LineDecoder implements ChunkDecoder {
   readonly #index: RecordSpace;
   readonly #records: RecordDecoder;
   readonly #breaksAtCr: boolean;
-  // What of the current frame is not listed yet.
+  // The part of the current frame that is not listed yet.
   #address = 0;
   #bytes = 0;
   #offset: Offset = 0;
@@ -56,7 +56,7 @@ export class LineDecoder implements ChunkDecoder {
     return this.#context.memory.f64[(this.#index.offsets >>> 3) + this.#records.recordOf(row)] as number;
   }
 
-  /** Lists the next lines of the frame, or of the next one. False at the end of the chunk. */
+  /** Lists the next lines of the frame, or of the next frame. False at the end of the chunk. */
   #list(): boolean {
     const { memory } = this.#context;
     while (this.#bytes === 0) {

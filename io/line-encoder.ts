@@ -1,4 +1,4 @@
-/** The worker end of sinks that write text: each row as a codec encodes it, and a line end behind it. */
+/** The worker end of sinks that write text: each row as a codec encodes it, followed by a line end. */
 
 import { type Batch, MillraceError } from '../core/index.ts';
 import { BlockWriter } from './block-writer.ts';
@@ -10,7 +10,8 @@ const ROOM_BYTES = 32 * 1_024;
 const ROOM_BYTES_MAX = 256 * 1_024 * 1_024;
 
 /**
- * A line end within a value is the codec's affair: json escapes it, csv quotes it, text writes it as it is.
+ * Line ends within a value are up to the codec: json escapes them, csv quotes them, text writes them as they
+ * are.
  *
  * @throws MillraceError ERR_MILLRACE_PIPELINE when the codec packs many rows into a record (arrow)
  */
@@ -39,7 +40,7 @@ export function lineSinkEncoder(context: SinkEncoderContext, codec: Codec): Sink
         const wanted = batch.rowCount - from;
         block.reserve(room + wanted);
         const start = block.at;
-        // A byte a row stays free for the line ends.
+        // One byte per row stays free for the line ends.
         const written = encoder.encode(batch, from, batch.rowCount, start, block.limit - wanted, ends);
         if (written === 0) {
           if (room >= ROOM_BYTES_MAX)
@@ -55,7 +56,7 @@ export function lineSinkEncoder(context: SinkEncoderContext, codec: Codec): Sink
   };
 }
 
-/** Makes room for a line end behind each record, last record first, and writes it. Returns the end. */
+/** Makes room for a line end after each record, last record first, and writes it. Returns the end. */
 function spreadLines(u8: Uint8Array, u32: Uint32Array, start: number, ends: number, count: number): number {
   const index = ends >>> 2;
   for (let i = count - 1; i >= 0; i--) {

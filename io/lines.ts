@@ -1,10 +1,11 @@
 /**
- * Framing of plain text: splits a run of bytes at line ends into a RecordIndex. It copies nothing and decodes nothing.
+ * Framing of plain text: splits a run of bytes at line ends into a RecordIndex. It copies nothing and decodes
+ * nothing.
  *
- * A line ends at \n; a \r in front of it belongs to the line end. Where the codec says so (CSV), a \r alone
- * ends a line too. What follows the last \n, when it is not empty, is a line too (the last of a file that
- * does not end with \n): whoever cuts a file into runs cuts behind a \n. A quoted line end, as CSV allows it,
- * is a line end here.
+ * A line ends at \n; a preceding \r belongs to the line end. Where the codec says so (CSV), a lone \r ends a
+ * line too. Bytes after the last \n are a line as well (the last line of a file that does not end with \n).
+ * So whoever cuts a file into runs must cut after a \n. A quoted line end, which CSV allows, ends a line
+ * here.
  */
 
 import { assert, kernelExports, type SharedMemory } from '../core/index.ts';
@@ -27,10 +28,10 @@ export interface LineKernels {
 }
 
 /**
- * Lists the lines of `byteLength` bytes at `address` in `index`, as many as its capacity holds, and sets its count.
- * The offset of a line is `firstOffset` plus the position of its first byte: a byte position in the file.
+ * Lists the lines of `byteLength` bytes at `address` in `index`, as many as fit, and sets its count. The
+ * offset of a line is `firstOffset` plus the position of its first byte: a byte position in the file.
  *
- * @returns the number of lines; when the index is full there may be more behind {@link lineBytes}
+ * @returns the number of lines; when the index is full there may be more after {@link lineBytes}
  */
 export function splitLines(memory: SharedMemory, address: number, byteLength: number, index: RecordSpace, firstOffset: number, breaksAtCr = false): number {
   const kernels = kernelExports<LineKernels>(memory);
@@ -40,7 +41,10 @@ export function splitLines(memory: SharedMemory, address: number, byteLength: nu
   return index.count;
 }
 
-/** Bytes of the run at `address` that the lines in `index` take, the end of the last one included: where to go on when the index was full. */
+/**
+ * Bytes of the run at `address` that the lines in `index` take, including the last line end: where to
+ * continue when the index was full.
+ */
 export function lineBytes(memory: SharedMemory, address: number, byteLength: number, index: RecordSpace): number {
   if (index.count === 0) return 0;
   const last = index.count - 1;

@@ -1,6 +1,7 @@
 /**
- * A source over an array of rows: for tests, examples and small tables. The coordinator hands the rows themselves to the
- * workers, so an array that each thread's import of the module would fill otherwise (random, time) is no trap.
+ * A source over an array of rows: for tests, examples and small tables. The coordinator sends the rows
+ * themselves to the workers. So it does no harm if each thread's import of the module fills the array
+ * differently (random, time).
  *
  * Partition p of P has rows p, p + P, p + 2P, ...; its offsets count its own rows.
  */
@@ -31,13 +32,15 @@ export interface MemoryOptions {
 }
 
 /**
- * Without a schema it is inferred from all rows: number is f64, string utf8, boolean bool, bigint i64, Uint8Array binary;
- * a column that is null, undefined or missing somewhere is nullable. With one, the rows must fit it.
+ * Without a schema, it is inferred from all rows: number is f64, string utf8, boolean bool, bigint i64,
+ * Uint8Array binary. A column that is null, undefined or missing somewhere is nullable. With a schema, the
+ * rows must fit it.
  *
  * @example memory([{ page: '/a', ms: 12 }, { page: '/b', ms: 7 }])
  * @example memory(rows, { schema: { page: utf8, at: timestamp }, partitions: 2 })
- * @throws MillraceError ERR_MILLRACE_SCHEMA when no schema can be inferred, ERR_MILLRACE_OPTION for a wrong number of
- * partitions. The job fails with ERR_MILLRACE_SCHEMA, naming the row, when one does not fit.
+ * @throws MillraceError ERR_MILLRACE_SCHEMA when no schema can be inferred, ERR_MILLRACE_OPTION for an
+ * invalid number of partitions. The job fails with ERR_MILLRACE_SCHEMA, naming the row, when a row does not
+ * fit.
  */
 export function memory<const S extends SchemaFields>(rows: readonly RowOf<S>[], options: MemoryOptions & { readonly schema: S }): Source<RowOf<S>>;
 export function memory<R extends object>(rows: readonly R[], options?: MemoryOptions): Source<R>;
@@ -153,7 +156,7 @@ class MemoryReader implements SourceReader {
     for (let at = context.from?.get(partition) ?? 0; at < total; ) {
       if (this.#isClosed || context.signal.aborted) return;
       const first = at;
-      // Filled and taken in one go: the partitions share the writer.
+      // Filled and taken in one step, because the partitions share the writer.
       const frames = this.#frames;
       do {
         const number = partition + at * step;

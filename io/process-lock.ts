@@ -1,18 +1,19 @@
 /**
- * One process at a time: a lock that is a folder with one file in it, named for its owner. It guards against mistakes, not against
- * malice. A process that was killed leaves its file behind, but not the lock: who comes next sees that the process is gone.
+ * One process at a time: a lock that is a folder with one file in it, named for its owner. It guards against
+ * mistakes, not against malice. A killed process leaves its file behind, but not the lock: the next process
+ * sees that the owner is gone.
  *
- *   writer.held/                                the lock; there is none while nobody has it
+ *   writer.held/                                the lock; absent while nobody has it
  *     4711_982731_1f0c..._ab12..._host.json     pid, start time, boot, nonce, host; inside: what the owner is called
  *
- * Every change is one rename, which the file system does whole or not at all, of a name that never comes twice:
+ * Every change is one rename of a name that is never used twice. The file system renames atomically:
  *
- *   free -> mine       a folder made aside takes the name; it cannot where the name has a folder with a file in it
+ *   free -> mine       a folder made aside takes the name; that fails where the name has a folder with a file in it
  *   dead one's -> mine the dead owner's file takes my name; the second to try finds no such file
  *   mine -> free       the folder takes a name aside, and is deleted there
  *
- * So what was seen a while ago does no harm: to move a file one has to name its owner. Where /proc tells when a process started, an id
- * that was given to another process since is known for what it is; elsewhere the message says where to look.
+ * So a stale observation does no harm: to move a file, a process has to name its owner. Where /proc tells
+ * when a process started, a reused process id is recognized. Elsewhere the message says where to look.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -27,22 +28,25 @@ const OWNER = /^(\d+)_(\d*)_([0-9a-f]*)_([0-9a-f]{16})_([A-Za-z0-9%._~!*'()-]*)\
 
 interface Owner {
   readonly pid: number;
-  /** When the process started, in ticks since the machine did; empty where that cannot be told. */
+  /** When the process started, in ticks since the machine did; empty where that is unknown. */
   readonly started: string;
-  /** Of this run of the machine; empty where there is none. */
+  /** Identifies this run of the machine; empty where there is no such id. */
   readonly boot: string;
   readonly nonce: string;
   readonly host: string;
 }
 
-/** Nonces of the locks that this process holds, over all copies of this module: for where /proc does not tell the start of a process. */
+/**
+ * Nonces of the locks that this process holds, over all copies of this module: for where /proc does not tell
+ * the start of a process.
+ */
 const HELD: unique symbol = Symbol.for('millrace.process-lock.held') as never;
 const held: Set<string> = ((globalThis as { [HELD]?: Set<string> })[HELD] ??= new Set());
 
 export class ProcessLock {
   /** The folder that is the lock. */
   readonly path: string;
-  /** Of our file in it. */
+  /** Name of our file in it. */
   readonly #name: string;
   readonly #nonce: string;
 
@@ -55,7 +59,7 @@ export class ProcessLock {
   /**
    * @param path of the lock, in a folder that exists; `.held` is added
    * @param user what the owner is called in messages: 'the pipeline "clicks"'
-   * @returns the lock, or who has it: a text that goes behind "in use by"
+   * @returns the lock, or its holder: a text that follows "in use by"
    * @throws what the file system throws
    */
   static async tryTake(path: string, user: string): Promise<ProcessLock | string> {
@@ -67,7 +71,7 @@ export class ProcessLock {
     const ownerBefore = before === undefined ? undefined : ownerOf(before);
     if (before !== undefined && (ownerBefore === undefined || isAlive(ownerBefore))) return await describe(lock, before, ownerBefore);
     await mkdir(aside);
-    // Known before it is there: nobody in this process may take it for an earlier one's.
+    // Added before the lock exists: nobody in this process may take it for an earlier one's.
     held.add(nonce);
     let isMine = false;
     try {
@@ -76,7 +80,7 @@ export class ProcessLock {
         if (await renamed(aside, lock)) isMine = true;
         else {
           const name = (await readdir(lock).catch(missing))?.[0];
-          // It is being taken, or given back: a folder is never without a file for long.
+          // It is being taken or given back: a folder is never without a file for long.
           if (name === undefined) continue;
           const owner = ownerOf(name);
           if (owner === undefined || isAlive(owner)) return await describe(lock, name, owner);
@@ -95,19 +99,19 @@ export class ProcessLock {
     }
   }
 
-  /** As {@link tryTake}; who has it becomes an error. */
+  /** Like {@link tryTake}, but a lock in use is an error. */
   static async take(path: string, user: string, refused: (holder: string) => MillraceError): Promise<ProcessLock> {
     const lock = await ProcessLock.tryTake(path, user);
     if (typeof lock === 'string') throw refused(lock);
     return lock;
   }
 
-  /** Never rejects: a lock that cannot be given back is of a process that has ended, soon. */
+  /** Never rejects: a lock that cannot be given back belongs to a process that ends soon. */
   async release(): Promise<void> {
     if (!held.has(this.#nonce)) return;
     const aside = `${this.path}.${this.#name}.old`;
     try {
-      // Somebody may have deleted it for us, and another may have it by now.
+      // Somebody may have deleted it, and another process may hold it by now.
       if ((await readdir(this.path)).includes(this.#name)) {
         await rename(this.path, aside);
         await rm(aside, { recursive: true, force: true });
@@ -119,7 +123,7 @@ export class ProcessLock {
   }
 }
 
-/** Whether the rename was done. False: there is something where it was to go, or nothing to move. */
+/** Whether the rename was done. False: the target exists, or there is nothing to move. */
 async function renamed(from: string, to: string): Promise<boolean> {
   try {
     await rename(from, to);
@@ -133,7 +137,7 @@ async function renamed(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** What processes that were killed left aside. By the one who has the lock. */
+/** Removes what killed processes left aside. Only the holder of the lock calls it. */
 async function sweep(lock: string): Promise<void> {
   const prefix = `${basename(lock)}.`;
   for (const name of await readdir(dirname(lock))) {
@@ -150,7 +154,7 @@ async function describe(lock: string, name: string, owner: Owner | undefined): P
   try {
     user = `, for ${String((JSON.parse(text) as { user: unknown }).user)}`;
   } catch {
-    // It has been given back meanwhile, or is just being written.
+    // It has been given back meanwhile, or is being written right now.
   }
   const where = owner.host === hostname() ? '' : ` on ${owner.host}`;
   const who = owner.pid === process.pid && where === '' ? `this process (${owner.pid})` : `process ${owner.pid}${where}`;
@@ -205,7 +209,10 @@ function isThere(pid: number): boolean {
   }
 }
 
-/** What Linux tells of a process: proc_pid_stat(5), fields 3 and 22. The name before them may hold anything. */
+/**
+ * What Linux says about a process: proc_pid_stat(5), fields 3 and 22. The name before them may hold any
+ * character.
+ */
 function statOf(pid: number): { started: string; isZombie: boolean } | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -224,7 +231,7 @@ function bootId(): string {
     const read = () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').replace(/[^0-9a-f]/g, '');
     try {
       boot = read();
-      // Sandboxes that make one up for every reader tell nothing.
+      // Sandboxes that make up a new id for every reader say nothing.
       if (boot !== read()) boot = '';
     } catch {
       boot = '';

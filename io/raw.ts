@@ -1,6 +1,7 @@
 /**
- * Records as the log has them: key, value and coordinates as columns, nothing parsed. The columns of Spark's Kafka source,
- * with `headers` as the bytes of the record's header section; `readHeaders` takes them apart.
+ * Records as they are in the log: key, value and coordinates as columns, nothing parsed. The columns are
+ * those of Spark's Kafka source. `headers` holds the bytes of the record's header section; `readHeaders`
+ * takes them apart.
  */
 
 import {
@@ -39,10 +40,10 @@ const TWO_32 = 4_294_967_296;
 export type RawRow = RowOf<typeof FIELDS>;
 
 /**
- * The record itself: `key`, `value` (bytes or null), `topic`, `partition`, `offset`, `timestamp` (null where the source
- * has none) and `headers` (bytes for `readHeaders`; null when there are none). A record is refused when its timestamp is beyond
- * 2^53 ms and the pipeline reads it: nothing else could be exact.
- * Encoding writes the column `value` (binary or utf8) as it is; null is written as nothing.
+ * The record itself: `key`, `value` (bytes or null), `topic`, `partition`, `offset`, `timestamp` (null where
+ * the source has none) and `headers` (bytes for `readHeaders`; null when there are none). A record whose
+ * timestamp is beyond 2^53 ms is refused if the pipeline reads the timestamp, because no number holds it
+ * exactly. Encoding writes the column `value` (binary or utf8) as it is; null is written as nothing.
  */
 export function raw(options: Readonly<Record<string, never>> = {}): Codec<RawRow> {
   checkOptionNames('raw()', options, {});
@@ -115,7 +116,10 @@ class RawRecordDecoder implements RecordDecoder {
     return this.#first + row;
   }
 
-  /** Moves to the next run of records that can be given exactly, past those that cannot, and returns its length; 0 at the end. */
+  /**
+   * Moves past records that have no exact timestamp to the next run of those that have; returns the length of
+   * that run, 0 at the end.
+   */
   #run(records: RecordIndex): number {
     const { memory, batchRows } = this.#context;
     const times = this.#names.includes('timestamp') ? records.timestamps >>> 3 : 0;
@@ -187,7 +191,10 @@ class RawRecordDecoder implements RecordDecoder {
   }
 }
 
-/** Goes through a header section: varint count, then for each a varint length and key, a varint length (-1: null) and value. Apache Kafka, record format v2. */
+/**
+ * Walks through a header section: a varint count, then for each header a varint length and key, and a varint
+ * length (-1: null) and value. Apache Kafka, record format v2.
+ */
 class HeaderWalk {
   readonly #u8: Uint8Array;
   readonly #end: number;
@@ -207,7 +214,7 @@ class HeaderWalk {
     return this.#varint();
   }
 
-  /** Goes over the next header; false when the bytes end before it does. */
+  /** Skips the next header; false when the bytes end before it does. */
   step(): boolean {
     this.keyLength = this.#varint();
     this.keyFrom = this.at;
@@ -219,7 +226,10 @@ class HeaderWalk {
     return true;
   }
 
-  /** A zigzag varint; far below every length when the bytes end, or it is longer than 32 bits. */
+  /**
+   * A zigzag varint. The result is far below any length when the bytes end, or when it is longer than 32
+   * bits.
+   */
   #varint(): number {
     let value = 0;
     for (let shift = 0; shift < 35 && this.at < this.#end; shift += 7) {

@@ -1,6 +1,7 @@
 /**
- * Records taken over as they are into one utf8 or binary column: what `text()` and `raw()` have in common. The kernel
- * (core/kernels/text.ts) copies runs of records; one that it leaves (null, no room, no UTF-8) comes back one by one.
+ * Copies records as they are into one utf8 or binary column, for `text()` and `raw()`. The kernel
+ * (core/kernels/text.ts) copies runs of records. A record that it leaves (null, no room, invalid UTF-8) is
+ * handled here.
  */
 
 import { kernelExports } from '../core/index.ts';
@@ -14,11 +15,13 @@ export interface RecordColumnKernels {
 const SLACK_BYTES = 64;
 
 /**
- * Appends records to column `w` from row `row` on, nulls where the column may be null.
+ * Appends records to column `w` from row `row` on, as nulls where the column is nullable and the record is
+ * null.
  *
  * @param values address of the records' addresses (u32), from the first one on
  * @param lengths address of their lengths (i32), -1 for null
- * @returns how many were taken: all, or those in front of the first that is null in a column that is not nullable, or no UTF-8 in a utf8 column
+ * @returns how many were taken: all, or those before the first refused record, which is null in a column that
+ * is not nullable, or invalid UTF-8 in a utf8 column
  */
 export function appendRecords(writer: ColumnWriter, w: number, values: number, lengths: number, count: number, row: number): number {
   const { memory } = writer.builder;
@@ -46,7 +49,7 @@ export function appendRecords(writer: ColumnWriter, w: number, values: number, l
       if (!writer.setNull(w, row + done)) return done;
     } else {
       if (isText && utf8Fault(memory.u8, from, from + length) !== from + length) return done;
-      // Room for this one and, so that the kernel can go on, for some more.
+      // Room for this record and for some more, so that the kernel can continue.
       writer.roomForBytes(w, row + done, length + SLACK_BYTES);
       writer.setBytes(w, row + done, from, from + length);
     }

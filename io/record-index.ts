@@ -1,14 +1,17 @@
 /**
  * Room for a RecordIndex (codec.ts): the arrays that say where the records of a frame lie, all in one slab.
  *
- * Decoders of a source fill it and set `count`; a codec's decoder reads it. It holds addresses only: the bytes of the
- * records stay where the frame put them. One is made per decoder and used again for every frame.
+ * A source's decoder fills it and sets `count`; the codec's decoder reads it. It holds addresses only: the
+ * bytes of the records stay where the frame put them. Each decoder has one and reuses it for every frame.
  */
 
 import type { SlabAllocator } from '../core/index.ts';
 import type { RecordIndex } from './codec.ts';
 
-/** Which arrays there are: lines of text have a value and an offset; log records have keys, timestamps and headers too. */
+/**
+ * Which arrays there are. Lines of text have a value and an offset; log records also have keys, timestamps
+ * and headers.
+ */
 export type RecordParts = 'lines' | 'records';
 
 const LINE_BYTES = 4 + 4 + 8;
@@ -16,8 +19,8 @@ const RECORD_BYTES = LINE_BYTES + 4 + 4 + 8 + 4;
 const ALIGNMENT = 64;
 
 /**
- * A RecordIndex that owns its arrays. Fill records 0 to count - 1 through the addresses, then set `count`; `reserve`
- * moves the arrays, so read the addresses again behind it.
+ * A RecordIndex that owns its arrays. Fill records 0 to count - 1 through the addresses, then set `count`.
+ * `reserve` moves the arrays, so read the addresses again after it.
  *
  * @example
  * const index = allocRecordIndex(slabs, 4096);
@@ -48,7 +51,9 @@ export class RecordSpace implements RecordIndex {
     this.reserve(capacity);
   }
 
-  /** Makes room for `capacity` records in all and keeps the `count` that are there. At least doubles when it grows. */
+  /**
+   * Makes room for `capacity` records in all and keeps the existing `count`. At least doubles when it grows.
+   */
   reserve(capacity: number): void {
     if (capacity <= this.capacity) return;
     const { values, valueLengths, keys, keyLengths, offsets, timestamps, headers, count } = this;
@@ -63,7 +68,8 @@ export class RecordSpace implements RecordIndex {
       at += room * width;
       return place;
     };
-    // The eight-byte arrays first, so that each is aligned: slabs start at multiples of 4096, rooms are multiples of 16.
+    // The eight-byte arrays come first, so that each is aligned: slabs start at multiples of 4096, rooms are
+    // multiples of 16.
     this.offsets = take(8);
     if (this.parts === 'records') this.timestamps = take(8);
     this.values = take(4);
@@ -84,7 +90,7 @@ export class RecordSpace implements RecordIndex {
     this.#slabs.free(old);
   }
 
-  /** Gives the slab back. The index holds nothing after it. */
+  /** Gives the slab back. The index is empty afterwards. */
   release(): void {
     if (this.#slab !== 0) this.#slabs.free(this.#slab);
     this.#slab = 0;
@@ -97,7 +103,10 @@ export class RecordSpace implements RecordIndex {
   }
 }
 
-/** An empty RecordIndex with room for `capacity` records; `lines` leaves out keys, timestamps and headers (their addresses are 0). */
+/**
+ * An empty RecordIndex with room for `capacity` records. `lines` leaves out keys, timestamps and headers
+ * (their addresses are 0).
+ */
 export function allocRecordIndex(slabs: SlabAllocator, capacity: number, parts: RecordParts = 'records'): RecordSpace {
   return new RecordSpace(slabs, capacity, parts);
 }

@@ -6,7 +6,7 @@ import { type DecoderContext, SAMPLE_BYTES_MAX } from './source.ts';
 
 const SHOWN_BYTES_MAX = 160;
 
-/** Reports record `record` as undecodable: `fault` says what was expected where and what was found. */
+/** Reports record `record` as undecodable. `fault` says what was expected where, and what was found. */
 export function rejectRecord(context: DecoderContext, records: RecordIndex, record: number, codec: string, fault: string): void {
   const { memory } = context;
   const from = memory.u32[(records.values >>> 2) + record] as number;
@@ -22,7 +22,7 @@ export function rejectRecord(context: DecoderContext, records: RecordIndex, reco
   });
 }
 
-/** Some bytes of a record, as they may stand in a message. */
+/** Some bytes of a record, escaped for a message. */
 export function shownBytes(memory: SharedMemory, from: number, to: number): string {
   return shown(Buffer.from(memory.u8.slice(from, Math.min(to, from + SHOWN_BYTES_MAX))).toString('utf8'));
 }

@@ -1,7 +1,7 @@
 /**
- * Frames for sources whose rows are JavaScript objects on the coordinator's thread (memory, iterable): each frame is one
- * Arrow record batch message. The coordinator makes them in a small scratch memory of its own; a worker reads them in
- * place, without a copy.
+ * Frames for sources whose rows are JavaScript objects on the coordinator's thread (memory, iterable). Each
+ * frame is one Arrow record batch message. The coordinator makes it in a small scratch memory; a worker reads
+ * it in place, without a copy.
  */
 
 import { ArrowReader, attachMemory, type Batch, BatchBuilder, batchBytes, MillraceError, type Schema, SlabAllocator, writeBatch } from '../core/index.ts';
@@ -9,7 +9,7 @@ import { FrameCursor } from './frames.ts';
 import { RowWriter } from './row-writer.ts';
 import type { Chunk, ChunkDecoder, DecoderContext, Offset } from './source.ts';
 
-/** Reserved, not used: pages that no row touches cost nothing. */
+/** Reserved, not used: untouched pages cost nothing. */
 const SCRATCH_BYTES = 128 << 20;
 const FRAME_ROWS = 4_096;
 const FRAME_BYTES = 512 * 1_024;
@@ -33,7 +33,7 @@ export class RowFrameWriter {
     return this.#builder.rowCount;
   }
 
-  /** Take it now: 4096 rows, or half a MiB of text. */
+  /** True when the frame should be taken: at 4096 rows, or half a MiB of text. */
   get isFull(): boolean {
     const builder = this.#builder;
     if (builder.rowCount === builder.capacity) return true;
@@ -42,7 +42,7 @@ export class RowFrameWriter {
     return bytes >= FRAME_BYTES;
   }
 
-  /** @throws MillraceError ERR_MILLRACE_SCHEMA that names the row, when it does not fit */
+  /** @throws MillraceError ERR_MILLRACE_SCHEMA that names the row, when the row does not fit */
   append(row: object, number: number): void {
     try {
       this.#writer.append(row as Readonly<Record<string, unknown>>);
@@ -52,7 +52,7 @@ export class RowFrameWriter {
     }
   }
 
-  /** Calls `use` with the bytes of the frame, good for that call, and begins the next. */
+  /** Calls `use` with the bytes of the frame, valid during that call, and begins the next frame. */
   take(use: (bytes: Uint8Array) => void): void {
     const batch = this.#builder.finish();
     const bytes = batchBytes(batch);

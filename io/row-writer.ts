@@ -1,6 +1,6 @@
 /**
- * Rows that are JavaScript objects already, into the columns of a BatchBuilder: how the sources at the edge (generator,
- * memory, iterable) write. It reads the wanted columns only, and makes nothing per row.
+ * Writes rows that are JavaScript objects into the columns of a BatchBuilder, for the sources that have
+ * objects (generator, memory, iterable). It reads the wanted columns only, and makes nothing per row.
  */
 
 import { type AnyRow, type BatchBuilder, type ColumnSpace, MillraceError, shown } from '../core/index.ts';
@@ -12,18 +12,20 @@ export class RowWriter {
   readonly #columns: readonly number[];
   readonly #ownOnly: readonly boolean[];
 
-  /** @param columns positions of the columns to write; the others are left as they are */
+  /** @param columns positions of the columns to write; the others stay unchanged */
   constructor(builder: BatchBuilder, columns: readonly number[] = builder.columns.map((_, c) => c)) {
     this.#builder = builder;
     this.#columns = columns;
-    // A missing `toString` must read as missing, and `__proto__` as a column: those names are looked up as own only.
+    // A missing `toString` must read as missing, and `__proto__` as a column: these names are looked up as
+    // own properties only.
     this.#ownOnly = builder.columns.map(({ name }) => name in Object.prototype);
   }
 
   /**
    * Appends a row.
    *
-   * @throws MillraceError ERR_MILLRACE_SCHEMA when it is no object, or a value does not fit; the builder is then to be reset
+   * @throws MillraceError ERR_MILLRACE_SCHEMA when it is no object, or a value does not fit; reset the
+   * builder then
    */
   append(row: AnyRow): void {
     if (typeof row !== 'object' || row === null) {
@@ -42,7 +44,10 @@ export class RowWriter {
     builder.rowCount = at + 1;
   }
 
-  /** Text without a Buffer of its own. The builder marks rows valid when it is reset, so the bit is right already. */
+  /**
+   * Writes text without making a Buffer. The builder marks rows valid when it is reset, so the bit is right
+   * already.
+   */
   #setText(column: ColumnSpace, row: number, text: string): void {
     const builder = this.#builder;
     const { memory } = builder;

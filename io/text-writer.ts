@@ -1,7 +1,7 @@
 /**
- * Values as text, written straight to shared memory: numbers as JavaScript prints them, integers of 64 bits, strings as
- * JSON escapes them. For the encoders of text formats; each function returns the address behind what it wrote, and the
- * caller has seen to it that there is room.
+ * Values as text, written straight to shared memory: numbers as JavaScript prints them, 64-bit integers,
+ * strings escaped as in JSON. For the encoders of text formats. Each function returns the address after what
+ * it wrote; the caller makes sure that there is room.
  */
 
 import { assert, type Column, type SharedMemory } from '../core/index.ts';
@@ -10,13 +10,13 @@ import { utf8Fault } from './utf8.ts';
 
 /** Most bytes of a number as JavaScript prints it: -2.2250738585072014e-308. */
 export const NUMBER_BYTES_MAX = 25;
-/** Most bytes of a JSON string for each byte of its text: a control character as \u0001. */
+/** Most bytes of a JSON string per byte of its text: a control character as \u0001. */
 export const ESCAPE_FACTOR = 6;
 
 const ZERO = 0x30;
 const MINUS = 0x2d;
 const TWO_32 = 4_294_967_296;
-/** From here on doubles are not all integers that digits alone tell: `String()` knows. */
+/** Above it, digits alone no longer tell every integer double apart: `String()` is used then. */
 const EXACT_MAX = 9_007_199_254_740_991;
 const FIFTEEN_DIGITS = 1e15;
 const DECIMALS_MAX = 15;
@@ -24,7 +24,10 @@ const SMALLEST_PLAIN = 1e-5;
 const POWERS = Array.from({ length: DECIMALS_MAX + 1 }, (_, i) => Number(`1e${i}`));
 const HEX = '0123456789abcdef';
 
-/** The letter behind the backslash for a byte that JSON escapes with one; 1 for \u00xx; 0 for a byte that stays. */
+/**
+ * The letter after the backslash for a byte that JSON escapes with one; 1 for \u00xx; 0 for a byte that
+ * stays.
+ */
 const ESCAPES = new Uint8Array(256);
 ESCAPES.fill(1, 0, 0x20);
 for (const [byte, letter] of [
@@ -52,7 +55,8 @@ export function writeNumber(u8: Uint8Array, address: number, value: number): num
   }
   if (size <= EXACT_MAX && Math.floor(size) === size) return writeInteger(u8, at, size);
   if (size < FIFTEEN_DIGITS && size >= SMALLEST_PLAIN) {
-    // Two decimals of up to 15 digits are never the same double, so the first that gives the value back is the shortest.
+    // Two decimals of up to 15 digits are never the same double. So the first that gives the value back is
+    // the shortest.
     for (let decimals = 1; decimals <= DECIMALS_MAX; decimals++) {
       const power = POWERS[decimals] as number;
       const digits = Math.round(size * power);
@@ -63,7 +67,7 @@ export function writeNumber(u8: Uint8Array, address: number, value: number): num
   return writeAscii(u8, at, String(size));
 }
 
-/** `digits` with a point in front of the last `decimals`. */
+/** Writes `digits` with a point before the last `decimals`. */
 function writeDecimal(u8: Uint8Array, address: number, digits: number, decimals: number): number {
   const power = POWERS[decimals] as number;
   const whole = Math.floor(digits / power);
@@ -113,7 +117,7 @@ export function writeAscii(u8: Uint8Array, address: number, text: string): numbe
   return address + text.length;
 }
 
-/** UTF-8 text as a JSON string, quotes included, escaped as `JSON.stringify` does. What is no UTF-8 becomes U+FFFD. */
+/** UTF-8 text as a JSON string, with quotes, escaped as in `JSON.stringify`. Invalid UTF-8 becomes U+FFFD. */
 export function writeJsonString(u8: Uint8Array, address: number, from: number, to: number): number {
   let at = address;
   let high = 0;
@@ -140,9 +144,9 @@ export function writeJsonString(u8: Uint8Array, address: number, from: number, t
 }
 
 /**
- * A value of fixed width, which must not be null, as JSON and CSV both write it.
+ * A value of fixed width, not null, as both JSON and CSV write it.
  *
- * @param nonFinite what stands for NaN and the infinities; undefined: their names
+ * @param nonFinite text for NaN and the infinities; undefined: their names
  */
 export function writeFixed(memory: SharedMemory, { type, data }: Column, row: number, at: number, nonFinite: string | undefined): number {
   const { u8 } = memory;
@@ -173,7 +177,7 @@ function writeFloat(u8: Uint8Array, at: number, value: number, nonFinite: string
   return Number.isFinite(value) ? writeNumber(u8, at, value) : writeAscii(u8, at, nonFinite ?? String(value));
 }
 
-/** Most bytes of the text and binary values of a row: `factor` for each byte of a text, binary as base64. */
+/** Most bytes of the text and binary values of a row: `factor` per byte of text, binary as base64. */
 export function variableBytes({ i32 }: SharedMemory, columns: readonly Column[], row: number, factor: number): number {
   let bytes = 0;
   for (const { type, offsets } of columns) {

@@ -1,4 +1,4 @@
-/** Text, one line or message a record: the column `value`, and nothing parsed. */
+/** Text, one line or message per record: the column `value`, and nothing parsed. */
 
 import { type Batch, type Column, checkOptionNames, MillraceError, type Schema, type SharedMemory, schema as toSchema, utf8 } from '../core/index.ts';
 import type { Codec, RecordDecoder, RecordEncoder, RecordIndex } from './codec.ts';
@@ -10,8 +10,9 @@ import type { DecoderContext } from './source.ts';
 const SCHEMA = toSchema({ value: utf8 });
 
 /**
- * The record's value as text. Decoding gives one column, `value`; a record that is no UTF-8, or has no value, is refused.
- * Encoding writes the utf8 column `value`, or the only column when that is utf8, as it is; null is written as nothing.
+ * The record's value as text. Decoding gives one column, `value`. A record with invalid UTF-8, or without a
+ * value, is refused. Encoding writes the utf8 column `value`, or the only column if that is utf8, as it is;
+ * null is written as nothing.
  *
  * @example files.source({ path: 'book.txt', value: text() })
  */
@@ -70,7 +71,7 @@ class TextRecordDecoder implements RecordDecoder {
   }
 }
 
-/** Writes one utf8 or binary column as it is, a record a row. */
+/** Writes one utf8 or binary column as it is, one record per row. */
 export class ColumnEncoder implements RecordEncoder {
   readonly wholeBatch = false;
   readonly #memory: SharedMemory;

@@ -1,6 +1,9 @@
-/** UTF-8 in shared memory: is it well formed? Overlong forms, surrogates and code points beyond U+10FFFF are not (Unicode 15, table 3-7). */
+/**
+ * Checks UTF-8 in shared memory. Overlong forms, surrogates and code points beyond U+10FFFF are not well
+ * formed (Unicode 15, table 3-7).
+ */
 
-/** The first byte of `from` to `to` that is not part of well-formed UTF-8, or `to` when all is. */
+/** The first byte of `from` to `to` that is not part of well-formed UTF-8, or `to` if there is none. */
 export function utf8Fault(u8: Uint8Array, from: number, to: number): number {
   let at = from;
   while (at < to) {
@@ -11,7 +14,8 @@ export function utf8Fault(u8: Uint8Array, from: number, to: number): number {
     }
     const more = lead >= 0xc2 && lead < 0xe0 ? 1 : lead >= 0xe0 && lead < 0xf0 ? 2 : lead >= 0xf0 && lead < 0xf5 ? 3 : 0;
     if (more === 0 || at + more >= to) return at;
-    // The second byte tells overlong forms, surrogates and too large code points; the others are plain continuations.
+    // The second byte reveals overlong forms, surrogates and code points too large; the others are plain
+    // continuations.
     const low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
     const high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
     const second = u8[at + 1] as number;
@@ -22,7 +26,7 @@ export function utf8Fault(u8: Uint8Array, from: number, to: number): number {
   return to;
 }
 
-/** Writes a code point (no surrogate) as UTF-8; the address behind it. */
+/** Writes a code point (no surrogate) as UTF-8; returns the address after it. */
 export function writeCodePoint(u8: Uint8Array, address: number, code: number): number {
   let at = address;
   if (code < 0x80) u8[at++] = code;

@@ -1,4 +1,7 @@
-/** `stdout()`: prints the rows of each epoch when it is committed, as a table for people or as JSON lines for programs. */
+/**
+ * `stdout()`: prints the rows of each epoch when it is committed, as a table for people or as JSON lines for
+ * programs.
+ */
 
 import type { Writable } from 'node:stream';
 import { type AnyRow, checkOptionNames, MillraceError, type Schema, shown } from '../../core/index.ts';
@@ -9,15 +12,15 @@ import type { Sink, SinkBlock, SinkWriter } from '../sink.ts';
 import { table } from './table.ts';
 
 export interface StdoutOptions {
-  /** At most this many rows of an epoch are printed; how many more there were is said. Default 20 for a table, all for json. */
+  /** Most rows of an epoch to print; the rest are counted in a line. Default 20 for a table, all for json. */
   readonly rows?: number;
   /** Default `table`. */
   readonly format?: 'table' | 'json';
-  /** Where to, instead of the standard output. */
+  /** Where to print instead of the standard output. */
   readonly stream?: Writable;
 }
 
-/** What of an epoch waits to be printed. */
+/** The part of an epoch that waits to be printed. */
 interface Pending {
   text: string;
   rows: AnyRow[];

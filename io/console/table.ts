@@ -1,4 +1,4 @@
-/** Rows as a table of text, for people. Columns are as wide as their widest cell, numbers stand to the right. */
+/** Rows as a text table, for people. Columns are as wide as their widest cell; numbers are right-aligned. */
 
 import type { AnyRow, DataType, Schema } from '../../core/index.ts';
 
@@ -46,13 +46,15 @@ function time(ms: number): string {
         .replace(/(\.000)?Z$/, '');
 }
 
-/** At most six digits behind the point, so that a mean does not fill the line. */
+/** At most six decimals, so that a mean does not fill the line. */
 function decimal(value: number): string {
   if (!Number.isFinite(value) || Number.isInteger(value) || Math.abs(value) < 1e-3 || Math.abs(value) >= 1e15) return String(value);
   return String(Number(value.toFixed(6)));
 }
 
-/** On one line, without control characters (a terminal would obey them), and not longer than a cell. */
+/**
+ * The text on one line, without control characters (a terminal would obey them), cut to the width of a cell.
+ */
 function clipped(text: string): string {
   const plain = text.length > CELL_CHARACTERS * 8 ? text.slice(0, CELL_CHARACTERS * 8) : text;
   const clean = plain.replace(/\p{Cc}/gu, '·');
@@ -65,7 +67,7 @@ function clipped(text: string): string {
         .join('')}…`;
 }
 
-/** Characters as a reader counts them. East Asian wide ones count as two. */
+/** Width in characters as a reader counts them. East Asian wide characters count as two. */
 function width(text: string): number {
   let columns = 0;
   for (const { segment } of graphemes.segment(text))

@@ -21,10 +21,12 @@ export class CsvRowReader {
   readonly #u8: Uint8Array;
   readonly #schema: Schema;
   readonly #delimiter: number;
-  /** For each field the column of the writer, or NOT_WANTED. */
+  /** For each field, the column of the writer, or NOT_WANTED. */
   readonly #wanted: readonly number[];
   readonly #number: JsonScanner;
-  /** Of the field that was found last: its bytes without the quotes, whether it is quoted, whether quotes in it are doubled. */
+  /**
+   * The last field found: its bytes without the quotes, whether it is quoted, whether it has doubled quotes.
+   */
   #from = 0;
   #to = 0;
   #isQuoted = false;
@@ -40,12 +42,15 @@ export class CsvRowReader {
     this.#number = new JsonScanner(this.#u8);
   }
 
-  /** What was wrong with the last record that was refused. */
+  /** What was wrong with the last refused record. */
   get fault(): string {
     return this.#fault;
   }
 
-  /** Decodes the record at `from` to `end` into row `row`; false when it is refused. A line end at its end is not part of it. */
+  /**
+   * Decodes the record at `from` to `end` into row `row`; false when it is refused. A line end at its end is
+   * not part of it.
+   */
   read(from: number, end: number, row: number): boolean {
     const to = this.#withoutLineEnd(from, end);
     const bad = utf8Fault(this.#u8, from, to);
@@ -69,10 +74,10 @@ export class CsvRowReader {
     return at > to || this.#refuse(`it has more fields than the schema's ${count} columns, from byte ${at - from} on`);
   }
 
-  /** What is wrong with a header line, or undefined: it must name the columns of the schema, in order. */
+  /** What is wrong with a header line, or undefined. It must name the columns of the schema, in order. */
   headerFault(from: number, end: number): string | undefined {
     const to = this.#withoutLineEnd(from, end);
-    // A byte order mark may stand in front of a file.
+    // A file may begin with a byte order mark.
     let at = this.#u8[from] === 0xef && this.#u8[from + 1] === 0xbb && this.#u8[from + 2] === 0xbf ? from + 3 : from;
     const names: string[] = [];
     while (at <= to) {
@@ -98,7 +103,7 @@ export class CsvRowReader {
     return to;
   }
 
-  /** Finds the end of the field at `at`: the place of the delimiter behind it, or `to`; -1 when it is refused. */
+  /** Finds the end of the field at `at`: the delimiter after it, or `to`; -1 when it is refused. */
   #field(at: number, to: number, recordFrom: number): number {
     const u8 = this.#u8;
     this.#isQuoted = at < to && u8[at] === QUOTE;
@@ -135,7 +140,7 @@ export class CsvRowReader {
     return p + 1;
   }
 
-  /** Writes the field; what is wrong with it, or undefined. */
+  /** Writes the field; returns what is wrong with it, or undefined. */
   #value(w: number, row: number): string | undefined {
     const writer = this.#writer;
     const { type } = writer.columns[w] as ColumnSpace;
@@ -182,7 +187,7 @@ export class CsvRowReader {
     return from === to ? 'which is empty; make the column nullable if it may be' : 'which is no number';
   }
 
-  /** Text, doubled quotes made one. */
+  /** Writes text, with doubled quotes made single. */
   #text(w: number, row: number): void {
     const u8 = this.#u8;
     if (!this.#hasQuotes) {

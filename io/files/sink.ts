@@ -1,7 +1,8 @@
 /**
- * Text files out, a row a line. Each epoch has a file of its own, `PREFIX-EPOCH-PART.EXT`, written under a hidden name,
- * made durable, and renamed when the epoch is committed: a file that can be seen is complete. An epoch that is given
- * again (after a failure) writes the same names again, so nothing is doubled. One sink at a time has the names of a prefix and an ending.
+ * Text files out, one row per line. Each epoch has a file of its own, `PREFIX-EPOCH-PART.EXT`. It is written
+ * under a hidden name, made durable, and renamed when the epoch is committed, so a visible file is complete.
+ * An epoch that comes again (after a failure) writes the same names again, so nothing is doubled. One sink at
+ * a time may use the names of a prefix and an ending.
  */
 
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
@@ -13,15 +14,17 @@ import { ProcessLock } from '../process-lock.ts';
 import type { Sink, SinkBlock, SinkWriter } from '../sink.ts';
 
 export interface FilesSinkOptions {
-  /** The folder. It is made if it is not there. */
+  /** The folder. It is created if it does not exist. */
   readonly dir: string;
   /** How a line is written: `json()`, `csv()`, `text()`. */
   readonly value: Codec;
-  /** First part of the names: letters, digits, `_`, `.`, `=`, `-`, not beginning with a dot. Default `part`. */
+  /**
+   * First part of the names: letters, digits, `_`, `.`, `=`, `-`, not beginning with a dot. Default `part`.
+   */
   readonly prefix?: string;
   /** Last part of the names. Default by codec: `jsonl`, `csv`, `txt`. */
   readonly ext?: string;
-  /** A file per epoch (`one`, the default), or one per epoch and shard. */
+  /** One file per epoch (`one`, the default), or one per epoch and shard. */
   readonly parts?: 'one' | 'shard';
 }
 
@@ -74,7 +77,7 @@ export function filesSink(options: FilesSinkOptions): Sink {
         });
         try {
           const names = await readdir(root);
-          // What a run that died left behind was never committed.
+          // A dead run never committed these.
           const isOurs = (name: string) =>
             name.startsWith('.') && name.endsWith(TEMPORARY) && epochIn(name.slice(1, -TEMPORARY.length), prefix, ext) !== undefined;
           await Promise.all(names.filter(isOurs).map((name) => rm(join(root, name))));
@@ -91,7 +94,10 @@ export function filesSink(options: FilesSinkOptions): Sink {
   };
 }
 
-/** A file that is being written. `end` is where the next block goes: blocks are placed when `write` is called, so they keep that order. */
+/**
+ * A file that is being written. `end` is where the next block goes. `write` places each block when it is
+ * called, so blocks keep the order of the calls.
+ */
 interface Part {
   readonly name: string;
   readonly temporary: string;
@@ -108,7 +114,10 @@ class FilesWriter implements SinkWriter {
   readonly #lock: ProcessLock;
   /** By epoch, then by part. */
   readonly #open = new Map<number, Map<number, Part>>();
-  /** Our files that were in the folder when it was opened, by epoch: should one be given again, it replaces all of them. */
+  /**
+   * Our files that were in the folder at opening, by epoch. An epoch that comes again replaces all of its
+   * files.
+   */
   readonly #found = new Map<number, string[]>();
 
   constructor(dir: string, prefix: string, ext: string, parts: 'one' | 'shard', names: readonly string[], lock: ProcessLock) {
@@ -155,12 +164,12 @@ class FilesWriter implements SinkWriter {
       }
       stale.delete(part.name);
     }
-    // Shards that this time had no rows.
+    // Files of shards that had no rows this time.
     for (const name of stale) await rm(join(this.#dir, name), { force: true });
     await this.#syncFolder();
   }
 
-  /** What was not committed is removed. */
+  /** Removes what was not committed. */
   async close(): Promise<void> {
     const parts = [...this.#open.values()].flatMap((of) => [...of.values()]);
     this.#open.clear();
@@ -181,9 +190,9 @@ class FilesWriter implements SinkWriter {
     if (part === undefined) {
       const name = `${this.#prefix}-${String(epoch).padStart(10, '0')}-${String(number).padStart(5, '0')}.${this.#ext}`;
       const temporary = join(this.#dir, `.${name}${TEMPORARY}`);
-      // wx: never through a link that someone else put there.
+      // wx: never writes through a link that someone else put there.
       const file = rm(temporary, { force: true }).then(() => open(temporary, 'wx'));
-      file.catch(() => {}); // whoever awaits it hears of it
+      file.catch(() => {}); // the error reaches whoever awaits it
       part = { name, temporary, file, end: 0 };
       parts.set(number, part);
     }
@@ -195,13 +204,13 @@ class FilesWriter implements SinkWriter {
       const folder = await open(this.#dir, 'r');
       await folder.sync().finally(() => folder.close());
     } catch (cause) {
-      // Windows opens no folders; a rename is durable there all the same.
+      // Windows opens no folders; a rename is durable there without it.
       if (process.platform !== 'win32') throw fileError(`The folder ${shownPath(this.#dir)} cannot be made durable`, cause);
     }
   }
 }
 
-/** The epoch of one of our files; undefined: it is none. */
+/** The epoch of one of our files; undefined for any other file. */
 function epochIn(name: string, prefix: string, ext: string): number | undefined {
   if (!name.startsWith(`${prefix}-`) || !name.endsWith(`.${ext}`)) return undefined;
   const epoch = /^(\d{10,})-\d{5}$/.exec(name.slice(prefix.length + 1, name.length - ext.length - 1))?.[1];

@@ -1,9 +1,10 @@
 /**
- * Text files in, a record a line. One partition per file, in the order of the paths; an offset is a byte position.
+ * Text files in, one record per line. Each file is a partition, in the order of the paths; an offset is a
+ * byte position.
  *
- * The coordinator reads each file in runs of whole lines and hands the bytes on as they are; the workers find
- * the lines and decode them. A line ends at \n or \r\n; in CSV also at a \r alone. A file is read up to the
- * size that it has at the start: this is no tail -f. A quoted line end, as CSV allows it, is a line end here.
+ * The coordinator reads each file in runs of whole lines and passes the bytes on as they are. The workers
+ * find the lines and decode them. A line ends at \n or \r\n, in CSV also at a lone \r. A file is read up to
+ * its size at the start: this is no tail -f. A quoted line end, which CSV allows, ends a line here.
  */
 
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
@@ -13,7 +14,9 @@ import { type Codec, type CodedSource, mustBeCodec } from '../codec.ts';
 import { FRAME_STARTS, LineDecoder } from '../line-decoder.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
 
-/** Where the files are: one path, several, or a folder with the end that the wanted names have. Sub-folders are not searched. */
+/**
+ * Where the files are: one path, several paths, or a folder and a name ending. Sub-folders are not searched.
+ */
 export type FilesLocation =
   | { readonly path: string; readonly paths?: never; readonly dir?: never }
   | { readonly paths: readonly string[]; readonly path?: never; readonly dir?: never }
@@ -22,9 +25,9 @@ export type FilesLocation =
 export type FilesSourceOptions<R> = FilesLocation & {
   /** What a line is: `text()`, `json(schema)`, `csv(schema)`. */
   readonly value: Codec<R>;
-  /** Lines to leave out at the start of each file, such as a header. Default 0. */
+  /** Lines to skip at the start of each file, such as a header. Default 0. */
   readonly skipLines?: number;
-  /** Bytes that are looked through for the end of a line: a longer one is an error. At least 512 KiB; default 16 MiB. */
+  /** Most bytes of a line; a longer one is an error. At least 512 KiB; default 16 MiB. */
   readonly lineBytesMax?: number;
 };
 
@@ -39,8 +42,8 @@ const CR = 0x0d;
  * It commits no positions: a new start reads from the beginning, unless the runtime has a checkpoint.
  *
  * @example files.source({ path: 'access.log', value: text() })
- * @throws MillraceError ERR_MILLRACE_OPTION for options that make no sense. The job fails with ERR_MILLRACE_FILE when a
- * file cannot be read, or has a line above the cap.
+ * @throws MillraceError ERR_MILLRACE_OPTION for invalid options. The job fails with ERR_MILLRACE_FILE when a
+ * file cannot be read, or has a line above the limit.
  */
 export function filesSource<R>(options: FilesSourceOptions<R>): CodedSource<R> {
   checkOptionNames('files.source', options, { path: true, paths: true, dir: true, ext: true, value: true, skipLines: true, lineBytesMax: true });
@@ -82,7 +85,7 @@ async function listFiles(location: FilesLocation): Promise<string[]> {
   const { dir, ext = '' } = location;
   try {
     const entries = await readdir(dir, { withFileTypes: true });
-    // Hidden files are somebody's work in progress: the sink's own, for one.
+    // Hidden files are unfinished work, such as that of the files sink.
     const names = entries.filter((entry) => entry.isFile() && !entry.name.startsWith('.') && entry.name.endsWith(ext)).map((entry) => entry.name);
     return names.sort((a, b) => (a < b ? -1 : 1)).map((name) => resolve(join(dir, name)));
   } catch (cause) {
@@ -146,7 +149,7 @@ class FilesReader implements SourceReader {
     });
   }
 
-  /** Keeps nothing: whoever wants to resume gives `from`. */
+  /** Keeps nothing: to resume, pass `from`. */
   async commit(): Promise<void> {}
 
   async close(): Promise<void> {
@@ -188,7 +191,7 @@ class FilesReader implements SourceReader {
       const isEnd = position + filled >= size;
       let from = position === 0 && filled >= 3 && buffer[0] === 0xef && buffer[1] === 0xbb && buffer[2] === 0xbf ? 3 : 0;
       let to = isEnd ? filled : buffer.lastIndexOf(LF, filled - 1) + 1;
-      // A \r that is the last byte may be half of a line end.
+      // A \r as the last byte may be half of a line end.
       if (to === 0 && breaksAtCr) to = buffer.lastIndexOf(CR, filled - 2) + 1;
       for (; skip > 0; skip--) {
         const behind = lineEnd(buffer.subarray(0, to), from, breaksAtCr);
@@ -204,7 +207,7 @@ class FilesReader implements SourceReader {
       position += to;
       filled -= to;
       if (to === 0 && filled === buffer.length) {
-        // No line end in all of it: more room.
+        // There is no line end in the whole buffer: make more room.
         if (buffer.length >= lineBytesMax) {
           throw new MillraceError(
             'ERR_MILLRACE_FILE',
@@ -219,7 +222,7 @@ class FilesReader implements SourceReader {
   }
 }
 
-/** Where the line behind the one at `from` begins, or -1: its end is not there. */
+/** Where the line after the one at `from` begins; -1 when the end of that line is not in the buffer. */
 function lineEnd(bytes: Buffer, from: number, breaksAtCr: boolean): number {
   const lf = bytes.indexOf(LF, from);
   const cr = breaksAtCr ? bytes.indexOf(CR, from) : -1;

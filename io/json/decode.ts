@@ -1,6 +1,7 @@
 /**
- * The decoder of `json(schema)`: records to batches. The kernel decodes runs of records; one that it cannot take whole (a number of
- * more than 19 digits, no room left in a column, anything that is wrong) comes back to the row reader, which decodes or refuses it.
+ * The decoder of `json(schema)`: records to batches. The kernel decodes runs of records. A record that it
+ * cannot take whole (a number of more than 19 digits, no room left in a column, anything invalid) goes to the
+ * row reader, which decodes or refuses it.
  */
 
 import { type Batch, kernelExports, type Schema } from '../../core/index.ts';
@@ -17,11 +18,11 @@ export interface JsonKernels {
   jsonDecode(program: number, values: number, lengths: number, count: number, row: number): number;
 }
 
-/** Room that is kept for a record in each column ahead of need, at most. */
+/** Most room that each column keeps for the next record. */
 const ROOM_BYTES_MAX = 1 << 20;
 const ROOM_SLACK_BYTES = 64;
 
-/** The kernel takes lone surrogates in a name for U+FFFD; such a column is left to the row reader. */
+/** The kernel takes a lone surrogate in a name for U+FFFD; such a column is left to the row reader. */
 const isWellFormed = (name: string): boolean => Buffer.from(name).toString() === name;
 
 export class JsonDecoder implements RecordDecoder {
@@ -70,7 +71,10 @@ export class JsonDecoder implements RecordDecoder {
     return this.#recordOf[row] as number;
   }
 
-  /** Lets the kernel decode from the next record on, from row `row`; the row behind what it did. */
+  /**
+   * Runs the kernel from the next record on, starting at row `row`; returns the row after the last decoded
+   * one.
+   */
   #run(records: RecordIndex, row: number, rows: number): number {
     if (!this.#kernels) return row;
     const count = Math.min(rows - row, records.count - this.#next);
@@ -80,7 +84,7 @@ export class JsonDecoder implements RecordDecoder {
     return row + done;
   }
 
-  /** Decodes the next record by the row reader; false when it is refused. */
+  /** Decodes the next record with the row reader; false when it is refused. */
   #one(records: RecordIndex, row: number): boolean {
     const { memory } = this.#context;
     const record = this.#next++;
@@ -94,7 +98,7 @@ export class JsonDecoder implements RecordDecoder {
     if (isGood) this.#recordOf[row] = record;
     else rejectRecord(this.#context, records, record, 'json', this.#reader.fault);
     if (this.#program !== 0) {
-      // The kernel wants room for a whole record in each column: see that the next one like this finds it.
+      // The kernel needs room for a whole record in each column. Provide it for the next record of this size.
       this.#writer.reserveBytes(isGood ? row + 1 : row, Math.min(length, ROOM_BYTES_MAX) + ROOM_SLACK_BYTES);
       refreshProgram(memory, this.#program, this.#writer.columns);
     }

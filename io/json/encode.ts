@@ -1,7 +1,7 @@
 /**
- * The encoder of `json()`: rows of a batch to JSON objects, one a record, byte for byte as `JSON.stringify` writes them.
- * No object is made per row. The kernel writes runs of rows; a row that it hands back (text that is no UTF-8) is written
- * here.
+ * The encoder of `json()`: the rows of a batch to JSON objects, one per record, byte for byte as
+ * `JSON.stringify` writes them. No object is made per row. The kernel writes runs of rows; a row that it
+ * hands back (text with invalid UTF-8) is written here.
  */
 
 import { type Batch, type Column, isValid, kernelExports, type Schema, type SharedMemory } from '../../core/index.ts';
@@ -23,7 +23,7 @@ export class JsonEncoder implements RecordEncoder {
   readonly wholeBatch = false;
   readonly #memory: SharedMemory;
   readonly #schema: Schema;
-  /** What stands in front of each value: `{"a":`, `,"b":`. */
+  /** The bytes before each value: `{"a":`, `,"b":`. */
   readonly #prefixes: readonly Uint8Array[];
   /** Most bytes of a row without its text and binary values. */
   readonly #fixedBytes: number;
@@ -61,7 +61,7 @@ export class JsonEncoder implements RecordEncoder {
     return row - from;
   }
 
-  /** More bytes than the row can take. */
+  /** An upper bound of the row's bytes. */
   #bound(batch: Batch, row: number): number {
     return this.#fixedBytes + variableBytes(this.#memory, batch.columns, row, ESCAPE_FACTOR);
   }
@@ -94,7 +94,10 @@ export class JsonEncoder implements RecordEncoder {
     return end + 1;
   }
 
-  /** Header and columns as in program.ts: the prefix is a column's key, the fixed bytes stand in the table's place, and the powers are those of ten. */
+  /**
+   * Writes header and columns as in program.ts, with these differences: the prefix takes the place of a
+   * column's key, the fixed bytes that of the table, and the powers are powers of ten.
+   */
   #writeProgram({ memory, slabs }: EncoderContext): number {
     const columnsAt = PROGRAM.bytes;
     const powersAt = columnsAt + this.#prefixes.length * COLUMN.bytes;
@@ -135,14 +138,17 @@ export class JsonEncoder implements RecordEncoder {
 
 let tens: BigUint64Array | undefined;
 
-/** 10^-292 to 10^324 to 128 bits, the top bit set, rounded up: what the kernel multiplies with to find the shortest digits of a double. */
+/**
+ * 10^-292 to 10^324 to 128 bits, the top bit set, rounded up. The kernel multiplies with them to find the
+ * shortest digits of a double.
+ */
 function powersOfTen(): BigUint64Array {
   if (tens) return tens;
   tens = new BigUint64Array((POWER_MAX - POWER_MIN + 1) * 2);
   for (let power = POWER_MIN; power <= POWER_MAX; power++) {
     const ten = 10n ** BigInt(Math.abs(power));
     const bits = BigInt(ten.toString(2).length);
-    // As a fraction above / below, scaled so that it lies within 2^127 to 2^128.
+    // The power as a fraction above / below, scaled into the range 2^127 to 2^128.
     const [above, below] = power >= 0 ? (bits <= 128n ? [ten << (128n - bits), 1n] : [ten, 1n << (bits - 128n)]) : [1n << (127n + bits), ten];
     const value = (above + below - 1n) / below;
     tens[(power - POWER_MIN) * 2] = value >> 64n;

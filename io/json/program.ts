@@ -1,20 +1,23 @@
 /**
- * What the JSON kernel must know of the columns, as bytes in the shared memory: keys, types and addresses, a hash table
- * of the keys, and the keys of the record before (records of a topic mostly have their keys in one order).
+ * What the JSON kernel must know about the columns, as bytes in shared memory: keys, types and addresses, a
+ * hash table of the keys, and the keys of the previous record (records of a topic mostly have their keys in
+ * one order).
  *
  *   header       64 bytes, PROGRAM
- *   cursors      24 bytes each, BLOCK of them, then 4 bytes each: the records that are being gone through. The kernel's own
+ *   cursors      24 bytes each, BLOCK of them, then 4 bytes each: the records in work. The kernel's own
  *   slots        64 bytes each, SLOTS of them: known keys by their hash, and what follows them. The kernel's own
  *   columns      64 bytes each, COLUMN
- *   predictions  64 bytes each, PREDICTIONS of them: what stood in front of value i in the record before. The kernel's own
- *   table        32 bytes each: 16 bytes of a key, its column, its length. Linear probing, at most a quarter full. The kernel builds it
+ *   predictions  64 bytes each, PREDICTIONS of them: what preceded value i in the previous record. The kernel's own
+ *   table        32 bytes each: 16 bytes of a key, its column, its length. Linear probing, at most a quarter full.
+ *                The kernel builds it
  *   powers       10^0 to 10^22 as f64; then 5^-342 to 5^308, 128 bits each, high half first (see powersOfFive)
- *   entries      128 bytes each, KNOWN: known keys, first the columns', then such as no column has. The kernel builds them
- *   spans        for each entry the starts and the ends of its values in a block, BLOCK times 4 bytes each. The kernel's own
+ *   entries      128 bytes each, KNOWN: known keys, first those of columns, then others. The kernel builds them
+ *   spans        for each entry the starts and the ends of its values in a block, BLOCK times 4 bytes each.
+ *                The kernel's own
  *   keys         the bytes of the keys
  *
- * The kernel, core/kernels/json.ts and json-flat.ts, has the same numbers. With more than KNOWN_MAX keys there are no entries, and
- * every record is walked.
+ * The kernel, core/kernels/json.ts and json-flat.ts, has the same numbers. With more than KNOWN_MAX keys
+ * there are no entries, and every record is walked.
  */
 
 import type { ColumnSpace, SharedMemory, SlabAllocator, TypeName } from '../../core/index.ts';
@@ -55,7 +58,7 @@ const FIVE_MIN = -342;
 const FIVE_MAX = 308;
 const POWERS_BYTES = 192 + (FIVE_MAX - FIVE_MIN + 1) * 16;
 const OVERREAD = 64;
-/** Keys that no column has, of which the kernel takes note. */
+/** Keys without a column that the kernel remembers. */
 const LEARNED = 16;
 const KNOWN_MAX = 64;
 const KNOWN = { bytes: 128, spans: 32 } as const;
@@ -65,7 +68,10 @@ const CURSOR_BYTES = 24 + 4;
 const SLOTS = 1 + 512 + 64;
 const SLOT_BYTES = 64;
 
-/** Lays out the program of some columns; `refreshProgram` must follow whenever their data has moved. @returns its address, a slab */
+/**
+ * Lays out the program of some columns. `refreshProgram` must follow whenever their data has moved. @returns
+ * its address, a slab
+ */
 export function writeProgram(slabs: SlabAllocator, columns: readonly ColumnSpace[]): number {
   const { memory } = slabs;
   const keys = columns.map((column) => Buffer.from(column.name));
@@ -112,7 +118,7 @@ export function writeProgram(slabs: SlabAllocator, columns: readonly ColumnSpace
   return program;
 }
 
-/** Tells the program where the columns' data lies now, and how far it may be written. */
+/** Tells the program where the columns' data is now, and how far it may be written. */
 export function refreshProgram(memory: SharedMemory, program: number, columns: readonly ColumnSpace[]): void {
   const columnsAt = memory.u32[(program + PROGRAM.columns) >>> 2] as number;
   columns.forEach((column, w) => {
@@ -125,9 +131,9 @@ export function refreshProgram(memory: SharedMemory, program: number, columns: r
 let fives: BigUint64Array | undefined;
 
 /**
- * 5^q to 128 bits, the top bit set, for q from -342 to 308: what the kernel multiplies with to make the nearest double
- * of a decimal. Negative powers are rounded up, positive ones cut. Lemire, "Number Parsing at a Gigabyte per Second",
- * Software: Practice and Experience 51(8), 2021.
+ * 5^q to 128 bits, the top bit set, for q from -342 to 308. The kernel multiplies with them to find the
+ * nearest double of a decimal. Negative powers are rounded up, positive ones cut. Lemire, "Number Parsing at
+ * a Gigabyte per Second", Software: Practice and Experience 51(8), 2021.
  */
 function powersOfFive(): BigUint64Array {
   if (fives) return fives;

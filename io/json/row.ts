@@ -1,6 +1,7 @@
 /**
- * One JSON record into one row of columns: the reference of the kernel (core/kernels/json.ts), and the path for the
- * records that the kernel hands back. Complete by itself: whatever the kernel takes, this takes to the same bytes.
+ * One JSON record into one row of columns. It is the reference of the kernel (core/kernels/json.ts), and the
+ * path for records that the kernel hands back. It is complete: it takes whatever the kernel takes, to the
+ * same bytes.
  */
 
 import { type ColumnSpace, shown } from '../../core/index.ts';
@@ -14,7 +15,10 @@ const FAULTY = 2;
 const NOT_WANTED = -1;
 const KEY_BYTES_FIRST = 256;
 
-/** Reads the wanted keys of a record into the columns of a writer. Keys are the columns' names, in the writer's order. */
+/**
+ * Reads the wanted keys of a record into the columns of a writer. The keys are the column names, in the
+ * writer's order.
+ */
 export class JsonRowReader {
   readonly #writer: ColumnWriter;
   readonly #u8: Uint8Array;
@@ -31,18 +35,21 @@ export class JsonRowReader {
     this.#writer = writer;
     this.#u8 = writer.builder.memory.u8;
     this.#scanner = new JsonScanner(this.#u8);
-    // A name that is no well-formed text (a lone surrogate) is no key that UTF-8 can hold: it is never found.
+    // UTF-8 cannot hold a name with a lone surrogate, so such a key is never found.
     this.#keys = writer.columns.map(({ name }) => (Buffer.from(name).toString() === name ? Buffer.from(name) : new Uint8Array([0xff])));
     this.#states = new Uint8Array(writer.columns.length);
     this.#faults = writer.columns.map(() => '');
   }
 
-  /** What was wrong with the record of the last `read` that said false. */
+  /** What was wrong with the record when `read` last returned false. */
   get fault(): string {
     return this.#fault;
   }
 
-  /** Decodes the record at `from` to `to` into row `row`. False when it is refused: then the row may be written again. */
+  /**
+   * Decodes the record at `from` to `to` into row `row`. False when it is refused; the row may be written
+   * again then.
+   */
   read(from: number, to: number, row: number): boolean {
     this.#from = from;
     this.#states.fill(MISSING);
@@ -63,7 +70,7 @@ export class JsonRowReader {
     return true;
   }
 
-  /** The record's object; false when it is not JSON, or no object. */
+  /** Reads the record's object; false when it is not JSON, or no object. */
   #object(row: number): boolean {
     const scanner = this.#scanner;
     scanner.skipSpace();
@@ -89,7 +96,10 @@ export class JsonRowReader {
     return scanner.at === scanner.end || scanner.refuse(scanner.at, 'the end of the record');
   }
 
-  /** Reads the value of a wanted key. False when it is no JSON; a value of the wrong type is noted and may be replaced by a later one of the same key. */
+  /**
+   * Reads the value of a wanted key. False when it is invalid JSON. A value of the wrong type is noted, and a
+   * later one of the same key may replace it.
+   */
   #value(w: number, row: number): boolean {
     const scanner = this.#scanner;
     const writer = this.#writer;
@@ -143,7 +153,10 @@ export class JsonRowReader {
     return true;
   }
 
-  /** The column of a key, or NOT_WANTED. Keys mostly come in the same order in every record, so the one behind the last found is tried first. */
+  /**
+   * The column of a key, or NOT_WANTED. Keys mostly come in the same order in every record, so the key after
+   * the last one found is tried first.
+   */
   #column(from: number, to: number, hasEscape: boolean): number {
     const keys = this.#keys;
     const length = hasEscape ? this.#unescape(from, to) : to - from;
@@ -159,12 +172,12 @@ export class JsonRowReader {
     return NOT_WANTED;
   }
 
-  /** A string with escapes, resolved into the scratch bytes; its length. */
+  /** Resolves a string with escapes into the scratch bytes; returns its length. */
   #unescape(from: number, to: number): number {
     const raw = this.#u8.slice(from, to);
     if (this.#scratch.length < raw.length) this.#scratch = new Uint8Array(raw.length * 2);
     this.#scratch.set(raw);
-    // In place: what is written never gets ahead of what is read.
+    // In place: writing never overtakes reading.
     return unescapeString(this.#scratch, 0, raw.length, 0);
   }
 

@@ -1,14 +1,14 @@
 /**
  * JSON tokens in shared memory: finds where a value ends and whether it is well formed. It writes nothing.
  *
- * It accepts what `JSON.parse` accepts of well-formed UTF-8 and refuses what it refuses; invalid UTF-8 (which never
- * reaches JSON.parse as such) is refused too, and so is nesting deeper than DEPTH_MAX, which is skipped without recursion.
- * RFC 8259. A refusal is a `false` with `fault` and `faultAt`, not an exception.
+ * It accepts and refuses what `JSON.parse` accepts and refuses of well-formed UTF-8 (RFC 8259). It also
+ * refuses invalid UTF-8, which never reaches JSON.parse as such, and nesting deeper than DEPTH_MAX, which it
+ * skips without recursion. A refusal is a `false` with `fault` and `faultAt`, not an exception.
  */
 
 import { utf8Fault, writeCodePoint } from '../utf8.ts';
 
-/** Objects and arrays inside one another, the record's own object included. */
+/** Most nested objects and arrays, the record's own object included. */
 export const DEPTH_MAX = 10_000;
 
 const QUOTE = 0x22;
@@ -25,7 +25,7 @@ const NINE = 0x39;
 const REPLACEMENT = 0xfffd;
 
 const CONTAINER_END = new Uint8Array(DEPTH_MAX);
-/** What stands behind the backslash, by what it means; 0 where nothing may. */
+/** For the byte after a backslash, the byte it stands for; 0 where it is invalid. */
 const ESCAPES = new Uint8Array(256);
 for (const [letter, byte] of [
   ['"', 0x22],
@@ -49,11 +49,11 @@ export class JsonScanner {
   end = 0;
   fault = '';
   faultAt = 0;
-  /** Of the last string: its bytes between the quotes, whether they hold a backslash. */
+  /** The last string: its bytes between the quotes, whether they hold a backslash. */
   stringFrom = 0;
   stringTo = 0;
   hasEscape = false;
-  /** Of the last number: its literal, and whether it has neither fraction nor exponent. */
+  /** The last number: its literal, and whether it has neither fraction nor exponent. */
   numberFrom = 0;
   isInteger = false;
 
@@ -103,14 +103,14 @@ export class JsonScanner {
     }
   }
 
-  /** Goes over `byte`, or refuses. */
+  /** Skips `byte`, or refuses. */
   expect(byte: number, what: string): boolean {
     if (this.peek() !== byte) return this.refuse(this.at, what);
     this.at++;
     return true;
   }
 
-  /** Goes over a string, checked; the place is at its opening quote. */
+  /** Skips a string and checks it; the place is at its opening quote. */
   string(): boolean {
     const { u8, end } = this;
     if (!this.expect(QUOTE, 'a string')) return false;
@@ -147,7 +147,7 @@ export class JsonScanner {
     return true;
   }
 
-  /** Goes over a number, checked. */
+  /** Skips a number and checks it. */
   number(): boolean {
     const { u8, end } = this;
     this.numberFrom = this.at;
@@ -174,7 +174,7 @@ export class JsonScanner {
     return true;
   }
 
-  /** Goes over true, false or null, checked. */
+  /** Skips true, false or null and checks it. */
   literal(): boolean {
     const { u8, at, end } = this;
     for (const word of LITERALS) {
@@ -186,7 +186,7 @@ export class JsonScanner {
     return this.refuse(at, 'a value');
   }
 
-  /** Goes over a value of any kind, checked, `depth` containers being open around it. */
+  /** Skips a value of any kind and checks it, within `depth` open containers. */
   value(depth: number): boolean {
     let open = depth;
     for (;;) {
@@ -225,7 +225,7 @@ export class JsonScanner {
     }
   }
 
-  /** Goes over a key and its colon. */
+  /** Skips a key and its colon. */
   key(): boolean {
     if (this.peek() !== QUOTE) return this.refuse(this.at, 'a key in double quotes');
     if (!this.string()) return false;
@@ -233,7 +233,7 @@ export class JsonScanner {
     return this.expect(COLON, 'a colon');
   }
 
-  /** Notes what was expected where; false. */
+  /** Notes what was expected where; returns false. */
   refuse(at: number, expected: string): false {
     this.fault = expected;
     this.faultAt = at;
@@ -255,10 +255,10 @@ export class JsonScanner {
 }
 
 /**
- * Writes the text of a checked string to `target`, escapes resolved, as UTF-8; never longer than the literal. A lone
- * surrogate becomes U+FFFD, as TextEncoder has it.
+ * Writes the text of a checked string to `target` as UTF-8, escapes resolved; never longer than the literal.
+ * A lone surrogate becomes U+FFFD, as in TextEncoder.
  *
- * @returns the address behind it
+ * @returns the address after it
  */
 export function unescapeString(u8: Uint8Array, from: number, to: number, target: number): number {
   let at = from;
