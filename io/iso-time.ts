@@ -74,7 +74,10 @@ function zoneOffset(u8: Uint8Array, at: number, to: number): number {
   return (hours * 60 + minutes) * 60_000 * (sign === 0x2d ? -1 : 1);
 }
 
-/** Days since 1970-01-01 in the proleptic Gregorian calendar. Hinnant, "chrono-Compatible Low-Level Date Algorithms". */
+/**
+ * Days since 1970-01-01 in the proleptic Gregorian calendar. Hinnant, "chrono-Compatible Low-Level Date
+ * Algorithms".
+ */
 function daysFromCivil(year: number, month: number, day: number): number {
   const y = month <= 2 ? year - 1 : year;
   const era = Math.floor(y / 400);

@@ -4,11 +4,11 @@
  * sees that the owner is gone.
  *
  *   writer.held/                                the lock; absent while nobody has it
- *     4711_982731_1f0c..._ab12..._host.json     pid, start time, boot, nonce, host; inside: what the owner is called
+ *     4711_982731_1f0c..._ab12..._host.json     pid, start time, boot, nonce, host; inside: the owner's name
  *
  * Every change is one rename of a name that is never used twice. The file system renames atomically:
  *
- *   free -> mine       a folder made aside takes the name; that fails where the name has a folder with a file in it
+ *   free -> mine       a folder made aside takes the name; that fails over a folder with a file in it
  *   dead one's -> mine the dead owner's file takes my name; the second to try finds no such file
  *   mine -> free       the folder takes a name aside, and is deleted there
  *

@@ -33,7 +33,9 @@ export interface SinkContext {
   waiting?(what: string | undefined): void;
 }
 
-/** Structured-cloneable facts that `open` found and the encoders need (the number of partitions of the topic). */
+/**
+ * Structured-cloneable facts that `open` found and the encoders need (the number of partitions of the topic).
+ */
 export interface SinkInfo {
   readonly partitionCount: number;
 }

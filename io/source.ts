@@ -5,7 +5,7 @@
  * disk, and puts frames of raw bytes into the runtime's slabs without looking inside. The inner end
  * (`decoder`) runs in every worker. It is synchronous and turns the frames of one chunk into batches.
  *
- *   outside --read--> emit(partition, frame) --slab, ring--> ChunkDecoder.open(chunk) --next()--> Batch, Batch, ...
+ *   outside --read--> emit(partition, frame) --slab, ring--> ChunkDecoder.open(chunk) --next()--> Batch, ...
  *
  * A frame is the smallest piece that a source hands over: one Kafka record batch, one run of text lines, one
  * Arrow message, one range of generated rows. A chunk is a run of frames of one partition in one slab. Where
@@ -173,8 +173,7 @@ export interface Rejection {
 }
 
 /**
- * A run of frames of one partition, in shared memory. `bytes` is the length of the frames, back to back in
- * the layout of FRAME.
+ * A run of frames of one partition, in shared memory. The frames lie back to back, in the layout of FRAME.
  */
 export interface Chunk {
   readonly partition: number;

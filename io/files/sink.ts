@@ -37,8 +37,9 @@ const TEMPORARY = '.tmp';
 
 /**
  * @example files.sink({ dir: './out', value: json() }) // out/part-0000000001-00000.jsonl, ...
- * @throws MillraceError ERR_MILLRACE_OPTION for a name that could leave the folder, ERR_MILLRACE_PIPELINE for a codec
- * that writes no lines. The job fails with ERR_MILLRACE_FILE when the folder or a file cannot be written.
+ * @throws MillraceError ERR_MILLRACE_OPTION for a name that could leave the folder, ERR_MILLRACE_PIPELINE for
+ * a codec that writes no lines. The job fails with ERR_MILLRACE_FILE when the folder or a file cannot be
+ * written.
  */
 export function filesSink(options: FilesSinkOptions): Sink {
   checkOptionNames('files.sink', options, { dir: true, value: true, prefix: true, ext: true, parts: true });

@@ -5,13 +5,17 @@
  *
  *   header       64 bytes, PROGRAM
  *   cursors      24 bytes each, BLOCK of them, then 4 bytes each: the records in work. The kernel's own
- *   slots        64 bytes each, SLOTS of them: known keys by their hash, and what follows them. The kernel's own
+ *   slots        64 bytes each, SLOTS of them: known keys by their hash, and what follows them.
+ *                The kernel's own
  *   columns      64 bytes each, COLUMN
- *   predictions  64 bytes each, PREDICTIONS of them: what preceded value i in the previous record. The kernel's own
- *   table        32 bytes each: 16 bytes of a key, its column, its length. Linear probing, at most a quarter full.
- *                The kernel builds it
- *   powers       10^0 to 10^22 as f64; then 5^-342 to 5^308, 128 bits each, high half first (see powersOfFive)
- *   entries      128 bytes each, KNOWN: known keys, first those of columns, then others. The kernel builds them
+ *   predictions  64 bytes each, PREDICTIONS of them: what preceded value i in the previous record.
+ *                The kernel's own
+ *   table        32 bytes each: 16 bytes of a key, its column, its length. Linear probing, at most a
+ *                quarter full. The kernel builds it
+ *   powers       10^0 to 10^22 as f64; then 5^-342 to 5^308, 128 bits each, high half first
+ *                (see powersOfFive)
+ *   entries      128 bytes each, KNOWN: known keys, first those of columns, then others.
+ *                The kernel builds them
  *   spans        for each entry the starts and the ends of its values in a block, BLOCK times 4 bytes each.
  *                The kernel's own
  *   keys         the bytes of the keys

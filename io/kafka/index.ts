@@ -1,4 +1,7 @@
-/** The door of `millrace/io/kafka`: `kafka.source` and `kafka.sink`. kafkajs is loaded when a source or a sink opens, never by the import. */
+/**
+ * The door of `millrace/io/kafka`: `kafka.source` and `kafka.sink`. kafkajs is loaded when a source or a sink
+ * opens, not by the import.
+ */
 
 import { sink } from './sink.ts';
 import { source } from './source.ts';

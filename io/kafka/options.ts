@@ -1,4 +1,6 @@
-/** The options of the Kafka source and sink, and their check. Names are kafkajs's own where it has them. */
+/**
+ * The options of the Kafka source and sink, and their check. Names are those of kafkajs where it has them.
+ */
 
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import type { Codec } from '../codec.ts';
@@ -9,35 +11,44 @@ export type { KafkaConnectionOptions, KafkaSaslMechanism, KafkaSaslOptions, Kafk
 
 export interface KafkaSourceOptions<R = unknown> extends KafkaConnectionOptions {
   readonly topic: string;
-  /** Consumer group: under this name the positions are committed. */
+  /** Consumer group: positions are committed under this name. */
   readonly group: string;
   readonly value: Codec<R>;
   /**
-   * Where a group without a committed position starts: at the oldest record (default), or at the end. Partitions that come later
-   * are read from their oldest record in either case.
+   * Where a group without committed positions starts: at the oldest record (default), or at the end.
+   * Partitions added later are read from their oldest record in either case.
    */
   readonly fromBeginning?: boolean;
-  /** `read_committed` (default): rows of aborted transactions are not seen, rows of open ones wait. */
+  /** `read_committed` (default): rows of aborted transactions are skipped, and rows of open ones wait. */
   readonly isolation?: 'read_committed' | 'read_uncommitted';
   /**
-   * What to do when the next offset is not in the log any more (retention, a topic made anew before the start): stop with an
-   * error (default), or go on at the oldest record that there is. What is passed over is in the ledger, as `lost`. A topic that
-   * is deleted or made anew while it is read ends the job in either case.
+   * What to do when the next offset is no longer in the log (retention, a topic recreated before the start):
+   * stop with an error (default), or continue at the oldest record. Skipped rows are in the ledger, as
+   * `lost`. A topic that is deleted or recreated while it is read ends the job in either case.
    */
   readonly failOnDataLoss?: boolean;
-  /** Most bytes of one partition in one fetch. One record batch always comes whole, whatever its size. Default 1 MiB. */
+  /**
+   * Most bytes of one partition in one fetch. A record batch always comes whole, whatever its size. Default 1
+   * MiB.
+   */
   readonly maxBytesPerPartition?: number;
   /** Most bytes of one fetch. Default 10 MiB. */
   readonly maxBytes?: number;
   /**
-   * Most bytes that one record batch may decompress to; a larger one is `corrupt` in the ledger, with its
+   * Most bytes that one record batch may decompress to. A larger one is `corrupt` in the ledger, with its
    * size. Default: a quarter of a worker's share of the memory, rounded down to a power of two, from 1 to 64
    * MiB. All workers together may take half of the memory.
    */
   readonly decompressedBytesMax?: number;
-  /** How long the broker waits for data before it answers an empty fetch, and so how long a resumed partition may wait. Default 100. */
+  /**
+   * How long the broker waits for data before it answers an empty fetch, and so the longest wait of a resumed
+   * partition. Default 100.
+   */
   readonly maxWaitTimeInMs?: number;
-  /** Milliseconds without a heartbeat after which the group forgets this member. A new process need not wait for it. Default 30000. */
+  /**
+   * Milliseconds without a heartbeat after which the group drops this member. A new process need not wait for
+   * it. Default 30000.
+   */
   readonly sessionTimeout?: number;
   /** Default 3000, or a third of a shorter sessionTimeout. */
   readonly heartbeatInterval?: number;
@@ -50,17 +61,23 @@ export interface KafkaSourceOptions<R = unknown> extends KafkaConnectionOptions 
 export interface KafkaSinkOptions<R = unknown> extends KafkaConnectionOptions {
   readonly topic: string;
   readonly value: Codec<R>;
-  /** Column, or columns, whose text is the record's key and decides its partition. Without it the value decides. */
+  /**
+   * Column, or columns, whose text is the record's key and decides its partition. Without it the value
+   * decides.
+   */
   readonly key?: string | readonly string[];
   /** The record's timestamp: `now` (default), or a timestamp column. */
   readonly timestamp?: 'now' | (string & {});
-  /** -1 (default): all replicas in sync have it. 1: the leader has it. */
+  /** -1 (default): all in-sync replicas have it. 1: the leader has it. */
   readonly acks?: -1 | 1;
-  /** Make the topic when it is not there. Without it a missing topic is an error. */
+  /** Create the topic if it does not exist. Without it a missing topic is an error. */
   readonly createTopic?: { readonly partitions?: number; readonly replicationFactor?: number };
-  /** The largest record batch to write: not more than the topic's max.message.bytes. Default 1,048,588, the broker's default for it. */
+  /**
+   * The largest record batch to write, at most the topic's max.message.bytes. Default 1,048,588, the broker's
+   * default.
+   */
   readonly batchBytesMax?: number;
-  /** Milliseconds that a record batch may be tried again before the sink fails. Default 120000. */
+  /** Milliseconds for which a record batch is retried before the sink fails. Default 120000. */
   readonly deliveryTimeout?: number;
 }
 
@@ -154,7 +171,7 @@ export function checkSinkOptions(name: string, options: KafkaSinkOptions): void 
   checkNumber(`${name}, createTopic`, 'replicationFactor', createTopic.replicationFactor, 1, 32_767);
 }
 
-/** As the protocol numbers them: what lies in front of the oldest open transaction, or everything. */
+/** As the protocol numbers them: only what precedes the oldest open transaction, or everything. */
 export function isolationOf({ isolation }: KafkaSourceOptions): number {
   return isolation === 'read_uncommitted' ? 0 : 1;
 }
@@ -183,7 +200,7 @@ function checkAddress(what: string, broker: unknown): void {
   throw refused(what, `the broker address ${withoutSecrets(shown(broker))} is not host:port, such as '127.0.0.1:9092'.${hint}`);
 }
 
-/** What stands in front of an @ is a login, and no message shows it. */
+/** Text before an @ is a login, and no message shows it. */
 function withoutSecrets(text: string): string {
   return text.includes('@') ? `"***@${text.slice(text.lastIndexOf('@') + 1).replace(/^"|"$/g, '')}"` : text;
 }
@@ -193,7 +210,7 @@ function checkCodec(what: string, codec: unknown): void {
   throw refused(what, `value is ${shown(codec)}; it has to be a codec, such as json({ page: utf8 }) or text().`);
 }
 
-/** @throws MillraceError ERR_MILLRACE_OPTION when `value` is given and is no whole number in the range */
+/** @throws MillraceError ERR_MILLRACE_OPTION when `value` is given and is not a whole number in the range */
 function checkNumber(what: string, name: string, value: number | undefined, min: number, max: number): void {
   if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return;
   throw refused(what, `${name} is ${shown(value)}; it has to be a whole number from ${min} to ${max}.`);

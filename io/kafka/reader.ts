@@ -3,10 +3,11 @@
  *
  *   Fetcher --Fetched--> FetchedRecords --record batch by record batch--> context.emit
  *
- * It holds the group for itself (client/member.ts) and reads all partitions. When the runtime has no credit for a
- * partition, what is left of the fetch is kept, and the partition is not asked for until there is credit again; the others
- * and the heartbeats are not held up. A partition has one truth about where it is: `position`, the offset behind what was
- * emitted. It never goes back within a run: a topic that was made anew ends the run, and is judged at the next start.
+ * It holds the group exclusively (client/member.ts) and reads all partitions. When the runtime has no credit
+ * for a partition, the rest of the fetch is kept, and the partition is not fetched until there is credit
+ * again. The other partitions and the heartbeats are not held up. `position`, the offset after the last
+ * emitted row, is the only record of where a partition is. It never goes back within a run: a recreated topic
+ * ends the run, and is judged at the next start.
  */
 
 import { assert, MillraceError } from '../../core/index.ts';
@@ -37,18 +38,18 @@ const NO_BYTES = new Uint8Array(0);
 
 interface Partition {
   readonly id: number;
-  /** Offset behind what was emitted: what is fetched next. */
+  /** Offset after what was emitted: the next to fetch. */
   position: number;
   /** Where a drain ends. */
   end: number;
   hasEnded: boolean;
-  /** There is no credit. What was fetched and found none is in `rest`. */
+  /** There is no credit. Fetched data that found none is in `rest`. */
   isWaiting: boolean;
   rest: FetchedRecords | undefined;
 }
 
 export class KafkaReader implements SourceReader {
-  /** With room for more than there are: a topic may grow. */
+  /** Includes room for more than exist: a topic may grow. */
   readonly partitionCount: number;
   readonly #name: string;
   readonly #options: KafkaSourceOptions;
@@ -61,13 +62,13 @@ export class KafkaReader implements SourceReader {
   readonly #topicId: string | undefined;
   readonly #partitions: Partition[] = [];
   #joined: Promise<void> | undefined;
-  /** What `positions` said, of partitions that there are. */
+  /** The result of `positions`, for existing partitions. */
   readonly #starts = new Map<number, number>();
-  /** By partition: the position that the group has, as far as it is ours; and the one that is being committed. */
+  /** By partition: the group's position, as far as it is ours; and the one that is being committed. */
   readonly #committed = new Map<number, number>();
   #committing = new Map<number, number>();
   #isStarted = false;
-  /** No more emits; commits still go. */
+  /** No more emits; commits still work. */
   #isStopped = false;
   #isClosed = false;
 
@@ -124,7 +125,7 @@ export class KafkaReader implements SourceReader {
   }
 
   async positions(): Promise<CommittedPosition[]> {
-    // From here on a process that was here before us can commit no more: what is committed now stays so.
+    // From here on no earlier process can commit any more: the committed positions stay as they are.
     this.#joined ??= this.#member.join();
     await this.#joined;
     const committed = await this.#patience.through(`the committed positions of group ${this.#options.group} cannot be read`, () =>
@@ -178,7 +179,7 @@ export class KafkaReader implements SourceReader {
       this.#patience.through('where the log begins and ends cannot be read', () => logOffsets(this.#cluster, topic, ids, which));
     const missing = this.#ids.filter((id) => !committed.has(id) && !from?.has(id));
     const known = this.#ids.filter((id) => committed.has(id) && !from?.has(id));
-    // A group that has commits has seen the topic before: a partition without one has come since.
+    // A group with commits has seen the topic before, so a partition without a commit was added since.
     const defaults = missing.length === 0 ? new Map() : await ask(missing, fromBeginning || committed.size > 0 ? 'earliest' : 'end');
     const ends = known.length === 0 ? new Map() : await ask(known, 'end');
     for (const partition of this.#partitions) {
@@ -195,7 +196,7 @@ export class KafkaReader implements SourceReader {
       if (position !== undefined) this.#committed.set(id, position.offset);
     }
     this.#context.assigned(this.#ids);
-    // Else rows that come before the first commit would be passed over by the next start.
+    // Otherwise the next start would skip rows that arrive before the first commit.
     if (!fromBeginning && committed.size === 0 && from === undefined)
       await this.commit(this.#partitions.map(({ id, position }) => ({ partition: id, offset: position, metadata: '' })));
   }
@@ -203,13 +204,13 @@ export class KafkaReader implements SourceReader {
   /**
    * What is wrong with a committed position; undefined: nothing.
    *
-   * @throws MillraceError ERR_MILLRACE_SOURCE when that is not to be passed over
+   * @throws MillraceError ERR_MILLRACE_SOURCE when the fault must not be passed over
    */
   #faultOf(id: number, { offset, topicId }: Committed, end: number): { readonly isAnew: boolean } | undefined {
     const { group, failOnDataLoss = true } = this.#options;
     const isOther = topicId !== undefined && this.#topicId !== undefined && topicId !== this.#topicId;
     if (!isOther && offset <= end) return undefined;
-    // Without ids nothing else explains a log that is shorter than it was.
+    // Without ids, only a recreated topic explains a log that is shorter than before.
     const isAnew = isOther || topicId === undefined;
     if (!failOnDataLoss) return { isAnew };
     const what = isAnew ? `the topic was made anew since (its log ends at ${end})` : `the log ends at ${end}: the newest rows are gone from it`;
@@ -229,7 +230,9 @@ export class KafkaReader implements SourceReader {
     this.#watch.start(!this.#context.drain);
   }
 
-  /** Where each partition ends now. At read_committed that is where the oldest open transaction begins. */
+  /**
+   * Finds where each partition ends now. At read_committed that is where the oldest open transaction begins.
+   */
   async #findEnds(): Promise<void> {
     const { topic } = this.#options;
     const level = isolationOf(this.#options) === READ_COMMITTED ? READ_COMMITTED : READ_UNCOMMITTED;
@@ -237,7 +240,10 @@ export class KafkaReader implements SourceReader {
     for (const partition of this.#partitions) partition.end = ends.get(partition.id) ?? 0;
   }
 
-  /** Partitions that have come since the start are read from their beginning, and so is what was written before they were seen. */
+  /**
+   * Partitions added since the start are read from their beginning, including what was written before they
+   * were noticed.
+   */
   async #grow(count: number): Promise<void> {
     const from = this.#partitions.length;
     if (count > this.partitionCount) {
@@ -271,7 +277,7 @@ export class KafkaReader implements SourceReader {
     partition.rest = undefined;
     try {
       while (records.step()) {
-        // What stood between here and the end is gone from the log (compaction).
+        // Compaction has removed everything between here and the end.
         if (records.first >= partition.end) {
           this.#end(partition);
           return;
@@ -296,7 +302,7 @@ export class KafkaReader implements SourceReader {
     void this.#goOn(partition);
   }
 
-  /** Waits for credit, then takes the rest, and has more fetched behind it. */
+  /** Waits for credit, takes the rest, and has more fetched after it. */
   async #goOn(partition: Partition): Promise<void> {
     try {
       await this.#context.credit(partition.id);
@@ -321,7 +327,7 @@ export class KafkaReader implements SourceReader {
     this.#context.end(partition.id);
   }
 
-  /** The offset that we want is not in the log: it was deleted, or the log is not the one that it was. */
+  /** The wanted offset is not in the log: it was deleted, or the log is another one. */
   async #onOutOfRange({ id, position }: FetchTarget): Promise<void> {
     const partition = this.#partitions[id] as Partition;
     const { topic, failOnDataLoss = true } = this.#options;
@@ -344,7 +350,7 @@ export class KafkaReader implements SourceReader {
     if (!this.#endIfThere(partition) && !hasCredit) this.#hold(partition);
   }
 
-  /** The session had run out: the state of this job counts only if nobody has read in its place. */
+  /** The session had expired: this job's state is valid only if nobody else has read in the meantime. */
   async #checkCommitted(): Promise<void> {
     const { group, topic } = this.#options;
     const committed = await committedOffsets(this.#cluster, group, topic, this.#ids);

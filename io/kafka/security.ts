@@ -1,6 +1,6 @@
 /**
- * The check of `ssl` and `sasl`: a login has to be whole, and nothing gives secrets away unless `allowInsecure` says that it may.
- * No message shows a password, a key or a token.
+ * The check of `ssl` and `sasl`: a login must be complete, and nothing exposes secrets unless `allowInsecure`
+ * permits it. No message shows a password, a key or a token.
  */
 
 import { checkOptionNames, MillraceError, nearNames, shown } from '../../core/index.ts';
@@ -8,7 +8,7 @@ import type { KafkaConnectionOptions } from './kafkajs/index.ts';
 
 type Fields = Readonly<Record<string, 'text' | 'function' | 'optional'>>;
 
-/** By mechanism: what the login needs. */
+/** What the login needs, by mechanism. */
 const MECHANISMS: ReadonlyMap<string, Fields> = new Map<string, Fields>([
   ['plain', { username: 'text', password: 'text' }],
   ['scram-sha-256', { username: 'text', password: 'text' }],
@@ -16,7 +16,7 @@ const MECHANISMS: ReadonlyMap<string, Fields> = new Map<string, Fields>([
   ['aws', { authorizationIdentity: 'text', accessKeyId: 'text', secretAccessKey: 'text', sessionToken: 'optional' }],
   ['oauthbearer', { oauthBearerProvider: 'function' }],
 ]);
-/** These send the secret itself; the others send only a proof that they know it. */
+/** These send the secret itself; the others only prove that they know it. */
 const SENDS_SECRET = new Set(['plain', 'aws', 'oauthbearer']);
 
 /** @throws MillraceError ERR_MILLRACE_OPTION */

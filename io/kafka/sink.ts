@@ -1,6 +1,7 @@
 /**
- * The Kafka sink. Workers encode result rows into record batches (io/record-batch); this end hands them to the broker as
- * they are. `commit` resolves when the broker has acknowledged everything: each row is there at least once.
+ * The Kafka sink. Workers encode result rows into record batches (io/record-batch); this end sends them to
+ * the broker as they are. `commit` resolves when the broker has acknowledged everything: each row is there at
+ * least once.
  */
 
 import { MillraceError } from '../../core/index.ts';
@@ -11,7 +12,7 @@ import { Connection } from './kafkajs/index.ts';
 import { BROKER_TIMEOUT_MS, checkSinkOptions, type KafkaSinkOptions } from './options.ts';
 
 const DELIVERY_TIMEOUT_MS = 120_000;
-/** Until all nodes know a new topic. */
+/** Longest wait until all nodes know a new topic. */
 const CREATED_TIMEOUT_MS = 10_000;
 const CREATED_PAUSE_MS = 50;
 

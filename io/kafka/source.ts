@@ -1,4 +1,4 @@
-/** The Kafka source: what the user writes, and the opening of it. The reading is in reader.ts. */
+/** The Kafka source: its public function, and how it opens. reader.ts does the reading. */
 
 import type { CodedSource } from '../codec.ts';
 import { recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';

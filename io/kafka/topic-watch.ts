@@ -1,6 +1,6 @@
 /**
- * An eye on a topic while it is read: whether it is still there, still the same one, and how many partitions it has. Kafka
- * tells nobody of such changes; a question every other second costs less than a fetch.
+ * Watches a topic while it is read: whether it still exists, is still the same one, and how many partitions
+ * it has. Kafka does not announce such changes; a question every other second costs less than a fetch.
  */
 
 import { MillraceError } from '../../core/index.ts';
@@ -9,21 +9,24 @@ import { CODE, codeOf, type TopicAnswer } from './protocol/index.ts';
 
 const LOOK_MS = 2_000;
 const LOOK_AGAIN_MS = 500;
-/** Looks in a row that have not found the topic. One node alone may not have heard of it yet. */
+/**
+ * The topic counts as gone after this many looks in a row that did not find it. A single node may not know of
+ * it yet.
+ */
 const MISSES_MAX = 2;
 
 const ROOM_MIN = 8;
 const ROOM_MAX = 256;
 
-/** How many partitions a run can take in, of a topic that has `count` now: it may double. */
+/** How many partitions a run has room for, of a topic that has `count` now: it may double. */
 export function roomFor(count: number): number {
   return count + Math.min(Math.max(count, ROOM_MIN), ROOM_MAX);
 }
 
 export interface TopicEvents {
-  /** As it is now: the one that it was, with the leaders of its partitions. */
+  /** The same topic as before, with the leaders of its partitions. */
   seen(topic: TopicAnswer): void;
-  /** It has so many partitions now. What fails is tried again, but for a MillraceError. */
+  /** It has this many partitions now. A failure is retried, unless it is a MillraceError. */
   grown(count: number): Promise<void>;
   failed(error: MillraceError): void;
 }
@@ -52,7 +55,9 @@ export class TopicWatch {
     this.#count = first.partitions.length;
   }
 
-  /** @param mayGrow new partitions are to be told of: a drain ends where the topic ended when it began */
+  /**
+   * @param mayGrow report new partitions; false for a drain, which ends where the topic ended when it began
+   */
   start(mayGrow: boolean): void {
     this.#mayGrow = mayGrow;
     this.#events.seen(this.#first);
@@ -64,7 +69,7 @@ export class TopicWatch {
     clearTimeout(this.#timer);
   }
 
-  /** Looks now: something is odd. */
+  /** Looks now, because something is odd. */
   look(): void {
     if (this.#isStopped) return;
     this.#looking ??= this.#look().finally(() => {
@@ -96,7 +101,7 @@ export class TopicWatch {
       this.#events.seen(found);
     } catch (error) {
       if (this.#isStopped) return;
-      // An outage is the fetch loop's, and the member's, to wait out.
+      // The fetch loop and the member wait out an outage.
       if (error instanceof MillraceError) this.#events.failed(error);
       else if (codeOf(error) === CODE.unknownTopic && ++this.#misses >= MISSES_MAX)
         this.#fail('was deleted while it was read. Create it again, or read another one; what had been committed of it is gone with it.');

@@ -1,13 +1,14 @@
 /**
- * Tells damage from a write that a crash tore. A torn write is the last one: nothing good can lie behind it. So where a good
- * batch lies behind bytes that are none, they are damage; and so is a batch that is whole but for what stands in front of its checksum.
+ * Tells damage from a write that a crash tore. A torn write is the last one, so nothing good can follow it.
+ * Broken bytes that a good batch follows are therefore damage. So is a batch that is intact except for the
+ * fields before its checksum.
  */
 
 import type { FileHandle } from 'node:fs/promises';
 import { crc32cBytes } from '../../core/index.ts';
 import { BATCH_BYTES_MAX, baseOffsetAt, batchBytesAt, magicAt, nextOffsetAt, RECORD_BATCH, readI16, readI32, recordCountAt } from '../record-batch/index.ts';
 
-/** Where a walk stands: a byte of the segment's file, and the offset of the batch that starts there. */
+/** A place in a segment: a byte of its file, and the offset of the batch that starts there. */
 export interface SegmentPlace {
   readonly position: number;
   readonly nextOffset: number;
@@ -18,33 +19,33 @@ export function isSame(a: SegmentPlace, b: SegmentPlace): boolean {
 }
 
 const WINDOW_BYTES = 1 << 20;
-/** What offsets can be missing at most: beyond that a number that looks like an offset is none. */
+/** Most offsets that can be missing. A larger number is not an offset. */
 const OFFSETS_MISSING_MAX = 2 ** 40;
 /** Attributes that have a meaning: compression, time, transactional, control, delete horizon. */
 const ATTRIBUTES_KNOWN = 0x7f;
 
-/** The batch is as it was written, from its attributes on: the fields in front are in no checksum. */
+/** True when the batch is intact from its attributes on. No checksum covers the fields before them. */
 export function isWhole(batch: Uint8Array): boolean {
   return crc32cBytes(batch, RECORD_BATCH.attributes) === readI32(batch, RECORD_BATCH.crc) >>> 0;
 }
 
 /**
- * Where a segment goes on behind broken bytes. `at` itself when what lies there is good by now; undefined when nothing good
- * lies behind: a torn write.
+ * Where a segment continues after broken bytes. The result is `at` itself when the bytes there are good by
+ * now, and undefined when nothing good follows: a torn write.
  *
- * @param size of the file: what comes later is not looked at
+ * @param size of the file: later bytes are not looked at
  */
 export async function resumeBehind(file: FileHandle, at: SegmentPlace, size: number): Promise<SegmentPlace | undefined> {
   return (await resumeAt(file, at, size)) ?? searchBehind(file, at, size);
 }
 
-/** The batch that lies there is whole, but for its offset, its magic or its length. */
+/** True when the batch there is intact except for its offset, its magic or its length. */
 async function resumeAt(file: FileHandle, { position, nextOffset }: SegmentPlace, size: number): Promise<SegmentPlace | undefined> {
   const left = size - position;
   const head = await read(file, position, Math.min(left, RECORD_BATCH.headerBytes));
   if (head.length < RECORD_BATCH.headerBytes) return undefined;
   const declared = batchBytesAt(head, 0);
-  // A length that is wrong: the last batch of a file ends with it.
+  // The length may be wrong: the last batch of a file ends with the file.
   for (const byteLength of new Set([declared, left])) {
     if (byteLength < RECORD_BATCH.headerBytes || byteLength > Math.min(left, BATCH_BYTES_MAX)) continue;
     const batch = await read(file, position, byteLength);
@@ -55,14 +56,15 @@ async function resumeAt(file: FileHandle, { position, nextOffset }: SegmentPlace
     if (byteLength === declared && magicAt(batch, 0) === RECORD_BATCH.magicValue && baseOffset === nextOffset) return { position, nextOffset };
     const follower = await read(file, end, Math.min(size - end, RECORD_BATCH.headerBytes));
     const followerOffset = follower.length === RECORD_BATCH.headerBytes ? baseOffsetAt(follower, 0) : -1;
-    // Its offset is right, and batches before it are gone; or it is one too many; or its offset is wrong.
+    // Its offset is right and batches before it are missing; or the batch is a surplus one; or its offset is
+    // wrong.
     if (baseOffset > nextOffset && followerOffset === baseOffset + lastOffsetDelta + 1) return { position, nextOffset: baseOffset };
     return { position: end, nextOffset: followerOffset === nextOffset ? nextOffset : nextOffset + lastOffsetDelta + 1 };
   }
   return undefined;
 }
 
-/** The first good batch further on, byte by byte. */
+/** Finds the first good batch further on, byte by byte. */
 async function searchBehind(file: FileHandle, at: SegmentPlace, size: number): Promise<SegmentPlace | undefined> {
   for (let from = at.position + 1; from + RECORD_BATCH.headerBytes <= size; from += WINDOW_BYTES) {
     const window = await read(file, from, Math.min(size - from, WINDOW_BYTES + RECORD_BATCH.headerBytes - 1));
@@ -95,7 +97,10 @@ function mayBeHead(bytes: Uint8Array, at: number, behind: number, left: number):
   );
 }
 
-/** Its checksum is right; and its offset, which is in no checksum, fits what lies behind it, or at least what lies before. */
+/**
+ * True when its checksum is right, and its offset, which no checksum covers, fits what follows, or at least
+ * what precedes.
+ */
 async function isGood(file: FileHandle, position: number, behind: SegmentPlace, size: number): Promise<boolean> {
   const head = await read(file, position, RECORD_BATCH.headerBytes);
   const batch = await read(file, position, batchBytesAt(head, 0));

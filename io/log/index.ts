@@ -1,6 +1,6 @@
 /**
- * The embedded log: topics, partitions and offsets in a folder, behind the same contracts as Kafka, so that everything
- * runs with no broker. The bytes are Kafka's own: record batches v2.
+ * The embedded log: topics, partitions and offsets in a folder, with the same contracts as Kafka, so that
+ * everything runs without a broker. The bytes are Kafka's own: record batches v2.
  */
 
 import { MillraceError, shown } from '../../core/index.ts';
@@ -24,11 +24,11 @@ export function logTopics(dir: string | URL): Promise<string[]> {
 export interface LogBatch {
   readonly partition: number;
   readonly header: RecordBatchHeader;
-  /** The whole batch: a copy. */
+  /** A copy of the whole batch. */
   readonly bytes: Uint8Array;
 }
 
-/** The record batches of a topic, partition by partition, up to the end that there is now. For tests and tools. */
+/** The record batches of a topic, partition by partition, up to the current end. For tests and tools. */
 export async function* readLog(dir: string | URL, topic: string): AsyncGenerator<LogBatch> {
   const root = dirPath(dir);
   const partitionCount = await listPartitions(topicPath(root, topic));

@@ -1,11 +1,11 @@
 /**
- * Where the embedded log keeps its things, and which names it takes. No byte of a record is looked at here.
+ * The folders and files of the embedded log, and the names that it accepts. No byte of a record is read here.
  *
  *   dir/
  *     clicks/                          a topic
  *       partition-0/
- *         00000000000000000000.log     segments, named by the offset of their first record: record batches v2, back
- *         00000000000002481920.log     to back, with their true base offsets, as Kafka's own segments hold them
+ *         00000000000000000000.log     segments, named by their first offset: record batches v2, back
+ *         00000000000002481920.log     to back, with their true base offsets, as in Kafka's own segments
  *       partition-1/ ...
  *       groups/
  *         dashboard.json               positions that the group `dashboard` has committed
@@ -23,7 +23,7 @@ const PARTITION = /^partition-(0|[1-9]\d{0,5})$/;
 const SEGMENT = /^(\d{20})\.log$/;
 const GROUP_BYTES_MAX = 200;
 
-/** The folder of a topic. The names are those that Kafka takes, so that none leads out of `dir`. */
+/** The folder of a topic. Topic names are those that Kafka accepts, so none leads out of `dir`. */
 export function topicPath(dir: string, topic: string): string {
   if (typeof topic !== 'string' || !TOPIC.test(topic) || topic === '.' || topic === '..') {
     throw new MillraceError(
@@ -42,13 +42,16 @@ export function segmentPath(partitionDir: string, baseOffset: number): string {
   return join(partitionDir, `${String(baseOffset).padStart(20, '0')}.log`);
 }
 
-/** The file of a group. Any text is a group name: what is not a letter, a digit, or one of `-_.!~*'()` is percent-encoded. */
+/**
+ * The file of a group. Any text is a group name: characters other than letters, digits and `-_.!~*'()` are
+ * percent-encoded.
+ */
 export function groupPath(dir: string, topic: string, group: string): string {
   let name = '';
   try {
     if (typeof group === 'string') name = encodeURIComponent(group);
   } catch {
-    // Half a surrogate pair: no text.
+    // Half a surrogate pair: not a text.
   }
   if (name.length === 0 || name.length > GROUP_BYTES_MAX) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `The group ${shown(group)} is no name for a group: take a text of 1 to ${GROUP_BYTES_MAX} characters.`);
@@ -68,7 +71,7 @@ export function dirPath(dir: string | URL): string {
   throw new MillraceError('ERR_MILLRACE_OPTION', `The dir of the log is ${shownPath(dir)}. Give the path, or the file URL, of a folder.`);
 }
 
-/** Topics in `dir`, sorted; none when there is no such folder. */
+/** Topics in `dir`, sorted; none when the folder does not exist. */
 export async function listTopics(dir: string): Promise<string[]> {
   const topics: string[] = [];
   for (const entry of await list(dir)) {

@@ -1,6 +1,7 @@
 /**
- * Positions that a group has committed for a topic: one small file, written aside, synced, and renamed over the old one,
- * so that a crash leaves the old positions or the new ones, never half of either. A checksum tells when it was changed since.
+ * Positions that a group has committed for a topic: one small file. It is written aside, synced, and renamed
+ * over the old one, so a crash leaves the old positions or the new ones, never a mixture. A checksum detects
+ * later changes.
  *
  *   {"version":2,"positions":[{"partition":0,"offset":4711,"metadata":"..."}],"crc32c":"1f2e3d4c"}
  */
@@ -12,14 +13,14 @@ import type { CommittedPosition } from '../source.ts';
 import { fileError } from './layout.ts';
 
 const VERSION = 2;
-/** Behind the bytes that the checksum covers. */
+/** Follows the bytes that the checksum covers. */
 const CHECKSUM = /^,"crc32c":"([0-9a-f]{8})"\}\n$/;
 const CHECKSUM_BYTES = ',"crc32c":"00000000"}\n'.length;
 
 /**
- * Positions by partition; those that were never committed are not in it.
+ * Positions by partition, without those that were never committed.
  *
- * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the file is none of ours, or damaged
+ * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the file is not one of ours, or is damaged
  */
 export async function readPositions(path: string): Promise<Map<number, CommittedPosition>> {
   let bytes: Buffer;
@@ -48,7 +49,7 @@ export async function readPositions(path: string): Promise<Map<number, Committed
   }
 }
 
-/** What was written before there were checksums (version 1) is read as it is. */
+/** Files from before there were checksums (version 1) are read as they are. */
 function positionsIn(bytes: Buffer): CommittedPosition[] {
   const { version, positions } = parsed(bytes);
   if (version === 1) return positions;
@@ -68,7 +69,7 @@ function hexOf(bytes: Uint8Array): string {
   return crc32cBytes(bytes).toString(16).padStart(8, '0');
 }
 
-/** Adds positions to those of `path`. Durable when it resolves. Calls for one file must not overlap. */
+/** Adds positions to those of `path`. Durable when it resolves. Calls for the same file must not overlap. */
 export async function writePositions(path: string, all: ReadonlyMap<number, CommittedPosition>): Promise<void> {
   const positions = [...all.values()].sort((a, b) => a.partition - b.partition);
   const aside = `${path}.${process.pid}.new`;

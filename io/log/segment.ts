@@ -1,9 +1,9 @@
 /**
- * Walks the record batches of a segment by their headers. It looks at no record, and at a checksum only when asked, or where a header
- * is not what was expected.
+ * Walks through the record batches of a segment by their headers. It reads no record. It checks a checksum
+ * only on request, or where a header is unexpected.
  *
- * The log writes offsets without gaps: so each batch must begin where the one before ends. What does not is broken, and what it means
- * depends on what lies behind (damage.ts): a torn write, or damage.
+ * The log writes offsets without gaps, so each batch must begin where the previous one ends. Bytes that do
+ * not are broken. What follows them tells whether they are a torn write or damage (damage.ts).
  */
 
 import { type FileHandle, open, stat } from 'node:fs/promises';
@@ -12,15 +12,15 @@ import { isSame, isWhole, resumeBehind, type SegmentPlace } from './damage.ts';
 import { fileError } from './layout.ts';
 
 export interface SegmentEnd extends SegmentPlace {
-  /** The first broken bytes that have a good batch behind them, or are a whole batch in the wrong place. */
+  /** The first broken bytes that a good batch follows, or that are an intact batch in the wrong place. */
   readonly damage: SegmentPlace | undefined;
 }
 
 const READ_BYTES = 1 << 20;
 
 /**
- * Reads a segment in large blocks and offers its batches one by one, straight from its buffer. The file may grow while
- * it is read; a batch that is not all there yet is not offered.
+ * Reads a segment in large blocks and offers its batches one by one, straight from its buffer. The file may
+ * grow while it is read; an incomplete batch is not offered.
  */
 export class SegmentReader {
   readonly path: string;
@@ -32,9 +32,9 @@ export class SegmentReader {
   position = 0;
   /** The offset that the batch at `position` begins with. */
   nextOffset: number;
-  /** True when the bytes at `position` cannot start a batch, however long one waits. */
+  /** True when the bytes at `position` can never become the start of a batch. */
   isBroken = false;
-  /** The buffer holds all that there was when it was filled. */
+  /** The buffer holds everything that existed when it was filled. */
   #isAtEnd = false;
 
   private constructor(path: string, file: FileHandle, baseOffset: number, readBytes: number) {
@@ -52,7 +52,7 @@ export class SegmentReader {
     }
   }
 
-  /** The next whole batch: a view that is good until `fill`. Undefined: call `fill`. */
+  /** The next whole batch: a view that is valid until `fill`. Undefined: call `fill`. */
   take(): Uint8Array | undefined {
     const available = this.#end - this.#at;
     if (this.isBroken || available < RECORD_BATCH.headerBytes) return undefined;
@@ -72,8 +72,8 @@ export class SegmentReader {
     const behind = available - byteLength;
     if (behind < RECORD_BATCH.prefixBytes && !this.#isAtEnd) return undefined;
     const batch = this.#buffer.subarray(this.#at, this.#at + byteLength);
-    // All that follows goes by the length and the last offset. Where the next batch is not where they say, or there are not as many records
-    // (which compaction does, too), the checksum decides.
+    // Everything after this depends on the length and the last offset. The checksum decides where the next
+    // batch is not where they say, or where the record count is different (as after compaction).
     const end = this.#at + byteLength;
     const isFollowed =
       behind < RECORD_BATCH.prefixBytes ||
@@ -93,7 +93,7 @@ export class SegmentReader {
     if (this.isBroken) return false;
     let kept = this.#end - this.#at;
     if (kept >= RECORD_BATCH.headerBytes) {
-      // Half a batch, or one that is, with the start of the next, longer than the buffer.
+      // Half a batch, or one that exceeds the buffer together with the start of the next.
       const byteLength = batchBytesAt(this.#buffer, this.#at);
       if (byteLength + RECORD_BATCH.prefixBytes > this.#buffer.length) {
         const { size } = await this.#file.stat();
@@ -118,14 +118,17 @@ export class SegmentReader {
     }
     this.#isAtEnd = bytesRead < this.#buffer.length - kept;
     kept += bytesRead;
-    // What is half there now may be cut off and written anew: it is read again.
+    // Half a batch may be cut off and written anew, so it is read again.
     const behind = this.#isAtEnd ? 0 : RECORD_BATCH.prefixBytes;
     const isThere = kept >= RECORD_BATCH.headerBytes && batchBytesAt(this.#buffer, 0) + behind <= kept;
     this.#end = isThere || kept === this.#buffer.length ? kept : 0;
     return isThere || kept === this.#buffer.length;
   }
 
-  /** Forgets what was read behind `position`, so that it is read again: a writer may have cut it off and gone on. */
+  /**
+   * Forgets the bytes read after `position`, so that they are read again: a writer may have cut them off and
+   * continued.
+   */
   again(): void {
     this.#at = 0;
     this.#end = 0;
@@ -133,14 +136,17 @@ export class SegmentReader {
     this.#isAtEnd = false;
   }
 
-  /** Goes on elsewhere. */
+  /** Continues elsewhere. */
   skipTo({ position, nextOffset }: SegmentPlace): void {
     this.again();
     this.position = position;
     this.nextOffset = nextOffset;
   }
 
-  /** Where it goes on behind the bytes at `position`, if they are damage; `position` itself when they are good by now. Undefined: a torn write. */
+  /**
+   * Where the segment continues after the bytes at `position`, if they are damage; `position` itself when
+   * they are good by now. Undefined: a torn write.
+   */
   async resume(): Promise<SegmentPlace | undefined> {
     try {
       return await resumeBehind(this.#file, this, await this.size());
@@ -160,7 +166,7 @@ export class SegmentReader {
     return (await this.#file.stat()).size;
   }
 
-  /** The file is still where it was opened. */
+  /** True when the file is still where it was opened. */
   async isThere(): Promise<boolean> {
     return isSameFile(this.#file, this.path);
   }
@@ -170,7 +176,7 @@ export class SegmentReader {
   }
 }
 
-/** Under this name lies what is open, and no other file. */
+/** True when the path still leads to the open file, and not to another one. */
 export async function isSameFile(file: FileHandle, path: string): Promise<boolean> {
   try {
     const [ours, there] = await Promise.all([file.stat({ bigint: true }), stat(path, { bigint: true })]);
@@ -182,9 +188,9 @@ export async function isSameFile(file: FileHandle, path: string): Promise<boolea
 }
 
 /**
- * Where a segment ends: behind the last good batch. What lies behind that is a torn write.
+ * Where a segment ends: after the last good batch. Bytes after that are a torn write.
  *
- * @param checkCrc a batch whose checksum is wrong is no good one; damage, where a good one follows
+ * @param checkCrc treat a batch with a wrong checksum as not good; it is damage where a good one follows
  */
 export async function segmentEnd(path: string, baseOffset: number, checkCrc: boolean): Promise<SegmentEnd> {
   const reader = await SegmentReader.open(path, baseOffset);

@@ -1,9 +1,10 @@
 /**
  * The embedded log as a sink: appends record batches to the segments of a topic's partitions.
  *
- * What it promises: when `commit` has resolved, what was written before is on disk (fdatasync). Blocks become visible to
- * readers as they are written, before the commit; after a crash in the middle of an epoch those that made it are there,
- * and the epoch is written once more: at least once. A torn end is cut off at the next start; damage is not, and the log is refused then.
+ * When `commit` has resolved, everything written before is on disk (fdatasync). Blocks become visible to
+ * readers as they are written, before the commit. After a crash in the middle of an epoch some of its blocks
+ * are there, and the epoch is written once more: at least once. The next start cuts off a torn end. It does
+ * not cut off damage: the log is refused then.
  */
 
 import { type FileHandle, mkdir, open, truncate, writeFile } from 'node:fs/promises';
@@ -17,31 +18,32 @@ import { syncDir } from './positions.ts';
 import { isSameFile, segmentEnd } from './segment.ts';
 
 export interface LogSinkOptions {
-  /** Folder that the topics lie in; made when it does not exist. */
+  /** Folder of the topics; created if it does not exist. */
   readonly dir: string | URL;
   readonly topic: string;
   readonly value: Codec;
-  /** Column, or columns, that give the key of the record, which decides its partition. */
+  /** Column, or columns, that give the record's key, which decides its partition. */
   readonly key?: string | readonly string[];
-  /** Partitions of a new topic, 1 to 4096. Default 4. One that exists must have this many, if it is given. */
+  /** Partitions of a new topic, 1 to 4096. Default 4. An existing topic must have this many, if given. */
   readonly partitions?: number;
   /** Time of the records: `now` (default), or a timestamp column. */
   readonly timestamp?: 'now' | (string & {});
-  /** A segment is closed before it gets larger. Default 256 MiB. */
+  /** A segment is closed before it exceeds this size. Default 256 MiB. */
   readonly segmentBytes?: number;
 }
 
 const PARTITIONS = 4;
 const PARTITIONS_MAX = 4_096;
 const SEGMENT_BYTES = 256 << 20;
-/** No broker's limit holds here. */
+/** No broker limits the size here. */
 const BATCH_BYTES_MAX = 16 << 20;
-/** Blocks that go into one call of writev. */
+/** Most blocks in one call of writev. */
 const WRITEV_BLOCKS_MAX = 256;
 
 /**
- * @throws MillraceError ERR_MILLRACE_OPTION for a wrong option. `open` rejects with ERR_MILLRACE_FILE when the folder cannot
- * be written, or another writer has the topic, ERR_MILLRACE_CORRUPT when the last segment of a partition is damaged.
+ * @throws MillraceError ERR_MILLRACE_OPTION for an invalid option. `open` rejects with ERR_MILLRACE_FILE when
+ * the folder cannot be written, or another writer has the topic, and with ERR_MILLRACE_CORRUPT when the last
+ * segment of a partition is damaged.
  */
 export function logSink(options: LogSinkOptions): Sink {
   checkOptionNames('log.sink', options, { dir: true, topic: true, value: true, key: true, partitions: true, timestamp: true, segmentBytes: true });
@@ -71,7 +73,7 @@ export function logSink(options: LogSinkOptions): Sink {
   };
 }
 
-/** Writes record batches to a topic. One a topic at a time, in all processes. */
+/** Writes record batches to a topic. One per topic at a time, over all processes. */
 export class LogWriter implements SinkWriter {
   readonly info: SinkInfo;
   readonly #partitions: readonly PartitionWriter[];
@@ -133,7 +135,7 @@ export class LogWriter implements SinkWriter {
     }
   }
 
-  /** Offset behind the last record, by partition. */
+  /** Offset after the last record, by partition. */
   get ends(): number[] {
     return this.#partitions.map((partition) => partition.nextOffset);
   }
@@ -146,7 +148,7 @@ interface PendingBlock {
   reject(error: unknown): void;
 }
 
-/** Appends to one partition: blocks in the order of the calls, as many in one system call as have come together. */
+/** Appends to one partition: blocks in the order of the calls, with all pending ones in one system call. */
 class PartitionWriter {
   readonly #dir: string;
   readonly #segmentBytes: number;
@@ -168,7 +170,7 @@ class PartitionWriter {
     this.nextOffset = nextOffset;
   }
 
-  /** Opens the last segment, and cuts off what a crash left half written. */
+  /** Opens the last segment and cuts off a torn write. */
   static async open(dir: string, segmentBytes: number): Promise<PartitionWriter> {
     await mkdir(dir, { recursive: true });
     const base = (await listSegments(dir)).at(-1) ?? 0;
@@ -195,7 +197,9 @@ class PartitionWriter {
     return new PartitionWriter(dir, segmentBytes, file, path, end.position, end.nextOffset);
   }
 
-  /** Gives the batches of a block their offsets, and queues it. Resolves when it is written (not yet synced). */
+  /**
+   * Gives the batches of a block their offsets, and queues it. Resolves when it is written (not yet synced).
+   */
   append(bytes: Uint8Array): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const firstOffset = this.nextOffset;
@@ -225,7 +229,7 @@ class PartitionWriter {
         throw new Error('it was removed, or replaced by another file, while it was written, and what was written since the last commit is lost');
       }
     } catch (cause) {
-      // Nobody can tell what is on disk after that.
+      // The state of the disk is unknown after that.
       this.#failure = this.#writeError(cause);
       throw this.#failure;
     }
@@ -236,9 +240,9 @@ class PartitionWriter {
     await this.#file.close();
   }
 
-  /** Writes what is pending until nothing is. Never rejects: errors go to the blocks' own promises. */
+  /** Writes until nothing is pending. Never rejects: errors go to the blocks' own promises. */
   async #drain(): Promise<void> {
-    // A turn, so that the blocks of an epoch, which come one behind the other, go together.
+    // Wait a turn, so that the blocks of an epoch, which come in a row, are written together.
     await undefined;
     while (this.#pending.length > 0) {
       const run: PendingBlock[] = [];
@@ -266,7 +270,7 @@ class PartitionWriter {
     this.#writing = undefined;
   }
 
-  /** One writev; where the system took only a part, the rest by itself. */
+  /** One writev; where the system took only a part, the rest is written separately. */
   async #writeAll(views: Uint8Array[], byteLength: number): Promise<void> {
     let written = (await this.#file.writev(views, this.#position)).bytesWritten;
     if (written < byteLength) {

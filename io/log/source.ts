@@ -1,10 +1,10 @@
 /**
- * The embedded log as a source: reads the segments of a topic's partitions and hands over its record batches as they
- * lie in the file; the records are found in the workers, by the decoder that Kafka's source uses.
+ * The embedded log as a source: reads the segments of a topic's partitions and hands over record batches as
+ * they are in the file. The workers find the records, with the decoder that Kafka's source uses.
  *
- * One loop a partition, which waits for the disk, for credit, or for growth. A batch costs the coordinator a look at its
- * header; a record costs it nothing. Bytes that are no batch, with good ones behind, go to the decoder as they are: it reports them, and
- * reading goes on behind.
+ * Each partition has one loop, which waits for the disk, for credit, or for growth. Per batch the coordinator
+ * looks at a header; records cost it nothing. Broken bytes with good batches after them go to the decoder as
+ * they are. It reports them, and reading continues after them.
  */
 
 import { mkdir } from 'node:fs/promises';
@@ -21,15 +21,15 @@ import { readPositions, writePositions } from './positions.ts';
 import { SegmentReader, segmentEnd } from './segment.ts';
 
 export interface LogSourceOptions<R = unknown> {
-  /** Folder that the topics lie in. */
+  /** Folder of the topics. */
   readonly dir: string | URL;
   readonly topic: string;
-  /** Under this name positions are committed. Without one every start reads from the beginning. */
+  /** Positions are committed under this name. Without one, every start reads from the beginning. */
   readonly group?: string;
   /** What the values of the records are: `json({...})`, `arrow(...)`, `text()`, `raw()`. */
   readonly value: Codec<R>;
   /**
-   * Most bytes that one record batch may decompress to; a larger one is `corrupt` in the ledger, with its
+   * Most bytes that one record batch may decompress to. A larger one is `corrupt` in the ledger, with its
    * size. Default: a quarter of a worker's share of the memory, rounded down to a power of two, from 1 to 64
    * MiB. All workers together may take half of the memory.
    */
@@ -39,18 +39,18 @@ export interface LogSourceOptions<R = unknown> {
 }
 
 const IDLE_MS = 25;
-/** Buffers of many partitions together stay below a fetch of Kafka's. */
+/** The buffers of many partitions together stay below the size of a Kafka fetch. */
 const READ_BYTES = 1 << 20;
 const READ_BYTES_ALL = 32 << 20;
 const READ_BYTES_MIN = 1 << 16;
-/** Of bytes that are no batch, what the decoder gets to see. */
+/** Most broken bytes that the decoder gets to see. */
 const BROKEN_BYTES_MAX = 1 << 16;
 
 /**
- * @throws MillraceError ERR_MILLRACE_OPTION for a wrong dir, topic or group, ERR_MILLRACE_PIPELINE for a codec without a
- * schema. `open` rejects with ERR_MILLRACE_TOPIC when there is no such topic, ERR_MILLRACE_FILE when it cannot be read or another
- * job uses the group,
- * ERR_MILLRACE_CHECKPOINT when the group's positions do not fit the topic.
+ * @throws MillraceError ERR_MILLRACE_OPTION for an invalid dir, topic or group, ERR_MILLRACE_PIPELINE for a
+ * codec without a schema. `open` rejects with ERR_MILLRACE_TOPIC when the topic does not exist,
+ * ERR_MILLRACE_FILE when it cannot be read or another job uses the group, ERR_MILLRACE_CHECKPOINT when the
+ * group's positions do not fit the topic.
  */
 export function logSource<R>(options: LogSourceOptions<R>): CodedSource<R> {
   checkOptionNames('log.source', options, { dir: true, topic: true, group: true, value: true, partitions: true, decompressedBytesMax: true });
@@ -90,7 +90,7 @@ class LogReader implements SourceReader {
   readonly #topic: string;
   readonly #groupPath: string | undefined;
   readonly #lock: ProcessLock | undefined;
-  /** What the group's file holds. */
+  /** Contents of the group's file. */
   readonly #committed: Map<number, CommittedPosition>;
   readonly #closed = new AbortController();
   readonly #signal: AbortSignal;
@@ -175,7 +175,7 @@ class LogReader implements SourceReader {
     const path = this.#groupPath;
     if (path === undefined) return;
     for (const position of positions) this.#committed.set(position.partition, position);
-    // Only what was asked for when the write starts matters; a write that fails leaves the next ones alone.
+    // A write includes what was requested before it starts. A failed write does not affect later ones.
     const written = this.#commits.then(() => writePositions(path, this.#committed));
     this.#commits = written.catch(() => {});
     return written;
@@ -193,7 +193,7 @@ class LogReader implements SourceReader {
     await Promise.all(positions.map(({ partition, offset }) => this.#read(partition, offset)));
   }
 
-  /** Credit, or the end of the reader. */
+  /** Resolves with credit, or when the reader ends. */
   async #credit(partition: number): Promise<void> {
     await Promise.race([this.#context.credit(partition), this.#aborted]);
   }
@@ -205,7 +205,7 @@ class LogReader implements SourceReader {
     if (!hasCredit) await this.#credit(partition);
   }
 
-  /** Reads one partition from an offset to the end there is now (drain), or for ever. */
+  /** Reads one partition from an offset to its current end (drain), or forever. */
   async #read(partition: number, start: Offset): Promise<void> {
     const context = this.#context;
     const signal = this.#signal;
@@ -237,7 +237,7 @@ class LogReader implements SourceReader {
           }
         }
         if (cursor.next >= limit) break;
-        // Behind a full read there is at least one record more.
+        // After a full read there is at least one more record.
         context.high(partition, Math.max(end, isMore ? cursor.next + 1 : cursor.next));
         if (isMore) continue;
         const gap = await cursor.advance();
@@ -262,7 +262,7 @@ class LogReader implements SourceReader {
   }
 }
 
-/** One job a group: two would each commit what the other has not read. */
+/** One job per group: two would each commit what the other has not read. */
 async function lockGroup(path: string, topic: string, group: string): Promise<ProcessLock> {
   try {
     await mkdir(dirname(path), { recursive: true });
@@ -277,7 +277,7 @@ async function lockGroup(path: string, topic: string, group: string): Promise<Pr
   }
 }
 
-/** The offset behind the last record of a partition. */
+/** The offset after the last record of a partition. */
 export async function partitionEnd(partitionDir: string): Promise<Offset> {
   const bases = await listSegments(partitionDir);
   const last = bases.at(-1);
@@ -285,25 +285,28 @@ export async function partitionEnd(partitionDir: string): Promise<Offset> {
   return (await segmentEnd(segmentPath(partitionDir, last), last, false)).nextOffset;
 }
 
-/** Offsets that cannot be read, and what lies in their place. */
+/** Offsets that cannot be read, and the bytes in their place. */
 interface Gap {
   readonly bytes: Uint8Array;
   readonly first: Offset;
   readonly next: Offset;
 }
 
-/** Goes through the segments of a partition. */
+/** Walks through the segments of a partition. */
 export class PartitionCursor {
   readonly #dir: string;
   readonly #readBytes: number;
-  /** Up to this offset everything was written before reading began: what is no batch there is not just being written. */
+  /**
+   * Everything up to this offset was written before reading began, so broken bytes there are not a write in
+   * progress.
+   */
   readonly #writtenUntil: Offset;
   #reader: SegmentReader | undefined;
   #base = -1;
   #missing: Gap | undefined;
-  /** How large the segment was when nothing more could be taken from it. */
+  /** Size of the segment when nothing more could be taken from it. */
   #stuckAt = -1;
-  /** It was looked for damage at that size, and there is none. */
+  /** The segment was searched for damage at that size, and there is none. */
   #isTorn = false;
   /** Where the next batch starts, as far as it is known. */
   next: Offset;
@@ -320,7 +323,7 @@ export class PartitionCursor {
   /** Reads on in the segment. False when it has nothing more for now. */
   async fill(): Promise<boolean> {
     if (this.#reader === undefined) {
-      // The segment that holds the start: the last one that begins at it or before.
+      // The segment that holds the start is the last one that begins at it or before.
       const bases = await listSegments(this.#dir);
       const base = bases.findLast((candidate) => candidate <= this.next) ?? bases[0];
       if (base === undefined) return false;
@@ -333,7 +336,7 @@ export class PartitionCursor {
     return (this.#reader as SegmentReader).fill();
   }
 
-  /** What was missing where reading began, once. */
+  /** What was missing where reading began; returned once. */
   takeMissing(): Gap | undefined {
     const missing = this.#missing;
     this.#missing = undefined;
@@ -348,10 +351,10 @@ export class PartitionCursor {
   }
 
   /**
-   * Goes on where there is something behind what could be taken: behind damage in the segment, or in the next segment. What is
-   * missing by that is returned, to be reported.
+   * Continues after what could be taken: after damage in the segment, or in the next segment. Returns what is
+   * missing in between, to be reported.
    *
-   * @throws MillraceError ERR_MILLRACE_CORRUPT when the segment is no longer there
+   * @throws MillraceError ERR_MILLRACE_CORRUPT when the segment no longer exists
    */
   async advance(): Promise<Gap | undefined> {
     const bases = await listSegments(this.#dir);
@@ -363,7 +366,8 @@ export class PartitionCursor {
       return undefined;
     }
     if (base === undefined) return this.#behindDamageAtEnd(reader);
-    // The writer was done with the old segment before it made the new one. Look once more at what it wrote last.
+    // The writer was done with the old segment before it created the new one. Look once more for its last
+    // writes.
     if (!reader.isBroken && (await reader.fill())) return undefined;
     if (reader.position < (await reader.size())) {
       const place = await reader.resume();
@@ -382,7 +386,10 @@ export class PartitionCursor {
     this.#reader = undefined;
   }
 
-  /** In the last segment: what is no batch may be just being written. It is looked at again before it counts as damage. */
+  /**
+   * In the last segment, broken bytes may be a write in progress. They are read again before they count as
+   * damage.
+   */
   async #behindDamageAtEnd(reader: SegmentReader): Promise<Gap | undefined> {
     const size = await reader.size();
     const isLeft = reader.position < size;
@@ -407,7 +414,7 @@ export class PartitionCursor {
     this.#isTorn = false;
     const { position, nextOffset: first } = reader;
     if (isSame(place, reader)) {
-      // It is good by now.
+      // The bytes are good by now.
       reader.again();
       return undefined;
     }

@@ -1,6 +1,6 @@
 /**
- * Writes records behind each other into open blocks, one block a partition. The header in front of a block, and when a
- * block is done, are the sink encoder's affair.
+ * Appends records to open blocks, one block per partition. The sink encoder writes a block's header, and
+ * decides when a block is complete.
  */
 
 import { kernelExports, type SharedMemory } from '../../core/index.ts';
@@ -19,22 +19,22 @@ export const APPEND = {
   byteLength: 40,
 } as const;
 
-/** An open block. A limit of 0: there is none yet. */
+/** An open block. A limit of 0: no block yet. */
 export const BLOCK = {
   position: 0, // u32: where the next record goes
-  limit: 4, // u32: address behind the room
+  limit: 4, // u32: address after the room
   count: 8, // i32: records in it
   baseTimestamp: 16, // f64: timestamp of the first record
   maxTimestamp: 24, // f64
   byteLength: 32,
 } as const;
 
-/** What a record takes beside its key and its value, at most: seven varints and a byte. */
+/** Most bytes of a record beside its key and its value: seven varints and a byte. */
 export const RECORD_OVERHEAD_MAX = 40;
 
 /**
- * Appends rows until all are, or the block of the next one's partition has no room for it. `row` and `value` of the
- * job are moved on.
+ * Appends rows until all are done, or until the block of the next row's partition has no room for it.
+ * Advances `row` and `value` of the job.
  */
 export type AppendRecords = (job: number) => void;
 
@@ -67,7 +67,7 @@ export function appendReference(memory: SharedMemory, job: number): void {
     const count = i32[(block + BLOCK.count) >>> 2] as number;
     const base = count === 0 ? timestamp : (f64[(block + BLOCK.baseTimestamp) >>> 3] as number);
     const delta = timestamp - base;
-    // A difference whose double no number holds goes as a bigint; kernels have 64 bits.
+    // A difference that no double holds when doubled goes as a bigint; kernels have 64 bits.
     const huge = Math.abs(delta) <= EXACT_MAX ? undefined : zigzag(BigInt(timestamp) - BigInt(base));
     const deltaWord = delta >= 0 ? delta * 2 : -delta * 2 - 1;
     const deltaBytes = huge === undefined ? varintBytes(deltaWord) : longBytes(huge);
@@ -98,7 +98,7 @@ export function appendReference(memory: SharedMemory, job: number): void {
   u32[j + 2] = value;
 }
 
-/** Differences up to it are exact, doubled too. */
+/** Differences up to it are exact, also when doubled. */
 const EXACT_MAX = 2 ** 52;
 
 function zigzag(value: bigint): bigint {

@@ -1,12 +1,12 @@
 /**
- * Record batches to batches: the worker end of every source whose frames are record batches v2, which are Kafka and the
- * embedded log.
+ * Record batches to batches: the worker end of every source whose frames are record batches v2 (Kafka and the
+ * embedded log).
  *
  *   frame -> framing, CRC32C -> aborted? control? -> decompress -> scan, cut -> RecordIndex -> codec -> Batch
  *
- * The index is filled across frames up to a batch's worth of records, because producers that linger little write record
- * batches of a dozen records, and a Batch of a dozen rows costs as much as one of a thousand. A frame that is broken is
- * reported and passed over; its neighbours are not harmed.
+ * The index is filled across frames, up to a batch's worth of records. Producers that linger little write
+ * record batches of a dozen records, and a Batch of a dozen rows costs as much as one of a thousand. A broken
+ * frame is reported and skipped; its neighbours are unaffected.
  */
 
 import type { Batch } from '../../core/index.ts';
@@ -23,7 +23,7 @@ export interface RecordBatchDecoderOptions {
   readonly topic: string;
   /** Default true. */
   readonly checkCrc?: boolean;
-  /** Most bytes that one batch may decompress to: see {@link decompressedBytesOf} for the default. */
+  /** Most bytes that one batch may decompress to; see {@link decompressedBytesOf} for the default. */
   readonly decompressedBytesMax?: number;
 }
 
@@ -31,11 +31,11 @@ export interface RecordBatchDecoderOptions {
 const RECORD_BYTES_MIN = 7;
 const OLD_MAGIC_MAX = 1;
 
-/** Where `#begin` left a frame. */
+/** Result of `#begin` for a frame. */
 type Begun = 'records' | 'nothing' | 'wait';
 
 /**
- * The decoder of a source's chunks (one per source and worker).
+ * The decoder of a source's chunks, one per source and worker.
  *
  * @example
  * const decoder = recordBatchDecoder(context, json({ page: utf8 }), { topic: 'clicks' });
@@ -57,7 +57,7 @@ class RecordBatchDecoder implements ChunkDecoder {
   #at = 0;
   #end = 0;
   #partition = 0;
-  /** The frame that is being scanned; 0 between frames. */
+  /** The frame in work; 0 between frames. */
   #frame = 0;
   #isDecoding = false;
 
@@ -103,7 +103,7 @@ class RecordBatchDecoder implements ChunkDecoder {
         this.#isDecoding = false;
       }
       if (!this.#fill()) {
-        // A large arena is not held while other sources and workers decode.
+        // A large arena is not kept while other sources and workers decode.
         this.#decompressor.arena.shrink();
         return undefined;
       }
@@ -116,13 +116,13 @@ class RecordBatchDecoder implements ChunkDecoder {
     return this.#context.memory.f64[(this.#index.offsets >>> 3) + this.#codec.recordOf(row)] as number;
   }
 
-  /** Fills the index from this frame and the next ones. False when the chunk is through. */
+  /** Fills the index from this frame and the next ones. False when the chunk is done. */
   #fill(): boolean {
     const { u32, i32 } = this.#context.memory;
     const s = this.#state >>> 2;
     const capacity = u32[s + (SCAN.capacity >>> 2)] as number;
     u32[s + (SCAN.count >>> 2)] = 0;
-    // The rows of the last index are done with; a frame that is half scanned is not.
+    // The rows of the last index are done, but a half-scanned frame is not.
     if (this.#frame === 0) this.#decompressor.arena.clear();
     let count = 0;
     while (count < capacity) {
@@ -130,7 +130,8 @@ class RecordBatchDecoder implements ChunkDecoder {
         if (this.#at >= this.#end) break;
         const begun = this.#begin();
         if (begun === 'wait') {
-          // Runs of the arena are listed in the index: they go first. With none listed, the arena only needs clearing.
+          // Runs of the arena that are listed in the index go first. With none listed, the arena only needs
+          // clearing.
           if (count > 0) break;
           this.#decompressor.arena.clear();
           continue;
@@ -146,7 +147,7 @@ class RecordBatchDecoder implements ChunkDecoder {
     return count > 0;
   }
 
-  /** Opens the frame at `#at` and, unless it must wait for the arena, moves `#at` behind it. */
+  /** Opens the frame at `#at` and moves `#at` after it, unless the frame must wait for the arena. */
   #begin(): Begun {
     const { memory } = this.#context;
     const frame = this.#at;
@@ -176,7 +177,7 @@ class RecordBatchDecoder implements ChunkDecoder {
     const isAborted = (flags & FRAME_ABORTED) !== 0;
     const recordCount = memory.view.getInt32(body + RECORD_BATCH.recordCount);
     const isCut = (memory.f64[(frame + FRAME.next) >>> 3] as number) <= (memory.f64[(frame + FRAME.cut) >>> 3] as number);
-    // A batch without records is what compaction leaves of a producer's last one.
+    // Compaction leaves a batch without records of a producer's last one.
     if (isAborted || isCut || recordCount === 0 || (attributes & ATTRIBUTE.control) !== 0) {
       this.#at = behind;
       if (recordCount > 0 && !isCut) this.#reject('filtered', frame, isAborted ? 'belongs to an aborted transaction' : 'is a control batch');
@@ -245,13 +246,13 @@ class RecordBatchDecoder implements ChunkDecoder {
     return undefined;
   }
 
-  /** What is wrong with bytes that are known to be. */
+  /** What is wrong with bytes that are known to be broken. */
   #damageOf(body: number, bodyBytes: number): string {
     if (bodyBytes === 0) return 'is not there';
     return this.#faultOf(body, bodyBytes) ?? `does not follow the one before: it says that it begins at offset ${this.#i64(body + RECORD_BATCH.baseOffset)}`;
   }
 
-  /** A record of the open frame cannot be read: what is left of the frame is lost. */
+  /** A record of the open frame cannot be read: the rest of the frame is lost. */
   #breakOff(fault: number): void {
     const { i32, u32 } = this.#context.memory;
     const remaining = i32[(this.#state + SCAN.remaining) >>> 2] as number;
@@ -274,7 +275,7 @@ class RecordBatchDecoder implements ChunkDecoder {
     this.#frame = 0;
   }
 
-  /** Reports rows that were gone before they were read. */
+  /** Reports rows that were deleted before they were read. */
   #lose(frame: number): void {
     const { f64 } = this.#context.memory;
     const offset = f64[(frame + FRAME.first) >>> 3] as number;
@@ -283,7 +284,10 @@ class RecordBatchDecoder implements ChunkDecoder {
     this.#context.reject({ reason: 'lost', offset, rows, message });
   }
 
-  /** Reports `rows`, or all that the frame declares. A broken header may declare anything: no more is believed than its offsets and bytes allow. */
+  /**
+   * Reports `rows`, or all that the frame declares. A broken header may declare any number, so it is limited
+   * to what the frame's offsets and bytes allow.
+   */
   #reject(reason: Rejection['reason'], frame: number, what: string, rows?: number, sampleAt = frame + FRAME.headerBytes): void {
     const { memory } = this.#context;
     const first = memory.f64[(frame + FRAME.first) >>> 3] as number;

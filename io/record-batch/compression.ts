@@ -1,12 +1,13 @@
 /**
  * Decompresses the records of a record batch into an arena of the shared memory: gzip, snappy (raw, and in
- * the framing of the Java client), lz4 (frame format) and zstd. What a batch claims to hold is looked at
- * before anything is allocated: more than its bytes can become is a lie, more than the cap is refused with
- * its size. What claims nothing, or too little, is refused as soon as it passes the cap: a batch of 1 MiB can
- * expand a thousandfold (kafkajs #1795).
+ * the framing of the Java client), lz4 (frame format) and zstd. The declared size of a batch is checked
+ * before anything is allocated. More than its bytes can become is a lie; more than the limit is refused with
+ * its size. A batch that declares nothing, or too little, is refused as soon as it exceeds the limit: 1 MiB
+ * can expand a thousandfold (kafkajs #1795).
  *
- * gzip and zstd are Node's own zlib; zstd is there from Node 22.15 on, before that the package fzstd does it, at about
- * a fifth of the speed. Checksums inside the formats are not looked at, except by zlib: the batch's CRC32C covers them.
+ * gzip and zstd are those of Node's zlib. zstd is there from Node 22.15 on; before that the package fzstd
+ * does it, at about a fifth of the speed. Checksums inside the formats are not checked, except by zlib: the
+ * batch's CRC32C covers them.
  */
 
 import * as zlib from 'node:zlib';
@@ -17,16 +18,16 @@ import { COMPRESSIONS } from './layout.ts';
 import { type LzBlocks, lzBlocks } from './lz-block.ts';
 import { zstdClaim } from './zstd-frame.ts';
 
-/** A fault of the input, with a message for the ledger. Not a MillraceError: no caller of ours lets it out. */
+/** A fault of the input, with a message for the ledger. Not a MillraceError: it never leaves this room. */
 export class BrokenBatch extends Error {}
 
 const ARENA_BYTES = 1 << 20;
-/** An arena that had to grow beyond this is given back when its chunk is done. */
+/** An arena that grew beyond this is released when its chunk is done. */
 const ARENA_BYTES_KEPT = 8 << 20;
 
 /**
- * Decompressed bytes, one run behind the other, good until `clear`. It grows only while it is empty: `place` says no
- * when there are runs in it that somebody still reads.
+ * Decompressed bytes, one run after the other, valid until `clear`. It grows only while it is empty: `place`
+ * says no while it has runs that are still read.
  */
 export class Arena {
   readonly memory: SharedMemory;
@@ -51,17 +52,17 @@ export class Arena {
     return this.#slab + this.#used;
   }
 
-  /** Keeps what lies from the last `place` to `end`. */
+  /** Keeps the bytes from the last `place` to `end`. */
   keep(end: number): void {
     this.#used = Math.ceil((end - this.#slab) / 8) * 8;
   }
 
-  /** Nobody reads any run any more. */
+  /** No run is read any more. */
   clear(): void {
     this.#used = 0;
   }
 
-  /** `clear`, and gives back what is too large to hold on to. */
+  /** Like `clear`, and also releases an arena that is too large to keep. */
   shrink(): void {
     this.#used = 0;
     if (this.#byteLength > ARENA_BYTES_KEPT) this.#release();
@@ -74,7 +75,7 @@ export class Arena {
   }
 }
 
-/** Decompressed records: from `address` to `end`. One object a compressed batch. */
+/** Decompressed records, from `address` to `end`. One object per compressed batch. */
 export interface Decompressed {
   readonly address: number;
   readonly end: number;
@@ -87,12 +88,13 @@ const BYTES_MAX_DEFAULT = 64 << 20;
 const BYTES_MAX_LEAST = 1 << 20;
 
 /**
- * Most bytes that one record batch may decompress to, so that all workers together hold no more than a
- * quarter of the memory: a quarter of a worker's share of it, rounded down to a power of two, from 1 to 64
- * MiB.
+ * Most bytes that one record batch may decompress to: a quarter of a worker's share of the memory, rounded
+ * down to a power of two, from 1 to 64 MiB. All workers together then hold no more than a quarter of the
+ * memory.
  *
- * @param wanted what the user says instead
- * @throws MillraceError ERR_MILLRACE_OPTION when all workers together could take more than half of the memory with it
+ * @param wanted the user's value instead
+ * @throws MillraceError ERR_MILLRACE_OPTION when all workers together could take more than half of the memory
+ * with it
  */
 export function decompressedBytesOf(topic: string, memoryBytes: number, workers: number, wanted: number | undefined): number {
   if (wanted === undefined) return Math.min(Math.max(2 ** Math.floor(Math.log2(memoryBytes / workers / 4)), BYTES_MAX_LEAST), BYTES_MAX_DEFAULT);
@@ -121,7 +123,7 @@ export class Decompressor {
 
   /**
    * @param compression index into COMPRESSIONS, not 0
-   * @returns undefined when the arena holds runs that are in the way: try again after `arena.clear`
+   * @returns undefined when runs of the arena are in the way: try again after `arena.clear`
    * @throws BrokenBatch
    */
   decompress(compression: number, from: number, to: number): Decompressed | undefined {
@@ -146,13 +148,13 @@ export class Decompressor {
     );
   }
 
-  /** @throws BrokenBatch when compressed bytes claim to be more than they can become, or than is taken */
+  /** @throws BrokenBatch when compressed bytes claim more than they can become, or more than the limit */
   #checkClaim(name: string, claimed: number, possible: number): void {
     if (claimed > possible) throw new BrokenBatch(`is no valid ${name}: it says that it holds ${claimed} bytes, and cannot become more than ${possible}`);
     if (claimed > this.#bytesMax) throw this.#tooLarge(claimed);
   }
 
-  /** node:zlib takes no shared memory on every Node that we run on. */
+  /** node:zlib does not take shared memory on every supported Node. */
   #copy(from: number, to: number): Uint8Array {
     return this.#memory.u8.slice(from, to);
   }
@@ -187,7 +189,7 @@ export class Decompressor {
     const stream = new Decompress((piece) => {
       length += piece.length;
       if (length > this.#bytesMax) throw this.#tooLarge('more');
-      // The stream uses its buffer again.
+      // The stream reuses its buffer.
       pieces.push(piece.slice());
     });
     // In small steps, so that a bomb shows after a block or two, not after all of them.
@@ -215,7 +217,7 @@ export class Decompressor {
         at += 4;
         if (end <= at || end > to) throw new BrokenBatch('is snappy in xerial framing with a block longer than the batch');
       }
-      // The preamble: how long the block gets, as a plain varint.
+      // The preamble: the decompressed size of the block, as a plain varint.
       let bytes = 0;
       for (let scale = 1; ; scale *= 128) {
         const byte = at < end && scale < 2 ** 35 ? (u8[at++] as number) : -1;
@@ -243,7 +245,10 @@ export class Decompressor {
     return { address, end: out };
   }
 
-  /** LZ4 frame format 1.6: magic, flags, block size, [content size], [dictionary], header checksum; blocks; end mark. */
+  /**
+   * LZ4 frame format 1.6: magic, flags, block size, [content size], [dictionary], header checksum; blocks;
+   * end mark.
+   */
   #lz4(from: number, to: number): Decompressed | undefined {
     const { u8, view } = this.#memory;
     if (to - from < 7 || view.getUint32(from, true) !== LZ4_MAGIC) throw new BrokenBatch('is no lz4 frame');
@@ -265,7 +270,7 @@ export class Decompressor {
       const bytes = word & 0x7fff_ffff;
       const isStored = word > 0x7fff_ffff;
       if (bytes > to - at || bytes > blockBytesMax) throw new BrokenBatch('is an lz4 frame with a block longer than the frame');
-      // No block gets larger than its frame's limit, nor than 255 times its size.
+      // No block becomes larger than its frame's limit, nor than 255 times its size.
       room += isStored ? bytes : Math.min(blockBytesMax, bytes * 255);
       blocks.push([at, at + bytes, isStored]);
       at += bytes + (hasBlockChecksum ? 4 : 0);
@@ -301,13 +306,13 @@ const SNAPPY_FACTOR = 22;
 const GZIP_FACTOR = 1_032;
 
 /**
- * What the last member of a gzip stream says that it holds, mod 2^32 (RFC 1952). zlib checks it, too late.
+ * The size that the last member of a gzip stream declares, mod 2^32 (RFC 1952). zlib checks it, but too late.
  */
 function gzipClaim({ view }: SharedMemory, from: number, to: number): number {
   return to - from < 18 ? 0 : view.getUint32(to - 4, true);
 }
 
-/** What every decoder must be ready for (RFC 8878, 3.1.1.1.2). */
+/** What every decoder must support (RFC 8878, 3.1.1.1.2). */
 const ZSTD_WINDOW_BYTES = 8 << 20;
 const ZSTD_STEP_BYTES = 16_384;
 const XERIAL_MAGIC = [0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00];

@@ -1,6 +1,6 @@
 /**
- * Headers of record batches: one for a batch that was just filled, and the changes that a sink makes to a finished one.
- * Records themselves are append.ts's.
+ * Headers of record batches: one for a new batch, and a sink's changes to a finished one. append.ts writes
+ * the records.
  */
 
 import { crc32c, crc32cBytes, type SharedMemory } from '../../core/index.ts';
@@ -13,7 +13,7 @@ export interface FilledBatch {
 }
 
 /**
- * Writes the header of an uncompressed batch that lies at `address`, records and all `byteLength` bytes of it: base
+ * Writes the header of the uncompressed batch at `address`, whose size with all records is `byteLength`: base
  * offset 0, no producer, CRC.
  */
 export function writeBatchHeader(memory: SharedMemory, address: number, byteLength: number, filled: FilledBatch): void {
@@ -35,7 +35,10 @@ export function setBaseOffset(bytes: Uint8Array, offset: number, at = 0): void {
   writeI64(bytes, at + RECORD_BATCH.baseOffset, offset);
 }
 
-/** Sets the producer of the batch at `at`, for idempotent and transactional writes, and the CRC anew (a pass over the bytes). */
+/**
+ * Sets the producer of the batch at `at`, for idempotent and transactional writes, and recomputes the CRC (a
+ * pass over the bytes).
+ */
 export function setProducer(bytes: Uint8Array, producerId: bigint, epoch: number, sequence: number, isTransactional = false, at = 0): void {
   writeI32(bytes, at + RECORD_BATCH.producerId, Number(BigInt.asIntN(32, producerId >> 32n)));
   writeI32(bytes, at + RECORD_BATCH.producerId + 4, Number(BigInt.asIntN(32, producerId)));

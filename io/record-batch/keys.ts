@@ -1,6 +1,6 @@
 /**
- * Keys of records from key columns: the text of the one column, or a JSON array of several. Where the column's bytes
- * are the key (utf8 and binary) they stay where they are, and only their addresses are listed.
+ * Keys of records from key columns: the text of one column, or a JSON array of several. Where the column's
+ * bytes are the key (utf8 and binary) they are not copied: only their addresses are listed.
  */
 
 import { assert, type Batch, isValid, type Schema, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
@@ -27,7 +27,10 @@ export class KeyColumns {
     this.#isDirect = columns.length === 1 && (type === 'utf8' || type === 'binary');
   }
 
-  /** Fills `keys` and `lengths` for rows `from` to `to` of a batch. What they point at is good until the next call. */
+  /**
+   * Fills `keys` and `lengths` for rows `from` to `to` of a batch. The bytes they refer to are valid until
+   * the next call.
+   */
   list(batch: Batch, from: number, to: number, keys: number, lengths: number): void {
     const { u32, i32 } = this.#memory;
     const first = batch.column(this.#columns[0] as number);
@@ -60,7 +63,10 @@ export class KeyColumns {
     return Buffer.from(`[${parts.join(',')}]`);
   }
 
-  /** Room for the texts of all rows. One pass over the column's lengths: a JSON string takes at most six bytes a byte. */
+  /**
+   * Makes room for the texts of all rows, with one pass over the column's lengths: a JSON string takes at
+   * most six bytes per byte.
+   */
   #reserve(batch: Batch, from: number, to: number): void {
     let bytes = (to - from) * (2 + this.#columns.length * 40);
     for (const index of this.#columns) {

@@ -1,15 +1,15 @@
 /**
- * Kafka's record batch v2: where its header fields lie, and how to read them from bytes. No record is looked at here,
- * no checksum is computed: this is what a source needs on the coordinator's thread to cut a fetch, or a segment of the
+ * Kafka's record batch v2: where its header fields are, and how to read them. No record is read here and no
+ * checksum is computed. A source needs this on the coordinator's thread to cut a fetch, or a segment of the
  * embedded log, into frames.
  *
  *    0  baseOffset            i64   offset of the first record
- *    8  batchLength           i32   bytes behind this field: the whole batch is 12 + batchLength
+ *    8  batchLength           i32   bytes after this field: the whole batch is 12 + batchLength
  *   12  partitionLeaderEpoch  i32
  *   16  magic                 i8    2
  *   17  crc                   u32   CRC32C of all that follows
  *   21  attributes            i16   bits 0-2 compression, 3 log append time, 4 transactional, 5 control
- *   23  lastOffsetDelta       i32   offset of the last record - baseOffset, kept when compaction removed records
+ *   23  lastOffsetDelta       i32   last offset - baseOffset, kept when compaction removed records
  *   27  baseTimestamp         i64
  *   35  maxTimestamp          i64
  *   43  producerId            i64   -1: none
@@ -36,9 +36,9 @@ export const RECORD_BATCH = {
   baseSequence: 53,
   recordCount: 57,
   records: 61,
-  /** Bytes in front of what batchLength counts. */
+  /** Bytes before what batchLength counts. */
   lengthEnd: 12,
-  /** Bytes that tell the magic apart: present in the old message formats as well. */
+  /** Bytes up to the magic, which the old message formats have as well. */
   prefixBytes: 17,
   headerBytes: 61,
   magicValue: 2,
@@ -50,23 +50,27 @@ export const ATTRIBUTE = { compression: 0x07, logAppendTime: 0x08, transactional
 export const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
 
 /**
- * FRAME.flags of a frame that holds a record batch. ABORTED: the source found that the batch belongs to an aborted
- * transaction; the decoder reports its rows as `filtered`. FRAME.cut is the offset below which records are not wanted.
+ * FRAME.flags of a frame that holds a record batch. ABORTED: the batch belongs to an aborted transaction, as
+ * the source found out. The decoder reports its rows as `filtered`. Records below the offset FRAME.cut are
+ * not wanted.
  */
 export const FRAME_ABORTED = 1;
 /**
- * The source found that the bytes are no batch that belongs there: damage, from FRAME.first to FRAME.next. All these rows are `corrupt`,
- * whatever the bytes say. FRAME.cut is +Infinity then.
+ * The source found that the bytes are not a batch that belongs there: damage, from FRAME.first to FRAME.next.
+ * All these rows are `corrupt`, whatever the bytes say. FRAME.cut is +Infinity then.
  */
 export const FRAME_DAMAGED = 2;
 
-/** A frame without a body, in place of rows that were gone before they were read. FRAME.cut is how many; they are reported as `lost`. */
+/**
+ * A frame without a body, in place of rows that were deleted before they were read. FRAME.cut is their
+ * number; they are reported as `lost`.
+ */
 export const FRAME_LOST = 4;
 
-/** Bytes that a sink or a source will surely take for one batch: more than that is no batch but broken framing. */
+/** The largest batch that a sink or a source accepts. A larger one is broken framing. */
 export const BATCH_BYTES_MAX = 1 << 30;
 
-/** The header of one batch. One object a batch, never one a record. */
+/** The header of one batch. One object per batch, never one per record. */
 export interface RecordBatchHeader {
   readonly baseOffset: number;
   /** The whole batch, length field included. */
@@ -92,8 +96,8 @@ export interface RecordBatchHeader {
 }
 
 /**
- * The header of the batch at `at`. The caller makes sure that RECORD_BATCH.headerBytes are there, and judges the values:
- * they are what the bytes say, hostile or not.
+ * The header of the batch at `at`. The caller makes sure that RECORD_BATCH.headerBytes are there. It must
+ * also check the values, which are not validated here.
  */
 export function readBatchHeader(bytes: Uint8Array, at = 0): RecordBatchHeader {
   const attributes = readU16(bytes, at + RECORD_BATCH.attributes);
@@ -121,7 +125,10 @@ export function readBatchHeader(bytes: Uint8Array, at = 0): RecordBatchHeader {
   };
 }
 
-/** Bytes of the whole batch at `at`; needs 12 bytes. Less than RECORD_BATCH.headerBytes, or negative, is broken framing. */
+/**
+ * Bytes of the whole batch at `at`; needs 12 bytes. Less than RECORD_BATCH.headerBytes, or negative, is
+ * broken framing.
+ */
 export function batchBytesAt(bytes: Uint8Array, at: number): number {
   return RECORD_BATCH.lengthEnd + readI32(bytes, at + RECORD_BATCH.batchLength);
 }
@@ -135,7 +142,7 @@ export function magicAt(bytes: Uint8Array, at: number): number {
   return ((bytes[at + RECORD_BATCH.magic] as number) << 24) >> 24;
 }
 
-/** The offset behind the last record of the batch. */
+/** The offset after the last record of the batch. */
 export function nextOffsetAt(bytes: Uint8Array, at: number): number {
   return baseOffsetAt(bytes, at) + readI32(bytes, at + RECORD_BATCH.lastOffsetDelta) + 1;
 }
@@ -158,13 +165,14 @@ export function producerIdAt(bytes: Uint8Array, at: number): bigint {
 }
 
 /**
- * The type of a control batch, from the key of its one record: 0 abort, 1 commit; -1 when the batch is no control batch
- * or its record cannot be read.
+ * The type of a control batch, from the key of its one record: 0 abort, 1 commit; -1 when the batch is not a
+ * control batch or its record cannot be read.
  */
 export function controlTypeAt(bytes: Uint8Array, at: number): number {
   const end = at + batchBytesAt(bytes, at);
   if (!isControlAt(bytes, at) || end > bytes.length || recordCountAt(bytes, at) < 1) return -1;
-  // Record: length, attributes, timestamp delta, offset delta, key length: varints, then the key (version i16, type i16).
+  // Record: length, attributes, timestamp delta, offset delta, key length: varints, then the key (version
+  // i16, type i16).
   let position = at + RECORD_BATCH.records;
   for (let field = 0; field < 5; field++) {
     if (field === 1) position++;
@@ -188,7 +196,10 @@ export function readI32(bytes: Uint8Array, at: number): number {
   return ((bytes[at] as number) << 24) | ((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
 }
 
-/** As a number: exact up to 2^53 - 1. Beyond, the nearest, which is no safe integer: whoever counts offsets checks that. */
+/**
+ * The value as a number: exact up to 2^53 - 1. Beyond that it is the nearest number, which is no safe
+ * integer: code that counts offsets checks that.
+ */
 export function readI64(bytes: Uint8Array, at: number): number {
   return readI32(bytes, at) * 4_294_967_296 + (readI32(bytes, at + 4) >>> 0);
 }

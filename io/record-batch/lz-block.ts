@@ -1,22 +1,22 @@
 /**
  * LZ4 and Snappy blocks, decompressed from shared memory to shared memory.
  *
- * Both are our own, in the kernel (core/kernels/lz-block.ts) and here as its reference, because none of the packages is
- * safe on a topic that strangers write to: snappyjs loops forever on a literal of length 2^31 and more, lz4js does not check
- * the ends of its buffers, and the native ones neither cap their output nor write to memory of ours. The formats are
- * a page each: lz4_Block_format.md and google/snappy's format_description.txt.
+ * Both are our own, in the kernel (core/kernels/lz-block.ts) and here as its reference, because none of the
+ * packages is safe on a topic that strangers write to. snappyjs loops forever on a literal of length 2^31 and
+ * more, and lz4js does not check the ends of its buffers. The native ones neither limit their output nor
+ * write to our memory. Each format is a page: lz4_Block_format.md and google/snappy's format_description.txt.
  */
 
 import { kernelExports, type SharedMemory } from '../../core/index.ts';
 
 export interface LzBlocks {
   /**
-   * One LZ4 block: the bytes from `from` to `fromEnd`, written to `to`, not beyond `toEnd`. Matches may reach back to
-   * `toStart` (linked blocks of a frame). Returns the address behind what was written; 0 when the block is broken or
-   * does not fit. Bytes between the result and `toEnd` may have been written as well.
+   * One LZ4 block: the bytes from `from` to `fromEnd`, written to `to`, not beyond `toEnd`. Matches may reach
+   * back to `toStart` (linked blocks of a frame). Returns the address after what was written; 0 when the
+   * block is broken or does not fit. Bytes between the result and `toEnd` may be overwritten as well.
    */
   lz4Block(from: number, fromEnd: number, to: number, toEnd: number, toStart: number): number;
-  /** One Snappy block without its preamble (the varint that says how long it gets). As `lz4Block`. */
+  /** One Snappy block without its preamble (the varint with its decompressed size). Like `lz4Block`. */
   snappyBlock(from: number, fromEnd: number, to: number, toEnd: number): number;
 }
 
@@ -24,7 +24,7 @@ export interface LzBlocks {
 export function lzBlocks(memory: SharedMemory): LzBlocks {
   const kernels = kernelExports<LzBlocks>(memory);
   if (kernels === undefined) return lzReference(memory);
-  // Addresses beyond 2 GiB come out of WebAssembly as negative numbers.
+  // WebAssembly returns addresses beyond 2 GiB as negative numbers.
   return {
     lz4Block: (from, fromEnd, to, toEnd, toStart) => kernels.lz4Block(from, fromEnd, to, toEnd, toStart) >>> 0,
     snappyBlock: (from, fromEnd, to, toEnd) => kernels.snappyBlock(from, fromEnd, to, toEnd) >>> 0,

@@ -1,7 +1,7 @@
 /**
- * Which partition a record goes to: Kafka's default partitioner, murmur2 over the key, so that other producers' records
- * of the same key land in the same place. A record without a key is spread by its value's hash: any partition is right
- * for it, and this one does not depend on which thread wrote it.
+ * The partition of a record. It is Kafka's default partitioner, murmur2 over the key, so that other
+ * producers' records of the same key land in the same partition. A record without a key is spread by the hash
+ * of its value. Any partition is right for it, and this one does not depend on which thread wrote it.
  *
  * Murmur2: Appleby, 2008; the variant of org.apache.kafka.common.utils.Utils.
  */
@@ -57,7 +57,7 @@ export function murmur2(bytes: Uint8Array, from = 0, length = bytes.length - fro
   return h ^ (h >>> 15);
 }
 
-/** The partition of a key, for those who have a single one. */
+/** The partition of a single key. */
 export function partitionOf(key: Uint8Array, partitionCount: number): number {
   return (murmur2(key) & 0x7fffffff) % partitionCount;
 }

@@ -1,14 +1,14 @@
 /**
- * Finds the records of one decompressed record batch, and lists them in a RecordIndex: addresses and lengths, offsets
- * and timestamps; no byte of a key or a value is moved. Where the bytes come from is not its affair (chunk-decoder.ts).
+ * Finds the records of one decompressed record batch, and lists them in a RecordIndex: addresses and lengths,
+ * offsets and timestamps. No byte of a key or a value is moved. chunk-decoder.ts provides the bytes.
  *
  *   record: length  attributes  timestampDelta  offsetDelta  keyLength key  valueLength value  headerCount headers
  *           varint  i8          varlong         varint       varint         varint             varint
  *   header: keyLength key  valueLength value
  *
- * Varints are zigzag-coded; a length of -1 means null. Input may be hostile: each length is checked against the record,
- * the record against the batch, offsets must rise and stay below lastOffsetDelta, headers must end where the record
- * ends, so that whoever reads them needs no end address.
+ * Varints are zigzag-coded; a length of -1 means null. Input may be hostile. Each length is checked against
+ * the record, and the record against the batch. Offsets must rise and stay below lastOffsetDelta. Headers
+ * must end where the record ends, so a reader of headers needs no end address.
  */
 
 import { kernelExports, type SharedMemory } from '../../core/index.ts';
@@ -16,14 +16,14 @@ import { kernelExports, type SharedMemory } from '../../core/index.ts';
 /** The state of a scan, 88 bytes in shared memory: what the kernel and the reference read and write. */
 export const SCAN = {
   position: 0, // u32: address of the next record
-  end: 4, // u32: address behind the records
+  end: 4, // u32: address after the records
   remaining: 8, // i32: records to come
-  lastDelta: 12, // i32: offset delta of the record before; -1 at the start
+  lastDelta: 12, // i32: offset delta of the previous record; -1 at the start
   maxDelta: 16, // i32: lastOffsetDelta of the batch
   isFixedTime: 20, // i32: 1 when each record has `timestamp` (log append time)
   baseOffset: 24, // f64
   timestamp: 32, // f64: base timestamp; NaN: beyond 2^53, and so are those of its records
-  cut: 40, // f64: records below this offset are passed over
+  cut: 40, // f64: records below this offset are skipped
   count: 48, // u32: records in the index
   capacity: 52, // u32
   values: 56, // u32: addresses of the arrays of the RecordIndex
@@ -48,9 +48,9 @@ export const SCAN_FAULTS = [
 ] as const;
 
 /**
- * Scans until the index is full, the records are through, or one is broken.
+ * Scans until the index is full, the records are done, or one is broken.
  *
- * @param state address of a SCAN; position, remaining, lastDelta and count are moved on
+ * @param state address of a SCAN; position, remaining, lastDelta and count are advanced
  * @returns 0, or a fault (SCAN_FAULTS) of the record at `position`
  */
 export type ScanRecords = (state: number) => number;
@@ -61,7 +61,7 @@ export function scanRecords(memory: SharedMemory): ScanRecords {
   return kernels === undefined ? (state) => scanReference(memory, state) : (state) => kernels.recordScan(state);
 }
 
-/** A delta beyond it, of a hostile or broken record, is not exact in a double: neither is the sum. */
+/** A larger delta, of a hostile or broken record, is not exact in a double, and neither is the sum. */
 const EXACT_MAX = 2 ** 53;
 
 const NUMBER = 1;
@@ -71,7 +71,7 @@ const KEY = 4;
 const VALUE = 5;
 const HEADERS = 6;
 
-// Where the last varint ended, -1 when it was broken; and the last varlong. Single-threaded by nature.
+// Where the last varint ended, -1 when it was broken; and the last varlong. Each thread has its own.
 let behind = 0;
 let long = 0;
 
@@ -204,7 +204,7 @@ function varlong(u8: Uint8Array, start: number, end: number): void {
       return;
     }
   }
-  // Beyond 49 bits: 17,000 years in ms. Only a hostile or broken record has it.
+  // Beyond 49 bits: 17,000 years in ms. Only hostile or broken records have it.
   hugeVarlong(u8, start, end);
 }
 

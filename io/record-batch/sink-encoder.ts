@@ -1,11 +1,12 @@
 /**
- * Result batches to record batches v2, uncompressed: the worker end of every sink that writes them, which are Kafka and
- * the embedded log.
+ * Result batches to uncompressed record batches v2: the worker end of every sink that writes them (Kafka and
+ * the embedded log).
  *
- *   Batch -> codec -> values -> keys -> partitions -> staging, one block a partition -> header, CRC -> block(partition)
+ *   Batch -> codec -> values -> keys -> partitions -> staging, one block per partition -> header, CRC -> block
  *
- * Blocks have base offset 0 and no producer: the outer end sets what it must (encode.ts). A block is copied from its
- * staging to a slab of its size, because most are far smaller than they may get: each shard flushes its own.
+ * Blocks have base offset 0 and no producer; the outer end sets what it must (encode.ts). A finished block is
+ * copied from its staging to a slab of its size. Each shard flushes its own blocks, so most are far smaller
+ * than the limit.
  */
 
 import { type Batch, type Clock, copyBytes, MillraceError, type SharedMemory, shown } from '../../core/index.ts';
@@ -20,17 +21,21 @@ import { type PartitionRecords, partitionRecords } from './partitioner.ts';
 export interface RecordSinkOptions {
   readonly codec: Codec;
   /**
-   * Column whose text is the record's key (utf8 and binary: its bytes), or several: then a JSON array of their values.
-   * The key decides the partition as Kafka's default partitioner does. Without one, and with codecs that put a whole
-   * batch into a record (arrow), records are spread by the hash of their value.
+   * Column whose text is the record's key (utf8 and binary: its bytes). With several columns, the key is a
+   * JSON array of their values. The key decides the partition as in Kafka's default partitioner. Without a
+   * key, and with codecs that put a whole batch into a record (arrow), records are spread by the hash of
+   * their value.
    */
   readonly key?: string | readonly string[];
   /** `now` (default), or the name of a timestamp column: `windowEnd`. */
   readonly timestamp?: 'now' | (string & {});
   readonly clock?: Clock;
-  /** A block is handed over before it gets larger. Default 512 KiB. */
+  /** A block is handed over before it exceeds this size. Default 512 KiB. */
   readonly blockBytes?: number;
-  /** The largest record batch that the outside takes. Default 1,048,588 bytes, the broker's `message.max.bytes`. */
+  /**
+   * The largest record batch that the outside accepts. Default 1,048,588 bytes, the broker's
+   * `message.max.bytes`.
+   */
   readonly batchBytesMax?: number;
 }
 
@@ -38,15 +43,16 @@ const BLOCK_BYTES = 512 << 10;
 const BATCH_BYTES_MAX = 1_048_588;
 const SCRATCH_BYTES_MIN = 1 << 16;
 const STAGING_BYTES_MIN = 1 << 14;
-/** Rows that are encoded in one go. */
+/** Rows encoded at a time. */
 const ROWS_MAX = 4_096;
-/** Whole milliseconds that a number holds exactly, before and behind 1970. */
+/** Whole milliseconds that a number holds exactly, before and after 1970. */
 const TIMESTAMP_MAX = Number.MAX_SAFE_INTEGER;
 
 /**
  * The encoder of a sink.
  *
- * @throws MillraceError ERR_MILLRACE_PIPELINE when `key` or `timestamp` names no column, or one that cannot serve
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when `key` or `timestamp` names no column, or one that cannot
+ * serve
  */
 export function recordSinkEncoder(context: SinkEncoderContext, options: RecordSinkOptions): SinkEncoder {
   return new RecordSinkEncoder(context, options);
@@ -72,7 +78,9 @@ class RecordSinkEncoder implements SinkEncoder {
   readonly #partitions: number;
   readonly #timestamps: number;
   readonly #blocks: number;
-  /** By partition: slab that the open block is staged in (0: none yet), its size, and result rows in it. */
+  /**
+   * By partition: the slab in which the open block is staged (0: none yet), its size, and its result rows.
+   */
   readonly #stagings: number[];
   readonly #stagingBytes: number[];
   readonly #rowCounts: number[];
@@ -143,7 +151,7 @@ class RecordSinkEncoder implements SinkEncoder {
     for (let partition = 0; partition < this.#stagings.length; partition++) this.#close(partition);
   }
 
-  /** Encodes rows into the scratch, as many as fit; makes it larger when not even one does. */
+  /** Encodes as many rows into the scratch as fit; enlarges it when not even one does. */
   #encode(batch: Batch, from: number, to: number): number {
     if (this.#scratch === 0) this.#reserveScratch(SCRATCH_BYTES_MIN);
     for (;;) {
@@ -168,7 +176,7 @@ class RecordSinkEncoder implements SinkEncoder {
       f64.fill(now, out, out + recordCount);
       return;
     }
-    // A null is the time of writing.
+    // A null means the time of writing.
     for (let i = 0; i < recordCount; i++) {
       const value = batch.value(this.#timeColumn, from + i) as number | null;
       if (value !== null && !(Math.abs(value) <= TIMESTAMP_MAX)) throw this.#unwritable(value);
@@ -209,7 +217,7 @@ class RecordSinkEncoder implements SinkEncoder {
     }
   }
 
-  /** Room in the partition's block for the record: more staging, or a new block. */
+  /** Makes room in the partition's block for the record: more staging, or a new block. */
   #makeRoom(partition: number, record: number, keys: number): void {
     const { u32, i32 } = this.#memory;
     const value = (u32[(this.#ends >>> 2) + record] as number) - (u32[(this.#job + APPEND.value) >>> 2] as number);
@@ -228,7 +236,7 @@ class RecordSinkEncoder implements SinkEncoder {
     if (needed > bytes) this.#growStaging(partition, used, Math.max(needed, bytes * 2, STAGING_BYTES_MIN));
     const staging = this.#stagings[partition] as number;
     u32[(block + BLOCK.position) >>> 2] = staging + used;
-    // A block closes at blockBytes; only a record that is larger by itself goes beyond.
+    // A block closes at blockBytes; only a single record that is larger exceeds it.
     const limit = Math.min(this.#stagingBytes[partition] as number, Math.max(this.#blockBytes, needed));
     u32[(block + BLOCK.limit) >>> 2] = staging + limit;
   }
@@ -245,7 +253,7 @@ class RecordSinkEncoder implements SinkEncoder {
     this.#stagingBytes[partition] = slabs.slabBytes(slab);
   }
 
-  /** Hands over the partition's block, if there is a record in it. */
+  /** Hands over the partition's block, if it has a record. */
   #close(partition: number): void {
     const { u32, i32, f64 } = this.#memory;
     const block = this.#blocks + partition * BLOCK.byteLength;

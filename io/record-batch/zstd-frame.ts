@@ -1,34 +1,35 @@
 /**
- * Looks through zstd frames without decompressing them: what window and what content they declare, before a decompressor
- * believes it. fzstd allocates up to 2 GiB because a frame of ten bytes asks for it, and Node's takes 128 MiB.
+ * Reads the headers of zstd frames without decompressing them: which window and content they declare, before
+ * a decompressor trusts them. fzstd allocates up to 2 GiB because a frame of ten bytes asks for it, and
+ * Node's takes 128 MiB.
  *
- *   frame: magic u32  descriptor u8  [window u8]  [dictionary 0-4]  [content size 0-8]  blocks  [checksum u32]
- *   block: last 1 bit, type 2 bits (raw, run, compressed, reserved), size 21 bits; then its bytes (a run has one)
+ *   frame: magic u32  descriptor u8  [window u8]  [dictionary 0-4]  [content 0-8]  blocks  [checksum u32]
+ *   block: last 1 bit, type 2 bits (raw, run, compressed, reserved), size 21 bits; its bytes (a run has one)
  *
  * RFC 8878. All numbers are little endian.
  */
 
 const MAGIC = 0xfd2fb528;
-/** The magics of frames to be skipped: sixteen of them. */
+/** The magics of skippable frames: sixteen of them. */
 const SKIPPABLE_MAGIC = 0x184d2a50;
 const DICTIONARY_BYTES = [0, 1, 2, 4];
 const RUN = 1;
 const COMPRESSED = 2;
 const RESERVED = 3;
 
-/** A block gets no larger than this (RFC 8878, 3.1.1.2.4). */
+/** Most bytes of a block (RFC 8878, 3.1.1.2.4). */
 const BLOCK_BYTES_MAX = 128 << 10;
 
 export interface ZstdClaim {
-  /** Bytes of memory that the frames ask for at most. */
+  /** Most bytes of memory that the frames ask for. */
   readonly window: number;
-  /** Bytes of content that they declare in all; frames need not. */
+  /** Bytes of content that they declare in all; frames need not declare any. */
   readonly content: number;
-  /** Bytes that their blocks can become at most. */
+  /** Most bytes that their blocks can become. */
   readonly possible: number;
 }
 
-/** What the frames say of themselves, or undefined when they are no zstd frames from end to end. */
+/** What the frames declare, or undefined when the bytes are not zstd frames from end to end. */
 export function zstdClaim(bytes: Uint8Array): ZstdClaim | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let largest = 0;

@@ -1,6 +1,7 @@
 /**
- * A cluster as one source, or one sink, sees it: its nodes by number, who leads which partition, who coordinates a group.
- * Nothing is tried again here; whoever asks has the patience (patience.ts), and asks anew with what is known by then.
+ * A cluster as one source or sink sees it: its nodes by number, the leader of each partition, the coordinator
+ * of a group. Nothing is retried here. Retries are up to the callers (patience.ts), and each attempt uses
+ * what is known by then.
  */
 
 import { answered, ask, type Connection, isConnectionError, type KafkajsBroker, mustSucceed } from '../kafkajs/index.ts';
@@ -25,7 +26,7 @@ export class Cluster {
   readonly connection: Connection;
   readonly #addresses = new Map<number, Omit<NodeAddress, 'nodeId'>>();
   readonly #nodes = new Map<number, Node>();
-  /** One of the bootstrap addresses: for questions that any node can answer. */
+  /** One of the bootstrap addresses, for questions that any node can answer. */
   #seed: KafkajsBroker | undefined;
   #nextSeed = 0;
   #coordinator: number | undefined;
@@ -34,14 +35,14 @@ export class Cluster {
     this.connection = connection;
   }
 
-  /** The topics named, or all; the answer says for each whether it is there. Remembers where the nodes are. */
+  /** The named topics, or all; the answer says for each whether it exists. Remembers where the nodes are. */
   async metadata(topics: readonly string[] | null): Promise<MetadataAnswer> {
     const answer = await this.#askAny((broker) => metadataRequest(topics, offered(broker, METADATA)));
     for (const { nodeId, ...address } of answer.nodes) this.#addresses.set(nodeId, address);
     return answer;
   }
 
-  /** @throws BrokerAnswer when it is not there, or has no leader anywhere */
+  /** @throws BrokerAnswer when the topic does not exist, or has no leader anywhere */
   async topic(name: string): Promise<TopicAnswer> {
     const topic = (await this.metadata([name])).topics.find((entry) => entry.topic === name);
     if (topic === undefined) throw answered(CODE.unknownTopic);
@@ -65,7 +66,10 @@ export class Cluster {
     }
   }
 
-  /** Asks the coordinator of a group; one that is no longer it is looked up anew the next time. */
+  /**
+   * Asks the coordinator of a group. A node that no longer is the coordinator is looked up again the next
+   * time.
+   */
   async askCoordinator<T extends { readonly code: number }>(group: string, request: Request<T>): Promise<T> {
     try {
       this.#coordinator ??= await this.#findCoordinator(group);
@@ -78,7 +82,7 @@ export class Cluster {
     }
   }
 
-  /** For answers that have their codes elsewhere: the coordinator is not where it was. */
+  /** For answers that have their codes elsewhere: the coordinator has moved. */
   forgetCoordinator(): void {
     this.#coordinator = undefined;
   }
@@ -94,7 +98,7 @@ export class Cluster {
     return answer.nodeId;
   }
 
-  /** Asks a node that is connected, else the next bootstrap address. */
+  /** Asks a connected node, otherwise the next bootstrap address. */
   async #askAny<T>(request: (broker: KafkajsBroker) => Request<T>): Promise<T> {
     const broker = [...this.#nodes.values()].find((node) => node.broker.isConnected())?.broker ?? (await this.#seedBroker());
     try {
@@ -149,7 +153,7 @@ function isNoCoordinator(code: number | undefined): boolean {
   return code === CODE.notCoordinator || code === CODE.coordinatorNotAvailable;
 }
 
-/** Politely, behind our back: what it still answers is of no use. */
+/** Disconnects in the background; answers that still arrive are ignored. */
 function end(broker: KafkajsBroker): void {
   broker.disconnect().catch(() => {});
 }

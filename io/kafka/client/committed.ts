@@ -1,6 +1,7 @@
 /**
- * What a group has committed. Beside each position stands a text: the topic's id in front, then the runtime's. By the id it is
- * seen whether the topic is still the one that the position is of, or was made anew under the same name.
+ * What a group has committed. Each position comes with a text: the topic's id, followed by the runtime's
+ * text. The id tells whether the topic is still the one that the position belongs to, or was recreated under
+ * the same name.
  */
 
 import { mustSucceed } from '../kafkajs/index.ts';
@@ -10,7 +11,7 @@ import type { Cluster } from './cluster.ts';
 export interface Committed {
   readonly offset: number;
   readonly metadata: string;
-  /** Of the topic that the position is of; undefined when whoever committed did not say. */
+  /** Id of the topic that the position belongs to; undefined when the commit did not say. */
   readonly topicId: string | undefined;
 }
 

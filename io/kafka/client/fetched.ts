@@ -1,12 +1,12 @@
 /**
- * What one fetch brought of one partition, taken apart into record batches: where each begins and ends, and whether it
- * belongs to an aborted transaction. Headers are read, records never.
+ * One partition's share of a fetch, taken apart into record batches: where each begins and ends, and whether
+ * it belongs to an aborted transaction. Headers are read, records never.
  *
- * The rule for aborted transactions is that of Kafka's own consumer (CompletedFetch): the broker lists the aborted
- * transactions that touch the fetched range, each as producer and first offset. Going through the batches in order, a
- * transaction's producer counts as aborting from its first offset on, until its abort marker; batches of that producer
- * between the two are aborted. Several producers' transactions interleave freely. The list is complete for each fetch,
- * so nothing is carried from one fetch to the next.
+ * The rule for aborted transactions is that of Kafka's own consumer (CompletedFetch). The broker lists the
+ * aborted transactions that touch the fetched range, each as producer and first offset. In the order of the
+ * batches, a producer counts as aborting from its transaction's first offset until its abort marker; its
+ * batches in between are aborted. Transactions of several producers interleave freely. The list is complete
+ * for each fetch, so nothing is carried over from one fetch to the next.
  */
 
 import {
@@ -25,9 +25,9 @@ import type { AbortedTransaction, Fetched } from './fetcher.ts';
 const CONTROL_ABORT = 0;
 
 export class FetchedRecords {
-  /** Rows below this offset were not asked for: the fetch began inside a record batch. */
+  /** Rows below this offset were not requested: the fetch began inside a record batch. */
   readonly cut: number;
-  /** The batch that `step` stands on. */
+  /** Address of the batch that `step` is on. */
   address = 0;
   byteLength = 0;
   first = 0;
@@ -47,7 +47,7 @@ export class FetchedRecords {
   }
 
   /**
-   * Goes to the next whole record batch. False at the end; a batch that is cut off there is fetched again.
+   * Moves to the next whole record batch. False at the end; a batch that is cut off there is fetched again.
    *
    * @throws RangeError for a message format older than record batch v2, and for broken framing
    */
@@ -86,12 +86,15 @@ export class FetchedRecords {
     return false;
   }
 
-  /** The bytes of the batch that `step` stands on, as a view. */
+  /** The bytes of the batch that `step` is on, as a view. */
   bytes(): Uint8Array {
     return this.#bytes.subarray(this.address, this.address + this.byteLength);
   }
 
-  /** Before a longer wait: keeps what is not taken yet, and lets go of the answer that it came in, which can be many times larger. */
+  /**
+   * Called before a longer wait. Copies what is not taken yet and releases the fetch's answer, which can be
+   * many times larger.
+   */
   compact(): void {
     const rest = this.#bytes.length - this.#at;
     if (2 * rest > this.#bytes.buffer.byteLength) return;

@@ -1,7 +1,8 @@
 /**
- * The fetch loop: asks the leader of each partition for records, one request at a time to each node, for all partitions that
- * want some. Which do, and from where, it asks anew for every request; what comes goes to the handlers. A node that does not
- * answer is asked again, with the leaders looked up anew, until the patience ends.
+ * The fetch loop. It asks the leader of each partition for records, with one request at a time per node for
+ * all partitions that want some. For every request it asks its handlers which partitions want rows, and from
+ * where. The answer goes to the handlers. A node that does not answer is asked again, after a new look-up of
+ * the leaders, until the patience ends.
  */
 
 import type { MillraceError } from '../../../core/index.ts';
@@ -11,7 +12,10 @@ import { type Cluster, offered } from './cluster.ts';
 import type { Patience } from './patience.ts';
 
 const FETCH = 1;
-/** By topic id, so that rows of a topic of the same name never come; and what brokers older than 3.1 take. */
+/**
+ * Fetches by topic id, so that rows of another topic with the same name never arrive; and what brokers older
+ * than 3.1 take.
+ */
 const VERSION_BY_ID = 13;
 const VERSION_BY_NAME = 11;
 const REPLICA_MS = 300_000;
@@ -22,15 +26,15 @@ export interface AbortedTransaction {
   readonly firstOffset: number;
 }
 
-/** What one fetch brought of one partition. */
+/** One partition's share of a fetch. */
 export interface Fetched {
   readonly partition: number;
-  /** Where the fetch asked to begin. The first record batch can begin below it. */
+  /** Where the fetch was asked to begin. The first record batch can begin below it. */
   readonly fetchedOffset: number;
   readonly highWatermark: number;
-  /** Transactions with records in this range that were aborted, by producer, with the offset of their first record. */
+  /** Aborted transactions with records in this range, by producer, with the offset of their first record. */
   readonly abortedTransactions: readonly AbortedTransaction[];
-  /** Record batches one behind the other, a view of the answer; the last may be cut off. */
+  /** Record batches back to back, a view of the answer; the last may be cut off. */
   readonly records: Uint8Array;
 }
 
@@ -54,13 +58,13 @@ export interface FetcherOptions {
 }
 
 export interface FetcherHandlers {
-  /** The partitions to fetch of, and from where. */
+  /** The partitions to fetch, and from where. */
   wanted(): readonly FetchTarget[];
   /** Never throws. */
   fetched(fetched: Fetched): void;
-  /** The offset asked for is not in the log. */
+  /** The requested offset is not in the log. */
   outOfRange(target: FetchTarget): Promise<void>;
-  /** The broker does not know the topic (any more), or not by its id: look whether it is there. */
+  /** The broker does not know the topic, or not by this id: check whether it still exists. */
   unknownTopic(): void;
   failed(error: MillraceError): void;
 }
@@ -72,10 +76,10 @@ export class Fetcher {
   readonly #handlers: FetcherHandlers;
   #topicId: string | undefined;
   #leaders = new Map<number, number>();
-  /** Replicas that the leader has named for this rack, and until when they count. */
+  /** Replicas that the leader has named for this rack, and until when they are valid. */
   readonly #replicas = new Map<number, { readonly nodeId: number; readonly untilMs: number }>();
   readonly #inFlight = new Set<number>();
-  /** Partitions that failed, and when they may be asked for again. */
+  /** Partitions that failed, and the time of their next attempt. */
   readonly #notBefore = new Map<number, number>();
   #looking: Promise<void> | undefined;
   #isPlanned = false;
@@ -89,14 +93,14 @@ export class Fetcher {
     this.#handlers = handlers;
   }
 
-  /** Who leads which partition, as was just found out. */
+  /** The leader of each partition, as just found out. */
   lead(topicId: string | undefined, leaders: ReadonlyMap<number, number>): void {
     this.#topicId = topicId;
     this.#leaders = new Map(leaders);
     this.poke();
   }
 
-  /** Something has changed: a partition wants rows that did not. */
+  /** Something has changed: a partition wants rows that did not want any before. */
   poke(): void {
     if (this.#isPlanned || this.#isStopped) return;
     this.#isPlanned = true;
@@ -143,7 +147,7 @@ export class Fetcher {
     return this.#leaders.get(partition) ?? -1;
   }
 
-  /** One Fetch request, and what follows from its answer. Never rejects. */
+  /** One Fetch request and the handling of its answer. Never rejects. */
   async #fetch(node: number, targets: readonly FetchTarget[]): Promise<void> {
     this.#inFlight.add(node);
     const key = `fetch from ${node}`;
@@ -186,7 +190,7 @@ export class Fetcher {
     const wasReplica = this.#replicas.delete(target.id);
     const key = `partition ${target.id}`;
     if (code === CODE.offsetOutOfRange) {
-      // A replica may lag behind: the leader knows.
+      // A replica may lag behind, so only the leader's answer counts.
       if (!wasReplica) await this.#handlers.outOfRange(target);
     } else if (code === CODE.unknownTopic || code === CODE.unknownTopicId || code === CODE.inconsistentTopicId) {
       this.#handlers.unknownTopic();
@@ -200,7 +204,9 @@ export class Fetcher {
     this.#patience.passed(key);
   }
 
-  /** Only whether one that fails has got through again is told by the next answers; asking costs little. */
+  /**
+   * Looks up the leaders. Only the next answers tell whether a failed node works again; asking costs little.
+   */
   #lookForLeaders(): void {
     this.#looking ??= this.#look().finally(() => {
       this.#looking = undefined;
@@ -293,7 +299,7 @@ function readPartition(from: WireReader): PartitionAnswer {
   return { partition, code, highWatermark, abortedTransactions, replica, records };
 }
 
-/** The broker fills an answer in the order of the request: no partition is always the last. */
+/** The broker fills an answer in the order of the request. Shuffled, no partition is always the last. */
 function shuffled<T>(items: readonly T[]): T[] {
   const order = [...items];
   const first = rotation++ % Math.max(1, order.length);

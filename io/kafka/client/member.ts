@@ -1,12 +1,13 @@
 /**
- * Membership of a consumer group, as a lock: whoever holds it reads all partitions of the topic, and commits.
+ * Membership of a consumer group, used as a lock: its holder reads all partitions of the topic, and commits.
  *
- * The member is static (KIP-345) and its name follows from the topic. So a process that takes the place of one that was
- * killed is let in at once, without waiting for the dead one's session; and one that takes the place of a living one
- * fences it: the broker refuses the older one's next heartbeat, and each of its commits. Kafka's own way of sharing
- * partitions among members is not used: a job that lost some of them would hold state of rows that another one counts.
+ * The member is static (KIP-345) and its name follows from the topic. So a process that replaces a killed one
+ * is let in at once, without waiting for the dead one's session. A process that replaces a living one fences
+ * it: the broker refuses the older one's next heartbeat and all of its commits. Kafka's own sharing of
+ * partitions among members is not used: a job that lost some of them would hold state of rows that another
+ * one counts.
  *
- * A member whose session ran out (a machine that slept) joins again, and is given the chance to look whether anybody has
+ * A member whose session expired (a machine that slept) joins again. It can then check whether anybody has
  * committed in the meantime.
  */
 
@@ -29,7 +30,7 @@ import {
 import type { Cluster } from './cluster.ts';
 import type { Patience } from './patience.ts';
 
-/** How partitions are dealt out: not at all. Members that want to share cannot get into the same group. */
+/** How partitions are assigned: not at all. Members that want to share cannot join the same group. */
 const PROTOCOL = 'millrace-exclusive';
 const COMMIT_PAUSE_MS = 20;
 
@@ -43,9 +44,12 @@ export interface MemberOptions {
 }
 
 export interface MemberEvents {
-  /** The session had run out: anybody may have read and committed since. Called before anything else is done as a member again. */
+  /**
+   * The session had expired, so anybody may have read and committed since. Called before this process does
+   * anything else as a member again.
+   */
   rejoined(): Promise<void>;
-  /** The membership is gone for good. */
+  /** The membership is lost for good. */
   lost(error: MillraceError): void;
 }
 
@@ -64,7 +68,7 @@ export class GroupMember {
   #failure: MillraceError | undefined;
   #isClosed = false;
 
-  /** @param partitions what this member reads: all there are */
+  /** @param partitions what this member reads: all partitions */
   constructor(cluster: Cluster, patience: Patience, options: MemberOptions, partitions: () => readonly number[], events: MemberEvents) {
     this.#cluster = cluster;
     this.#patience = patience;
@@ -77,7 +81,7 @@ export class GroupMember {
   /**
    * Joins, and keeps the membership alive from then on.
    *
-   * @throws MillraceError ERR_MILLRACE_BROKER, ERR_MILLRACE_SOURCE when the group is in use otherwise
+   * @throws MillraceError ERR_MILLRACE_BROKER, or ERR_MILLRACE_SOURCE when the group is used in another way
    */
   async join(): Promise<void> {
     await this.#join();
@@ -85,9 +89,10 @@ export class GroupMember {
   }
 
   /**
-   * Commits.
+   * Commits positions.
    *
-   * @throws MillraceError ERR_MILLRACE_BROKER when it cannot be done in time, ERR_MILLRACE_SOURCE when another one has taken over
+   * @throws MillraceError ERR_MILLRACE_BROKER when it cannot be done in time, ERR_MILLRACE_SOURCE when
+   * another member has taken over
    */
   async commit(offsets: readonly { partition: number; offset: number; metadata: string }[]): Promise<void> {
     await this.#patience.through(`positions of group ${this.#options.group} cannot be committed`, async () => {
@@ -97,14 +102,17 @@ export class GroupMember {
       if (codes.code === CODE.rebalancing) await this.#patience.sleep(COMMIT_PAUSE_MS);
       if (this.#isUnsettled(codes.code)) {
         await this.#rejoin(codes.code);
-        // Passing: the commit is to be repeated as what we are now.
+        // A passing error: the commit is repeated with the new membership.
         throw answered(CODE.coordinatorLoading);
       }
       mustSucceed(codes.code);
     });
   }
 
-  /** Leaves the group, so that nobody has to wait for the session to run out. Waits for the broker only a little. */
+  /**
+   * Leaves the group, so that nobody has to wait for the session to expire. Waits for the broker only
+   * briefly.
+   */
   async leave(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -186,7 +194,7 @@ export class GroupMember {
       this.#generation = answer.generation;
       const { code } = await this.#cluster.askCoordinator(group, syncGroupRequest(this.#membership, this.#assignments(answer), this.#options.rebalanceMs));
       if (code === CODE.fencedInstance) throw this.#takenOver();
-      // Somebody else joined in between: once more.
+      // Somebody else joined in between: try again.
       if (this.#isUnsettled(code)) throw answered(CODE.rebalancing);
       mustSucceed(code);
       if (!isFirst && !hadSession) await this.#events.rejoined();
@@ -195,7 +203,7 @@ export class GroupMember {
 
   #joinRequest() {
     const { group, topic, sessionMs, rebalanceMs } = this.#options;
-    // What we read goes round by way of the leader, for tools that show who reads what.
+    // What we read goes through the leader, for tools that show who reads what.
     const metadata = subscription(topic, assignment(topic, this.#partitions()));
     return joinGroupRequest({ group, memberId: this.#memberId, instanceId: this.#instanceId }, { sessionMs, rebalanceMs }, { name: PROTOCOL, metadata });
   }

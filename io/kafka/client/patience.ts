@@ -1,29 +1,30 @@
 /**
- * Patience with a cluster: what fails for a passing reason (a broker that restarts, a leader that moves) is tried again until
- * the time is up. Whoever waits longer than a moment says so, once an outage, for all that wait for the same cluster.
+ * Patience with a cluster. What fails for a passing reason (a broker restarts, a leader moves) is retried
+ * until the time is up. A wait longer than a moment is reported, once per outage for all callers that wait
+ * for the same cluster.
  */
 
 import { MillraceError } from '../../../core/index.ts';
 import { type Connection, describe, isPassing } from '../kafkajs/index.ts';
 
 const PAUSE_MS_MIN = 20;
-/** So long a broker may be back before it is noticed. */
+/** Longest time that a broker may be back before it is noticed. */
 const PAUSE_MS_MAX = 500;
 const SILENT_MS = 1_000;
 
 export interface PatienceOptions {
-  /** Whose it is: `kafka clicks`. */
+  /** Whose patience it is: `kafka clicks`. */
   readonly name: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
-  /** Told what is waited for, and undefined when that is over. Without it a warning is printed. */
+  /** Receives what is waited for, and undefined when that is over. Without it a warning is printed. */
   readonly waiting?: ((what: string | undefined) => void) | undefined;
 }
 
 export class Patience {
   readonly #connection: Connection;
   readonly #options: PatienceOptions;
-  /** Those whose last attempt failed: since when, and how often. */
+  /** Callers whose last attempt failed: since when, and how often. */
   readonly #failing = new Map<string, { readonly sinceMs: number; times: number }>();
   #isSaid = false;
   readonly #sleepers = new Set<() => void>();
@@ -35,7 +36,7 @@ export class Patience {
     options.signal.addEventListener('abort', () => this.end(), { once: true });
   }
 
-  /** No more attempts: whoever sleeps wakes up and fails. */
+  /** Ends all attempts: callers that sleep wake up and fail. */
   end(): void {
     this.#isOver = true;
     for (const wake of this.#sleepers) wake();
@@ -67,10 +68,10 @@ export class Patience {
   }
 
   /**
-   * One attempt of `key` has failed. Returns how long to wait before the next, ms.
+   * One attempt of `key` has failed. Returns how long to wait before the next, in ms.
    *
-   * @param leftMs how long it may go on like this, where another deadline counts than the patience's own
-   * @throws MillraceError when there is to be no next
+   * @param leftMs how long it may still go on, where another deadline than the patience's own applies
+   * @throws MillraceError when there is to be no next attempt
    */
   failed(key: string, what: string, error: unknown, leftMs?: number): number {
     const { name } = this.#options;
@@ -85,7 +86,7 @@ export class Patience {
     return Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(entry.times++, 10), Math.max(1, left));
   }
 
-  /** `key` has got through, or given up. */
+  /** `key` has succeeded, or given up. */
   passed(key: string): void {
     if (!this.#failing.delete(key) || this.#failing.size > 0 || !this.#isSaid) return;
     this.#isSaid = false;

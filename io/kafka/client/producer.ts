@@ -1,10 +1,11 @@
 /**
- * Whole record batches into Kafka: the bytes of a batch go into a Produce request as they are, no object a record and
- * one copy.
+ * Sends whole record batches to Kafka. The bytes of a batch go into a Produce request as they are, with one
+ * copy and no object per record.
  *
- * Each partition is a lane: its batches are sent in the order of the calls, one in flight at a time, because without
- * sequence numbers a second one could overtake a first that has to be tried again. Lanes that have the same leader share
- * requests. A batch that was written although its answer got lost is written twice: at least once, not exactly once.
+ * Each partition is a lane. Its batches are sent in the order of the calls, one in flight at a time: without
+ * sequence numbers a second batch could overtake a first that has to be retried. Lanes with the same leader
+ * share requests. A batch that was written although its answer got lost is written twice: at least once, not
+ * exactly once.
  */
 
 import { assert, MillraceError } from '../../../core/index.ts';
@@ -17,17 +18,17 @@ import type { Patience } from './patience.ts';
 const PRODUCE = 0;
 const PRODUCE_VERSION_MIN = 3;
 const PRODUCE_VERSION_MAX = 7;
-/** Most bytes of batches that share one request. */
+/** Most bytes of batches that share a request. */
 const REQUEST_BYTES = 4 << 20;
-/** Requests on their way to one broker: the next is filled while the last one is answered. */
+/** Requests in flight to one broker: the next is filled while the last one is answered. */
 const REQUESTS_PER_BROKER = 2;
 const BACKOFF_MS_MIN = 50;
-/** Looks in a row, each after a pause, that have not found the topic: it is gone. */
+/** The topic counts as deleted after this many looks in a row, each after a pause, that did not find it. */
 const MISSES_MAX = 4;
-/** So long a broker may be back before it is noticed. */
+/** Longest time that a broker may be back before it is noticed. */
 const BACKOFF_MS_MAX = 500;
 
-/** One record batch on its way. */
+/** One record batch in flight. */
 interface Delivery {
   readonly partition: number;
   readonly bytes: Uint8Array;
@@ -39,7 +40,7 @@ interface Delivery {
 interface Lane {
   readonly queue: Delivery[];
   isInFlight: boolean;
-  /** Failures in a row, and the time before which it is not tried again. */
+  /** Failures in a row, and the time of the next attempt. */
   failures: number;
   notBefore: number;
 }
@@ -51,7 +52,7 @@ export interface BatchProducerOptions {
   readonly deliveryTimeoutMs: number;
 }
 
-/** By partition: the code of the answer. */
+/** Error codes by partition. */
 type ProduceAnswer = ReadonlyMap<number, number>;
 
 export class BatchProducer {
@@ -64,7 +65,7 @@ export class BatchProducer {
   #isPlanned = false;
   #leaders: ReadonlyMap<number, number> = new Map();
   #looking: Promise<void> | undefined;
-  /** Looks in a row that have not found the topic. */
+  /** Looks in a row that did not find the topic. */
   #misses = 0;
   #failure: MillraceError | undefined;
 
@@ -75,10 +76,11 @@ export class BatchProducer {
   }
 
   /**
-   * Sends the record batches that lie one behind the other in `bytes`. Resolves when the broker has acknowledged the
+   * Sends the record batches that lie back to back in `bytes`. Resolves when the broker has acknowledged the
    * last of them; `bytes` must not change until then.
    *
-   * @throws MillraceError ERR_MILLRACE_SINK when the broker refuses, or does not take them in time; from then on for every call
+   * @throws MillraceError ERR_MILLRACE_SINK when the broker refuses, or does not take them in time; every
+   * later call throws it too
    */
   async send(partition: number, bytes: Uint8Array): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
@@ -105,7 +107,7 @@ export class BatchProducer {
     this.#fail(new MillraceError('ERR_MILLRACE_SINK', `kafka ${this.#options.topic}: the sink was closed before the broker had acknowledged everything.`));
   }
 
-  /** Looks for work once the current calls are through, so that batches written together share a request. */
+  /** Looks for work after the current calls, so that batches written together share a request. */
   #plan(): void {
     if (this.#isPlanned) return;
     this.#isPlanned = true;
@@ -160,7 +162,7 @@ export class BatchProducer {
     }
   }
 
-  /** One Produce request, and what follows from its answer. Never rejects. */
+  /** One Produce request and the handling of its answer. Never rejects. */
   async #request(leader: number, deliveries: readonly Delivery[]): Promise<void> {
     const key = `produce to ${leader}`;
     try {
@@ -191,7 +193,7 @@ export class BatchProducer {
         return { ...layout, read: (answer) => readAnswer(answer, version) };
       },
       () => (correlationId, clientId) => {
-        // After a failure the caller has its bytes back: they are not ours to read any more.
+        // After a failure the caller has its bytes back, so they must not be read any more.
         if (this.#failure !== undefined) throw this.#failure;
         return produceFrame(version, correlationId, clientId, acks, requestTimeoutMs, topic, deliveries);
       },
@@ -207,14 +209,15 @@ export class BatchProducer {
   }
 
   /**
-   * Puts lanes back after a failure that can pass; fails the producer for one that cannot, or that lasts too long.
+   * Puts lanes back after a passing failure. Fails the producer for one that is not passing, or that lasts
+   * too long.
    *
    * @param key of the patience, where a broker does not answer
    */
   #retry(deliveries: readonly Delivery[], error: unknown, key?: string): void {
     if (this.#failure !== undefined) return;
     const now = performance.now();
-    // A topic that is not there any more is known as such by the next look at it.
+    // The next look at a deleted topic finds out that it is gone.
     const mayPass = isPassing(error) || codeOf(error) === CODE.unknownTopic;
     for (const delivery of deliveries) {
       const lane = this.#lanes.get(delivery.partition) as Lane;
@@ -229,7 +232,7 @@ export class BatchProducer {
     this.#lookForLeaders();
   }
 
-  /** Says what is waited for, if it lasts. How long that may be says the deadline of the deliveries. */
+  /** Reports what is waited for, if it lasts. The deadline of the deliveries limits the wait. */
   #wait(key: string, error: unknown, deliveries: readonly Delivery[]): void {
     try {
       const deadline = Math.max(...deliveries.map((delivery) => delivery.deadline));
@@ -239,7 +242,7 @@ export class BatchProducer {
     }
   }
 
-  /** New leaders are there before the next attempt, or it fails once more and waits longer. */
+  /** The new leaders are known before the next attempt; otherwise that attempt fails and waits longer. */
   #lookForLeaders(): void {
     this.#looking ??= this.#look().finally(() => {
       this.#looking = undefined;
@@ -258,7 +261,7 @@ export class BatchProducer {
         this.#fail(new MillraceError('ERR_MILLRACE_SINK', message, { cause: error }));
       }
     }
-    // Lanes whose partition has no leader wait here; those that failed wait by themselves.
+    // Lanes whose partition has no leader wait here; lanes that failed wait by themselves.
     const now = performance.now();
     for (const [partition, lane] of this.#lanes) {
       if (lane.isInFlight || lane.queue.length === 0 || (this.#leaders.get(partition) ?? -1) >= 0) continue;
@@ -316,7 +319,8 @@ function readAnswer(from: WireReader, version: number): ProduceAnswer {
 /**
  * A Produce request, versions 3 to 7, ready for the socket:
  *
- *   size | api key | version | correlation id | client id | transactional id (null) | acks | timeout | 1 topic: name | n partitions: index, size, record batch
+ *   size | api key | version | correlation id | client id | transactional id (null) | acks | timeout |
+ *   1 topic: name | n partitions: index, size, record batch
  *
  * The record batches are copied once, here: out of shared memory, into one buffer of exactly the right size.
  */

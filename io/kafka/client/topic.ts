@@ -1,4 +1,4 @@
-/** Topics: whether one is there, with which partitions; making one; where its logs begin and end. */
+/** Topics: whether one exists, with which partitions; creating one; where its logs begin and end. */
 
 import { MillraceError, nearNames } from '../../../core/index.ts';
 import { type Connection, describe, isConnectionError, mustSucceed, privateClient, within } from '../kafkajs/index.ts';
@@ -13,9 +13,10 @@ export const READ_UNCOMMITTED = 0;
 export const READ_COMMITTED = 1;
 
 /**
- * A topic that has to be there, with a leader for each partition.
+ * A topic that must exist, with a leader for each partition.
  *
- * @throws MillraceError ERR_MILLRACE_TOPIC with the nearest names when it is not there, ERR_MILLRACE_BROKER
+ * @throws MillraceError ERR_MILLRACE_TOPIC, with the nearest names, when it does not exist;
+ * ERR_MILLRACE_BROKER
  */
 export async function findTopic(cluster: Cluster, patience: Patience, what: string, topic: string): Promise<TopicAnswer> {
   try {
@@ -48,7 +49,8 @@ async function topicNames(cluster: Cluster): Promise<string[]> {
 }
 
 /**
- * Makes a topic; not an error when somebody else was quicker. The nodes hear of it one after the other: `findTopic` may not find it yet.
+ * Creates a topic. It is no error when somebody else was quicker. The nodes learn of it one after the other,
+ * so `findTopic` may not find it yet.
  *
  * @throws MillraceError ERR_MILLRACE_TOPIC, ERR_MILLRACE_BROKER
  */
@@ -70,7 +72,10 @@ export async function createTopic(connection: Connection, what: string, topic: s
   }
 }
 
-/** Offsets by partition: `earliest` of the log, or its end; at isolation level read_committed the end is that of the oldest open transaction. */
+/**
+ * Offsets by partition: the `earliest` of the log, or its end. At isolation level read_committed the end is
+ * that of the oldest open transaction.
+ */
 export async function logOffsets(
   cluster: Cluster,
   topic: string,

@@ -1,6 +1,7 @@
 /**
- * Connections to brokers: sockets, TLS and logins are kafkajs's; what is asked over them is ours (client/). A connection that
- * broke is never used again: kafkajs would go on in the middle of the answer that was cut off.
+ * Connections to brokers. kafkajs provides sockets, TLS and logins; the requests are ours (client/). A
+ * connection that broke is never used again: kafkajs would continue in the middle of the answer that was cut
+ * off.
  */
 
 import net, { type Socket } from 'node:net';
@@ -13,10 +14,12 @@ import { type KafkajsBroker, privateClient } from './private-client.ts';
 
 const KEEP_ALIVE_MS = 60_000;
 const LOG_LEVEL_ERROR = 1;
-/** Of system and TLS errors: what is wrong with the certificate, or the handshake, is so the next time too. */
+/** System and TLS errors that repeat: a bad certificate or handshake is bad the next time too. */
 const TLS_FAULT = /CERT|SSL|TLS|EPROTO|SIGNATURE/;
 
-/** What one source, or one sink, holds of a cluster: settings for kafkajs, its open sockets, and its last complaint. */
+/**
+ * One source's or sink's part of a cluster: the settings for kafkajs, its open sockets, and its last error.
+ */
 export class Connection {
   readonly options: KafkaConnectionOptions;
   readonly config: KafkaConfig;
@@ -53,7 +56,7 @@ export class Connection {
     return new client.Broker({ connectionPool, logger, allowAutoTopicCreation: false });
   }
 
-  /** Ends all connections at once. Whoever waits for an answer is told that there will be none. */
+  /** Ends all connections at once. Pending requests are told that there will be no answer. */
   close(): void {
     this.#isClosed = true;
     for (const socket of this.#sockets) socket.destroy(new Error('closed'));
@@ -111,7 +114,7 @@ export class Connection {
     const name = net.isIP(host) === 0 ? { servername: host } : {};
     const socket = ssl ? tls.connect({ host, port, ...name, ...(typeof ssl === 'object' ? ssl : {}) }, onConnect) : net.connect({ host, port }, onConnect);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    // A request is written whole; waiting for the acknowledgement of the one before it only costs time.
+    // Each request is written whole, so waiting for the previous acknowledgement only costs time.
     socket.setNoDelay(true);
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
@@ -120,7 +123,7 @@ export class Connection {
 }
 
 /**
- * Asks a broker, and connects to it first where that has not been done.
+ * Asks a broker, after connecting to it if necessary.
  *
  * @param frame the request as bytes, header included, where it has a frame of its own
  */
@@ -149,7 +152,10 @@ export async function ask<T>(broker: KafkajsBroker, request: Request<T>, frame?:
 
 const connecting = new WeakMap<KafkajsBroker, Promise<void>>();
 
-/** kafkajs opens a second socket, and forgets the first, when two requests find the connection closed: one of them connects here. */
+/**
+ * When two requests find the connection closed, kafkajs opens a second socket and forgets the first. Here
+ * only one of them connects.
+ */
 async function connected(broker: KafkajsBroker): Promise<void> {
   if (broker.isConnected() && broker.connectionPool.pool[0]?.isConnected() === true) return;
   const under =
@@ -183,13 +189,13 @@ export function mustSucceed(code: number): void {
   if (code !== 0) throw answered(code);
 }
 
-/** No answer came: the connection could not be made, or broke, or nothing came in time. */
+/** No answer came: the connection could not be made, it broke, or the time was up. */
 export function isConnectionError(error: unknown): boolean {
   const { name } = describe(error);
   return /Connection|Timeout|NumberOfRetries|BrokerNotFound/.test(name);
 }
 
-/** It may go better in a moment. */
+/** True when another attempt may succeed in a moment. */
 export function isPassing(error: unknown): boolean {
   if (error instanceof MillraceError) return false;
   if (error instanceof BrokerAnswer) return error.retriable;
@@ -207,7 +213,10 @@ export function describe(error: unknown): { name: string; type: string; message:
   return { name: inner?.name ?? '', type: inner?.type ?? '', message: inner?.message ?? String(error), code: String(inner?.code ?? '') };
 }
 
-/** Rejects with an error named `Timeout` when the promise takes longer. What it does goes on; its result is dropped. */
+/**
+ * Rejects with an error named `Timeout` when the promise takes longer. The work goes on, and its result is
+ * dropped.
+ */
 export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -1,14 +1,15 @@
 /**
- * A copy of kafkajs of our own, loaded beside the one that the application may use.
+ * A private copy of kafkajs, loaded beside the one that the application may use.
  *
- * Requests of ours travel over kafkajs's connections (client/), with TLS and logins as kafkajs has them. That means other modules
- * in two places, and an application that uses kafkajs in the same process must not notice. So the files of the
- * package are loaded a second time, into a module table of our own: `require` inside that table never reaches the
- * process's `require.cache`, and requires that kafkajs makes late (it loads protocol versions when it needs them) stay
- * inside it too. The package has no dependencies; node's own modules are shared.
+ * Our requests travel over kafkajs's connections (client/), with TLS and logins as kafkajs implements them.
+ * That requires replacing modules in two places, and an application that uses kafkajs in the same process
+ * must not notice. So the files of the package are loaded a second time, into a private module table. A
+ * `require` inside that table never reaches the process's `require.cache`. Late requires of kafkajs (it loads
+ * protocol versions when it needs them) stay inside the table too. The package has no dependencies; node's
+ * own modules are shared.
  *
- * The replacements are written against one version. A guard compares version and contents before anything is loaded:
- * a changed kafkajs gives an error here, never a wrong byte later.
+ * The replacements are written against one version. A guard compares version and contents before anything is
+ * loaded, so that a changed kafkajs gives an error here and never a wrong byte later.
  */
 
 import { createHash } from 'node:crypto';
@@ -20,7 +21,9 @@ import type * as kafkajs from 'kafkajs';
 import { MillraceError } from '../../../core/index.ts';
 
 const KAFKAJS_VERSION = '2.2.4';
-/** SHA-256 over the files of {@link GUARDED}, in this order: each as `path`, zero byte, contents, zero byte. */
+/**
+ * SHA-256 over the files of {@link GUARDED}, in this order: each as `path`, zero byte, contents, zero byte.
+ */
 const GUARDED_SHA256 = '20ebd042800973c3353c1284ccf7e70b40ad15486170736f69904d91792509c7';
 const GUARDED = [
   'src/broker/index.js',
@@ -33,14 +36,14 @@ const GUARDED = [
   'src/protocol/requests/index.js',
 ] as const;
 
-/** The inner classes that we use. Their shape is that of kafkajs 2.2.4; the guard vouches for it. */
+/** The inner classes that we use. Their shape is that of kafkajs 2.2.4, which the guard ensures. */
 export interface KafkajsBroker {
-  /** By API: the versions that it offers; null until it is connected. */
+  /** The versions that it offers, by API; null until it is connected. */
   readonly versions: Record<number, { minVersion: number; maxVersion: number }> | null;
   readonly connectionPool: {
     readonly host: string;
     readonly port: number;
-    /** One for fetches (1), which may take long, and one for everything else. */
+    /** One connection for fetches (1), which may take long, and one for everything else. */
     readonly pool: readonly { isConnected(): boolean }[];
     getConnection(index: number): Promise<unknown>;
     send(request: object): Promise<unknown>;
@@ -62,9 +65,10 @@ export interface PrivateClient {
 let loaded: PrivateClient | undefined;
 
 /**
- * Our copy of kafkajs. Loads it at the first call (about 60 ms); loading it touches nothing outside.
+ * Our copy of kafkajs. The first call loads it (about 60 ms); loading it changes nothing outside.
  *
- * @throws MillraceError ERR_MILLRACE_BROKER when kafkajs is missing, or is not the version that this package was written for
+ * @throws MillraceError ERR_MILLRACE_BROKER when kafkajs is missing, or is not the version that this package
+ * was written for
  */
 export function privateClient(): PrivateClient {
   loaded ??= load();
@@ -96,7 +100,7 @@ function load(): PrivateClient {
   };
   const inner = <T>(file: string): T => requireFile(path.join(root, file)) as T;
 
-  // Requests of ours bring their own frame; all others are encoded by kafkajs.
+  // Our requests bring their own frame; kafkajs encodes all others.
   const encodeTheirs = inner<(request: object) => Promise<{ buffer: Uint8Array }>>('src/protocol/request.js');
   modules.set(path.join(root, 'src/protocol/request.js'), { exports: encodeRequest(encodeTheirs) });
   stopIdleTimer(inner('src/network/requestQueue/index.js'));
@@ -119,7 +123,7 @@ interface FramedRequest {
 
 type Encode = (call: { correlationId: number; clientId: string; request: object }) => Promise<{ buffer: Uint8Array }>;
 
-/** Replaces kafkajs's encoder of requests: lets requests through that bring a frame of their own. */
+/** Replaces kafkajs's encoder of requests: lets requests pass that bring their own frame. */
 function encodeRequest(theirs: (call: never) => Promise<{ buffer: Uint8Array }>): Encode {
   return async (call) => {
     const framed = call.request as Partial<FramedRequest>;
@@ -140,7 +144,7 @@ function packageRoot(): string {
 }
 
 /**
- * The guard: whether the kafkajs at `root` is the one that the replacements were written for.
+ * The guard: checks that the kafkajs at `root` is the one that the replacements were written for.
  *
  * @throws MillraceError ERR_MILLRACE_BROKER that names the version found
  */
@@ -155,7 +159,7 @@ export function checkPackage(root: string): void {
   const hash = createHash('sha256');
   for (const file of GUARDED) {
     hash.update(file).update('\0');
-    // Line ends may differ by how the package was unpacked; nothing else may.
+    // Line ends may depend on how the package was unpacked; nothing else may differ.
     hash.update(fs.existsSync(path.join(root, file)) ? fs.readFileSync(path.join(root, file), 'utf8').replaceAll('\r\n', '\n') : '').update('\0');
   }
   const digest = hash.digest('hex');
@@ -174,9 +178,9 @@ interface RequestQueue {
 }
 
 /**
- * kafkajs plans its next look at a queue in `throttledUntil - now` ms, which is far below zero while nothing is
- * throttled: a timer that fires every millisecond for every connection (4 % of a core, and a warning from Node 24 on;
- * kafkajs #1751). A queue with nothing in it needs no look.
+ * kafkajs schedules its next look at a queue in `throttledUntil - now` ms, which is far below zero while
+ * nothing is throttled. The timer then fires every millisecond for every connection (4 % of a core, and a
+ * warning from Node 24 on; kafkajs #1751). An empty queue needs no look.
  */
 function stopIdleTimer(queueClass: { prototype: RequestQueue & { scheduleCheckPendingRequests(): void } }): void {
   const schedule = queueClass.prototype.scheduleCheckPendingRequests;

@@ -1,4 +1,4 @@
-/** Error codes of the Kafka protocol: those that somebody asks for, and which of them pass by themselves. */
+/** Error codes of the Kafka protocol: those that code here asks for, and which of them are passing. */
 
 /** Numbers as in the protocol's list of errors. */
 export const CODE = {
@@ -34,7 +34,7 @@ export const CODE = {
   inconsistentTopicId: 103,
 } as const;
 
-/** Ask again in a moment. */
+/** Worth another attempt in a moment. */
 const PASSING: ReadonlySet<number> = new Set([
   CODE.leaderNotAvailable,
   CODE.notLeader,
@@ -54,7 +54,7 @@ const PASSING: ReadonlySet<number> = new Set([
   CODE.offsetNotAvailable,
 ]);
 
-/** What a broker answers instead of doing it. `type` is the protocol's name: `NOT_COORDINATOR_FOR_GROUP`. */
+/** A broker's answer that says no. `type` is the protocol's name: `NOT_COORDINATOR_FOR_GROUP`. */
 export class BrokerAnswer extends Error {
   readonly code: number;
   readonly type: string;

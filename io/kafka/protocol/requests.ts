@@ -1,4 +1,6 @@
-/** The requests that are asked of a broker beside Fetch and Produce, and their answers. Layouts: Kafka's protocol guide. */
+/**
+ * The requests to a broker other than Fetch and Produce, and their answers. Layouts: Kafka's protocol guide.
+ */
 
 import { type Request, type WireReader, WireWriter } from './wire.ts';
 
@@ -12,7 +14,7 @@ const HEARTBEAT = 12;
 const LEAVE_GROUP = 13;
 const SYNC_GROUP = 14;
 const NO_UUID = '0'.repeat(32);
-/** Of Metadata: topics have ids from here on; what brokers older than 2.8 offer instead. */
+/** Versions of Metadata: topics have ids from this one on; and what brokers older than 2.8 offer instead. */
 export const METADATA_WITH_IDS = 10;
 const METADATA_OLD = 7;
 
@@ -39,7 +41,7 @@ export interface NodeAddress {
 export interface TopicAnswer {
   readonly code: number;
   readonly topic: string;
-  /** Hexadecimal; undefined where brokers are too old to have one. */
+  /** Hexadecimal; undefined where the brokers are too old to have ids. */
   readonly id: string | undefined;
   readonly partitions: readonly { readonly code: number; readonly partition: number; readonly leader: number }[];
 }
@@ -49,7 +51,7 @@ export interface MetadataAnswer {
   readonly topics: readonly TopicAnswer[];
 }
 
-/** @param topics null: all */
+/** @param topics null: all topics */
 export function metadataRequest(topics: readonly string[] | null, offered: number): Request<MetadataAnswer> {
   const hasIds = offered >= METADATA_WITH_IDS;
   return request(
@@ -117,7 +119,7 @@ export interface LogOffset {
   readonly offset: number;
 }
 
-/** @param time -2: the oldest record; -1: behind the newest that the isolation level lets be seen */
+/** @param time -2: the oldest record; -1: after the newest record visible at the isolation level */
 export function listOffsetsRequest(topic: string, partitions: readonly number[], time: -1 | -2, isolationLevel: number): Request<LogOffset[]> {
   return request(
     { apiKey: LIST_OFFSETS, apiName: 'ListOffsets', version: 2 },
@@ -163,7 +165,7 @@ export function offsetFetchRequest(group: string, topic: string, partitions: rea
   );
 }
 
-/** Who asks, as a member of a group. */
+/** Identifies a member of a group. */
 export interface Membership {
   readonly group: string;
   readonly generation: number;
@@ -197,7 +199,7 @@ export interface JoinAnswer {
   readonly generation: number;
   readonly leader: string;
   readonly memberId: string;
-  /** For the leader: all members, with what they said of themselves. */
+  /** Sent to the leader: all members, with their subscriptions. */
   readonly members: readonly { readonly memberId: string; readonly metadata: Buffer }[];
 }
 
@@ -258,7 +260,10 @@ export function leaveGroupRequest({ group, memberId, instanceId }: Membership): 
   );
 }
 
-/** What a member says of itself when it joins, and what the leader gives it back, in the form that Kafka's own tools can show. */
+/**
+ * A member's subscription when it joins, and the leader's assignment to it, in the form that Kafka's own
+ * tools can show.
+ */
 export function subscription(topic: string, userData: Uint8Array): Buffer {
   const to = new WireWriter();
   return to

@@ -1,20 +1,20 @@
 /**
- * Numbers, texts and lists as the Kafka protocol writes them. A message is either classic (lengths of two or four bytes) or
- * flexible (varint lengths, tagged fields behind every structure); which of the two its version decides.
+ * Numbers, texts and lists as the Kafka protocol writes them. A message is either classic (lengths of two or
+ * four bytes) or flexible (varint lengths, tagged fields after every structure), depending on its version.
  */
 
 import { MillraceError } from '../../../core/index.ts';
 
 const TWO_32 = 4_294_967_296;
 
-/** One request: what it is, its bytes behind the header, and how its answer is read. */
+/** One request: what it is, its bytes after the header, and how its answer is read. */
 export interface Request<T> {
   readonly apiKey: number;
   readonly apiName: string;
   readonly version: number;
   readonly isFlexible: boolean;
   readonly body: Uint8Array;
-  /** Milliseconds that the broker may take for it, beyond what any request may take. */
+  /** Milliseconds that the broker may take for it, in addition to the time that any request may take. */
   readonly waitMs?: number;
   read(answer: WireReader): T;
 }
@@ -109,7 +109,7 @@ export class WireWriter {
   }
 }
 
-/** Reads an answer. Whatever does not fit into its bytes is a RangeError. */
+/** Reads an answer. A read beyond its bytes throws a RangeError. */
 export class WireReader {
   readonly isFlexible: boolean;
   readonly #bytes: Buffer;
@@ -132,9 +132,7 @@ export class WireReader {
     return this.#bytes.readInt32BE(this.#step(4));
   }
 
-  /**
-   * @throws MillraceError ERR_MILLRACE_SOURCE for a number that cannot be had exactly
-   */
+  /** @throws MillraceError ERR_MILLRACE_SOURCE for a number that a double cannot hold exactly */
   i64(): number {
     const at = this.#step(8);
     const value = this.#bytes.readInt32BE(at) * TWO_32 + this.#bytes.readUInt32BE(at + 4);
