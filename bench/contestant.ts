@@ -1,11 +1,11 @@
 /**
- * The process of one contestant. It starts one entry of one case, says @ready, then answers lines on its standard input
- * until that ends:
+ * The process of one contestant. It starts one entry of one case, prints @ready, then answers lines on its
+ * standard input until that ends:
  *
  *   -> run 0.3 check     <- @{"units":...,"seconds":...,"cpuSeconds":...,"digest":[...]}
  *
- * that is, runs for at least so many seconds; without `check` the digest may be empty. Lines that do not begin with @ are
- * somebody's chatter. The programs in peers/cpp speak the same lines.
+ * The line asks for a run of at least so many seconds. Without `check` the digest may be empty. Lines that do
+ * not begin with @ are other output and are ignored. The programs in peers/cpp speak the same protocol.
  */
 
 import { createInterface } from 'node:readline';

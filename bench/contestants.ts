@@ -1,4 +1,4 @@
-/** Contestants: an entry in a process of its own (see contestant.ts for the lines that they exchange), or in this one. */
+/** Contestants: an entry in its own process (contestant.ts has the protocol), or in this one. */
 
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';

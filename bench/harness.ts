@@ -1,10 +1,11 @@
 /**
- * What a benchmark case is, and how one is measured: contestants in processes of their own, verified against a slow
- * reference before and after they are timed, in rounds whose order is drawn anew. It knows no case and no engine.
+ * What a benchmark case is, and how one is measured. Contestants run in processes of their own, in rounds of
+ * random order. Before and after timing they are verified against a slow reference. This file knows no case
+ * and no engine.
  *
  *   case   one question with a frozen input: `group-by/u32/10k`
  *   entry  one engine's answer to it: `ours`, or a peer: `duckdb1`, `cpp`
- *   round  every entry once, in random order; a ratio is that of one round, so that a slow minute hits both sides
+ *   round  every entry once, in random order; a ratio is of one round, so a slow minute hits both sides
  */
 
 import { seededRng } from '../core/index.ts';
@@ -17,7 +18,7 @@ export type Digest = readonly number[];
 
 export interface Input {
   readonly name: string;
-  /** How much there is: rows, records, or batches, as the case says. */
+  /** Size of the input in rows, records or batches, depending on the case. */
   readonly size: number;
   /** Folder of the case's frozen input. */
   readonly dir: string;
@@ -26,47 +27,50 @@ export interface Input {
 
 /** An entry that is ready to run. */
 export interface Contest {
-  /** Rows (records, batches) of one run. */
+  /** Rows (records, batches) per run. */
   readonly units: number;
   /** Not timed. */
   before?(): void | Promise<void>;
-  /** What is timed; or, where the clock must not cover all of it, it gives the seconds that count. */
+  /** The timed part. It returns the seconds that count, where the clock must not cover all of it. */
   run(): void | Promise<void> | Promise<number | undefined>;
-  /** Of the last run, or of a run of its own. Not timed. */
+  /** Digest of the last run, or of a separate run. Not timed. */
   digest(): Digest | Promise<Digest>;
   close?(): void | Promise<void>;
 }
 
 export interface Entry {
-  /** Why it cannot run here (not installed, no compiler), or undefined. Asked in the runner's process. */
+  /** Why it cannot run here (not installed, no compiler), or undefined. Called in the runner's process. */
   missing?(): string | undefined;
-  /** Efforts at which it is left out, with the reason, because a run takes too long. */
+  /** Efforts at which it is left out because a run takes too long, with the reason. */
   readonly tooSlow?: { readonly efforts: readonly Effort[]; readonly why: string };
-  /** Needs a library with threads of its own, or a compiler: not part of `--tiny`. */
+  /** Needs a library with its own threads, or a compiler: not part of `--tiny`. */
   readonly isHeavy?: boolean;
   readonly env?: Readonly<Record<string, string>>;
-  /** A program that speaks the lines of contestant.ts, in place of `start`. */
+  /** A program that speaks the protocol of contestant.ts, in place of `start`. */
   program?(input: Input): { readonly command: string; readonly args: readonly string[] };
   start?(input: Input): Contest | Promise<Contest>;
-  /** Its right answer, where it is not that of the case: an entry that answers another question for comparison. */
+  /**
+   * Its right answer, where it differs from the case's: an entry that answers another question for
+   * comparison.
+   */
   expected?(input: Input, units: number): Digest | Promise<Digest>;
 }
 
 export interface BenchCase {
   readonly name: string;
-  /** What selects it on the command line, beside its name: `group-by`, `strings`. */
+  /** What selects it on the command line, besides its name: `group-by`, `strings`. */
   readonly rooms: readonly string[];
   readonly unit: Unit;
   readonly sizes: Readonly<Record<Effort, number>>;
   /** Writes the frozen input to `input.dir`. */
   setup?(input: Input): void | Promise<void>;
-  /** The right answer, by the plainest means: arrays and loops. */
+  /** The right answer, by the simplest means: arrays and loops. */
   expected(input: Input, units: number): Digest | Promise<Digest>;
   readonly ours: Entry;
   readonly peers: Readonly<Record<string, Entry>>;
 }
 
-/** How a time for so many units is shown. The ratio is one of speeds whatever the unit: above 1, ours is faster. */
+/** How a time per unit is shown. The ratio is one of speeds whatever the unit: above 1, ours is faster. */
 export interface Unit {
   readonly name: string;
   of(units: number, seconds: number): number;
@@ -79,9 +83,9 @@ export const BATCH_TIME: Unit = { name: 'us/batch', of: (units, seconds) => (sec
 export interface Sample {
   readonly units: number;
   readonly seconds: number;
-  /** User and system time of the process during it, all its threads. */
+  /** User and system time of the process during the round, over all its threads. */
   readonly cpuSeconds: number;
-  /** Empty when nobody asked. */
+  /** Empty when it was not requested. */
   readonly digest: Digest;
 }
 
@@ -94,11 +98,11 @@ export interface Effortful {
 export const EFFORTS: Readonly<Record<Effort, Effortful>> = {
   full: { rounds: 7, roundSeconds: 0.3, warmSeconds: 0.6 },
   quick: { rounds: 3, roundSeconds: 0.1, warmSeconds: 0.15 },
-  // The run that verifies is the only one.
+  // The verifying run is the only one.
   tiny: { rounds: 0, roundSeconds: 0, warmSeconds: 0 },
 };
 
-/** Runs a contest for at least `seconds`, at least once, and, when that is wanted, takes the digest of the last run. */
+/** Runs a contest for at least `seconds`, at least once. Takes the digest of the last run if requested. */
 export async function sampleOf(contest: Contest, seconds: number, isChecked: boolean): Promise<Sample> {
   let units = 0;
   let spent = 0;
@@ -151,7 +155,7 @@ export interface CaseResult {
   readonly ours: EntryResult;
   readonly peers: readonly EntryResult[];
   readonly skipped: Readonly<Record<string, string>>;
-  /** What did not match the reference; empty: all did. */
+  /** What did not match the reference; empty when everything did. */
   readonly wrong: readonly string[];
 }
 
@@ -170,7 +174,7 @@ export async function runCase(of: BenchCase, input: Input, contestants: readonly
     if (!sameDigest(sample.digest, expected)) wrong.push(`${of.name}: ${name} gives ${sample.digest.join(' ')}; the reference has ${expected.join(' ')}`);
   };
   const samples = new Map<string, Sample[]>(contestants.map(({ name }) => [name, []]));
-  // The first run of each is for the answer alone, and gives the units of one run.
+  // The first run of each is only verified, and gives the units per run.
   const unitsOfRun = new Map<string, number>();
   for (const contestant of contestants) {
     const sample = await contestant.sample(0, true);
@@ -193,7 +197,7 @@ export async function runCase(of: BenchCase, input: Input, contestants: readonly
   return { name: of.name, unit: of.unit.name, size: input.size, ours: first as EntryResult, peers: others, skipped, wrong };
 }
 
-/** What is left of a case of which a contestant broke down: it counts as wrong, and the others go on. */
+/** The result of a case whose contestant broke down: it counts as wrong, and the others go on. */
 export function failedCase(of: BenchCase, { size }: Input, error: unknown): CaseResult {
   const none = figuresOf([]);
   const why = error instanceof Error ? error.message : String(error);
@@ -226,7 +230,7 @@ export function figuresOf(values: readonly number[]): Figures {
   return { median: median ?? Number.NaN, min: sorted[0] ?? Number.NaN, max: sorted.at(-1) ?? Number.NaN };
 }
 
-/** Equal, or as near as a sum of rounded numbers can be where a digest cannot be exact. */
+/** Equal, or as close as a sum of rounded numbers can be where a digest cannot be exact. */
 export function sameDigest(a: Digest, b: Digest): boolean {
   return a.length === b.length && a.every((value, i) => value === b[i] || Math.abs(value - (b[i] as number)) <= 1e-9 * Math.abs(value));
 }

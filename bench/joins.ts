@@ -1,6 +1,7 @@
 /**
- * Interval join and session windows of one thread, without the rest of a job: rows to blocks, blocks to the shards, results
- * counted. 100,000 keys; text or number keys. The join's rows meet 0.5 or 2 others; the count is checked.
+ * Interval join and session windows on one thread, without the rest of a job: rows to blocks, blocks to the
+ * shards, results counted. 100,000 keys, as text or numbers. The join's rows meet 0.5 or 2 others; the count
+ * is checked.
  *
  *   npx tsx bench/joins.ts [rows]
  */
@@ -12,7 +13,10 @@ import { measure, say } from './keyed-run.ts';
 const ROWS = Number(process.argv[2] ?? 1_000_000);
 const KEYS = 100_000;
 
-/** A row a millisecond, so a key comes every KEYS ms: pairs of rows with equal keys, the right's `behind` to `behind + span` rows after. */
+/**
+ * One row per millisecond, so each key comes every KEYS ms. Counts pairs of rows with equal keys whose right
+ * row is `behind` to `behind + span` rows later.
+ */
 function pairCount(spanMs: number): number {
   let pairs = 0;
   for (let gap = 0; gap <= spanMs; gap += KEYS) pairs += Math.max(0, ROWS - gap);
@@ -36,7 +40,7 @@ for (const keyType of [u32, utf8]) {
     window: session(KEYS / 2),
     eventTime: 'at',
   });
-  // Each key in runs of ten rows, then a pause.
+  // Each key comes in runs of ten rows, then pauses.
   const runs = { at: (row: number) => row, keyOf: (row: number) => keyOf(Math.floor(row / 20_000) * 2_000 + (row % 2_000)) };
   say(`sessions, ${keyType.name} keys`, measure(plan, [runs], ROWS));
 }

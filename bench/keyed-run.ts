@@ -1,6 +1,6 @@
 /**
- * A keyed operator on one thread, without the rest of a job: rows to blocks, blocks to the 64 shards, results counted. The best of three
- * rounds. Not a bench: joins.ts and micro/aggregators.ts are.
+ * A keyed operator on one thread, without the rest of a job: rows to blocks, blocks to the 64 shards, results
+ * counted. The best of three rounds. It is used by the benches joins.ts and micro/aggregators.ts.
  */
 
 import { type Batch, BatchBuilder, createMemory, type Schema, SHARD_COUNT, SlabAllocator } from '../core/index.ts';
@@ -15,7 +15,7 @@ export interface Batches {
   readonly keyOf: (row: number) => string | number;
 }
 
-/** Rows a second, and the results of the last round. `see` is given every batch of results. */
+/** Rows per second, and the results of the last round. `see` receives every batch of results. */
 export function measure(
   plan: KeyedOperatorPlan,
   of: readonly Batches[],

@@ -1,6 +1,7 @@
 /**
- * What a view costs the workers of a running job, and how long an answer takes beside them: the same job without a view, with one that nobody
- * asks, and with one that is asked all the time. Two workers as fast as they can, epochs of 4 MiB of rows. The totals are checked.
+ * What a view costs the workers of a running job, and how long an answer takes meanwhile. The same job runs
+ * without a view, with a view that nobody reads, and with one that is read all the time. Two workers at full
+ * speed, epochs of 4 MiB of rows. The totals are checked.
  *
  *   npx tsx bench/live-view.ts [rows]
  */
@@ -23,7 +24,7 @@ interface Totals {
 
 const questions: Record<'get' | 'top', number[]> = { get: [], top: [] };
 
-/** Some questions every few milliseconds: an application that has other things to do. */
+/** Some questions every few milliseconds, like an application that has other things to do. */
 async function ask(view: View<Totals>, isOver: () => boolean): Promise<void> {
   let user = 0;
   for (; !isOver(); await sleep(PAUSE_MS)) {

@@ -1,8 +1,8 @@
-/** Results for people and for programs. */
+/** Results, for people and for programs. */
 
 import type { CaseResult, EntryResult, Figures } from './harness.ts';
 
-/** One case: a line for ours and one for each peer. */
+/** One case: a line for ours and one per peer. */
 export function tableOf({ name, unit, ours, peers, skipped }: CaseResult): string {
   const lines = [`\n${name}`];
   const width = Math.max(...['ours', ...peers.map((peer) => peer.name), ...Object.keys(skipped)].map((text) => text.length));
@@ -18,7 +18,7 @@ export function tableOf({ name, unit, ours, peers, skipped }: CaseResult): strin
 
 const spreadOf = ({ min, max }: Figures): string => ` (${shown(min)} .. ${shown(max)})`;
 
-/** Three digits. */
+/** The number with three digits. */
 function shown(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value >= 1 ? value.toFixed(2) : value.toPrecision(2);

@@ -1,5 +1,6 @@
-// Makes the clicks that clicks.ts counts: some hours of visits to a thousand pages, some far more popular than others, a
-// little out of order. The same seed gives the same clicks, so that a plain loop over `clickAt` knows the right result.
+// Makes the clicks that clicks.ts counts: some hours of visits to a thousand pages, slightly out of order.
+// Some pages are far more popular than others. The same seed gives the same clicks, so a plain loop over
+// `clickAt` gives the right result.
 
 import { arrow, generator, json, log, pipeline, type Rng, type RowOf, type Sink } from 'millrace';
 import { click } from './clicks.ts';
@@ -13,7 +14,7 @@ export function clickAt(i: number, rng: Rng): RowOf<typeof click> {
   // The square makes low numbers popular: one click in thirty goes to /page/0.
   const page = `/page/${Math.floor(PAGES * rng() ** 2)}`;
   const user = `user-${rng.int(100_000)}`;
-  // Eighths of a millisecond: sums of them are exact, whatever the order. One click in a hundred was a slip (0).
+  // Eighths of a millisecond: their sums are exact in any order. One click in a hundred was a slip (0).
   const ms = rng.int(100) === 0 ? 0 : rng.int(80_000) / 8;
   const at = START_MS + Math.floor((i * 1_000) / CLICKS_PER_SECOND) - rng.int(2_000);
   return { page, user, ms, at };

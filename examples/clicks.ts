@@ -1,10 +1,11 @@
 // Page clicks: how often each page was clicked in each minute, and how long its visitors stayed on average.
 //
-//   npx tsx examples/clicks.ts                               makes half a million clicks on the embedded log, and counts them
+//   npx tsx examples/clicks.ts                               makes half a million clicks on the embedded log, and
+//                                                            counts them
 //   npx millrace run examples/clicks.ts --param dir=./data   counts the topic `clicks` of the log in ./data
 //
-// The result is the topic `clicks-per-page` of the same log. clicks-data.ts makes the clicks, and clicks-kafka.ts is the same
-// job on Kafka. `npm start` runs five million clicks and checks the result.
+// The result is the topic `clicks-per-page` of the same log. clicks-data.ts makes the clicks. clicks-kafka.ts
+// is the same job on Kafka. `npm start` runs five million clicks and checks the result.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -26,7 +27,7 @@ export function clicksPerPage(source: Source<RowOf<typeof click>>, sink: Sink) {
     .to(sink);
 }
 
-/** The busiest pages of each minute, from what the job has written. */
+/** The busiest pages of each minute, from the job's results. */
 function busiest(dir: string) {
   return pipeline('busiest-pages')
     .from(log.source({ dir, topic: 'clicks-per-page', value: json(pageMinute) }))
@@ -47,7 +48,8 @@ export default ({ dir, format, step }: { dir: string; format?: 'json' | 'arrow';
 
 main(import.meta.url, async () => {
   const dir = await mkdtemp(join(tmpdir(), 'millrace-'));
-  // The log has no end, so its last windows would wait for more clicks. Here all are there, and they are to come out, too.
+  // The log has no end, so its last windows would wait for more clicks. Here all clicks are there, so the
+  // last windows are emitted too.
   const to = async (name: string, params: Params) =>
     (await run(new URL(name + extname(import.meta.url), import.meta.url), { workers: 2, trigger: 'availableNow', drain: 'emit', params })).done;
   try {

@@ -1,9 +1,10 @@
-// Clickstream: visits by a gap in time, and how far visitors come from seeing a product to buying it, on each device.
+// Clickstream: visits by a gap in time, and how far visitors get from seeing a product to buying it, on each
+// device.
 //
 //   npx tsx examples/clickstream.ts          makes some hours of clicks on the embedded log, and follows them
 //   npx tsx examples/clickstream.ts ./data   the same, and keeps the log in ./data
 //
-// One step of the funnel is broken on one device; the program ends with code 1 unless it finds which.
+// One step of the funnel is broken on one device. The program ends with code 1 unless it finds which.
 
 import { collect, count, generator, json, log, main, pipeline, type Rng, seededRng, session, timestamp, utf8 } from 'millrace';
 import { Bernoulli } from 'millrace/core';
@@ -25,7 +26,7 @@ function follow(dir: string) {
   // A visit is what a user does without a pause of five minutes.
   clicks.keyBy('user', 'device').window(session(GAP_MS)).aggregate({ clicks: count() }).to(visits);
 
-  // The funnel goes in order: who buys without the step before it counts for no more than what came before.
+  // The funnel goes in order: a step only counts after the step before it.
   return clicks
     .keyBy('user', 'device')
     .process({
@@ -38,7 +39,7 @@ function follow(dir: string) {
         ctx.state.steps++;
         ctx.emit({ device: row.device, step: row.step });
       },
-      // What nobody needs any more is dropped, or each user who ever came would be held for ever.
+      // Drops the state of users who are gone; otherwise it would be kept forever.
       ttl: GAP_MS,
     })
     .keyBy('device', 'step')
@@ -60,7 +61,8 @@ export interface Reached {
   readonly count: number;
 }
 
-// Hours of clicks. Visitors come on lanes: a lane has one visitor at a time, who may click every half a minute, up to eight times.
+// Hours of clicks. Visitors come on lanes. A lane has one visitor at a time, who may click every half a
+// minute, up to eight times.
 
 const START_MS = Date.UTC(2026, 0, 1, 8);
 const LANES = 500;
@@ -68,7 +70,9 @@ const CLICKS_MAX = 8;
 const USERS = 5_000;
 export const SLOTS = 160_000;
 export const DEVICES = ['desktop', 'phone', 'tablet'];
-/** How many of those who have come to a step go on to the next; on a phone the form behind the checkout is broken. */
+/**
+ * Share of the visitors at a step who go on to the next. On a phone the form after the checkout is broken.
+ */
 const GO_ON = { cart: 0.4, checkout: 0.6, buy: 0.7, buyOnBrokenForm: 0.2 };
 const BROKEN = { device: 'phone', from: 'checkout', to: 'buy' };
 
@@ -78,7 +82,7 @@ const visitRng = seededRng(2);
 function planOf(visit: number, device: string): string[] {
   const rng = visitRng;
   rng.seek(visit);
-  // Some come by a link that leads right to the checkout, which is no way through the funnel.
+  // Some come by a link that leads right to the checkout, which is not the way through the funnel.
   const plan = rng.chance(0.03) ? ['checkout'] : [];
   for (let views = 1 + rng.int(3); views > 0; views--) plan.push('view');
   if (!rng.chance(GO_ON.cart)) return plan;
@@ -90,7 +94,7 @@ function planOf(visit: number, device: string): string[] {
   return plan;
 }
 
-/** What happens on the lane that has slot `i`; the step is empty where nothing does. */
+/** The click on the lane that has slot `i`; the step is empty if there is none. */
 export function clickAt(i: number, rng: Rng) {
   const turn = Math.floor(i / LANES);
   const visit = Math.floor(turn / CLICKS_MAX) * LANES + (i % LANES);
@@ -112,7 +116,7 @@ export default ({ dir, step = 'run' }: { dir: string; step?: 'make' | 'run' }) =
 main(import.meta.url, async () => {
   const { rowsIn, seconds } = await runOnLog(import.meta.url);
   console.log(`${grouped(rowsIn)} clicks in ${grouped(visits.rows.length)} visits, in ${seconds.toFixed(1)} s. How many came how far:\n`);
-  // A running count comes out whenever it has changed: the last row of a key is what it is now.
+  // A running count is emitted whenever it has changed, so the last row of a key is its current value.
   const now = new Map(reached.rows.map(({ device, step, count }) => [`${device} ${step}`, count]));
   const at = (device: string, step: string) => now.get(`${device} ${step}`) ?? 0;
   const rows = DEVICES.flatMap((device) =>
@@ -124,7 +128,8 @@ main(import.meta.url, async () => {
   );
   console.log(table(rows));
 
-  // A step is broken on a device if its true rate lies below that of every other device, with 99 % on either side.
+  // A step is broken on a device if its true rate is below that of every other device, with 99 % on either
+  // side.
   const rate = (device: string, s: number) =>
     new Bernoulli({ trials: at(device, STEPS[s - 1] as string), successes: at(device, STEPS[s] as string) }).interval(2.576);
   const broken = [1, 2, 3].flatMap((s) =>

@@ -1,10 +1,10 @@
-// A web server that answers from running totals of page clicks while the job goes on, with no store in between.
+// A web server that answers from running totals of page clicks while the job runs, with no store in between.
 //
 //   npx tsx examples/live-view.ts [port]
 //   curl 'localhost:8080/page?name=/page/3'
 //   curl 'localhost:8080/top?n=5'
 //
-// The clicks do not end; Ctrl-C does.
+// The clicks do not end; stop it with Ctrl-C.
 
 import { createServer } from 'node:http';
 import { count, f64, generator, main, mean, pipeline, quantile, run, utf8 } from 'millrace';
@@ -16,7 +16,7 @@ export default ({ rowsPerSecond = 20_000 }: { rowsPerSecond?: number }) =>
         rowsPerSecond,
         seed: 1,
         schema: { page: utf8, ms: f64 },
-        // Low numbers come often, high ones seldom.
+        // Low numbers are frequent, high ones rare.
         row: (_, rng) => ({ page: `/page/${Math.floor(1_000 * rng() ** 3)}`, ms: 1 + rng.int(900) }),
       }),
     )

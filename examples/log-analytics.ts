@@ -1,10 +1,10 @@
-// Log analytics with alerts: error rate and latency of each service by minute, and an alert for each minute that is unlike
-// what the service itself has been so far.
+// Log analytics with alerts: error rate and latency of each service by minute, and an alert for each minute
+// that is unlike the service's minutes so far.
 //
 //   npx tsx examples/log-analytics.ts          makes an hour of requests on the embedded log, and watches it
 //   npx tsx examples/log-analytics.ts ./data   the same, and keeps the log in ./data
 //
-// Two incidents are hidden in the hour; the program ends with code 1 unless the alerts name just these.
+// Two incidents are hidden in the hour. The program ends with code 1 unless the alerts name exactly these.
 
 import { bool, collect, count, f64, generator, i32, json, log, main, mean, pipeline, quantile, type Rng, timestamp, tumbling, utf8 } from 'millrace';
 import { Gaussian } from 'millrace/core';
@@ -41,7 +41,7 @@ function watch(dir: string) {
           const z = usual.zScore(minute[signal]);
           const { service, windowStart } = minute;
           if (usual.count >= LEARNING_MINUTES && z > ALERT_Z) ctx.emit({ service, minute: windowStart, signal, value: minute[signal], usual: usual.mean, z });
-          // An incident is not learned: it must not become what is usual.
+          // An incident is not learned: it must not become usual.
           else usual.add(minute[signal]);
         }
       },

@@ -1,4 +1,5 @@
-// What the programs of this folder share: running a pipeline over a topic of the embedded log, and showing what it found.
+// What the programs in this folder share: they run a pipeline over a topic of the embedded log, and show what
+// it found.
 
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -7,13 +8,15 @@ import { join } from 'node:path';
 import { run, type Summary } from 'millrace';
 
 /**
- * Runs a pipeline module on the embedded log: first with `step: 'make'`, which writes the input, then with `step: 'run'`. The
- * log lies in the folder that the command line names, where it stays and is found by the next run, or in a temporary one.
+ * Runs a pipeline module on the embedded log: first with `step: 'make'`, which writes the input, then with
+ * `step: 'run'`. The log is in the folder that the command line names, and stays there for the next run.
+ * Without one it is in a temporary folder.
  */
 export async function runOnLog(module: string): Promise<Summary> {
   const given = process.argv[2];
   const dir = given ?? (await mkdtemp(join(tmpdir(), 'millrace-')));
-  // The log has no end, so its last windows would wait for more. Here all is there, and they are to come out, too.
+  // The log has no end, so its last windows would wait for more. Here all rows are there, so the last windows
+  // are emitted too.
   const start = (step: 'make' | 'run') => run(module, { workers: 2, trigger: 'availableNow', drain: 'emit', params: { dir, step } });
   try {
     if (given === undefined || !existsSync(given)) await (await start('make')).done;
@@ -23,13 +26,13 @@ export async function runOnLog(module: string): Promise<Summary> {
   }
 }
 
-/** Says how it ended; what the data was made to show and the pipeline did not find is a failure of the program. */
+/** Prints how it ended. The program fails when the pipeline did not find what the data was made to show. */
 export function conclude(isFound: boolean, finding: string): void {
   console.log(isFound ? `\n${finding}\n` : '\nThe results are not what the data was made to show.\n');
   if (!isFound) process.exitCode = 1;
 }
 
-/** Rows of texts as a table; columns of numbers stand to the right. */
+/** Rows of texts as a table; columns of numbers are right-aligned. */
 export function table(rows: readonly Readonly<Record<string, string>>[]): string {
   const names = Object.keys(rows[0] ?? {});
   const columns = names.map((name) => {

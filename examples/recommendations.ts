@@ -3,7 +3,8 @@
 //   npx tsx examples/recommendations.ts          makes a day of purchases on the embedded log, and learns from them
 //   npx tsx examples/recommendations.ts ./data   the same, and keeps the log in ./data
 //
-// The shops have habits that were put into the data; the program ends with code 1 unless it comes to recommend by them.
+// The shops' habits are built into the data. The program ends with code 1 unless its recommendations follow
+// them.
 
 import { collect, f64, generator, json, log, main, pipeline, type Rng, seededRng, session, timestamp, utf8 } from 'millrace';
 import { Cooccurrence } from 'millrace/core';
@@ -12,7 +13,7 @@ import { conclude, grouped, percent, runOnLog, table } from './on-log.ts';
 const DAY_MS = 86_400_000;
 export const GAP_MS = 600_000;
 export const MOST = 3;
-/** Whoever buys an item must be twice as likely as anybody to buy the other. */
+/** A buyer of one item must be at least twice as likely as anybody to buy the other. */
 export const LIFT_MIN = 2;
 
 const purchase = { shop: utf8, user: utf8, item: utf8, at: timestamp };
@@ -34,13 +35,13 @@ function learn(dir: string) {
       state: () => new Cooccurrence<string>().state,
       onRow(basket, ctx) {
         new Cooccurrence(ctx.state).add(JSON.parse(basket.items));
-        // One timer a day, however many baskets set it.
+        // One timer per day, however many baskets set it.
         ctx.timer((Math.floor(ctx.time / DAY_MS) + 1) * DAY_MS);
       },
       onTimer(_, ctx) {
         const together = new Cooccurrence(ctx.state);
         for (const item of together.items()) {
-          // By P(other | item) alone everybody would be told to buy a bag, as most do with whatever they buy.
+          // With P(other | item) alone everybody would be told to buy a bag, because most people do.
           const others = together.likeliest(item, Number.POSITIVE_INFINITY).filter(({ item: other }) => together.lift(other, item) > LIFT_MIN);
           others.slice(0, MOST).forEach(({ item: other, probability }, place) => {
             ctx.emit({ shop: ctx.key.shop, item, rank: place + 1, other, probability, lift: together.lift(other, item) });
@@ -60,7 +61,8 @@ export interface Recommendation {
   readonly lift: number;
 }
 
-// A day of purchases. Shoppers come on lanes: a lane has one shopper at a time, who takes up to six items, one every twenty seconds.
+// A day of purchases. Shoppers come on lanes. A lane has one shopper at a time, who takes up to six items,
+// one every twenty seconds.
 
 const START_MS = Date.UTC(2026, 0, 1, 8);
 const LANES = 200;
@@ -70,7 +72,10 @@ export const SLOTS = 120_000;
 export const SHOPS = ['harbour', 'station'];
 const ITEMS = 'apples bag beer bread butter chips coffee cream eggs filters flour lemon milk oil onions pasta rice salt sugar tea tomatoes wine'.split(' ');
 const BAG = { item: 'bag', probability: 0.6 };
-/** Whoever takes the first takes the second with this probability; tea is taken one way here and another there. */
+/**
+ * Whoever takes the first item takes the second with this probability. Tea goes with different things in
+ * different shops.
+ */
 export const HABITS = [
   { shop: 'harbour', item: 'tea', other: 'milk', probability: 0.6 },
   { shop: 'station', item: 'tea', other: 'lemon', probability: 0.5 },
@@ -97,7 +102,7 @@ function basketOf(number: number, shop: string): string[] {
   return basket;
 }
 
-/** What is bought on the lane that has slot `i`; the item is empty where nothing is. */
+/** The purchase on the lane that has slot `i`; the item is empty if there is none. */
 export function purchaseAt(i: number, rng: Rng) {
   const turn = Math.floor(i / LANES);
   const basket = Math.floor(turn / ITEMS_MAX) * LANES + (i % LANES);

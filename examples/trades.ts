@@ -1,10 +1,10 @@
-// Trade monitoring: the volume-weighted price (VWAP) of each symbol by minute, and the minutes that leave the band in which the
-// symbol was traded during the ten minutes before.
+// Trade monitoring: the volume-weighted price (VWAP) of each symbol by minute, and the minutes that leave the
+// band in which the symbol was traded during the ten minutes before.
 //
 //   npx tsx examples/trades.ts          makes an hour and a half of trades on the embedded log, and watches them
 //   npx tsx examples/trades.ts ./data   the same, and keeps the log in ./data
 //
-// Two spikes are hidden in the trades; the program ends with code 1 unless it finds just these.
+// Two spikes are hidden in the trades. The program ends with code 1 unless it finds exactly these.
 
 import {
   collect,
@@ -45,8 +45,8 @@ function watch(dir: string) {
   const perMinute = trades.window(tumbling('1m')).aggregate({ paid: sum('paid'), volume: sum('size'), low: min('price'), high: max('price') });
   const bands = trades.window(sliding('10m', '1m')).aggregate({ trades: count(), mean: mean('price'), deviation: stddev('price') });
 
-  // The event time of a window's result is its end. Each minute meets the band that ended one minute before it, so that a spike
-  // does not widen the band that it is measured by.
+  // The event time of a window's result is its end. Each minute meets the band that ended one minute before
+  // it, so that a spike does not widen the band it is measured against.
   const measured = perMinute
     .keyBy('symbol')
     .join(bands.keyBy('symbol'), { within: ['1m', '-1m'] })
@@ -62,7 +62,7 @@ function watch(dir: string) {
 
 export interface Minute {
   readonly symbol: string;
-  /** When the minute was over. */
+  /** The end of the minute. */
   readonly end: number;
   readonly vwap: number;
   readonly low: number;
@@ -79,13 +79,13 @@ export const TRADES = 200_000;
 export const START_MS = Date.UTC(2026, 0, 1, 14, 30);
 const MINUTES = 90;
 export const SYMBOLS = ['FLUX', 'GATE', 'MILL', 'RACE', 'WEIR'];
-/** For a minute most trades of a symbol are at another price. */
+/** For a minute, most trades of a symbol are at another price. */
 export const SPIKES = [
   { symbol: 'MILL', minute: 37, factor: 1.08 },
   { symbol: 'RACE', minute: 71, factor: 0.93 },
 ];
 
-/** Trade number `i`: prices go up and down by a percent in 40 minutes, each trade 0.3 % beside that. */
+/** Trade number `i`: prices go up and down by a percent in 40 minutes; single trades deviate by 0.3 %. */
 export function tradeAt(i: number, rng: Rng) {
   const s = rng.int(SYMBOLS.length);
   const symbol = SYMBOLS[s] as string;
@@ -93,7 +93,7 @@ export function tradeAt(i: number, rng: Rng) {
   const fair = (50 + 25 * s) * (1 + 0.01 * Math.sin((2 * Math.PI * sinceMs) / 2_400_000 + s) + rng.normal(0, 0.003));
   const spike = SPIKES.find((one) => one.symbol === symbol && one.minute === Math.floor(sinceMs / 60_000));
   const price = fair * (spike !== undefined && rng.chance(0.6) ? spike.factor : 1);
-  // Sixty-fourths and whole sizes: their sums are exact, whatever the order.
+  // Sixty-fourths and whole sizes: their sums are exact in any order.
   return { symbol, price: Math.round(price * 64) / 64, size: 1 + rng.int(500), at: START_MS + sinceMs };
 }
 

@@ -1,4 +1,5 @@
-// Word count: how often each word has come so far, over lines of text. The "hello world" of the field.
+// Word count: how often each word has occurred so far, over lines of text. The "hello world" of stream
+// processing.
 //
 //   npx tsx examples/word-count.ts              counts the words of a small text
 //   npx millrace run examples/word-count.ts     the same; --param path=FILE counts those of a file

@@ -1,5 +1,5 @@
-// Builds dist/: the WebAssembly kernels from core/kernels (AssemblyScript), then the JavaScript and its types.
-// `node scripts/build.js kernels` builds the kernels only.
+// Builds dist/: the WebAssembly kernels from core/kernels (AssemblyScript), then the JavaScript and its
+// types. `node scripts/build.js kernels` builds the kernels only.
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
@@ -55,7 +55,7 @@ run(bin('assemblyscript', 'asc'), [
 ]);
 if (only === undefined) {
   run(bin('typescript', 'tsc'), ['-p', 'tsconfig.build.json']);
-  // JavaScript sources (the worker's entry must be one, see runtime/) go along as they are.
+  // JavaScript sources (the worker's entry must be one, see runtime/) are copied as they are.
   for (const file of ['runtime/workers/worker-entry.js']) if (existsSync(join(root, file))) cpSync(join(root, file), join(root, 'dist', file));
   if (existsSync(join(root, 'dist/runtime/cli.js'))) chmodSync(join(root, 'dist/runtime/cli.js'), 0o755);
 }

@@ -13,7 +13,7 @@ const PLATFORM =
   /(aix|android|darwin|freebsd|linux|netbsd|openbsd|openharmony|sunos|win32)-(arm64|arm|x64|ia32|loong64|mips64el|ppc64|riscv64|s390x)(?:-(musl|gnu|msvc))?$/;
 const LIBC = { musl: 'musl', gnu: 'glibc' };
 
-/** Entries for optional dependencies that a lock speaks of and does not have, by their place in it. */
+/** Entries for optional dependencies that a lock mentions but does not have, by their place in it. */
 export function missingEntries(lock) {
   const missing = new Map();
   for (const parent of Object.values(lock.packages)) {

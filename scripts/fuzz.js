@@ -1,8 +1,9 @@
-// `npm run fuzz`: the property and model tests over and over, each round from another seed and with a large budget, until the
-// time is up or it is stopped. What fails is printed with the command that tries it again; the exit code is 1 then.
+// `npm run fuzz`: runs the property and model tests over and over, until the time is up or it is stopped.
+// Each round has another seed and a large budget. A failure is printed with the command that repeats it; the
+// exit code is 1 then.
 //
 //   npm run fuzz                                    10 minutes, all of them
-//   npm run fuzz -- --minutes 600 --effort 50       50 times the usual number of cases a round
+//   npm run fuzz -- --minutes 600 --effort 50       50 times the usual number of cases per round
 //   npm run fuzz -- test/operators/fold.test.ts     only this file
 
 import { randomInt } from 'node:crypto';
@@ -14,7 +15,10 @@ import { runFiles } from './test-run.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Test files that take their cases from test/seed.ts. Those that need a broker take their time for something else. */
+/**
+ * Test files that take their cases from test/seed.ts, except those that need a broker: their time goes to
+ * other things.
+ */
 function propertyTests() {
   return readdirSync(join(root, 'test'), { recursive: true })
     .filter((path) => path.endsWith('.test.ts'))

@@ -1,6 +1,9 @@
 /** Types of scripts/kafka.js, for the tests that start a broker through it. */
 
-/** A further listener: its protocol (SSL, SASL_SSL, SASL_PLAINTEXT), and its own settings without the prefix `listener.name.<name>.`. */
+/**
+ * A further listener: its protocol (SSL, SASL_SSL, SASL_PLAINTEXT), and its own settings without the prefix
+ * `listener.name.<name>.`.
+ */
 export interface KafkaListener {
   readonly protocol: string;
   readonly properties?: Record<string, string>;
@@ -23,7 +26,7 @@ export interface RunningKafka {
   /** Addresses of the further listeners, by name. */
   readonly listeners: Record<string, string>;
   stop(): Promise<void>;
-  /** kill -9; the data stay. */
+  /** kill -9; the data stays. */
   kill(): Promise<void>;
   /** After `kill`, at the same address, over the same data. */
   restart(): Promise<void>;

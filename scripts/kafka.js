@@ -6,8 +6,9 @@
  * It prints `KAFKA_BROKERS=127.0.0.1:PORT` when it answers, and runs until SIGINT, SIGTERM, the end of standard input, or the end of who
  * started it: the parent process, or, under `npm run`, the parent of npm. With `--stay` it outlives these.
  *
- * Plain Node and no packages, so that it runs before anything is built. `startKafka` is the same as a function; with it
- * a broker can also be killed and started again over the same data, and have listeners with TLS and logins.
+ * It uses plain Node and no packages, so that it runs before anything is built. `startKafka` is the same as a
+ * function. With it a broker can also be killed and restarted over the same data, and have listeners with TLS
+ * and logins.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -297,8 +298,8 @@ async function freePorts(count) {
 }
 
 /**
- * Whether a broker answers an ApiVersions request (version 0) there. An open port is not enough: the broker opens it
- * before it serves requests.
+ * Whether a broker answers an ApiVersions request (version 0) there. An open port is not enough: the broker
+ * opens it before it serves requests.
  *
  * @param {number} port
  * @returns {Promise<boolean>}
@@ -402,7 +403,8 @@ async function main() {
     process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
     process.exit(1);
   }
-  // The end of standard input ends the broker where somebody holds the other end (a terminal, a pipe of the parent's). /dev/null ends nothing.
+  // The end of standard input ends the broker if somebody holds the other end (a terminal, a pipe of the
+  // parent). /dev/null ends nothing.
   const input = fs.fstatSync(0);
   if (process.stdin.isTTY || input.isFIFO() || input.isSocket()) process.stdin.on('end', stop).resume();
   process.stdout.write(`KAFKA_BROKERS=${kafka.brokers}\n`);

@@ -1,6 +1,7 @@
-// `npm run mutants`: plants faults, one at a time, in a copy of the tree, and runs the tests that are to find each. A fault that
-// stays green is a hole in the tests, and the exit code is 1. The faults stand in test/mutants.json; test/mutants.test.ts holds that
-// each can still be planted. `npm run mutants -- session` plants those whose name has the word.
+// `npm run mutants`: plants faults, one at a time, in a copy of the tree, and runs the tests that should find
+// each. A fault that no test finds is a hole in the tests, and the exit code is 1. The faults are in
+// test/mutants.json. test/mutants.test.ts checks that each can still be planted. `npm run mutants -- session`
+// plants those whose name contains the word.
 
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,6 @@
-// Puts pyarrow, the peer that the Arrow tests check against, into .cache/pyarrow (which git ignores), and prints its Python.
-// `node scripts/provision-pyarrow.js`; exits 1 and says what to install where there is no Python 3 with venv and pip.
+// Installs pyarrow, the peer that the Arrow tests check against, into .cache/pyarrow (git ignores it), and
+// prints its Python: `node scripts/provision-pyarrow.js`. Exits 1, and says what to install, if there is no
+// Python 3 with venv and pip.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -27,7 +28,7 @@ export function findPyarrow() {
   return { missing: 'pyarrow is not there: run `node scripts/provision-pyarrow.js` (it needs python3 with venv and pip)' };
 }
 
-/** Makes the virtual environment and installs pyarrow into it, unless it is there. */
+/** Creates the virtual environment and installs pyarrow into it, unless it is there. */
 export function provisionPyarrow() {
   const found = findPyarrow();
   if (found.python) return found;

@@ -1,10 +1,10 @@
-// A reporter of node:test: one line of JSON a test (suites are none), for test-run.js to sum up.
+// A node:test reporter: one line of JSON per test (suites are not tests), for test-run.js to sum up.
 
 /** @param {AsyncIterable<{ type: string, data: any }>} events */
 export default async function* record(events) {
   for await (const { type, data } of events) {
     if (type !== 'test:pass' && type !== 'test:fail') continue;
-    // A suite that failed by itself (a hook, no test in it) must not go unseen.
+    // A suite that failed by itself (a failed hook, or no test in it) must not go unnoticed.
     if (data.details?.type === 'suite' && (type === 'test:pass' || data.details.error?.failureType === 'subtestsFailed')) continue;
     if (data.skip === 'test name does not match pattern') continue;
     const isDone = data.todo !== undefined && data.todo !== false;

@@ -1,5 +1,6 @@
-// Runs test files, each in a Node process of its own, a few at a time, the longest first: behind `npm test`, `npm run fuzz` and
-// `npm run mutants`. What a file prints comes out whole when it has ended. Gives what became of each file, for whoever sums up.
+// Runs test files, each in its own Node process, a few at a time, the longest first, for `npm test`, `npm run
+// fuzz` and `npm run mutants`. A file's output is printed as a whole when it has ended. Returns the result of
+// each file.
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,17 +10,23 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const FILE_TIMEOUT_MS = 900_000;
-/** Test files at the same time. Most of them start threads or processes, so two keep two cores busy, and more only wait. */
+/**
+ * Test files that run at the same time. Most start threads or processes, so two keep two cores busy; more
+ * only wait.
+ */
 const CONCURRENCY = Number(process.env.MILLRACE_TEST_CONCURRENCY ?? 2);
-/** Seconds of the files that take long, as committed; `.cache` has those of the last run here. A file that is in neither may take long. */
+/**
+ * Committed seconds of the files that take long; `.cache` has those of the last local run. A file in neither
+ * may take long.
+ */
 const COMMITTED = join(root, 'test/durations.json');
 const MEASURED = join(root, '.cache/test-durations.json');
 const SECONDS_UNKNOWN = 10;
 
-/** What spec says at the end of a file. All files are summed up together. */
+/** The totals of the spec reporter at the end of a file. All files are summed up together. */
 const TOTALS = /^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/;
 
-/** Files with the longest first. With equal seconds by name, so that two runs are the same. */
+/** Files, the longest first. Files with equal seconds are ordered by name, so that every run is the same. */
 function longestFirst(files) {
   const seconds = { ...readJson(COMMITTED), ...readJson(MEASURED) };
   const of = (file) => seconds[relative(root, file)] ?? SECONDS_UNKNOWN;
@@ -99,7 +106,7 @@ export async function runFiles(files, { cwd = root, env = {}, flags = [], isQuie
   return results;
 }
 
-/** Keeps how long files took, so that the next run begins with the longest. */
+/** Saves how long files took, so that the next run begins with the longest. */
 export function keepSeconds(results) {
   const seconds = readJson(MEASURED);
   for (const result of results) seconds[result.file] = Math.round(result.seconds * 10) / 10;
@@ -107,7 +114,10 @@ export function keepSeconds(results) {
   writeFileSync(MEASURED, `${JSON.stringify(seconds, null, 1)}\n`);
 }
 
-/** What a run came to: totals, the ten slowest files, what was skipped and how to get it, what failed. Last what matters most. */
+/**
+ * The summary of a run: totals, the ten slowest files, what was skipped and how to enable it, what failed.
+ * The most important comes last.
+ */
 export function summaryOf(results) {
   const tests = results.flatMap((result) => result.tests.map((test) => ({ ...test, file: result.file })));
   const skipped = new Map();

@@ -1,10 +1,12 @@
-// `npm test`: builds dist when it is missing or older than the sources, checks types and lint, and runs the tests with one
-// Kafka broker for all of them; says at the end what was slow, what was skipped and why, and what failed.
-// `npm test -- test/io/files.test.ts ...` runs these files only, without the checks, on kernels that are built anew when they are
-// older than their sources; what begins with a dash goes to node (`npm test -- --test-name-pattern=late`).
+// `npm test`: builds dist if it is missing or older than the sources, checks types and lint, and runs the
+// tests with one Kafka broker for all of them. At the end it says what was slow, what was skipped and why,
+// and what failed. `npm test -- test/io/files.test.ts ...` runs only these files, without the checks. Kernels
+// older than their sources are rebuilt. Arguments that begin with a dash go to node (`npm test --
+// --test-name-pattern=late`).
 //
-// Environment: KAFKA_BROKERS, a broker to use instead of starting one; CI=true, what is missing fails instead of being
-// skipped; MILLRACE_TEST_CHECKS=0, tests only. How often generated cases are tried, and from which seed: test/seed.ts.
+// Environment: KAFKA_BROKERS names a broker to use instead of starting one. With CI=true, what is missing
+// fails instead of being skipped. MILLRACE_TEST_CHECKS=0 runs tests only. test/seed.ts has the number of
+// generated cases and their seed.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
@@ -25,7 +27,10 @@ function filesUnder(folder) {
     .flatMap((entry) => (entry.name === 'node_modules' ? [] : entry.isDirectory() ? filesUnder(join(folder, entry.name)) : [join(folder, entry.name)]));
 }
 
-/** Whether something of `sources` is newer than the oldest of `built`, or that is not there. Paths from the root of the repo. */
+/**
+ * Whether something in `sources` is newer than the oldest of `built`, or that is missing. Paths from the root
+ * of the repo.
+ */
 function isStale(built, sources) {
   const targets = built.map((path) => join(root, path));
   if (!targets.every((path) => existsSync(path))) return true;
@@ -40,7 +45,7 @@ const isBuildStale = () =>
   isStale([...KERNELS, 'dist/core/index.js', 'dist/runtime/index.js'], [...ROOMS, 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.js']);
 const areKernelsStale = () => isStale(KERNELS, ['core/kernels', 'scripts/build.js']);
 
-/** Runs a program of ours or of a package with this Node. */
+/** Runs one of our programs, or a package's, with this Node. */
 function runNode(title, args) {
   console.log(`# ${title}`);
   const startMs = performance.now();
@@ -55,7 +60,10 @@ function bin(packageName, name) {
   return join(dirname(manifest), typeof bins === 'string' ? bins : bins[name]);
 }
 
-/** Sets KAFKA_BROKERS, if a broker can be had. Without one the tests that need it skip, or fail with CI=true. */
+/**
+ * Sets KAFKA_BROKERS, if a broker is available. Without one the tests that need it skip, or fail with
+ * CI=true.
+ */
 async function provideBroker(files) {
   if (process.env.KAFKA_BROKERS || !files.some((file) => readFileSync(file, 'utf8').includes('kafka-broker'))) return undefined;
   const { missingForKafka, startKafka } = await import('./kafka.js');

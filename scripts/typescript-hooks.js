@@ -1,5 +1,6 @@
-// The hooks behind typescript.js: where `millrace` is, and, for a Node that strips no types, JavaScript for a .ts file. What
-// esbuild makes of a file is kept in `.cache/typescript` under its path, with a digest of the text that it was made of.
+// The hooks behind typescript.js. They resolve `millrace`, and compile .ts files to JavaScript for a Node
+// that does not strip types. The output of esbuild is kept in `.cache/typescript` under the file's path, with
+// a digest of its source.
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -25,19 +26,19 @@ export async function load(url, context, next) {
   const text = readFileSync(path, 'utf8');
   const tail = `\n//${createHash('sha256').update(`${path}\n${text}`).digest('hex')}\n`;
   const place = join(cacheDir, `${relative(root, path).replaceAll(/[/\\:]/g, '-')}.js`);
-  // What lies elsewhere (a test's temporary folder) comes once.
+  // Files elsewhere (a test's temporary folder) are compiled without the cache.
   if (!path.startsWith(root + sep)) return { format: 'module', source: await compile(path, text, ''), shortCircuit: true };
   const kept = readIfThere(place);
   return { format: 'module', source: kept?.endsWith(tail) ? kept : await compile(path, text, tail, place), shortCircuit: true };
 }
 
 async function compile(path, text, tail, place) {
-  // The esbuild of tsx: one less package to keep.
+  // The esbuild of tsx: one package less to install.
   const require = createRequire(createRequire(import.meta.url).resolve('tsx/package.json'));
   const { code } = await require('esbuild').transform(text, { loader: 'ts', target: 'es2023', format: 'esm', sourcemap: 'inline', sourcefile: path });
   if (place === undefined) return code;
   mkdirSync(cacheDir, { recursive: true });
-  // Several threads may make the same one: each writes its own, and the last takes the place.
+  // Several threads may compile the same file. Each writes its own copy, and the last one takes the place.
   const own = `${place}.${process.pid}-${performance.now()}`;
   writeFileSync(own, code + tail);
   renameSync(own, place);

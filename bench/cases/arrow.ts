@@ -1,7 +1,8 @@
 /**
- * Arrow: messages (streams of one batch) to columns, and columns to messages. A batch is 8,192 rows of u32, f64, timestamp
- * and utf8, or of four fixed-width columns. The messages are apache-arrow's. Decoding ends where every column can be read
- * by row; ours has by then checked every offset of the text, which the others do not.
+ * Arrow: messages (streams of one batch) to columns, and columns to messages. A batch is 8,192 rows of u32,
+ * f64, timestamp and utf8, or of four fixed-width columns. apache-arrow makes the messages. Decoding ends
+ * when every column can be read by row. By then ours has checked every offset of the text; the others have
+ * not.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -64,7 +65,7 @@ function digestOfBatch(of: Schema, batch: Batch): Digest {
   return digestOf(of, value(0), value(1), value(2), value(3));
 }
 
-/** The message in shared memory and what decodes it. */
+/** The message in shared memory, and its decoder. */
 function decoding(input: Input, of: Schema): { slabs: SlabAllocator; decode(): Batch } {
   const bytes = readMessage(input);
   const slabs = new SlabAllocator(createMemory(64 << 20));
@@ -143,7 +144,7 @@ function decodeCase(name: string, of: Schema): BenchCase {
   };
 }
 
-/** Encoding, checked by what apache-arrow reads back. */
+/** Encoding, checked by reading the result back with apache-arrow. */
 function encodeCase(name: string, of: Schema): BenchCase {
   const contest = (input: Input, encode: () => Uint8Array | number, bytesOf: () => Uint8Array): Contest => ({
     units: input.size,

@@ -1,6 +1,6 @@
 /**
- * Decoding: JSON messages to columns, record batches to lists of records, Arrow messages to columns. Timed from bytes in
- * memory to columns; what is in them is checked by a run of its own.
+ * Decoding: JSON messages to columns, record batches to lists of records, Arrow messages to columns. Timed
+ * from bytes in memory to columns; a separate run checks the contents.
  */
 
 import { type Batch, type Column, createMemory, type Schema, SlabAllocator } from '../../core/index.ts';
@@ -24,7 +24,7 @@ export function decoderContext(slabs: SlabAllocator, schema: Schema, batchRows =
   };
 }
 
-/** Lists records that lie in shared memory: record i is bytes starts[i] to ends[i] behind `address`. */
+/** Lists records in shared memory: record i is bytes starts[i] to ends[i] after `address`. */
 export function indexOf(slabs: SlabAllocator, address: number, starts: Uint32Array, ends: Uint32Array, from: number, to: number): RecordIndex {
   const index = allocRecordIndex(slabs, to - from, 'lines');
   const { u32, i32, f64 } = slabs.memory;

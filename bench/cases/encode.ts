@@ -1,6 +1,7 @@
 /**
- * Encoding result columns to JSON records, as a windowed count does: key, window, count, mean. Means have all the digits of
- * a division (encode/json) or few (encode/json-short), which decides how much work a number is. Checked by JSON.parse.
+ * Encoding result columns to JSON records, as a windowed count does: key, window, count, mean. Means have all
+ * the digits of a division (encode/json) or few (encode/json-short), which decides how much work a number is.
+ * Checked by JSON.parse.
  */
 
 import { type Batch, BatchBuilder, createMemory, f64, SlabAllocator, schema, timestamp, utf8 } from '../../core/index.ts';
@@ -31,7 +32,7 @@ function addResult(to: number[], { page, windowStart, windowEnd, clicks, meanMs 
   to[1] = (to[1] as number) + page.length * clicks;
   to[2] = (to[2] as number) + (windowStart - START_MS) + 2 * (windowEnd - START_MS);
   to[3] = (to[3] as number) + clicks;
-  // To the last bit: a sum of rounded numbers would not see it.
+  // To the last bit: a sum of rounded numbers would not notice a difference.
   const bits = new Float64Array([meanMs]);
   to[4] = (to[4] as number) + (new Uint32Array(bits.buffer)[0] as number);
 }
@@ -89,7 +90,7 @@ function ours({ size }: Input, isShort: boolean): Contest {
   };
 }
 
-/** Columns (arrays) to an object a row, JSON.stringify, bytes in a buffer. */
+/** Columns (arrays) to one object per row, JSON.stringify, bytes in a buffer. */
 function jsonStringify({ size }: Input, isShort: boolean): Contest {
   const rows = resultsOf(size, isShort);
   const pages = rows.map((row) => row.page);

@@ -1,9 +1,10 @@
 /**
- * The frozen input of the group-by cases: ids and values in two files, from which every engine makes its own columns;
- * the meaning of a key for each key kind; and the reference, which is arrays indexed by id.
+ * The frozen input of the group-by cases: ids and values in two files, from which every engine makes its own
+ * columns. Also the key for each id and key kind, and the reference: arrays indexed by id.
  *
- * Keys are spread over their type's range (a bijection of the id), so that no engine can index by them. Values are
- * eighths below 1,000: all sums are exact in an f64, in any order, and a digest must match to the bit.
+ * Keys are spread over their type's range (a bijection of the id), so that no engine can index by them.
+ * Values are eighths below 1,000. So all sums are exact in an f64, in any order, and a digest must match to
+ * the bit.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -17,13 +18,13 @@ export type KeyKind = 'u32' | 'i64' | 'utf8' | 'utf8+i32';
 export interface GroupByQuestion {
   readonly kind: KeyKind;
   readonly keyCount: number;
-  /** The table begins small and grows on the way. */
+  /** The table starts small and grows. */
   readonly isGrowing: boolean;
 }
 
 const VALUE_STEPS = 8_000;
 const WEIGHT = 997;
-/** Ids with one text, of the two-column key. */
+/** Ids per text, in the two-column key. */
 export const TEXTS_OF_PAIR = 10_000;
 
 export interface Rows {
@@ -44,7 +45,7 @@ export function writeRows({ dir, size }: Input, keyCount: number): void {
 }
 
 export function readRows({ dir }: Input): Rows {
-  // A Buffer of its own begins at a multiple of 8.
+  // A separate Buffer begins at a multiple of 8.
   const ids = readFileSync(join(dir, 'ids.u32'));
   const values = readFileSync(join(dir, 'values.f64'));
   return { ids: new Uint32Array(ids.buffer, ids.byteOffset, ids.length / 4), values: new Float64Array(values.buffer, values.byteOffset, values.length / 8) };
@@ -80,8 +81,8 @@ function weightOfId(kind: KeyKind, id: number): number {
 const textWeight = (text: string): number => weightOfText(text.length, text.charCodeAt(1));
 
 /**
- * The digest of all groups: how many; the sums of their counts, sums, minima and maxima; and the same weighted by key,
- * so that right values under wrong keys are found out.
+ * The digest of all groups: their number, and the sums of their counts, sums, minima and maxima, plain and
+ * weighted by key. The weights reveal right values under wrong keys.
  */
 export class GroupDigest {
   readonly numbers = new Float64Array(9);
@@ -104,7 +105,7 @@ export class GroupDigest {
   }
 }
 
-/** The answer, by arrays indexed by id. */
+/** The right answer, by arrays indexed by id. */
 export function groupByReference(input: Input, { kind, keyCount }: GroupByQuestion): Digest {
   const { ids, values } = readRows(input);
   const counts = new Float64Array(keyCount);

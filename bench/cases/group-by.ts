@@ -1,9 +1,9 @@
 /**
  * Group-by: SUM, COUNT, MIN and MAX of an f64 by key, through core's GroupTable, in calls of 8,192 rows.
  *
- * Timed for every engine: from the rows in its own memory to the moment when each group's four values have been read once.
- * `-growing`: our table begins with 1,024 slots; its slabs come back from the run before (warm pages). Else the table
- * has its size from the start. DuckDB and Polars size their tables themselves.
+ * Every engine is timed from the rows in its own memory to the moment when each group's four values have been
+ * read once. With `-growing` our table starts with 1,024 slots, and its slabs come from the run before (warm
+ * pages). Otherwise the table has its size from the start. DuckDB and Polars size their tables themselves.
  */
 
 import {
@@ -66,7 +66,7 @@ function groupByCase(name: string, rooms: readonly string[], question: GroupByQu
       polars1: polarsGroupBy(kind),
       cpp: cppGroupBy(question, 'same'),
       ...(kind === 'u32' ? { cppPlain: cppGroupBy(question, 'plain') } : {}),
-      // The kernels' TypeScript reference, which runs where WebAssembly may not.
+      // The kernels' TypeScript reference, for places where WebAssembly may not run.
       typescript: {
         isHeavy: true,
         env: { MILLRACE_KERNELS: 'typescript' },
@@ -94,8 +94,8 @@ const KEY_TYPES: Readonly<Record<KeyKind, readonly DataType[]>> = { u32: [u32], 
 function oursOf(input: Input, { kind, keyCount, isGrowing }: GroupByQuestion): Contest {
   const { ids, values } = readRows(input);
   const rowCount = ids.length;
-  // Beyond half of the memory a table needs the other half for its next size: then the rows stay outside, and each call's
-  // are copied in before it, as a source does.
+  // A table beyond half of the memory needs the other half for its next size. The rows then stay outside, and
+  // each call copies its own in first, as a source does.
   const isHuge = keyCount > 5_000_000;
   const slabs = new SlabAllocator(createMemory(input.effort === 'tiny' ? 64 << 20 : isHuge ? 65_535 * 65_536 : 2 ** 31));
   const { memory } = slabs;
@@ -148,7 +148,9 @@ function sumOf({ f64: doubles }: SharedMemory, lane: number, count: number): num
   return sum;
 }
 
-/** Column of keys with room for `held` rows, and what puts those of rows `from` to `to` at its start. */
+/**
+ * A column of keys with room for `held` rows, and the function that puts rows `from` to `to` at its start.
+ */
 function keyColumn(
   slabs: SlabAllocator,
   type: DataType,
@@ -185,7 +187,7 @@ function keyColumn(
   }
   const column: Column = { type, data: slabs.alloc(held * type.width), offsets: 0, validity: 0 };
   const data = column.data >>> 2;
-  // Made once, so that filling is no more than a copy.
+  // Made once, so that filling is just a copy.
   const made = new Uint32Array(ids.length * (type.width >>> 2));
   ids.forEach((id, row) => {
     if (type.width === 8) {

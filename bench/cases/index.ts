@@ -1,4 +1,4 @@
-/** All cases, in the order in which they are shown. */
+/** All cases, in display order. */
 
 import type { BenchCase } from '../harness.ts';
 import { arrowCases } from './arrow.ts';

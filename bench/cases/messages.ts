@@ -1,6 +1,7 @@
 /**
- * The messages of the decode cases, in a file: JSON objects of about 100 bytes, one a line, as JSON.stringify writes them,
- * their keys always in the same order or shuffled. And what a decoder got out of them, as a digest.
+ * The messages of the decode cases, in a file: JSON objects of about 100 bytes, one per line, as
+ * JSON.stringify writes them, with their keys in one order or shuffled. Also the digest of what a decoder
+ * read from them.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -89,7 +90,7 @@ export class MessageDigest {
   }
 }
 
-/** The answer: JSON.parse, line by line. */
+/** The right answer: JSON.parse, line by line. */
 export function messageReference(input: Input): Digest {
   const digest = new MessageDigest();
   for (const line of readFileSync(join(input.dir, 'messages.ndjson'), 'utf8').trimEnd().split('\n')) digest.addMessage(JSON.parse(line) as Message);

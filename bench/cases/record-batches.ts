@@ -1,7 +1,7 @@
 /**
- * Record batches v2 to lists of records, beside kafkajs's decoder. The batches are kafkajs's own, of 500 records of about
- * 100 bytes, uncompressed. Ours checks each CRC32C and each length; kafkajs checks no CRC. The codec behind ours takes the
- * list as it is, so that only the scan is timed.
+ * Record batches v2 to lists of records, beside kafkajs's decoder. The batches are kafkajs's own: 500 records
+ * of about 100 bytes, uncompressed. Ours checks each CRC32C and each length; kafkajs checks no CRC. The codec
+ * after ours takes the list as it is, so that only the scan is timed.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * Row functions: filter, map, and a sum by a small integer key, over columns. The same query as one hand-written loop, as
- * compiled from the user's functions (ours), with functions that the compiler must call, and as array methods over objects.
+ * Row functions: filter, map, and a sum by a small integer key, over columns. The same query as one
+ * hand-written loop, compiled from the user's functions (ours), with functions that the compiler must call,
+ * and as array methods over objects.
  */
 
 import { Batch, type Column, createMemory, f64, i32, SlabAllocator, schema } from '../../core/index.ts';
@@ -33,7 +34,7 @@ function rowsOf(rowCount: number): Rows {
   return rows;
 }
 
-/** The answer, by objects and array methods. */
+/** The right answer, by objects and array methods. */
 function reference(rowCount: number): Digest {
   return [...sumsOfObjects(objectsOf(rowsOf(rowCount)))];
 }
@@ -80,7 +81,7 @@ const expressions: readonly RowOperation[] = [
   { kind: 'filter', fn: (r) => r.price > 20 && r.qty < 8 },
   { kind: 'map', schema: results, fn: (r) => ({ key: r.key, revenue: r.price * r.qty }) },
 ];
-/** They read a variable from outside, so that their text says too little. */
+/** They read a variable from outside, so their source text is not enough to compile them. */
 const capturing: readonly RowOperation[] = [
   { kind: 'filter', fn: (r) => r.price > limit && r.qty < 8 },
   { kind: 'map', schema: results, fn: (r) => ({ key: r.key, revenue: limit === 20 ? r.price * r.qty : 0 }) },
@@ -114,7 +115,7 @@ function compiled(operations: readonly RowOperation[], options: RowPlanOptions =
   };
 }
 
-/** What one would write by hand for this very query: one loop, nothing between. */
+/** What one would write by hand for this query: one loop, nothing in between. */
 function handWritten({ size }: Input): Contest {
   const { slabs, batches } = columnsOf(size);
   const { memory } = slabs;

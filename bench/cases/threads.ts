@@ -1,8 +1,10 @@
 /**
- * Threads: the main job (clicks per page and minute; JSON in the embedded log to JSON in another), with two workers and
- * with one. The clock runs from the first rows that a worker has scanned to the last commit: threads start before it.
+ * Threads: the main job (clicks per page and minute, JSON from one embedded log to another), with two workers
+ * and with one. The clock runs from the first rows that a worker has scanned to the last commit; threads
+ * start before that.
  *
- * The coordinator is a third thread. On two cores it shares them with the workers, and two workers cannot reach 2.
+ * The coordinator is a third thread. On two cores it shares them with the workers, so two workers cannot
+ * reach 2.
  */
 
 import { mkdirSync, rmSync } from 'node:fs';
@@ -49,7 +51,7 @@ function addPageMinute(to: number[], { page, windowStart, clicks, meanMs }: Page
   to[4] = (to[4] as number) + Math.round(meanMs * clicks * 8) * (1 + (number % 11));
 }
 
-/** The answer, by one loop over the same clicks and a Map. */
+/** The right answer, by one loop over the same clicks and a Map. */
 function reference({ size }: Input): Digest {
   const rng = seededRng(SEED);
   const groups = new Map<string, { page: string; windowStart: number; clicks: number; sum: number }>();
@@ -93,7 +95,7 @@ function contestOf(input: Input, workers: number): Contest {
       } finally {
         clearInterval(timer);
       }
-      // What was done before the clock started counts as done at the same speed.
+      // Rows from before the clock started count at the same speed.
       return startMs === 0 || rowsBefore === input.size ? undefined : ((performance.now() - startMs) / 1_000) * (input.size / (input.size - rowsBefore));
     },
     async digest() {

@@ -1,16 +1,16 @@
 /**
- * Windows: the cost of a row in sliding windows that are 500 slides long, beside windows of one slide: the same slide of 100 ms,
- * so that the panes are the same, and as many windows are emitted with as many results (1,000 each; there are 100,000 rows a
- * pane). What differs is the window alone: what it costs to keep the total of 500 panes. Rows in order, a million for each
- * second of event time.
+ * Windows: the cost of a row in sliding windows that are 500 slides long, beside windows of one slide. The
+ * slide is 100 ms in both. So the panes are the same, and as many windows are emitted with as many results
+ * (1,000 each, with 100,000 rows per pane). The only difference is the cost of keeping the total of 500
+ * panes. Rows are in order, a million per second of event time.
  *
  *   sliding-500       sum and count: panes are added and subtracted
  *   sliding-500-min   with a minimum: two stacks; panes of 20,000 rows, and 500 of them
- *   sliding-500-thin  panes of 5,000 rows, 5 for each key: what the windows emit is a fifth of the rows
+ *   sliding-500-thin  panes of 5,000 rows, 5 per key: the windows emit a fifth as many results as rows
  *
- * The two halves of an aggregation on one thread, with the chunks and epochs that a job would have: combiner, exchange
- * blocks, the 64 shards, and all that the windows emit. The clock covers the steady state: it starts when the first
- * 500 panes are there, and stops before the windows that are cut off by the end of the input.
+ * Both halves of an aggregation run on one thread, with the chunks and epochs of a job: combiner, exchange
+ * blocks, the 64 shards, and all results. The clock covers the steady state: it starts when the first 500
+ * panes exist, and stops before the windows that the end of the input cuts off.
  */
 
 import { Batch, type Column, createMemory, f64, SHARD_COUNT, SlabAllocator, schema, timestamp, u32 } from '../../core/index.ts';
@@ -22,13 +22,13 @@ const SLIDE_MS = 100;
 const BATCH_ROWS = 4_096;
 const BATCHES_A_CHUNK = 3;
 const CHUNKS_AN_EPOCH = 40;
-/** Rows of the naive peer at most: it updates 500 windows a row. */
+/** Most rows of the naive peer, which updates 500 windows per row. */
 const NAIVE_ROWS = { full: 100_000, quick: 20_000, tiny: 2_000 };
 const M = 1_000_000;
 
 const input = schema({ at: timestamp, key: u32, value: f64 });
 
-/** The rows of a case: thin panes that fill the first window, every key in each; then, what is timed. */
+/** The rows of a case: thin panes that fill the first window, with every key in each; then the timed rows. */
 interface Shape {
   /** Panes of the long window. */
   readonly panes: number;
@@ -49,7 +49,7 @@ interface Rows {
   readonly values: Float64Array;
 }
 
-/** The same rows for everybody. */
+/** The same rows for every entry. */
 function rowsOf(shape: Shape, timedCount: number, isWarm = true): Rows {
   const warmCount = isWarm ? shape.panes * shape.warmRowsAPane : 0;
   const count = warmCount + timedCount;
@@ -72,7 +72,7 @@ function rowsOf(shape: Shape, timedCount: number, isWarm = true): Rows {
 }
 
 const numbers = (): Float64Array => new Float64Array(6);
-/** One result row into the digest. */
+/** Adds one result row to the digest. */
 function digestRow(to: Float64Array, key: number, windowStart: number, rows: number, total: number, least: number): void {
   const weight = 1 + key + (((windowStart - BASE_MS) / SLIDE_MS) % 101);
   to[0] = (to[0] as number) + 1;
@@ -83,14 +83,14 @@ function digestRow(to: Float64Array, key: number, windowStart: number, rows: num
   to[5] = (to[5] as number) + weight * least;
 }
 
-/** What is asked: windows of so many slides over the rows of a shape, with a minimum or without. */
+/** What is asked: windows of so many slides over the rows of a shape, with or without a minimum. */
 interface Question {
   readonly slides: (shape: Shape) => number;
   readonly rowsAPane: number;
   readonly hasMin: boolean;
 }
 
-/** Panes as arrays; each window is put together from all of its panes, anew. */
+/** Panes as arrays; each window is rebuilt from all of its panes. */
 function reference({ slides, hasMin }: Question, shape: Shape, { panes: paneOf, keys, values }: Rows): Digest {
   const paneCount = (paneOf.at(-1) as number) + 1;
   const { keys: keyCount } = shape;
@@ -185,7 +185,7 @@ function oursOf(question: Question, of: Input): Contest {
   };
 }
 
-/** Rows `from` to `to`, as batches that lie in memory before the clock starts. */
+/** Rows `from` to `to`, as batches that are in memory before the clock starts. */
 function inputBatches(slabs: SlabAllocator, { times, keys, values }: Rows, from: number, to: number): Batch[] {
   const { memory } = slabs;
   const rowCount = to - from;
@@ -206,7 +206,10 @@ function inputBatches(slabs: SlabAllocator, { times, keys, values }: Rows, from:
   return batches;
 }
 
-/** Every row updates every window that it is in: a Map from window to a Map from key to an object. From a cold start, and of fewer rows. */
+/**
+ * Every row updates each of its windows: a Map from window to a Map from key to an object. It has a cold
+ * start and fewer rows.
+ */
 function naive(question: Question): Entry {
   return {
     expected: (of, units) => reference(question, shapeOf(question.rowsAPane, of), rowsOf(shapeOf(question.rowsAPane, of), units, false)),
@@ -260,7 +263,10 @@ function naive(question: Question): Entry {
 const one = (): number => 1;
 const long = ({ panes }: Shape): number => panes;
 const FULL = { slides: long, rowsAPane: 100_000, hasMin: false };
-/** Its sizes are 500 panes: two stacks rebuild once in 500 slides, so that less would have too much or too little of it. */
+/**
+ * The size is exactly 500 panes: two stacks rebuild once in 500 slides, so a shorter run would have too much
+ * or too little of that.
+ */
 const STACKS = { slides: long, rowsAPane: 20_000, hasMin: true };
 const entryOf = (question: Question): Entry => ({
   start: (of) => oursOf(question, of),
@@ -285,7 +291,7 @@ function windowCase(
   };
 }
 
-/** The same slide and one slide long: the price of 500 slides, as a ratio of speeds; 1 is none. */
+/** The same slide, and windows of one slide: the price of 500 slides, as a ratio of speeds; 1 is none. */
 const sliding1 = (question: Question): Entry => entryOf({ ...question, slides: one });
 
 export const windowCases: readonly BenchCase[] = [

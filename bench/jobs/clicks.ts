@@ -1,4 +1,7 @@
-/** The main job of examples/clicks.ts, from one folder of the embedded log to another, always from the beginning. */
+/**
+ * The main job of examples/clicks.ts, from one folder of the embedded log to another, always from the
+ * beginning.
+ */
 
 import { click, clicksPerPage } from '../../examples/clicks.ts';
 import { json, log } from '../../runtime/index.ts';

@@ -1,4 +1,4 @@
-/** Running totals of 100,003 users, whose rows come evenly; with a view of them, or without. */
+/** Running totals of 100,003 users whose rows are evenly distributed, with or without a view of them. */
 
 import { count, generator, pipeline, sum, u32 } from '../../runtime/index.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Aggregators of the user's beside a built-in sum, on one thread: what a row costs, running and in windows, by strategy. 1,000 keys, a row a millisecond. Each result is
- * compared with the built-in one beside it.
+ * User-defined aggregators beside a built-in sum, on one thread: the cost of a row, running and in windows,
+ * by strategy. 1,000 keys, one row per millisecond. Each result is compared with the built-in one beside it.
  *
  *   npx tsx bench/micro/aggregators.ts [--tiny]
  */
@@ -22,7 +22,7 @@ const merging = aggregator(functions);
 const removing = aggregator({ ...functions, remove: (total, row) => total - row.value });
 const rows = { at: (row: number) => row, keyOf: (row: number) => `key-${(row * 7_919) % KEYS}` };
 
-/** Ten seconds without rows after twenty with them. */
+/** Twenty seconds with rows, then ten without. */
 const paused = { ...rows, at: (row: number) => row + Math.floor(row / 20_000) * 10_000 };
 
 function bench(name: string, own: typeof merging, window: WindowSpec | undefined, of = rows): void {

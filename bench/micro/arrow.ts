@@ -1,9 +1,9 @@
 /**
  * Arrow: bytes of a Kafka message to columns, and columns to bytes, beside apache-arrow and flechette.
  *
- * A batch of `rows` rows and 4 columns (u32, f64, timestamp, utf8), as one stream and as one bare message. Decoding ends
- * where every column can be read by row; ours has by then checked every offset, which the others do not. Verified before
- * it is timed: each reader's values against the model.
+ * A batch has `rows` rows and 4 columns (u32, f64, timestamp, utf8), as one stream and as one bare message.
+ * Decoding ends when every column can be read by row. By then ours has checked every offset; the others have
+ * not. Before timing, each reader's values are verified against the model.
  *
  *   npx tsx bench/micro/arrow.ts [--tiny] [--json]
  */

@@ -1,9 +1,10 @@
 /**
  * Codecs: records of a topic to columns, and columns to records, beside JSON.parse and JSON.stringify.
  *
- * Records of about 100 bytes with six keys, of which the codec decodes four; as JSON.stringify writes them, with the keys
- * of each in an order of its own, with some keys left out at random, and with numbers of 17 digits. JSON.parse is given
- * what a consumer has, bytes, and its fields go into arrays: what a batch would need. Verified before it is timed.
+ * Records have about 100 bytes and six keys, of which the codec decodes four. They come as JSON.stringify
+ * writes them, with keys in a random order, with some keys left out, and with numbers of 17 digits.
+ * JSON.parse gets what a consumer has, bytes, and its fields go into arrays, which a batch would need.
+ * Verified before timing.
  *
  *   npx tsx bench/micro/codecs.ts [--tiny] [--json]
  */
@@ -57,7 +58,7 @@ const inputs: readonly (readonly [name: string, records: readonly string[]])[] =
   ['numbers of 17 digits', clicks.map((click) => JSON.stringify({ ...click, ms: click.ms / 3 }))],
 ];
 
-/** Records in shared memory, one behind the other, and a list of them. */
+/** Records in shared memory, back to back, and a list of them. */
 function listed(records: readonly Uint8Array[]): RecordSpace {
   const index = allocRecordIndex(slabs, records.length, 'lines');
   let at = slabs.alloc(records.reduce((sum, record) => sum + record.length, 64));
@@ -87,7 +88,7 @@ function decodeAll(decoder: RecordDecoder, index: RecordSpace, each?: (batch: Ba
   assert.equal(rows, index.count);
 }
 
-/** What JSON.parse makes of the records, in the arrays that a batch would be made of. */
+/** The result of JSON.parse, in the arrays that a batch would be made of. */
 const parsed = { page: new Array<string>(count), user: new Array<string | null>(count), ms: new Float64Array(count), at: new Float64Array(count) };
 function parseAll(records: readonly Buffer[]): void {
   for (let i = 0; i < records.length; i++) {

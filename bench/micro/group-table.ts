@@ -1,6 +1,7 @@
 /**
- * The group table: count, sum, min and max of a column by an integer key, beside a Map of objects. Verified before it is
- * timed, group by group. The suite (`npm run bench -- group-by`) has the other keys and the native peers.
+ * The group table: count, sum, min and max of a column by an integer key, beside a Map of objects. Verified
+ * group by group before timing. The suite (`npm run bench -- group-by`) has the other keys and the native
+ * peers.
  *
  *   npx tsx bench/micro/group-table.ts [--tiny] [--json]
  */

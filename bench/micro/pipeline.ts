@@ -1,7 +1,7 @@
 /**
- * The whole pipeline on one thread: rows of a source's columns through filter, key, window and aggregate to results, by the
- * test driver's engine, beside a plain loop over objects. Verified before it is timed: the results of both are the same. The
- * suite's `threads` case runs the real job on workers.
+ * The whole pipeline on one thread, beside a plain loop over objects: rows of a source's columns through
+ * filter, key, window and aggregate to results, by the test driver's engine. Before timing, both results are
+ * compared. The suite's `threads` case runs the real job on workers.
  *
  *   npx tsx bench/micro/pipeline.ts [--tiny] [--json]
  */

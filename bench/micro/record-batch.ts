@@ -1,7 +1,8 @@
 /**
- * Record batches: found, checked, decompressed and written, beside kafkajs, snappyjs and lz4js; and the embedded log, read
- * from the page cache. 100-byte values in batches of about 1 MiB. Verified before it is timed: the records against
- * kafkajs's decoder, the sums against each other, the decompressed bytes against the plain ones.
+ * Record batches: found, checked, decompressed and written, beside kafkajs, snappyjs and lz4js; and the
+ * embedded log, read from the page cache. 100-byte values in batches of about 1 MiB. Verified before timing:
+ * the records against kafkajs's decoder, the sums against each other, the decompressed bytes against the
+ * plain ones.
  *
  *   npx tsx bench/micro/record-batch.ts [--tiny] [--json]
  */
@@ -35,7 +36,7 @@ const logBatches = isTiny ? 2 : 64;
 
 const VALUES = schema({ value: binary });
 
-/** Takes the records as they are: what is measured is the way to the index. */
+/** Takes the records as they are, so that only the path to the index is measured. */
 function indexCodec(memory: SharedMemory, empty: number): { codec: Codec; index(): RecordIndex; count(): number } {
   let lastCount = 0;
   let last: RecordIndex | undefined;
@@ -130,7 +131,7 @@ const from = slabs.alloc(body.length * 2);
 const to = slabs.alloc(body.length * 2);
 const lz = lzBlocks(memory);
 
-/** The raw block behind its preamble; snappyjs reads that itself. */
+/** The raw block after its preamble; snappyjs reads that itself. */
 function unsnap(): number {
   let at = 0;
   while ((packed.snappy[at] as number) >= 0x80) at++;

@@ -1,6 +1,7 @@
 /**
- * The ring: records handed over one at a time and in runs, on one thread (what the structure itself costs, without the
- * other thread's cache), beside an array used as a queue. Verified before it is timed: every record comes out once, in order.
+ * The ring: records passed one at a time and in runs, on one thread (the cost of the structure itself,
+ * without another thread's cache), beside an array used as a queue. Before timing it is verified that every
+ * record comes out once, in order.
  *
  *   npx tsx bench/micro/ring.ts [--tiny] [--json]
  */
@@ -16,7 +17,7 @@ const memory = attachMemory(new SharedArrayBuffer(RingBuffer.bytesFor(CAPACITY))
 const ring = RingBuffer.create(memory, 0, CAPACITY);
 const { f64 } = memory;
 
-/** Hands `RECORDS` numbers through, `runLength` at a time; gives their sum weighted by place. */
+/** Passes `RECORDS` numbers through, `runLength` at a time; returns their sum weighted by position. */
 function throughRing(runLength: number): number {
   let sum = 0;
   let taken = 0;

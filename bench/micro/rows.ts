@@ -1,10 +1,11 @@
 /**
- * Row functions against the hand-written loop: filter, map, sum by a small integer key, over columns.
+ * Row functions beside the hand-written loop: filter, map, sum by a small integer key, over columns.
  *
  *   node --import tsx bench/micro/rows.ts [--rows 1048576] [--tiny]
  *
- * Every variant's sums are compared with a plain loop over JavaScript objects before anything is timed. The variants
- * share one process, but each compiled program has code of its own; `row objects` is what a chain of array methods costs.
+ * Every variant's sums are compared with a plain loop over JavaScript objects before anything is timed. The
+ * variants share one process, but each compiled program has its own code. `row objects` is the cost of a
+ * chain of array methods.
  */
 
 import { bench, do_not_optimize, run, summary } from 'mitata';
@@ -70,7 +71,7 @@ function compiled(operations: readonly RowOperation[], options: RowPlanOptions =
   };
 }
 
-/** What one would write by hand for this very query: one loop, nothing between. */
+/** What one would write by hand for this query: one loop, nothing in between. */
 function byHand(): () => Float64Array {
   const sums = new Float64Array(KEYS);
   const loop = (ints: Int32Array, doubles: Float64Array, key: number, price: number, qty: number, rows: number): void => {

@@ -1,6 +1,7 @@
 /**
- * A view: one key, and the first ten of all, beside a Map that a program would keep of the same results by itself. On one thread, with
- * nobody changing the state: what the reading costs. Verified before it is timed.
+ * A view: reading one key, and the first ten of all, beside a Map in which a program keeps the same results
+ * itself. It runs on one thread, while nothing changes the state, so it measures the reading alone. Verified
+ * before timing.
  *
  *   npx tsx bench/micro/view.ts [--tiny] [--json]
  */

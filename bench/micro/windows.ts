@@ -1,10 +1,12 @@
 /**
- * Windows: the cost of a row, from columns to results, for windows that follow each other and for ones that slide by a
- * 500th of their size; sums and counts (running totals) and min and max (two stacks); beside Maps of plain objects.
+ * Windows: the cost of a row, from columns to results, for tumbling windows and for ones that slide by a
+ * 500th of their size; sums and counts (running totals), min and max (two stacks); beside Maps of plain
+ * objects.
  *
- * Combiner, exchange blocks, 64 shards and emission on one thread; epochs of 100 ms of event time at a million rows a
- * second, chunks of 12,288 rows. The windows of a case are not the same work (500 times as many are emitted), so two are
- * timed: `row` until all rows are in their panes, and all of it. Verified before it is timed: every result against the Maps.
+ * Combiner, exchange blocks, 64 shards and emission run on one thread, with epochs of 100 ms of event time at
+ * a million rows per second, and chunks of 12,288 rows. The windows of a case are not the same work (500
+ * times as many are emitted). So two times are measured: `row` until all rows are in their panes, and the
+ * whole. Verified before timing: every result against the Maps.
  *
  *   npx tsx bench/micro/windows.ts [--tiny] [--json]
  */
@@ -65,7 +67,7 @@ for (let from = 0; from < rowCount; from += BATCH_ROWS) {
   );
 }
 
-/** A sum over all results that any wrong value, window or missing row changes. */
+/** A sum over all results that changes with any wrong value, wrong window or missing row. */
 class Checksum {
   rows = 0;
   total = 0;
@@ -130,7 +132,7 @@ interface Totals {
   max: number;
 }
 
-/** What one writes by hand: a Map a pane, merged window by window at the end. */
+/** What one writes by hand: one Map per pane, merged window by window at the end. */
 function maps(sizeMs: number, slideMs: number, read: (totals: Totals) => number[]) {
   return (check?: Checksum): number => {
     const panes = new Map<number, Map<number, Totals>>();

@@ -1,4 +1,7 @@
-/** The C++ peers: programs in cpp/ that speak the lines of contestant.ts, compiled on the spot into .cache/bench. */
+/**
+ * The C++ peers: programs in cpp/ that speak the protocol of contestant.ts, compiled on demand into
+ * .cache/bench.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -15,13 +18,15 @@ const FLAGS = ['-O3', '-march=native', '-std=c++17'];
 
 const KEYS: Readonly<Record<KeyKind, number>> = { u32: 0, i64: 1, utf8: 2, 'utf8+i32': 3 };
 
-/** @param form `same`: the slots and sums of our table; `plain`: the leanest slot that can answer (u32 keys) */
+/**
+ * @param form `same`: the slots and sums of our table; `plain`: the leanest slot that can answer (u32 keys)
+ */
 export function cppGroupBy({ kind, keyCount, isGrowing }: GroupByQuestion, form: 'same' | 'plain'): Entry {
   const flags = [`-DKEY=${KEYS[kind]}`, ...(form === 'plain' ? ['-DPLAIN'] : [])];
   return cppEntry('group-by.cpp', flags, [], ({ dir }) => [dir, String(isGrowing ? 0 : keyCount * 2), String(TEXTS_OF_PAIR)]);
 }
 
-/** @param libraries flags behind the source: `-lsimdjson` */
+/** @param libraries flags after the source: `-lsimdjson` */
 export function cppEntry(
   source: string,
   flags: readonly string[],
@@ -50,7 +55,7 @@ function missingHeader(header: string): string | undefined {
   return status === 0 ? undefined : `there is no <${header}>`;
 }
 
-/** The program, compiled when no one has the same text and flags. */
+/** The program. It is compiled unless one with the same text and flags exists. */
 function compile(source: string, flags: readonly string[], libraries: readonly string[]): string {
   const hash = createHash('sha256');
   for (const file of readdirSync(SOURCES).sort()) if (file === source || file.endsWith('.h')) hash.update(readFileSync(join(SOURCES, file)));

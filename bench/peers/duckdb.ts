@@ -1,4 +1,4 @@
-/** DuckDB, in memory, the rows in a table before the clock starts; the clock covers the query. */
+/** DuckDB, in memory. The rows are in a table before the clock starts; the clock covers the query. */
 
 import { highOf, type KeyKind, readRows, TEXTS_OF_PAIR, wordOf } from '../cases/group-by-input.ts';
 import type { Contest, Entry, Input } from '../harness.ts';

@@ -1,4 +1,4 @@
-/** Whether a peer can be had on this machine, and in which version: what the output says about it. */
+/** Whether a peer is available on this machine, and in which version, for the output. */
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -8,10 +8,10 @@ import { dirname, join } from 'node:path';
 const require = createRequire(import.meta.url);
 const known = new Map<string, string | undefined>();
 
-/** Why a package cannot be loaded, or undefined. A platform for which it brings no binary counts. */
+/** Why a package cannot be loaded, or undefined. A missing binary for this platform counts too. */
 export function missingPackage(name: string): string | undefined {
   if (!known.has(name)) {
-    // In another process: a library with threads of its own has no business in the runner's.
+    // In another process: a library with its own threads must not run in the runner's.
     const { status, stderr } = spawnSync(
       process.execPath,
       ['-e', `require(${JSON.stringify(require.resolve.paths(name) === null ? name : safeResolve(name))})`],

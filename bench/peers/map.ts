@@ -1,6 +1,7 @@
 /**
- * JavaScript as one would write it with care: a Map from the key to an index, and a typed array an aggregate. i64 keys are
- * BigInts; strings are made from their bytes row by row, as a program that reads messages has to.
+ * JavaScript as one would carefully write it: a Map from the key to an index, and one typed array per
+ * aggregate. i64 keys are BigInts. Strings are made from their bytes row by row, as a program that reads
+ * messages must do.
  */
 
 import { GroupDigest, highOf, type KeyKind, pairOf, readRows, textOf, weightOfLong, weightOfText, weightOfWord, wordOf } from '../cases/group-by-input.ts';

@@ -1,4 +1,7 @@
-/** Polars with one thread, its lazy engine; the rows are in a DataFrame before the clock starts, the result is a DataFrame. */
+/**
+ * Polars with one thread, its lazy engine. The rows are in a DataFrame before the clock starts; the result is
+ * a DataFrame.
+ */
 
 import { GroupDigest, highOf, type KeyKind, pairOf, readRows, textOf, weightOfLong, weightOfText, weightOfWord, wordOf } from '../cases/group-by-input.ts';
 import type { Contest, Entry, Input } from '../harness.ts';
@@ -55,7 +58,7 @@ async function contestOf(kind: KeyKind, input: Input): Promise<Contest> {
     },
     digest() {
       const [c, s, lo, hi] = ['c', 's', 'lo', 'hi'].map((name) => result.getColumn(name).toArray() as number[]) as [number[], number[], number[], number[]];
-      // An i64 comes out as a rounded number: its remainder is taken inside.
+      // An i64 comes out as a rounded number, so its remainder is computed inside.
       const k = (kind === 'i64' ? result.select(pl.col('k').modulo(pl.lit(997).cast(pl.Int64))) : result).getColumn('k').toArray() as (
         | number
         | bigint

@@ -1,4 +1,5 @@
-// The lines of bench/contestant.ts for a program: a contest is a struct with units(), before(), run() and digest().
+// The protocol of bench/contestant.ts for a program: a contest is a struct with units(), before(), run() and
+// digest().
 #pragma once
 #include <chrono>
 #include <cstdint>

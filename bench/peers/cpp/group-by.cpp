@@ -1,9 +1,11 @@
-// Group-by in C++: the algorithm of core/group-table.ts, written for one key type at a time as one would by hand.
+// Group-by in C++: the algorithm of core/group-table.ts, written for one key type at a time, as one would by
+// hand.
 //
-// Slots are structs of key and accumulators side by side; linear probing from the top bits of the hash at a load of at
-// most 1/2; a tag in the slot; strings of up to 24 bytes in the slot, longer ones in an arena; growth by doubling; sums
-// compensated (TwoSum). Rows go by tiles of 1,024: hash and prefetch, then probe and update. What it leaves out: nulls,
-// any other mix of keys and aggregates. PLAIN: a lean 32-byte slot with a plain sum, for a u32 key.
+// Slots are structs with key and accumulators side by side, found by linear probing from the top bits of the
+// hash at a load of at most 1/2. The slot holds a tag, and strings of up to 24 bytes; longer ones are in an
+// arena. Growth is by doubling. Sums are compensated (TwoSum). Rows go in tiles of 1,024: hash and prefetch,
+// then probe and update. Left out are nulls, and any other mix of keys and aggregates. PLAIN: a lean 32-byte
+// slot with a plain sum, for a u32 key.
 //
 //   g++ -O3 -march=native -DKEY=0 group-by.cpp     KEY: 0 u32, 1 i64, 2 utf8, 3 utf8 and i32
 //   group-by <dir> <slots at first> <texts of a pair>
@@ -66,7 +68,7 @@ struct Slot { uint32_t tag, length; char inlined[24]; Accumulators a; };
 struct Slot { uint32_t tag; int32_t number; uint32_t length; char inlined[20]; Accumulators a; };
 #endif
 
-/// Blocks are kept and given out again: pages are warm from the second run on.
+/// Blocks are kept and reused: pages are warm from the second run on.
 struct Pool {
   std::multimap<size_t, char*> spare;
   char* take(size_t bytes) {
@@ -231,7 +233,7 @@ struct GroupBy {
 #ifdef PLAIN
       size_t at = hashLong(former[i].key) >> shift;
 #else
-      size_t at = former[i].tag >> shift; // the lowest bit, which the tag has set, does not count here
+      size_t at = former[i].tag >> shift; // the lowest bit, which the tag has set, is ignored here
 #endif
       while (!isEmpty(slots[at])) at = (at + 1) & (capacity - 1);
       slots[at] = former[i];

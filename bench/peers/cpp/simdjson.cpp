@@ -1,4 +1,5 @@
-// The decode cases by simdjson's on-demand parser: one document a message, its fields by name in any order, into columns.
+// The decode cases with simdjson's on-demand parser: one document per message, its fields by name in any
+// order, into columns.
 //
 //   g++ -O3 -march=native simdjson.cpp -lsimdjson
 //   simdjson <dir>
@@ -48,7 +49,7 @@ struct Decode {
       simdjson::ondemand::document document = parser.iterate(view);
       simdjson::ondemand::object object = document.get_object();
       for (auto field : object) {
-        // Compared as it stands: no key of ours has an escape.
+        // Compared without unescaping: none of the keys has an escape.
         const simdjson::ondemand::raw_json_string key = field.key();
         if (key == "page") put(0, row, field.value().get_string());
         else if (key == "user") put(1, row, field.value().get_string());
