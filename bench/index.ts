@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- [group-by|strings|windows|rows|decode|encode|threads|arrow|all|<case>...] [--quick]
- * [--tiny] [--json]`
+ *   npm run bench -- [group-by|strings|windows|rows|decode|encode|threads|arrow|all|<case>...]
+ *     [--quick] [--tiny] [--json]
  *
  * Each case runs ours beside its peers, with every answer verified, in rounds of random order (harness.ts).
  * It prints a table, or with --json one last line {"results":[...],"verified":true}. The exit code is 1 when

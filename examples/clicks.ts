@@ -1,7 +1,7 @@
 // Page clicks: how often each page was clicked in each minute, and how long its visitors stayed on average.
 //
-//   npx tsx examples/clicks.ts                               makes half a million clicks on the embedded log, and
-//                                                            counts them
+//   npx tsx examples/clicks.ts                               makes half a million clicks on the embedded log,
+//                                                            and counts them
 //   npx millrace run examples/clicks.ts --param dir=./data   counts the topic `clicks` of the log in ./data
 //
 // The result is the topic `clicks-per-page` of the same log. clicks-data.ts makes the clicks. clicks-kafka.ts

@@ -1,6 +1,6 @@
 // Recommendations by co-occurrence: what is bought together with an item, in each shop.
 //
-//   npx tsx examples/recommendations.ts          makes a day of purchases on the embedded log, and learns from them
+//   npx tsx examples/recommendations.ts          makes a day of purchases on the embedded log, and learns
 //   npx tsx examples/recommendations.ts ./data   the same, and keeps the log in ./data
 //
 // The shops' habits are built into the data. The program ends with code 1 unless its recommendations follow

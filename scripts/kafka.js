@@ -27,7 +27,8 @@ const scriptsDir = path.dirname(fileURLToPath(import.meta.url));
 const cacheDir = path.join(scriptsDir, '..', '.cache', 'kafka');
 
 /**
- * A further listener: its protocol (SSL, SASL_SSL, SASL_PLAINTEXT), and its own settings without the prefix `listener.name.<name>.`.
+ * A further listener: its protocol (SSL, SASL_SSL, SASL_PLAINTEXT), and its own settings without the prefix
+ * `listener.name.<name>.`.
  *
  * @typedef {{ protocol: string, properties?: Record<string, string> }} Listener
  */
@@ -36,11 +37,13 @@ const cacheDir = path.join(scriptsDir, '..', '.cache', 'kafka');
  * Starts a broker and resolves when it answers.
  *
  * @param {{ port?: number, properties?: Record<string, string | number>, version?: string, listeners?: Record<string, Listener>, scramUsers?: string[] }} [options]
- *   port: of the client listener, default a free one. properties: more lines for server.properties, or other values for the default ones.
- *   listeners: more of them, by name, on free ports. scramUsers: in the form of StorageTool, `SCRAM-SHA-512=[name=alice,password=secret]`.
+ *   port: of the client listener; default a free one. properties: more lines for server.properties, or other
+ *   values for the default ones. listeners: more of them, by name, on free ports. scramUsers: in the form of
+ *   StorageTool, `SCRAM-SHA-512=[name=alice,password=secret]`.
  * @returns {Promise<{ brokers: string, pid: number, logFile: string, exited: Promise<number | null>, listeners: Record<string, string>,
  *   stop(): Promise<void>, kill(): Promise<void>, restart(): Promise<void> }>}
- *   listeners: the addresses of the further ones. kill: kill -9, the data stay. restart: after `kill`, at the same address.
+ *   listeners: the addresses of the further ones. kill: kill -9; the data stays. restart: after `kill`, at the
+ *   same address.
  * @throws Error that says what to install when Java or Maven is missing
  */
 export async function startKafka({ port, properties = {}, version = KAFKA_VERSION, listeners = {}, scramUsers = [] } = {}) {
@@ -205,7 +208,7 @@ function jarsMarker(version) {
 }
 
 /**
- * The class path of the broker. Calls Maven at the first start only: a marker file says that the jars are all there.
+ * The class path of the broker. Calls Maven at the first start only: a marker file says that all jars exist.
  *
  * @param {string} version
  */

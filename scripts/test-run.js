@@ -1,6 +1,6 @@
-// Runs test files, each in its own Node process, a few at a time, the longest first, for `npm test`, `npm run
-// fuzz` and `npm run mutants`. A file's output is printed as a whole when it has ended. Returns the result of
-// each file.
+// Runs test files, each in its own Node process, a few at a time, the longest first, for `npm test`,
+// `npm run fuzz` and `npm run mutants`. A file's output is printed as a whole when it has ended. Returns the
+// result of each file.
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -36,7 +36,7 @@ function longestFirst(files) {
 /**
  * @param {readonly string[]} files absolute paths
  * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, flags?: readonly string[], isQuiet?: boolean, print?: (text: string) => void }} [options]
- *   cwd: a copy of the tree. flags: for Node. isQuiet: prints of failed files only
+ *   cwd: a copy of the tree. flags: for Node. isQuiet: print only the output of failed files
  * @returns {Promise<{ file: string, ok: boolean, seconds: number, tests: { name: string, ok: boolean, skipped: string | undefined }[] }[]>}
  */
 export async function runFiles(files, { cwd = root, env = {}, flags = [], isQuiet = false, print = (text) => process.stdout.write(text) } = {}) {

@@ -1,8 +1,8 @@
 // `npm test`: builds dist if it is missing or older than the sources, checks types and lint, and runs the
 // tests with one Kafka broker for all of them. At the end it says what was slow, what was skipped and why,
 // and what failed. `npm test -- test/io/files.test.ts ...` runs only these files, without the checks. Kernels
-// older than their sources are rebuilt. Arguments that begin with a dash go to node (`npm test --
-// --test-name-pattern=late`).
+// older than their sources are rebuilt. Arguments that begin with a dash go to node
+// (`npm test -- --test-name-pattern=late`).
 //
 // Environment: KAFKA_BROKERS names a broker to use instead of starting one. With CI=true, what is missing
 // fails instead of being skipped. MILLRACE_TEST_CHECKS=0 runs tests only. test/seed.ts has the number of

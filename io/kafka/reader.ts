@@ -204,7 +204,7 @@ export class KafkaReader implements SourceReader {
   /**
    * What is wrong with a committed position; undefined: nothing.
    *
-   * @throws MillraceError ERR_MILLRACE_SOURCE when the fault must not be passed over
+   * @throws MillraceError ERR_MILLRACE_SOURCE when the fault must not be ignored
    */
   #faultOf(id: number, { offset, topicId }: Committed, end: number): { readonly isAnew: boolean } | undefined {
     const { group, failOnDataLoss = true } = this.#options;

@@ -1,4 +1,4 @@
-/** The door of io/kafka/client: what is asked of brokers. */
+/** The door of io/kafka/client: the requests to brokers, and what follows from the answers. */
 
 export { Cluster } from './cluster.ts';
 export { type Committed, committedOffsets, metadataWith } from './committed.ts';

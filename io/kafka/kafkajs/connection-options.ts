@@ -48,8 +48,9 @@ export interface KafkaConnectionOptions {
   readonly ssl?: boolean | KafkaTlsOptions;
   readonly sasl?: KafkaSaslOptions;
   /**
-   * Takes what gives secrets away: a password that goes over the network as it is (`sasl` of the mechanisms plain, oauthbearer and
-   * aws without `ssl`), or a broker whose certificate nobody checks (`rejectUnauthorized: false`). Default false: both are refused.
+   * Allows settings that expose secrets: a password sent unencrypted (`sasl` with the mechanisms plain,
+   * oauthbearer and aws without `ssl`), or a broker whose certificate is not verified
+   * (`rejectUnauthorized: false`). Default false: both are refused.
    */
   readonly allowInsecure?: boolean;
   /** Milliseconds to wait for a connection. Default 3000. */
@@ -57,8 +58,8 @@ export interface KafkaConnectionOptions {
   /** Milliseconds to wait for an answer. Default 30000. */
   readonly requestTimeout?: number;
   /**
-   * Milliseconds that a broker which is not there is waited for: at the start, while reading, at a commit. What is waited for is
-   * said in a line. Default 120000.
+   * Milliseconds to wait for a broker that is unreachable: at the start, while reading, at a commit. A line
+   * says what is waited for. Default 120000.
    */
   readonly brokerTimeout?: number;
 }

@@ -1,4 +1,4 @@
-/** The door of io/kafka/protocol: Kafka's protocol: numbers and texts, requests and answers, error codes. */
+/** The door of io/kafka/protocol, Kafka's protocol: numbers and texts, requests and answers, error codes. */
 
 export { BrokerAnswer, CODE, codeOf } from './errors.ts';
 export {
