@@ -28,7 +28,7 @@ export function typeCode(type: DataType): number {
 }
 const TYPE_CODES: readonly TypeName[] = ['bool', 'i8', 'i16', 'i32', 'u32', 'i64', 'f32', 'f64', 'timestamp'];
 
-/** Columns to lanes: 4 or 8 bytes a value, selection applied. */
+/** Columns to lanes: 4 or 8 bytes per value, selection applied. */
 export interface LaneKernels {
   /**
    * Key values of at most 4 bytes as u32 words: integers sign-extended, bool 0 or 1, f32 by its bits (one

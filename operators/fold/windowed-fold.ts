@@ -1,6 +1,6 @@
 /**
  * One shard of a fold in windows of time: values by pane and key, and the windows that the watermark closes.
- * For how a window is put together see fold.ts.
+ * For how a window is combined see fold.ts.
  */
 
 import { type Batch, type OpenWindows, type PaneGrid, PaneRing, readTimestamp } from '../../core/index.ts';
