@@ -1,4 +1,7 @@
-/** Assertions for programmer errors, kept in production: they stand at batch boundaries, never inside a row loop. */
+/**
+ * Assertions for programmer errors, kept in production. They are at batch boundaries, never inside a row
+ * loop.
+ */
 
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`millrace: assertion failed: ${message}`);

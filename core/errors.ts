@@ -1,28 +1,29 @@
 /**
- * The one error type of the package and the closed list of its codes.
+ * The only error type of the package and the closed list of its codes.
  *
- * An operating error (bad input, a broker that is not there, a wrong pipeline) is a `MillraceError`: the message says
- * what could not be done, with which value, and what to do. A programmer error is an assertion (assert.ts).
+ * An operating error (bad input, an unreachable broker, a wrong pipeline) is a `MillraceError`: the message
+ * says what could not be done, with which value, and what to do. A programmer error is an assertion
+ * (assert.ts).
  */
 
 export const ERROR_CODES = [
   'ERR_MILLRACE_BALANCE', // rows were lost, or counted twice, between threads: a fault of this package
-  'ERR_MILLRACE_BATCH', // bytes that are no valid Arrow message
+  'ERR_MILLRACE_BATCH', // bytes that are not a valid Arrow message
   'ERR_MILLRACE_BROKER', // a Kafka broker cannot be reached, or refuses
-  'ERR_MILLRACE_CAPACITY', // a fixed-size structure is asked to hold more than it was made for
+  'ERR_MILLRACE_CAPACITY', // a fixed-size structure is asked to hold more than it can
   'ERR_MILLRACE_CHECKPOINT', // a position or a state file cannot be read or written
   'ERR_MILLRACE_CODEC', // a value cannot be decoded or encoded
   'ERR_MILLRACE_CORRUPT', // bytes whose checksum or framing is broken
   'ERR_MILLRACE_FILE', // a file or folder cannot be read or written
   'ERR_MILLRACE_MEMORY', // the memory budget is used up
   'ERR_MILLRACE_MODULE', // a pipeline module cannot be loaded, or has no usable default export
-  'ERR_MILLRACE_OPTION', // an option has a value that it cannot have
+  'ERR_MILLRACE_OPTION', // an option has an invalid value
   'ERR_MILLRACE_PIPELINE', // a pipeline that cannot be run as written
   'ERR_MILLRACE_SCHEMA', // a schema, or a value that does not fit its column
   'ERR_MILLRACE_SINK', // a sink failed to write
   'ERR_MILLRACE_SOURCE', // a source failed to read
   'ERR_MILLRACE_TOPIC', // a topic that does not exist
-  'ERR_MILLRACE_USER_FUNCTION', // a function of the user's threw
+  'ERR_MILLRACE_USER_FUNCTION', // a user-defined function threw
   'ERR_MILLRACE_VIEW', // live state cannot be read as of an epoch
   'ERR_MILLRACE_WORKER', // a worker thread died
 ] as const;
@@ -40,7 +41,7 @@ export class MillraceError extends Error {
   }
 }
 
-/** A value as it may stand in an error message: quoted, on one line, and never longer than 80 characters. */
+/** A value for an error message: quoted, on one line, at most 80 characters. */
 export function shown(value: unknown): string {
   let text: string;
   if (typeof value === 'string') text = JSON.stringify(value);
@@ -57,8 +58,8 @@ export function shown(value: unknown): string {
 }
 
 /**
- * The path or URL of a file or folder as it may stand in an error message. The end of a path names the file, so a long one is cut in
- * its middle: at most 200 characters. What is no text is shown like any value.
+ * The path or URL of a file or folder for an error message. Its end names the file, so a long one is
+ * shortened in the middle: at most 200 characters. What is not a text is shown like any value.
  */
 export function shownPath(path: unknown): string {
   if (typeof path !== 'string' && !(path instanceof URL)) return shown(path);
@@ -66,7 +67,7 @@ export function shownPath(path: unknown): string {
   return text.length > 200 ? `${text.slice(0, 60)}...${text.slice(-137)}` : text;
 }
 
-/** What JSON has no form for, as text. */
+/** What JSON cannot represent, as text. */
 function plain(_name: string, value: unknown): unknown {
   if (typeof value === 'bigint') return `${value}n`;
   return value instanceof Uint8Array ? `${value.length} bytes` : value;

@@ -1,8 +1,10 @@
 /**
- * HashAggregator: group-by for applications. Columns in, as typed arrays or plain arrays; groups out, as rows or as a Batch.
+ * HashAggregator: group-by for applications. Columns in, as typed arrays or plain arrays; groups out, as rows
+ * or as a Batch.
  *
- * A plain face of GroupTable for those who use the kernels alone: it brings columns to shared memory, keeps the table, and
- * finishes the values (means, nulls). It runs on the calling thread. For streams, windows and threads take a pipeline.
+ * A simple interface to GroupTable for those who use only the kernels. It brings columns to shared memory,
+ * keeps the table, and finishes the values (means, nulls). It runs on the calling thread. For streams,
+ * windows and threads use a pipeline.
  */
 
 import { assert } from './assert.ts';
@@ -13,26 +15,28 @@ import { createMemory, type SharedMemory, SlabAllocator } from './memory/index.t
 import { type AnyRow, type DataType, type Field, f64, nullable, Schema, type SchemaFields, schema, type TypeName } from './schema.ts';
 
 const CHUNK_ROWS = 4_096;
-/** Address space; what is not used takes no memory. */
+/** Address space; unused parts take no memory. */
 const MEMORY_BYTES_DEFAULT = 1 << 30;
 
-/** `['count']` of rows, or an aggregate of a column; `['count', column]` counts the values that are not null. */
+/**
+ * `['count']` of rows, or an aggregate of a column. `['count', column]` counts the values that are not null.
+ */
 export type AggregateRequestOf<C extends string> = readonly ['count'] | readonly ['count' | 'sum' | 'min' | 'max' | 'mean', C];
 
 export interface HashAggregatorOptions<S extends SchemaFields> {
   /** Types of the input columns. */
   readonly columns: S;
-  /** Names of the key columns; none: one group for all rows. */
+  /** Names of the key columns. Without any, all rows are one group. */
   readonly keyBy: readonly (keyof S & string)[];
   /** Result columns. */
   readonly aggregates: Readonly<Record<string, AggregateRequestOf<keyof S & string>>>;
-  /** Groups to have room for from the start (default 512). The table grows. */
+  /** Number of groups to have room for initially (default 512). The table grows. */
   readonly groupsMin?: number;
-  /** Where the table lives (default: a shared memory of its own, 1 GiB of address space). */
+  /** Where the table is (default: its own shared memory, 1 GiB of address space). */
   readonly slabs?: SlabAllocator;
 }
 
-/** Values of a column: a typed array of the type's own kind (the fast way), or values as in a row. */
+/** Values of a column: a typed array of the matching kind (the fast way), or values as in a row. */
 export type ColumnValues = Int8Array | Int16Array | Int32Array | Uint32Array | BigInt64Array | Float32Array | Float64Array | readonly unknown[];
 
 interface Result {
@@ -66,7 +70,10 @@ export class HashAggregator<S extends SchemaFields> {
   readonly #results: readonly Result[];
   #resultRows: BatchBuilder | undefined;
 
-  /** @throws MillraceError ERR_MILLRACE_PIPELINE when a column is missing or of a type that the aggregate does not take */
+  /**
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when a column is missing or of a type that the aggregate does
+   * not take
+   */
   constructor({ columns, keyBy, aggregates, groupsMin = 512, slabs = new SlabAllocator(createMemory(MEMORY_BYTES_DEFAULT)) }: HashAggregatorOptions<S>) {
     this.#slabs = slabs;
     const all = schema(columns);
@@ -110,17 +117,19 @@ export class HashAggregator<S extends SchemaFields> {
     this.#chunk = new BatchBuilder(slabs, this.#input, CHUNK_ROWS);
   }
 
-  /** Groups so far. */
+  /** Number of groups so far. */
   get size(): number {
     return this.#table.size;
   }
 
   /**
-   * Adds rows given as columns of the same length; columns that no key or aggregate reads may be left out. Typed arrays
-   * over the aggregator's own shared memory are read in place, others are copied, 4,096 rows at a time.
+   * Adds rows given as columns of the same length. Columns that no key or aggregate reads may be left out.
+   * Typed arrays over the aggregator's own shared memory are read in place; others are copied, 4,096 rows at
+   * a time.
    *
-   * @throws MillraceError ERR_MILLRACE_SCHEMA when a column is missing, too short or holds a value that is not of its type;
-   *   the chunks before the one at fault are added. ERR_MILLRACE_MEMORY when the memory is used up
+   * @throws MillraceError ERR_MILLRACE_SCHEMA when a column is missing, too short or holds a value that is
+   * not of its type; the chunks before the one at fault are added. ERR_MILLRACE_MEMORY when the memory is
+   * used up
    */
   add(columns: { readonly [K in keyof S]?: ColumnValues }): void {
     const values = this.#input.fields.map(({ name }) => {
@@ -173,7 +182,10 @@ export class HashAggregator<S extends SchemaFields> {
     }
   }
 
-  /** All groups, as columns: good until the next call of `result`, `rows` or `release`. In no particular order. */
+  /**
+   * All groups, as columns, in no particular order. Valid until the next call of `result`, `rows` or
+   * `release`.
+   */
   result(): Batch {
     this.#resultRows?.release();
     const out = new BatchBuilder(this.#slabs, this.output, Math.max(8, this.#table.size));
@@ -190,12 +202,12 @@ export class HashAggregator<S extends SchemaFields> {
     return this.result().toRows();
   }
 
-  /** Forgets all groups. */
+  /** Removes all groups. */
   clear(): void {
     this.#table.clear();
   }
 
-  /** Gives the memory back. The aggregator must not be used after. */
+  /** Gives the memory back. The aggregator must not be used afterwards. */
   release(): void {
     this.#table.release();
     this.#chunk.release();

@@ -1,10 +1,10 @@
 /**
  * The hash of keys: 32 bits, the same in TypeScript and in the kernels, bit for bit.
  *
- * Tables index by the top bits; the topmost SHARD_BITS choose the shard. Integers go through lowbias32 (Wellons, "Hash
- * function prospector", 2018), a bijection, so that distinct 32-bit keys never share a hash; byte strings in
- * blocks, whose words are mixed as MurmurHash3 does (Appleby, 2011). A composite key chains: the hash of a value is seeded
- * with that of the ones before it.
+ * Tables index by the top bits; the topmost SHARD_BITS choose the shard. Integers go through lowbias32
+ * (Wellons, "Hash function prospector", 2018), a bijection, so that distinct 32-bit keys never share a hash.
+ * Byte strings go in blocks, whose words are mixed as in MurmurHash3 (Appleby, 2011). A composite key chains:
+ * the hash of a value is seeded with that of the values before it.
  */
 
 export const SHARD_BITS = 6;
@@ -26,7 +26,7 @@ export function mix32(word: number): number {
   return (x ^ (x >>> 15)) >>> 0;
 }
 
-/** The hash of a 4-byte value. `seed` is the hash of the key's values before it, 0 for the first. */
+/** The hash of a 4-byte value. `seed` is the hash of the key's earlier values, 0 for the first. */
 export function hashWord(word: number, seed: number): number {
   return mix32(word ^ seed);
 }
@@ -41,8 +41,9 @@ export function hashNull(seed: number): number {
 }
 
 /**
- * The hash of `length` bytes at `start` of `u8`: blocks of 32 bytes, zero-padded, at least one; in a block each of 8
- * words is mixed by its own multiplier and the results are added, so that one block is a few SIMD instructions.
+ * The hash of `length` bytes at `start` of `u8`: blocks of 32 bytes, zero-padded, at least one. In a block
+ * each of 8 words is mixed by its own multiplier and the results are added, so that one block is a few SIMD
+ * instructions.
  */
 export function hashBytes(u8: Uint8Array, start: number, length: number, seed: number): number {
   const end = start + length;
@@ -64,7 +65,7 @@ export function hashBytes(u8: Uint8Array, start: number, length: number, seed: n
   return hash;
 }
 
-/** {@link hashBytes} of at most 32 bytes that lie at `u32` index `at`, zeros behind them up to a multiple of 4. */
+/** {@link hashBytes} of at most 32 bytes at `u32` index `at`, followed by zeros up to a multiple of 4. */
 export function hashPadded(u32: Uint32Array, at: number, length: number, seed: number): number {
   let sum = 0;
   for (let lane = 0; lane < (length + 3) >>> 2; lane++) {

@@ -1,9 +1,12 @@
-/** Names of options that do not exist are refused, with the nearest one that does: the types do not reach plain JavaScript. */
+/**
+ * Unknown options are refused, with the nearest one that exists: type checks do not reach plain JavaScript.
+ */
 
 import { MillraceError, shown } from './errors.ts';
 
 /**
- * Refuses options that are not in `known`. A name with the value `undefined` counts as given: it is as misspelt as any other.
+ * Refuses options that are not in `known`. A name with the value `undefined` counts as given: it is equally
+ * misspelt.
  *
  * @param what what takes the options, as the message begins: `kafka clicks`
  * @param known every option there is. As a record, so that the compiler sees that none is missing.

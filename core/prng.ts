@@ -1,10 +1,11 @@
 /**
- * A random number generator that can start at any row: the stream of row i follows from (seed, i) alone, so that any
- * worker can make any row, in any order, and a seed replays a run. For generators and tests; not for secrets.
+ * A random number generator that can start at any row. The stream of row i follows from (seed, i) alone, so
+ * any worker can make any row, in any order, and a seed replays a run. For generators and tests; not for
+ * secrets.
  *
- * Each row starts xoshiro128** (Blackman and Vigna, "Scrambled Linear Pseudorandom Number Generators", TOMS 47(4), 2021)
- * from four words that a finalizer of MurmurHash3 mixes out of seed and row number. Seeking costs about as much as four
- * draws. The 128 bits of state keep the streams of 2^32 rows from meeting.
+ * Each row starts xoshiro128** (Blackman and Vigna, "Scrambled Linear Pseudorandom Number Generators", TOMS
+ * 47(4), 2021) from four words that a finalizer of MurmurHash3 mixes from seed and row number. Seeking costs
+ * about as much as four draws. The 128 bits of state keep the streams of 2^32 rows from overlapping.
  */
 
 const UNIT = 2 ** -32;
@@ -19,26 +20,28 @@ export interface Rng {
   int(below: number): number;
   /** True with this probability. */
   chance(probability: number): boolean;
-  /** One of the values, each as likely. */
+  /** One of the values, each equally likely. */
   pick<T>(values: readonly T[]): T;
-  /** From the normal distribution (Box and Muller). */
+  /** A draw from the normal distribution (Box and Muller). */
   normal(mean?: number, deviation?: number): number;
-  /** From the exponential distribution: the time between events that come once in `mean`. */
+  /**
+   * A draw from the exponential distribution: the time between events that come once per `mean` on average.
+   */
   exponential(mean?: number): number;
 }
 
 /** An Rng that moves from row to row. */
 export interface SeekableRng extends Rng {
-  /** The draws that follow are those of this row. `row` is a whole number of at most 2^53. */
+  /** The next draws are those of this row. `row` is a whole number of at most 2^53. */
   seek(row: number): void;
 }
 
 /**
- * @param seed any number; what counts are its 64 bits
+ * @param seed any number; its 64 bits count
  * @example
- * const rng = seededRng(42);
- * rng.seek(7);
- * rng(); // the first number of row 7, always the same
+ *   const rng = seededRng(42);
+ *   rng.seek(7);
+ *   rng(); // the first number of row 7, always the same
  */
 export function seededRng(seed: number): SeekableRng {
   // In typed arrays, not in variables: a captured variable that holds a large integer is boxed on each store.

@@ -1,19 +1,24 @@
 /**
  * Column types, schemas, and the row type that TypeScript infers from them.
  *
- * A schema names columns in order; its types are the Arrow types that a stream can hold. `RowOf` turns a schema into
- * the type of a row, so that a pipeline's functions are checked by the compiler: a typo in a column name is an error.
+ * A schema names columns in order; its types are the Arrow types that a stream can hold. `RowOf` turns a
+ * schema into the type of a row, so that a pipeline's functions are checked by the compiler: a typo in a
+ * column name is an error.
  */
 
 import { MillraceError, shown } from './errors.ts';
 
 export type TypeName = 'bool' | 'i8' | 'i16' | 'i32' | 'u32' | 'i64' | 'f32' | 'f64' | 'utf8' | 'binary' | 'timestamp';
 
-/** A column type. `V` is the value that user functions see; it exists for the type checker only. */
+/**
+ * A column type. `V` is the type of the value in user-defined functions; it exists for the type checker only.
+ */
 export interface DataType<V = unknown> {
   readonly name: TypeName;
   readonly nullable: boolean;
-  /** Bytes of a value in the column's data buffer; 0 for bool (one bit) and for utf8 and binary (i32 offsets). */
+  /**
+   * Bytes of a value in the column's data buffer; 0 for bool (one bit) and for utf8 and binary (i32 offsets).
+   */
   readonly width: 0 | 1 | 2 | 4 | 8;
   readonly _value?: V;
 }
@@ -25,23 +30,25 @@ export const i8 = type<number>('i8', 1);
 export const i16 = type<number>('i16', 2);
 export const i32 = type<number>('i32', 4);
 export const u32 = type<number>('u32', 4);
-/** A bigint in user functions. */
+/** A bigint in user-defined functions. */
 export const i64 = type<bigint>('i64', 8);
 export const f32 = type<number>('f32', 4);
 export const f64 = type<number>('f64', 8);
 export const utf8 = type<string>('utf8', 0);
 export const binary = type<Uint8Array>('binary', 0);
-/** Milliseconds since 1970: an i64 in memory (Arrow timestamp[ms, UTC]), a number in user functions. */
+/**
+ * Milliseconds since 1970: an i64 in memory (Arrow timestamp[ms, UTC]), a number in user-defined functions.
+ */
 export const timestamp = type<number>('timestamp', 8);
 
-/** The same type, with nulls: `null` in user functions, a validity bitmap in memory. */
+/** The same type, with nulls: `null` in user-defined functions, a validity bitmap in memory. */
 export function nullable<V>(of: DataType<V>): DataType<V | null> {
   return Object.freeze({ name: of.name, nullable: true, width: of.width });
 }
 
-/** What a user writes: column names with their types, in order. */
+/** A schema as a user writes it: column names with their types, in order. */
 export type SchemaFields = Readonly<Record<string, DataType>>;
-/** The row that user functions see for a schema. */
+/** The row that user-defined functions see for a schema. */
 export type RowOf<S extends SchemaFields> = { readonly [K in keyof S]: S[K] extends DataType<infer V> ? V : never };
 /** A row of any schema. */
 export type AnyRow = Readonly<Record<string, unknown>>;
@@ -80,7 +87,7 @@ export class Schema {
   /**
    * The column's position.
    *
-   * @param what says who asks, for the message ("keyBy", "the json codec")
+   * @param what who asks, for the message ("keyBy", "the json codec")
    * @throws MillraceError ERR_MILLRACE_PIPELINE when there is no such column
    */
   require(name: string, what: string): number {
@@ -109,7 +116,10 @@ export class Schema {
     return this.toString() === other.toString();
   }
 
-  /** `name:type` of each column, `?` behind a nullable type: the form that explain prints and that identities of plans use. */
+  /**
+   * `name:type` of each column, with `?` after a nullable type: the form that explain prints and that the
+   * identity of a plan uses.
+   */
   toString(): string {
     return this.fields.map((f) => `${JSON.stringify(f.name)}:${f.type.name}${f.type.nullable ? '?' : ''}`).join(', ');
   }
@@ -118,10 +128,10 @@ export class Schema {
 const TYPE_NAMES: ReadonlySet<string> = new Set(['bool', 'i8', 'i16', 'i32', 'u32', 'i64', 'f32', 'f64', 'utf8', 'binary', 'timestamp']);
 
 /**
- * A schema of what a user wrote.
+ * Makes a schema from column names and types.
  *
  * @example schema({ page: utf8, ms: f64, at: timestamp })
- * @throws MillraceError ERR_MILLRACE_SCHEMA when a value is no column type
+ * @throws MillraceError ERR_MILLRACE_SCHEMA when a value is not a column type
  */
 export function schema(fields: SchemaFields | Schema): Schema {
   if (fields instanceof Schema) return fields;

@@ -1,24 +1,24 @@
 /**
- * Hashes under a secret, for hash tables that hold keys or values of somebody else's choice. The hash of keys
- * (hash.ts) is known, so that whoever chooses keys can give them all one place. A table starts with it,
- * because it is fast and everywhere the same; where a search goes over more places than chance explains, it
- * finds its places anew by one of these.
+ * Hashes under a secret, for hash tables whose keys or values may be chosen by somebody else. The hash of
+ * keys (hash.ts) is public, so whoever chooses keys can give them all one place. A table starts with it,
+ * because it is fast and the same everywhere. Once a search passes more places than chance explains, the
+ * table places its entries again by one of these.
  *
- * A secret may decide where things lie, never in what order they come out: that has to be the same in every
- * process.
+ * A secret may decide where things lie, never in what order they come out: the order has to be the same in
+ * every process.
  */
 
 import { mix32 } from './hash.ts';
 
 const { crypto } = globalThis as unknown as { readonly crypto: { getRandomValues(words: Uint32Array): Uint32Array } };
 
-/** A number of 32 bits that only this process knows. Not 0. */
+/** A number of 32 bits, not 0, that only this process knows. */
 export function newSecret(): number {
   return (crypto.getRandomValues(new Uint32Array(1))[0] as number) || 1;
 }
 
 /**
- * Each word is mixed before the next comes in: differences cannot be made to meet without knowing the secret.
+ * Each word is mixed before the next is added: collisions cannot be constructed without knowing the secret.
  */
 export function secretHashLong(low: number, high: number, secret: number): number {
   return mix32(mix32(mix32(secret ^ low) ^ high) + secret);

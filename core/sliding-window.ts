@@ -1,14 +1,13 @@
 /**
- * SlidingWindow: sliding-window aggregation by key over typed arrays, for an app that has no pipeline and no
- * Kafka.
+ * SlidingWindow: sliding-window aggregation by key over typed arrays, for an app without a pipeline or Kafka.
  *
- * Times, keys and values go in as arrays; when the caller says how far time has come, the windows that have
- * ended come out, one array for the keys and one for each aggregate. A row costs one update of one pane,
- * whatever the number of windows that it counts in. Rows may come in any order as long as their windows are
- * open. One thread; nothing is asynchronous.
+ * Times, keys and values go in as arrays. When the caller says how far time has come, the windows that have
+ * ended come out, with one array for the keys and one per aggregate. A row costs one update of one pane,
+ * whatever the number of its windows. Rows may come in any order as long as their windows are open. One
+ * thread; nothing is asynchronous.
  *
- * It is the pane grid, pane ring and group tables of this folder put together for one value column;
- * aggregations of any keys and columns, over workers, are the pipeline's.
+ * It combines the pane grid, pane ring and group tables of this folder for one value column. For aggregations
+ * of any keys and columns, over workers, use a pipeline.
  */
 
 import { assert } from './assert.ts';
@@ -22,27 +21,27 @@ import { type Duration, durationMs } from './time.ts';
 
 const TILE_ROWS = 4_096;
 const MEMORY_BYTES_DEFAULT = 256 << 20;
-/** Panes that are tables: rows come for about as many at a time. */
+/** Number of panes that are tables: rows usually come for about as many at a time. */
 const OPEN_MAX = 32;
 
 export type SlidingAggregate = 'count' | 'sum' | 'mean' | 'min' | 'max';
 
 export interface SlidingWindowOptions {
   readonly size: Duration;
-  /** Default: the size, windows one behind the other. */
+  /** Default: the size, which gives consecutive windows. */
   readonly slide?: Duration;
-  /** How far a window stays open behind its end. Default 0. */
+  /** How long a window stays open after its end. Default 0. */
   readonly lateness?: Duration;
   /** The type of the keys. Default 'u32'. */
   readonly key?: 'u32' | 'i32' | 'f64';
   /** Default: all of them. Windows without min and max slide by adding and subtracting, which is cheapest. */
   readonly aggregates?: readonly SlidingAggregate[];
-  /** Where the state lives. Default: 256 MiB of its own, reserved and used as needed. */
+  /** Where the state is. Default: its own 256 MiB, reserved and used as needed. */
   readonly slabs?: SlabAllocator;
 }
 
 /**
- * One window: `keys[i]` has `sum[i]`, ... The arrays are the caller's. An aggregate that was not asked for is
+ * One window: `keys[i]` has `sum[i]`, ... The caller owns the arrays. An aggregate that was not requested is
  * undefined.
  */
 export interface SlidingWindowResult {
@@ -83,7 +82,7 @@ export class SlidingWindow {
   #next = Number.NEGATIVE_INFINITY;
   #watermark = Number.NEGATIVE_INFINITY;
 
-  /** @throws MillraceError ERR_MILLRACE_OPTION when an option has a value that it cannot have */
+  /** @throws MillraceError ERR_MILLRACE_OPTION when an option has an invalid value */
   constructor({ size, slide = size, lateness = 0, key = 'u32', aggregates = ALL, slabs }: SlidingWindowOptions) {
     const sizeMs = durationMs(size, 'The size of a SlidingWindow', 1);
     const slideMs = durationMs(slide, 'The slide of a SlidingWindow', 1);
@@ -108,7 +107,7 @@ export class SlidingWindow {
     this.#windows = new OpenWindows(this.#grid, durationMs(lateness, 'The lateness of a SlidingWindow'));
     this.#keyType = keyType;
     this.#aggregates = ALL.filter((name) => aggregates.includes(name));
-    // A count is always there: a group is gone when it falls to 0.
+    // There is always a count: a group is gone when it falls to 0.
     this.#names = ['count'];
     if (aggregates.includes('sum') || aggregates.includes('mean')) this.#names.push('sum');
     for (const name of ['min', 'max'] as const) if (aggregates.includes(name)) this.#names.push(name);
@@ -131,7 +130,7 @@ export class SlidingWindow {
   }
 
   /**
-   * Adds rows: `times[i]` in ms since 1970, `keys[i]`, `values[i]`. Cost: O(1) a row.
+   * Adds rows: `times[i]` in ms since 1970, `keys[i]`, `values[i]`. Cost: O(1) per row.
    *
    * @returns how many rows were too late for all their windows, or had no usable time, and were left out
    * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
@@ -147,8 +146,8 @@ export class SlidingWindow {
   }
 
   /**
-   * Time has come to `watermarkMs`: every window that ended at least the lateness before is given to `emit`,
-   * in ascending order, windows without rows left out, and is closed. +Infinity closes all.
+   * Tells that time has come to `watermarkMs`. Every window that ended at least the lateness before is passed
+   * to `emit` and closed, in ascending order, without windows that have no rows. +Infinity closes all.
    */
   advance(watermarkMs: number, emit: (result: SlidingWindowResult) => void): void {
     assert(watermarkMs >= this.#watermark, `a watermark of ${watermarkMs} after ${this.#watermark}`);
@@ -169,7 +168,7 @@ export class SlidingWindow {
     }
   }
 
-  /** Gives the memory back. It must not be used after. */
+  /** Gives the memory back. It must not be used afterwards. */
   release(): void {
     this.#state.release();
     this.#panes.release();
@@ -236,7 +235,9 @@ export class SlidingWindow {
   }
 }
 
-/** The two halves of an i64 for each time; one that is no number becomes a time that no calendar has. */
+/**
+ * The two halves of an i64 for each time. A value that is not a number becomes a time that no calendar has.
+ */
 function writeTimestamps(words: Int32Array, at: number, times: Float64Array): void {
   for (let i = 0; i < times.length; i++) {
     const time = Math.floor(times[i] as number);

@@ -1,9 +1,14 @@
-/** Durations as users write them, and the clock as the runtime injects it. All times are milliseconds since 1970 (UTC). */
+/**
+ * Durations as users write them, and the clock as the runtime injects it. All times are milliseconds since
+ * 1970 (UTC).
+ */
 
 import { MillraceError, shown } from './errors.ts';
 
 type Unit = 'ms' | 's' | 'm' | 'h' | 'd';
-/** Milliseconds as a number, or a number with a unit: `'250ms' '10s' '1m' '2h' '1d'`. `'5x'` does not compile. */
+/**
+ * Milliseconds as a number, or a number with a unit: `'250ms' '10s' '1m' '2h' '1d'`. `'5x'` does not compile.
+ */
 export type Duration = number | `${number}${Unit}`;
 /** Milliseconds since 1970. Injected wherever a wall clock is read, so that a test can set it. */
 export type Clock = () => number;
@@ -20,7 +25,7 @@ const UNIT_MS: ReadonlyMap<string, number> = new Map([
  * A duration in whole milliseconds.
  *
  * @param what names the option in the error message
- * @throws MillraceError ERR_MILLRACE_OPTION when it is no duration, negative, not whole, or below `min`
+ * @throws MillraceError ERR_MILLRACE_OPTION when it is not a duration, negative, not whole, or below `min`
  */
 export function durationMs(value: Duration, what: string, min = 0): number {
   let ms = Number.NaN;

@@ -1,39 +1,42 @@
 /**
- * Windows as a user writes them: `tumbling('1m')`, `sliding('1m', '10s').lateness('5s').emit('update')`. Descriptions
- * only, immutable; how a window is computed is decided by the plan (aggregate-plan.ts).
+ * Windows as a user writes them: `tumbling('1m')`, `sliding('1m', '10s').lateness('5s').emit('update')`. They
+ * are descriptions only, immutable; the plan (aggregate-plan.ts) decides how a window is computed.
  *
- * What a window emits, and when. The watermark is the event time that the stream has passed; it moves at the end of an
- * epoch, so all that is said here happens at the end of epochs. A window has the start (inclusive) and the end (exclusive).
+ * What a window emits, and when. The watermark is the event time that the stream has passed. It moves at the
+ * end of an epoch, so everything described here happens at the end of epochs. A window includes its start and
+ * excludes its end.
  *
- *   emit('final')   (default) every key of a window once: when the watermark reaches end + lateness. Until then rows
- *                   are merged, late or not. Lateness thus trades delay for completeness; results never change.
- *   emit('update')  at the end of every epoch, for each key and window that changed in it, the value so far: early
- *                   results before the end, corrections for `lateness` after it. The last row of a key and window is
- *                   its final value. A sink for this must overwrite by key and window.
- *   emit('revise')  on time, and again for late rows: every key of a window when the watermark reaches its end, and for
- *                   `lateness` after that, at the end of every epoch, the keys that late rows have changed, with their
- *                   new values. A sink for this must overwrite by key and window, too.
+ *   emit('final')   (default) every key of a window once: when the watermark reaches end + lateness. Until
+ *                   then rows are merged, late or not. Lateness thus trades delay for completeness; results
+ *                   never change.
+ *   emit('update')  at the end of every epoch, for each key and window that changed in it, the value so far:
+ *                   early results before the end, corrections for `lateness` after it. The last row of a key
+ *                   and window is its final value. A sink for this must overwrite by key and window.
+ *   emit('revise')  on time, and again for late rows: every key of a window when the watermark reaches its
+ *                   end; then, for `lateness`, at the end of every epoch, the keys that late rows have
+ *                   changed, with their new values. A sink for this must overwrite by key and window, too.
  *
- * Where a result replaces one whose key and bounds have gone, as with sessions that a row puts together, the old one comes
- * once more with `retracted: true` (session/session-plan.ts): results of sessions with `update` or `revise` have that column.
+ * A result may replace one whose key and bounds no longer exist, as with sessions that a row joins. The old
+ * result then comes once more with `retracted: true` (session/session-plan.ts): results of sessions with
+ * `update` or `revise` have that column.
  *
- * A row is late when every window that it belongs to is closed, which is when the watermark, as it stood when the
- * row's epoch began, has reached end + lateness. A late row changes no result: it is counted and goes to the late
- * output. A row that is late for some of its windows only is counted in the others.
- * A row without an event time (null), or with one that no calendar has (beyond 8.64e15 ms), is treated as late.
+ * A row is late when every window that it belongs to is closed: when the watermark, as of the start of the
+ * row's epoch, has reached end + lateness. A late row changes no result. It is counted and goes to the late
+ * output. A row that is late for only some of its windows is counted in the others. A row without an event
+ * time (null), or with one that no calendar has (beyond 8.64e15 ms), is treated as late.
  */
 
 import { CumulativeGrid, checkOptionNames, type Duration, durationMs, MillraceError, OpenWindows, PaneGrid, shown, ZoneGrid } from '../core/index.ts';
 
-/** When the results of a window are sent. */
+/** When the results of a window are emitted. */
 export type Emission = 'final' | 'update' | 'revise';
 
-/** Windows that are runs of rows: row-windows.ts. */
+/** Windows of rows: row-windows.ts. */
 export type RowWindowShape =
   | { readonly kind: 'count'; readonly rows: number; readonly slideRows: number }
   | { readonly kind: 'global'; readonly countRows: number | undefined; readonly timeMs: number | undefined; readonly purges: boolean };
 
-/** Windows that are runs of panes in time: core/panes/pane-grid.ts. */
+/** Windows of time, made of panes: core/panes/pane-grid.ts. */
 export type TimeWindowShape =
   | { readonly kind: 'tumbling'; readonly sizeMs: number; readonly offsetMs: number; readonly zone?: string }
   | { readonly kind: 'sliding'; readonly sizeMs: number; readonly slideMs: number; readonly offsetMs: number }
@@ -47,14 +50,17 @@ export interface SessionShape {
 
 export type WindowShape = TimeWindowShape | RowWindowShape | SessionShape;
 
-/** How a window differs from one that is as its shape says. */
+/** How a window differs from the default of its shape. */
 interface WindowManners {
   readonly latenessMs: number;
   readonly emission: Emission;
   readonly hasEmpty: boolean;
 }
 
-/** A window and its manners. Immutable: `lateness`, `emit` and `emptyWindows` give a new one. E: windows without rows come out, too. */
+/**
+ * A window with its options. Immutable: `lateness`, `emit` and `emptyWindows` return a new one. E: windows
+ * without rows come out, too.
+ */
 export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean = boolean> {
   readonly shape: S;
   readonly latenessMs: number;
@@ -73,7 +79,7 @@ export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean =
   /**
    * How long after its end (in event time, by the watermark) a window still takes rows.
    *
-   * @throws MillraceError ERR_MILLRACE_OPTION when it is no duration
+   * @throws MillraceError ERR_MILLRACE_OPTION when it is not a duration
    */
   lateness(duration: Duration): WindowSpec<S, E> {
     this.#mustBeOfTime('lateness');
@@ -93,12 +99,13 @@ export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean =
   }
 
   /**
-   * Windows without a row come out, too: counts are 0 there, other aggregates null. For `windowAll`, whose windows have no key:
-   * those between the first row and the watermark, as the watermark closes them. A stretch of more than {@link EMPTY_WINDOWS_MAX}
-   * windows without rows is left out: there a time is wrong.
+   * Windows without a row come out, too: counts are 0 there, other aggregates null. For `windowAll`, whose
+   * windows have no key: those between the first row and the watermark, as the watermark closes them. A
+   * stretch of more than {@link EMPTY_WINDOWS_MAX} windows without rows is left out: such a stretch means
+   * that a time is wrong.
    *
    * @example .windowAll(sliding('30s', '10s').emptyWindows()).count()
-   * @throws MillraceError ERR_MILLRACE_OPTION for windows of rows and sessions, which rows make
+   * @throws MillraceError ERR_MILLRACE_OPTION for windows of rows and sessions, which exist only through rows
    */
   emptyWindows(): WindowSpec<S, true> {
     if (isRowWindow(this.shape) || this.shape.kind === 'session') {
@@ -127,7 +134,7 @@ export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean =
   }
 }
 
-/** Whether a window goes by rows, not by time. */
+/** Whether a window counts rows rather than time. */
 export function isRowWindow(shape: WindowShape): shape is RowWindowShape {
   return shape.kind === 'count' || shape.kind === 'global';
 }
@@ -155,33 +162,40 @@ function rowWindowTitle(shape: RowWindowShape): string {
   return `global(${triggers.length === 0 ? 'at the end' : `fires after ${triggers.join(' or ')}`}${shape.purges ? ', then begins anew' : ''})`;
 }
 
-/** Most panes in one window: beyond it the slide is surely a slip of the pen, and the state would be millions of tables. */
+/**
+ * Most panes in one window. Beyond it the slide is surely a mistake, and the state would be millions of
+ * tables.
+ */
 export const PANES_PER_WINDOW_MAX = 100_000;
 
-/** Most windows without rows, one behind the other, that come out: {@link WindowSpec.emptyWindows}. */
+/** Most consecutive windows without rows that come out: see {@link WindowSpec.emptyWindows}. */
 export const EMPTY_WINDOWS_MAX = 100_000;
-/** Windows in a time zone are of whole hours of its clocks. */
+/** Windows in a time zone last whole hours of its clocks. */
 const HOUR_MS = 3_600_000;
 
 /** A duration that may be negative: `'-5s'`. */
 export type SignedDuration = Duration | `-${Extract<Duration, string>}`;
 
 export interface TumblingOptions {
-  /** Shifts the windows, by less than their size: with '15m' those of an hour begin at a quarter past. May be negative. */
+  /**
+   * Shifts the windows, by less than their size: with '15m', windows of an hour begin at a quarter past. May
+   * be negative.
+   */
   readonly offset?: SignedDuration;
   /**
-   * A name of the IANA time zones, such as 'Europe/Berlin': days and hours by the clocks there, for sizes of whole hours. A day in
-   * which clocks are put on or back lasts 23 or 25 hours; the bounds are ms since 1970, as ever. See core/panes/zone-grid.ts.
+   * A name of an IANA time zone, such as 'Europe/Berlin': days and hours by the clocks there, for sizes of
+   * whole hours. A day on which the clocks change lasts 23 or 25 hours. The bounds are ms since 1970, as
+   * always. See core/panes/zone-grid.ts.
    */
   readonly zone?: string;
 }
 
 /**
- * Windows of `size`, one behind the other. The first starts at 1970 plus `offset`; with a `zone`, at midnight there.
+ * Consecutive windows of `size`. The first starts at 1970 plus `offset`; with a `zone`, at midnight there.
  *
  * @example tumbling('1d', { zone: 'Europe/Berlin' })
- * @throws MillraceError ERR_MILLRACE_OPTION when the size is no duration of at least 1 ms, the offset none shorter than it, there is no
- *   such zone, or a size in a zone is not of whole hours
+ * @throws MillraceError ERR_MILLRACE_OPTION when the size is no duration of at least 1 ms, the offset is not
+ * shorter than it, there is no such zone, or a size in a zone is not of whole hours
  */
 export function tumbling(size: Duration, options: TumblingOptions = {}): WindowSpec<WindowShape, false> {
   checkOptionNames('tumbling()', options, { offset: true, zone: true });
@@ -200,11 +214,13 @@ export function tumbling(size: Duration, options: TumblingOptions = {}): WindowS
 }
 
 /**
- * Windows of `size`, one every `slide`: a row belongs to size / slide of them. The size need be no multiple of the slide. One of
- * them starts at 1970 plus `offset`, which is shorter than the slide and may be negative.
+ * Windows of `size`, one every `slide`: a row belongs to size / slide of them. The size need not be a
+ * multiple of the slide. One of them starts at 1970 plus `offset`, which is shorter than the slide and may be
+ * negative.
  *
- * @throws MillraceError ERR_MILLRACE_OPTION when either is no duration of at least 1 ms, the slide is longer than the size, or
- *   the slide is so short that a window would have more than {@link PANES_PER_WINDOW_MAX} panes
+ * @throws MillraceError ERR_MILLRACE_OPTION when either is no duration of at least 1 ms, the slide is longer
+ * than the size, or the slide is so short that a window would have more than {@link PANES_PER_WINDOW_MAX}
+ * panes
  */
 export function sliding(size: Duration, slide: Duration, options: { readonly offset?: SignedDuration } = {}): WindowSpec<WindowShape, false> {
   refuseZone('sliding()', options);
@@ -227,11 +243,13 @@ export function sliding(size: Duration, slide: Duration, options: { readonly off
 }
 
 /**
- * Windows that grow: in each stretch of `size` one that begins with it for every `step`, each longer than the one before by
- * a step. What a day has brought so far, every hour: `cumulative('1d', '1h')`.
+ * Windows that grow. Each stretch of `size` has one window for every `step`; all of them begin with the
+ * stretch, and each is one step longer than the one before. For the day so far, every hour: `cumulative('1d',
+ * '1h')`.
  *
- * @throws MillraceError ERR_MILLRACE_OPTION when either is no duration of at least 1 ms, the size is no multiple of the step, or
- *   the step is so short that there would be more than {@link PANES_PER_WINDOW_MAX} of them
+ * @throws MillraceError ERR_MILLRACE_OPTION when either is no duration of at least 1 ms, the size is no
+ * multiple of the step, or the step is so short that there would be more than {@link PANES_PER_WINDOW_MAX} of
+ * them
  */
 export function cumulative(size: Duration, step: Duration, options: Readonly<Record<string, never>> = {}): WindowSpec<WindowShape, false> {
   refuseZone('cumulative()', options);
@@ -248,10 +266,11 @@ export function cumulative(size: Duration, step: Duration, options: Readonly<Rec
 }
 
 /**
- * Windows of `rows` rows of a key, in the order in which they come: one behind the other, or, with `slide`, a new one every so
- * many rows. A window comes out when it is full; what is left at the end of the input is in none.
+ * Windows of `rows` rows of a key, in order of arrival: consecutive or, with `slide`, a new one every so many
+ * rows. A window comes out when it is full. Rows left over at the end of the input are in no window.
  *
- * @throws MillraceError ERR_MILLRACE_OPTION when a number is no whole number of at least 1, or the slide is greater than the window
+ * @throws MillraceError ERR_MILLRACE_OPTION when a number is no whole number of at least 1, or the slide is
+ * greater than the window
  */
 export function countWindow(rows: number, options: { readonly slide?: number } = {}): WindowSpec<WindowShape, false> {
   checkOptionNames('countWindow()', options, { slide: true });
@@ -268,11 +287,14 @@ export function countWindow(rows: number, options: { readonly slide?: number } =
 }
 
 /**
- * One window for all rows of a key. It comes out after `count` rows, or when `time` has passed since the first row that came since
- * it last came out, whichever is first, and at the end of the input: a trigger by count or time. By `purge` it begins anew each time.
+ * One window for all rows of a key. It comes out after `count` rows, or when `time` has passed since the
+ * first row after it last came out, whichever is first, and at the end of the input: a trigger by count or
+ * time. With `purge` it starts empty each time.
  *
- * @example globalWindow({ count: 500, time: '2s', purge: true }) // batches of at most 500 rows, none older than 2 s
- * @throws MillraceError ERR_MILLRACE_OPTION when the count is no whole number of at least 1, or the time no duration of at least 1 ms
+ * @example globalWindow({ count: 500, time: '2s', purge: true }) // batches of at most 500 rows, none older
+ * than 2 s
+ * @throws MillraceError ERR_MILLRACE_OPTION when the count is no whole number of at least 1, or the time no
+ * duration of at least 1 ms
  */
 export function globalWindow(options: { readonly count?: number; readonly time?: Duration; readonly purge?: boolean } = {}): WindowSpec<WindowShape, false> {
   checkOptionNames('globalWindow()', options, { count: true, time: true, purge: true });
@@ -288,8 +310,9 @@ function wholeRows(rows: unknown, what: string): void {
 }
 
 /**
- * Windows of activity: rows of a key that follow each other by at most `gap` are in one window, which ends `gap` after the
- * last of them. A row that comes late may put two together. See session/session-plan.ts for what is emitted when.
+ * Windows of activity: rows of a key that follow each other by at most `gap` are in one window, which ends
+ * `gap` after the last of them. A late row may join two windows. For what is emitted when see
+ * session/session-plan.ts.
  *
  * @throws MillraceError ERR_MILLRACE_OPTION when the gap is no duration of at least 1 ms
  */
@@ -299,7 +322,10 @@ export function session(gap: Duration, options: Readonly<Record<string, never>> 
   return new WindowSpec({ kind: 'session', gapMs: durationMs(gap, 'The gap of session()', 1) });
 }
 
-/** @throws MillraceError ERR_MILLRACE_OPTION when the offset is as long as what it shifts, or longer: a slip of the pen, as in any other engine */
+/**
+ * @throws MillraceError ERR_MILLRACE_OPTION when the offset is not shorter than what it shifts: a mistake, as
+ * in other engines
+ */
 function offsetOf(offset: SignedDuration | undefined, what: string, lessThanMs: number, whole: string): number {
   const offsetMs = signedMs(offset ?? 0, `The offset of ${what}`);
   if (Math.abs(offsetMs) < lessThanMs) return offsetMs;

@@ -1,14 +1,15 @@
 /**
- * The frame of an Arrow IPC message, and bounds-checked steps through its FlatBuffers metadata, by address and without
- * objects. Nothing that the bytes declare is believed: every table, field and vector is checked to lie inside the
- * metadata before it is read, and the body inside the bytes that are there.
+ * The frame of an Arrow IPC message, and bounds-checked steps through its FlatBuffers metadata, by address
+ * and without objects. Nothing that the bytes declare is trusted: every table, field and vector is checked to
+ * lie inside the metadata before it is read, and the body to lie inside the given bytes.
  *
  *   0  ff ff ff ff      continuation
  *   4  i32              metadata bytes, padding included: a multiple of 8; 0 ends a stream
  *   8  metadata         a FlatBuffers `Message`, which says how long the body is
  *      body             buffers at multiples of 8
  *
- * Sources: Arrow columnar format 1.5, "Encapsulated message format"; FlatBuffers internals (tables, vtables, vectors).
+ * Sources: Arrow columnar format 1.5, "Encapsulated message format"; FlatBuffers internals (tables, vtables,
+ * vectors).
  */
 
 import { MillraceError } from '../errors.ts';
@@ -17,7 +18,7 @@ import type { SharedMemory } from '../memory/index.ts';
 export const CONTINUATION = 0xffff_ffff;
 export const PREFIX_BYTES = 8;
 
-/** What a message holds: MessageHeader of the format, and 0 for the end-of-stream mark. */
+/** The kind of a message: MessageHeader of the format, and 0 for the end-of-stream mark. */
 export const KIND = { end: 0, schema: 1, dictionaryBatch: 2, recordBatch: 3 } as const;
 const KIND_NAMES = ['nothing', 'a schema', 'a dictionary batch', 'a record batch', 'a tensor', 'a sparse tensor'];
 const METADATA_V4 = 3;
@@ -41,11 +42,11 @@ export class MessageFrame {
   header = 0;
   body = 0;
   bodyBytes = 0;
-  /** Where the length of the body stands; 0 when it is absent. */
+  /** Address of the length of the body; 0 when it is absent. */
   bodyField = 0;
-  /** The first address behind the message. */
+  /** The first address after the message. */
   end = 0;
-  /** Elements of the vector that `vector` found last. */
+  /** Number of elements of the vector that `vector` found last. */
   length = 0;
 
   constructor(memory: SharedMemory) {
@@ -54,7 +55,7 @@ export class MessageFrame {
   }
 
   /**
-   * Reads the frame of the message at `address`; no byte at `limit` or behind is looked at.
+   * Reads the frame of the message at `address`. It reads no byte at `limit` or beyond.
    *
    * @param address a multiple of 8
    * @throws MillraceError ERR_MILLRACE_BATCH
@@ -95,7 +96,7 @@ export class MessageFrame {
     this.end = this.body + this.bodyBytes;
   }
 
-  /** Goes into a table: `field` and `vector` are about it from now on. */
+  /** Enters a table: `field` and `vector` refer to it from now on. */
   enter(table: number): void {
     const view = this.#view;
     if (table < this.metadata + 4 || table > this.metadataEnd - 4)
@@ -111,7 +112,7 @@ export class MessageFrame {
     this.#vtableBytes = vtableBytes;
   }
 
-  /** Goes into the table that the offset at `field` leads to. */
+  /** Enters the table that the offset at `field` points to. */
   enterAt(field: number): void {
     this.enter(this.#indirect(field));
   }
@@ -127,7 +128,10 @@ export class MessageFrame {
     return at;
   }
 
-  /** The address of the first element of a vector of the table (and its `length`); 0, with length 0, when it is absent. */
+  /**
+   * The address of the first element of a vector of the table (and its `length`); 0, with length 0, when it
+   * is absent.
+   */
   vector(slot: number, elementBytes: number): number {
     this.length = 0;
     const field = this.field(slot, 4);
@@ -139,12 +143,12 @@ export class MessageFrame {
     return at + 4;
   }
 
-  /** An i64 as a number: exact up to 2^53, and what is beyond is still beyond every limit. `at` was checked. */
+  /** An i64 as a number: exact up to 2^53; a greater value still exceeds every limit. `at` was checked. */
   long(at: number): number {
     return this.#view.getInt32(at + 4, true) * 4_294_967_296 + this.#view.getUint32(at, true);
   }
 
-  /** Where the offset at `field` leads, with room for 4 bytes. */
+  /** The target of the offset at `field`, with room for 4 bytes. */
   #indirect(field: number): number {
     const at = field + this.#view.getUint32(field, true);
     if (at > this.metadataEnd - 4) invalid(`an offset to byte ${at - this.metadata} of ${this.metadataEnd - this.metadata} of metadata`);

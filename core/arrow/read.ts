@@ -1,14 +1,16 @@
 /**
- * Batches out of Arrow IPC bytes: views over the bytes where they lie, no copy, everything checked before it is used.
+ * Batches from Arrow IPC bytes: views over the bytes where they lie, no copy, everything checked before it is
+ * used.
  *
- * A value is either a bare record batch message, whose columns the caller must know, or a stream: a schema message,
- * record batch messages, and perhaps an end mark (what pyarrow's RecordBatchStreamWriter and Polars' write_ipc_stream
- * make). Checked are: frame and metadata (message.ts); rows, nulls, and the place of every buffer; that buffers begin at
- * multiples of 8 and do not overlap in sum; that the offsets of utf8 and binary never fall and end inside their data.
- * Not checked: that utf8 is valid UTF-8, and the bits behind the last row of a bitmap.
+ * A value is either a bare record batch message, whose columns the caller must know, or a stream: a schema
+ * message, record batch messages, and perhaps an end mark (as written by pyarrow's RecordBatchStreamWriter
+ * and Polars' write_ipc_stream). Checked are: frame and metadata (message.ts); rows, nulls, and the place of
+ * every buffer; that buffers begin at multiples of 8 and do not overlap in sum; that the offsets of utf8 and
+ * binary never fall and end inside their data. Not checked: that utf8 is valid UTF-8, and the bits behind the
+ * last row of a bitmap.
  *
- * Not read, each refused by name: compressed bodies, dictionaries, big-endian values, and the types of `typeAdvice`.
- * Columns that nobody asked for may have (almost) any type.
+ * Not supported, and each refused by name: compressed bodies, dictionaries, big-endian values, and the types
+ * of `typeAdvice`. Columns that nobody requests may have (almost) any type.
  */
 
 import { Batch, type Column } from '../batch/index.ts';
@@ -21,7 +23,7 @@ const ROWS_MAX = 2 ** 31 - 8;
 const CODECS = ['LZ4_FRAME', 'ZSTD'];
 
 interface ArrowKernels {
-  /** 1 when one of the offsets is negative or below the one before. */
+  /** 1 when an offset is negative or below the one before. */
   readonly arrowOffsetsFall: (at: number, rowCount: number) => number;
 }
 
@@ -37,14 +39,15 @@ interface ColumnPlan {
   readonly name: string;
   readonly type: DataType;
   readonly isBytes: boolean;
-  /** Position among the nodes, and of the first of its buffers; node -1: not to be read. */
+  /** Position among the nodes, and of the first of its buffers. Node -1: not to be read. */
   readonly node: number;
   readonly buffer: number;
 }
 
 /**
- * Reads messages for one schema (or for whatever schema a stream brings). Keeps the plan of the last schema message, so
- * that a topic of streams pays for reading it once. Made once per stream of values; not to be shared between threads.
+ * Reads messages for one schema (or for whatever schema a stream has). Keeps the plan of the last schema
+ * message, so that a topic of streams reads it only once. One per stream of values; not to be shared between
+ * threads.
  */
 export class ArrowReader {
   readonly memory: SharedMemory;
@@ -54,12 +57,12 @@ export class ArrowReader {
   readonly #wanted: readonly boolean[] | undefined;
   readonly #barePlan: Plan | undefined;
   #streamPlan: Plan | undefined;
-  /** The metadata of the schema message that #streamPlan was made of. */
+  /** The metadata of the schema message behind #streamPlan. */
   #streamMetadata: Uint8Array = new Uint8Array(0);
 
   /**
    * @param schema columns to read, found by name and checked by type; without it, those of the stream
-   * @param columns positions in `schema` of the columns that will be used; the others are left without bytes
+   * @param columns positions in `schema` of the columns that will be used; the others get no bytes
    */
   constructor(memory: SharedMemory, schema?: Schema, columns?: readonly number[]) {
     this.memory = memory;
@@ -74,7 +77,8 @@ export class ArrowReader {
    * All batches of a value, in either form. All or nothing.
    *
    * @param address a multiple of 8
-   * @throws MillraceError ERR_MILLRACE_BATCH, naming what is wrong and the value; nothing outside the bytes was read
+   * @throws MillraceError ERR_MILLRACE_BATCH, naming what is wrong and the value; nothing outside the bytes
+   * was read
    */
   read(address: number, byteLength: number): Batch[] {
     const frame = this.#frame;
@@ -95,13 +99,13 @@ export class ArrowReader {
         if (plan === undefined) invalid('a record batch without a schema in front of it (give the schema to read by)');
         batches.push(this.#readBatch(plan as Plan));
       }
-      // Dictionary batches belong to columns that nobody wants, or planFor would have refused.
+      // Dictionary batches belong to columns that nobody requested; otherwise planFor would have refused.
       isFirst = false;
     }
     return batches;
   }
 
-  /** The plan for the schema message in the frame: the last one where the bytes are the same. */
+  /** The plan for the schema message in the frame: the last one, if the bytes are the same. */
   #planOfStream(): Plan {
     const { metadata, metadataEnd } = this.#frame;
     const { u8 } = this.memory;
@@ -153,7 +157,7 @@ export class ArrowReader {
       if (isBytes) {
         offsets = this.#buffer(column, at, rowCount > 0 ? (rowCount + 1) * 4 : 0, 'offsets');
         bytesLeft -= this.#bytes;
-        // Without rows the one offset, 0, may be left out: the row count of the node, 0, stands in for it.
+        // Without rows the single offset, 0, may be left out. The row count of the node, 0, stands in for it.
         if (this.#bytes < 4) offsets = node;
         at += 16;
       }
@@ -170,10 +174,10 @@ export class ArrowReader {
     return new Batch(this.memory, plan.schema, rowCount, columns);
   }
 
-  /** Bytes of the buffer that #buffer looked at last. */
+  /** Length of the buffer that #buffer looked at last. */
   #bytes = 0;
 
-  /** The address of a buffer, whose Buffer struct is at `at`. */
+  /** The address of a buffer, given that of its Buffer struct. */
   #buffer(column: ColumnPlan, at: number, neededBytes: number, what: string): number {
     const frame = this.#frame;
     const offset = frame.long(at);
@@ -183,13 +187,13 @@ export class ArrowReader {
       invalid(`the ${what} of column ${JSON.stringify(column.name)} are ${bytes} bytes from ${offset} on in a body of ${frame.bodyBytes}`);
     if (bytes < neededBytes) invalid(`the ${what} of column ${JSON.stringify(column.name)} are ${bytes} bytes, but its rows need ${neededBytes}`);
     if (offset % 8 !== 0 && bytes > 0) invalid(`the ${what} of column ${JSON.stringify(column.name)} begin at ${offset}, no multiple of 8`);
-    // An empty buffer has no bytes to point at; the body's start is a good address for a width of any size.
+    // An empty buffer has no bytes to point at. The start of the body is a valid address for any width.
     return bytes === 0 ? frame.body : frame.body + offset;
   }
 
   #checkOffsets(column: ColumnPlan, offsets: number, rowCount: number, dataBytes: number): void {
     if (offsets % 4 !== 0) invalid(`the offsets of column ${JSON.stringify(column.name)} lie at ${offsets}, no multiple of 4`);
-    // The kernel only says whether; which one, and for the message only, is for the reference to find.
+    // The kernel only says whether one is wrong. The reference finds which one, for the message only.
     const last = this.memory.i32[(offsets >>> 2) + rowCount] as number;
     if (this.#kernels !== undefined && last <= dataBytes && this.#kernels.arrowOffsetsFall(offsets, rowCount) === 0) return;
     const fault = firstBadOffset(this.memory.i32, offsets >>> 2, rowCount, dataBytes);
@@ -247,13 +251,13 @@ function planFor(fields: readonly WireField[], schema: Schema, wanted: readonly 
 }
 
 /**
- * The one batch of the bytes: of a bare record batch message (then `schema` must be given), or of a stream.
+ * The only batch of the bytes: of a bare record batch message (then `schema` must be given), or of a stream.
  *
- * @param address a multiple of 8; the batch is good as long as the bytes are
+ * @param address a multiple of 8; the batch is valid as long as the bytes are
  * @throws MillraceError ERR_MILLRACE_BATCH
  * @example
- * const byteLength = writeBatch(batch, address, limit);
- * readBatch(memory, address, byteLength, batch.schema).rowCount; // batch.rowCount
+ *   const byteLength = writeBatch(batch, address, limit);
+ *   readBatch(memory, address, byteLength, batch.schema).rowCount; // batch.rowCount
  */
 export function readBatch(memory: SharedMemory, address: number, byteLength: number, schema?: Schema): Batch {
   const batches = new ArrowReader(memory, schema).read(address, byteLength);
@@ -266,7 +270,10 @@ export function readStream(memory: SharedMemory, address: number, byteLength: nu
   return new ArrowReader(memory, schema).read(address, byteLength);
 }
 
-/** The schema at the head of a stream. @throws MillraceError ERR_MILLRACE_BATCH when there is none, or a column's type is not ours */
+/**
+ * The schema at the head of a stream. @throws MillraceError ERR_MILLRACE_BATCH when there is none, or when a
+ * column's type is not supported
+ */
 export function readSchema(memory: SharedMemory, address: number, byteLength: number): Schema {
   const frame = new MessageFrame(memory);
   frame.open(address, address + byteLength);
@@ -274,10 +281,13 @@ export function readSchema(memory: SharedMemory, address: number, byteLength: nu
   return schemaOfWire(readWireFields(frame));
 }
 
-/** Index of the first of `rowCount + 1` offsets that is negative, below the one before, or beyond the data; -1 when all are right. */
+/**
+ * Index of the first of `rowCount + 1` offsets that is negative, below the one before, or beyond the data; -1
+ * when all are valid.
+ */
 export function firstBadOffset(i32: Int32Array, at: number, rowCount: number, dataBytes: number): number {
   let previous = i32[at] as number;
-  // The sign bit collects every fall: with no negative value among them, differences do not overflow.
+  // The sign bit collects every fall: without negative values, differences do not overflow.
   let signs = previous;
   for (let i = at + 1; i <= at + rowCount; i++) {
     const next = i32[i] as number;

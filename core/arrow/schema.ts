@@ -1,9 +1,9 @@
 /**
- * Schemas between the wire and memory: which Arrow types are which of ours, the Schema message read and written, and how
- * many buffers a column of a foreign type takes, so that columns nobody wants can be passed over.
+ * Schemas between the wire and memory: which Arrow types map to which of ours, the Schema message read and
+ * written, and how many buffers a column of a foreign type takes, so that unused columns can be skipped.
  *
- * Schema messages are rare; they are read through the generated accessors, over a private copy of the metadata: what a
- * broken offset leads to is then undefined, which counts as 0, and never a byte of somebody else.
+ * Schema messages are rare. They are read through the generated accessors, over a private copy of the
+ * metadata. So a broken offset leads to undefined, which counts as 0, and never to bytes of other data.
  */
 
 import * as flatbuffers from 'flatbuffers';
@@ -19,12 +19,14 @@ export interface WireField {
   readonly type: DataType | undefined;
   /** The type as Arrow names it, for messages: `large_utf8`, `timestamp[us]`, `dictionary of utf8`. */
   readonly arrowType: string;
-  /** How many nodes and buffers it takes in a record batch, children included; NaN when that cannot be told. */
+  /** How many nodes and buffers it takes in a record batch, children included; NaN when unknown. */
   readonly nodes: number;
   readonly buffers: number;
 }
 
-/** Type, and how many buffers of its own it has, by number in the format's union `Type`. NaN: not a fixed number. */
+/**
+ * The type, and its own number of buffers, by number in the format's union `Type`. NaN: not a fixed number.
+ */
 const TYPES: readonly (readonly [name: string, buffers: number])[] = [
   ['no type', Number.NaN],
   ['null', 0],
@@ -64,7 +66,7 @@ const INTEGERS: ReadonlyMap<string, DataType> = new Map<string, DataType>([
 const UNITS = ['s', 'ms', 'us', 'ns'];
 const DEPTH_MAX = 32;
 
-/** What the fields of one schema message may take together: the guard against fields that contain each other. */
+/** The total limit for the fields of one schema message: the guard against fields that contain each other. */
 interface Budget {
   fields: number;
   nameLength: number;
@@ -106,7 +108,7 @@ function readField(field: wire.Field | null, budget: Budget, depth: number): Wir
   let type: DataType | undefined;
   [type, arrowType] = readType(field, number, arrowType);
   if (childCount > 0) type = undefined;
-  // The batch holds the indexes into the dictionary: integers.
+  // The batch holds indexes into the dictionary: integers.
   if (field.dictionary() !== null) return { name, type: undefined, arrowType: `dictionary of ${arrowType}`, nodes: 1, buffers: 2 };
   return { name, type: type && field.nullable() ? nullable(type) : type, arrowType, nodes, buffers };
 }
@@ -152,7 +154,10 @@ export function typeAdvice(field: WireField): string {
   return 'cast it to bool, int8, int16, int32, uint32, int64, float32, float64, utf8, binary or timestamp[ms] before it is written';
 }
 
-/** The schema that the declared columns make. @throws MillraceError ERR_MILLRACE_BATCH when a column's type is not ours */
+/**
+ * The schema of the declared columns. @throws MillraceError ERR_MILLRACE_BATCH when a column's type is not
+ * supported
+ */
 export function schemaOfWire(fields: readonly WireField[]): Schema {
   return new Schema(
     fields.map((field, i) => {
@@ -163,7 +168,7 @@ export function schemaOfWire(fields: readonly WireField[]): Schema {
   );
 }
 
-/** The columns that messages of this schema have. */
+/** The columns of messages with this schema. */
 export function wireFieldsOf(schema: Schema): WireField[] {
   return schema.fields.map(({ name, type }) => ({
     name,
@@ -176,7 +181,7 @@ export function wireFieldsOf(schema: Schema): WireField[] {
 
 const messages = new WeakMap<Schema, Uint8Array>();
 
-/** The Schema message, frame included: a multiple of 8 bytes. Made once a schema. */
+/** The Schema message, frame included: a multiple of 8 bytes. Made once per schema. */
 export function schemaMessage(schema: Schema): Uint8Array {
   let message = messages.get(schema);
   if (message === undefined) {
@@ -203,10 +208,10 @@ export function schemaMessage(schema: Schema): Uint8Array {
   return message;
 }
 
-/** Closes a Message and puts the frame around it. The body length is there, as 0, to be patched. */
+/** Finishes a Message and frames it. The body length is present, as 0, to be patched. */
 export function framed(builder: flatbuffers.Builder, kind: number, header: number): Uint8Array {
   wire.Message.startMessage(builder);
-  // The writer patches the body's length, so it must be there although it is 0.
+  // The writer patches the body length, so it must be present although it is 0.
   builder.forceDefaults(true);
   wire.Message.addBodyLength(builder, 0n);
   wire.Message.addHeader(builder, header);

@@ -1,10 +1,11 @@
 /**
- * Arrow IPC bytes out of batches: what apache-arrow, pyarrow and `readBatch` read.
+ * Batches to Arrow IPC bytes, as read by apache-arrow, pyarrow and `readBatch`.
  *
- * The metadata of a record batch differs between the batches of a schema in numbers only, so it is made once a schema
- * (through the generated accessors) and then copied and patched. Buffers are copied to multiples of 8; offsets are
- * rewritten where they do not begin at 0 (slices); a column without nulls gets no validity bits; bits and bytes behind
- * the last row are 0. So equal batches give equal bytes, as far as the data of null rows is equal.
+ * The metadata of the record batches of a schema differs in numbers only. So it is made once per schema
+ * (through the generated accessors), then copied and patched. Buffers are copied to multiples of 8. Offsets
+ * are rewritten where they do not begin at 0 (slices). A column without nulls gets no validity bits. Bits and
+ * bytes after the last row are 0. So equal batches give equal bytes, as far as the data of null rows is
+ * equal.
  */
 
 import * as flatbuffers from 'flatbuffers';
@@ -18,7 +19,7 @@ import { framed, schemaMessage } from './schema.ts';
 
 export const END_OF_STREAM_BYTES = 8;
 
-/** A record batch message without its numbers, and where they go: byte positions in `message`. */
+/** A record batch message without its numbers, and where these go: byte positions in `message`. */
 interface Template {
   readonly message: Uint8Array;
   readonly bodyLength: number;
@@ -29,9 +30,7 @@ interface Template {
 
 const templates = new WeakMap<Schema, Template>();
 
-/**
- * Bytes that `writeBatch` writes for this batch. Cost: reads the validity bits.
- */
+/** Number of bytes that `writeBatch` writes for this batch. Cost: reads the validity bits. */
 export function batchBytes(batch: Batch): number {
   let bytes = templateOf(batch.schema).message.length;
   for (const column of batch.columns) {
@@ -43,12 +42,12 @@ export function batchBytes(batch: Batch): number {
 }
 
 /**
- * Writes one record batch message, without a schema in front.
+ * Writes one record batch message, without a schema before it.
  *
- * @param address a multiple of 8 in the batch's memory; no byte at `limit` or behind is written
- * @returns the bytes written, a multiple of 8; 0 when they do not fit, and then nothing was written
+ * @param address a multiple of 8 in the batch's memory; no byte at `limit` or beyond is written
+ * @returns the bytes written, a multiple of 8; 0 when they do not fit, in which case nothing was written
  * @example
- * const byteLength = writeBatch(batch, slab, slab + slabs.slabBytes(slab));
+ *   const byteLength = writeBatch(batch, slab, slab + slabs.slabBytes(slab));
  */
 export function writeBatch(batch: Batch, address: number, limit: number): number {
   assert(address % 8 === 0, `a batch is written to ${address}, no multiple of 8`);
@@ -91,7 +90,10 @@ export function writeBatch(batch: Batch, address: number, limit: number): number
   return bytes;
 }
 
-/** Writes a schema message, the head of a stream. Returns its bytes, or 0 when they do not fit. `address` must be a multiple of 8. */
+/**
+ * Writes a schema message, the head of a stream. Returns its bytes, or 0 when they do not fit. `address` must
+ * be a multiple of 8.
+ */
 export function writeSchema(memory: SharedMemory, schema: Schema, address: number, limit: number): number {
   assert(address % 8 === 0, `a schema is written to ${address}, no multiple of 8`);
   const message = schemaMessage(schema);
@@ -100,14 +102,14 @@ export function writeSchema(memory: SharedMemory, schema: Schema, address: numbe
   return message.length;
 }
 
-/** Bytes that `writeStream` writes. */
+/** Number of bytes that `writeStream` writes. */
 export function streamBytes(schema: Schema, batches: readonly Batch[]): number {
   return batches.reduce((bytes, batch) => bytes + batchBytes(batch), schemaMessage(schema).length + END_OF_STREAM_BYTES);
 }
 
 /**
- * Writes a whole stream: schema, batches (of that schema), end mark. Returns its bytes, or 0 when they do not fit; then
- * the bytes up to `limit` hold nothing of use. `address` must be a multiple of 8.
+ * Writes a whole stream: schema, batches (of that schema), end mark. Returns its bytes, or 0 when they do not
+ * fit; the content of the bytes up to `limit` is undefined then. `address` must be a multiple of 8.
  */
 export function writeStream(memory: SharedMemory, schema: Schema, batches: readonly Batch[], address: number, limit: number): number {
   let at = address + writeSchema(memory, schema, address, limit);
@@ -141,7 +143,7 @@ function templateOf(schema: Schema): Template {
     wire.RecordBatch.addNodes(builder, nodes);
     wire.RecordBatch.addBuffers(builder, buffers);
     const message = framed(builder, KIND.recordBatch, wire.RecordBatch.endRecordBatch(builder));
-    // Where the numbers go is what our own reader finds.
+    // Our own reader finds where the numbers go.
     const memory = attachMemory(new SharedArrayBuffer(message.length));
     memory.u8.set(message);
     const frame = new MessageFrame(memory);
@@ -171,7 +173,10 @@ function dataEnd(batch: Batch, column: Column): number {
   return column.data + (batch.memory.i32[(column.offsets >>> 2) + batch.rowCount] as number);
 }
 
-/** Fills in a Buffer struct for the bytes `start` to `end`, zeroes the padding, and gives the start of the next buffer. */
+/**
+ * Fills in a Buffer struct for the bytes `start` to `end`, zeroes the padding, and returns the start of the
+ * next buffer.
+ */
 function closeBuffer(memory: SharedMemory, struct: number, body: number, start: number, end: number): number {
   setLong(memory, struct, start - body);
   setLong(memory, struct + 8, end - start);
@@ -186,7 +191,7 @@ function setLong(memory: SharedMemory, address: number, value: number): void {
   memory.u32[(address + 4) >>> 2] = 0;
 }
 
-/** Copies the bits of `rowCount` rows; those behind in the last byte become 0. Returns the end. */
+/** Copies the bits of `rowCount` rows; the rest of the last byte becomes 0. Returns the end. */
 function copyBits(u8: Uint8Array, to: number, from: number, rowCount: number): number {
   const bytes = (rowCount + 7) >>> 3;
   u8.copyWithin(to, from, from + bytes);
@@ -194,7 +199,7 @@ function copyBits(u8: Uint8Array, to: number, from: number, rowCount: number): n
   return to + bytes;
 }
 
-/** Copies `rowCount + 1` offsets, less the first of them. Returns the end. */
+/** Copies `rowCount + 1` offsets, minus the first of them. Returns the end. */
 function copyOffsets(i32: Int32Array, to: number, from: number, rowCount: number): number {
   const source = from >>> 2;
   const target = to >>> 2;

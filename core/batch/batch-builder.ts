@@ -1,9 +1,9 @@
 /**
- * Columns to write into: room for a fixed number of rows in slabs of the shared memory, filled by decoders, by emitted
- * row functions, and by results, then read as a Batch.
+ * Columns to write into: room for a fixed number of rows in slabs of the shared memory. Decoders, emitted row
+ * functions and results fill it; then it is read as a Batch.
  *
- * The fast path writes straight to the addresses in `columns`; `setValue` and `appendRow` are the cold path for rows
- * that are JavaScript objects already. Validity is 1 bit a row; `reset` marks every row valid.
+ * The fast path writes straight to the addresses in `columns`. `setValue` and `appendRow` are the cold path,
+ * for rows that are JavaScript objects already. Validity is 1 bit per row; `reset` marks every row valid.
  */
 
 import { assert } from '../assert.ts';
@@ -19,7 +19,7 @@ export interface ColumnSpace {
   data: number;
   readonly offsets: number;
   readonly validity: number;
-  /** Bytes written so far and room, for utf8 and binary. Other types have their room for `capacity` rows. */
+  /** Bytes written so far and room, for utf8 and binary. Other types have room for `capacity` rows. */
   byteLength: number;
   byteCapacity: number;
 }
@@ -36,13 +36,13 @@ export class BatchBuilder {
   readonly #owned = new Set<number>();
   rowCount = 0;
 
-  /** @param capacity most rows a batch, rounded up to a multiple of 8 */
+  /** @param capacity most rows per batch, rounded up to a multiple of 8 */
   constructor(slabs: SlabAllocator, schema: Schema, capacity: number) {
     this.memory = slabs.memory;
     this.schema = schema;
     this.capacity = Math.ceil(capacity / 8) * 8;
     this.#slabs = slabs;
-    // One slab for all that has a fixed size, each part at a multiple of 64.
+    // One slab for everything of fixed size, each part at a multiple of 64.
     const sizes: number[] = [];
     for (const { type } of schema.fields) {
       const isBytes = type.name === 'utf8' || type.name === 'binary';
@@ -66,7 +66,7 @@ export class BatchBuilder {
     this.reset();
   }
 
-  /** Empties it: no rows, every row to come valid. */
+  /** Empties the builder: no rows, and every future row valid. */
   reset(): void {
     this.rowCount = 0;
     for (const column of this.columns) {
@@ -76,7 +76,7 @@ export class BatchBuilder {
     }
   }
 
-  /** Makes room for `more` bytes behind what is written of a utf8 or binary column. May move `data`. */
+  /** Makes room for `more` bytes after what is written of a utf8 or binary column. May move `data`. */
   reserve(column: ColumnSpace, more: number): void {
     const needed = column.byteLength + more;
     if (needed <= column.byteCapacity) return;
@@ -139,7 +139,10 @@ export class BatchBuilder {
     }
   }
 
-  /** Appends a row that is an object. All of it or nothing: a value that does not fit throws and leaves the batch as it was. */
+  /**
+   * Appends a row given as an object. All or nothing: a value that does not fit throws and leaves the batch
+   * as it was.
+   */
   appendRow(row: AnyRow): void {
     assert(this.rowCount < this.capacity, 'a row more than fits');
     const lengths = this.columns.map((column) => column.byteLength);
@@ -156,7 +159,9 @@ export class BatchBuilder {
     this.rowCount++;
   }
 
-  /** The first `rowCount` rows as a batch over the same bytes: good until the builder is written to again. */
+  /**
+   * The first `rowCount` rows as a batch over the same bytes, valid until the builder is written to again.
+   */
   finish(rowCount: number = this.rowCount): Batch {
     return new Batch(
       this.memory,

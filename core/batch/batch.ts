@@ -1,14 +1,16 @@
 /**
  * Batch: columns plus a row count, in Arrow's layout, at addresses of the shared memory.
  *
- * The unit of every call on the hot path. A batch owns nothing: it points at bytes that a slab, a fetch or a scratch
- * arena holds, and it is as good as they are. Reading a batch out of bytes and writing one is arrow/'s part.
+ * The unit of every call on the hot path. A batch owns nothing: it points at bytes that a slab, a fetch or a
+ * scratch arena holds, and is valid as long as these are. For reading and writing batches as bytes see
+ * arrow/.
  *
  *   fixed width   values at `data`, `width` bytes each, little endian, `data` a multiple of the width
  *   bool          bit i of the bytes at `data`, least significant bit first
- *   utf8, binary  value i is the bytes data + offsets[i] .. data + offsets[i + 1]; `offsets` is the address of
- *                 rowCount + 1 i32 values and a multiple of 4. offsets[0] need not be 0.
- *   validity      address of one bit a row, 1 = valid, or 0: no row is null. What the data of a null row holds is undefined.
+ *   utf8, binary  value i is the bytes data + offsets[i] .. data + offsets[i + 1]; `offsets` is the address
+ *                 of rowCount + 1 i32 values and a multiple of 4. offsets[0] need not be 0.
+ *   validity      address of one bit per row, 1 = valid, or 0: no row is null. The data of a null row is
+ *                 undefined.
  *
  * Layout: Apache Arrow columnar format 1.5.
  */
@@ -44,7 +46,9 @@ export class Batch {
     return column;
   }
 
-  /** Rows `from` to `to` over the same bytes. `from` must be a multiple of 8, so that bitmaps start on a byte. */
+  /**
+   * Rows `from` to `to` over the same bytes. `from` must be a multiple of 8, so that bitmaps start on a byte.
+   */
   slice(from: number, to: number): Batch {
     assert(from % 8 === 0 && from <= to && to <= this.rowCount, `slice ${from}..${to} of ${this.rowCount} rows`);
     if (from === 0 && to === this.rowCount) return this;
@@ -61,12 +65,18 @@ export class Batch {
     );
   }
 
-  /** One value as user functions see it. For tests, sinks at the edge and the cold path: it makes an object of a string. */
+  /**
+   * One value as user-defined functions see it. For tests, sinks and the cold path: it makes an object of a
+   * string.
+   */
   value(columnIndex: number, row: number): unknown {
     return readValue(this.memory, this.column(columnIndex), row);
   }
 
-  /** All rows as objects, for the cold path. Object keys are own properties even where a column is named `__proto__`. */
+  /**
+   * All rows as objects, for the cold path. Object keys are own properties even where a column is named
+   * `__proto__`.
+   */
   toRows(): AnyRow[] {
     const names = this.schema.fields.map((field) => field.name);
     const rows: AnyRow[] = [];
@@ -110,7 +120,7 @@ export function readValue(memory: SharedMemory, column: Column, row: number): un
   }
 }
 
-/** A timestamp as a number, from the two halves of its i64: no BigInt is made. */
+/** A timestamp as a number, from the two halves of its i64, without a BigInt. */
 export function readTimestamp(memory: SharedMemory, data: number, row: number): number {
   const at = (data >>> 2) + row * 2;
   return (memory.i32[at + 1] as number) * 4_294_967_296 + (memory.u32[at] as number);
@@ -120,11 +130,13 @@ function offsetAt(memory: SharedMemory, column: Column, index: number): number {
   return memory.i32[(column.offsets >>> 2) + index] as number;
 }
 
-// A leading U+FEFF is a character of the text.
+// A leading U+FEFF is part of the text.
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const SHORT = 32;
 
-/** The text of UTF-8 bytes in shared memory. Short ASCII, the common case, takes no copy through the decoder. */
+/**
+ * The text of UTF-8 bytes in shared memory. Short ASCII, the common case, is not copied through the decoder.
+ */
 export function readText(memory: SharedMemory, start: number, end: number): string {
   const { u8 } = memory;
   if (end - start <= SHORT) {
@@ -138,6 +150,6 @@ export function readText(memory: SharedMemory, start: number, end: number): stri
     }
     if (at === end) return text;
   }
-  // TextDecoder takes no SharedArrayBuffer.
+  // TextDecoder does not accept a SharedArrayBuffer.
   return decoder.decode(u8.slice(start, end));
 }

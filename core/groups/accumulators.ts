@@ -1,11 +1,13 @@
 /**
- * What a slot of a group table accumulates: counts, sums, extremes, sketches, each as a few bytes, and perhaps a state of variable
- * size in the table's arena, that can be updated by a column, merged with another slot's, and (some) subtracted again.
+ * What a slot of a group table accumulates: counts, sums, extremes, sketches. Each is a few bytes, and
+ * perhaps a state of variable size in the table's arena. It can be updated by a column, merged with another
+ * slot's, and (in some kinds) subtracted again.
  *
- * An accumulator is its place in a slot plus functions over whole tiles: it never sees a row. Before `update` the group
- * table brings the input column to one of three lanes, 8 bytes a value: f64 (bool and all numbers but i64), i64 (i64,
- * timestamp), or valid (1 or 0), with the accumulator's identity in the place of nulls; so there is one loop a kind, not
- * one a type. What the finished values mean (a mean, a null where no row had a value) is the operators' affair.
+ * An accumulator is its place in a slot plus functions over whole tiles: it never sees a row. Before `update`
+ * the group table brings the input column to one of three lanes, 8 bytes per value: f64 (bool and all numbers
+ * but i64), i64 (i64, timestamp), or valid (1 or 0). The accumulator's identity takes the place of nulls. So
+ * there is one loop per kind, not one per type. What the finished values mean (a mean, a null where no row
+ * had a value) is up to the operators.
  *
  *   kind         lane    slot bytes       identity          subtract
  *   count        -       i64              0                 yes       rows, null or not
@@ -16,12 +18,14 @@
  *   max          f64     f64              -Infinity         no        NaN when any is NaN
  *   min, max     i64     i64              greatest, least   no
  *
- * These are passes of the kernels. The kinds below work row by row in TypeScript (core/accumulators/), told which values are null; an
- * asterisk: the slot holds a pointer to a state in the arena (state.ts), which the table copies, moves and frees as it does its long keys.
+ * These are passes of the kernels. The kinds below work row by row in TypeScript (accumulators/), and are
+ * told which values are null. An asterisk means that the slot holds a pointer to a state in the arena
+ * (state.ts), which the table copies, moves and frees as it does its long keys.
  *
  *   min, max      bytes      i64 count, *          no    utf8 and binary, by their bytes
  *   sumSquares    f64, i64   f64 hi, lo            no    for variances, beside a sum
- *   first, last   any        i64 count, f64, 8     no    by an order column, or by coming; of byte strings the 8 are *
+ *   first, last   any        i64 count, f64, 8     no    by an order column, or by arrival; of byte strings
+ *                                                        the 8 are *
  *   smoothed      f64        i64, 3 f64            no    exponential, by an order column
  *   distinct      any        *                     no    exact count: a set
  *   hyperLogLog   any        *                     no    approximate count; `precision`
@@ -30,13 +34,13 @@
  *   topK          any        *                     no    Misra-Gries; `counters`
  *   list          any        *                     no    the first `max` values by an order column
  *
- * NaN is the greatest value, as in DuckDB and Spark; -0 counts as 0. A min, max or sum of no value holds its identity:
- * where a column may be null, put a `countValid` of it beside and read null where that is 0.
+ * NaN is the greatest value, as in DuckDB and Spark; -0 counts as 0. A min, max or sum of no value holds its
+ * identity: where a column may be null, add a `countValid` of it and read null where that is 0.
  *
- * A sum of f64 carries the rounding errors of its additions along (TwoSum, Knuth; summation after Ogita, Rump and Oishi,
- * "Accurate sum and dot product", 2005), so that the order of rows and merges changes it by no more than 2^-100 of the
- * sum of magnitudes: the result does not depend on which thread took which batch. Infinity and NaN stay what they are;
- * subtracting an infinite sum gives NaN.
+ * A sum of f64 carries the rounding errors of its additions along (TwoSum, Knuth; summation after Ogita, Rump
+ * and Oishi, "Accurate sum and dot product", 2005). So the order of rows and merges changes it by no more
+ * than 2^-100 of the sum of magnitudes: the result does not depend on which thread took which batch. Infinity
+ * and NaN are preserved; subtracting an infinite sum gives NaN.
  */
 
 import { MillraceError } from '../errors.ts';

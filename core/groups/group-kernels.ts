@@ -1,4 +1,7 @@
-/** Which kernels of the group table are used over a memory: those of the WebAssembly module, or the TypeScript references. */
+/**
+ * Chooses the kernels of the group table over a memory: those of the WebAssembly module, or the TypeScript
+ * references.
+ */
 
 import { kernelExports, type SharedMemory } from '../memory/index.ts';
 import type { GroupKernels } from './kernel-signatures.ts';

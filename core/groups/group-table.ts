@@ -1,29 +1,30 @@
 /**
  * GroupTable: a hash table from key values to accumulators, in shared memory, filled by columns.
  *
- * Any key types (nulls are groups of their own) and any accumulators; the slot layout is made from them
- * (slot-layout.ts). It is the combiner of a scan, the state of a shard, the table of a pane. It says nothing
- * about windows or results: what the accumulators mean is the operators' affair.
+ * It takes any key types (nulls are groups of their own) and any accumulators; the slot layout is made from
+ * them (slot-layout.ts). It serves as the combiner of a scan, the state of a shard, and the table of a pane.
+ * It knows nothing of windows or results: what the accumulators mean is up to the operators.
  *
- *   keys  --images-->  key image a row (tag, nulls, key; keys.ts, lanes.ts, images.ts)
- *         --probe--->  slot address a row: found, or inserted with the accumulators' identities (probe.ts)
- *   inputs --lane-->  8 bytes a value
- *          --update->  one pass over the slots per accumulator, or per column (inputs.ts, accumulate.ts)
+ *   keys   --images-->  one key image per row (tag, nulls, key; keys.ts, lanes.ts, images.ts)
+ *          --probe--->  one slot address per row: found, or inserted with the accumulators' identities
+ *                       (probe.ts)
+ *   inputs --lane-->    8 bytes per value
+ *          --update->   one pass over the slots per accumulator, or per column (inputs.ts, accumulate.ts)
  *
- * Where one pass does all (count, sum, min, max of one column without nulls) it is part of the probe's loop
- * (fuse.ts).
+ * Where one pass does everything (count, sum, min, max of one column without nulls) it is part of the probe's
+ * loop (fuse.ts).
  *
  * A tile of TILE_ROWS rows passes all phases before the next, so that its images, addresses and slots stay in
- * the first cache levels; and each phase is one loop for one shape of data, so that any mix of keys and
- * aggregates needs few kernels. A probe that finds the table full stops; the rows before it are accumulated,
- * the table grows, the probe goes on.
+ * the first cache levels. Each phase is one loop for one shape of data, so that any mix of keys and
+ * aggregates needs few kernels. A probe that finds the table full stops. The rows before it are accumulated,
+ * the table grows, and the probe continues.
  *
- * Linear probing at a load of at most 1/2, slots in the order of the hash's top bits, tags in the slot (as
- * Swiss tables and DuckDB's pointer salt do), normalised keys (Graefe; DuckDB's row format). Strings of up to
- * 20 or 24 bytes lie in the slot, longer ones, and the states of sketches, in an arena that the table owns. A
- * table whose keys stand too near each other, because of their order or by somebody's choice, becomes a
- * crowded one: slots in the order in which keys came, and an index under a secret hash (reference/crowd.ts).
- * Addresses of slots are good until the next update, merge, subtract or clear.
+ * Linear probing at a load of at most 1/2, slots in the order of the hash's top bits, tags in the slot (as in
+ * Swiss tables and DuckDB's pointer salt), normalised keys (Graefe; DuckDB's row format). Strings of up to 20
+ * or 24 bytes lie in the slot. Longer ones, and the states of sketches, lie in an arena that the table owns.
+ * A table whose keys cluster, because of their order or by an attacker's choice, becomes a crowded one: slots
+ * in order of arrival, and an index under a secret hash (reference/crowd.ts). Addresses of slots are valid
+ * until the next update, merge, subtract or clear.
  */
 
 import { assert } from '../assert.ts';
@@ -44,15 +45,15 @@ import { GroupStorage, type GroupTableOptions } from './storage.ts';
 export type { GroupTableOptions };
 
 /**
- * One thread at a time may change a table; while none does, any number may read it.
+ * One thread at a time may change a table. While none does, any number may read it.
  *
  * @example
- * const slabs = new SlabAllocator(createMemory(64 << 20));
- * const layout = new SlotLayout([u32], [accumulator('count'), accumulator('sum', f64)]);
- * const table = new GroupTable(slabs, layout);
- * table.update([batch.column(0)], [undefined, batch.column(1)], 0, batch.rowCount);
- * const slot = table.find([42]);
- * if (slot !== 0) console.log(table.valueAt(slot, 1)); // the sum of column 1 where column 0 is 42
+ *   const slabs = new SlabAllocator(createMemory(64 << 20));
+ *   const layout = new SlotLayout([u32], [accumulator('count'), accumulator('sum', f64)]);
+ *   const table = new GroupTable(slabs, layout);
+ *   table.update([batch.column(0)], [undefined, batch.column(1)], 0, batch.rowCount);
+ *   const slot = table.find([42]);
+ *   if (slot !== 0) console.log(table.valueAt(slot, 1)); // the sum of column 1 where column 0 is 42
  */
 export class GroupTable {
   readonly layout: SlotLayout;
@@ -68,12 +69,12 @@ export class GroupTable {
   readonly #mergesRuns: boolean;
   /** Offset of the count by which a group is removed; 0 where groups cannot be subtracted. */
   readonly #counterOffset: number;
-  /** Accumulators have states in the arena, which leave dead bytes behind as they grow. */
+  /** Whether accumulators have states in the arena, which leave dead bytes as they grow. */
   readonly #hasStates: boolean;
   #lookup: BatchBuilder | undefined;
 
   /**
-   * A new table, or, given the address of one, that table.
+   * A new table or, given the address of a header, the table of that header.
    *
    * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
    */
@@ -97,12 +98,12 @@ export class GroupTable {
     return new GroupTable(slabs, layout, address);
   }
 
-  /** Groups in the table. */
+  /** Number of groups in the table. */
   get size(): number {
     return this.#storage.get(USED);
   }
 
-  /** Slots; `size` is at most half of it. */
+  /** Number of slots; `size` is at most half of it. */
   get capacity(): number {
     return this.#storage.get(CAPACITY);
   }
@@ -114,20 +115,20 @@ export class GroupTable {
 
   /**
    * Adds rows `from` to `to`. With a selection (address of u32 row numbers) `from` and `to` count in the
-   * selection. `keys` has a column for each key of the layout, `inputs` one for each accumulator (undefined
-   * for `count`), then one for each that has an order. Cost: O(rows).
+   * selection. `keys` has one column per key of the layout. `inputs` has one per accumulator (undefined for
+   * `count`), then one for each accumulator that has an order. Cost: O(rows).
    *
    * @returns rows consumed: to - from, or fewer when a fixed table is full
-   * @throws MillraceError ERR_MILLRACE_MEMORY when it cannot grow; the rows before are in the table
+   * @throws MillraceError ERR_MILLRACE_MEMORY when it cannot grow; the earlier rows are in the table
    */
   update(keys: readonly Column[], inputs: readonly (Column | undefined)[], from: number, to: number, selection = 0): number {
     return this.#addRows(keys, inputs, from, to, selection, false);
   }
 
   /**
-   * Like {@link update}, but each row is a group of its own: nothing is looked up. For rows whose keys are
-   * nearly all different, on their way to a table that will merge them. For fixed tables; one filled so is
-   * good for {@link copyOut} and {@link clear} only.
+   * Like {@link update}, but each row is a group of its own, without a look-up. For rows with mostly
+   * different keys, on their way to a table that will merge them. For fixed tables; afterwards the table may
+   * be used with {@link copyOut} and {@link clear} only.
    *
    * @returns rows consumed: fewer than to - from when all slots are taken
    */
@@ -172,7 +173,7 @@ export class GroupTable {
   }
 
   /**
-   * Merges `count` slots of the same layout that lie side by side at `slots`; the strings that they point to
+   * Merges `count` slots of the same layout that lie side by side at `slots`. The strings that they point to
    * are copied.
    *
    * @returns slots consumed: fewer than `count` only when the table is fixed and full
@@ -219,8 +220,8 @@ export class GroupTable {
   }
 
   /**
-   * Takes `count` groups that lie side by side at `slots`, each of which must be in this table, out again. A
-   * group whose `count` accumulator falls to 0 is removed. All accumulators must be ones that can subtract.
+   * Subtracts `count` groups that lie side by side at `slots`, each of which must be in this table. A group
+   * whose `count` accumulator falls to 0 is removed. All accumulators must support subtraction.
    */
   subtractSlots(slots: number, count: number): void {
     const { slotBytes, accumulators } = this.layout;
@@ -244,28 +245,28 @@ export class GroupTable {
     this.#storage.compactArena();
   }
 
-  /** Bytes that `copyRun` writes now. */
+  /** Number of bytes that `copyRun` would write now. */
   get runBytes(): number {
     return this.#storage.get(USED) * this.layout.slotBytes + this.#storage.get(LONG_BYTES);
   }
 
   /**
-   * Writes all groups side by side, in slot order, their long strings behind them, to `address`: a multiple
-   * of 8 with room for `runBytes`. Good where it lies.
+   * Writes all groups side by side, in slot order, with their long strings behind them, to `address`: a
+   * multiple of 8 with room for `runBytes`. Valid only at that address.
    */
   copyRun(address: number): void {
     this.#kernels.groupTableToRun(this.address, address);
   }
 
-  /** Bytes that `copyOut` writes now. */
+  /** Number of bytes that `copyOut` would write now. */
   get blockBytes(): number {
     return BLOCK_SLOTS + this.#storage.get(USED) * this.layout.slotBytes + this.#storage.get(LONG_BYTES);
   }
 
   /**
    * Writes all groups, ordered by shard, as a block at `address`: a multiple of 8 with room for `blockBytes`.
-   * Within a shard they stand in slot order, which depends on the order of insertion where hashes are close.
-   * The block is good where it lies: its long strings and states are named by address.
+   * Within a shard they are in slot order, which depends on the order of insertion where hashes are close.
+   * The block is valid only at that address: it names its long strings and states by address.
    */
   copyOut(address: number): void {
     this.#kernels.groupCopyOut(this.address, address);
@@ -315,10 +316,10 @@ export class GroupTable {
   }
 
   /**
-   * Writes to `to` (u32[count]) the slots of this table that have the keys of `count` slots (at most 1,024)
-   * of a table of the same layout, whose addresses are at `slots`; 0 where there is none.
+   * Looks up the keys of `count` slots (at most 1,024), whose addresses are at `slots`, of a table of the
+   * same layout. Writes the slots of this table to `to` (u32[count]); 0 for a missing key.
    *
-   * @returns how many there are
+   * @returns how many were found
    */
   lookupSlots(slots: number, count: number, to: number): number {
     const { slotBytes } = this.layout;
@@ -328,10 +329,10 @@ export class GroupTable {
   }
 
   /**
-   * Writes to `to` (u32[until - from]) the slots of the keys in rows `from` to `until` (at most 1,024) of
-   * these columns, one for each key of the layout; 0 where there is none.
+   * Looks up the keys in rows `from` to `until` (at most 1,024) of these columns, one per key of the layout.
+   * Writes their slots to `to` (u32[until - from]); 0 for a missing key.
    *
-   * @returns how many there are
+   * @returns how many were found
    */
   lookupKeys(keys: readonly Column[], from: number, until: number, to: number): number {
     const count = until - from;
@@ -373,28 +374,28 @@ export class GroupTable {
     snapshotTable(this.#storage, out);
   }
 
-  /** Writes the table as it will be when it is cleared: for one whose next use begins with that. */
+  /** Writes the table as it will be after clearing: for one whose next use begins with that. */
   snapshotCleared(out: StateWriter): void {
     snapshotCleared(this.#storage, out);
   }
 
   /**
-   * Makes an empty table, made with the same layout and options, the one that `snapshot` wrote: the same
-   * slots in the same places.
+   * Fills an empty table, made with the same layout and options, with what `snapshot` wrote: the same slots
+   * in the same places.
    *
    * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the bytes are cut off, ERR_MILLRACE_MEMORY when there
-   *   is no room
+   * is no room
    */
   restore(from: StateReader): void {
     restoreTable(this.#storage, from, this.#scratch.images(this.layout.slotBytes));
   }
 
-  /** Empty again. A table far larger than its content was shrinks. Cost: O(capacity). */
+  /** Empties the table. A table far larger than its content was shrinks. Cost: O(capacity). */
   clear(): void {
     this.#storage.clear();
   }
 
-  /** Gives all memory back. The table must not be used after. */
+  /** Gives all memory back. The table must not be used afterwards. */
   release(): void {
     this.#storage.release();
     this.#lookup?.release();
@@ -419,7 +420,7 @@ export class GroupTable {
   }
 }
 
-/** Where the slots of one shard, or of all, of a block begin, and how many they are. */
+/** Where the slots of one shard, or of all, begin in a block, and how many there are. */
 export function blockSlots(memory: SharedMemory, layout: SlotLayout, block: number, shard?: number): { address: number; count: number } {
   const from = shard === undefined ? 0 : (memory.u32[(block >>> 2) + shard] as number);
   const to = memory.u32[(block >>> 2) + (shard === undefined ? 64 : shard + 1)] as number;

@@ -1,43 +1,56 @@
 /**
- * The kernels of the group table, as signatures: one interface, implemented by the WebAssembly module (core/kernels/group-*.ts)
- * and by the TypeScript references (reference/), over the same memory and with the same bytes as a result.
+ * The kernels of the group table, as signatures: one interface, implemented by the WebAssembly module
+ * (core/kernels/group-*.ts) and by the TypeScript references (reference/), over the same memory and with the
+ * same bytes as a result.
  *
- * All parameters are addresses, counts and offsets. A tile is at most TILE_ROWS rows. `slots` is the address of u32 slot
- * addresses, one a row. `selection` is the address of u32 row numbers or 0; row i of a tile is selection[from + i], or from + i.
+ * All parameters are addresses, counts and offsets. A tile has at most TILE_ROWS rows. `slots` is the address
+ * of u32 slot addresses, one per row. `selection` is the address of u32 row numbers, or 0. Row i of a tile is
+ * selection[from + i], or from + i.
  */
 
 import type { DataType, TypeName } from '../schema.ts';
 
-/** Rows that go through the three phases (image, probe, accumulate) together: their slots stay in the first cache levels. */
+/**
+ * Rows that go through the three phases (image, probe, accumulate) together: their slots stay in the first
+ * cache levels.
+ */
 export const TILE_ROWS = 1_024;
 
-/** Flags of the image kernels: the key's first column (starts the hash), its last (makes the tag). */
+/**
+ * Flags of the image kernels: this column is the key's first (starts the hash), or its last (makes the tag).
+ */
 export const FIRST_KEY = 1;
 export const LAST_KEY = 2;
 
-/** How kernels name a column type. */
+/** Codes of the column types in kernels. */
 export function typeCode(type: DataType): number {
   return TYPE_CODES.indexOf(type.name);
 }
 const TYPE_CODES: readonly TypeName[] = ['bool', 'i8', 'i16', 'i32', 'u32', 'i64', 'f32', 'f64', 'timestamp'];
 
-/** Columns to lanes: 4 or 8 bytes a value, selection applied. */
+/** Columns to lanes: 4 or 8 bytes per value, selection applied. */
 export interface LaneKernels {
-  /** Key values of at most 4 bytes as u32 words: integers sign-extended, bool 0 or 1, f32 by its bits (one NaN, no -0). */
+  /**
+   * Key values of at most 4 bytes as u32 words: integers sign-extended, bool 0 or 1, f32 by its bits (one
+   * NaN, no -0).
+   */
   groupLaneWords(type: number, data: number, selection: number, from: number, count: number, to: number): void;
   /** Key values of 8 bytes: f64 with one NaN and no -0. */
   groupLaneLongs(type: number, data: number, selection: number, from: number, count: number, to: number): void;
   /** One byte a row: 1 = null. */
   groupLaneNulls(validity: number, selection: number, from: number, count: number, to: number): void;
-  /** Numbers as f64, the 8 bytes at `fill` for a null. */
+  /** Numbers as f64; a null becomes the 8 bytes at `fill`. */
   groupLaneF64(type: number, data: number, validity: number, selection: number, from: number, count: number, fill: number, to: number): void;
-  /** i64 and timestamp values, the 8 bytes at `fill` for a null. */
+  /** i64 and timestamp values; a null becomes the 8 bytes at `fill`. */
   groupLaneI64(data: number, validity: number, selection: number, from: number, count: number, fill: number, to: number): void;
   /** i64 1 for a valid row, 0 for a null. */
   groupLaneValid(validity: number, selection: number, from: number, count: number, to: number): void;
 }
 
-/** Key images (slot-layout.ts) of a tile at `images`, `stride` bytes apart, column by column; the tag's place holds the hash so far. */
+/**
+ * Key images (slot-layout.ts) of a tile at `images`, `stride` bytes apart, column by column. The place of the
+ * tag holds the hash so far.
+ */
 export interface ImageKernels {
   groupImageNone(images: number, stride: number, count: number): void;
   groupImageWords(images: number, stride: number, offset: number, count: number, words: number, nulls: number, nullBit: number, flags: number): void;
@@ -61,21 +74,25 @@ export interface ImageKernels {
 /** The table itself: `table` is the address of its header (header.ts). */
 export interface ProbeKernels {
   /**
-   * Finds or inserts the slots of `count` key images. Returns how many it did: fewer when the next one needs
-   * a slot and the table holds `limit` groups, or needs arena bytes that are not there (then ARENA_NEED says
-   * how many), or when it had to go over too many slots (then CROWDING is 1).
+   * Finds or inserts the slots of `count` key images. Returns how many it did. It stops early when the next
+   * image needs a slot and the table holds `limit` groups; when arena bytes are missing (ARENA_NEED says how
+   * many); or when it passed too many slots (CROWDING is 1).
    */
   groupProbe(table: number, images: number, stride: number, count: number, slots: number): number;
   /**
-   * Puts the keys of `count` images into slots one behind the other, whether they are there already or not. Returns how many:
-   * fewer when all slots are taken, or as in groupProbe. A table filled so is good for groupScan and groupCopyOut only.
+   * Puts the keys of `count` images into consecutive slots, whether they are present already or not. Returns
+   * how many: fewer when all slots are taken, or as in groupProbe. The table may then be used by groupScan
+   * and groupCopyOut only.
    */
   groupAppend(table: number, images: number, stride: number, count: number, slots: number): number;
-  /** Finds the slots of `count` key images, 0 for a key that is not there. Returns how many were found. */
+  /** Finds the slots of `count` key images, 0 for a missing key. Returns how many were found. */
   groupLookup(table: number, images: number, stride: number, count: number, slots: number): number;
   /** Removes those of `count` keys whose i64 at `countOffset` is 0. */
   groupRemoveEmpty(table: number, images: number, stride: number, count: number, countOffset: number): void;
-  /** Moves the groups of a former slot array to the table's present one, whose bytes may be anything: it zeroes them. */
+  /**
+   * Moves the groups of a former slot array to the table's present one. The latter may hold anything: it is
+   * zeroed first.
+   */
   groupRehash(table: number, formerBase: number, formerCapacity: number): void;
   /**
    * Makes a table that has an index a crowded one (reference/crowd.ts): moves its slots together and lists
@@ -84,7 +101,10 @@ export interface ProbeKernels {
   groupCrowd(table: number): void;
   /** Moves the long strings of all slots to the arena, which has room for them. */
   groupMoveStrings(table: number): void;
-  /** Writes the addresses of at most `max` used slots from slot number `from` on, and behind them, at slots[max], the number to go on with. */
+  /**
+   * Writes the addresses of at most `max` used slots, from slot number `from` on, and after them, at
+   * slots[max], the slot number to continue with.
+   */
   groupScan(table: number, from: number, max: number, slots: number): number;
   /** Copies slots side by side. */
   groupPack(slots: number, count: number, slotBytes: number, to: number): void;
@@ -92,13 +112,16 @@ export interface ProbeKernels {
   groupCopyOut(table: number, block: number): void;
 }
 
-/** Accumulators at `offset` of each slot. `values` are `stride` bytes apart: 8 in a lane, the slot size in other slots. */
+/**
+ * Accumulators at `offset` of each slot. `values` are `stride` bytes apart: 8 in a lane, the slot size in
+ * other slots.
+ */
 export interface AccumulateKernels {
   groupCount(slots: number, count: number, offset: number): void;
   /** i64 += sign * value, wrapping. */
   groupAddI64(slots: number, count: number, offset: number, values: number, stride: number, sign: number): void;
   groupSumF64(slots: number, count: number, offset: number, values: number): void;
-  /** Count, sum, min and max of one lane in one pass, at these offsets of the slot; 0 = leave that one out. */
+  /** Count, sum, min and max of one lane in one pass, at these offsets of the slot; 0 = skip that one. */
   groupFuseF64(slots: number, count: number, values: number, countAt: number, sumAt: number, minAt: number, maxAt: number): void;
   groupSumI64(slots: number, count: number, offset: number, values: number): void;
   groupMergeSumF64(slots: number, count: number, offset: number, values: number, stride: number, sign: number): void;
@@ -109,9 +132,15 @@ export interface AccumulateKernels {
   groupMaxI64(slots: number, count: number, offset: number, values: number, stride: number): void;
 }
 
-/** A probe and the one pass of the commonest aggregates together: a row's slot is in the first cache level, and its address in a register. */
+/**
+ * A probe and the single pass of the most common aggregates together: a row's slot is in the first cache
+ * level, and its address in a register.
+ */
 export interface FuseKernels {
-  /** groupProbe, then groupFuseF64 of the rows that it did. `slots`: room for u32[count], left with anything. */
+  /**
+   * groupProbe, then groupFuseF64 of the rows that it did. `slots`: room for u32[count], with undefined
+   * content afterwards.
+   */
   groupProbeFuse(
     table: number,
     images: number,
@@ -132,7 +161,7 @@ export interface GatherKernels {
   groupGatherLongs(slots: number, count: number, offset: number, to: number): void;
   /** hi + lo. */
   groupGatherSumF64(slots: number, count: number, offset: number, to: number): void;
-  /** The low 64 bits; returns how many sums do not fit them. */
+  /** The low 64 bits. Returns how many sums do not fit. */
   groupGatherSumI64(slots: number, count: number, offset: number, to: number): number;
   /** i128 (or i64) to the nearest f64 but one. */
   groupGatherSumI64AsF64(slots: number, count: number, offset: number, to: number): void;
@@ -148,16 +177,23 @@ export interface GatherKernels {
 }
 
 /**
- * Runs: slots that lie side by side, their long strings behind them or elsewhere. A whole run, keys and accumulators, in one
- * call: panes are many and their runs short, so that calls would cost more than the work. Only for layouts whose
- * accumulators all have a `mergeCode` (MERGES in the header). `own` is room for u32[count], count at most TILE_ROWS.
+ * Runs: slots that lie side by side, with their long strings behind them or elsewhere. One call does a whole
+ * run, keys and accumulators: panes are many and their runs short, so separate calls would cost more than the
+ * work. Only for layouts whose accumulators all have a `mergeCode` (MERGES in the header). `own` is room for
+ * u32[count], count at most TILE_ROWS.
  */
 export interface RunKernels {
-  /** Merges a run: groupProbe, then every accumulator. Returns how many slots: fewer where groupProbe stops. */
+  /**
+   * Merges a run: groupProbe, then every accumulator. Returns the number of slots: fewer where groupProbe
+   * stops.
+   */
   groupMergeRun(table: number, run: number, count: number, own: number): number;
-  /** Subtracts a run; groups whose i64 at `countOffset` falls to 0 are removed. Returns how many of its keys were there: where it is not `count`, nothing is changed. */
+  /**
+   * Subtracts a run. Groups whose i64 at `countOffset` falls to 0 are removed. Returns how many of its keys
+   * were present; where that is not `count`, nothing is changed.
+   */
   groupSubtractRun(table: number, run: number, count: number, countOffset: number, own: number): number;
-  /** Bytes of the long strings of a run, each rounded up to 8. `table`: any of the layout. */
+  /** Total bytes of the long strings of a run, each rounded up to 8. `table`: any of the layout. */
   groupRunLongBytes(table: number, run: number, count: number): number;
   /** Copies a run to `to`, its long strings behind it. `table`: any of the layout. */
   groupCopyRun(table: number, run: number, count: number, to: number): void;
@@ -167,5 +203,5 @@ export interface RunKernels {
 
 export type GroupKernels = LaneKernels & ImageKernels & ProbeKernels & AccumulateKernels & FuseKernels & GatherKernels & RunKernels;
 
-/** How kernels that merge whole runs know an accumulator: what core/kernels/group-runs.ts calls them. */
+/** The codes of accumulators in kernels that merge whole runs (core/kernels/group-runs.ts). */
 export const MERGE = { addI64: 1, sumF64: 2, sumI64: 3, minF64: 4, maxF64: 5, minI64: 6, maxI64: 7 } as const;

@@ -1,4 +1,7 @@
-/** From key columns to the key images of a tile: which kernel for which column, nulls and selection applied. */
+/**
+ * From key columns to the key images of a tile: chooses the kernel for each column, with nulls and selection
+ * applied.
+ */
 
 import type { Column } from '../batch/index.ts';
 import { fillBytes, type SharedMemory } from '../memory/index.ts';
@@ -6,7 +9,10 @@ import { FIRST_KEY, type GroupKernels, LAST_KEY, typeCode } from './kernel-signa
 import type { TileScratch } from './scratch.ts';
 import type { SlotLayout } from './slot-layout.ts';
 
-/** Writes the images of `count` rows side by side at `images`. Row i is row selection[from + i], or from + i without a selection. */
+/**
+ * Writes the images of `count` rows side by side at `images`. Row i is row selection[from + i], or from + i
+ * without a selection.
+ */
 export function writeKeyImages(
   kernels: GroupKernels,
   memory: SharedMemory,

@@ -1,14 +1,16 @@
 /**
- * LiveReader: groups of a table that another thread may be changing, copied into memory of the reader's own, where the usual code
- * can read them at its ease. What is copied during a change may be anything, so nothing that was read is believed
- * before the cell says that it holds (live-cell.ts): probing takes at most as many steps as there are slots, addresses are
- * used only within the memory, states are followed only from slots that hold, and no call goes on for long on a state that is gone.
+ * LiveReader: groups of a table that another thread may be changing, copied into the reader's own memory,
+ * where the usual code can read them safely. What is copied during a change may be anything, so nothing is
+ * trusted before the cell confirms it (live-cell.ts). Probing takes at most as many steps as there are slots.
+ * Addresses are used only within the memory. States are followed only from slots that are confirmed. No call
+ * goes on for long with a state that is gone.
  *
  *   find     the slot of a key --copy--> own slot, its long strings and states behind it
  *   tile     up to 1,023 used slots from a slot number on --copy--> the same, side by side
  *
- * It never writes to the table and takes no lock. It does not wait either: TORN says that the table changed meanwhile, and
- * whether to look again is the caller's affair. One reader serves all tables of one layout, one after the other; one thread.
+ * It never writes to the table and takes no lock. It does not wait either: TORN says that the table changed
+ * meanwhile; whether to look again is up to the caller. One reader serves all tables of one layout, one after
+ * the other; one thread.
  */
 
 import { assert } from '../assert.ts';
@@ -24,24 +26,24 @@ import type { LiveCell } from './live-cell.ts';
 import { Scratch } from './scratch.ts';
 import type { SlotLayout } from './slot-layout.ts';
 
-/** The table changed while it was read: nothing of what was read holds. */
+/** The table changed while it was read: nothing that was read is valid. */
 export const TORN = -1;
 
 const RUN_BYTES_MAX = 256 << 10;
 const STATES_BYTES_FIRST = 64 << 10;
-/** Room for states that is kept from one call to the next. */
+/** Room for states that is kept between calls. */
 const STATES_BYTES_KEPT = 1 << 20;
-/** Steps of a probe between two looks at the version. Runs of used slots are far shorter. */
+/** Steps of a probe between two checks of the version. Runs of used slots are far shorter. */
 const STEPS_A_LOOK = 256;
 
 export class LiveReader {
   readonly layout: SlotLayout;
   readonly memory: SharedMemory;
-  /** Address of u32[..]: where the slots copied last are. */
+  /** Address of u32[..]: the slots copied last. */
   readonly slots: number;
-  /** Address of u32[..]: where they were in the table, while it was so. */
+  /** Address of u32[..]: where these were in the table at that time. */
   readonly places: number;
-  /** After {@link tryTile}: the slot number to go on with. */
+  /** After {@link tryTile}: the slot number to continue with. */
   next = 0;
   readonly #slabs: SlabAllocator;
   readonly #kernels: GroupKernels;
@@ -49,7 +51,7 @@ export class LiveReader {
   readonly #u32: Uint32Array;
   readonly #key: BatchBuilder;
   readonly #image: number;
-  /** A header for the kernels, with checked values: the table's own may change under them. */
+  /** A header for the kernels, with checked values: the table's own header may change under them. */
   readonly #header: number;
   readonly #run: number;
   readonly #tileMax: number;
@@ -57,7 +59,7 @@ export class LiveReader {
   #states = 0;
   #statesBytes = 0;
 
-  /** @param keys the key columns, for messages: of the layout's types */
+  /** @param keys the key columns, for messages; their types are those of the layout */
   constructor(slabs: SlabAllocator, layout: SlotLayout, keys: readonly Field[]) {
     assert(keys.length === layout.keys.length, `${keys.length} names for ${layout.keys.length} keys`);
     this.layout = layout;
@@ -81,7 +83,7 @@ export class LiveReader {
   }
 
   /**
-   * Sets the key that {@link tryFind} looks for: one JavaScript value for each key column, as in a row.
+   * Sets the key that {@link tryFind} looks for: one JavaScript value per key column, as in a row.
    *
    * @returns its shard
    * @throws MillraceError ERR_MILLRACE_SCHEMA when a value does not fit its column
@@ -95,7 +97,10 @@ export class LiveReader {
     return shardOf(this.#u32[this.#image >>> 2] as number);
   }
 
-  /** Copies the group of the key: 1; 0: there is none; or TORN. `version` is what `cell.tryRead` gave. */
+  /**
+   * Copies the group of the key. Returns 1; 0: there is none; or TORN. `version` is what `cell.tryRead`
+   * returned.
+   */
   tryFind(cell: LiveCell, version: number): number {
     if (cell.table === 0) return cell.isStill(version) ? 0 : TORN;
     if (!this.#attach(cell.table)) return TORN;
@@ -104,7 +109,9 @@ export class LiveReader {
     return slot === 0 ? (cell.isStill(version) ? 0 : TORN) : this.tryCopy(cell, version, slot);
   }
 
-  /** Copies the group in the slot at an address of {@link places}, which is as of the same version: 1, or TORN. */
+  /**
+   * Copies the group in the slot at an address of {@link places} as of the same version. Returns 1 or TORN.
+   */
   tryCopy(cell: LiveCell, version: number, slot: number): number {
     if (slot + this.layout.slotBytes > this.memory.byteLength) return TORN;
     copyBytes(this.memory, this.#run, slot, this.layout.slotBytes);
@@ -114,9 +121,11 @@ export class LiveReader {
   }
 
   /**
-   * Copies used slots from slot number `from` on: how many (0: there are no more), with {@link next} to go on with; or TORN.
+   * Copies used slots from slot number `from` on. Returns how many (0: there are no more), with {@link next}
+   * to continue with; or TORN.
    *
-   * @param withStates false: what lies outside the slots (long strings, sketches, lists) is left out, and must not be read
+   * @param withStates false: what lies outside the slots (long strings, sketches, lists) is left out, and
+   * must not be read
    */
   tryTile(cell: LiveCell, version: number, from: number, withStates: boolean): number {
     this.next = 0;
@@ -130,7 +139,7 @@ export class LiveReader {
     if (!withStates || this.layout.outside.length === 0) return cell.isStill(version) ? count : TORN;
     const copied = this.#copyStates(cell, version, count);
     if (copied === TORN || copied === count) return copied;
-    // No room for the states of all: the others come with the next tile.
+    // There is no room for the states of all slots: the others come with the next tile.
     this.next = ((this.#u32[(this.places >>> 2) + copied] as number) - (this.#u32[(this.#header + BASE) >>> 2] as number)) / slotBytes;
     return copied;
   }
@@ -142,19 +151,19 @@ export class LiveReader {
     return cell.isStill(version) ? size : TORN;
   }
 
-  /** Gives back what only large states needed. */
+  /** Frees memory that only large states needed. */
   trim(): void {
     if (this.#statesBytes > STATES_BYTES_KEPT) this.#dropStates();
   }
 
-  /** Gives all memory back. The reader must not be used after. */
+  /** Gives all memory back. The reader must not be used afterwards. */
   release(): void {
     this.#dropStates();
     this.#key.release();
     this.#slabs.free(this.#fixed);
   }
 
-  /** Takes where the slots are from the table's header. False: that cannot be. */
+  /** Takes the place of the slots from the table's header. False: the header is not valid. */
   #attach(table: number): boolean {
     const { byteLength } = this.memory;
     const u32 = this.#u32;
@@ -172,8 +181,8 @@ export class LiveReader {
   }
 
   /**
-   * Address of the key's slot, 0, or TORN. As the kernels probe (reference/probe.ts), but bounded; of a
-   * crowded table all slots are gone through.
+   * Address of the key's slot, 0, or TORN. Probes as the kernels do (reference/probe.ts), but bounded. In a
+   * crowded table it goes through all slots.
    */
   #find(cell: LiveCell, version: number): number {
     const u32 = this.#u32;
@@ -214,17 +223,20 @@ export class LiveReader {
       } else {
         const ours = u32[(image + offset + 4) >>> 2] as number;
         const theirs = u32[(slot + offset + 4) >>> 2] as number;
-        // Beyond the memory a byte is undefined, and so no byte of ours.
+        // Beyond the memory a byte is undefined, and so equals no byte of ours.
         for (let i = 0; i < length; i++) if (u8[ours + i] !== u8[theirs + i]) return false;
       }
     }
     return true;
   }
 
-  /** Copies what the first `count` slots of the run have outside, and points them there: for how many there was room, at least 1; or TORN. */
+  /**
+   * Copies what the first `count` slots of the run have outside, and points them to the copies. Returns how
+   * many there was room for, at least 1; or TORN.
+   */
   #copyStates(cell: LiveCell, version: number, count: number): number {
     const { outside, slotBytes } = this.layout;
-    // From here on the run holds: its lengths and addresses were those of a table at rest.
+    // From here on the run is valid: its lengths and addresses were those of a table at rest.
     if (!cell.isStill(version)) return TORN;
     if (outside.length === 0) return count;
     const u32 = this.#u32;

@@ -1,4 +1,7 @@
-/** From slots to result columns: keys and finished accumulator values into a BatchBuilder, a column at a time. */
+/**
+ * From slots to result columns: keys and finished accumulator values into a BatchBuilder, one column at a
+ * time.
+ */
 
 import { assert } from '../assert.ts';
 import { BatchBuilder, type ColumnSpace } from '../batch/index.ts';
@@ -23,7 +26,7 @@ export function readKeyColumn(
 ): void {
   const field = layout.keys[key];
   const space = out.columns[column];
-  // Texts of assertions are made only where they fail: tiles are small where shards and windows are many.
+  // Texts of assertions are made only on failure: tiles are small where shards and windows are many.
   if (!field || space?.type.name !== field.type.name || (field.type.nullable && !space.type.nullable)) {
     assert(false, `key ${key} to a column of ${space?.type.name}`);
   }
@@ -98,7 +101,7 @@ export function readValueColumn(
   }
 }
 
-/** A number to a column of at most 4 bytes a value. */
+/** Writes numbers to a column of at most 4 bytes per value. */
 function putNumber(memory: SharedMemory, { type, data }: ColumnSpace, row: number, value: number): void {
   switch (type.name) {
     case 'bool': {

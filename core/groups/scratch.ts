@@ -1,17 +1,17 @@
 /**
- * Work space of the group tables of one thread: the lanes, key images and slot addresses of one tile. One a slab
- * allocator (a thread has one), shared by all its tables, kept for the life of the thread.
+ * Work space of the group tables of one thread: the lanes, key images and slot addresses of one tile. One per
+ * slab allocator (a thread has one), shared by all its tables, kept for the life of the thread.
  */
 
 import type { SlabAllocator } from '../memory/index.ts';
 import { TILE_ROWS } from './kernel-signatures.ts';
 
 export interface TileScratch {
-  /** One lane: 8 bytes a row. */
+  /** One lane: 8 bytes per row. */
   readonly lane: number;
-  /** Another, for what the values are ordered by. */
+  /** Another lane, for what orders the values. */
   readonly orders: number;
-  /** One byte a row. */
+  /** One byte per row. */
   readonly nulls: number;
   /** Slot addresses of a tile that is being updated or merged. */
   readonly slots: number;
@@ -50,7 +50,7 @@ export class Scratch implements TileScratch {
     this.slots = this.nulls + NULLS_BYTES;
   }
 
-  /** Room for `bytes` of key images or packed slots: good until the next call. */
+  /** Room for `bytes` of key images or packed slots, valid until the next call. */
   images(bytes: number): number {
     if (bytes > this.#imagesBytes) {
       if (this.#images !== 0) this.#slabs.free(this.#images);
@@ -62,7 +62,10 @@ export class Scratch implements TileScratch {
     return this.#images;
   }
 
-  /** A list for a tile of slot addresses and one number more: the caller's own until {@link returnList}, so that scans may nest. */
+  /**
+   * A list for a tile of slot addresses and one more number. The caller owns it until {@link returnList}, so
+   * that scans may nest.
+   */
   takeList(): number {
     return this.#lists.pop() ?? this.#slabs.alloc((TILE_ROWS + 1) * 4);
   }

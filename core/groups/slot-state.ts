@@ -1,9 +1,10 @@
 /**
- * Slots of group tables, and whole tables, as bytes that can be put into another memory (core/memory/state-bytes.ts). A slot is written as it
- * lies, without its addresses; what these point to, long strings and states of sketches, comes behind it.
+ * Slots of group tables, and whole tables, as bytes that can be put into another memory
+ * (core/memory/state-bytes.ts). A slot is written as it is, without its addresses. What these point to, long
+ * strings and states of sketches, follows it.
  *
- * A table comes back as it was: the same slots at the same places of as many. Whoever walks over it afterwards, or merges
- * into it, does what he would have done with the first one, in the same order.
+ * A table is restored exactly: the same slots in the same places of the same number. Walking over it, or
+ * merging into it, does what it would have done with the original, in the same order.
  */
 
 import { MillraceError } from '../errors.ts';
@@ -21,14 +22,14 @@ export function snapshotSlot(memory: SharedMemory, layout: SlotLayout, slot: num
   for (let f = 0; f < outside.length; f++) {
     const { offset, inlineBytes } = outside[f] as (typeof outside)[number];
     const length = u32[(slot + offset) >>> 2] as number;
-    // Bytes inline are no address; a state of no bytes has one that nothing is at.
+    // Bytes inline are not an address. A state of no bytes has an address that nothing is at.
     if (length <= inlineBytes && inlineBytes > 0) continue;
     out.setWord(at + offset + 4, 0);
     if (length > inlineBytes) out.copy(memory, u32[(slot + offset + 4) >>> 2] as number, length);
   }
 }
 
-/** Reads a slot to `slot`; `alloc` gives room, at multiples of 8, for what lies outside. */
+/** Reads a slot to `slot`. `alloc` gives room, at multiples of 8, for what lies outside. */
 export function restoreSlot(memory: SharedMemory, layout: SlotLayout, from: StateReader, slot: number, alloc: (bytes: number) => number): void {
   const { u32 } = memory;
   const { outside, slotBytes } = layout;
@@ -44,8 +45,8 @@ export function restoreSlot(memory: SharedMemory, layout: SlotLayout, from: Stat
 }
 
 /**
- * Writes a table: its slots, how many are used, whether it is crowded, and these, from behind the first empty
- * one on.
+ * Writes a table: its number of slots, how many are used, whether it is crowded, and the used slots, starting
+ * after the first empty one.
  */
 export function snapshotTable(storage: GroupStorage, out: StateWriter): void {
   const { memory, layout } = storage;
@@ -56,7 +57,7 @@ export function snapshotTable(storage: GroupStorage, out: StateWriter): void {
   out.number(storage.get(USED));
   if (storage.get(USED) === 0) return;
   out.number(storage.isCrowded ? 1 : 0);
-  // The slots of a crowded table are in front, in their order.
+  // The slots of a crowded table are at the front, in their order.
   let first = storage.isCrowded ? capacity - 1 : 0;
   while (u32[(base + first * layout.slotBytes) >>> 2] !== 0) first++;
   for (let i = 1; i < capacity; i++) {
@@ -65,7 +66,7 @@ export function snapshotTable(storage: GroupStorage, out: StateWriter): void {
   }
 }
 
-/** Writes a table as it will be when it is cleared, which is what happens to it next. */
+/** Writes a table as it will be after clearing, which is what happens to it next. */
 export function snapshotCleared(storage: GroupStorage, out: StateWriter): void {
   out.number(storage.clearedCapacity);
   out.number(0);
@@ -92,7 +93,7 @@ export function restoreTable(storage: GroupStorage, from: StateReader, work: num
   const isCrowded = used > 0 && from.count() === 1;
   for (let i = 0; i < used; i++) {
     restoreSlot(memory, layout, from, work, alloc);
-    // In the order in which they lie behind an empty slot, each one finds the place that it had.
+    // In the order in which they follow an empty slot, each one finds its previous place.
     let slot = isCrowded ? base + i * slotBytes : base + homeOf(u32[work >>> 2] as number, skipBits, capacity) * slotBytes;
     while (u32[slot >>> 2] !== 0) slot = slot + slotBytes === end ? base : slot + slotBytes;
     for (let w = 0; w < slotBytes >>> 2; w++) u32[(slot >>> 2) + w] = u32[(work >>> 2) + w] as number;
@@ -101,7 +102,7 @@ export function restoreTable(storage: GroupStorage, from: StateReader, work: num
   if (isCrowded) storage.crowd();
 }
 
-/** As the probe has it (probe.ts). */
+/** As in the probe (probe.ts). */
 function homeOf(tag: number, skipBits: number, capacity: number): number {
   return Math.floor((((tag << skipBits) >>> 6) * capacity) / 2 ** 26);
 }

@@ -1,6 +1,7 @@
 /**
- * The memory of one group table: header, slot array, arena of long strings and states. Allocates, grows, shrinks and frees them;
- * what the slots mean is the table's affair (group-table.ts). All state is in shared memory, so any thread can attach.
+ * The memory of one group table: header, slot array, arena of long strings and states. Allocates, grows,
+ * shrinks and frees them. What the slots mean is up to the table (group-table.ts). All state is in shared
+ * memory, so any thread can attach.
  */
 
 import { assert } from '../assert.ts';
@@ -44,20 +45,26 @@ const CAPACITY_DEFAULT = 1_024;
 const CAPACITY_LEAST = 8;
 const LOAD_MAX = 1 / 2;
 /**
- * A table that lies in the cache is bound by mispredicted collisions, not by memory, so it is kept emptier (10,000 groups:
- * 8.2 ns a probe at a load of 0.46, 4.5 at 0.23, measured).
+ * A table that fits the cache is limited by mispredicted collisions, not by memory, so it is kept emptier
+ * (measured at 10,000 groups: 8.2 ns per probe at a load of 0.46, 4.5 at 0.23).
  */
 const LOAD_MAX_SPARSE = 3 / 8;
 const SPARSE_BYTES_MAX = 4 << 20;
 const ARENA_SLAB_BYTES_MAX = 1 << 20;
 const ARENA_LINK_BYTES = 8;
-/** Dead bytes that an arena may hold before they are worth a compaction. */
+/** Dead bytes that an arena may hold before a compaction pays. */
 const ARENA_SLACK_BYTES = 64 << 10;
 
 export interface GroupTableOptions {
-  /** Slots to start with (default 1,024); a growing table takes as many more as the slab has room for. At most half of them are used. */
+  /**
+   * Initial number of slots (default 1,024). A growing table uses all slots for which the slab has room. At
+   * most half of them are used.
+   */
   readonly capacityMin?: number;
-  /** Top bits of the hash that all keys of this table share (SHARD_BITS for a shard's table). Default 0. */
+  /**
+   * Number of top bits of the hash that all keys of this table share (SHARD_BITS for a shard's table).
+   * Default 0.
+   */
   readonly skipBits?: number;
   /** True: the table never grows; `update` and `mergeSlots` stop when it is full. Default false. */
   readonly fixed?: boolean;
@@ -72,7 +79,7 @@ export class GroupStorage implements StateArena {
   readonly #kernels: GroupKernels;
   readonly #u32: Uint32Array;
 
-  /** New memory, or, given the address of a header, that. */
+  /** New memory or, given the address of a header, the memory of that header. */
   constructor(slabs: SlabAllocator, kernels: GroupKernels, layout: SlotLayout, options: GroupTableOptions | number) {
     this.layout = layout;
     this.#slabs = slabs;
@@ -100,7 +107,7 @@ export class GroupStorage implements StateArena {
     );
   }
 
-  /** Empty again. A table far larger than its content was shrinks. Cost: O(capacity). */
+  /** Empties the table. A table far larger than its content was shrinks. Cost: O(capacity). */
   clear(): void {
     const size = this.get(USED);
     if (size === 0) return;
@@ -118,13 +125,16 @@ export class GroupStorage implements StateArena {
     }
   }
 
-  /** The slots that the table will have, at least, when it is cleared now: what to give {@link reserve} for one like it. */
+  /**
+   * The least number of slots that the table would have if it were cleared now: what to pass to {@link
+   * reserve} for one like it.
+   */
   get clearedCapacity(): number {
     const size = this.get(USED);
     return size === 0 ? this.get(CAPACITY) : this.#wantedFor(size, this.get(CAPACITY));
   }
 
-  /** Makes an empty table one of as many slots as a slab for `capacity` of them holds. */
+  /** Gives an empty table as many slots as a slab for `capacity` of them holds. */
   reserve(capacity: number): void {
     assert(this.get(USED) === 0, 'other slots for a table that has groups');
     if (capacity === this.get(CAPACITY)) return;
@@ -132,7 +142,7 @@ export class GroupStorage implements StateArena {
     this.#allocSlots(capacity);
   }
 
-  /** Gives all memory back. The table must not be used after. */
+  /** Gives all memory back. The table must not be used afterwards. */
   release(): void {
     this.#freeArena();
     this.#freeIndex();
@@ -181,7 +191,7 @@ export class GroupStorage implements StateArena {
     return true;
   }
 
-  /** Slots stand in the order in which they came, found by an index: see reference/crowd.ts. */
+  /** Slots are in order of arrival and found by an index: see reference/crowd.ts. */
   get isCrowded(): boolean {
     return this.get(INDEX) !== 0;
   }
@@ -203,13 +213,19 @@ export class GroupStorage implements StateArena {
     this.#set(CROWDING, 0);
   }
 
-  /** Slots for a table of so many that held `size` groups and is cleared: fewer where it is far too large. */
+  /**
+   * Number of slots for a cleared table of this capacity that held `size` groups: fewer where it is far too
+   * large.
+   */
   #wantedFor(size: number, capacity: number): number {
     const wanted = Math.max(this.get(CAPACITY_MIN), size * 4);
     return wanted * 4 <= capacity ? wanted : capacity;
   }
 
-  /** Room for at least `capacity` slots: as many as the slab holds, or, in a fixed table, no more. `isLaterZeroed`: the caller does. */
+  /**
+   * Room for at least `capacity` slots: as many as the slab holds or, in a fixed table, no more.
+   * `isLaterZeroed`: the caller zeroes it.
+   */
   #allocSlots(capacity: number, isLaterZeroed = false): void {
     const { slotBytes } = this.layout;
     if (capacity * slotBytes > this.memory.byteLength) {
@@ -237,7 +253,7 @@ export class GroupStorage implements StateArena {
     this.#set(ARENA_BYTES, this.get(ARENA_BYTES) + slabBytes);
   }
 
-  /** Frees the arena slabs; what is left of the header's slab is the arena to start with. */
+  /** Frees the arena slabs. The rest of the header's slab is the initial arena. */
   #freeArena(): void {
     this.#freeArenaSlabs(this.get(ARENA_SLAB));
     this.#set(ARENA_SLAB, 0);
@@ -255,7 +271,7 @@ export class GroupStorage implements StateArena {
     }
   }
 
-  /** Leaves the strings and states of removed groups, and states that were given up, behind, when they are many. */
+  /** Drops the strings and states of removed groups, and states that were given up, when they are many. */
   compactArena(): void {
     if (this.get(ARENA_BYTES) <= 2 * this.get(LONG_BYTES) + ARENA_SLACK_BYTES) return;
     const former = this.get(ARENA_SLAB);

@@ -1,6 +1,7 @@
 /**
- * The inputs of an accumulator that works row by row: values brought to one lane (f64, i64, or place and length of byte strings), which
- * of them are null, and what orders them. Floats have one NaN and no -0, as in keys.
+ * The inputs of an accumulator that works row by row: values brought to one lane (f64, i64, or address and
+ * length of byte strings), which of them are null, and what orders them. Floats have one NaN and no -0, as in
+ * keys.
  */
 
 import type { Column } from '../batch/index.ts';
@@ -37,7 +38,7 @@ export function fillTile(
   else if (lane === 'i64') kernels.groupLaneI64(column.data, 0, selection, from, count, 0, scratch.lane);
   else {
     numbers(kernels, memory, column, selection, from, count, scratch.lane);
-    // Adding 0 turns -0 into 0; storing NaN stores the one that the engine has.
+    // Adding 0 turns -0 into 0. Storing NaN stores the engine's own NaN.
     const { f64 } = memory;
     for (let i = scratch.lane >>> 3, end = i + count; i < end; i++) f64[i] = oneNaN((f64[i] as number) + 0);
   }
@@ -53,7 +54,7 @@ export function fillTile(
   }
 }
 
-/** Any numbers to f64. */
+/** Numbers of any type to f64. */
 function numbers(kernels: GroupKernels, memory: SharedMemory, { type, data }: Column, selection: number, from: number, count: number, to: number): void {
   if (type.name !== 'i64' && type.name !== 'timestamp') {
     kernels.groupLaneF64(typeCode(type), data, 0, selection, from, count, to, to);

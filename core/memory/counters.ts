@@ -2,9 +2,9 @@
  * Counters: named cumulative counts in shared memory, one region per worker, readable from any thread at any
  * time.
  *
- * A count is 64 bits and is changed and read with 64-bit Atomics, so a reader never sees half of one. That
+ * A count has 64 bits and is changed and read with 64-bit Atomics, so a reader never sees half of one. That
  * makes a BigInt per call: count per batch, never per row. A region takes whole cache lines, so that workers
- * do not share them; the total over the workers is the reader's sum.
+ * do not share them. Adding up the workers' counts is up to the reader.
  */
 
 import { assert } from '../assert.ts';
@@ -60,12 +60,15 @@ export class Counters<N extends string = string> {
     Atomics.store(this.#i64, this.#place(name), BigInt(value));
   }
 
-  /** The count now, exact up to 2^53. */
+  /** The current count, exact up to 2^53. */
   get(name: N): number {
     return Number(Atomics.load(this.#i64, this.#place(name)));
   }
 
-  /** All counts, by name in order. Each is exact; together they are of no one moment while others add. */
+  /**
+   * All counts, by name in order. Each is exact; together they are not a consistent snapshot while others
+   * add.
+   */
   snapshot(): Map<N, number> {
     return new Map(this.names.map((name) => [name, this.get(name)]));
   }

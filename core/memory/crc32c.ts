@@ -1,15 +1,16 @@
 /**
- * CRC32C (Castagnoli): the checksum of Kafka's record batches, of the embedded log and of checkpoints. Not
- * zlib.crc32, which has another polynomial.
+ * CRC32C (Castagnoli): the checksum of Kafka's record batches, of the embedded log and of checkpoints.
+ * zlib.crc32 does not serve: it has another polynomial.
  *
  * Slicing by 16 (Kounavis and Berry, "Novel Table Lookup-Based Algorithms for High-Performance CRC
- * Generation", IEEE Transactions on Computers, 2008): sixteen tables of 256 words, table k advances a byte by
+ * Generation", IEEE Transactions on Computers, 2008): sixteen tables of 256 words; table k advances a byte by
  * k more bytes of zeros.
  *
- *   crc of 16 bytes = T15[b0 ^ crc0] ^ T14[b1 ^ crc1] ^ T13[b2 ^ crc2] ^ T12[b3 ^ crc3] ^ T11[b4] ^ ... ^ T0[b15]
+ *   crc of 16 bytes = T15[b0 ^ crc0] ^ T14[b1 ^ crc1] ^ T13[b2 ^ crc2] ^ T12[b3 ^ crc3] ^ T11[b4] ^ ... ^
+ *   T0[b15]
  *
- * The kernel finds its tables in the last 16 KiB of the 64 KiB in front of the slabs, which are the kernels'
- * statics (slab.ts). Each thread writes them, all the same values; no thread ever sees others.
+ * The kernel finds its tables in the last 16 KiB of the 64 KiB before the slabs, which hold the kernels'
+ * statics (slab.ts). Every thread writes them with the same values; no thread ever sees others.
  */
 
 import { kernelExports } from './kernel-module.ts';
@@ -68,7 +69,7 @@ function crcOf(bytes: Uint8Array, from: number, to: number, seed: number): numbe
   let crc = ~seed;
   let at = from;
   for (; at + 16 <= to; at += 16) {
-    // What does not wait for the previous round comes first.
+    // What does not depend on the previous round comes first.
     const rest =
       (t[2816 + (bytes[at + 4] as number)] as number) ^
       (t[2560 + (bytes[at + 5] as number)] as number) ^

@@ -1,4 +1,7 @@
-/** The door of core/memory: the one shared memory, who owns which of its bytes, and hand-over between two threads. */
+/**
+ * The door of core/memory: the one shared memory, who owns which of its bytes, and hand-over between two
+ * threads.
+ */
 
 export { copyBytes, fillBytes } from './bulk.ts';
 export { Counters, sumCounters } from './counters.ts';

@@ -1,9 +1,10 @@
 /**
  * Finds and instantiates the WebAssembly kernels (core/kernels/, AssemblyScript) over a shared memory.
  *
- * One instance per thread and memory. The module has no state of its own: every kernel works on addresses of the shared
- * memory. Where WebAssembly is not available, the module was not built, or MILLRACE_KERNELS=typescript is set,
- * `kernelExports` gives undefined, and the callers use their TypeScript reference over the same bytes.
+ * One instance per thread and memory. The module has no state of its own: every kernel works on addresses of
+ * the shared memory. Where WebAssembly is not available, the module was not built, or
+ * MILLRACE_KERNELS=typescript is set, `kernelExports` returns undefined. Callers then use their TypeScript
+ * reference over the same bytes.
  */
 
 import { readFileSync } from 'node:fs';
@@ -18,7 +19,7 @@ function kernelModule(): object | undefined {
   if (compiled !== undefined) return compiled ?? undefined;
   compiled = null;
   if (process.env.MILLRACE_KERNELS === 'typescript' || wasm === undefined) return undefined;
-  // Beside the room in the package; in dist when the sources run as they are.
+  // Beside the room in the package; in dist when the sources run directly.
   for (const place of ['../kernels.wasm', '../../dist/core/kernels.wasm']) {
     try {
       compiled = new wasm.Module(readFileSync(fileURLToPath(new URL(place, import.meta.url))));
@@ -30,7 +31,10 @@ function kernelModule(): object | undefined {
   return undefined;
 }
 
-/** The kernels over this memory, or undefined: use the TypeScript reference. `T` names the kernels that the caller uses. */
+/**
+ * The kernels over this memory, or undefined: use the TypeScript reference. `T` names the kernels that the
+ * caller uses.
+ */
 export function kernelExports<T>(memory: SharedMemory): T | undefined {
   if (memory.memory === undefined) return undefined;
   const known = instances.get(memory);

@@ -1,19 +1,19 @@
 /**
- * Room for pieces of any size, much smaller than a slab, that come and go in about the order of time: rows
+ * Room for pieces of any size, much smaller than a slab, that come and go in roughly the order of time: rows
  * that a join holds, keys, the runs of panes. One owner.
  *
- * Pieces are cut from the newest page one behind the other, and a page is given back when its last piece is
- * dropped: no lists, no search, and what is written together lies together. State that ages by time gives its
- * memory back as it ages; a piece that is kept long keeps its page. Cost: O(1) per piece.
+ * Pieces are cut from the newest page one after the other, and a page is freed when its last piece is
+ * dropped. There are no lists and no search, and what is written together lies together. State that ages by
+ * time frees its memory as it ages; a piece that is kept long keeps its page. Cost: O(1) per piece.
  */
 
 import { assert } from '../assert.ts';
 import { SLAB_BYTES_MIN, type SlabAllocator } from './slab.ts';
 
 export interface PagePoolOptions {
-  /** Pages are no larger, unless one piece is. */
+  /** Pages are at most this large, unless a single piece is larger. */
   readonly pageBytesMax: number;
-  /** The part of what is held that a new page takes: small pools have small pages, large ones few. */
+  /** A new page takes this share of what is held: small pools have small pages, large ones few. */
   readonly pageShare: number;
 }
 
@@ -21,7 +21,7 @@ export class PagePool {
   readonly #slabs: SlabAllocator;
   readonly #pageBytesMax: number;
   readonly #pageShare: number;
-  /** By page number: address (0: free number), bytes, pieces in use. */
+  /** By page number: address (0: the number is free), bytes, pieces in use. */
   readonly #address: number[] = [];
   readonly #bytes: number[] = [];
   readonly #live: number[] = [];
@@ -42,8 +42,8 @@ export class PagePool {
   }
 
   /**
-   * The address of a piece of this many bytes, a multiple of 8; `page` is its page, which `drop` wants back.
-   * Its content is whatever was there.
+   * The address of a piece of this many bytes, a multiple of 8, with undefined content. `page` is its page,
+   * which `drop` needs.
    *
    * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
    */
@@ -76,7 +76,7 @@ export class PagePool {
 
   #open(bytes: number): void {
     const former = this.#page;
-    // A page without pieces, too small for this one, is not left behind.
+    // A page without pieces that is too small for this one is not left behind.
     if (former >= 0 && this.#live[former] === 0) this.#free(former);
     this.#page = -1;
     this.#at = 0;

@@ -1,10 +1,10 @@
 /**
- * RingBuffer: hands fixed-size records from one thread to one other, in order, through shared memory.
+ * RingBuffer: passes fixed-size records from one thread to one other, in order, through shared memory.
  *
- * Single producer, single consumer. It never waits and never allocates: a full ring makes `tryClaim` say 0,
- * an empty one `tryTake`; what to do then is up to the caller. Each side keeps the other's sequence from last
- * time and looks again only when that says full (or empty), so that in the steady state neither touches the
- * other's cache line.
+ * Single producer, single consumer. It never waits and never allocates: `tryClaim` returns 0 when the ring is
+ * full, `tryTake` when it is empty; what to do then is up to the caller. Each side keeps a copy of the
+ * other's sequence and refreshes it only when the copy says full (or empty). So in the steady state neither
+ * touches the other's cache line.
  *
  *     0  magic, capacity, record bytes: written once
  *    64  published: records that the producer has made visible    (a u32 that wraps)
@@ -47,14 +47,14 @@ const CAPACITY_MAX = 2 ** 30;
 export class RingBuffer {
   readonly memory: SharedMemory;
   readonly address: number;
-  /** Most records that it holds: a power of two. */
+  /** Most records that the ring holds: a power of two. */
   readonly capacity: number;
   readonly recordBytes: number;
   readonly #records: number;
   readonly #mask: number;
   readonly #publishedSequence: Sequence;
   readonly #releasedSequence: Sequence;
-  /** Our own sequence is ours alone to change; the opposite one is what it was when we last looked. */
+  /** Only this side changes its own sequence. The opposite one is a copy of what it was when last read. */
   #published: number;
   #released: number;
 
@@ -83,11 +83,11 @@ export class RingBuffer {
   }
 
   /**
-   * An empty ring at `address`. Before the other thread attaches.
+   * An empty ring at `address`, to be created before the other thread attaches.
    *
    * @param address a multiple of 64, with `bytesFor(capacity, recordBytes)` bytes behind it
-   * @throws MillraceError ERR_MILLRACE_OPTION when the capacity is no power of two, or the record no multiple
-   *   of 8
+   * @throws MillraceError ERR_MILLRACE_OPTION when the capacity is not a power of two, or the record not a
+   * multiple of 8
    */
   static create(memory: SharedMemory, address: number, capacity: number, recordBytes = 64): RingBuffer {
     const bytes = RingBuffer.bytesFor(capacity, recordBytes);
@@ -112,8 +112,8 @@ export class RingBuffer {
   }
 
   /**
-   * Producer: the address of the next record to fill, or 0 when the ring is full. Until `publish`, it gives
-   * the same one again.
+   * Producer: the address of the next record to fill, or 0 when the ring is full. Returns the same address
+   * until `publish`.
    */
   tryClaim(): number {
     if (distance(this.#released, this.#published) === this.capacity) {
@@ -131,8 +131,8 @@ export class RingBuffer {
   }
 
   /**
-   * Consumer: the address of the oldest record, or 0 when the ring is empty. Until `release`, it gives the
-   * same one again.
+   * Consumer: the address of the oldest record, or 0 when the ring is empty. Returns the same address until
+   * `release`.
    */
   tryTake(): number {
     if (this.#released === this.#published) {
@@ -142,7 +142,7 @@ export class RingBuffer {
     return this.#records + (this.#released & this.#mask) * this.recordBytes;
   }
 
-  /** Consumer: gives the room of the record that `tryTake` gave back to the producer. */
+  /** Consumer: returns the room of the record that `tryTake` gave to the producer. */
   release(): void {
     assert(this.#released !== this.#published, 'release without a take');
     this.#released = (this.#released + 1) >>> 0;
@@ -150,8 +150,8 @@ export class RingBuffer {
   }
 
   /**
-   * Records published and not released, as any thread sees it; at once out of date where both sides are at
-   * work.
+   * Records published and not released, as seen by any thread. Immediately out of date where both sides are
+   * at work.
    */
   get size(): number {
     const released = this.#releasedSequence.get();

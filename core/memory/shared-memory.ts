@@ -1,11 +1,11 @@
 /**
  * The one shared memory of a process, and the views through which TypeScript sees it.
  *
- * A `WebAssembly.Memory` that is shared: its buffer is a SharedArrayBuffer, so every thread and every
- * WebAssembly instance sees the same bytes at the same addresses, without a copy. It has its full size from
- * the start and never grows: pages that nobody has touched cost address space only, and the views stay valid
- * for the life of the process. An address is a byte offset into this memory; 0 means "none". Who owns which
- * bytes is up to the allocator (slab.ts).
+ * A shared `WebAssembly.Memory`: its buffer is a SharedArrayBuffer, so every thread and every WebAssembly
+ * instance sees the same bytes at the same addresses, without a copy. It has its full size from the start and
+ * never grows. Untouched pages cost address space only, and the views stay valid for the life of the process.
+ * An address is a byte offset into this memory; 0 means "none". Who owns which bytes is up to the allocator
+ * (slab.ts).
  */
 
 import { MillraceError, shown } from '../errors.ts';
@@ -16,7 +16,7 @@ export const MEMORY_BYTES_MAX = 65_535 * PAGE_BYTES;
 
 export interface SharedMemory {
   /**
-   * Undefined where WebAssembly is not available: then the bytes are a plain SharedArrayBuffer, for the
+   * Undefined where WebAssembly is not available. The bytes are then a plain SharedArrayBuffer, for the
    * TypeScript kernels.
    */
   readonly memory: WasmMemory | undefined;
@@ -34,7 +34,7 @@ export interface SharedMemory {
   readonly view: DataView<SharedArrayBuffer>;
 }
 
-/** What crosses a thread boundary (postMessage, a Piscina task); `attachMemory` makes views of it there. */
+/** What crosses a thread boundary (postMessage, a Piscina task). `attachMemory` makes views of it there. */
 export type SharedMemoryHandle = WasmMemory | SharedArrayBuffer;
 
 /**

@@ -2,10 +2,10 @@
  * Who owns which bytes of the shared memory: a buddy allocator that every thread may call.
  *
  * A slab is a power-of-two block of at least 4 KiB: the bytes of one fetch, of a scan's columns, of one
- * exchange block, of a table. Freed slabs merge with their buddy and are handed out again last-in first-out,
- * so that warm pages are used first (fresh pages cost more than the work done on them: 3 s for 10 M keys,
- * measured). Allocation is a matter of batches, never of rows, so one spin lock guards it; the lock is held
- * for some hundred nanoseconds.
+ * exchange block, of a table. Freed slabs merge with their buddy and are reused last-in first-out, so that
+ * warm pages are used first (fresh pages cost more than the work done on them: 3 s for 10 M keys, measured).
+ * Allocation is per batch, never per row, so one spin lock guards it. The lock is held for a few hundred
+ * nanoseconds.
  *
  *   0         64 KiB: statics of the WebAssembly kernels
  *   64 KiB    header: lock, counters, one free-list head per order
@@ -74,7 +74,7 @@ export class SlabAllocator {
   }
 
   /**
-   * The address of a slab of at least `bytes`. Its content is whatever was there.
+   * The address of a slab of at least `bytes`, with undefined content.
    *
    * @throws MillraceError ERR_MILLRACE_MEMORY when no block of that size is free
    */
@@ -139,7 +139,7 @@ export class SlabAllocator {
     }
   }
 
-  /** Bytes that a slab of this address really has. */
+  /** The actual size of the slab at this address. */
   slabBytes(address: number): number {
     const mark = this.#u8[ORDER_MAP + (address - this.#heapBase) / SLAB_BYTES_MIN] as number;
     assert(mark > 0 && mark < 0x80, `${address} is no slab in use`);
@@ -171,7 +171,7 @@ export class SlabAllocator {
       pieces.push([block, order]);
       block += 2 ** order;
     }
-    // #link needs the base, which the constructor reads after this.
+    // #link needs the base, which the constructor reads afterwards.
     for (const [block, order] of pieces.reverse()) this.#link(block, order, heapBase);
     this.#u32[HEADER >> 2] = MAGIC;
   }
@@ -198,7 +198,7 @@ export class SlabAllocator {
 
   #lock(): void {
     while (Atomics.compareExchange(this.#i32, LOCK >> 2, 0, 1) !== 0) {
-      // Held for some hundred nanoseconds by another thread.
+      // Another thread holds it, for a few hundred nanoseconds.
     }
   }
 

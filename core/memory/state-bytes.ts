@@ -1,17 +1,17 @@
 /**
- * State as bytes: numbers and pieces of the shared memory, written one behind the other by the holder of
- * state, and read in the same order by its successor, perhaps in another process. There are no names, no
- * types and no addresses in it: what is where is up to the writer and the reader, which are one class.
+ * State as bytes: numbers and pieces of the shared memory, written one after the other by the holder of the
+ * state, and read in the same order by its successor, perhaps in another process. It contains no names, no
+ * types and no addresses. The layout is up to the writer and the reader, which are one class.
  *
- * Everything begins at a multiple of 8: a number is an f64 (so infinities, and whole numbers up to 2^53, are
- * exact), a piece is its bytes and zeros behind them. The same state gives the same bytes.
+ * Everything begins at a multiple of 8. A number is an f64 (so infinities, and whole numbers up to 2^53, are
+ * exact). A piece is its bytes, padded with zeros. The same state gives the same bytes.
  */
 
 import { MillraceError } from '../errors.ts';
 import type { SharedMemory } from './shared-memory.ts';
 
 const FIRST_BYTES = 256;
-/** Below this, words are copied by hand: a view for `set` costs more. */
+/** Below this, words are copied one by one: a view for `set` costs more. */
 const SHORT_BYTES = 128;
 
 /**
@@ -32,18 +32,18 @@ export class StateWriter {
     this.#at += 8;
   }
 
-  /** `length` bytes of the shared memory, from `address`, which is a multiple of 4. */
+  /** Writes `length` bytes of the shared memory, starting at `address`, a multiple of 4. */
   copy(memory: SharedMemory, address: number, length: number): void {
     this.#reserve(length + 8);
     const u32 = this.#u32;
     const start = this.#at;
-    // What is behind was never written to: zeros.
+    // The bytes after it were never written to: zeros.
     this.#at += (length + 7) & ~7;
     if (length >= SHORT_BYTES || length % 4 !== 0) new Uint8Array(u32.buffer, start).set(memory.u8.subarray(address, address + length));
     else for (let w = 0; w < length >>> 2; w++) u32[(start >>> 2) + w] = memory.u32[(address >>> 2) + w] as number;
   }
 
-  /** Where the next thing goes, to change words of it by {@link setWord} afterwards. */
+  /** The position of the next item, so that {@link setWord} can change words of it afterwards. */
   get position(): number {
     return this.#at;
   }
@@ -66,7 +66,7 @@ export class StateWriter {
   }
 }
 
-/** Reads what a {@link StateWriter} wrote, in the order in which it was written. */
+/** Reads what a {@link StateWriter} wrote, in the same order. */
 export class StateReader {
   readonly #u8: Uint8Array;
   readonly #u32: Uint32Array;
@@ -76,7 +76,7 @@ export class StateReader {
   /** @throws MillraceError ERR_MILLRACE_CHECKPOINT when they cannot be bytes of a StateWriter */
   constructor(bytes: Uint8Array) {
     if (!(bytes instanceof Uint8Array) || bytes.length % 8 !== 0) throw broken('its length is no multiple of 8');
-    // Bytes out of a message or a file lie anywhere.
+    // Bytes from a message or a file may be unaligned.
     const own = bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes);
     this.#u8 = own;
     this.#u32 = new Uint32Array(own.buffer, own.byteOffset, own.length >>> 2);
@@ -91,14 +91,14 @@ export class StateReader {
     return value;
   }
 
-  /** A number that counts something. */
+  /** A number that is a count. */
   count(): number {
     const value = this.number();
     if (!(Number.isSafeInteger(value) && value >= 0)) throw broken(`it has ${value} where it should count`);
     return value;
   }
 
-  /** Copies a piece of `length` bytes to `address`, which is a multiple of 4. */
+  /** Copies a piece of `length` bytes to `address`, a multiple of 4. */
   copy(memory: SharedMemory, address: number, length: number): void {
     const start = this.#at;
     const end = start + ((length + 7) & ~7);
@@ -108,7 +108,7 @@ export class StateReader {
     else for (let w = 0; w < length >>> 2; w++) memory.u32[(address >>> 2) + w] = this.#u32[(start >>> 2) + w] as number;
   }
 
-  /** @throws MillraceError ERR_MILLRACE_CHECKPOINT unless all was read */
+  /** @throws MillraceError ERR_MILLRACE_CHECKPOINT unless everything was read */
   end(): void {
     if (this.#at !== this.#u8.length) throw broken(`it has ${this.#u8.length - this.#at} bytes too many`);
   }

@@ -1,6 +1,6 @@
 /**
  * The part of the WebAssembly interface that the package uses. Declared here, so that neither we nor users
- * need the DOM's types.
+ * need the DOM types.
  */
 
 export interface WasmMemory {

@@ -1,6 +1,4 @@
-/**
- * A rate of successes, learned one trial at a time, and the interval in which the true rate lies.
- */
+/** A rate of successes, learned one trial at a time, and an interval that contains the true rate. */
 
 export interface Interval {
   readonly low: number;
@@ -8,9 +6,9 @@ export interface Interval {
 }
 
 /**
- * Where the true rate lies, given `successes` of `trials` (Wilson, "Probable inference, the law of
- * succession, and statistical inference", JASA 1927). Unlike the rate plus or minus its deviation, it holds
- * for few trials and for rates near 0 and 1. Without trials: 0 to 1.
+ * The interval of the true rate, given `successes` of `trials` (Wilson, "Probable inference, the law of
+ * succession, and statistical inference", JASA 1927). Unlike the rate plus or minus its deviation, it is
+ * valid for few trials and for rates near 0 and 1. Without trials: 0 to 1.
  *
  * @param z 1.96 for 95 % (default), 2.576 for 99 %
  */
@@ -20,7 +18,7 @@ export function wilsonInterval(successes: number, trials: number, z = 1.959_963_
   const square = (z * z) / trials;
   const center = (rate + square / 2) / (1 + square);
   const half = (z / (1 + square)) * Math.sqrt((rate * (1 - rate)) / trials + square / (4 * trials));
-  // At the ends rounding must not leave the rate out.
+  // At the ends, rounding must not exclude the rate.
   return { low: Math.max(0, Math.min(rate, center - half)), high: Math.min(1, Math.max(rate, center + half)) };
 }
 
@@ -33,7 +31,7 @@ export interface BernoulliState {
 export class Bernoulli {
   readonly state: BernoulliState;
 
-  /** @param state goes on with what a model has learned; the state is changed in place */
+  /** @param state continues from what a model has learned; it is changed in place */
   constructor(state: BernoulliState = { trials: 0, successes: 0 }) {
     this.state = state;
   }
@@ -46,7 +44,7 @@ export class Bernoulli {
     return this.state.successes;
   }
 
-  /** NaN of no trial. */
+  /** NaN without trials. */
   get rate(): number {
     return this.state.successes / this.state.trials;
   }

@@ -4,36 +4,36 @@
 
 export interface CooccurrenceState<T> {
   sets: number;
-  /** Sets by item. */
+  /** Number of sets by item. */
   readonly counts: Map<T, number>;
-  /** Sets by item and other item. */
+  /** Number of sets by item and other item. */
   readonly pairs: Map<T, Map<T, number>>;
 }
 
 /**
- * Items that occur together (in a basket, a session): P(b | a), the share of the sets with a that have b too.
- * Memory grows with the pairs seen; in a pipeline count pairs with flatMap and keyBy.
+ * Items that occur together (in a basket, a session): P(b | a), the share of the sets with a that also have
+ * b. Memory grows with the pairs seen; in a pipeline count pairs with flatMap and keyBy.
  *
  * @example
- * const baskets = new Cooccurrence<string>();
- * baskets.add(['bread', 'butter']);
- * baskets.add(['bread']);
- * baskets.probability('butter', 'bread'); // 0.5
+ *   const baskets = new Cooccurrence<string>();
+ *   baskets.add(['bread', 'butter']);
+ *   baskets.add(['bread']);
+ *   baskets.probability('butter', 'bread'); // 0.5
  */
 export class Cooccurrence<T extends string | number> {
   readonly state: CooccurrenceState<T>;
 
-  /** @param state goes on with what a model has learned; the state is changed in place */
+  /** @param state continues from what a model has learned; it is changed in place */
   constructor(state: CooccurrenceState<T> = { sets: 0, counts: new Map(), pairs: new Map() }) {
     this.state = state;
   }
 
-  /** Sets seen. */
+  /** Number of sets seen. */
   get count(): number {
     return this.state.sets;
   }
 
-  /** One set of items; what is there twice counts once. */
+  /** Adds one set of items; duplicates count once. */
   add(items: Iterable<T>): void {
     const set = [...new Set(items)];
     const { counts } = this.state;
@@ -51,7 +51,7 @@ export class Cooccurrence<T extends string | number> {
     for (const [a, row] of other.state.pairs) for (const [b, n] of row) this.#count(a, b, n);
   }
 
-  /** Every item seen, in the order of first sight. */
+  /** Every item seen, in order of first appearance. */
   items(): IterableIterator<T> {
     return this.state.counts.keys();
   }
@@ -63,12 +63,12 @@ export class Cooccurrence<T extends string | number> {
     return b === given ? 1 : (this.state.pairs.get(given)?.get(b) ?? 0) / total;
   }
 
-  /** P(b | a) / P(b): above 1, a makes b likelier. */
+  /** P(b | a) / P(b): above 1, a makes b more likely. */
   lift(b: T, given: T): number {
     return this.probability(b, given) / ((this.state.counts.get(b) ?? 0) / this.state.sets);
   }
 
-  /** The items likeliest beside one, at most `n`, with their P(b | a). */
+  /** The items most likely to occur with the given one, at most `n`, with their P(b | a). */
   likeliest(given: T, n: number): { readonly item: T; readonly probability: number }[] {
     const found = [...(this.state.pairs.get(given) ?? [])].map(([item]) => ({ item, probability: this.probability(item, given) }));
     return found.sort((a, b) => b.probability - a.probability || (a.item < b.item ? -1 : 1)).slice(0, n);

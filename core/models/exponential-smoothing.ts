@@ -1,5 +1,5 @@
 /**
- * Exponential smoothing over event time for one thread: the aggregate `ewma` does the same over workers and
+ * Exponential smoothing over event time, for one thread. The aggregate `ewma` does the same over workers and
  * windows, with the same arithmetic (core/groups/accumulators/smoothing.ts).
  */
 
@@ -13,17 +13,15 @@ export interface SmoothingState {
 }
 
 /**
- * The mean of values that weigh half as much for each half-life that they are older than the newest. Times
- * may come in any order.
+ * The weighted mean of values: a value weighs half as much for each half-life that it is older than the
+ * newest. Times may come in any order.
  */
 export class ExponentialSmoothing {
   readonly halfLifeMs: number;
   readonly state: SmoothingState;
   readonly #rate: number;
 
-  /**
-   * @param state goes on with what a model of the same half-life has learned; the state is changed in place
-   */
+  /** @param state continues from what a model of the same half-life has learned; it is changed in place */
   constructor(halfLifeMs: number, state: SmoothingState = { newestMs: Number.NEGATIVE_INFINITY, sum: 0, weight: 0 }) {
     assert(halfLifeMs > 0, `a half-life of ${halfLifeMs} ms`);
     this.halfLifeMs = halfLifeMs;
@@ -31,7 +29,7 @@ export class ExponentialSmoothing {
     this.#rate = decayRate(halfLifeMs);
   }
 
-  /** NaN of no value. */
+  /** NaN without values. */
   get mean(): number {
     return this.state.sum / this.state.weight;
   }

@@ -1,17 +1,16 @@
 /**
- * A normal distribution, learned one value at a time: mean, variance, and what they say of a value. In a
- * pipeline the aggregates `mean` and `stddev` do the counting, and the functions here read their results in a
- * `.map`.
+ * A normal distribution, learned one value at a time: mean, variance, and how a value compares. In a pipeline
+ * the aggregates `mean` and `stddev` do the counting, and the functions here use their results in a `.map`.
  */
 
-/** The density of the normal distribution at x; of a deviation of 0: infinite at the mean, 0 elsewhere. */
+/** The density of the normal distribution at x. With a deviation of 0: infinite at the mean, 0 elsewhere. */
 export function normalDensity(x: number, mean: number, deviation: number): number {
   if (deviation === 0) return x === mean ? Number.POSITIVE_INFINITY : 0;
   const z = (x - mean) / deviation;
   return Math.exp(-0.5 * z * z) / (deviation * Math.sqrt(2 * Math.PI));
 }
 
-/** How many deviations x lies above the mean; 0 where there is no deviation and x is the mean. */
+/** How many deviations x is above the mean; 0 where the deviation is 0 and x is the mean. */
 export function zScore(x: number, mean: number, deviation: number): number {
   return x === mean ? 0 : (x - mean) / deviation;
 }
@@ -19,23 +18,23 @@ export function zScore(x: number, mean: number, deviation: number): number {
 export interface GaussianState {
   count: number;
   mean: number;
-  /** Sum of the squares of the distances from the mean. */
+  /** Sum of the squared distances from the mean. */
   squares: number;
 }
 
 /**
- * Mean and variance online (Welford, Technometrics 1962; merged as Chan, Golub and LeVeque, 1979), and what a
- * normal distribution of them says of a value.
+ * Online mean and variance (Welford, Technometrics 1962; merged as in Chan, Golub and LeVeque, 1979), and how
+ * a value compares with a normal distribution of these.
  *
  * @example
- * const latency = new Gaussian();
- * for (const ms of [10, 12, 11, 9]) latency.add(ms);
- * latency.zScore(25) > 3; // true: an outlier
+ *   const latency = new Gaussian();
+ *   for (const ms of [10, 12, 11, 9]) latency.add(ms);
+ *   latency.zScore(25) > 3; // true: an outlier
  */
 export class Gaussian {
   readonly state: GaussianState;
 
-  /** @param state goes on with what a model has learned; the state is changed in place */
+  /** @param state continues from what a model has learned; it is changed in place */
   constructor(state: GaussianState = { count: 0, mean: 0, squares: 0 }) {
     this.state = state;
   }
@@ -44,12 +43,12 @@ export class Gaussian {
     return this.state.count;
   }
 
-  /** NaN of no value. */
+  /** NaN without values. */
   get mean(): number {
     return this.state.count === 0 ? Number.NaN : this.state.mean;
   }
 
-  /** Of a sample (n - 1); NaN of fewer than two values. */
+  /** Of a sample (n - 1); NaN with fewer than two values. */
   get variance(): number {
     return this.state.count < 2 ? Number.NaN : this.state.squares / (this.state.count - 1);
   }

@@ -1,5 +1,5 @@
 /**
- * Linear counting for one thread: the aggregate `linearCount` does the same over workers and windows, with
+ * Linear counting for one thread. The aggregate `linearCount` does the same over workers and windows, with
  * the same bitmap (core/groups/accumulators/linear-counter.ts).
  */
 
@@ -8,18 +8,18 @@ import { countBits, hash64Bytes, hash64Long, hashLow, linearEstimate, setBit } f
 
 export interface LinearCounterState {
   readonly words: Uint32Array;
-  /** Bits that are set. */
+  /** Number of set bits. */
   set: number;
 }
 
-/** About how many distinct texts and numbers there were, from a bitmap. */
+/** The approximate number of distinct texts and numbers, from a bitmap. */
 export class LinearCounter {
   readonly bits: number;
   readonly state: LinearCounterState;
 
   /**
    * @param bits a power of two, at least 32
-   * @param state goes on with what a model of as many bits has learned; the state is changed in place
+   * @param state continues from what a model of as many bits has learned; it is changed in place
    */
   constructor(bits = 16_384, state?: LinearCounterState) {
     assert(bits >= 32 && Number.isInteger(Math.log2(bits)), `a bitmap of ${bits} bits: it takes a power of two, at least 32`);
@@ -38,7 +38,7 @@ export class LinearCounter {
     if (setBit(this.state.words, 0, hashLow & (this.bits - 1))) this.state.set++;
   }
 
-  /** About how many different values; infinite when all bits are set. */
+  /** The approximate number of different values; infinite when all bits are set. */
   get estimate(): number {
     return linearEstimate(this.bits, this.state.set);
   }

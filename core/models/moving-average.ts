@@ -1,11 +1,9 @@
-/**
- * The mean of the newest stretch of event time, one value at a time.
- */
+/** The mean over the newest span of event time, one value at a time. */
 
 import { assert } from '../assert.ts';
 
 export interface MovingAverageState {
-  /** Rings of a power of two. */
+  /** Rings with a power of two places. */
   times: Float64Array;
   values: Float64Array;
   head: number;
@@ -16,14 +14,14 @@ export interface MovingAverageState {
 
 /**
  * The mean of the values of the last `spanMs` of event time, the newest included: those of times t with
- * newest - spanMs < t. A value that lies further behind is ignored. Amortised O(1) per value where times
- * ascend. The sum starts again from the values now and then, so that its rounding does not grow.
+ * newest - spanMs < t. An older value is ignored. Amortised O(1) per value where times ascend. The sum is
+ * recomputed from the values now and then, so that its rounding error does not grow.
  */
 export class MovingAverage {
   readonly spanMs: number;
   readonly state: MovingAverageState;
 
-  /** @param state goes on with what a model of the same span has learned; the state is changed in place */
+  /** @param state continues from what a model of the same span has learned; it is changed in place */
   constructor(spanMs: number, state: MovingAverageState = { times: new Float64Array(16), values: new Float64Array(16), head: 0, size: 0, sum: 0, removed: 0 }) {
     assert(spanMs > 0, `a moving average of ${spanMs} ms`);
     this.spanMs = spanMs;
@@ -34,7 +32,7 @@ export class MovingAverage {
     return this.state.size;
   }
 
-  /** NaN of no value. */
+  /** NaN without values. */
   get mean(): number {
     return this.state.sum / this.state.size;
   }

@@ -1,18 +1,17 @@
 /**
  * Which windows a watermark leaves open: a pane grid and the lateness. A window is open until the watermark
- * reaches its end plus the lateness. No state: the plan asks it for rows, a shard for its panes, and both get
- * one answer.
+ * reaches its end plus the lateness. No state: the plan asks it about rows, a shard about its panes, and both
+ * get the same answer.
  *
  *   firstOpen(watermark)    the first window that is open; all later ones are open too
  *   lateBefore(watermark)   its start: a row before it has no open window, so it is late
  *   heldUntil(time)         the watermark at which the last window of a row closes: until then it is in state
  *
- * One row, seen from both sides: `time >= lateBefore(watermark)` where and only where `heldUntil(time) >
- * watermark`.
+ * For any row, `time >= lateBefore(watermark)` if and only if `heldUntil(time) > watermark`.
  *
- * Infinities stand for themselves, so no caller looks for them. A watermark of -Infinity (nothing is known)
- * leaves all windows open, +Infinity (the input has ended) none. A time of -Infinity (no row) is held by
- * nothing, +Infinity (a row without event time) for ever.
+ * Infinities need no special care by callers. A watermark of -Infinity (nothing is known) leaves all windows
+ * open, +Infinity (the input has ended) none. A time of -Infinity (no row) is not held at all, +Infinity (a
+ * row without event time) for ever.
  */
 
 import { assert } from '../assert.ts';
@@ -37,7 +36,7 @@ export class OpenWindows {
     return this.grid.lastWindowEndedBy(watermark) + 1;
   }
 
-  /** The first pane that an open window has: those before it may go. */
+  /** The first pane of any open window: earlier ones may be dropped. */
   firstOpenPane(watermark: number): number {
     return this.grid.firstPane(this.firstOpen(watermark));
   }
@@ -50,7 +49,7 @@ export class OpenWindows {
     return this.paneHeldUntil(this.grid.paneOf(timeMs));
   }
 
-  /** As {@link heldUntil}, for all rows of a pane. */
+  /** Like {@link heldUntil}, for all rows of a pane. */
   paneHeldUntil(pane: number): number {
     return this.grid.paneExpiry(pane) + this.latenessMs;
   }
@@ -59,8 +58,8 @@ export class OpenWindows {
    * Calls `visit`, in ascending order, with each window from `from` to before `until` that has a row.
    * Stretches without rows cost nothing.
    *
-   * @param firstPane says the first pane that has rows, +Infinity where none has
-   * @param visit must drop the panes that windows behind the one visited do not have
+   * @param firstPane returns the first pane that has rows, +Infinity where none has
+   * @param visit must drop the panes that later windows do not have
    */
   eachClosed(from: number, until: number, firstPane: () => number, visit: (window: number) => void): void {
     for (let window = from; ; window++) {

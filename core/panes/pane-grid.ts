@@ -3,7 +3,7 @@
  *
  * A pane is a slice of time that no window cuts, so a row goes to one pane and a window is a run of whole
  * panes. Windows start every `slideMs` and last `sizeMs`. Where the size is a multiple of the slide, a pane
- * is one slide long. Where it is not, each slide is cut in two, at the place where older windows end; so a
+ * is one slide long. Where it is not, each slide is cut in two, at the place where older windows end. So a
  * window of 7 s every 3 s takes 5 panes, and a size and a slide without a common divisor cost nothing special
  * (the greatest common divisor would: 1 ms panes).
  *
@@ -12,18 +12,17 @@
  *   window 0           [===========================)               panes 0 1 2 3 4
  *   window 1                       [===========================)   panes 2 3 4 5 6
  *
- * Times are whole milliseconds since 1970; before 1970 they are negative and all divisions round down.
+ * Times are whole milliseconds since 1970. Before 1970 they are negative, and all divisions round down.
  * Infinite times have infinite panes and windows.
  *
- * Panes: Li et al., "No Pane, No Gain", SIGMOD Record 34(1), 2005. Two panes a slide: Krishnamurthy, Wu and
+ * Panes: Li et al., "No Pane, No Gain", SIGMOD Record 34(1), 2005. Two panes per slide: Krishnamurthy, Wu and
  * Franklin, "On-the-Fly Sharing for Streamed Aggregation" (paired windows), SIGMOD 2006.
  */
 
 import { assert } from '../assert.ts';
 
 /**
- * The times that a window can hold: those of a JavaScript Date. All pane and window numbers of them are
- * exact.
+ * The times that a window can hold: those of a JavaScript Date. All their pane and window numbers are exact.
  */
 export const EVENT_TIME_MAX = 8_640_000_000_000_000;
 
@@ -32,12 +31,12 @@ export class PaneGrid {
   readonly slideMs: number;
   /** Start of window 0, 0 <= offsetMs < slideMs. */
   readonly offsetMs: number;
-  /** Where a slide is cut in two; 0: it is not. */
+  /** Where a slide is cut in two; 0: it is not cut. */
   readonly cutMs: number;
   readonly panesPerSlide: 1 | 2;
   readonly panesPerWindow: number;
 
-  /** @param offsetMs any shift of the windows against 1970; shifts by whole slides are the same */
+  /** @param offsetMs any shift of the windows from 1970; shifts by whole slides are equivalent */
   constructor(sizeMs: number, slideMs: number, offsetMs = 0) {
     assert(Number.isSafeInteger(sizeMs) && Number.isSafeInteger(slideMs) && Number.isSafeInteger(offsetMs), 'a pane grid of whole milliseconds');
     assert(slideMs > 0 && sizeMs >= slideMs, `windows of ${sizeMs} ms every ${slideMs} ms`);
@@ -96,7 +95,7 @@ export class PaneGrid {
   }
 
   /**
-   * End of the last window that holds a pane: once the watermark has passed it, the pane is of no more use.
+   * End of the last window that holds a pane. Once the watermark has passed it, the pane is no longer needed.
    */
   paneExpiry(pane: number): number {
     return this.windowEnd(this.lastWindowOf(pane));
@@ -109,9 +108,9 @@ export class PaneGrid {
 }
 
 /**
- * Cumulative windows: within each stretch of `sizeMs` one window that begins with it and ends at every step.
- * A pane is one step; window n ends with pane n, and begins where the stretch of that pane begins. Going on
- * from one window to the next takes panes in and never out, until a new stretch begins with nothing.
+ * Cumulative windows: each stretch of `sizeMs` has one window that begins with it and ends at every step. A
+ * pane is one step. Window n ends with pane n, and begins where the stretch of that pane begins. The next
+ * window only adds panes and removes none, until a new stretch starts empty.
  *
  *   size 6, step 2     0   2   4   6   8
  *   window 0           [===)
@@ -119,7 +118,7 @@ export class PaneGrid {
  *   window 2           [===========)
  *   window 3                       [===)
  *
- * Elsewhere: CUMULATE of Flink SQL.
+ * Called CUMULATE in Flink SQL.
  */
 export class CumulativeGrid extends PaneGrid {
   override readonly panesPerWindow: number;

@@ -1,12 +1,13 @@
 /**
- * The groups of a pane. A pane is a hash table only while many slots are being merged into it; before and
+ * The groups of a pane. A pane is a hash table only while many slots are being merged into it. Before and
  * after, it is a list of runs: slots side by side, in memory that the panes of a shard share (slot-runs.ts).
  *
  *   first slots      runs, as they come (a key may be in several)
  *   many more        a table, one of a few that the store has (pane-store.ts)
- *   another pane     the table least recently used becomes one run again, of exactly its groups, and serves the
- *                    other pane
- *   a window         takes the pane in as one run, merged into its table now and subtracted when the pane leaves
+ *   another pane     the least recently used table becomes one run again, of exactly its groups, and serves
+ *                    the other pane
+ *   a window         takes the pane in as one run, merged into its table now and subtracted when the pane
+ *                    leaves
  *
  * So a pane of 16 groups of 40 bytes takes 656 bytes, not a table's two slabs of 4 KiB: 500 panes in 64
  * shards are 21 MB instead of 262. What is a table when, and so the order of slots, follows from the calls
@@ -18,9 +19,11 @@ import type { GroupTable } from '../groups/index.ts';
 import type { StateReader, StateWriter } from '../memory/index.ts';
 import type { PaneStore, TableBorrower } from './pane-store.ts';
 
-/** A pane becomes a table when it has this many slots more than twice its groups when it last was one. */
+/**
+ * A pane becomes a table when it has this many slots more than twice the groups of its last time as a table.
+ */
 const RUN_SLOTS_MAX = 32;
-/** In a snapshot, in place of when its table was used: the pane is runs. */
+/** In a snapshot, in place of the last use of its table: the pane is runs. */
 const RUNS = -1;
 
 /** The groups of one pane. */
@@ -28,9 +31,9 @@ export class PaneGroups implements TableBorrower {
   readonly #store: PaneStore;
   /** While it is a table. */
   table: GroupTable | undefined;
-  /** When the table was last wanted: {@link PaneStore.tick}. */
+  /** When the table was last used: {@link PaneStore.tick}. */
   usedAt = 0;
-  // Otherwise: the list of runs, and how many slots they have; and how many groups it had when it last was a
+  // Otherwise: the list of runs, the number of their slots, and the number of groups when it last was a
   // table.
   #first = 0;
   #last = 0;
@@ -41,7 +44,7 @@ export class PaneGroups implements TableBorrower {
     this.#store = store;
   }
 
-  /** Groups, at most: a key that is in several runs counts in each. */
+  /** Number of groups, at most: a key that is in several runs counts in each. */
   get size(): number {
     return this.table?.size ?? this.#slotCount;
   }
@@ -53,7 +56,9 @@ export class PaneGroups implements TableBorrower {
     else this.toTable().mergeSlots(slots, count);
   }
 
-  /** Makes it a table, to be read or updated until the next call of anything of this pane or another. */
+  /**
+   * Makes the pane a table, to be read or updated until the next call of any method of this pane or another.
+   */
   toTable(): GroupTable {
     this.usedAt = this.#store.tick();
     if (this.table !== undefined) return this.table;
@@ -64,7 +69,7 @@ export class PaneGroups implements TableBorrower {
     return table;
   }
 
-  /** Makes it runs: what follows is to be read, not to be merged into. */
+  /** Makes the pane runs: it will be read, not merged into. */
   seal(): void {
     const { table } = this;
     if (table === undefined) return;
@@ -82,13 +87,13 @@ export class PaneGroups implements TableBorrower {
     else table.mergeTable(this.table);
   }
 
-  /** Takes its groups, which were merged into that table, out of it. */
+  /** Subtracts its groups, which were merged into that table, from it. */
   subtractFrom(table: GroupTable): void {
     if (this.table === undefined) this.#store.runs.subtractFrom(this.#first, table);
     else table.subtractTable(this.table);
   }
 
-  /** Without groups again. */
+  /** Removes all groups. */
   clear(): void {
     const { table } = this;
     if (table !== undefined) {
@@ -112,7 +117,7 @@ export class PaneGroups implements TableBorrower {
     this.table.snapshot(out);
   }
 
-  /** Makes a pane without groups what `snapshot` wrote. */
+  /** Fills a pane without groups with what `snapshot` wrote. */
   restore(from: StateReader): void {
     this.#packedCount = from.count();
     const usedAt = from.number();

@@ -1,11 +1,11 @@
 /**
  * The live panes of a stream, in order of time, each with its state: a ring buffer of (pane number, state).
  *
- * Time mostly moves on by one pane: a new pane is put behind the last one, old ones are taken off the front,
- * and what they held is recycled for the next. So it is a circular array sorted by pane number; a pane is
+ * Time mostly moves on by one pane: a new pane is added after the last one, old ones are removed from the
+ * front, and their states are reused for the next. So it is a circular array sorted by pane number. A pane is
  * found by its distance from the front, which is its place where no pane in between is missing, else by
- * binary search. Panes exist only where rows came: an event time far ahead costs one entry, not a million
- * empty ones, and a walk over the panes jumps over empty stretches.
+ * binary search. Panes exist only where rows came. An event time far ahead costs one entry, not a million
+ * empty ones, and a walk over the panes skips empty stretches.
  *
  * It knows nothing of time, rows or tables: `T` is any state, made by `make` and emptied by `recycle`.
  */
@@ -13,7 +13,7 @@
 import { assert } from '../assert.ts';
 
 const FIRST_CAPACITY = 16;
-/** Emptied states kept for reuse; more than these are given to `drop`. */
+/** Number of emptied states kept for reuse; further ones are passed to `drop`. */
 const SPARE_COUNT_MAX = 64;
 
 export interface PaneStates<T> {
@@ -21,7 +21,7 @@ export interface PaneStates<T> {
   make(): T;
   /** Empties a state for reuse. */
   recycle(state: T): void;
-  /** Gives up a state that is not kept for reuse. */
+  /** Discards a state that is not kept for reuse. */
   drop?(state: T): void;
 }
 
@@ -84,11 +84,11 @@ export class PaneRing<T> {
   }
 
   /**
-   * The state of a pane, made where there was none. Amortised O(1) for the newest panes, O(size) to put one
-   * in between.
+   * The state of a pane, created where there was none. Amortised O(1) for the newest panes, O(size) to insert
+   * one in between.
    */
   open(pane: number): T {
-    // The text of an assertion is made before it is known to hold: not for every block and pane.
+    // The text of an assertion is made before its check: too expensive for every block and pane.
     if (!Number.isSafeInteger(pane)) assert(false, `pane ${pane}`);
     const index = this.indexFrom(pane);
     if (index < this.#size && this.number(index) === pane) return this.state(index);
@@ -105,7 +105,7 @@ export class PaneRing<T> {
     return state;
   }
 
-  /** Closes all panes whose number is below `pane`; their states are recycled. */
+  /** Closes all panes with a number below `pane`. Their states are recycled. */
   closeBelow(pane: number): void {
     const mask = this.#numbers.length - 1;
     while (this.#size > 0 && this.number(0) < pane) {
@@ -120,7 +120,7 @@ export class PaneRing<T> {
     }
   }
 
-  /** Gives up everything, spare states too. */
+  /** Discards everything, including spare states. */
   release(): void {
     for (let i = 0; i < this.#size; i++) this.#states.drop?.(this.state(i));
     for (const state of this.#spare) this.#states.drop?.(state);

@@ -1,14 +1,14 @@
 /**
- * Splits the rows of a batch by pane: which rows are late, and, for the others, row numbers pane by pane.
+ * Splits the rows of a batch by pane: which rows are late and, for the others, row numbers pane by pane.
  *
- * Rows mostly come in order of time, so most batches lie in one pane, and a row mostly in that of the row
- * before it. One pass finds the span of the batch's times; where that is one pane there is nothing to split.
- * Else a second pass notes each row's pane in a small directory, and a counting sort writes the row numbers.
- * Scratch memory is kept between calls:
+ * Rows mostly come in order of time, so most batches lie in one pane, and a row is mostly in the pane of the
+ * row before it. One pass finds the span of the batch's times; where that is one pane there is nothing to
+ * split. Otherwise a second pass notes each row's pane in a small directory, and a counting sort writes the
+ * row numbers. Scratch memory is kept between calls:
  *
  *   header     f64 greatest time, u32 late rows, u32 stamp of the kernel's directory
- *   panes      f64 pane, u32 rows, u32 where they begin in `selection` (WHOLE: it is all rows of the
- *              batch), in the order of first rows
+ *   panes      f64 pane, u32 rows, u32 where they begin in `selection` (WHOLE: all rows of the batch), in the
+ *              order of first rows
  *   places     u32 per row: its place in `panes`, or LATE
  *   selection  u32 row numbers, pane by pane, ascending in each; then those of the late rows
  *   directory  the kernel's hash from pane to place: f64 pane, u32 stamp, u32 place
@@ -55,14 +55,17 @@ export interface PaneRows {
 }
 
 export class PaneSplit {
-  /** Panes of the last batch, in the order of their first rows. The first `paneCount` entries count. */
+  /**
+   * Panes of the last batch, in the order of their first rows. Only the first `paneCount` entries are valid.
+   */
   readonly panes: PaneRows[] = [];
   paneCount = 0;
-  /** Late rows of the last batch: u32 row numbers at `lateRows`. */
+  /** Number of late rows of the last batch: u32 row numbers at `lateRows`. */
   lateCount = 0;
   lateRows = 0;
   /**
-   * Greatest event time, not above the bound, of the last batch; -Infinity when there is none. Late rows too.
+   * Greatest event time, not above the bound, of the last batch; -Infinity when there is none. Includes late
+   * rows.
    */
   maxTimeMs = Number.NEGATIVE_INFINITY;
   readonly #slabs: SlabAllocator;
@@ -74,15 +77,15 @@ export class PaneSplit {
   #capacity = 0;
 
   /**
-   * @param shiftMs added to every time: -1 where the times are ends of windows, whose last moment is what a
-   * row is of
+   * @param shiftMs added to every time: -1 where the times are ends of windows; a row then belongs to the
+   * window's last moment
    */
   constructor(slabs: SlabAllocator, grid: PaneGrid, shiftMs = 0) {
     this.#slabs = slabs;
     this.#memory = slabs.memory;
     this.#grid = grid;
     this.#shiftMs = shiftMs;
-    // The panes of a time zone are of unequal length, which the kernel does not know.
+    // The panes of a time zone have different lengths, which the kernel does not support.
     const inZone = grid instanceof ZoneGrid ? (timeMs: number) => grid.paneOf(timeMs + shiftMs) : undefined;
     const kernel = inZone === undefined ? kernelExports<{ paneSplit?: PaneSplitKernel }>(slabs.memory)?.paneSplit : undefined;
     this.#kernel = kernel ?? paneSplitReference(slabs.memory, inZone);
@@ -108,7 +111,7 @@ export class PaneSplit {
     const places = panes + this.#capacity * PANE_BYTES;
     const selection = places + this.#capacity * 4;
     const directory = selection + this.#capacity * 4;
-    // To shift the windows back is to shift the times on.
+    // Shifting the windows back is the same as shifting the times forward.
     const shift = this.#shiftMs;
     this.paneCount = this.#kernel(
       times.data,
@@ -156,7 +159,7 @@ export class PaneSplit {
     const bytes = HEADER_BYTES + capacity * (PANE_BYTES + 4 + 4 + 32);
     this.#scratch = this.#slabs.alloc(bytes);
     this.#capacity = capacity;
-    // No entry of the directory has a stamp that counts.
+    // No entry of the directory has a valid stamp.
     fillBytes(this.#memory, this.#scratch, bytes);
   }
 }

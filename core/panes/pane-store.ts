@@ -1,28 +1,28 @@
 /**
- * What the panes of a shard share: the memory of their runs, and a few tables, each on loan to the pane that
- * is being merged into. One thread at a time.
+ * What the panes of a shard share: the memory of their runs, and a few tables, each on loan to a pane that is
+ * being merged into. One thread at a time.
  */
 
 import { GroupTable, type SlotLayout } from '../groups/index.ts';
 import { SLAB_BYTES_MIN, type SlabAllocator, type StateReader, type StateWriter } from '../memory/index.ts';
 import { SlotRuns } from './slot-runs.ts';
 
-/** Tables of panes that are being merged into: more such panes at a time share them. */
+/** Number of tables for panes that are being merged into. More such panes at a time share them. */
 const OPEN_MAX = 8;
 
 export interface PaneStoreOptions {
-  /** Top bits of the hash that all keys share: GroupTableOptions.skipBits. Default 0. */
+  /** Number of top bits of the hash that all keys share: GroupTableOptions.skipBits. Default 0. */
   readonly skipBits?: number;
-  /** Tables at a time. Default 8. */
+  /** Number of tables at a time. Default 8. */
   readonly openMax?: number;
 }
 
-/** A pane, as the store sees it. */
+/** A pane, as seen by the store. */
 export interface TableBorrower {
   readonly table: GroupTable | undefined;
-  /** When the table was last wanted: {@link PaneStore.tick}. */
+  /** When the table was last used: {@link PaneStore.tick}. */
   readonly usedAt: number;
-  /** Gives the table back, its groups kept as runs. */
+  /** Returns the table, keeping its groups as runs. */
   seal(): void;
 }
 
@@ -61,7 +61,7 @@ export class PaneStore {
     return smallTable(this.slabs, this.layout, this.#skipBits);
   }
 
-  /** A table for a pane: a spare one, or that of the pane that was used longest ago. */
+  /** A table for a pane: a spare one, or that of the least recently used pane. */
   openFor(pane: TableBorrower): GroupTable {
     if (this.#open.length >= this.#openMax) {
       let oldest = this.#open[0] as TableBorrower;
@@ -79,7 +79,7 @@ export class PaneStore {
     this.#spare.push(table);
   }
 
-  /** Now, in calls. */
+  /** The current time, in calls. */
   tick(): number {
     return ++this.#clock;
   }
@@ -94,11 +94,11 @@ export class PaneStore {
     for (const table of this.#spare) table.snapshotCleared(out);
   }
 
-  /** Makes a new store what `snapshot` wrote. Its panes come after. */
+  /** Fills a new store with what `snapshot` wrote. Its panes follow. */
   restore(from: StateReader): void {
     this.#clock = from.count();
     const count = from.count();
-    // There is one table from the start, whose header is the model of the runs, wherever it is used.
+    // There is one table from the start. Its header serves as the model of the runs, wherever it is used.
     if (count === 0) this.#unused = this.#spare.pop();
     for (let i = 0; i < count; i++) {
       const table = this.#spare[i] ?? this.makeTable();

@@ -1,13 +1,13 @@
 /**
  * Memory for runs of slots (slot-runs.ts): a page pool whose pieces know their page, so that an address is
- * enough to free one. A shard's panes may have tens of thousands.
+ * enough to free one. A shard's panes may have tens of thousands of them.
  *
  *   piece  | u32 its page | u32 unused | the owner's bytes ...
  */
 
 import { PagePool, type SlabAllocator } from '../memory/index.ts';
 
-/** What comes before the owner's bytes. */
+/** Bytes before the owner's bytes. */
 const PIECE_HEADER_BYTES = 8;
 
 export class RunArena {
@@ -25,7 +25,7 @@ export class RunArena {
   }
 
   /**
-   * The address of `bytes` bytes, a multiple of 8. Their content is whatever was there. Cost: O(1).
+   * The address of `bytes` bytes, a multiple of 8, with undefined content. Cost: O(1).
    *
    * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
    */
@@ -35,7 +35,7 @@ export class RunArena {
     return piece + PIECE_HEADER_BYTES;
   }
 
-  /** Gives back what `alloc` returned. */
+  /** Frees what `alloc` returned. */
   free(address: number): void {
     this.#pool.drop(this.#u32[(address - PIECE_HEADER_BYTES) >>> 2] as number);
   }

@@ -1,6 +1,4 @@
-/**
- * The strategy `running` of window-state.ts: for accumulators that can all be subtracted.
- */
+/** The strategy `running` of window-state.ts: for accumulators that can all be subtracted. */
 
 import type { GroupTable } from '../groups/index.ts';
 import type { StateReader, StateWriter } from '../memory/index.ts';
@@ -11,23 +9,23 @@ import type { PaneStore } from './pane-store.ts';
 import type { WindowState } from './window-state.ts';
 
 /**
- * Slides between exact rebuilds, in windows' worth of panes: a rebuild then costs a quarter of a merge per
- * slide.
+ * Slides between exact rebuilds, in multiples of the panes of a window: a rebuild then costs a quarter of a
+ * merge per slide.
  */
 const REBUILD_WINDOWS = 4;
 const REBUILD_SLIDES_MIN = 64;
 
 /**
- * One table: panes that enter are added, panes that leave are subtracted. The rounding that sums of floats
- * gather is cut off by starting from the panes again every so many slides. Infinities, which subtraction
- * cannot take out, are cut off by `restart`, which the caller calls after emitting one.
+ * One table: panes that enter are added, panes that leave are subtracted. Rebuilding from the panes every so
+ * many slides limits the rounding errors that sums of floats accumulate. Infinities, which subtraction cannot
+ * remove, are removed by `restart`, which the caller calls after emitting one.
  */
 export class RunningWindow implements WindowState {
   readonly #grid: PaneGrid;
   readonly #panes: PaneRing<PaneGroups>;
   readonly #table: GroupTable;
   readonly #slidesMax: number;
-  // Panes in the table: from `#from` up to, not including, `#to`.
+  // Panes in the table: from `#from` to before `#to`.
   #from = Number.NEGATIVE_INFINITY;
   #to = Number.NEGATIVE_INFINITY;
   #slides = 0;
@@ -108,7 +106,7 @@ export class RunningWindow implements WindowState {
     this.#table.release();
   }
 
-  /** Takes out the panes below `end`. */
+  /** Subtracts the panes below `end`. */
   #subtract(end: number): void {
     const panes = this.#panes;
     for (let i = panes.indexFrom(this.#from); i < panes.size && panes.number(i) < end; i++) panes.state(i).subtractFrom(this.#table);

@@ -56,7 +56,7 @@ export class SlotRuns {
     return run;
   }
 
-  /** Hangs a list behind a run, which must be the last of its list. */
+  /** Appends a list to a run, which must be the last of its list. */
   append(last: number, list: number): void {
     this.#u32[(last + NEXT) >>> 2] = list;
   }
@@ -91,7 +91,7 @@ export class SlotRuns {
     out.number(0);
   }
 
-  /** Reads a list that `snapshot` wrote, calls `each` with every one of its runs, and returns it. */
+  /** Reads a list that `snapshot` wrote, calls `each` with every one of its runs, and returns the list. */
   restore(from: StateReader, each: (run: number, slotCount: number) => void = () => {}): number {
     const { slotBytes } = this.#layout;
     let first = 0;

@@ -1,6 +1,6 @@
 /**
- * The strategy `two-stack` of window-state.ts: for accumulators that cannot all be subtracted, as min and
- * max.
+ * The strategy `two-stack` of window-state.ts: for accumulators that cannot all be subtracted, such as min
+ * and max.
  *
  * Tangwongsan, Hirzel and Schneider, "Low-Latency Sliding-Window Aggregation in Worst-Case Constant Time",
  * DEBS 2017.
@@ -15,16 +15,16 @@ import type { PaneStore } from './pane-store.ts';
 import type { WindowState } from './window-state.ts';
 
 /**
- * Two stacks: the front has, for each of the older panes, the merge of all from it to the newest older one (a
- * suffix); the back is the merge of the newer ones. A window is one of the front and the back. When the front
- * is used up, all panes become the front.
+ * Two stacks. The front has, for each of the older panes, a suffix: the merge of all panes from it to the
+ * newest older one. The back is the merge of the newer ones. A window is one suffix of the front, and the
+ * back. When the front is used up, all panes become the front.
  *
  *   panes    1    2    3    4    5    6  |  7    8
  *   front  1..6 2..6 mark      mark      |  7..8 = back
  *
- * A suffix may have far more groups than its pane, so not all of them are held at once: of n panes every
- * sqrt(n)th is a mark, and the ones between two marks are made from the newer mark when their time comes.
- * That costs each pane one merge more, and 2 sqrt(n) suffixes are held instead of n (500 panes: 45).
+ * A suffix may have far more groups than its pane, so not all of them are held at once. Every sqrt(n)th of n
+ * panes is a mark, and the suffixes between two marks are made from the newer mark when they are needed. That
+ * costs each pane one more merge, and 2 sqrt(n) suffixes are held instead of n (500 panes: 45).
  */
 export class TwoStackWindow implements WindowState {
   readonly #grid: PaneGrid;
@@ -32,13 +32,13 @@ export class TwoStackWindow implements WindowState {
   readonly #store: PaneStore;
   readonly #back: GroupTable;
   readonly #result: GroupTable;
-  // Suffixes as runs, newest pane first, and the pane that each begins with; and the same of the marks, which
-  // are older than none of them.
+  // Suffixes as runs, newest pane first, and the pane that each begins with. The same for the marks, which
+  // are never older than the suffixes.
   readonly #front: number[] = [];
   readonly #frontPanes: number[] = [];
   readonly #marks: number[] = [];
   readonly #markPanes: number[] = [];
-  /** The first pane behind the front. */
+  /** The first pane after the front. */
   #frontEnd = Number.NEGATIVE_INFINITY;
   #to = Number.NEGATIVE_INFINITY;
   #isStale = true;
@@ -51,7 +51,7 @@ export class TwoStackWindow implements WindowState {
     this.#result = store.makeTable();
   }
 
-  /** Of its tables; the suffixes are in the store. */
+  /** Bytes of its tables; the suffixes are in the store. */
   get bytes(): number {
     return this.#back.bytes + this.#result.bytes;
   }
@@ -158,8 +158,8 @@ export class TwoStackWindow implements WindowState {
     const paneCount = newest - oldest + 1;
     if (paneCount <= 0) return;
     const step = Math.ceil(Math.sqrt(paneCount));
-    // Every step-th pane from the newest on is a mark, but for the last such one: what is older is soon
-    // wanted.
+    // Every step-th pane, counted from the newest, is a mark, except for the last one: what is older is
+    // needed soon.
     const lastMark = (Math.floor(paneCount / step) - 1) * step;
     const suffix = this.#result;
     suffix.clear();
@@ -179,7 +179,7 @@ export class TwoStackWindow implements WindowState {
     }
   }
 
-  /** The oldest mark, whose time has come, becomes the suffixes of the panes from it to the next mark. */
+  /** The oldest mark is needed now: makes the suffixes of the panes from it to the next mark. */
   #unfold(first: number): void {
     const panes = this.#panes;
     const suffix = this.#result;

@@ -1,17 +1,17 @@
 /**
  * The watermark of a stream: the event time that it has passed, as the minimum over its partitions.
  *
- * Each partition reports the greatest event time seen in it; its own watermark is that less the allowed
- * delay. The stream's is the minimum over the partitions that take part: a partition that ended takes part no
- * more, one that is idle (somebody else decides that, by a clock, and records it) does not for as long as it
- * is idle. When none is left but idle ones, the furthest of them counts, so that the last windows of a quiet
- * stream close; when all have ended, the watermark is +Infinity. It never moves backwards. By the policy
- * `max` the furthest partition counts in place of the minimum, so that one that is slow, or has no rows yet,
- * holds nothing back, and its rows may be late.
+ * Each partition reports the greatest event time seen in it; its own watermark is that minus the allowed
+ * delay. The stream's watermark is the minimum over the partitions that take part. A partition that ended
+ * takes part no longer. One that is idle does not take part as long as it is idle (that is decided elsewhere,
+ * by a clock, and recorded). When only idle partitions are left, the furthest of them counts, so that the
+ * last windows of a quiet stream close. When all have ended, the watermark is +Infinity. It never moves
+ * backwards. With the policy `max` the furthest partition counts instead of the minimum. A slow partition, or
+ * one without rows yet, then holds nothing back, and its rows may be late.
  *
- * No clock in here, and no order among reports within an epoch: the same reports give the same watermark. The
- * state of a partition is a small JSON text that travels with its committed offset, so that a restart knows
- * which windows were closed.
+ * There is no clock here, and the order of reports within an epoch does not matter: the same reports give the
+ * same watermark. The state of a partition is a small JSON text that is committed with its offset, so that a
+ * restart knows which windows were closed.
  */
 
 import { assert } from '../assert.ts';
@@ -29,7 +29,7 @@ export interface WatermarkOptions {
   readonly policy?: WatermarkPolicy;
 }
 
-/** Which of several partitions, or streams, says what the time is: the last or the first one. */
+/** Which of several partitions, or streams, determines the time: the last or the first one. */
 export type WatermarkPolicy = 'min' | 'max';
 
 /** All that a watermark knows: a plain value. Times may be infinite. */
@@ -58,7 +58,7 @@ export class Watermark {
   readonly #partitions = new Map<number, Partition>();
   #current = Number.NEGATIVE_INFINITY;
 
-  /** @param partitions how many there are, numbered from 0, all active; or their numbers */
+  /** @param partitions their number (they are numbered from 0, all active), or their numbers */
   constructor(options: WatermarkOptions, partitions: number | Iterable<number>) {
     assert(options.delayMs >= 0, `a watermark delay of ${options.delayMs} ms`);
     this.delayMs = options.delayMs;
@@ -76,7 +76,7 @@ export class Watermark {
 
   /**
    * The greatest event time that may move the watermark in an epoch, given its recorded processing time. Rows
-   * beyond it are processed like all others, but the maximum given to `observe` leaves them out.
+   * beyond it are processed like all others, but the maximum passed to `observe` leaves them out.
    */
   timeBound(nowMs: number): number {
     return nowMs + this.maxSkewMs;
@@ -100,12 +100,14 @@ export class Watermark {
     if (of.state === 'active') of.state = 'idle';
   }
 
-  /** No more rows from this partition. */
+  /** No more rows will come from this partition. */
   end(partition: number): void {
     this.#partition(partition).state = 'ended';
   }
 
-  /** A group rebalance: exactly these are ours from now on. Those that are new start active and unknown. */
+  /**
+   * A group rebalance: from now on exactly these partitions are assigned. New ones start active and unknown.
+   */
   assign(partitions: Iterable<number>): void {
     const ours = new Set(partitions);
     for (const known of [...this.#partitions.keys()]) if (!ours.has(known)) this.#partitions.delete(known);
@@ -114,7 +116,7 @@ export class Watermark {
     }
   }
 
-  /** Moves on to what the reports so far allow, at the end of an epoch, and returns it. */
+  /** Advances to what the reports so far allow, at the end of an epoch, and returns the watermark. */
   advance(): number {
     let minActive = Number.POSITIVE_INFINITY;
     let maxIdle = Number.NEGATIVE_INFINITY;
@@ -135,30 +137,30 @@ export class Watermark {
     if (activeCount + idleCount > 0 && this.policy === 'max') next = furthest - this.delayMs;
     else if (activeCount > 0) next = minActive - this.delayMs;
     else if (idleCount > 0) next = maxIdle - this.delayMs;
-    // With no partitions at all (a rebalance took them) nothing is known: the watermark stays.
+    // Without any partitions (a rebalance took them) nothing is known: the watermark stays.
     else if (this.#partitions.size > 0) next = Number.POSITIVE_INFINITY;
     if (next > this.#current) this.#current = next;
     return this.#current;
   }
 
-  /** The watermark of one partition alone, for progress reports. */
+  /** The watermark of a single partition, for progress reports. */
   partitionWatermark(partition: number): number {
     return this.#partition(partition).maxMs - this.delayMs;
   }
 
   /**
-   * What to commit beside the offset of a partition: JSON of some 50 bytes. The stream's watermark is in each
-   * of them.
+   * What to commit with the offset of a partition: JSON of some 50 bytes. Each one includes the stream's
+   * watermark.
    */
   snapshot(partition: number): string {
     return JSON.stringify({ watermark: finiteOrNull(this.#current), max: finiteOrNull(this.#partition(partition).maxMs) });
   }
 
   /**
-   * Takes a `snapshot` back, at a start. The stream's watermark becomes the greatest one restored; empty text
-   * is a partition that was never committed.
+   * Restores a `snapshot`, at a start. The stream's watermark becomes the greatest one restored. An empty
+   * text is a partition that was never committed.
    *
-   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the text is not one of ours
+   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the text is not one that `snapshot` wrote
    */
   restore(partition: number, text: string): void {
     if (text === '') return;
@@ -167,7 +169,7 @@ export class Watermark {
     try {
       parsed = JSON.parse(text);
     } catch {
-      // Reported below with all other texts that are not ours.
+      // Reported below with all other foreign texts.
     }
     const { watermark, max } = (typeof parsed === 'object' && parsed !== null ? parsed : {}) as { watermark?: unknown; max?: unknown };
     if (!isTime(watermark) || !isTime(max)) {
@@ -181,14 +183,14 @@ export class Watermark {
   }
 
   /**
-   * The whole state between two epochs, for {@link restoreAll}: unlike `snapshot`, who is idle and who has
-   * ended too.
+   * The whole state between two epochs, for {@link restoreAll}. Unlike `snapshot`, it includes which
+   * partitions are idle or have ended.
    */
   snapshotAll(): WatermarkState {
     return { currentMs: this.#current, partitions: [...this.#partitions].map(([partition, { maxMs, state }]) => ({ partition, maxMs, state })) };
   }
 
-  /** Makes a new watermark what another one of the same partitions was. */
+  /** Gives a new watermark the state of another one of the same partitions. */
   restoreAll({ currentMs, partitions }: WatermarkState): void {
     this.#current = currentMs;
     for (const { partition, maxMs, state } of partitions) Object.assign(this.#partition(partition), { maxMs, state });
@@ -205,7 +207,7 @@ function isTime(value: unknown): value is number | null {
   return value === null || (typeof value === 'number' && Number.isFinite(value));
 }
 
-// +Infinity is the end of a bounded run; the next run starts from what its partitions had.
+// +Infinity is the end of a bounded run. The next run starts from what its partitions had.
 function finiteOrNull(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }

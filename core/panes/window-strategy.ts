@@ -1,4 +1,4 @@
-/** Makes the state of windows by its strategy: see window-state.ts for what each is good for. */
+/** Makes the state of windows by strategy. For what each is good for see window-state.ts. */
 
 import { MergedWindow } from './merged-window.ts';
 import type { PaneGrid } from './pane-grid.ts';
@@ -9,7 +9,7 @@ import { RunningWindow } from './running-window.ts';
 import { TwoStackWindow } from './two-stack-window.ts';
 import type { WindowState, WindowStateOptions } from './window-state.ts';
 
-/** `panes` are of `store`. */
+/** `panes` belong to `store`. */
 export function windowState(grid: PaneGrid, panes: PaneRing<PaneGroups>, store: PaneStore, { strategy, drifts }: WindowStateOptions): WindowState {
   if (strategy === 'running') return new RunningWindow(grid, panes, store, drifts);
   if (strategy === 'two-stack') return new TwoStackWindow(grid, panes, store);

@@ -1,13 +1,14 @@
 /**
- * Tumbling windows by the clocks of a place: days that begin at midnight there, and last 23, 24 or 25 hours. A grid of equal
- * slices over local time, mapped to UTC and back; the offset between the two is constant between two changes of the clocks.
+ * Tumbling windows by the local clocks of a time zone: days that begin at midnight there, and last 23, 24 or
+ * 25 hours. A grid of equal slices over local time, mapped to UTC and back; the offset between the two is
+ * constant between two clock changes.
  *
- *   clocks put on, 02:00 -> 03:00     local  00 | 01 | 03 | 04         the window [02, 03) has no time in it, and no row
- *   clocks put back, 03:00 -> 02:00   local  00 | 01 | 02 02 | 03      the window [02, 03) lasts two hours
+ *   clocks put on, 02:00 -> 03:00     local  00 | 01 | 03 | 04      window [02, 03) has no time and no row
+ *   clocks put back, 03:00 -> 02:00   local  00 | 01 | 02 02 | 03   window [02, 03) lasts two hours
  *
- * A window begins at the first moment at which the clocks show its start or later, and ends where the next one begins. So
- * windows never overlap and leave nothing out, also where clocks are put back over midnight: what is shown twice belongs to
- * the window that was reached first. A pane is a window.
+ * A window begins at the first moment at which the clocks show its start or later, and ends where the next
+ * one begins. So windows never overlap and leave no gap, even where clocks are put back across midnight: a
+ * time shown twice belongs to the window that was reached first. A pane is a window.
  */
 
 import { assert } from '../assert.ts';
@@ -15,22 +16,24 @@ import { PaneGrid } from './pane-grid.ts';
 import { ZoneOffsets } from './zone-offsets.ts';
 
 const HOUR_MS = 3_600_000;
-/** No clock is further from UTC, nor is put on or back by more (whole days at the date line). */
+/** No clock is further from UTC, nor changes by more (whole days at the date line). */
 const SHIFT_MAX_MS = 27 * HOUR_MS;
 
 export class ZoneGrid extends PaneGrid {
   readonly #offsets: ZoneOffsets;
-  /** Where `local = time + shift` holds, and no clock had shown more before: the last stretch that was used. */
+  /**
+   * The last stretch that was used: where `local = time + shift` holds, and no clock had shown more before.
+   */
   #plainFrom = 0;
   #plainUntil = 0;
   #plainShift = 0;
-  /** The last start that was looked up: windows are asked for one after the other. */
+  /** The last start that was looked up: windows are requested one after the other. */
   #startOf = Number.NaN;
   #start = 0;
 
   /**
    * @param sizeMs of a window by the clocks: whole hours
-   * @param offsetMs of the windows against midnight
+   * @param offsetMs of the windows from midnight
    * @throws MillraceError ERR_MILLRACE_OPTION when there is no such zone
    */
   constructor(sizeMs: number, zone: string, offsetMs = 0) {
@@ -83,7 +86,7 @@ export class ZoneGrid extends PaneGrid {
     return local;
   }
 
-  /** The first moment at which the clocks show this or more. */
+  /** The first moment at which the clocks show this time or more. */
   #firstAt(local: number): number {
     for (let at = local - SHIFT_MAX_MS; ; ) {
       const { from, until, offsetMs } = this.#offsets.spanAt(at);

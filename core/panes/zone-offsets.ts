@@ -1,10 +1,11 @@
 /**
- * How far the clocks of a time zone are ahead of UTC, at any time. An offset is constant between two changes of the clocks,
- * so what is known is kept as spans of time, found once: a block of 32 days is looked at every four days, and where two
- * looks differ the change is found by bisection. (No zone has put its clocks on and back again within four days.)
+ * How far the clocks of a time zone are ahead of UTC, at any time. An offset is constant between two clock
+ * changes, so known offsets are kept as spans of time, each found once. A block of 32 days is sampled every
+ * four days; where two samples differ, the change is found by bisection. (No zone has put its clocks on and
+ * back again within four days.)
  *
- * The zones are those of the ICU data that Node was built with, so `Intl.DateTimeFormat` knows them all; two versions of
- * Node may differ about changes that were decided of late.
+ * The zones are those of the ICU data that Node was built with, so `Intl.DateTimeFormat` knows them all. Two
+ * versions of Node may differ about recently decided changes.
  */
 
 import { MillraceError, shown } from '../errors.ts';
@@ -13,14 +14,20 @@ const DAY_MS = 86_400_000;
 const LOOK_MS = 4 * DAY_MS;
 const BLOCK_MS = 8 * LOOK_MS;
 const TIME_MAX = 8_640_000_000_000_000;
-/** Blocks that are kept: some 90 years. More are of no use to a stream, and hostile times should cost no memory. */
+/**
+ * Number of blocks that are kept: some 90 years. A stream does not need more, and hostile times should cost
+ * no memory.
+ */
 const BLOCKS_MAX = 1_024;
 
-/** A stretch of time with one offset. It may go on before and behind: spans end where blocks do, too. */
+/**
+ * A stretch of time with one offset. The offset may be the same before and after it: spans also end where
+ * blocks do.
+ */
 export interface ZoneSpan {
   readonly from: number;
   readonly until: number;
-  /** Local time less UTC, in ms. */
+  /** Local time minus UTC, in ms. */
   readonly offsetMs: number;
 }
 
@@ -83,7 +90,7 @@ export class ZoneOffsets {
     return spans;
   }
 
-  /** The first time behind `low` whose offset is not `offsetMs`; that of `high` is another. */
+  /** The first time after `low` whose offset is not `offsetMs`; that of `high` differs. */
   #change(low: number, high: number, offsetMs: number): number {
     let before = low;
     let at = high;
@@ -96,7 +103,7 @@ export class ZoneOffsets {
   }
 
   #offsetAt(timeMs: number): number {
-    // Beyond the calendar the clocks stay as they are at its end. Clocks show seconds.
+    // Beyond the calendar the clocks keep the offset of its end. Clocks show seconds.
     const time = Math.floor(Math.max(-TIME_MAX, Math.min(TIME_MAX, timeMs)) / 1_000) * 1_000;
     let [year, month, day, hour, minute, second] = [0, 0, 0, 0, 0, 0];
     let isBeforeChrist = false;
@@ -109,7 +116,8 @@ export class ZoneOffsets {
       else if (type === 'second') second = Number(value);
       else if (type === 'era') isBeforeChrist = value.startsWith('B');
     }
-    // Fields may lie a day outside of what a Date can hold: so the days of the year 2000 stand for those of any year, 400 years on or back.
+    // Fields may be a day outside the range of a Date, so the days of the year 2000 stand for those of any
+    // year, shifted by multiples of 400 years.
     const cycles = Math.floor((isBeforeChrist ? 1 - year : year) / 400) - 5;
     const inCycle = (isBeforeChrist ? 1 - year : year) - cycles * 400;
     return Date.UTC(inCycle, month - 1, day, hour, minute, second) + cycles * 146_097 * DAY_MS - time;

@@ -1,7 +1,7 @@
 /**
- * An aggregation as the operator of an exchange. Rows are combined where they are scanned (combine.ts), partial aggregates
- * travel (group-block.ts), and shards merge them: into panes (window-aggregate.ts), or, without a window, into one table
- * (running-aggregate.ts), which a view may read.
+ * An aggregation as the operator of an exchange. Rows are combined where they are scanned (combine.ts), and
+ * partial aggregates travel (group-block.ts). Shards merge them: into panes (window-aggregate.ts) or, without
+ * a window, into one table (running-aggregate.ts), which a view may read.
  */
 
 import { type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
@@ -25,7 +25,7 @@ import { shardAggregate } from './open-shard.ts';
 import { ResultWriter } from './result-writer.ts';
 import type { ShardSnapshot } from './shard-aggregate.ts';
 
-/** Of what the shards' snapshots hold. */
+/** The format of the shards' snapshots. */
 const STATE_FORMAT = 1;
 
 export class AggregateExchange implements ExchangeOperator {

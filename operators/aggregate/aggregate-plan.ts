@@ -1,17 +1,20 @@
 /**
- * The plan of an aggregation: from what the user wrote and the input schema to slot layout, result columns and the way
- * windows are combined. Plain values, no memory: every thread makes the same plan from the same pipeline.
+ * The plan of an aggregation. It turns what the user wrote and the input schema into the slot layout, the
+ * result columns and the way windows are combined. It is plain values, no memory: every thread makes the same
+ * plan from the same pipeline.
  *
- * Aggregates share accumulators: mean('ms') and sum('ms') read one sum, and the count of rows is there once. How a
- * window's panes are put together is chosen once for the slot as a whole, since its accumulators travel together:
+ * Aggregates share accumulators: mean('ms') and sum('ms') read one sum, and there is one count of rows. How
+ * the panes of a window are combined is chosen once for the whole slot, since its accumulators travel
+ * together:
  *
  *   none        no window: one table, updated for ever
  *   tumbling    a window is one pane: its table is the result
- *   merge       a window is so few panes that merging them each time is cheapest
- *   running     all accumulators can be subtracted: one table, add the pane that enters, take out the one that leaves
+ *   merge       a window has so few panes that merging them each time is cheapest
+ *   running     all accumulators can be subtracted: one table, add the pane that enters, subtract the one
+ *               that leaves
  *   two-stack   some cannot (min, max): suffix tables of the older panes, one running table of the newer ones
  *
- * How these work is told in core/panes/window-state.ts.
+ * For how these work see core/panes/window-state.ts.
  */
 
 import { type Accumulator, type Field, MillraceError, type OpenWindows, type PaneGrid, Schema, SlotLayout, shown, timestamp } from '../../core/index.ts';
@@ -25,30 +28,41 @@ export type { ResultColumn };
 
 export interface AggregatePlan {
   readonly input: Schema;
-  /** Key columns, then (with a window) windowStart and windowEnd, then the aggregates, in the order written. */
+  /**
+   * Key columns, then (with a window) windowStart and windowEnd, then the aggregates, in the order written.
+   */
   readonly output: Schema;
   /** Positions of the key columns in the input. */
   readonly keys: readonly number[];
-  /** Position of the input column of each accumulator of the layout, -1 for one that takes none; then of the order column of each that has one. */
+  /**
+   * For each accumulator of the layout: position of its input column, -1 if it takes none. Then, for each
+   * that has an order column, the position of that.
+   */
   readonly inputs: readonly number[];
   readonly layout: SlotLayout;
   readonly results: readonly ResultColumn[];
   readonly window: WindowSpec | undefined;
   readonly openWindows: OpenWindows | undefined;
-  /** That of `openWindows`. */
+  /** See `openWindows`. */
   readonly grid: PaneGrid | undefined;
   /** Position of the event time column in the input; -1 without a window. */
   readonly eventTime: number;
-  /** Added to the event time of each row: -1 where it is the end of a window, whose last moment is what the row is of. */
+  /**
+   * Added to the event time of each row. -1 where event time is the end of a window: the row then belongs to
+   * the window's last moment.
+   */
   readonly timeShiftMs: number;
-  /** Names of the input columns that it reads. */
+  /** Names of the input columns that the aggregation reads. */
   readonly columnsRead: readonly string[];
   readonly strategy: Strategy;
   /** Why this strategy, for explain. */
   readonly reason: string;
-  /** True when an accumulator is a sum of floats, which drifts when it is added to and subtracted from for long. */
+  /**
+   * True when an accumulator is a sum of floats. Such a sum drifts when values are added and subtracted for
+   * long.
+   */
   readonly drifts: boolean;
-  /** What decides what its state means, as values that JSON can hold: see StateFacts. */
+  /** What decides the meaning of its state, as values that JSON can hold: see StateFacts. */
   readonly facts: unknown;
   /** Several lines, for explain. */
   describe(): string;
@@ -56,21 +70,27 @@ export interface AggregatePlan {
 
 export interface AggregateRequest {
   readonly input: Schema;
-  /** Names of the key columns; none: one group for all rows. */
+  /** Names of the key columns. Without any, all rows are one group. */
   readonly keys: readonly string[];
   readonly aggregates: Readonly<Record<string, Aggregate>>;
   readonly window?: WindowSpec;
-  /** Name of the event time column (type timestamp); needed with a window. Without one it only orders values, for `first` and its like. */
+  /**
+   * Name of the event time column (type timestamp). Required with a window. Without a window it only orders
+   * values, for `first` and the like.
+   */
   readonly eventTime?: string;
-  /** -1 where the event time column is the end of a window (default 0). */
+  /** -1 where the event time column holds the end of a window (default 0). */
   readonly timeShiftMs?: 0 | -1;
-  /** True: results have a window's bounds though there is no window of time here: whoever writes them has its length (default false). */
+  /**
+   * True: results have window bounds although there is no window of time here. Whoever writes them knows its
+   * length (default false).
+   */
   readonly hasBounds?: boolean;
 }
 
 /**
- * @throws MillraceError ERR_MILLRACE_PIPELINE when a column is missing or of a type that the aggregate does not take, when two
- *   result columns have one name, or when there is a window and no event time
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when a column is missing or of a type that the aggregate does
+ * not take, when two result columns have one name, or when there is a window and no event time
  */
 export function planAggregate(request: AggregateRequest): AggregatePlan {
   const { input, window } = request;
@@ -81,7 +101,7 @@ export function planAggregate(request: AggregateRequest): AggregatePlan {
 
   const orders = request.eventTime === undefined ? -1 : input.indexOf(request.eventTime);
   const accumulators = new AccumulatorSet(input, orders);
-  // Present wherever a pane may be taken out again: a group is gone when its count of rows falls to 0.
+  // Present wherever a pane may be subtracted again: a group is gone when its count of rows falls to 0.
   if (grid !== undefined && grid.panesPerWindow > 1) accumulators.place('count', -1);
   const names = Object.keys(request.aggregates);
   if (names.length === 0)
@@ -164,7 +184,7 @@ export function outputSchema(fields: readonly Field[]): Schema {
   return new Schema(fields);
 }
 
-/** Windows of at most this many panes are merged from them each time: running totals would cost as much. */
+/** Windows of at most this many panes are merged from them each time. Running totals would cost as much. */
 const MERGE_PANES_MAX = 2;
 
 function chooseStrategy(
@@ -184,7 +204,7 @@ function chooseStrategy(
   return { strategy: 'two-stack', reason: `${named} cannot be subtracted, and the aggregates of a slot travel together` };
 }
 
-/** Whether the accumulators of a result can be taken out of a running table again. */
+/** Whether the accumulators of a result can be subtracted from a running table. */
 function canSubtract({ accumulator: at, squares }: ResultColumn, accumulators: readonly Accumulator[]): boolean {
   return [at, squares].every((index) => index < 0 || accumulators[index]?.canSubtract === true);
 }

@@ -1,14 +1,14 @@
 /**
- * Aggregates as a user writes them: `{ clicks: count(), meanMs: mean('ms') }`. Descriptions only, immutable; which
- * accumulators they need, and which of those they share, is decided by the plan (aggregate-plan.ts).
+ * Aggregates as a user writes them: `{ clicks: count(), meanMs: mean('ms') }`. They are immutable
+ * descriptions. The plan (aggregate-plan.ts) decides which accumulators they need and which they share.
  *
  *   aggregate               input                      result                  of no value (all null)
- *   count()                 -                          f64, exact to 2^53      0 cannot be: a group has a row
+ *   count()                 -                          f64, exact to 2^53      cannot be: a group has a row
  *   count(c)                any column                 f64, exact to 2^53      0
  *   sum(c)                  numbers, bool              f64; i64 of an i64      null
  *   min(c) max(c)           all                        the column's type       null
  *   mean(c)                 numbers, bool              f64                     null
- *   variance(c) stddev(c)   numbers, bool              f64                     null; also of one value, unless of a population
+ *   variance(c) stddev(c)   numbers, bool              f64                     null, also of one sample value
  *   first(c) last(c)        all                        the column's type       null
  *   collect(c)              all but binary             utf8, a JSON array      []
  *   countDistinct(c)        all                        f64                     0
@@ -18,12 +18,14 @@
  *   topK(c, k)              all but binary             utf8, a JSON array      []
  *   ewma(c, { halfLife })   numbers, bool              f64                     null
  *   rate() rate(c)          -; numbers, bool           f64                     -; null
- *   aggregator(functions)   whole rows                 what its `type` says    (aggregator.ts)
+ *   aggregator(functions)   whole rows                 its `type`              (aggregator.ts)
  *
- * Nulls do not count. Where the column is not nullable, neither is the result (but a variance). NaN is the greatest value for min, max and
- * quantile, as in DuckDB and Spark, one value for the distinct counts, and makes NaN of sum, mean, variance and ewma; so do infinities, where there is no better answer.
- * -0 counts as 0. Texts are ordered by their UTF-8 bytes. Sums of floats, means and variances are compensated: the result does not depend on how the rows were cut.
- * The approximate ones say how wrong they may be in their own paragraph; a test measures each.
+ * Nulls do not count. Where the column is not nullable, neither is the result (except for a variance). NaN is
+ * the greatest value for min, max and quantile, as in DuckDB and Spark. It is one value for the distinct
+ * counts. It makes sum, mean, variance and ewma NaN; so do infinities, where there is no better answer. -0
+ * counts as 0. Texts are ordered by their UTF-8 bytes. Sums of floats, means and variances are compensated:
+ * the result does not depend on how the rows were cut. The approximate aggregates state their error in their
+ * own paragraphs; a test measures each.
  */
 
 import { checkOptionNames, type Duration, durationMs, MillraceError, shown } from '../../core/index.ts';
@@ -51,30 +53,31 @@ export type AggregateName =
 declare const sameAsColumn: unique symbol;
 declare const sumOfColumn: unique symbol;
 declare const numberOrNull: unique symbol;
-/** Marks a result of the type of the column that is read. */
+/** Marks a result of the type of the input column. */
 export type SameAsColumn = { readonly [sameAsColumn]: true };
-/** Marks a result that is a bigint for a bigint column, else a number. */
+/** Marks a result that is a bigint for a bigint column, and a number for any other. */
 export type SumOfColumn = { readonly [sumOfColumn]: true };
 
 /** Marks a result that may be null whatever the column is. */
 export type NumberOrNull = { readonly [numberOrNull]: true };
-/** The values of columns that can be added up. */
+/** The values of columns that can be summed. */
 export type NumberLike = number | bigint | boolean | null;
 /** The values that JSON can hold. */
 export type JsonLike = NumberLike | string;
 
 /**
- * One aggregate over one column. `V` is the type of the result, as `ResultOf` reads it; `C` the name of the column, so
- * that `.aggregate({ m: mean('typo') })` does not compile; `never` for an aggregate that reads none. `T` is what the values of the column
- * may be, so that the mean of a text does not compile either; `B` the name of the column that orders them, where one is named.
+ * One aggregate over one column. `V` is the type of the result, as `ResultOf` reads it. `C` is the name of
+ * the column, so that `.aggregate({ m: mean('typo') })` does not compile; `never` for an aggregate that reads
+ * none. `T` is the type of the column's values, so that the mean of a text does not compile either. `B` is
+ * the name of the column that orders the values, where one is named.
  */
 export interface Aggregate<V = unknown, C extends string = string, T = never, B extends string = string> {
   readonly name: AggregateName;
   /** Undefined: it reads no column. */
   readonly column: C | undefined;
-  /** The column that orders the values; undefined: event time, or, where there is none, the order in which they come. */
+  /** The column that orders the values. Undefined: event time or, without it, the order of arrival. */
   readonly by: B | undefined;
-  /** Numbers that say more, such as the `q` of a quantile: see each aggregate. */
+  /** Numeric parameters, such as the `q` of a quantile: see each aggregate. */
   readonly parameters: AggregateParameters;
   /** For the type checker only. */
   readonly _value?: V;
@@ -170,8 +173,10 @@ export function mean<C extends string>(column: C): Aggregate<number | null, C, N
 }
 
 /**
- * The variance: of a sample (divided by n - 1, as DuckDB's and Spark's `variance`; null of one value), or `{ population: true }` (divided by n).
- * Sums of values and of squares are kept to 106 bits (core/groups/accumulators/sum-squares.ts): where mean / deviation is up to 10^7, all digits are right; at 10^9 some ten, at 10^12 some six.
+ * The variance: of a sample (divided by n - 1, as DuckDB's and Spark's `variance`; null of one value), or
+ * with `{ population: true }` of a population (divided by n). Sums of values and of squares are kept to 106
+ * bits (core/groups/accumulators/sum-squares.ts). All digits are right where mean / deviation is up to 10^7,
+ * some ten at 10^9, some six at 10^12.
  */
 export function variance<C extends string>(column: C, options: { readonly population?: boolean } = {}): Aggregate<NumberOrNull, C, NumberLike, never> {
   checkOptionNames('variance()', options, { population: true });
@@ -185,16 +190,21 @@ export function stddev<C extends string>(column: C, options: { readonly populati
 }
 
 /**
- * The value of the row that is first by event time, or by another column (`first('price', { by: 'sequence' })`, Spark's min_by): numbers, i64 to 2^53, or timestamp.
- * Of rows of the same time, the first in the order (epoch, source, partition, offset), which within one partition is that of the offsets; of rows with the same value in another column, the
- * least value. Without event time and another column the order (epoch, source, partition, offset) alone counts, which says nothing about rows of different partitions.
+ * The value of the row that is first by event time, or by another column (`first('price', { by: 'sequence'
+ * })`, Spark's min_by): numbers, i64 to 2^53, or timestamp. Of rows of the same time, it is the first in the
+ * order (epoch, source, partition, offset); within one partition that is the order of offsets. Of rows with
+ * the same value in another column, it is the least value. Without event time and without another column only
+ * the order (epoch, source, partition, offset) counts, which says nothing about rows of different partitions.
  */
 export function first<C extends string, B extends string = never>(column: C, options: { readonly by?: B } = {}): Aggregate<SameAsColumn, C, unknown, B> {
   checkOptionNames('first()', options, { by: true });
   return required('first', column, {}, options.by);
 }
 
-/** The value of the row that is last, as {@link first} is first (Spark's max_by); of the same time the last, of the same value in another column the greatest. */
+/**
+ * The value of the row that is last, the counterpart of {@link first} (Spark's max_by). Of the same time it
+ * is the last, of the same value in another column the greatest.
+ */
 export function last<C extends string, B extends string = never>(column: C, options: { readonly by?: B } = {}): Aggregate<SameAsColumn, C, unknown, B> {
   checkOptionNames('last()', options, { by: true });
   return required('last', column, {}, options.by);
@@ -203,8 +213,8 @@ export function last<C extends string, B extends string = never>(column: C, opti
 const COLLECT_MAX_DEFAULT = 1_000;
 
 /**
- * The values, at most `max` (default 1,000): the first ones in the order of {@link first}. As there is no column type for lists, the result is a JSON array as text; i64 with all digits,
- * NaN and infinities as null.
+ * The values, at most `max` (default 1,000): the first ones in the order of {@link first}. There is no column
+ * type for lists, so the result is a JSON array as text: i64 with all digits, NaN and infinities as null.
  */
 export function collect<C extends string, B extends string = never>(
   column: C,
@@ -214,7 +224,10 @@ export function collect<C extends string, B extends string = never>(
   return required('collect', column, { max: within('collect', 'a max', options.max ?? COLLECT_MAX_DEFAULT, 1, 1_000_000, true) }, options.by);
 }
 
-/** How many different values. Exact: memory grows with them, 11 to 22 bytes for a number, its own bytes and some 25 for a text. */
+/**
+ * How many different values, exactly. Memory grows with them: 11 to 22 bytes for a number, its own bytes and
+ * some 25 for a text.
+ */
 export function countDistinct<C extends string>(column: C): Aggregate<number, C, unknown, never> {
   return required('countDistinct', column);
 }
@@ -222,8 +235,10 @@ export function countDistinct<C extends string>(column: C): Aggregate<number, C,
 const DISTINCT_ERROR_DEFAULT = 0.0163;
 
 /**
- * How many different values, about: exact while they are few (some 190), then linear counting or HyperLogLog, whichever is better
- * (core/groups/accumulators/hyper-log-log.ts). The standard error is at most `error` (default 0.0163, which takes 4 KiB a group; 0.0041 takes 64 KiB): two results of three are closer.
+ * How many different values, approximately. Exact while they are few (some 190), then linear counting or
+ * HyperLogLog, whichever is better (core/groups/accumulators/hyper-log-log.ts). The standard error is at most
+ * `error` (default 0.0163, which takes 4 KiB per group; 0.0041 takes 64 KiB): two results in three are
+ * closer.
  */
 export function approxCountDistinct<C extends string>(column: C, options: { readonly error?: number } = {}): Aggregate<number, C, unknown, never> {
   checkOptionNames('approxCountDistinct()', options, { error: true });
@@ -235,8 +250,10 @@ export function approxCountDistinct<C extends string>(column: C, options: { read
 const LINEAR_BITS_DEFAULT = 16_384;
 
 /**
- * How many different values, about, by linear counting in a bitmap of `bits` (default 16,384: 2 KiB a group; rounded up to a power of two): for up to
- * some three values a bit better than {@link approxCountDistinct} of the same memory, of no use beyond ten. Standard error sqrt(bits (e^t - t - 1)) / n with t = n / bits.
+ * How many different values, approximately, by linear counting in a bitmap of `bits` (default 16,384: 2 KiB
+ * per group; rounded up to a power of two). Better than {@link approxCountDistinct} in the same memory up to
+ * some three values per bit, of no use beyond ten. Standard error sqrt(bits (e^t - t - 1)) / n with t = n /
+ * bits.
  */
 export function linearCount<C extends string>(column: C, options: { readonly bits?: number } = {}): Aggregate<number, C, unknown, never> {
   checkOptionNames('linearCount()', options, { bits: true });
@@ -247,8 +264,10 @@ export function linearCount<C extends string>(column: C, options: { readonly bit
 const QUANTILE_ERROR_DEFAULT = 0.01;
 
 /**
- * The value of rank floor(q (n - 1)), counted from 0, within a relative error of at most `error` (default 0.01), always (DDSketch, core/groups/accumulators/quantile-sketch.ts).
- * Several quantiles of one column share one sketch. A sketch takes 12 to 24 bytes for each factor of (1 + error) / (1 - error) that values fall in.
+ * The value of rank floor(q (n - 1)), counted from 0, within a relative error of at most `error` (default
+ * 0.01), always (DDSketch, core/groups/accumulators/quantile-sketch.ts). Quantiles of one column share one
+ * sketch. A sketch takes 12 to 24 bytes for each factor of (1 + error) / (1 - error) in which there are
+ * values.
  */
 export function quantile<C extends string>(
   column: C,
@@ -266,9 +285,11 @@ const COUNTERS_A_VALUE = 10;
 const COUNTERS_MIN = 100;
 
 /**
- * The k most frequent values, as a JSON array as text: `[{"value":"/","count":812,"error":0}, ...]`, the most frequent first, equals in ascending order of values. Counts are
- * exact while there are no more than 2 * `counters` (default 10 k, at least 100) different values; beyond, the true count is between count and count + error, and error at most rows / (counters + 1)
- * (Misra-Gries, core/groups/accumulators/heavy-hitters.ts).
+ * The k most frequent values, as a JSON array as text: `[{"value":"/","count":812,"error":0}, ...]`, the most
+ * frequent first, ties in ascending order of values. Counts are exact while there are no more than 2 *
+ * `counters` (default 10 k, at least 100) different values. Beyond that the true count lies between count and
+ * count + error, and error is at most rows / (counters + 1) (Misra-Gries,
+ * core/groups/accumulators/heavy-hitters.ts).
  */
 export function topK<C extends string>(column: C, k: number, options: { readonly counters?: number } = {}): Aggregate<string, C, JsonLike, never> {
   checkOptionNames('topK()', options, { counters: true });
@@ -278,7 +299,8 @@ export function topK<C extends string>(column: C, k: number, options: { readonly
 }
 
 /**
- * Exponential smoothing over event time: the mean of the values, each weighing half as much for each `halfLife` that it is older than the newest of its group (core/groups/accumulators/smoothing.ts).
+ * Exponential smoothing over event time: the weighted mean of the values. A value weighs half as much for
+ * each `halfLife` that it is older than the newest of its group (core/groups/accumulators/smoothing.ts).
  *
  * @throws MillraceError ERR_MILLRACE_OPTION when the half-life is no duration of at least 1 ms
  */
@@ -287,7 +309,10 @@ export function ewma<C extends string>(column: C, options: { readonly halfLife: 
   return required('ewma', column, { halfLifeMs: durationMs(options.halfLife, 'The halfLife of ewma()', 1) });
 }
 
-/** Rows a second over the window; of a named column, its sum a second. In a window of rows: over the time from its first row to its last, Infinity where that is none. */
+/**
+ * Rows per second over the window; of a named column, its sum per second. In a window of rows the time is
+ * that from its first row to its last; the rate is Infinity where that is 0.
+ */
 export function rate(): Aggregate<number, never, unknown, never>;
 export function rate<C extends string>(column: C): Aggregate<number | null, C, NumberLike, never>;
 export function rate(column?: string): Aggregate<number | null, string, NumberLike, never> {

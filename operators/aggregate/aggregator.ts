@@ -1,33 +1,48 @@
 /**
- * Aggregates that a user writes: `aggregator({ init, add, merge, result })`. The description only; how it is computed, in which
- * windows, is told in user-aggregates/. Whatever an aggregate of aggregates.ts can do it does faster: its rows are combined where they are
- * scanned, in shared memory. This one is a function call a row, over rows that travel whole, with state in the heap of the worker.
+ * User-defined aggregates: `aggregator({ init, add, merge, result })`. This file has the description only;
+ * user-aggregates/ computes them. Whatever an aggregate of aggregates.ts can do it does faster: its rows are
+ * combined where they are scanned, in shared memory. A user-defined one costs a function call per row, over
+ * rows that travel whole, with state in the heap of the worker.
  */
 
 import { type DataType, f64, MillraceError, schema, shown } from '../../core/index.ts';
 
-/** What a function may give that changes a state in place: nothing. */
+/** What a function may return that changes a state in place: nothing. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a function without a return statement gives void, not undefined
 type Nothing = void;
 
 /**
- * The functions of an aggregate over rows of type `R`, with a state of type `S` and results of type `V`. All must be pure but for what they may
- * change: the state that is their first argument, plain values that structured clone can copy. A row is one frozen object for all aggregators of a call: it may be kept, and not written.
+ * The functions of an aggregate over rows of type `R`, with a state of type `S` and results of type `V`. All
+ * must be pure, except that they may change their first argument, the state: plain values that structured
+ * clone can copy. A row is one frozen object, shared by all aggregators of a call: functions may keep it, but
+ * not write to it.
  */
 export interface AggregatorFunctions<S, R, V> {
-  /** A new state, of no row. It is neutral: `merge(init(), a)` is as good as `a`. Called as often as is convenient. */
+  /** A new state, of no row. It is neutral: `merge(init(), a)` equals `a`. Called any number of times. */
   init(): S;
-  /** The state with a row more. May change the state and return it, or nothing. Rows of a key come in order. */
+  /**
+   * The state with one more row. May change the state and return it, or return nothing. Rows of a key come in
+   * order.
+   */
   add(state: S, row: R): S | Nothing;
-  /** One state of two; `a` is of the earlier rows. May change and return `a` (or return nothing); neither changes `b` nor keeps a part of it that is changed later. */
+  /**
+   * One state of two; `a` is of the earlier rows. May change `a` and return it, or return nothing. May not
+   * change `b`, nor keep a part of it that is changed later.
+   */
   merge(a: S, b: S): S | Nothing;
-  /** The state without a row that was added to it, the oldest first: remove(add(s, r), r) must be as good as s. For long sliding windows of states that are large: small ones are merged as fast. */
+  /**
+   * The state without a row that was added to it, the oldest first: remove(add(s, r), r) must equal s. For
+   * long sliding windows with large states; small ones are merged as fast.
+   */
   remove?(state: S, row: R): S | Nothing;
-  /** What the state comes to. Does not change it. */
+  /** The result of the state. Does not change it. */
   result(state: S): V;
 }
 
-/** An aggregate of the user's own. `V`: type of the result; `R`: what its functions need of a row. Made by {@link aggregator}. */
+/**
+ * A user-defined aggregate, made by {@link aggregator}. `V`: type of the result; `R`: what its functions need
+ * of a row.
+ */
 export interface UserAggregate<V = unknown, R = never> {
   readonly name: 'aggregator';
   readonly type: DataType;
@@ -53,7 +68,8 @@ export interface UserAggregate<V = unknown, R = never> {
  *   result: (state) => state.most - state.least,
  * });
  * stream.keyBy('symbol').window(sliding('1m', '10s')).aggregate({ trades: count(), spread })
- * @throws MillraceError ERR_MILLRACE_PIPELINE when a function is missing, ERR_MILLRACE_SCHEMA when the type is none
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when a function is missing, ERR_MILLRACE_SCHEMA when the type
+ * is not a column type
  */
 export function aggregator<S, R, V>(functions: AggregatorFunctions<S, R, NoInfer<V>> & { readonly type: DataType<V> }): UserAggregate<V, R>;
 export function aggregator<S, R>(functions: AggregatorFunctions<S, R, number> & { readonly type?: undefined }): UserAggregate<number, R>;
@@ -68,9 +84,9 @@ export function aggregator(given: AggregatorFunctions<unknown, unknown, unknown>
     if (typeof fn !== 'function') refuse(name, fn);
   }
   if (remove !== undefined && typeof remove !== 'function') refuse('remove', remove);
-  // Refuses what is no column type.
+  // Refuses what is not a column type.
   schema({ result: type });
-  // As methods of what was given: they may go by `this`.
+  // Called as methods of the given object: they may use `this`.
   const functions = {
     init: () => given.init(),
     add: (state: unknown, row: unknown) => given.add(state, row),
@@ -88,7 +104,7 @@ function refuse(name: string, fn: unknown): never {
   );
 }
 
-/** Whether a value that was given as an aggregate is one of the user's own. */
+/** Whether a value given as an aggregate is a user-defined one. */
 export function isUserAggregate(value: unknown): value is UserAggregate {
   return typeof value === 'object' && value !== null && (value as Partial<UserAggregate>).name === 'aggregator' && 'functions' in value;
 }

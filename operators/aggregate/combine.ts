@@ -1,15 +1,19 @@
 /**
- * The first half of an aggregation, in the worker that scans: rows of one chunk into small group tables, one a pane, which
- * become an exchange block at the chunk's end. The second half is in the shards (window-aggregate.ts, running-aggregate.ts).
+ * The first half of an aggregation, in the worker that scans. Rows of one chunk go into small group tables,
+ * one per pane, which become an exchange block at the end of the chunk. The second half is in the shards
+ * (window-aggregate.ts, running-aggregate.ts).
  *
  *   beginEpoch -> { beginChunk -> add(batch) ... -> endChunk } ... -> takeBlocks
  *
- * The tables are small, so that a hot key costs one cache line and many keys do not fill the cache. A table has one of a few
- * fixed sizes, since one chunk may have rows for one pane or for hundreds; a full one is exchanged for the next size; when
- * all together are too large, they are written out as a block and begin anew. Where the keys of a chunk hardly come again,
- * combining them does not pay: the rest of its rows are passed on, a slot each, without a look-up. What is in a block,
- * and in what order, follows from the rows of the chunk alone: partial sums are cut at chunk ends, never where a thread
- * happened to be. (So the tables do not grow by themselves: a recycled one that had grown would order its slots otherwise.)
+ * The tables are small, so that a hot key costs one cache line and many keys do not fill the cache. A table
+ * has one of a few fixed sizes, since one chunk may have rows for one pane or for hundreds. A full table is
+ * exchanged for the next size. When all tables together are too large, they are written out as a block and
+ * start empty. Where few keys of a chunk repeat, combining does not pay: the rest of its rows are passed on,
+ * one slot each, without a look-up.
+ *
+ * The contents and order of a block follow from the rows of the chunk alone: partial sums are cut at chunk
+ * ends, never where a thread happened to be. (So tables do not grow by themselves: a recycled table that had
+ * grown would order its slots differently.)
  *
  * Late rows (see windows.ts) are counted, handed to the `late` hook by number, and not added.
  */
@@ -19,17 +23,21 @@ import type { ChunkOrigin, EpochStart, Scatter, ScatterHooks } from '../exchange
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { writeGroupBlock } from './group-block.ts';
 
-/** Bytes of the slots of all open tables together: they should stay in the L2 cache, beside the columns of a batch. */
+/**
+ * Bytes of the slots of all open tables together. They should stay in the L2 cache, beside the columns of a
+ * batch.
+ */
 const OPEN_BYTES_MAX = 1 << 20;
-/** Bytes of the slots of a table: the sizes that a pane's table goes through as it fills. */
+/** Bytes of the slots of a table: the sizes that the table of a pane goes through as it fills. */
 const SIZES = [4_096, 16_384, 131_072, 524_288] as const;
 const SIZE_LAST = SIZES.length - 1;
-/** The greatest size to begin with. */
+/** The greatest size to start with. */
 const SIZE_FIRST_MAX = 2;
 /**
- * A table of that size which is full grows further only if it has taken this many rows for each of its groups: with fewer, most
- * keys do not come again within the chunk, and a larger table would be slower and combine no more (measured: 10 k keys 1.2 times
- * faster by growing, 30 k keys 1.1 times slower). Then the rest of the chunk is passed on.
+ * A full table of that size grows further only if it has taken this many rows per group. With fewer, most
+ * keys do not repeat within the chunk, and a larger table would be slower and combine no more (measured:
+ * growing is 1.2 times faster with 10 k keys, 1.1 times slower with 30 k). Then the rest of the chunk is
+ * passed on.
  */
 const ROWS_PER_GROUP_MIN = 1.07;
 
@@ -51,7 +59,7 @@ export class Combiner implements Scatter {
   /** Slots of each size, and recycled tables of it. */
   readonly #slotCounts: readonly number[];
   readonly #spare: GroupTable[][] = SIZES.map(() => []);
-  // The open panes of the chunk; their tables and their sizes beside; and the place of each pane.
+  // The open panes of the chunk, with their tables and sizes; and the place of each pane.
   readonly #panes: number[] = [];
   readonly #tables: GroupTable[] = [];
   readonly #sizes: number[] = [];
@@ -61,7 +69,7 @@ export class Combiner implements Scatter {
   #blocks: number[] = [];
   #origin: ChunkOrigin | undefined;
   #sequence = 0;
-  /** The rows of this chunk are passed on: their keys hardly come again. */
+  /** The rows of this chunk are passed on: few of its keys repeat. */
   #passes = false;
   #lateBefore = Number.NEGATIVE_INFINITY;
   #timeBound = Number.POSITIVE_INFINITY;
@@ -76,7 +84,7 @@ export class Combiner implements Scatter {
     this.#slotCounts = SIZES.map((bytes) => Math.floor(bytes / plan.layout.slotBytes));
   }
 
-  /** Bytes of tables held, blocks not counted. */
+  /** Bytes of the tables held, without blocks. */
   get bytes(): number {
     let bytes = 0;
     for (const table of this.#tables) bytes += table.bytes;
@@ -131,7 +139,8 @@ export class Combiner implements Scatter {
   /**
    * Ends the chunk: what is in the tables becomes a block.
    *
-   * @returns the greatest event time of the chunk's rows that may move the watermark (-Infinity: none), and its late rows
+   * @returns the greatest event time of the chunk's rows that may move the watermark (-Infinity: none), and
+   * its late rows
    */
   endChunk(): { readonly maxTimeMs: number; readonly lateCount: number } {
     this.#flush();
@@ -139,14 +148,17 @@ export class Combiner implements Scatter {
     return { maxTimeMs: this.#maxTimeMs, lateCount: this.#lateCount };
   }
 
-  /** Addresses of the blocks since the last call. They are the caller's now, to be freed when all shards have merged them. */
+  /**
+   * Addresses of the blocks since the last call. The caller now owns them and frees them when all shards have
+   * merged them.
+   */
   takeBlocks(): number[] {
     const blocks = this.#blocks;
     this.#blocks = [];
     return blocks;
   }
 
-  /** Gives all memory back, blocks that nobody took included. */
+  /** Gives all memory back, including blocks that nobody took. */
   release(): void {
     for (const block of this.takeBlocks()) this.#slabs.free(block);
     this.#recycle();
@@ -166,7 +178,7 @@ export class Combiner implements Scatter {
     }
   }
 
-  /** Opens the table of a pane, of a size that takes some rows before it is exchanged. */
+  /** Opens the table of a pane, in a size that takes some rows before it is exchanged. */
   #open(pane: number, rowCount: number): number {
     let size = 0;
     const slotCount = this.#passes ? rowCount : rowCount * 2;
@@ -182,7 +194,10 @@ export class Combiner implements Scatter {
     return place;
   }
 
-  /** A table is full: the next size, or, where there is none, all are written out. Rows that are passed on go to one more table of that pane. */
+  /**
+   * A table is full. It is exchanged for the next size; where there is none, all are written out. Rows that
+   * are passed on go to one more table of that pane.
+   */
   #makeRoom(place: number): void {
     if (this.#passes) {
       this.#places.delete(this.#panes[place] as number);

@@ -1,8 +1,8 @@
 /**
- * The block in which the partial aggregates of a chunk travel to the shards: groups by pane. Behind the head that all
- * blocks have (exchange/exchange-block.ts), whose count is that of the panes:
+ * The block in which the partial aggregates of a chunk travel to the shards: groups by pane. It follows the
+ * head that all blocks have (exchange/exchange-block.ts), whose count is the number of panes:
  *
- *   40   paneCount times:  f64 pane,  u32 position of its table in this block,  u32 groups,  u32 rows, u32 (free)
+ *   40   paneCount times: f64 pane, u32 position of its table in this block, u32 groups, u32 rows, u32 (free)
  *   ...  the tables, each as GroupTable.copyOut writes it: slots ordered by shard, long strings behind them
  */
 
@@ -14,9 +14,9 @@ const ENTRY_BYTES = 24;
 /**
  * Writes the groups of some panes as one block.
  *
- * @param panes pane numbers, and their tables beside; empty tables are left out
+ * @param panes pane numbers, with their tables; empty tables are left out
  * @param rows that went into each of them
- * @returns address of a slab, to be freed by whoever merged it last; 0 when there is no group at all
+ * @returns address of a slab, to be freed by whoever merges it last; 0 when there is no group at all
  * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
  */
 export function writeGroupBlock(
@@ -57,7 +57,7 @@ export function writeGroupBlock(
   return block;
 }
 
-/** How many groups a block has, over all of its panes. */
+/** Number of groups in a block, over all its panes. */
 export function groupsIn(memory: SharedMemory, block: number): number {
   const paneCount = paneCountOf(memory, block);
   let groups = 0;
@@ -73,7 +73,7 @@ export function lastPaneIn(memory: SharedMemory, block: number): number {
   return last;
 }
 
-/** Calls `visit` with each pane of a block, and the rows that went into it. */
+/** Calls `visit` with each pane of a block, and the number of rows that went into it. */
 export function eachPaneRows(memory: SharedMemory, block: number, visit: (pane: number, rows: number) => void): void {
   const paneCount = paneCountOf(memory, block);
   for (let i = 0, entry = block + BLOCK_HEAD_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
@@ -82,9 +82,10 @@ export function eachPaneRows(memory: SharedMemory, block: number, visit: (pane: 
 }
 
 /**
- * Calls `visit` with each pane of a block that has groups of `shard`: where these slots begin, and how many they are.
+ * Calls `visit` with each pane of a block that has groups of `shard`: where their slots begin, and how many
+ * there are.
  *
- * @returns how many they are in all panes
+ * @returns how many there are in all panes
  */
 export function eachPaneOf(
   memory: SharedMemory,
@@ -106,7 +107,7 @@ export function eachPaneOf(
 }
 
 function paneCountOf(memory: SharedMemory, block: number): number {
-  // The text of a message costs more than the check.
+  // Making the text of the message costs more than the check.
   if (memory.u32[block >>> 2] !== GROUPS_MAGIC) assert(false, `${block} is no block of groups`);
   return blockCount(memory, block);
 }

@@ -1,6 +1,7 @@
 /**
- * How many rows the open windows of an aggregation hold: counted by the heads of the blocks that are merged, pane by pane, and
- * taken off when the last window of a pane has closed. Each worker counts for all shards, since each finds all blocks.
+ * The number of rows that the open windows of an aggregation hold. Rows are counted pane by pane, from the
+ * heads of the blocks that are merged, and subtracted when the last window of a pane has closed. Each worker
+ * counts for all shards, since each finds all blocks.
  */
 
 import type { OpenWindows, SharedMemory } from '../../core/index.ts';

@@ -1,4 +1,4 @@
-/** Which class is the shard of an aggregation: with windows of time, or without. */
+/** Chooses the class for the shard of an aggregation: with windows of time, or without. */
 
 import { assert, type SlabAllocator } from '../../core/index.ts';
 import type { ShardPublisher } from '../exchange/index.ts';
@@ -9,10 +9,10 @@ import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
 import { WindowAggregate } from './window-aggregate.ts';
 
 /**
- * @param writer one per thread serves all its shards
+ * @param writer one per thread, shared by its shards
  * @param from state to resume from
- * @param publisher is told of the changes of the table; of an aggregate without windows only
- * @throws MillraceError ERR_MILLRACE_CHECKPOINT when it cannot be read
+ * @param publisher notified of the changes of the table; only for an aggregate without windows
+ * @throws MillraceError ERR_MILLRACE_CHECKPOINT when the state cannot be read
  */
 export function shardAggregate(
   slabs: SlabAllocator,

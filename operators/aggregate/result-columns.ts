@@ -1,6 +1,7 @@
 /**
- * From an aggregate as written to its result column: which accumulators it needs (shared where another has them), of which type the result is, when it is
- * null, and how the finished value is made of the accumulators (result-forms.ts).
+ * From an aggregate as written to its result column: which accumulators it needs (shared where another
+ * aggregate has them), the type of the result, when it is null, and how the finished value is made of the
+ * accumulators (result-forms.ts).
  */
 
 import {
@@ -18,7 +19,7 @@ import {
 } from '../../core/index.ts';
 import type { Aggregate, AggregateName } from './aggregates.ts';
 
-/** `value`: the accumulator as it is; the others are made of one or more (result-forms.ts). */
+/** `value`: the accumulator as it is. The others are made of one or more accumulators (result-forms.ts). */
 export type ResultForm = 'value' | 'mean' | 'variance' | 'stddev' | 'rate' | 'quantile' | 'topK' | 'list';
 
 /** How one aggregate's result column is computed from the accumulators of a slot. */
@@ -29,22 +30,25 @@ export interface ResultColumn {
   readonly form: ResultForm;
   /** Index of the accumulator in the layout. */
   readonly accumulator: number;
-  /** Index of the sum of squares of a variance; else -1. */
+  /** Index of the sum of squares of a variance; -1 for any other. */
   readonly squares: number;
-  /** Index of the count that is 0 where the result is null, and by which means and variances divide; -1: it is never null. */
+  /**
+   * Index of the count that is 0 where the result is null, and by which means and variances divide. -1: never
+   * null.
+   */
   readonly validBy: number;
-  /** How it is computed, for explain, where that is a choice; else ''. */
+  /** How it is computed, for explain, where there is a choice; else ''. */
   readonly method: string;
 }
 
-/** The accumulators of a slot, each there once. */
+/** The accumulators of a slot, each once. */
 export class AccumulatorSet {
   readonly list: Accumulator[] = [];
   /** Input column of each; -1: none. */
   readonly inputs: number[] = [];
   /** Order column of each; -1: none. */
   readonly orders: number[] = [];
-  /** The event time column, which orders values where no other is named; -1: there is none. */
+  /** The event time column, which orders values where no other column is named; -1: there is none. */
   readonly eventTime: number;
   readonly #input: Schema;
 
@@ -53,7 +57,7 @@ export class AccumulatorSet {
     this.eventTime = eventTime;
   }
 
-  /** Index of this accumulator of this column. */
+  /** Index of this accumulator over this column. */
   place(name: AccumulatorName, column: number, options: { readonly order?: number; readonly parameter?: number } = {}): number {
     const { order = -1, parameter } = options;
     const known = this.list.findIndex(
@@ -73,7 +77,7 @@ export class AccumulatorSet {
     return this.list.length - 1;
   }
 
-  /** Index of the count of a column's values: that of the rows where it has no nulls. */
+  /** Index of the count of a column's values: the count of rows where the column has no nulls. */
   placeCount(column: number): number {
     return column >= 0 && this.#input.field(column).type.nullable ? this.place('countValid', column) : this.place('count', -1);
   }
@@ -106,7 +110,7 @@ const TAKES: Readonly<Record<AggregateName, ReadonlySet<string>>> = {
 
 /**
  * @param hasWindow whether the aggregation has one
- * @throws MillraceError ERR_MILLRACE_PIPELINE when it is no aggregate, or not one of such a column
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when it is not an aggregate, or does not take such a column
  */
 export function resultColumn(name: string, aggregate: Aggregate | undefined, input: Schema, accumulators: AccumulatorSet, hasWindow: boolean): ResultColumn {
   if (typeof aggregate !== 'object' || aggregate === null || typeof aggregate.name !== 'string' || !Object.hasOwn(TAKES, aggregate.name)) {
@@ -143,9 +147,10 @@ export function resultColumn(name: string, aggregate: Aggregate | undefined, inp
     validBy,
     method,
   });
-  /** A value of the accumulator's type or another one, null where the column has none. */
+  /** A value of the accumulator's type or another type, null where the column has none. */
   const ofColumn = (form: ResultForm, at: number, plain: DataType | undefined, validBy: number, method = ''): ResultColumn => {
-    // The accumulator's type may carry the input's nullability; the result is nullable exactly where the input is.
+    // The accumulator's type may carry the input's nullability. The result is nullable exactly where the
+    // input is.
     const type = plain ?? (list[at] as Accumulator).result;
     return made(form, at, isNullable ? nullable(type) : type, validBy, method);
   };
@@ -161,7 +166,7 @@ export function resultColumn(name: string, aggregate: Aggregate | undefined, inp
     case 'min':
     case 'max': {
       const at = accumulators.place(aggregate.name, column);
-      // Of byte strings the accumulator counts its values itself.
+      // For byte strings the accumulator counts the values itself.
       return ofColumn('value', at, undefined, isNullable && (list[at] as Accumulator).isRowWise ? at : withCount());
     }
     case 'variance':
@@ -217,7 +222,7 @@ export function resultColumn(name: string, aggregate: Aggregate | undefined, inp
   }
 }
 
-/** The column that orders the values; -1: none does. */
+/** The column that orders the values; -1: none. */
 function orderColumn(aggregate: Aggregate, input: Schema, accumulators: AccumulatorSet): number {
   const { name, by } = aggregate;
   if (name !== 'first' && name !== 'last' && name !== 'collect' && name !== 'ewma') return -1;

@@ -1,6 +1,6 @@
 /**
- * Finished values that are made of several accumulators, or of a sketch: variance, rate, quantile, and the texts of topK and collect. One tile of groups
- * into one result column.
+ * Finished values that are made of several accumulators, or of a sketch: variance, rate, quantile, and the
+ * texts of topK and collect. One tile of groups goes into one result column.
  */
 
 import {
@@ -21,10 +21,10 @@ import {
 import type { ResultColumn } from './result-columns.ts';
 
 /**
- * Writes a result whose form is neither `value` nor `mean` to rows `row`.. of a column.
+ * Writes a result whose form is neither `value` nor `mean` to a column, from row `row`.
  *
  * @param windowMs length of the window
- * @param scratch room for two f64 a group
+ * @param scratch room for two f64 per group
  */
 export function writeForm(
   table: GroupTable,

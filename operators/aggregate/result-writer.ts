@@ -1,7 +1,8 @@
 /**
- * From slots of a group table to result batches: key columns, the window's start and end, the aggregates. It works column
- * by column over tiles of slots; a batch is handed on when it is full, and may hold the rows of several windows.
- * One writer serves all shards of a thread, one after the other: each flushes before it returns.
+ * From slots of a group table to result batches: key columns, the window's start and end, the aggregates. It
+ * works column by column over tiles of slots. A batch is handed on when it is full, and may hold the rows of
+ * several windows. One writer serves all shards of a thread, one after the other: each flushes before it
+ * returns.
  */
 
 import { assert, BatchBuilder, type ColumnSpace, type GroupTable, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
@@ -15,13 +16,13 @@ const TILE_SLOTS_MAX = 1_024;
 export type { Emit };
 
 export class ResultWriter {
-  /** Set when a sum or a mean was not finite; whoever cares resets it. */
+  /** Set when a sum or a mean was not finite. Whoever reads it resets it. */
   sawNonFinite = false;
   readonly #plan: AggregatePlan;
   readonly #memory: SharedMemory;
   readonly #slabs: SlabAllocator;
   readonly #out: BatchBuilder;
-  /** Room for the slot addresses of a tile, for whoever looks slots up to write them. */
+  /** Room for the slot addresses of a tile, for callers that look slots up and write them. */
   readonly found: number;
   /** Two columns of f64 values for a tile. */
   readonly #scratch: number;
@@ -73,7 +74,7 @@ export class ResultWriter {
     this.#out.reset();
   }
 
-  /** Forgets what is written and not yet handed on: after a failure in the middle of a tile. */
+  /** Drops what is written and not yet handed on, after a failure in the middle of a tile. */
   discard(): void {
     this.#out.reset();
   }
@@ -114,7 +115,7 @@ function fillTimestamp(memory: SharedMemory, data: number, row: number, count: n
 }
 
 function hasNonFinite(f64: Float64Array, from: number, count: number): boolean {
-  // x - x is 0 for finite x, NaN else: one sum tells.
+  // x - x is 0 for finite x, else NaN: one sum tells.
   let zero = 0;
   for (let i = from; i < from + count; i++) zero += (f64[i] as number) - (f64[i] as number);
   return zero !== 0;

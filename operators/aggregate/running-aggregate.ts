@@ -1,9 +1,10 @@
 /**
- * One shard of an aggregation without windows: one table that is updated for ever. At the end of each epoch the groups that
- * changed in it are emitted, with their totals so far; a sink for this overwrites by key.
+ * One shard of an aggregation without windows: one table that is updated for ever. At the end of each epoch
+ * the groups that changed in it are emitted with their totals so far. A sink for this overwrites by key.
  *
- * The blocks of an epoch are merged into a table of their own, the changes, and that into the table of all at the end: so each group
- * of the table is touched once an epoch, and whoever reads it meanwhile (a view) is held up for as short as can be.
+ * The blocks of an epoch are merged into a table of their own, the changes. At the end the changes are merged
+ * into the table of all. So each group of that table is touched once per epoch, and a concurrent reader (a
+ * view) is held up as briefly as possible.
  */
 
 import { type GroupTable, SHARD_BITS, type SlabAllocator, StateReader, StateWriter, smallTable } from '../../core/index.ts';
@@ -52,8 +53,9 @@ export class RunningAggregate implements ShardAggregate {
   }
 
   /**
-   * Adds the changes of the epoch to the table, and publishes it. `advance` does so where it was not done before; done for all shards one
-   * after the other it keeps the time short in which they are of two epochs.
+   * Adds the changes of the epoch to the table, and publishes it. `advance` does so where this was not called
+   * before. Calling it for all shards one after the other keeps the time short in which they are of two
+   * epochs.
    */
   settle(): void {
     if (this.#isSettled) return;

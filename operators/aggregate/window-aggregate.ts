@@ -1,9 +1,9 @@
 /**
  * One shard of a windowed aggregation: a ring of panes, and the windows that the watermark closes.
  *
- * A row's groups are merged into one pane whatever the number of windows that it counts in; a window is put together from
- * its panes when it is emitted (core/panes/window-state.ts). Stretches of time without rows cost nothing: from each window the next
- * one with rows is found through the ring. What is emitted when is told in windows.ts.
+ * The groups of a row are merged into one pane, whatever the number of its windows. A window is combined from
+ * its panes when it is emitted (core/panes/window-state.ts). Stretches of time without rows cost nothing: the
+ * next window with rows is found through the ring. For what is emitted when see windows.ts.
  */
 
 import {
@@ -43,7 +43,7 @@ export class WindowAggregate implements ShardAggregate {
   #watermark = Number.NEGATIVE_INFINITY;
   /** The first window that is still open. */
   #next = Number.NEGATIVE_INFINITY;
-  /** Emit 'revise': the first window that has not come out on time yet. */
+  /** Emit 'revise': the first window that has not yet come out on time. */
   #due = Number.NEGATIVE_INFINITY;
 
   constructor(slabs: SlabAllocator, plan: AggregatePlan, shard: number, writer: ResultWriter, from?: ShardSnapshot) {
@@ -148,7 +148,7 @@ export class WindowAggregate implements ShardAggregate {
     this.#changes?.open(pane).add(slots, count);
   };
 
-  /** Emits all windows before `next` that have a row and are open yet. */
+  /** Emits all windows before `next` that have a row and are still open. */
   #emitClosed(next: number, emit: Emit): void {
     const grid = this.#grid;
     const visit = (window: number): void => {
@@ -159,7 +159,10 @@ export class WindowAggregate implements ShardAggregate {
     this.#windows.eachClosed(this.#next, next, () => this.#panes.first, visit);
   }
 
-  /** Emits what late rows have changed in windows that are out, then the windows before `until` that are not. */
+  /**
+   * Emits what late rows have changed in windows that are out, then the windows before `until` that are not
+   * out.
+   */
   #revise(until: number, emit: Emit): void {
     const grid = this.#grid;
     this.#emitChanges(this.#due, emit);
@@ -209,7 +212,7 @@ export class WindowAggregate implements ShardAggregate {
       i = changes.indexFrom(grid.firstPane(window));
     }
     changes.closeBelow(Number.POSITIVE_INFINITY);
-    // What comes next may be a window before the last one.
+    // The next window may be one before the last.
     this.#state.restart();
   }
 

@@ -1,11 +1,12 @@
 /**
  * Keys to small numbers: each distinct key of a shard has an id as long as something is held for it, and
- * arrays by id hold what. Ids of keys that are gone are used again.
+ * arrays by id hold its data. Ids of keys that are gone are reused.
  *
- * Open addressing over ids, at most half full; the key's bytes (a canonical record of row-image.ts) are
- * compared where hashes are equal. Where keys were chosen so that a search goes over many ids, buckets go by
- * a secret hash of those bytes from then on (core/secret-hash.ts); ids, and so the order of all that comes
- * out, are the same. NaN is equal to NaN, -0 to 0, null to null: for SQL's null ask {@link KeyIndex.isNull}.
+ * Open addressing over ids, at most half full. The key's bytes (a canonical record of row-image.ts) are
+ * compared where hashes are equal. Where keys were chosen to collide, so that a search passes many ids,
+ * buckets go by a secret hash of those bytes from then on (core/secret-hash.ts). Ids, and so the order of all
+ * output, stay the same. NaN equals NaN, -0 equals 0, null equals null; for SQL's null see {@link
+ * KeyIndex.isNull}.
  */
 
 import {
@@ -22,14 +23,14 @@ import { recordPages } from './record-pages.ts';
 import { RowImage, sameBytes } from './row-image.ts';
 
 const CAPACITY_MIN = 64;
-/** Ids that a search goes over before buckets go by a secret: by chance none ever does. */
+/** Buckets go by a secret once a search passes this many ids. It never happens by chance. */
 const STEPS_MAX = 192;
 
 export class KeyIndex {
   readonly #memory: SharedMemory;
   readonly #image: RowImage;
   readonly #pages: PagePool;
-  /** Where a row's key is written to be compared. */
+  /** Where the key of a row is written for comparison. */
   readonly #slabs: SlabAllocator;
   #scratch: number;
   #scratchBytes: number;
@@ -60,7 +61,7 @@ export class KeyIndex {
     return this.#hash.length;
   }
 
-  /** One more than the greatest id that was ever given. */
+  /** One more than the greatest id ever given. */
   get idsUsed(): number {
     return this.#used;
   }
@@ -69,7 +70,9 @@ export class KeyIndex {
     return this.#pages.bytes + this.#buckets.byteLength + this.#hash.byteLength * 4;
   }
 
-  /** The id of the key of a row, a new one where the key is not held. `hash` is hashKeys' of the row. */
+  /**
+   * The id of the key of a row; a new one where the key is not held. `hash` is that of hashKeys for the row.
+   */
   intern(columns: readonly Column[], row: number, hash: number): number {
     const bytes = this.#image.size(columns, row);
     if (bytes > this.#scratchBytes) this.#growScratch(bytes);
@@ -77,7 +80,7 @@ export class KeyIndex {
     return this.#place(bytes, hash);
   }
 
-  /** The same for a key that {@link copyOut} gave, maybe in another process. */
+  /** The same for a key that {@link copyOut} gave, possibly in another process. */
   internRecord(record: Uint8Array, hash: number): number {
     if (record.length > this.#scratchBytes) this.#growScratch(record.length);
     this.#memory.u8.set(record, this.#scratch);
@@ -127,7 +130,7 @@ export class KeyIndex {
     return id;
   }
 
-  /** Nothing is held for the key any more. */
+  /** Nothing is held for the key any longer. */
   remove(id: number): void {
     const buckets = this.#buckets;
     const mask = buckets.length - 1;
@@ -169,7 +172,7 @@ export class KeyIndex {
     return secretHashBytes(this.#memory.u8, this.#record[id] as number, this.#recordBytes[id] as number, this.#secret);
   }
 
-  /** Puts all ids into so many buckets. */
+  /** Puts all ids into the given number of buckets. */
   #fillBuckets(count: number): void {
     const former = this.#buckets;
     const buckets = new Uint32Array(count);
@@ -198,7 +201,7 @@ export class KeyIndex {
   }
 }
 
-// The top bits of a hash are the shard's: the same for all keys here.
+// The top bits of a hash choose the shard: they are the same for all keys here.
 function spread(hash: number): number {
   return (hash ^ (hash >>> 15)) >>> 0;
 }

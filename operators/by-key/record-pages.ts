@@ -1,4 +1,4 @@
-/** The pages of records (row-image.ts): records of about one age lie in one page. */
+/** The pages of records (row-image.ts). Records of about the same age lie in one page. */
 
 import { PagePool, type SlabAllocator } from '../../core/index.ts';
 

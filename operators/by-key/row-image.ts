@@ -1,12 +1,14 @@
 /**
  * Rows as bytes: some columns of a batch row packed into one record of shared memory, and records unpacked
- * into the columns of a builder. What a join keeps of a row, and what it compares as a key. A record lies at
- * a multiple of 8:
+ * into the columns of a builder. Joins keep rows, and compare keys, in this form. A record lies at a multiple
+ * of 8:
  *
- *   8-byte values, 4-byte ones (the lengths of texts among them), 2-byte ones, 1-byte ones (bool), one byte per
- *   nullable column (1: null), zeros to a multiple of 4; then the bytes of the texts, in the order of the columns
+ *   8-byte values, 4-byte ones (the lengths of texts among them), 2-byte ones, 1-byte ones (bool), one byte
+ *   per nullable column (1: null), zeros to a multiple of 4; then the bytes of the texts, in the order of the
+ *   columns
  *
- * A null value's place is zero. With `canonical`, floats have one NaN and no -0: equal keys are equal bytes.
+ * The place of a null value is zero. With `canonical`, floats have one NaN and no -0: equal keys are equal
+ * bytes.
  */
 
 import { type BatchBuilder, type Column, type ColumnSpace, type DataType, isValid, type SharedMemory } from '../../core/index.ts';
@@ -71,7 +73,7 @@ export class RowImage {
     return bytes;
   }
 
-  /** Bytes of a record that was written. */
+  /** Bytes of a record that has been written. */
   recordBytes(record: number): number {
     const { u32 } = this.#memory;
     let bytes = this.fixedBytes;
@@ -146,7 +148,7 @@ export class RowImage {
     }
   }
 
-  /** Nulls in place of a record. */
+  /** Appends nulls in place of a record. */
   readNulls(out: BatchBuilder, to: readonly number[], row: number): void {
     const { u8, u16, u32, i32 } = this.#memory;
     for (let f = 0; f < this.#fields.length; f++) {
@@ -204,7 +206,7 @@ function canonicalF32({ f32, u32 }: SharedMemory, at: number): void {
   else if (Number.isNaN(value)) u32[at >>> 2] = NAN_F32;
 }
 
-/** Writes a time, whole milliseconds, as the i64 that a timestamp column holds. */
+/** Writes a time, in whole milliseconds, as the i64 that a timestamp column holds. */
 export function putTime({ u32, i32 }: SharedMemory, space: ColumnSpace, row: number, time: number): void {
   const high = Math.floor(time / 4_294_967_296);
   const at = (space.data >>> 2) + row * 2;

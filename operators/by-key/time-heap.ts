@@ -1,6 +1,6 @@
 /**
- * Numbers in the order of their times, and of their sequence where times are equal: a binary heap over typed
- * arrays. O(log n) per push and pop. Under the rows of joins, sessions, and timers.
+ * Numbers in the order of their times, equal times in the order of their sequence: a binary heap over typed
+ * arrays. O(log n) per push and pop. Used for the rows of joins, for sessions and for timers.
  */
 
 export class TimeHeap {
@@ -14,7 +14,7 @@ export class TimeHeap {
     return this.size === 0 ? Number.POSITIVE_INFINITY : (this.#times[0] as number);
   }
 
-  /** Sequence of the first one. There must be one. */
+  /** Sequence of the first one, which must be there. */
   get firstSequence(): number {
     return this.#sequences[0] as number;
   }
@@ -34,7 +34,7 @@ export class TimeHeap {
     this.#set(at, time, sequence, id);
   }
 
-  /** Takes the first one out. There must be one. */
+  /** Removes the first one, which must be there. */
   pop(): number {
     const id = this.#ids[0] as number;
     const last = --this.size;
@@ -51,7 +51,7 @@ export class TimeHeap {
     return id;
   }
 
-  /** Calls `visit` with each, in no order that means anything. */
+  /** Calls `visit` with each, in no particular order. */
   each(visit: (time: number, sequence: number, id: number) => void): void {
     for (let at = 0; at < this.size; at++) visit(this.#times[at] as number, this.#sequences[at] as number, this.#ids[at] as number);
   }

@@ -1,21 +1,22 @@
 /**
- * Exchange blocks: what a scan leaves, in one slab each, for the owners of the shards. There are two kinds, with one head,
- * which is told here: partial aggregates (aggregate/group-block.ts) and rows (row-partition.ts). Layout only: who carries a
- * block from thread to thread, and who frees it, is up to the runtime.
+ * Exchange blocks: what a scan leaves, in one slab each, for the owners of the shards. There are two kinds:
+ * partial aggregates (aggregate/group-block.ts) and rows (row-partition.ts). They share one head, described
+ * here. This file is layout only; carrying blocks from thread to thread and freeing them is up to the
+ * runtime.
  *
  *   0    u32 magic             of the kind
- *   4    u32 source            which input of the stage the rows came from
+ *   4    u32 source            the input of the stage that the rows came from
  *   8    u32 partition
  *   12   u32 sequence          0, 1, ... of the blocks of one chunk
  *   16   f64 first             offset of the chunk's first row
  *   24   u32 count             aggregates: panes; rows: rows
  *   28   u32 byteLength
- *   32   u32 input             0, or 1 for what comes from the second stream of an operator of two
+ *   32   u32 input             1 for rows of the second stream of an operator with two, else 0
  *   36   u32 rows              that the block stands for: what was put in is counted against what was merged
- *   40   what is of the kind
+ *   40   the content of the kind
  *
- * Blocks are merged in the order (source, partition, first, input, sequence), which depends on the input alone. So a shard
- * comes to the same bytes whatever thread scanned what, and in whatever order.
+ * Blocks are merged in the order (source, partition, first, input, sequence), which depends on the input
+ * alone. So a shard gets the same bytes whichever thread scanned what, in whatever order.
  */
 
 import { assert, type SharedMemory } from '../../core/index.ts';
@@ -33,7 +34,7 @@ const BYTE_LENGTH = 28;
 const INPUT = 32;
 const ROWS = 36;
 
-/** Where a chunk comes from: what orders its blocks among those of an epoch. */
+/** Where a chunk comes from. It orders the chunk's blocks among those of an epoch. */
 export interface ChunkOrigin {
   readonly source: number;
   readonly partition: number;
@@ -68,7 +69,7 @@ export function writeBlockHead(
   u32[(block + ROWS) >>> 2] = rows;
 }
 
-/** The count of what a block of its kind has: panes, or rows. */
+/** The count of a block: panes or rows, depending on its kind. */
 export function blockCount(memory: SharedMemory, block: number): number {
   return memory.u32[(block + COUNT) >>> 2] as number;
 }
@@ -79,7 +80,7 @@ export function exchangeBlockRows(memory: SharedMemory, block: number): number {
   return memory.u32[(block + ROWS) >>> 2] as number;
 }
 
-/** The stream of an operator of two that a block's rows came from. */
+/** The stream that the rows of a block came from, for an operator with two. */
 export function blockInput(memory: SharedMemory, block: number): number {
   return memory.u32[(block + INPUT) >>> 2] as number;
 }
@@ -95,7 +96,10 @@ export function exchangeBlockOrigin(memory: SharedMemory, block: number): ChunkO
   };
 }
 
-/** Puts the blocks of an epoch into the order in which every shard has to merge them. Sorts `blocks` itself and returns it. */
+/**
+ * Sorts the blocks of an epoch into the order in which every shard has to merge them. Sorts in place and
+ * returns `blocks`.
+ */
 export function orderExchangeBlocks(memory: SharedMemory, blocks: number[]): number[] {
   const { u32, f64 } = memory;
   return blocks.sort(

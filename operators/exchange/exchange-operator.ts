@@ -1,62 +1,73 @@
 /**
- * The contract behind an exchange: what the runtime knows of an operator that works by key. Scans scatter rows into
- * blocks; blocks go to all owners of shards; each shard takes its part of them and puts results out.
+ * The contract behind an exchange: what the runtime knows of an operator that works by key. Scans scatter
+ * rows into blocks. Blocks go to all owners of shards. Each shard takes its part of them and puts results
+ * out.
  *
  *   scan    beginEpoch -> { beginChunk -> add(batch) ... -> endChunk } ... -> takeBlocks
- *   shard   at the epoch's barrier:  merge(blocks), in the order of orderExchangeBlocks;  advance(watermark), once
+ *   shard   at the epoch's barrier:  merge(blocks), in the order of orderExchangeBlocks;
+ *                                    advance(watermark), once
  *
- * Two adapters implement it: AggregateExchange (aggregate/aggregate-exchange.ts), whose rows are combined where they are
- * scanned, and KeyedExchange (keyed/keyed-exchange.ts), whose rows travel whole. What is in a block is up to the operator:
- * the runtime reads its head only (exchange-block.ts).
+ * Two adapters implement it: AggregateExchange (aggregate/aggregate-exchange.ts), whose rows are combined
+ * where they are scanned, and KeyedExchange (keyed/keyed-exchange.ts), whose rows travel whole. The content
+ * of a block is up to the operator: the runtime reads only its head (exchange-block.ts).
  *
- * An operator is synchronous and knows no thread and no clock but that of its context. What a shard is given, and in
- * which order, follows from offsets and from where epochs were cut; so its results do.
+ * An operator is synchronous, and knows no thread and no clock except that of its context. The input of a
+ * shard and its order follow from offsets and from where epochs were cut; so its results do, too.
  */
 
 import type { Batch, Schema, SharedMemory, SlabAllocator } from '../../core/index.ts';
 import type { ChunkOrigin } from './exchange-block.ts';
 
-/** Takes a result batch. Its bytes are good during the call only. */
+/** Takes a result batch. Its bytes are valid during the call only. */
 export type Emit = (batch: Batch) => void;
 
 /** One stream that an operator takes rows from. */
 export interface ExchangeInput {
   readonly schema: Schema;
-  /** Positions of the columns that it reads, ascending. Others hold nothing. */
+  /** Positions of the columns that it reads, ascending. Other columns hold nothing. */
   readonly columns: readonly number[];
-  /** Position of the event time that decides whether a row is late; -1: no row ever is. A row without a time is late. */
+  /**
+   * Position of the event time that decides whether a row is late; -1: no row is ever late. A row without a
+   * time is late.
+   */
   readonly eventTime: number;
 }
 
-/** What an operator is: the same on every thread, made from the pipeline alone. */
+/** What an operator is: the same on every thread, derived from the pipeline alone. */
 export interface ExchangeOperator {
-  /** As explain and messages call it. */
+  /** Its name in explain and messages. */
   readonly name: string;
   readonly inputs: readonly ExchangeInput[];
   readonly output: Schema;
-  /** The column of the output that says when a row happened, for operators behind; undefined: none. */
+  /** The output column that says when a row happened, for operators behind this one; undefined: none. */
   readonly outputTime: OutputTime | undefined;
-  /** The input whose sources are to be read, up to where they stand at the start, before those of the others. Default: all at once. */
+  /**
+   * The input whose sources are read before those of the others, up to where they stand at the start.
+   * Default: all at once.
+   */
   readonly loadsFirst?: number | undefined;
   /** What travels, and why: one line, for explain. */
   readonly travels: string;
   readonly state: StateFacts;
-  /** Undefined: what comes out has no place among the rows that came in, as with partial aggregates. */
+  /** Undefined: the results have no place among the input rows, as with partial aggregates. */
   readonly order: OrderOfRows | undefined;
-  /** Whether its shards tell a publisher of changes, so that a view (view/live-rows.ts) may read them. */
+  /** Whether its shards notify a publisher of changes, so that a view (view/live-rows.ts) may read them. */
   readonly isViewable: boolean;
   /** The scan's half, for one input. One per thread. */
   scatter(slabs: SlabAllocator, input: number, hooks: ScatterHooks): Scatter;
-  /** The shard's half, for the shards that one thread owns: what they share is made in this call, the shards by its result. */
+  /**
+   * The shard's half, for the shards that one thread owns. This call makes what they share; its result makes
+   * the shards.
+   */
   openShards(context: ShardContext): OpenShard;
   /** How many pieces (groups, or rows) of a block all shards together have to merge. */
   piecesOf(memory: SharedMemory, block: number): number;
   /**
-   * Until which event time the rows of a block are held in state: positions are committed no earlier. -Infinity: they are
-   * not held; +Infinity: for ever.
+   * The event time until which the rows of a block are held in state. Their positions are committed no
+   * earlier. -Infinity: they are not held; +Infinity: for ever.
    */
   heldUntil(memory: SharedMemory, block: number): number;
-  /** Counts the rows in open windows, for the balance. Undefined: it cannot tell. */
+  /** Counts the rows in open windows, for the balance. Undefined: it cannot. */
   readonly heldRows: ((memory: SharedMemory) => HeldRows) | undefined;
   /** Several lines, for explain. */
   describe(): string;
@@ -64,43 +75,57 @@ export interface ExchangeOperator {
 
 /** How an operator treats the order in which rows were read (row-order.ts). */
 export interface OrderOfRows {
-  /** Rows of a key must come in that order, and what is made of them goes out in it. */
+  /** Rows of a key must come in that order, and results go out in it. */
   readonly isNeeded: boolean;
   /** Names of the key columns, by input. */
   readonly keys: readonly (readonly string[])[];
-  /** What comes out has the key of the rows that it is made of, in the columns of these names. */
+  /** Results have the key of the rows that they are made of, in the columns of these names. */
   readonly keepsKeys: boolean;
 }
 
 export interface OutputTime {
   readonly column: string;
   readonly shiftMs: 0 | -1;
-  /** How long after the watermark has passed its time a row may come out (default 0): the event time of operators behind is so much less. */
+  /**
+   * How long after the watermark has passed its time a row may come out (default 0). The event time of
+   * operators behind this one is that much less.
+   */
   readonly delayMs?: number;
 }
 
-/** What the state of an operator depends on: it is good for an operator of the same name with the same facts and format. */
+/**
+ * What the state of an operator depends on. It is valid for an operator of the same name with the same facts
+ * and format.
+ */
 export interface StateFacts {
-  /** Of what `snapshot` gives. Raised when what was written before can no longer be read. */
+  /** The format of `snapshot`. Raised when what was written before can no longer be read. */
   readonly format: number;
-  /** Values that JSON can hold: schemas, columns, windows, parameters. Not what functions do. */
+  /** Values that JSON can hold: schemas, columns, windows, parameters; not what functions do. */
   readonly facts: unknown;
 }
 
-/** What every scan of an epoch has to know. The same for all threads. */
+/** What every scan of an epoch needs to know. The same for all threads. */
 export interface EpochStart {
-  /** As of the end of the epoch before; -Infinity at first. */
+  /** As of the end of the previous epoch; -Infinity at first. */
   readonly watermark: number;
   /** Watermark.timeBound of the epoch; +Infinity: no bound. */
   readonly timeBound: number;
 }
 
 export interface ScatterHooks {
-  /** Rows of `batch` that came too late. `rows` holds their numbers, ascending, and is good during the call only. */
+  /**
+   * Rows of `batch` that came too late. `rows` holds their numbers, ascending, valid during the call only.
+   */
   late?(batch: Batch, rows: Uint32Array): void;
-  /** Where a row of the batch that is being added comes: its place in the batch, or in the epoch (row-order.ts). Default: nobody asks. */
+  /**
+   * The place of a row of the batch that is being added: in the batch, or in the epoch (row-order.ts).
+   * Default: nobody asks.
+   */
   orderOf?(row: number): number;
-  /** Whether a row of the batch that is being added had been read before the restart that this run began with. Default: it had not. */
+  /**
+   * Whether a row of the batch that is being added was already read before the restart that began this run.
+   * Default: it was not.
+   */
   isReplayed?(row: number): boolean;
 }
 
@@ -116,16 +141,22 @@ export interface Scatter {
    */
   add(batch: Batch): number;
   endChunk(): unknown;
-  /** Addresses of the blocks since the last call. They are the caller's now, to be freed when all shards have read them. */
+  /**
+   * Addresses of the blocks since the last call. The caller now owns them and frees them when all shards have
+   * read them.
+   */
   takeBlocks(): number[];
 }
 
-/** Time as an operator may see it: the same for all workers, and the same again in a replay of recorded epochs. */
+/** Time as an operator may see it: the same for all workers, and the same in a replay of recorded epochs. */
 export interface EpochClock {
   readonly epoch: number;
   /** The coordinator's clock when it ended this epoch, ms since 1970. */
   readonly nowMs: number;
-  /** During `merge`: as of the end of the epoch before. During `advance`: as it is now. When shards are opened: as committed. */
+  /**
+   * During `merge`: as of the end of the previous epoch. During `advance`: as it is now. When shards are
+   * opened: as committed.
+   */
   readonly watermark: number;
 }
 
@@ -136,58 +167,66 @@ export interface ShardContext {
   /** Where results go, during `merge` and `advance`. */
   readonly emit: Emit;
   /**
-   * A row that could not be taken, because a user function failed on it. Throws where the job should end; returns where
-   * the row is to be left out, and then the operator must be as if it had never come.
+   * Reports a row that could not be taken because a user-defined function failed on it. Throws where the job
+   * should end. Returns where the row is to be left out; the operator must then be as if the row had never
+   * come.
    */
   failed(error: unknown, rows: Batch, row: number): void;
-  /** An error that a row of a block led to, with where the row was read, as far as the block knows. */
+  /**
+   * An error that a row of a block caused, with the place where the row was read, as far as the block knows.
+   */
   located(error: unknown, block: number): unknown;
   /** Rows carry their places in the epoch, and come to each shard in their order. */
   readonly carriesOrder: boolean;
-  /** Where the exchange is viewed: what tells the readers of the changes of a shard. */
+  /** Where the exchange is viewed: notifies readers of the changes of a shard. */
   publisher?(shard: number): ShardPublisher;
 }
 
 /** @param from what `snapshot` of this shard gave */
 export type OpenShard = (shard: number, from?: unknown) => ExchangeShard;
 
-/** One shard. */
+/** One shard of an operator. */
 export interface ExchangeShard {
   /**
-   * Takes this shard's parts of the blocks of an epoch, which are not needed after.
+   * Takes this shard's parts of the blocks of an epoch. The blocks are not needed afterwards.
    *
-   * @returns how many pieces (groups, or rows) they have
+   * @returns how many pieces (groups, or rows) these are
    */
   merge(blocks: readonly number[]): number;
-  /** Of a state that is viewed: makes it that of the epoch whose blocks were merged, before `advance` emits what changed. */
+  /**
+   * For a state that is viewed: brings it to the epoch whose blocks were merged, before `advance` emits what
+   * changed.
+   */
   settle?(): void;
   /**
-   * Ends an epoch: what is due is emitted. The watermark never moves backwards. -Infinity: nothing is known, or there is
-   * no event time; +Infinity: the input has ended, and what is still open comes out.
+   * Ends an epoch: what is due is emitted. The watermark never moves backwards. -Infinity: nothing is known,
+   * or there is no event time; +Infinity: the input has ended, and what is still open comes out.
    */
   advance(watermark: number): void;
   /**
-   * The state between two epochs, as values that structured clone can copy, without addresses. It changes nothing, and
-   * resuming from it yields the same bytes. Cost: O(state).
+   * The state between two epochs, as values that structured clone can copy, without addresses. Taking it
+   * changes nothing, and resuming from it yields the same bytes. Cost: O(state).
    */
   snapshot(): unknown;
   /** Bytes of state held, or an estimate of them. */
   readonly stateBytes: number;
 }
 
-/** Is told when the table of a shard changes, so that others may read it meanwhile. */
+/** Notified when the table of a shard changes, so that others may read it meanwhile. */
 export interface ShardPublisher {
   begin(): void;
-  /** The table has changed, and is as of the epoch that is being ended. */
+  /** The table has changed, and is as of the epoch that is ending. */
   publish(table: number): void;
-  /** It failed half way. */
+  /** The change failed half way. */
   abandon(): void;
 }
 
-/** How many rows open windows hold. Each worker counts for all shards, since each finds all blocks. */
+/**
+ * The number of rows that open windows hold. Each worker counts for all shards, since each finds all blocks.
+ */
 export interface HeldRows {
   readonly held: number;
-  /** Rows of windows that have closed. */
+  /** Number of rows of windows that have closed. */
   readonly released: number;
   /** The blocks of an epoch, and the watermark at its end. */
   account(blocks: readonly number[], watermark: number): void;

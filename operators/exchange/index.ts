@@ -1,4 +1,6 @@
-/** The door of operators/exchange: the contract behind an exchange, its blocks, and the scatter of whole rows. */
+/**
+ * The door of operators/exchange: the contract behind an exchange, its blocks, and the scatter of whole rows.
+ */
 
 export {
   BLOCK_HEAD_BYTES,

@@ -1,6 +1,7 @@
 /**
- * Hashes of the keys of a batch, column by column: the same that a group table gives them (core/groups/reference/images.ts), so that
- * a key has the same shard whether it travels in a row or in a partial aggregate. -0 is 0, and all NaNs are one.
+ * Hashes of the keys of a batch, column by column. They are those of a group table
+ * (core/groups/reference/images.ts), so that a key has the same shard whether it travels in a row or in a
+ * partial aggregate. -0 is 0, and all NaNs are one.
  */
 
 import { type Column, hashBytes, hashLong, hashNull, hashWord, isValid, type SharedMemory } from '../../core/index.ts';
@@ -8,7 +9,7 @@ import { type Column, hashBytes, hashLong, hashNull, hashWord, isValid, type Sha
 const NAN_F32 = 0x7f_c0_00_00;
 const NAN_F64_HIGH = 0x7f_f8_00_00;
 
-/** Writes the hash of row i to `hashes[i]`. Without columns all are 0. */
+/** Writes the hash of row i to `hashes[i]`. Without columns all hashes are 0. */
 export function hashKeys(memory: SharedMemory, columns: readonly Column[], rowCount: number, hashes: Uint32Array): void {
   hashes.fill(0, 0, rowCount);
   for (const column of columns) hashColumn(memory, column, rowCount, hashes);
@@ -65,7 +66,7 @@ function hashLongs(memory: SharedMemory, column: Column, rowCount: number, hashe
   }
 }
 
-/** Reads a value of at most 4 bytes as the word that is hashed. */
+/** Reads a value of at most 4 bytes as the word to hash. */
 function wordReader(memory: SharedMemory, { type, data }: Column): (row: number) => number {
   const { u8, i8, i16, i32, u32, f32 } = memory;
   switch (type.name) {

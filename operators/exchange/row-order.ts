@@ -1,17 +1,21 @@
 /**
- * The order of rows behind an operator by key. Results come from 64 shards, so rows of one key here that had different
- * keys there come in the order of these shards. Where an operator needs the rows of a key in the order in which they were
- * read, each row carries its place in the epoch, and the shard merges what comes from the shards before it by that.
+ * The order of rows behind an operator by key. Results come from 64 shards, so rows of one key here that had
+ * different keys there come in the order of those shards. Where an operator needs the rows of a key in the
+ * order in which they were read, each row carries its place in the epoch. The shard merges the rows from the
+ * shards before it by these places.
  *
  *   scan       block of rows, with the place of each in its batch
- *   shard      place in the epoch = (number of the block among all of the epoch + 1) * 2^24 + place in the block
- *   operator   says of which row a result is made; the result has its place. What a timer gives comes behind all rows.
+ *   shard      place in the epoch = (number of the block among all of the epoch + 1) * 2^24 + place in the
+ *              block
+ *   operator   says which row a result is made of; the result gets its place. Results of timers come behind
+ *              all rows.
  *   exchange   block of rows, with their places in the epoch
  *   shard      rows of all blocks of that exchange, by their places
  *
- * Blocks are numbered in the order (source, partition, first, sequence), whoever scanned them: so places are the same for any
- * number of workers. Only exchanges that the plan says this of carry places (ExchangePlan.carriesOrder). Cost there: eight
- * bytes a row, and a copy of each row that comes from another exchange.
+ * Blocks are numbered in the order (source, partition, first, sequence), whoever scanned them. So places are
+ * the same for any number of workers. Only exchanges marked by the plan carry places
+ * (ExchangePlan.carriesOrder). The cost there is eight bytes per row, and a copy of each row that comes from
+ * another exchange.
  */
 
 import { type Batch, BatchBuilder, type Column, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
@@ -29,9 +33,9 @@ interface Piece {
   readonly input: number;
   readonly source: number;
   readonly rows: Batch;
-  /** In the epoch. */
+  /** Place in the epoch. */
   readonly places: Float64Array;
-  /** They come from another exchange. */
+  /** True where they come from another exchange. */
   readonly isBehind: boolean;
 }
 
@@ -43,12 +47,12 @@ interface Copy {
 
 export type OrderedVisit = (rows: Batch, input: number, places: Float64Array, block: number) => void;
 
-/** Hands the rows of an epoch to shards in their order. One for all shards of a thread. */
+/** Hands the rows of an epoch to shards in their order. One per thread, shared by its shards. */
 export class RowMerger {
   readonly #memory: SharedMemory;
   readonly #slabs: SlabAllocator;
   readonly #inputs: readonly RowInput[];
-  /** By input: what rows are copied by. */
+  /** By input: the copiers of rows. */
   readonly #copies: Copy[] = [];
   #work = 0;
   #workBytes = 0;
@@ -60,7 +64,7 @@ export class RowMerger {
   }
 
   /**
-   * Calls `visit` with all rows of a shard, in batches that are good during the call.
+   * Calls `visit` with all rows of a shard, in batches that are valid during the call.
    *
    * @param blocks of the epoch, in the order in which they are merged
    * @returns how many rows there were
@@ -111,7 +115,7 @@ export class RowMerger {
         rows[at] = row;
       }
     });
-    // Of the same place as they came; what has none comes last.
+    // Rows of the same place keep their order of arrival; rows without a place come last.
     const order = Uint32Array.from(places, (_, i) => i).sort((a, b) => {
       const [first, second] = [places[a] as number, places[b] as number];
       return first < second ? -1 : first > second ? 1 : a - b;
@@ -145,7 +149,7 @@ export class RowMerger {
     return { builder: new BatchBuilder(this.#slabs, schema, ROWS_MAX), image, columns };
   }
 
-  /** Address of so many bytes to work in. */
+  /** Address of a work area of the given size. */
   #reserve(bytes: number): number {
     if (bytes <= this.#workBytes) return this.#work;
     if (this.#work !== 0) this.#slabs.free(this.#work);

@@ -1,19 +1,23 @@
 /**
- * The row exchange: the scan's half. Rows of a batch are put in order of their shard and copied into one block, columns in
- * Arrow layout, so that the rows of a shard are a batch over the block's bytes. The other half is a shard of an operator over rows by key.
+ * The row exchange: the scan's half. Rows of a batch are ordered by shard and copied into one block, with
+ * columns in Arrow layout, so that the rows of a shard are a batch over the block's bytes. The other half is
+ * a shard of an operator over rows by key.
  *
  *   beginEpoch -> { beginChunk -> add(batch) ... -> endChunk } ... -> takeBlocks
  *
  *   0    head as in exchange-block.ts; count: rows
  *   40   f64 maxTime           greatest event time of the rows; -Infinity: there is none
- *   48   64 times:   u32 start, u32 count of the shard's rows. A start is a multiple of 8: bitmaps begin on a byte
- *   560  each column:  u32 data, u32 offsets, u32 validity: positions in this block; 0: none, or the column does not travel
- *   ...  u32 position of f64 places, one a row, where rows carry their order (row-order.ts); 0: they do not. Two words are unused
+ *   48   64 times: u32 start, u32 count of the shard's rows. A start is a multiple of 8: bitmaps begin on a
+ *        byte
+ *   560  each column: u32 data, u32 offsets, u32 validity: positions in this block; 0: none, or the column
+ *        does not travel
+ *   ...  u32 position of f64 places, one per row, where rows carry their order (row-order.ts); 0: they do
+ *        not. Two words are unused
  *   ...  the columns, each part at a multiple of 64
  *
- * The order within a shard is that of the batch. A counting sort: one pass hashes, one counts, one places; then each column
- * is read in order and written in 64 runs. Rows that are late by the watermark at the start of the epoch stay behind: they are
- * counted and handed to the `late` hook.
+ * The order within a shard is that of the batch. A counting sort: one pass hashes, one counts, one places.
+ * Then each column is read in order and written in 64 runs. Rows that are late by the watermark at the start
+ * of the epoch stay behind: they are counted and handed to the `late` hook.
  */
 
 import {
@@ -38,29 +42,34 @@ const SHARDS = MAX_TIME + 8;
 const COLUMNS = SHARDS + SHARD_COUNT * 8;
 const COLUMN_BYTES = 12;
 const ROW_COUNT_MIN = 64;
-/** Place of a row that does not travel. */
+/** The place of a row that does not travel. */
 const STAYS = 0xffff_ffff;
-/** Bytes from which on a copy in one call is faster than a loop. */
+/** From this many bytes on, a copy in one call is faster than a loop. */
 const LONG_COPY = 48;
 
 /** One stream whose rows travel whole. */
 export interface RowInput extends ExchangeInput {
-  /** Positions of the key columns, which are among `columns`. All inputs of an operator have the same number of keys, of the same types. */
+  /**
+   * Positions of the key columns, which are among `columns`. All inputs of an operator have the same number
+   * of keys, of the same types.
+   */
   readonly keys: readonly number[];
   /** True: every row goes to all shards, whatever its key. */
   readonly isBroadcast?: boolean;
-  /** -1 where event time is the end of a window, whose last moment is what the row is of; else 0. */
+  /** -1 where event time is the end of a window: the row then belongs to the window's last moment. Else 0. */
   readonly timeShiftMs: 0 | -1;
 }
 
 /** What a partitioner needs to know of the operator that its rows travel to. */
 export interface RowStage {
   readonly inputs: readonly RowInput[];
-  /** Rows of an input with an event time before this are late, given the watermark at the start of the epoch. */
+  /**
+   * Rows of an input with an event time before this are late, given the watermark at the start of the epoch.
+   */
   lateBefore(watermark: number, input: number): number;
   /**
-   * Rows that a restart reads again are late only before this, where the state that is made of them needs what was decided before the
-   * restart. Default: `lateBefore`.
+   * Rows that a restart reads again are late only before this time. For operators whose state needs rows that
+   * were decided before the restart. Default: `lateBefore`.
    */
   uselessBefore?(watermark: number, input: number): number;
 }
@@ -73,7 +82,7 @@ export class RowPartitioner implements Scatter {
   readonly #late: ((batch: Batch, rows: Uint32Array) => void) | undefined;
   readonly #orderOf: ((row: number) => number) | undefined;
   readonly #isReplayed: ((row: number) => boolean) | undefined;
-  /** By shard: rows; then the place of the next one. */
+  /** By shard: the number of rows; then the place of the next one. */
   readonly #counts = new Uint32Array(SHARD_COUNT);
   #hashes = new Uint32Array(ROW_COUNT_MIN);
   #places = new Uint32Array(ROW_COUNT_MIN);
@@ -118,7 +127,7 @@ export class RowPartitioner implements Scatter {
     if (rowCount === 0) return 0;
     this.#reserve(rowCount);
     const hashes = this.#hashes;
-    // What goes to all shards lies in the block once, as if it were the first one's.
+    // Rows that go to all shards lie in the block once, as if they were the first shard's.
     if (isBroadcast) hashes.fill(0, 0, rowCount);
     else {
       hashKeys(
@@ -162,7 +171,10 @@ export class RowPartitioner implements Scatter {
     this.#origin = undefined;
   }
 
-  /** Addresses of the blocks since the last call. They are the caller's now, to be freed when all shards have read them. */
+  /**
+   * Addresses of the blocks since the last call. The caller now owns them and frees them when all shards have
+   * read them.
+   */
   takeBlocks(): number[] {
     const blocks = this.#blocks;
     this.#blocks = [];
@@ -174,7 +186,7 @@ export class RowPartitioner implements Scatter {
     this.#origin = undefined;
   }
 
-  /** The rows whose shard is in #hashes, as a block. #counts holds how many each shard has. */
+  /** Writes the rows whose shard is in #hashes as a block. #counts holds the number of rows per shard. */
   #write(batch: Batch, travelling: number, maxTime: number): void {
     const { memory, rowCount } = batch;
     const { columns, isBroadcast } = this.#stage.inputs[this.#inputNumber] as RowInput;
@@ -247,7 +259,10 @@ export class RowPartitioner implements Scatter {
   }
 }
 
-/** The rows of a shard in a block, in the order of the source; undefined when there is none. Good as long as the block is. */
+/**
+ * The rows of a shard in a block, in the order of the source; undefined when there are none. Valid as long as
+ * the block is.
+ */
 export function shardRows(memory: SharedMemory, schema: Schema, block: number, shard: number): Batch | undefined {
   const { u32 } = memory;
   assert(u32[block >>> 2] === ROWS_MAGIC, `${block} is no block of rows`);
@@ -270,7 +285,7 @@ export function shardRows(memory: SharedMemory, schema: Schema, block: number, s
   return new Batch(memory, schema, rowCount, columns);
 }
 
-/** Address of the places (f64) of a shard's rows in a block whose rows carry them. */
+/** Address of the places (f64) of a shard's rows, in a block whose rows carry them. */
 export function shardOrders({ u32 }: SharedMemory, schema: Schema, block: number, shard: number): number {
   const start = u32[(block + SHARDS + shard * 8) >>> 2] as number;
   return block + (u32[(block + COLUMNS + schema.length * COLUMN_BYTES) >>> 2] as number) + start * 8;
@@ -317,7 +332,7 @@ function placeFixed(memory: SharedMemory, column: Column, to: number, places: Ui
       return;
     }
     case 8: {
-      // As two words: a double copied as a double may lose the bits of its NaN.
+      // Copied as two words: a double copied as a double may lose the bits of its NaN.
       const from = column.data >>> 2;
       for (let row = 0; row < rowCount; row++) {
         const place = places[row] as number;
@@ -340,7 +355,10 @@ function placeBits({ u8 }: SharedMemory, from: number, to: number, places: Uint3
   }
 }
 
-/** Lengths first, to the place behind each row's own; summed up they are offsets. Places between two shards have no bytes. */
+/**
+ * Lengths first, to the place behind each row's own; their running sums are the offsets. Places between two
+ * shards have no bytes.
+ */
 function placeTexts({ u8, i32 }: SharedMemory, column: Column, data: number, offsets: number, places: Uint32Array, rowCount: number, room: number): void {
   const from = column.offsets >>> 2;
   const to = offsets >>> 2;

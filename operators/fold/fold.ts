@@ -1,17 +1,17 @@
 /**
  * Folds of whole rows by key: reduce and top, running or in windows. A fold says how a row goes into a value
- * and how two values become one (row-fold.ts); here is the plan. There is one value per key, or one per key
- * and pane. Aggregates with a fixed slot (sums, counts, sketches) belong in aggregate-plan.ts: they are
+ * and how two values become one (row-fold.ts); this file has the plan. There is one value per key, or one per
+ * key and pane. Aggregates with a fixed slot (sums, counts, sketches) belong in aggregate-plan.ts: they are
  * combined before they travel.
  *
- *   running   running-fold.ts: key -> value. At the end of an epoch the keys that changed come out, with their
- *             value so far
- *   windowed  windowed-fold.ts: pane -> key -> value. A window is put together when the watermark closes it, by
- *             merging its panes; or, where the fold can remove values, by adding the pane that enters to a running
- *             value and removing the one that leaves
+ *   running   running-fold.ts: key -> value. At the end of an epoch the keys that changed come out, with
+ *             their value so far
+ *   windowed  windowed-fold.ts: pane -> key -> value. When the watermark closes a window, its panes are
+ *             merged. Where the fold can remove values, a running value takes in the pane that enters and
+ *             gives up the one that leaves
  *
- * For windows, lateness and emission see windows.ts. Within a pane rows are folded in the order in which they
- * come; panes in the order of time.
+ * For windows, lateness and emission see windows.ts. Within a pane rows are folded in order of arrival, and
+ * panes in the order of time.
  */
 
 import { assert, type Field, MillraceError, type PaneGrid, Schema, shown, timestamp } from '../../core/index.ts';
@@ -26,13 +26,10 @@ export interface FoldRequest {
   readonly keys: readonly string[];
   readonly fold: RowFold;
   readonly window: WindowSpec | undefined;
-  /** Name of the event time column; needed with a window. */
+  /** Name of the event time column. Required with a window. */
   readonly eventTime: string | undefined;
   readonly timeShiftMs: 0 | -1;
-  /**
-   * Running only: drops the value of a key for which no row came for so long, in event time where there is
-   * one.
-   */
+  /** Running only: drops the value of a key without rows for this long, in event time where there is one. */
   readonly ttlMs?: number | undefined;
 }
 

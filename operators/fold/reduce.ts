@@ -1,7 +1,7 @@
 /**
- * reduce: rows of a key become one by a user-defined function, (a, b) => row: what reduceByKey,
- * reduceByKeyAndWindow (with its inverse function) and KeyedStream.reduce are elsewhere. The key columns of
- * the result are the key's, whatever the function gives; the others must be there.
+ * reduce: rows of a key become one by a user-defined function, (a, b) => row. Elsewhere it is called
+ * reduceByKey, reduceByKeyAndWindow (with its inverse function) and KeyedStream.reduce. The key columns of
+ * the result are always those of the key; the function must give the others.
  */
 
 import { type AnyRow, MillraceError, type Schema, shown } from '../../core/index.ts';
@@ -12,8 +12,8 @@ import type { RowFold } from './row-fold.ts';
 export type Reducer = (a: AnyRow, b: AnyRow) => AnyRow;
 
 /**
- * @param keys columns that the result has without the fold: the keys, and bounds of a window
- * @param inverse takes b out of a again: inverse(fn(a, b), b) must be a, as for sums
+ * @param keys columns of the result that do not come from the fold: the keys, and bounds of a window
+ * @param inverse takes b out of a again: inverse(fn(a, b), b) must equal a, as for sums
  */
 export function reduceFold(input: Schema, keys: readonly string[], fn: Reducer, inverse: Reducer | undefined): RowFold<AnyRow> {
   const reader = new RowReader(input);
@@ -30,7 +30,7 @@ export function reduceFold(input: Schema, keys: readonly string[], fn: Reducer, 
       const object = reader.read(batch, row);
       return value === undefined ? object : called('reduce', fn, value, object);
     },
-    // Functions may write into their first argument, which then must have no other owner.
+    // Functions may write into their first argument, which then must not be shared.
     merge: (value, from) => (value === undefined ? copied(from) : called('reduce', fn, value, from)),
     remove: inverse === undefined ? undefined : (value, from) => called('inverse of reduce', inverse, value, from),
     results: (value, put) => put(names.map((name) => ownValue(value, name))),

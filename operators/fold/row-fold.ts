@@ -1,31 +1,34 @@
 /**
- * The contract of a fold (reduce.ts, top.ts), and the values of its groups by key: what running-fold.ts and
- * windowed-fold.ts share.
+ * The contract of a fold (reduce.ts, top.ts), and the values of its groups by key. Shared by running-fold.ts
+ * and windowed-fold.ts.
  */
 
 import type { Batch, Field } from '../../core/index.ts';
 import { type Key, type KeyedInput, keyReader, type RowOutput, roughBytes } from '../keyed/index.ts';
 
-/** How rows become one value. Values must be something that structured clone can copy. */
+/** How rows become one value. Structured clone must be able to copy the values. */
 export interface RowFold<A = unknown> {
-  /** As messages call the operator. */
+  /** The operator's name in messages. */
   readonly kind: 'reduce' | 'top';
-  /** As explain calls it. */
+  /** Its name in explain. */
   readonly name: string;
-  /** What decides what its values mean: see StateFacts. */
+  /** What decides the meaning of its values: see StateFacts. */
   readonly facts: unknown;
-  /** As KeyedOperatorPlan.whole. */
+  /** See KeyedOperatorPlan.whole. */
   readonly whole: string;
   /** Columns of the result behind the key columns (and the bounds of the window). */
   readonly fields: readonly Field[];
   /**
-   * Puts a row into a value; may change and return it. The same value again, by identity, means nothing
-   * changed, if `tellsChanges`.
+   * Puts a row into a value; may change the value and return it. With `tellsChanges`, returning the same
+   * value, by identity, means that nothing changed.
    */
   add(value: A | undefined, batch: Batch, row: number): A;
   /** Puts `from` into a value; may change `value`, never `from`. */
   merge(value: A | undefined, from: A): A;
-  /** Takes `from` out of a value that it was put into, the oldest first. Undefined: it cannot. */
+  /**
+   * Takes `from`, which was put in earlier, out of a value; the oldest first. Undefined: the fold cannot
+   * remove.
+   */
   readonly remove: ((value: A, from: A) => A) | undefined;
   readonly tellsChanges: boolean;
   /** Calls `put` with the values of `fields` for each result row of a key. */
@@ -39,7 +42,7 @@ export interface Group {
   value: unknown;
 }
 
-/** Makes groups of rows, and rows of groups. */
+/** Makes groups from rows, and rows from groups. */
 export class Groups {
   readonly fold: RowFold;
   readonly #keyOf: (batch: Batch, row: number) => Key;
@@ -76,7 +79,7 @@ export class Groups {
   }
 }
 
-/** An estimate of what groups take in the heap: the first hundred stand for all. */
+/** An estimate of the heap that groups take: the first hundred stand for all. */
 export function sampledBytes(groups: ReadonlyMap<Key, Group> | ReadonlyMap<number, Group>): number {
   let bytes = 0;
   let looked = 0;

@@ -1,6 +1,5 @@
 /**
- * One shard of a fold without windows: one value per key, which comes out at the end of each epoch that
- * changed it.
+ * One shard of a fold without windows: one value per key, emitted at the end of each epoch that changed it.
  */
 
 import { type Batch, readTimestamp } from '../../core/index.ts';

@@ -1,7 +1,7 @@
 /**
- * top: of each key the n rows with the greatest (or least) values of a column, ranked from 1. Null and NaN
- * come last; of equal values the row that came first, in a window that of the earlier pane. A key's list
- * comes out whole whenever it changed.
+ * top: for each key the n rows with the greatest (or least) values of a column, ranked from 1. Null and NaN
+ * come last. Of equal values the earlier row comes first; in a window, that of the earlier pane. The list of
+ * a key comes out whole whenever it changed.
  */
 
 import { type AnyRow, type Batch, f64, MillraceError, type Schema, shown } from '../../core/index.ts';
@@ -10,7 +10,7 @@ import type { RowFold } from './row-fold.ts';
 
 export interface TopRequest {
   readonly input: Schema;
-  /** Columns that the result has without the fold: the keys, and bounds of a window. */
+  /** Columns of the result that do not come from the fold: the keys, and bounds of a window. */
   readonly keys: readonly string[];
   readonly n: number;
   readonly by: string;
@@ -21,7 +21,7 @@ const TOP_MAX = 10_000;
 
 /**
  * @throws MillraceError ERR_MILLRACE_PIPELINE for a column that is missing or has no order,
- *   ERR_MILLRACE_OPTION for a number of rows or an order that cannot be
+ * ERR_MILLRACE_OPTION for an invalid number of rows or order
  */
 export function topFold({ input, keys, n, by, order }: TopRequest): RowFold<readonly AnyRow[]> {
   const column = input.require(by, 'top');
@@ -38,7 +38,9 @@ export function topFold({ input, keys, n, by, order }: TopRequest): RowFold<read
   const fields = input.fields.filter((field) => !keys.includes(field.name));
   const names = fields.map((field) => field.name);
   const isBefore = order === 'desc' ? isGreater : isLess;
-  /** The list with one row more, behind those that are not less; undefined when it has no place there. */
+  /**
+   * The list with one more row, behind those that are not less. Undefined when the row has no place there.
+   */
   const inserted = (list: readonly AnyRow[], value: unknown, row: () => AnyRow): readonly AnyRow[] | undefined => {
     let at = list.length;
     while (at > 0 && isBefore(value, (list[at - 1] as AnyRow)[by])) at--;

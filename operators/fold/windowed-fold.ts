@@ -1,6 +1,6 @@
 /**
  * One shard of a fold in windows of time: values by pane and key, and the windows that the watermark closes.
- * For how a window is put together see fold.ts.
+ * For how a window is combined see fold.ts.
  */
 
 import { type Batch, type OpenWindows, type PaneGrid, PaneRing, readTimestamp } from '../../core/index.ts';
@@ -8,7 +8,7 @@ import type { Key, KeyedContext, KeyedInput, KeyedOperator } from '../keyed/inde
 import type { Emission } from '../windows.ts';
 import { type Group, Groups, type RowFold, sampledBytes } from './row-fold.ts';
 
-/** Whether a window is made from the one before it, by what enters and what leaves. */
+/** Whether a window is made from the one before it, by the panes that enter and leave. */
 export function isRunning(fold: RowFold, grid: PaneGrid, emission: Emission): boolean {
   return fold.remove !== undefined && grid.panesPerWindow > 1 && emission === 'final';
 }
@@ -22,10 +22,10 @@ export interface WindowedSnapshot {
   readonly running: RunningWindow | undefined;
 }
 
-/** The values of one window, from which the next is made. */
+/** The values of one window, from which the next one is made. */
 interface RunningWindow {
   window: number;
-  /** Groups with how many panes of the window have them. */
+  /** Groups, with the number of panes of the window that have them. */
   readonly groups: Map<Key, { readonly group: Group; panes: number }>;
 }
 
@@ -42,7 +42,7 @@ export class WindowedFold implements KeyedOperator {
   #watermark: number;
   /** The first window that is still open. */
   #next: number;
-  /** Emit 'revise': the first window that has not come out on time yet. */
+  /** Emit 'revise': the first window that has not yet come out on time. */
   #due: number;
 
   constructor(fold: RowFold, input: KeyedInput, windows: OpenWindows, emission: Emission, context: KeyedContext, from: WindowedSnapshot | undefined) {
@@ -104,9 +104,9 @@ export class WindowedFold implements KeyedOperator {
     });
   }
 
-  /** The values of a pane, to be added to. */
+  /** The values of a pane, to add to. */
   #open(pane: number): PaneValues {
-    // What the running window holds of this pane is no longer true.
+    // What the running window holds of this pane is out of date.
     if (this.#running !== undefined && pane <= this.#grid.lastPane(this.#running.window)) this.#running = undefined;
     return this.#panes.open(pane);
   }
@@ -132,7 +132,10 @@ export class WindowedFold implements KeyedOperator {
     if (this.#panes.size === 0) this.#running = undefined;
   }
 
-  /** Emits what late rows have changed in windows that are out, then the windows before `until` that are not. */
+  /**
+   * Emits what late rows have changed in windows that are out, then the windows before `until` that are not
+   * out.
+   */
   #revise(until: number): void {
     const grid = this.#grid;
     this.#emitChanges(this.#due);
@@ -147,7 +150,7 @@ export class WindowedFold implements KeyedOperator {
     this.#due = Math.max(this.#due, until);
   }
 
-  /** Emits, of each open window before `until`, the groups that changed in this epoch. */
+  /** Emits, for each open window before `until`, the groups that changed in this epoch. */
   #emitChanges(until: number): void {
     const grid = this.#grid;
     const windows = new Map<number, Set<Key>>();
@@ -165,7 +168,7 @@ export class WindowedFold implements KeyedOperator {
     this.#changed.clear();
   }
 
-  /** The groups of a window, all or the named ones, in the order of their first panes. */
+  /** The groups of a window, all or the given ones, in the order of their first panes. */
   #merged(window: number, only: ReadonlySet<Key> | undefined): Iterable<Group> {
     const { fold } = this.#groups;
     const first = this.#grid.firstPane(window);
@@ -184,8 +187,8 @@ export class WindowedFold implements KeyedOperator {
   }
 
   /**
-   * The running values of a window: from those of an earlier one by the panes that came in since, or from its
-   * panes.
+   * The running values of a window: made from those of an earlier window and the panes that came in since, or
+   * from its own panes.
    */
   #moveTo(window: number): RunningWindow['groups'] {
     const { fold } = this.#groups;
@@ -206,7 +209,7 @@ export class WindowedFold implements KeyedOperator {
     return running;
   }
 
-  /** Takes the panes out of the running values that `window` and later ones do not have. */
+  /** Takes out of the running values the panes that `window` and later ones do not have. */
   #leave(window: number): void {
     const { fold } = this.#groups;
     const { groups: running } = this.#running as RunningWindow;
@@ -214,7 +217,7 @@ export class WindowedFold implements KeyedOperator {
       for (const { id, value } of groups.values()) {
         const known = running.get(id) as { readonly group: Group; panes: number };
         known.panes--;
-        // A key of no pane is gone: there is nothing to subtract from, and no error is kept.
+        // A key without panes is gone: nothing is subtracted, so no rounding error remains.
         if (known.panes === 0) running.delete(id);
         else known.group.value = (fold.remove as NonNullable<RowFold['remove']>)(known.group.value, value);
       }

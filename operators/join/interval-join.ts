@@ -1,26 +1,32 @@
 /**
- * Interval join: rows of two streams with equal keys whose times lie near each other. A row of the left at time t meets the
- * rows of the right in [t - before, t + after], both ends included.
+ * Interval join: rows of two streams with equal keys whose times are close to each other. A row of the left
+ * at time t matches the rows of the right in [t - before, t + after], both ends included.
  *
- * A pair comes out when its second row arrives, in the order of the arriving rows, and for one row in the order of the
- * others' times. A row that may be without a match (left, right, full) is decided, and comes out, when the watermark says that
- * none can come any more: with the watermark past t + after on the left, t + before on the right.
+ * A pair comes out when its second row arrives, in the order of arrival; the pairs of one row come in the
+ * order of the others' times. A row that may stay without a match (left, right, full) comes out when the
+ * watermark says that no match can come any more: when it has passed t + after on the left, t + before on the
+ * right. The row is then decided.
  *
- * Rows of both sides are held until the watermark is past t + before + after: until no undecided row can match them. So a row
- * that comes behind the watermark, but before it is decided, finds all its matches. A row that came out alone meets nobody any more.
+ * Rows of both sides are held until the watermark has passed t + before + after: until no undecided row can
+ * match them. So a row that comes behind the watermark, but before it is decided, finds all its matches. A
+ * row that came out alone has no matches afterwards.
  *
- * Late is a row of which nothing can come: one that may come out alone, when the watermark at the start of its epoch is past the time
- * for that; any other, when it is past t + before + after. A row that is not behind the watermark is never late. So each row of a
- * side that is kept comes out alone once, or with its matches, or is late.
+ * A row is late when nothing can come of it. For a row that may come out alone, that is when the watermark at
+ * the start of its epoch has passed the time for that. For any other, it is when the watermark has passed t +
+ * before + after. A row that is not behind the watermark is never late. So each row of a side that is kept
+ * comes out alone once, or with its matches, or is late.
  *
- * A restart reads the held rows again. Those that were decided before it are not late then: they are taken in once more so that their
- * matches find them, and do not come out alone. A null key is equal to no key, as in SQL; NaN is equal to NaN.
+ * A restart reads the held rows again. Those that were decided before it are not late then: they are taken in
+ * once more so that their matches find them, and they do not come out alone. A null key equals no key, as in
+ * SQL; NaN equals NaN.
  *
- * Each result has `joinTime`: the later of both times, the row's own where there is no match. The latter come out after the
- * watermark has passed their time, which `outputTime.delayMs` says to operators behind.
+ * Each result has `joinTime`: the later of both times, or the row's own where there is no match. Results
+ * without a match come out after the watermark has passed their time; `outputTime.delayMs` tells operators
+ * behind this one by how much.
  *
- * Symmetric: Wilschut and Apers, "Dataflow Query Execution in a Parallel Main-Memory Environment", 1991; the interval and its
- * state by watermark as in Flink's interval join and Spark's stream-stream join.
+ * Symmetric: Wilschut and Apers, "Dataflow Query Execution in a Parallel Main-Memory Environment", 1991. The
+ * interval, and state bounded by the watermark, are as in Flink's interval join and Spark's stream-stream
+ * join.
  */
 
 import type { Batch, ColumnSpace } from '../../core/index.ts';
@@ -43,7 +49,8 @@ export interface IntervalJoinRequest {
 }
 
 /**
- * @throws MillraceError ERR_MILLRACE_PIPELINE when keys or columns do not fit together; ERR_MILLRACE_OPTION for another type of join
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when keys or columns do not fit together; ERR_MILLRACE_OPTION
+ * for an unknown type of join
  */
 export function planIntervalJoin(request: IntervalJoinRequest): KeyedOperatorPlan {
   const { left, right, type, beforeMs, afterMs } = request;
@@ -75,15 +82,15 @@ export function planIntervalJoin(request: IntervalJoinRequest): KeyedOperatorPla
 }
 
 interface Interval {
-  /** By input: how far ahead of a row its matches lie at most. */
+  /** By input: how far ahead of a row its latest match may be. */
   readonly ahead: readonly [number, number];
-  /** By input: until how long after its time a row that is held may be of use. */
+  /** By input: how long after its time a held row may be needed. */
   readonly hold: readonly [number, number];
-  /** By input: until how long after its time a row that comes may be of use. */
+  /** By input: how long after its time an arriving row may be needed. */
   readonly useful: readonly [number, number];
 }
 
-/** What has become of a row that is held, in KeyedRows.matched; 0: nothing yet. */
+/** The fate of a held row, in KeyedRows.matched; 0: nothing yet. */
 const PAIRED = 1;
 const ALONE = 2;
 
@@ -168,7 +175,7 @@ class IntervalJoin implements KeyedOperator {
     const { ahead, useful } = this.#interval;
     const undecided = this.#undecided[input];
     const last = time + ahead[input];
-    // One that would be late, were it not read again after a restart, was decided before that.
+    // A row that would be late, had a restart not read it again, was decided before the restart.
     if (undecided === undefined || time < this.#context.clock.watermark - useful[input]) own.matched[row] = PAIRED;
     else undecided.push(time, own.sequences[row] as number, row);
     if (rows.isNullKey(key)) return;

@@ -1,10 +1,12 @@
 /**
- * What the rows of a join look like: the key columns once, under their names on the left; then the other columns of the left
- * stream, then those of the right, each in its order. A column of the right whose name is taken gets a suffix (`_right`,
- * as in Polars). What may be missing (the right in a left join, the left in a right one, both in a full one) is nullable.
+ * The columns of a join's result: the key columns once, under their names on the left; then the other columns
+ * of the left stream, then those of the right, each in its order. A column of the right whose name is taken
+ * gets a suffix (`_right`, as in Polars). What may be missing (the right in a left join, the left in a right
+ * one, both in a full one) is nullable.
  *
- * The result's own times (`joinTime`, or `windowStart` and `windowEnd`) take the place of those that an operator before has added to
- * the left; on the right these get the suffix as any name that is taken. So the result of a join can be either side of another one.
+ * The result's own times (`joinTime`, or `windowStart` and `windowEnd`) replace those that an earlier
+ * operator added to the left. On the right these get the suffix, like any name that is taken. So the result
+ * of a join can be either side of another join.
  */
 
 import { type Column, type Field, MillraceError, nullable, Schema, shown, timestamp } from '../../core/index.ts';
@@ -16,10 +18,13 @@ export interface JoinSide {
   readonly schema: Schema;
   /** Names of the key columns. */
   readonly keys: readonly string[];
-  /** Name of the column of event time; undefined: there is none. */
+  /** Name of the event time column; undefined: there is none. */
   readonly eventTime: string | undefined;
   readonly timeShiftMs: 0 | -1;
-  /** Names of the columns that operators before have added as times of their results: they give way to those of this join. */
+  /**
+   * Names of the columns that earlier operators added as times of their results. The times of this join
+   * replace them.
+   */
   readonly added?: readonly string[];
 }
 
@@ -28,9 +33,12 @@ export interface JoinColumns {
   readonly output: Schema;
   /** Positions of the key columns in the output. */
   readonly keysTo: readonly number[];
-  /** For left and right: positions of the key columns, and of the other ones, in the input, and where these go in the output. */
+  /**
+   * For left and right: the positions of the key columns, and of the other columns, in the input; and where
+   * they go in the output.
+   */
   readonly sides: readonly [SideColumns, SideColumns];
-  /** Positions of the columns of time that the operator fills, in the order asked for. */
+  /** Positions of the time columns that the operator fills, in the order requested. */
   readonly extra: readonly number[];
 }
 
@@ -40,13 +48,13 @@ export interface SideColumns {
   readonly to: readonly number[];
 }
 
-/** What a join is in messages. */
+/** What messages call the join. */
 const NAME = 'join()';
 
 /**
  * @param extra names of timestamp columns behind the key columns
- * @throws MillraceError ERR_MILLRACE_PIPELINE when the keys differ in number or type, or two columns have one name; ERR_MILLRACE_OPTION
- *   for another type of join
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when the keys differ in number or type, or two columns have one
+ * name; ERR_MILLRACE_OPTION for an unknown type of join
  */
 export function joinColumns(left: JoinSide, right: JoinSide, type: JoinType, suffix: string, extra: readonly string[]): JoinColumns {
   if (type !== 'inner' && type !== 'left' && type !== 'right' && type !== 'full') {
@@ -118,7 +126,7 @@ export function isKept(type: JoinType, input: number): boolean {
   return type === 'full' || type === (input === 0 ? 'left' : 'right');
 }
 
-/** Some columns of a batch, in an array that is used again. */
+/** Some columns of a batch, in an array that is reused. */
 export function pick(columns: readonly Column[], which: readonly number[], into: Column[]): Column[] {
   for (let i = 0; i < which.length; i++) into[i] = columns[which[i] as number] as Column;
   return into;

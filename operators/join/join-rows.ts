@@ -1,6 +1,6 @@
 /**
- * What interval joins and windowed joins of one shard share: the keys, the rows that each side holds, and writing a result.
- * A key is held for as long as a row of it is.
+ * What interval joins and windowed joins of one shard share: the keys, the rows held by each side, and
+ * writing a result. A key is held as long as one of its rows is.
  */
 
 import { type Batch, type BatchBuilder, type Column, readTimestamp, type SharedMemory } from '../../core/index.ts';
@@ -10,7 +10,7 @@ import type { KeyedContext, KeyedInput } from '../keyed/index.ts';
 import { type JoinColumns, pick, type SideColumns } from './join-columns.ts';
 import { KeyedRows, NONE } from './keyed-rows.ts';
 
-/** The rows that are held, in the order in which they came: values that structured clone can copy. */
+/** The rows held, in order of arrival: values that structured clone can copy. */
 export interface HeldRows {
   readonly rows: readonly HeldRow[];
 }
@@ -32,7 +32,7 @@ export class JoinRows {
   readonly #context: KeyedContext;
   readonly #columns: JoinColumns;
   readonly #inputs: readonly KeyedInput[];
-  /** By key: 1 where a column of it is null, so that it is equal to no key. */
+  /** By key: 1 where one of its columns is null, so that it equals no key. */
   #isNull = new Uint8Array(0);
   readonly #nullable: boolean;
   #hashes = new Uint32Array(64);
@@ -67,7 +67,7 @@ export class JoinRows {
     return this.#isNull[key] === 1;
   }
 
-  /** Takes all rows of a batch, and calls `added` for each. */
+  /** Takes in all rows of a batch, and calls `added` for each. */
   addBatch(rows: Batch, input: number, added: (key: number, row: number, time: number) => void): void {
     const { keys, values } = this.#columns.sides[input as 0 | 1] as SideColumns;
     const { eventTime, timeShiftMs } = this.#inputs[input] as KeyedInput;
@@ -89,14 +89,17 @@ export class JoinRows {
     }
   }
 
-  /** A row that popFirst of its side gave is of no more use. */
+  /** Drops a row that popFirst of its side gave. */
   drop(input: 0 | 1, row: number): void {
     const key = this.sides[input].keys[row] as number;
     this.sides[input].drop(row);
     if (this.sides[0].isEmpty(key) && this.sides[1].isEmpty(key)) this.keys.remove(key);
   }
 
-  /** Appends a result: the values of a row of each side, or nulls where it is NONE. Returns the builder and its row, to put times in. */
+  /**
+   * Appends a result: the values of a row of each side, or nulls where it is NONE. Returns the builder and
+   * the row in it, so that times can be set.
+   */
   write(key: number, left: number, right: number): BatchBuilder {
     const { keysTo, sides } = this.#columns;
     const out = this.#context.output.claim();

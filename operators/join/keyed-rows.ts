@@ -1,9 +1,10 @@
 /**
- * The rows that one side of a join holds: records in pages, and for each key a list of them in the order of their times.
+ * The rows that one side of a join holds: records in pages, and for each key a list of its rows in the order
+ * of their times.
  *
- * Arrays by row number, no object a row: 41 bytes beside the record. Rows that come in the order of their times go to the end of
- * their list; one that comes late walks back from there. A search starts at the end of the list that is nearer in time, so a
- * stream that is ahead of the other does not make it slow.
+ * Arrays by row number, no object per row: 41 bytes beside the record. Rows that come in the order of their
+ * times go to the end of their list; a late one walks back from there. A search starts at the end of the list
+ * that is nearer in time, so a stream that is ahead of the other does not slow it down.
  */
 
 import type { Column, DataType, PagePool, SharedMemory, SlabAllocator } from '../../core/index.ts';
@@ -15,14 +16,14 @@ const ROWS_MIN = 64;
 
 export class KeyedRows {
   readonly image: RowImage;
-  /** By row. Held by whoever works on a batch only: adding rows may replace them. */
+  /** By row. Do not keep these beyond the work on a batch: adding rows may replace them. */
   times = new Float64Array(ROWS_MIN);
   /** Address of the row's record. */
   records = new Uint32Array(ROWS_MIN);
   keys = new Uint32Array(ROWS_MIN);
-  /** The order in which the rows came. */
+  /** Order of arrival. */
   sequences = new Float64Array(ROWS_MIN);
-  /** What has become of it, as the join says; 0: nothing yet. */
+  /** The fate of the row, as the join defines it; 0: nothing yet. */
   matched = new Uint8Array(ROWS_MIN);
   next = new Int32Array(ROWS_MIN);
   #previous = new Int32Array(ROWS_MIN);
@@ -47,7 +48,7 @@ export class KeyedRows {
     return this.#pages.bytes + this.times.length * 41 + this.#head.length * 8 + this.#byTime.bytes;
   }
 
-  /** Keys from 0 to `limit` may be named from now on. */
+  /** Keys from 0 to `limit` may be used from now on. */
   reserveKeys(limit: number): void {
     const former = this.#head.length;
     if (limit <= former) return;
@@ -123,17 +124,20 @@ export class KeyedRows {
     return this.#head[key] as number;
   }
 
-  /** The least time of all rows; +Infinity where there is none. */
+  /** The least time of all rows; +Infinity without rows. */
   get firstTime(): number {
     return this.#byTime.firstTime;
   }
 
-  /** Takes the row of the least time (of equal ones the first that came) out of the order of times; {@link drop} must follow. */
+  /**
+   * Takes the row of the least time (of equal ones the earliest) out of the order of times; {@link drop} must
+   * follow.
+   */
   popFirst(): number {
     return this.#byTime.pop();
   }
 
-  /** Forgets a row that popFirst gave. */
+  /** Drops a row that popFirst gave. */
   drop(id: number): void {
     const key = this.keys[id] as number;
     const before = this.#previous[id] as number;
@@ -147,7 +151,7 @@ export class KeyedRows {
     this.size--;
   }
 
-  /** All rows, in the order in which they came. */
+  /** All rows, in order of arrival. */
   inOrder(): number[] {
     const isFree = new Set(this.#free);
     const rows = Array.from({ length: this.#used }, (_, id) => id).filter((id) => !isFree.has(id));

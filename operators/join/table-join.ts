@@ -1,15 +1,17 @@
 /**
- * Join with a table: the right stream is read as a table, the latest row of each key; each row of the left meets the row that
- * its key has there. What the table holds at the end of the epoch counts, so rows of one epoch on both sides meet, and the
- * result follows from the rows and from where epochs were cut. Later rows of the table do not change results that are out.
+ * Join with a table. The right stream is read as a table: the latest row of each key. Each row of the left
+ * meets the row that its key has there. The table as it is at the end of the epoch counts, so rows of one
+ * epoch on both sides meet, and the result follows from the rows and from where epochs were cut. Later rows
+ * of the table do not change results that are out.
  *
- * Its sources are read first, up to where they stand at the start (plan.ts, SourcePlan.behind), so that no row of the left meets a
- * table that is not there yet; with `growing` both are read at once.
+ * The sources of the table are read first, up to where they stand at the start (plan.ts, SourcePlan.behind),
+ * so that no row of the left misses a table row that was there already. With `growing` both are read at once.
  *
- * The order of the table's rows is (source, partition, offset) within an epoch: by key, the order of a compacted topic. A row
- * with true in the column `deleted` takes its key out. A broadcast table is held by all 64 shards, and the left's rows need not
- * travel by key: for small tables whose keys are few or uneven. There are no windows, nothing is late, and the table is held for
- * ever: positions are not committed for as long as state is not written to disk, as with running aggregates.
+ * The order of the table's rows is (source, partition, offset) within an epoch: by key, the order of a
+ * compacted topic. A row with true in the column `deleted` removes its key. A broadcast table is held by all
+ * 64 shards, and the left's rows need not travel by key: for small tables with few keys or uneven ones. There
+ * are no windows, and nothing is late. The table is held for ever: positions are not committed as long as
+ * state is not written to disk, as with running aggregates.
  */
 
 import { type Batch, type Column, MillraceError, type PagePool, type SlabAllocator, shown } from '../../core/index.ts';
@@ -24,11 +26,14 @@ export interface TableJoinRequest {
   readonly right: JoinSide;
   readonly type: JoinType;
   readonly suffix: string;
-  /** True: every shard holds the whole table, and the left's rows are spread over the shards by all of their columns. */
+  /**
+   * True: every shard holds the whole table, and the left's rows are spread over the shards by all their
+   * columns.
+   */
   readonly broadcast?: boolean;
-  /** The right's sources are read first (default true), up to where they stand at the start. */
+  /** Whether the sources of the right are read first (default true), up to where they stand at the start. */
   readonly isLoadedFirst?: boolean;
-  /** Name of a bool column of the right: true takes the key out of the table. */
+  /** Name of a bool column of the right: true removes the key from the table. */
   readonly deleted: string | undefined;
 }
 
@@ -36,7 +41,8 @@ const LEFT = 0;
 const RIGHT = 1;
 
 /**
- * @throws MillraceError ERR_MILLRACE_PIPELINE when keys or columns do not fit together, or the type is not 'inner' or 'left'
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when keys or columns do not fit together, or the type is not
+ * 'inner' or 'left'
  */
 export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
   const { left, right, type, deleted } = request;
@@ -97,11 +103,14 @@ class TableJoin implements KeyedOperator {
   readonly #right: RowImage;
   readonly #tablePages: PagePool;
   readonly #isNullable: boolean;
-  /** By key: address of the table's record (0: none), its page, rows of the left that wait for the epoch's end. */
+  /**
+   * By key: address of the table's record (0: none), its page, and the rows of the left that wait for the end
+   * of the epoch.
+   */
   #record = new Uint32Array(0);
   #page = new Uint32Array(0);
   #waiting = new Uint32Array(0);
-  /** Rows of the left in this epoch: key, record. */
+  /** Rows of the left in this epoch: key and record. */
   #pendingKeys: number[] = [];
   #pendingRecords: number[] = [];
   #pendingPlaces: number[] = [];
@@ -212,7 +221,7 @@ class TableJoin implements KeyedOperator {
     this.#pendingPages.release();
   }
 
-  /** Forgets a key that is not in the table and that no row waits for. */
+  /** Drops a key that is not in the table and that no row waits for. */
   #letGo(key: number): void {
     if (this.#record[key] === 0 && this.#waiting[key] === 0) this.#keys.remove(key);
   }

@@ -1,12 +1,13 @@
 /**
- * Windowed join: rows of two streams with equal keys in the same tumbling or sliding window. A window is joined when it
- * closes, once (its emission is 'final'): the pairs of a key, left by left, both in the order of their times; keys in the order
- * in which their rows came; the rows that have no match in this window (left, right, full) beside. In sliding windows a pair
- * comes out in every window that holds both.
+ * Windowed join: rows of two streams with equal keys in the same tumbling or sliding window. A window is
+ * joined once, when it closes (its emission is 'final'). The pairs of a key come left row by left row, both
+ * sides in the order of their times; keys come in the order in which their rows arrived. Rows without a match
+ * in this window (left, right, full) come out beside them. In sliding windows a pair comes out in every
+ * window that holds both rows.
  *
- * Rows are held once whatever the number of their windows, until the last of them is closed. Joining a window walks over the
- * keys that hold rows, so many open windows over many keys of which few have rows in each cost more than they give.
- * A null key is equal to no key, as in SQL; NaN is equal to NaN.
+ * Rows are held once, whatever the number of their windows, until the last of these is closed. Joining a
+ * window walks over the keys that hold rows. So many open windows over many keys are expensive where few keys
+ * have rows in each. A null key equals no key, as in SQL; NaN equals NaN.
  */
 
 import { type Batch, type ColumnSpace, MillraceError, type OpenWindows } from '../../core/index.ts';
@@ -27,8 +28,8 @@ export interface WindowJoinRequest {
 }
 
 /**
- * @throws MillraceError ERR_MILLRACE_PIPELINE when keys or columns do not fit together, or the window is none of time;
- *   ERR_MILLRACE_OPTION for another type of join
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when keys or columns do not fit together, or the window is not
+ * one of time; ERR_MILLRACE_OPTION for an unknown type of join
  */
 export function planWindowJoin(request: WindowJoinRequest): KeyedOperatorPlan {
   const { left, right, type, window } = request;
@@ -127,7 +128,7 @@ class WindowJoin implements KeyedOperator {
     }
   }
 
-  /** The keys that have rows in a window, in the order in which the first of these came. */
+  /** The keys that have rows in a window, in the order in which the first of these arrived. */
   #keysBetween(start: number, end: number): number[] {
     const [left, right] = this.#rows.sides;
     const keys = this.#keys;

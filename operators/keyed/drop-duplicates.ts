@@ -1,10 +1,11 @@
 /**
- * dropDuplicates: of the rows of a key the first one passes, and those within a time of it do not: dropDuplicates and
- * dropDuplicatesWithinWatermark elsewhere.
+ * dropDuplicates: the first row of a key passes; rows within a time of it do not. Elsewhere it is called
+ * dropDuplicates and dropDuplicatesWithinWatermark.
  *
- * With event time a row is a duplicate when its time is less than `within` away, before or behind, from that of a row of its key
- * that passed. Nothing but the order of rows decides it: a time is kept until the watermark has passed it by `within`, when no
- * row that is not late can be so near. Without event time the epoch's clock takes its place; without `within` a key is kept for ever.
+ * With event time, a row is a duplicate when its time is less than `within` away, before or after, from that
+ * of a row of its key that passed. Only the order of rows decides this. A time is kept until the watermark
+ * has passed it by `within`: no row that is not late can be that close afterwards. Without event time the
+ * epoch's clock takes its place; without `within` a key is kept for ever.
  */
 
 import { type Batch, readTimestamp, type Schema } from '../../core/index.ts';
@@ -61,7 +62,7 @@ class DropDuplicates implements KeyedOperator {
   readonly #keyOf: (batch: Batch, row: number) => Key;
   readonly #clock: EpochClock;
   readonly #output: RowOutput;
-  /** Times of the rows that passed and may have duplicates yet. Mostly one. */
+  /** Times of the rows that passed and may still have duplicates. Mostly one. */
   readonly #passed = new Map<Key, number[]>();
   readonly #expiries = new TimerQueue<Key>();
   #selected = NO_ROWS;
@@ -103,10 +104,10 @@ class DropDuplicates implements KeyedOperator {
 
   onWatermark(watermark: number): void {
     const until = this.#input.eventTime >= 0 ? watermark : this.#clock.nowMs;
-    // The end of the input is no time that passes.
+    // The end of the input is not a passing of time.
     while (until !== Number.POSITIVE_INFINITY && this.#expiries.firstTime <= until) {
       const { owner: key } = this.#expiries.take();
-      // Two times of a key may both be over: the first of them took the key away.
+      // Two times of a key may both be over: the first of them removed the key.
       const times = (this.#passed.get(key) ?? []).filter((time) => time + this.#withinMs > until);
       if (times.length === 0) this.#passed.delete(key);
       else this.#passed.set(key, times);

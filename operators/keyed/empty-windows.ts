@@ -1,10 +1,11 @@
 /**
- * Windows without rows between those that have some: what `emptyWindows()` adds behind an aggregation of windows without keys.
- * Results pass, and where windows lie between two of them, or between the last one and the watermark, these come out with
- * counts of 0 and nulls. In the order of windows, as the watermark closes them; nothing comes before the first window with
- * rows, and the end of the input, which is no time that passes, brings none.
+ * Windows without rows between those that have some: what `emptyWindows()` adds behind an aggregation of
+ * windows without keys. Results pass through. Windows between two results, or between the last one and the
+ * watermark, come out with counts of 0 and nulls, in the order of windows, as the watermark closes them.
+ * Nothing comes before the first window with rows. The end of the input adds none, since no time passes then.
  *
- * State is the number of the last window. A restart that has none begins anew with the next window that has rows.
+ * The state is the number of the last window. After a restart without it, the operator starts with the next
+ * window that has rows.
  */
 
 import { type AnyRow, type Batch, MillraceError, nullable, type PaneGrid, Schema } from '../../core/index.ts';
@@ -21,7 +22,7 @@ export interface EmptyWindowsRequest {
   readonly keys: readonly string[];
 }
 
-/** How explain and messages call it. */
+/** Its name in explain and messages. */
 export const EMPTY_WINDOWS = 'empty windows';
 
 /** @throws MillraceError ERR_MILLRACE_PIPELINE when there are keys, or windows come out more than once */
@@ -54,7 +55,7 @@ export function planEmptyWindows({ input, window, counts, keys }: EmptyWindowsRe
 }
 
 interface EmptyWindowsSnapshot {
-  /** NaN: there was none yet. */
+  /** NaN: there has been none. */
   readonly last: number;
 }
 
@@ -93,7 +94,7 @@ class EmptyWindows implements KeyedOperator {
     return { last: this.#last };
   }
 
-  /** The windows between the last one and this one. */
+  /** Emits the windows between the last one and this one. */
   #fill(until: number): void {
     if (!(until - this.#last - 1 <= EMPTY_WINDOWS_MAX)) return;
     for (let window = this.#last + 1; window < until; window++) {

@@ -1,4 +1,7 @@
-/** The door of operators/keyed: operators over whole rows by key: the contract, and process and dropDuplicates. */
+/**
+ * The door of operators/keyed: operators over whole rows by key: the contract, and process and
+ * dropDuplicates.
+ */
 
 export { type DropDuplicatesRequest, planDropDuplicates } from './drop-duplicates.ts';
 export { EMPTY_WINDOWS, planEmptyWindows } from './empty-windows.ts';

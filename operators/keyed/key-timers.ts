@@ -1,33 +1,32 @@
 /**
- * Timers by key in one domain of time, event or processing: one per key and time. Those that are due fire in
+ * Timers by key in one time domain, event or processing: one per key and time. Timers that are due fire in
  * the order of their times, those of the same time in the order in which they were set.
  *
- * A timer set while one fires, for a later time, fires in the same call of `fire` if it is due; one for the
- * same time or before waits for the next call.
+ * A timer set while another fires, for a later time, fires in the same call of `fire` if it is due. One for
+ * the same time or an earlier one waits for the next call.
  */
 
 import { TimerQueue } from './timer-queue.ts';
 
-/** In place of a timer's number: it is set, and in no queue yet. */
+/** In place of a timer's number: it is set, but not yet in the queue. */
 const LATER = -1;
 
 export class KeyTimers<E extends { readonly isGone: boolean }> {
   readonly #queue = new TimerQueue<E>();
   readonly #timersOf: (owner: E) => Map<number, number>;
-  /** Set for times that have passed: they go to the queue when all that is due has fired. */
+  /** Set for times that have passed: they enter the queue when all due timers have fired. */
   readonly #later: { readonly owner: E; readonly time: number }[] = [];
   /** Time of the timer that is firing; -Infinity: none is. */
   #firing = Number.NEGATIVE_INFINITY;
 
   /**
-   * @param timersOf a key's timers: the number of each by its time, which tells it from one that was taken
-   * back
+   * @param timersOf a key's timers: the number of each by its time, which tells it from one that was deleted
    */
   constructor(timersOf: (owner: E) => Map<number, number>) {
     this.#timersOf = timersOf;
   }
 
-  /** Timers in the queue, those taken back included. */
+  /** Timers in the queue, including deleted ones. */
   get size(): number {
     return this.#queue.size;
   }
@@ -42,11 +41,11 @@ export class KeyTimers<E extends { readonly isGone: boolean }> {
   }
 
   /**
-   * Calls `call` with the timers up to `until`. +Infinity: with those that are set, and not with those that
+   * Calls `call` with the timers up to `until`. +Infinity: with those that are set, but not with those that
    * the calls set.
    */
   fire(until: number, call: (owner: E, time: number) => void): void {
-    // A timer that sets the next one would never end.
+    // A timer that always sets the next one would never end.
     const due = until === Number.POSITIVE_INFINITY ? this.#queue.inOrder() : undefined;
     for (let i = 0; due === undefined ? this.#queue.firstTime <= until : i < due.length; i++) {
       const { owner, time, number } = due === undefined ? this.#queue.take() : (due[i] as (typeof due)[number]);
@@ -59,7 +58,7 @@ export class KeyTimers<E extends { readonly isGone: boolean }> {
     }
   }
 
-  /** Takes up the timers that wait for the next `fire`. */
+  /** Adds the timers that wait for the next `fire` to the queue. */
   settle(): void {
     for (const { owner, time } of this.#later.splice(0)) {
       const timers = this.#timersOf(owner);
@@ -67,7 +66,7 @@ export class KeyTimers<E extends { readonly isGone: boolean }> {
     }
   }
 
-  /** The timers that are set, in the order in which they fire. */
+  /** The timers that are set, in firing order. */
   inOrder(): { readonly owner: E; readonly time: number }[] {
     return this.#queue.inOrder().filter(({ owner, time, number }) => !owner.isGone && this.#timersOf(owner).get(time) === number);
   }

@@ -1,6 +1,7 @@
 /**
- * An operator over whole rows by key (keyed-operator.ts) as the operator of an exchange. Rows travel in the order of their
- * shards (exchange/row-partition.ts), and each shard calls its operator with its rows of each block.
+ * An operator over whole rows by key (keyed-operator.ts) as the operator of an exchange. Rows travel in the
+ * order of their shards (exchange/row-partition.ts), and each shard calls its operator with its rows of each
+ * block.
  */
 
 import { type Batch, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
@@ -48,7 +49,7 @@ export class KeyedExchange implements ExchangeOperator {
     this.order = {
       isNeeded: plan.isOrdered === true,
       keys: plan.inputs.map(({ schema, keys }) => keys.map((key) => schema.field(key).name)),
-      // What process() emits may have any key, whatever the columns are called.
+      // Rows that process() emits may have any key, whatever the columns are called.
       keepsKeys: plan.name !== 'process',
     };
     this.travels = `rows travel whole by key to ${SHARD_COUNT} shards: ${plan.whole}`;

@@ -1,14 +1,17 @@
 /**
- * The contract of operators that need whole rows by key: process, reduce, dropDuplicates, top, count windows, joins. Rows
- * travel by key to the owner of a shard (exchange/row-partition.ts), who keeps the operator's state. Partial aggregates travel
- * otherwise (aggregate/): whatever can be combined before it travels should be. keyed-exchange.ts makes an exchange of a plan.
+ * The contract of operators that need whole rows by key: process, reduce, dropDuplicates, top, count windows,
+ * joins. Rows travel by key to the owner of a shard (exchange/row-partition.ts), which keeps the operator's
+ * state. Whatever can be combined before it travels should be: for partial aggregates see aggregate/.
+ * keyed-exchange.ts makes an exchange of a plan.
  *
  *   scan    rows -> RowPartitioner -> block of rows, ordered by shard
- *   shard   at the epoch's barrier:  onBatch(rows, input) for each block, in the order of orderExchangeBlocks;
+ *   shard   at the epoch's barrier:  onBatch(rows, input) for each block, in the order of
+ *                                    orderExchangeBlocks;
  *                                    onWatermark(watermark), once
  *
- * An operator is synchronous, belongs to one shard, and knows no thread and no clock but that of its context. What it has
- * seen, and in which order, follows from offsets and from where epochs were cut; so its output does.
+ * An operator is synchronous, belongs to one shard, and knows no thread and no clock except that of its
+ * context. Its input and the order of it follow from offsets and from where epochs were cut; so its output
+ * does, too.
  */
 
 import type { Batch, Schema, SlabAllocator } from '../../core/index.ts';
@@ -17,28 +20,34 @@ import type { RowOutput } from './row-output.ts';
 
 export type { EpochClock, OutputTime, RowInput as KeyedInput };
 
-/** What an operator is: the same on every thread, made from the pipeline alone. */
+/** What an operator is: the same on every thread, derived from the pipeline alone. */
 export interface KeyedOperatorPlan extends RowStage {
-  /** As explain and messages call it. */
+  /** Its name in explain and messages. */
   readonly name: string;
   readonly inputs: readonly RowInput[];
-  /** The input whose sources are to be read, up to where they stand at the start, before those of the others. Default: all at once. */
+  /**
+   * The input whose sources are read before those of the others, up to where they stand at the start.
+   * Default: all at once.
+   */
   readonly loadsFirst?: number;
   readonly output: Schema;
-  /** The column of the output that says when a row happened, for operators behind; undefined: none. */
+  /** The output column that says when a row happened, for operators behind this one; undefined: none. */
   readonly outputTime: OutputTime | undefined;
   /**
-   * Until which event time rows up to `maxTimeMs` (+Infinity where the input has no event time) are held in state:
-   * positions are committed no earlier. -Infinity: they are not held; +Infinity: for ever.
+   * The event time until which rows up to `maxTimeMs` (+Infinity where the input has no event time) are held
+   * in state. Their positions are committed no earlier. -Infinity: they are not held; +Infinity: for ever.
    */
   heldUntil(maxTimeMs: number, input: number): number;
-  /** @param from what `snapshot` of the operator of this shard gave */
+  /** @param from what `snapshot` of this shard's operator gave */
   open(context: KeyedContext, from?: unknown): KeyedOperator;
-  /** Rows of a key must come in the order in which they were read, and what is made of them goes out in it (exchange/row-order.ts). Default: false. */
+  /**
+   * Whether rows of a key must come in the order in which they were read, and results go out in that order
+   * (exchange/row-order.ts). Default: false.
+   */
   readonly isOrdered?: boolean;
-  /** Besides inputs and output, which keyed-exchange.ts adds: what decides what the state means. */
+  /** What decides the meaning of the state, besides inputs and output, which keyed-exchange.ts adds. */
   readonly state: StateFacts;
-  /** Why rows travel whole and are not combined where they are scanned: half a sentence, for explain. */
+  /** Why rows travel whole and are not combined where they are scanned: a clause, for explain. */
   readonly whole: string;
   /** Several lines, for explain. */
   describe(): string;
@@ -49,31 +58,33 @@ export interface KeyedContext {
   readonly slabs: SlabAllocator;
   readonly shard: number;
   readonly clock: EpochClock;
-  /** Where result rows go, during onBatch and onWatermark. One for all shards of a thread. */
+  /** Where result rows go, during onBatch and onWatermark. One per thread, shared by its shards. */
   readonly output: RowOutput;
   /**
-   * A row that the operator could not take, because a function of the user's failed on it. Throws where the job should end;
-   * returns where the row is to be left out, and then the operator must be as if it had never come.
+   * Reports a row that the operator could not take because a user-defined function failed on it. Throws where
+   * the job should end. Returns where the row is to be left out; the operator must then be as if the row had
+   * never come.
    */
   failed(error: unknown, rows: Batch, row: number): void;
 }
 
 /** One shard of an operator. */
 export interface KeyedOperator {
-  /** Rows of this shard, in the order of (source, partition, offset). The batch is good during the call. */
+  /** Rows of this shard, in the order of (source, partition, offset). The batch is valid during the call. */
   onBatch(rows: Batch, input: number): void;
   /**
-   * Ends an epoch: what is due is put out. The watermark never moves backwards. -Infinity: nothing is known, or there is no
-   * event time; +Infinity: the input has ended, and what is still open comes out.
+   * Ends an epoch: what is due comes out. The watermark never moves backwards. -Infinity: nothing is known,
+   * or there is no event time; +Infinity: the input has ended, and what is still open comes out.
    */
   onWatermark(watermark: number): void;
   /**
-   * The state between two epochs, as values that structured clone and v8.serialize can copy, without addresses. It changes nothing, and what
-   * it gives is not changed afterwards. An operator that is opened with it puts out what this one would have, in the same order.
+   * The state between two epochs, as values that structured clone and v8.serialize can copy, without
+   * addresses. Taking it changes nothing, and it does not change afterwards. An operator opened with it puts
+   * out what this one would have, in the same order.
    */
   snapshot(): unknown;
   /** An estimate of the bytes of state held. */
   readonly stateBytes: number;
-  /** Gives shared memory back, where it holds some. The operator is not used after. */
+  /** Gives shared memory back, where the operator holds some. The operator is not used afterwards. */
   release?(): void;
 }

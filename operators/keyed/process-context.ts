@@ -9,48 +9,48 @@ import type { EpochClock } from './keyed-operator.ts';
 import type { RowOutput } from './row-output.ts';
 import type { Key } from './row-values.ts';
 
-/** What a function of process sees besides its row. One object per shard, good during the call only. */
+/** What a function of process sees besides its row. One object per shard, valid during the call only. */
 export interface ProcessContext<S = unknown, K = AnyRow, O = AnyRow> {
   /**
-   * The key's state: what `state()` made for its first row, and whatever the functions did with it. May be
+   * The key's state: what `state()` made for its first row, as the functions have changed it since. May be
    * assigned.
    */
   state: S;
   /** The key columns. */
   readonly key: K;
-  /** Event time of the row, or the time of the timer; of a row without event time: the epoch's clock. */
+  /** Event time of the row, or the time of the timer. For a row without event time: the epoch's clock. */
   readonly time: number;
   /**
-   * Event time that the stream has passed, as of the start of the epoch for rows, its end for timers;
+   * Event time that the stream has passed: for rows as of the start of the epoch, for timers as of its end.
    * -Infinity: nothing is known.
    */
   readonly watermark: number;
-  /** The epoch's clock, ms since 1970: the same for all rows of the epoch, and the same for all workers. */
+  /** The epoch's clock, ms since 1970: the same for all rows of the epoch and for all workers. */
   readonly now: number;
-  /** During onTimer: what the timer went by. */
+  /** During onTimer: the time domain of the timer. */
   readonly timeDomain: 'event' | 'processing';
-  /** Puts a result row out. */
+  /** Emits a result row. */
   emit(row: O): void;
   /** Calls onTimer with `time` when the watermark has reached it. One timer per key and time. */
   timer(time: number): void;
   /** Calls onTimer with `time` when the epoch's clock has reached it. */
   processingTimer(time: number): void;
-  /** Takes a timer back; nothing happens when there is none. */
+  /** Deletes a timer. Does nothing when there is none. */
   deleteTimer(time: number): void;
   deleteProcessingTimer(time: number): void;
   /**
-   * Forgets the key: its state and its timers, and those that the call still sets. The next row starts from
-   * `state()`.
+   * Drops the key: its state and its timers, including those that this call sets later. The next row starts
+   * from `state()`.
    */
   clear(): void;
 }
 
-/** What is kept of a key. */
+/** What is kept for a key. */
 export interface ProcessEntry {
   readonly id: Key;
   readonly key: AnyRow;
   state: unknown;
-  /** Number of the timer set for a time, to tell timers that were taken back. */
+  /** Number of the timer by its time, which tells it from deleted ones. */
   readonly timers: Map<number, number>;
   readonly processingTimers: Map<number, number>;
   /** When the state is dropped, in the domain of the time-to-live. */
@@ -58,7 +58,7 @@ export interface ProcessEntry {
   isGone: boolean;
 }
 
-/** The timers of a shard, by what they go by. */
+/** The timers of a shard, by time domain. */
 export interface Timers {
   readonly event: KeyTimers<ProcessEntry>;
   readonly processing: KeyTimers<ProcessEntry>;

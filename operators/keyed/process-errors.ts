@@ -1,4 +1,4 @@
-/** What process() refuses of the user's functions and state, and how their errors read. */
+/** What process() refuses of user-defined functions and their state, and the text of these errors. */
 
 import { type AnyRow, MillraceError, shown } from '../../core/index.ts';
 
@@ -20,8 +20,8 @@ const CLONED = new Set<unknown>(
 );
 
 /**
- * Refuses what structured clone would copy without its class, and so without its methods: in the state, and
- * one level deep in it.
+ * Refuses what structured clone would copy without its class, and so without its methods: the state itself,
+ * and values one level deep in it.
  */
 export function refuseInstances(state: unknown): void {
   const inner = state instanceof Map || state instanceof Set ? [...state.values()] : typeof state === 'object' && state !== null ? Object.values(state) : [];

@@ -1,16 +1,16 @@
 /**
- * process: user-defined functions over rows by key, with state, timers and results: what updateStateByKey,
- * mapWithState, transformWithState and KeyedProcessFunction are elsewhere.
+ * process: user-defined functions over rows by key, with state, timers and results. Elsewhere it is called
+ * updateStateByKey, mapWithState, transformWithState and KeyedProcessFunction.
  *
  *   rows of the epoch, in the order of (source, partition, offset)   -> onRow(row, ctx)
  *   then event-time timers up to the watermark, in order of time      -> onTimer(time, ctx)
  *   then processing-time timers up to the epoch's clock               -> onTimer(time, ctx)
- *   then state that is out of its time-to-live is dropped, with its timers
+ *   then state whose time-to-live is over is dropped, with its timers
  *
- * A timer that onTimer sets for a time after its own fires in the same epoch, if it is due; one for its own
- * time or before fires at the end of the next epoch. When the input has ended (watermark +Infinity) every
- * event-time timer that is set fires, and those set by then do not. State is JavaScript values, kept by shard
- * in a Map by key; structured clone must be able to copy it, or `snapshot` refuses it.
+ * A timer that onTimer sets for a time after its own fires in the same epoch, if it is due. One for its own
+ * time or earlier fires at the end of the next epoch. When the input has ended (watermark +Infinity), every
+ * event-time timer that is set fires; timers set by these calls do not. State is JavaScript values, kept per
+ * shard in a Map by key. Structured clone must be able to copy it; `snapshot` refuses it otherwise.
  */
 
 import { type AnyRow, type Batch, readTimestamp, type Schema } from '../../core/index.ts';
@@ -28,7 +28,7 @@ export interface ProcessFunctions {
   readonly onRow: (row: AnyRow, context: ProcessContext) => unknown;
   readonly onTimer: ((time: number, context: ProcessContext) => unknown) | undefined;
   /**
-   * Drops the state of a key for which no row came for so long: in event time where there is one, else by the
+   * Drops the state of a key without rows for this long: in event time where there is one, else by the
    * epoch's clock.
    */
   readonly ttlMs: number | undefined;
@@ -48,7 +48,7 @@ export function planProcess(request: ProcessRequest): KeyedOperatorPlan {
   const { input, output, eventTime, timeShiftMs } = request;
   const keys = request.keys.map((name) => input.require(name, 'keyBy'));
   const time = eventTime === undefined ? -1 : input.require(eventTime, 'withWatermark');
-  // Late rows are rows like all others here: the function has the watermark and may decide.
+  // Late rows are ordinary rows here: the function sees the watermark and may decide.
   const rows: KeyedInput = { schema: input, keys, columns: input.fields.map((_, c) => c), eventTime: -1, timeShiftMs };
   const carriesTime = eventTime !== undefined && output.indexOf(eventTime) >= 0 && output.field(output.indexOf(eventTime)).type.name === 'timestamp';
   const extras = [
@@ -76,7 +76,7 @@ export function planProcess(request: ProcessRequest): KeyedOperatorPlan {
 
 interface Snapshot {
   readonly entries: readonly { readonly id: Key; readonly key: AnyRow; readonly state: unknown; readonly expiry: number }[];
-  /** Place of the entry and time, in the order in which they fire. */
+  /** Place of the entry and its time, in firing order. */
   readonly timers: readonly (readonly [entry: number, time: number])[];
   readonly processingTimers: readonly (readonly [entry: number, time: number])[];
 }
@@ -94,7 +94,7 @@ class ProcessOperator implements KeyedOperator {
     event: new KeyTimers<ProcessEntry>((entry) => entry.timers),
     processing: new KeyTimers<ProcessEntry>((entry) => entry.processingTimers),
   };
-  /** One for each key with a time-to-live, at the earliest time at which it may expire. */
+  /** One per key with a time-to-live, at the earliest time at which it may expire. */
   readonly #expiries = new TimerQueue<ProcessEntry>();
   readonly #output: RowOutput;
   readonly #context: ShardContext;
@@ -152,7 +152,7 @@ class ProcessOperator implements KeyedOperator {
     this.#timers.event.settle();
     this.#timers.processing.settle();
     const expired = this.#time >= 0 ? watermark : this.#clock.nowMs;
-    // The end of the input is no time that passes.
+    // The end of the input is not a passing of time.
     while (expired !== Number.POSITIVE_INFINITY && this.#expiries.firstTime <= expired) {
       const { owner } = this.#expiries.take();
       if (owner.isGone) continue;
@@ -240,7 +240,7 @@ class ProcessOperator implements KeyedOperator {
     if (isNew) this.#expiries.add(entry.expiry, entry);
   }
 
-  /** Whether nothing needs to be kept of a key. */
+  /** Whether nothing needs to be kept for a key. */
   #isEmpty(entry: ProcessEntry): boolean {
     return this.#functions.state === undefined && entry.state === undefined && entry.timers.size === 0 && entry.processingTimers.size === 0;
   }

@@ -1,5 +1,6 @@
 /**
- * Where keyed operators put their result rows: one batch builder a thread, handed on when it is full and when a shard is done.
+ * Where keyed operators put their result rows: one batch builder per thread, handed on when it is full and
+ * when a shard is done.
  */
 
 import { type AnyRow, type Batch, BatchBuilder, type Column, type ColumnSpace, type Schema, type SlabAllocator } from '../../core/index.ts';
@@ -10,7 +11,7 @@ const ROWS_MAX = 4_096;
 
 const placesOfBatches = new WeakMap<Batch, Float64Array>();
 
-/** Where the rows of a batch that a RowOutput has handed on come in the epoch; undefined: nobody asks. */
+/** The places in the epoch of the rows of a batch that a RowOutput has handed on; undefined: nobody asks. */
 export function placesOf(batch: Batch): Float64Array | undefined {
   return placesOfBatches.get(batch);
 }
@@ -19,10 +20,10 @@ export class RowOutput {
   readonly schema: Schema;
   readonly #builder: BatchBuilder;
   readonly #emit: Emit;
-  /** Where the rows that are written come in the epoch; undefined: nobody asks. */
+  /** The places in the epoch of the rows that are written; undefined: nobody asks. */
   #places: Float64Array | undefined;
   #incoming: Float64Array | undefined;
-  /** Where what is written next comes: the place of the row that it is made of; +Infinity: behind all rows. */
+  /** The place of what is written next: that of the row it is made of; +Infinity: behind all rows. */
   place = Number.POSITIVE_INFINITY;
 
   constructor(slabs: SlabAllocator, schema: Schema, emit: Emit) {
@@ -31,12 +32,12 @@ export class RowOutput {
     this.#emit = emit;
   }
 
-  /** From here on the batches that are handed on tell where their rows come: {@link placesOf}. */
+  /** From now on the batches that are handed on carry the places of their rows: {@link placesOf}. */
   keepOrder(): void {
     this.#places = new Float64Array(this.#builder.capacity);
   }
 
-  /** What follows is made of rows that have these places, or, without any, comes behind all rows. */
+  /** What follows is made of rows with these places. Without an argument it comes behind all rows. */
   begin(places: Float64Array | undefined): void {
     this.#incoming = places;
     this.place = Number.POSITIVE_INFINITY;
@@ -48,7 +49,7 @@ export class RowOutput {
   }
 
   /**
-   * Appends a row that is an object; all of it or nothing.
+   * Appends a row given as an object: all of it, or nothing.
    *
    * @throws MillraceError ERR_MILLRACE_SCHEMA when a value does not fit its column
    */
@@ -58,7 +59,7 @@ export class RowOutput {
     if (this.#places !== undefined) this.#places[this.#builder.rowCount - 1] = this.place;
   }
 
-  /** Appends a row whose values stand in the order of the columns; they must fit. */
+  /** Appends a row whose values are in the order of the columns. They must fit. */
   append(values: readonly unknown[]): void {
     this.#makeRoom();
     const builder = this.#builder;
@@ -67,9 +68,12 @@ export class RowOutput {
     builder.rowCount++;
   }
 
-  /** Appends rows of a batch of the same schema as they are: those whose numbers, ascending, are the first `count` of `rows`. */
+  /**
+   * Appends rows of a batch of the same schema as they are: those whose ascending numbers are the first
+   * `count` of `rows`.
+   */
   appendSelected(batch: Batch, rows: Int32Array, count: number): void {
-    // Columns are gathered from row 0 on, so what was there before goes first; larger batches go in parts.
+    // Columns are gathered from row 0 on, so earlier rows are handed on first. Larger batches go in parts.
     this.flush();
     const builder = this.#builder;
     for (let from = 0; from < count; from += builder.capacity) {
@@ -83,14 +87,17 @@ export class RowOutput {
     }
   }
 
-  /** The builder, with room for a row: for whoever writes its columns at `rowCount`, and counts that up. */
+  /** The builder, with room for a row: for callers that write its columns at `rowCount` and increment it. */
   claim(): BatchBuilder {
     this.#makeRoom();
     if (this.#places !== undefined) this.#places[this.#builder.rowCount] = this.place;
     return this.#builder;
   }
 
-  /** Hands on a batch that somebody else wrote, behind what is written so far. Its bytes are good during the call only. */
+  /**
+   * Hands on a batch that somebody else wrote, after what is written so far. Its bytes are valid during the
+   * call only.
+   */
   forward(batch: Batch): void {
     this.flush();
     this.#emit(batch);

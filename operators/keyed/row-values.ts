@@ -1,11 +1,14 @@
 /**
- * Rows and keys as JavaScript values, for operators that call functions of the user's or keep state by key in a Map. Each
- * row is a fresh object that the function may keep; what it writes into it is seen by nobody else.
+ * Rows and keys as JavaScript values, for operators that call user-defined functions or keep state by key in
+ * a Map. Each row is a fresh object that the function may keep; nobody else sees what it writes into it.
  */
 
 import { type AnyRow, type Batch, readValue, type Schema } from '../../core/index.ts';
 
-/** Reads the named columns of rows as objects. Names are own properties even where a column is named `__proto__`. */
+/**
+ * Reads the named columns of rows as objects. Names are own properties, even where a column is named
+ * `__proto__`.
+ */
 export class RowReader {
   readonly #columns: readonly number[];
   readonly #names: readonly string[];
@@ -32,10 +35,16 @@ export class RowReader {
   }
 }
 
-/** A key as a Map takes it: two rows have the same one exactly when their key columns are equal (null is a value; 0 is -0; NaN is NaN). */
+/**
+ * A key as a Map takes it: two rows have the same one exactly when their key columns are equal (null is a
+ * value; 0 equals -0; NaN equals NaN).
+ */
 export type Key = string | number | bigint | boolean | null;
 
-/** Makes the key of a row. One column: its value, which a Map compares as keys are compared. Else, or for bytes: an injective text. */
+/**
+ * Makes the key of a row. One column: its value, since a Map compares values as keys are compared. Several,
+ * or bytes: an injective text.
+ */
 export function keyReader(keys: readonly number[], schema: Schema): (batch: Batch, row: number) => Key {
   const [only] = keys;
   if (keys.length === 1 && only !== undefined && schema.field(only).type.name !== 'binary') {
@@ -48,7 +57,7 @@ export function keyReader(keys: readonly number[], schema: Schema): (batch: Batc
   };
 }
 
-/** No encoding is the beginning of another one of the same type; texts are preceded by their length. */
+/** No encoding is a prefix of another of the same type; texts are preceded by their length. */
 function encoded(value: unknown): string {
   if (value === null) return 'n';
   if (typeof value === 'string') return `${value.length}:${value}`;
@@ -57,7 +66,9 @@ function encoded(value: unknown): string {
   return `${String(value)};`;
 }
 
-/** A rough size of a value in the heap, for state bytes. Objects are looked into one level deep, so that it stays cheap. */
+/**
+ * A rough size of a value in the heap, for state bytes. It looks one level deep into objects, to stay cheap.
+ */
 export function roughBytes(value: unknown, depth = 1): number {
   if (typeof value === 'string') return 16 + value.length;
   if (typeof value !== 'object' || value === null) return 8;

@@ -1,7 +1,7 @@
 /**
  * Timers in the order of their times, those of the same time in the order in which they were set: a TimeHeap
- * of places, and the owners by place. Taking a timer back is up to the owner: it remembers the number that
- * `add` gave, and skips a timer that it no longer waits for.
+ * of places, and the owners by place. Deletion is up to the owner: it remembers the number that `add` gave,
+ * and skips a timer that it no longer waits for.
  */
 
 import { TimeHeap } from '../by-key/index.ts';
@@ -36,7 +36,7 @@ export class TimerQueue<T> {
     return this.#next++;
   }
 
-  /** Takes the first timer, which must be there. */
+  /** Removes the first timer, which must be there. */
   take(): Timer<T> {
     const { firstTime: time, firstSequence: number } = this.#heap;
     const place = this.#heap.pop();

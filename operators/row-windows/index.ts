@@ -1,3 +1,3 @@
-/** The door of operators/row-windows: windows that are runs of rows. */
+/** The door of operators/row-windows: windows of rows. */
 
 export { planRowWindow, type RowWindowRequest } from './row-windows.ts';

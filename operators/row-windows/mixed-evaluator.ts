@@ -1,6 +1,6 @@
 /**
  * The evaluation of windows of rows (row-windows.ts) by aggregates of which some are user-defined: the rows
- * of a window are added one by one to a state of its own.
+ * of a window are added one by one to its own state.
  */
 
 import type { SlabAllocator } from '../../core/index.ts';

@@ -1,7 +1,7 @@
 /**
  * From the rows of windows (row-windows.ts) to results: by the group table of an aggregation, or by a fold.
- * One evaluator per thread serves all its shards; what goes on over windows, where they do not purge, is kept
- * for each shard.
+ * One evaluator per thread, shared by its shards. Values that continue over windows, where these do not
+ * purge, are kept per shard.
  */
 
 import {
@@ -29,14 +29,14 @@ export interface Entry {
   /** Rows that are kept, with their times beside. */
   rows: AnyRow[];
   times: number[];
-  /** Rows since it fired last. */
+  /** Rows since it last fired. */
   news: number;
-  /** Global, not purging: least and greatest time of what has been evaluated already. */
+  /** Global, not purging: least and greatest time of the rows evaluated so far. */
   start: number;
   end: number;
   /** When the time trigger fires; undefined: it is not set. */
   deadline: number | undefined;
-  /** Windows that fired in this epoch: the next one's round. */
+  /** Number of windows that fired in this epoch: the round of the next one. */
   round: number;
 }
 
@@ -50,11 +50,14 @@ export interface Firing {
 
 /** Turns the rows of windows into result values. */
 export interface Evaluator {
-  /** Values that go on over windows, for one shard; undefined: each window begins with nothing. */
+  /** Values that continue over windows, for one shard; undefined: each window starts empty. */
   totals(from: unknown): Totals;
-  /** Adds the rows of one round; afterwards `results` gives what they, and what `totals` had, come to. */
+  /**
+   * Adds the rows of one round. Afterwards `results` gives the results of these rows together with what
+   * `totals` held.
+   */
   round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void;
-  /** Gives shared memory back. Not used after. */
+  /** Gives shared memory back. Not used afterwards. */
   release(): void;
 }
 
@@ -62,7 +65,7 @@ export interface Totals {
   readonly bytes: number;
   /** As values that structured clone can copy. */
   snapshot(): unknown;
-  /** Gives shared memory back. Not used after. */
+  /** Gives shared memory back. Not used afterwards. */
   release(): void;
 }
 
@@ -102,7 +105,7 @@ function travelling({ schema, columns }: KeyedInput): Schema {
   return new Schema(schema.fields.map(({ name, type }, c) => ({ name, type: columns.includes(c) ? type : nullable(type) })));
 }
 
-/** The evaluation by aggregates: a group table for the round, and one that goes on. */
+/** The evaluation by aggregates: a group table for the round, and one that continues. */
 export class AggregateEvaluator implements Evaluator {
   readonly #slabs: SlabAllocator;
   readonly #plan: AggregatePlan;
@@ -160,7 +163,7 @@ export class AggregateEvaluator implements Evaluator {
     };
     const writer = this.#writer;
     if (this.#plan.results.some(({ form }) => form === 'rate')) {
-      // A rate is by the length of its window: one at a time.
+      // A rate depends on the length of its window: one at a time.
       const of = table ?? this.#fresh;
       for (const { entry, start, end } of firings) {
         this.#slabs.memory.u32[writer.found >>> 2] = of.find(entry.key);
@@ -168,7 +171,7 @@ export class AggregateEvaluator implements Evaluator {
       }
     } else if (table === undefined) writer.writeTable(this.#fresh, 0, 0, emit);
     else {
-      // A window that fires by time may have no row of this round.
+      // A window that fires by time may have no row in this round.
       const { u32 } = this.#slabs.memory;
       for (let from = 0; from < firings.length; from += ROWS_MAX) {
         const tile = firings.slice(from, from + ROWS_MAX);
@@ -179,8 +182,8 @@ export class AggregateEvaluator implements Evaluator {
       }
     }
     writer.flush(emit);
-    // Windows come out in the order in which they fired: the table is the thread's, and its order depends on
-    // what other shards had in it.
+    // Windows come out in the order in which they fired. The table belongs to the thread, and its order
+    // depends on what other shards had in it.
     for (const firing of firings) {
       const values = byKey.get(firing.entry.id);
       assert(values, 'a window that has no group');

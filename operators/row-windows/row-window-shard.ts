@@ -103,7 +103,7 @@ export class RowWindows implements KeyedOperator {
   snapshot(): RowWindowsSnapshot {
     const entries = [...this.#entries.values()];
     const places = new Map(entries.map((entry, place) => [entry, place]));
-    // An entry may have timers that it no longer waits for; the first of its time is the one that fires.
+    // An entry may have timers that it no longer waits for. The first of its time is the one that fires.
     const deadlines = new Set<number>();
     for (const { time, owner } of this.#deadlines.inOrder()) {
       const place = places.get(owner);
@@ -130,7 +130,7 @@ export class RowWindows implements KeyedOperator {
     }
   }
 
-  /** The window of a key as it is now is due. */
+  /** The current window of a key is due. */
   #fire(entry: Entry): void {
     const shape = this.#shape;
     let { start, end } = entry;
@@ -159,11 +159,11 @@ export class RowWindows implements KeyedOperator {
       for (const { entry } of round) entry.round = 0;
     }
     this.#rounds = [];
-    // Without rows there is nothing to know of a key.
+    // Without rows there is nothing to keep for a key.
     if (this.#totals === undefined) for (const entry of this.#entries.values()) if (entry.rows.length === 0) this.#entries.delete(entry.id);
   }
 
-  /** Rows of windows that go on need not be kept: they go to the totals, without a result. */
+  /** Rows of windows that continue need not be kept: they go into the totals, without a result. */
   #digest(totals: Totals): void {
     const firings: Firing[] = [];
     for (const entry of this.#entries.values()) {

@@ -1,19 +1,18 @@
 /**
- * Windows that are runs of rows, not of time: countWindow and globalWindow. Rows are kept by key until their
- * window fires; then it is evaluated, by a group table where there are aggregates, by a fold where there is
- * one.
+ * Windows of rows, not of time: countWindow and globalWindow. Rows are kept by key until their window fires.
+ * Then it is evaluated, by a group table for aggregates, by a fold otherwise.
  *
- *   count    fires when it is full: after n rows of a key, then every `slide` rows, with the last n. In the order
- *            of rows
- *   global   all rows of a key; fires after `count` rows, or when `time` has passed since the first row after it
- *            last fired, whichever comes first, and at the end of the input. It keeps what it had, or, with
+ *   count    fires when it is full: after n rows of a key, then every `slide` rows, with the last n. In the
+ *            order of rows
+ *   global   all rows of a key; fires after `count` rows, or when `time` has passed since the first row after
+ *            it last fired, whichever comes first, and at the end of the input. It keeps its rows, or, with
  *            `purge`, starts empty
  *
  * Time passes by the watermark where there is event time, else by the epoch's clock. No row is late.
  * windowStart and windowEnd are the least and the greatest time of the rows in the result: their event times,
  * or the clocks of their epochs.
  *
- * Windows of one epoch are evaluated in rounds, each with at most one window of a key, so that one pass over
+ * Windows of one epoch are evaluated in rounds, each with at most one window per key. So one pass over
  * columns serves many keys, and the windows of a key come out in order.
  */
 
@@ -33,11 +32,11 @@ export interface RowWindowRequest {
   readonly input: Schema;
   readonly keys: readonly string[];
   readonly shape: RowWindowShape;
-  /** What a window's rows become: aggregates (planned without a window, with bounds), or a fold. */
+  /** What the rows of a window become: aggregates (planned without a window, with bounds), or a fold. */
   readonly evaluation: Evaluation;
   readonly eventTime: string | undefined;
   readonly timeShiftMs: 0 | -1;
-  /** As explain prints the window. */
+  /** The window as explain prints it. */
   readonly title: string;
 }
 
@@ -55,7 +54,7 @@ export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
     true,
     fields,
   );
-  // One evaluator per thread serves all its shards, and is released with the last of them.
+  // One evaluator per thread, shared by its shards, and released with the last of them.
   const evaluators = new WeakMap<SlabAllocator, { readonly evaluator: Evaluator; shards: number }>();
   return {
     name: 'window of rows',

@@ -1,11 +1,14 @@
-/** The part of a program that is a user's own loop over whole batches. */
+/** The part of a program that is a user-defined loop over whole batches. */
 
 import { assert, type Batch, BatchBuilder } from '../../core/index.ts';
 import type { RowOperation } from './plan.ts';
 import type { Report, RowContext, Segment } from './program.ts';
 import { refusePromise } from './values.ts';
 
-/** mapBatches: the user's own loop. A batch is one thing here: when the function throws, all its rows failed. */
+/**
+ * mapBatches: a user-defined loop. A batch is one unit here: when the function throws, all its rows have
+ * failed.
+ */
 export class BatchSegment implements Segment {
   readonly #fn: (RowOperation & { kind: 'mapBatches' })['fn'];
   readonly #number: number;
@@ -41,7 +44,7 @@ export class BatchSegment implements Segment {
     }
   }
 
-  /** Exact when as many rows came out as went in; else the nearest row of the batch. */
+  /** Exact when the function returned as many rows as it got; otherwise the nearest row of the batch. */
   originOf(row: number): number {
     return this.#base + (this.#rowsIn === this.#rowsOut ? row : Math.min(row, this.#rowsIn - 1));
   }

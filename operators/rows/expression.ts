@@ -1,10 +1,11 @@
 /**
- * Emits a user's expression over columns: the same operators in the same order, so that JavaScript itself gives the
- * semantics, with three changes that cannot be seen: numbers that may be null are read as numbers where ToNumber is
- * applied anyway, texts are compared with literals as bytes, and i64 values with literals as halves.
+ * Emits a user-defined expression over columns: the same operators in the same order, so that JavaScript
+ * itself gives the semantics. Three changes cannot be observed: numbers that may be null are read as numbers
+ * where ToNumber is applied anyway, texts are compared with literals as bytes, and i64 values with literals
+ * as halves.
  *
- * What is not in the list here throws NotEmittable; the caller then keeps the user's closure. `Math`, `undefined`,
- * `NaN`, `Infinity` and `Number` are taken for the globals.
+ * Anything that is not listed here throws NotEmittable; the caller then keeps the closure. `Math`,
+ * `undefined`, `NaN`, `Infinity` and `Number` are assumed to be the globals.
  */
 
 import type { Expression, Node } from 'acorn';
@@ -99,9 +100,9 @@ export class ExpressionEmitter {
     this.#slotOf = slotOf;
   }
 
-  /** Emits a `const` of the body: later terms refer to it by `id`. */
+  /** Emits a `const` of the body. Later terms refer to it by `id`. */
   bindLocal(name: string, id: string, term: Term): void {
-    // A local that only names a column stays one; a literal stays one.
+    // A local that only names a column stands for the column, and a literal for itself.
     const isAlias = term.slot !== undefined || term.literal !== undefined;
     this.#locals.set(name, isAlias ? term : { text: id, mask: term.mask, throws: false });
   }
@@ -165,7 +166,8 @@ export class ExpressionEmitter {
     if (slot === undefined) throw new NotEmittable();
     const source = this.#source;
     const mask = slotMask(slot);
-    // The forms are made when asked for: making one asks for its loads, which go again when nothing uses them.
+    // The forms are made on demand: making one requests its loads, which are removed again when nothing uses
+    // them.
     return {
       get text() {
         return valueText(source, slot);
@@ -244,11 +246,14 @@ export class ExpressionEmitter {
       const text = mayMiss ? `(${validText(this.#source, slot.column)}===1?${fast}:${miss})` : fast;
       return { text, mask, throws };
     }
-    // A number literal as the receiver cannot occur, so no digit meets the dot.
+    // The receiver is never a number literal, so no digit meets the dot.
     return { text: isOptional ? `(${object.text}?${suffix})` : `${object.text}${suffix}`, mask, throws };
   }
 
-  /** Length, and searches for a literal, over the bytes of an input column. The null check is the caller's. */
+  /**
+   * Length, and searches for a literal, over the bytes of an input column. The null check is up to the
+   * caller.
+   */
   #textInPlace(object: Term, name: string, args: readonly Term[], isCall: boolean): string | undefined {
     if (object.slot?.at !== 'input') return undefined;
     const { start, end } = textSpan(this.#source, object.slot.column);
@@ -295,7 +300,8 @@ export class ExpressionEmitter {
 
   #binary(operator: string, a: Term, b: Term): Term {
     const isEquality = /^[!=]==?$/.test(operator);
-    // Whether bytes are null is known without them; all else that they do as objects is left to the closure.
+    // Whether bytes are null is known without making them. All else that they do as objects is left to the
+    // closure.
     if (!isEquality || (a.literal?.value !== null && b.literal?.value !== null)) refuseObject(a, b);
     const throws = a.throws || b.throws;
     const isNumeric = isWithin(a.mask | b.mask, NUMERIC);

@@ -1,6 +1,6 @@
 /**
- * Copies chosen rows of a column to a column of a builder: the part of a filter that is the same for every pipeline.
- * The kernels work on shared views and addresses; they allocate nothing but the room for bytes.
+ * Copies chosen rows of a column to a column of a builder: the part of a filter that is the same for every
+ * pipeline. The kernels work on shared views and addresses. They allocate nothing except the room for bytes.
  */
 
 import type { BatchBuilder, Column, ColumnSpace, SharedMemory } from '../../core/index.ts';
@@ -76,7 +76,7 @@ function gatherBits(u8: SharedMemory['u8'], from: number, to: number, rows: Int3
   if ((count & 7) !== 0) u8[to + (count >>> 3)] = bits;
 }
 
-/** Neighbouring rows are copied in one go. */
+/** Neighbouring rows are copied in one call. */
 function gatherBytes(builder: BatchBuilder, from: Column, to: ColumnSpace, rows: Int32Array, count: number): void {
   const { u8, i32 } = builder.memory;
   const fromEnds = from.offsets >>> 2;

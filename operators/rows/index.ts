@@ -1,4 +1,4 @@
-/** The door of operators/rows: a user's row functions, compiled into one loop over columns. */
+/** The door of operators/rows: user-defined row functions, compiled into one loop over columns. */
 
 export { gather } from './gather.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';

@@ -1,6 +1,6 @@
 /**
- * The loop without generated code: the same steps, the user's functions called with row objects. For processes that
- * forbid code from strings; it is also what the generated loops are tested against.
+ * The loop without generated code: the same steps, with user-defined functions called on row objects. For
+ * processes that forbid code from strings. The generated loops are tested against it.
  */
 
 import { assert, type Batch, type BatchBuilder, type Field, readValue } from '../../core/index.ts';
@@ -9,7 +9,7 @@ import type { LoopPlan } from './plan.ts';
 import type { RowPart } from './slots.ts';
 import { emitReturned, fitted, ownValue, refusePromise, requireRow } from './values.ts';
 
-/** What the interpreted loop needs of its program. */
+/** What the interpreted loop needs from its program. */
 export interface LoopHost {
   readonly state: Int32Array;
   batch(): Batch;
@@ -19,7 +19,7 @@ export interface LoopHost {
   refuseLate(): void;
 }
 
-/** A loop that behaves as the generated one: see loop.ts for the state. */
+/** A loop that behaves like the generated one. For the state see loop.ts. */
 export function interpretedLoop(plan: LoopPlan, host: LoopHost): (rowCount: number) => void {
   const { state } = host;
   const { fields } = plan.outputSchema;
@@ -82,7 +82,7 @@ function append(
   for (const { output, column } of stored) {
     const space = builder.columns[output.place];
     assert(space, `column ${output.place} of the output`);
-    // A row that failed may have left bytes behind the last one.
+    // A failed row may have left bytes behind the last row.
     if (space.offsets !== 0) space.byteLength = builder.memory.i32[(space.offsets >>> 2) + at] as number;
     builder.setValue(output.place, at, valueOf(output, column));
   }

@@ -1,6 +1,6 @@
 /**
- * The text around the statements of a generated loop: captured constants, addresses, the loop itself, and what is
- * known of it when a statement throws.
+ * The text around the statements of a generated loop: captured constants, addresses, the loop itself, and
+ * what is known about it when a statement throws.
  *
  *   factory(memory, constants, helpers, state, addressesIn, addressesOut, origins, selection)
  *     -> [select(rowCount), compute(rowsSelected)], undefined where there is nothing to do
@@ -8,8 +8,9 @@
  *   1. select   the filters at the head: the numbers of the rows that pass (selection.ts)
  *   2. compute  every row that is left: the other operations, the columns that they compute
  *
- * Either part starts at state.position and leaves it there, with the rows written so far, also when it throws: the
- * caller reports the row, steps over it and calls again. A failing row costs a call, a loop that never throws nothing.
+ * Either part starts at state.position and leaves its position there, with the number of rows written so far,
+ * also when it throws. The caller reports the row, steps over it and calls again. A failing row costs one
+ * call; a loop that never throws costs nothing extra.
  *
  * Branch-free selection: Ross, "Selection conditions in main memory", TODS 29(1), 2004.
  */
@@ -19,7 +20,7 @@ import { fitText, resultText, storeText } from './output.ts';
 import { ANY } from './slots.ts';
 import { IDENTIFIER, type LoopBody, Source } from './source.ts';
 
-/** What `h0`, `h1`, ... are in a generated text; program.ts gives them in this order. */
+/** What `h0`, `h1`, ... stand for in a generated text. program.ts passes them in this order. */
 export const HELPERS = [
   'readText',
   'readBytes',
@@ -43,18 +44,19 @@ export const HELPERS = [
 export type HelperName = (typeof HELPERS)[number];
 
 /**
- * Places in the state, an Int32Array. `row` is the input row whose flatMap runs, `selected` the
- * number of rows that part 1 left. They are two functions, because V8 may keep a function with two loops half optimised
- * (only the code for entering at one of the loops: seen as 4 to 60 times slower in one process of five).
+ * Places in the state, an Int32Array. `row` is the input row whose flatMap runs, `selected` the number of
+ * rows that part 1 left. The parts are two functions, because V8 may keep a function with two loops half
+ * optimised (only the code for entering at one of the loops: seen as 4 to 60 times slower in one process of
+ * five).
  */
 export const STATE = { rowsOut: 0, row: 1, pending: 2, rowsOutBefore: 3, emitting: 4, operation: 5, capacity: 6, position: 7, selected: 8 } as const;
 
-/** Numbers by column in the address lists: data, offsets, validity. */
+/** Numbers per column in the address lists: data, offsets, validity. */
 export const ADDRESSES_A_COLUMN = 3;
 
 const VIEWS = ['u8', 'i8', 'i16', 'i32', 'u32', 'f32', 'f64', 'i64'] as const;
 
-/** Where a column of the output comes from. */
+/** Where an output column comes from. */
 export type Output =
   | { readonly from: 'nowhere' }
   /** `place`: position among the columns that are written. */
@@ -129,7 +131,10 @@ function inputBases(input: Schema, uses: ReadonlySet<string>): string[] {
   });
 }
 
-/** The `emit` of a flatMap: checks a row and appends it to the builder whose addresses are in the list now. */
+/**
+ * The `emit` of a flatMap: checks a row and appends it to the builder whose addresses are currently in the
+ * list.
+ */
 function emitText(shared: Source, output: Schema, outputs: readonly Output[]): string {
   const source = new Source(shared);
   source.effect('if(st0[4]===0)h8();if(typeof p0!=="object"||p0===null)h5(p0);');

@@ -12,8 +12,8 @@ const KIND: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * Declares `to`: the value of `from` as it will read back from a column of this field, or null. Values that do not fit
- * go to refuseValue. The rules are those of `fitted` in values.ts.
+ * Declares `to`: the value of `from` as it reads back from a column of this field, or null. Values that do
+ * not fit go to refuseValue. The rules are those of `fitted` in values.ts.
  *
  * @param mask the types that `from` can have
  */
@@ -49,7 +49,7 @@ export function fitText(
   return { text: `${check}const ${to}=${value};`, mayFail: check !== '' };
 }
 
-/** True for a value of the right JavaScript type that is out of the column's range. */
+/** True for a value of the right JavaScript type that is outside the column's range. */
 function rangeTest(name: Field['type']['name'], v: string): string | undefined {
   switch (name) {
     case 'i8':
@@ -109,7 +109,10 @@ function writeBit(base: string, id: string): string {
   return `if(${id})u8[(${base}+(j0>>>3))>>>0]|=1<<(j0&7);else u8[(${base}+(j0>>>3))>>>0]&=~(1<<(j0&7));`;
 }
 
-/** Reads a column of a returned or emitted row. What every object inherits (`constructor`) must be the row's own. */
+/**
+ * Reads a column of a returned or emitted row. A name that every object inherits (`constructor`) must be the
+ * row's own.
+ */
 export function resultText(source: Source, row: string, field: Field): string {
   const name = source.constant(field.name);
   return field.name in Object.prototype ? `h12(${row},${name})` : `${row}[${name}]`;

@@ -1,9 +1,10 @@
 /**
- * Reads the source of a user's row function: which columns it reads, and whether its body is an expression that can be
- * tried for emission (expression.ts). It does not run the function, and it judges nothing about types.
+ * Reads the source of a user-defined row function: which columns it reads, and whether its body is an
+ * expression that may be emitted (expression.ts). It does not run the function, and it does not look at
+ * types.
  *
- * The columns are over-approximated: a name that an inner scope declares anew still counts, and a row that goes
- * anywhere but into `row.name` (passed on, spread, returned, `row[k]`) means every column.
+ * The columns are over-approximated. A name that an inner scope declares anew still counts. A row that is
+ * used in any way other than `row.name` (passed on, spread, returned, `row[k]`) means every column.
  */
 
 import { type Expression, type Function as FunctionNode, type Node, type ObjectPattern, type Pattern, parseExpressionAt } from 'acorn';
@@ -11,7 +12,7 @@ import { MillraceError } from '../../core/index.ts';
 
 export type RowFunction = (...values: never[]) => unknown;
 
-/** The body of a function that is a pure expression as far as its shape goes. */
+/** The body of a function that is a pure expression as far as its shape shows. */
 export interface ExpressionBody {
   /** The parameter that is the row, when it is a plain name. */
   readonly row: string | undefined;
@@ -23,7 +24,7 @@ export interface ExpressionBody {
 }
 
 export interface ParsedFunction {
-  /** Property names read of the row, in the order of their appearance, or 'all'. */
+  /** Property names read of the row, in order of appearance, or 'all'. */
   readonly reads: ReadonlySet<string> | 'all';
   readonly body: ExpressionBody | undefined;
 }
@@ -32,7 +33,7 @@ const OPAQUE: ParsedFunction = { reads: 'all', body: undefined };
 
 /**
  * @param operation names the operation, for the message
- * @throws MillraceError ERR_MILLRACE_PIPELINE when it is no function, or an async or generator function
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when it is not a function, or is an async or generator function
  */
 export function parseRowFunction(fn: RowFunction, operation: string): ParsedFunction {
   if (typeof fn !== 'function') throw new MillraceError('ERR_MILLRACE_PIPELINE', `${operation} needs a function of a row.`);
@@ -51,7 +52,7 @@ export function parseRowFunction(fn: RowFunction, operation: string): ParsedFunc
 }
 
 function functionNode(source: string): FunctionNode | undefined {
-  // A method's source (`keep(row) {...}`) is an expression only inside an object.
+  // The source of a method (`keep(row) {...}`) is an expression only inside an object.
   for (const text of [`(${source}\n)`, `({${source}\n})`]) {
     try {
       const node = parseExpressionAt(text, 0, { ecmaVersion: 'latest' });
@@ -94,7 +95,9 @@ class RowReads {
   row: string | undefined;
   all = false;
 
-  /** Local names by column of a destructuring pattern; undefined when it does more than name columns. */
+  /**
+   * Local names by column of a destructuring pattern; undefined when the pattern does more than name columns.
+   */
   pattern(pattern: ObjectPattern): Map<string, string> | undefined {
     const columns = new Map<string, string>();
     let isPlain = true;
@@ -147,7 +150,7 @@ class RowReads {
   }
 }
 
-/** The name that a member or a property has for certain. */
+/** The name of a member or a property, where it is certain. */
 export function propertyName(key: Node, computed: boolean): string | undefined {
   const any = key as Node & { name: string; value: unknown };
   if (!computed && key.type === 'Identifier') return any.name;

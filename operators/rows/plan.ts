@@ -1,11 +1,12 @@
 /**
- * Plans one run of row operations (filter, map, select, at most one flatMap at its end): which columns it reads, which
- * it passes on untouched, and the text of its loop. Nothing here sees a row.
+ * Plans one run of row operations (filter, map, select, at most one flatMap at its end): which columns it
+ * reads, which it passes on untouched, and the text of its loop. Nothing here sees a row.
  *
  *   input batch --loop--> origins (the rows that stay) + computed columns --gather--> output batch
  *
- * A column that passes through is not written by the loop: it is gathered by the rows that stayed, or, when all
- * stayed, taken as it is. In the interpreted form the same steps call the user's functions row by row (interpret.ts).
+ * A column that passes through is not written by the loop. It is gathered by the rows that stayed or, when
+ * all stayed, taken as it is. In the interpreted form the same steps call the user-defined functions row by
+ * row (interpret.ts).
  */
 
 import { type AnyRow, assert, type Batch, type BatchBuilder, type Field, Schema, shown } from '../../core/index.ts';
@@ -18,12 +19,12 @@ import { ANY, isNullText, mayBeNull, NULL, type RowPart, rowText, type Slot, UND
 import { Source } from './source.ts';
 import { condition, NotEmittable, type Term } from './term.ts';
 
-// A row's type is the pipeline's affair (it infers it from the schema); here a row is whatever the schema says.
+// The pipeline infers a row's type from the schema; here a row is whatever the schema says.
 // biome-ignore-start lint/suspicious/noExplicitAny: see above
 export type RowOperation =
   | { readonly kind: 'filter'; readonly fn: (row: any) => unknown }
   | { readonly kind: 'map'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
-  /** The columns of `schema` beside the others, or in place of those of their names. */
+  /** The columns of `schema`, added to the others or replacing those of the same names. */
   | { readonly kind: 'keyBy'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
   | { readonly kind: 'flatMap'; readonly schema: Schema; readonly fn: (row: any, emit: (row: AnyRow) => void) => unknown }
   | { readonly kind: 'select'; readonly columns: readonly string[] }
@@ -34,13 +35,13 @@ export type RowOperation =
 export type LoopOperation = Exclude<RowOperation, { kind: 'mapBatches' }>;
 
 export interface PlanMode {
-  /** Generate a loop; else interpret. */
+  /** Generate a loop; otherwise interpret. */
   readonly generate: boolean;
-  /** Emit expressions; else call closures. */
+  /** Emit expressions; otherwise call closures. */
   readonly expressions: boolean;
 }
 
-/** What the interpreter does, in order. Slots with an id are places in its array of locals. */
+/** The steps of the interpreter, in order. Slots with an id are places in its array of locals. */
 export type Step =
   | { readonly kind: 'filter'; readonly operation: number; readonly fn: RowFunction; readonly row: readonly RowPart[] }
   | {
@@ -52,10 +53,10 @@ export type Step =
     }
   | { readonly kind: 'flatMap'; readonly operation: number; readonly fn: RowFunction; readonly row: readonly RowPart[]; readonly fields: readonly Field[] };
 
-/** What became of an operation. */
+/** The outcome for an operation. */
 export interface OperationNote {
   readonly kind: RowOperation['kind'];
-  /** How its function is run: `expression over`, `closure reading`; empty where there is none. */
+  /** How its function is run: `expression over`, `closure reading`; empty where there is no function. */
   readonly how: string;
   /** The columns that it reads, as text. */
   readonly reads: string;
@@ -69,7 +70,7 @@ export interface LoopPlan {
   /** Schema of the columns that are written: by the loop, or by gathering. */
   readonly written: Schema;
   readonly expands: boolean;
-  /** False: every row stays as it is, there is no loop to run. */
+  /** False: every row stays as it is, and there is no loop to run. */
   readonly hasLoop: boolean;
   readonly steps: readonly Step[];
   readonly code: { readonly text: string; readonly constants: readonly unknown[] } | undefined;
@@ -141,7 +142,7 @@ class LoopPlanner {
     if (operation.kind === 'keyBy') this.#keep(before, slots, schemaAfter(before, operation));
   }
 
-  /** Columns that an operation left as they were, beside those that it made. */
+  /** Columns that an operation left as they were, together with those that it made. */
   #keep(before: Schema, slots: readonly Slot[], widened: Schema): void {
     const added = this.#schema;
     const made = this.#slots;
@@ -149,7 +150,7 @@ class LoopPlanner {
     this.#schema = widened;
   }
 
-  /** An operation with a function of the user's. */
+  /** An operation with a user-defined function. */
   #function(operation: Exclude<LoopOperation, { kind: 'select' }>, number: number): void {
     const before = this.#schema;
     const parsed = parseRowFunction(operation.fn as RowFunction, `${operation.kind} #${number}`);
@@ -178,7 +179,8 @@ class LoopPlanner {
 
   #rowParts(parsed: ParsedFunction): RowPart[] {
     const { fields } = this.#schema;
-    // A name that is no column may be inherited and look at the whole row (toString): then all columns are there.
+    // A name that is no column may be inherited and look at the whole row (toString): then all columns are
+    // provided.
     const reads = parsed.reads === 'all' || [...parsed.reads].some((name) => this.#schema.indexOf(name) < 0) ? undefined : parsed.reads;
     const parts: RowPart[] = [];
     fields.forEach((field, c) => {
@@ -188,7 +190,9 @@ class LoopPlanner {
     return parts;
   }
 
-  /** Emits a filter at the head of the chain as a part of the selection; false when it belongs into the main loop. */
+  /**
+   * Emits a filter at the head of the chain as part of the selection; false when it belongs in the main loop.
+   */
   #trySelect(number: number, { body }: ParsedFunction): boolean {
     if (body === undefined || body.locals.length > 0) return false;
     try {
@@ -285,7 +289,7 @@ class LoopPlanner {
     return { at: 'local', id: fits, field, mayBeNull: field.type.nullable && (mask & (NULL | UNDEFINED)) !== 0 };
   }
 
-  /** Notes which operation runs, for the message of an error. */
+  /** Records which operation runs, for error messages. */
   #mark(number: number, throws: boolean): void {
     if (throws) this.#source.effect(`z0=${number};`);
   }

@@ -1,6 +1,6 @@
 /**
- * Runs the planned loops over batches: hands them addresses, reports rows that fail, gathers what passes through, and
- * knows which input row gave which output row. It owns the output columns.
+ * Runs the planned loops over batches. It hands them addresses, reports failed rows, gathers what passes
+ * through, and knows which input row gave which output row. It owns the output columns.
  */
 
 import { assert, Batch, BatchBuilder, type Column, MillraceError, readText, type SharedMemory, type SlabAllocator, shown } from '../../core/index.ts';
@@ -27,10 +27,11 @@ import {
 export interface RowContext {
   readonly memory: SharedMemory;
   readonly slabs: SlabAllocator;
-  /** Most rows of a batch that a program puts out; larger batches that come in are taken in pieces. A multiple of 8. */
+  /** Most rows in an output batch of a program; larger input batches are taken in pieces. A multiple of 8. */
   readonly batchRows: number;
   /**
-   * A row that failed: says whether to leave it out ('skip') or to give up ('fail': `run` throws the error).
+   * Called with a failed row. Says whether to leave it out ('skip') or to give up ('fail': `run` throws the
+   * error).
    *
    * @param row position in the batch given to `run`
    * @param operation `filter #2`: kind and number in the chain, from 1
@@ -41,12 +42,12 @@ export interface RowContext {
 /** One part of a program: batches in, batches out. */
 export interface Segment {
   run(batch: Batch, emit: (out: Batch) => void): void;
-  /** Row of the batch given to `run` that gave row `row` of the batch put out last. */
+  /** The row of the batch given to `run` that gave row `row` of the last output batch. */
   originOf(row: number): number;
   release(): void;
 }
 
-/** Reports a failed row of a segment's own input; says whether to skip it. */
+/** Reports a failed row of a segment's own input. Says whether to skip it. */
 export type Report = (cause: unknown, batch: Batch, row: number, operation: number) => void;
 
 const NOTHING = { data: 0, offsets: 0, validity: 0 } as const;
@@ -74,7 +75,10 @@ export class LoopSegment implements Segment {
   #outs: Out[];
   #spare: Out[] = [];
   readonly #originsHolder: Int32Array[];
-  /** Rows that the filters at the head left. The loop overwrites it with the origins as it goes, but for a flatMap. */
+  /**
+   * Rows that the filters at the head left. The loop overwrites them with the origins as it goes, except for
+   * a flatMap.
+   */
   readonly #selection: Int32Array;
   readonly #capacity: number;
   #batch: Batch | undefined;
@@ -122,7 +126,7 @@ export class LoopSegment implements Segment {
   #runPiece(batch: Batch, emit: (out: Batch) => void): void {
     const state = this.#state;
     this.#batch = batch;
-    // More than one is left only by a run that an error ended.
+    // More than one is left only by a run that ended in an error.
     this.#spare.push(...this.#outs.splice(1));
     this.#takeAddresses(batch);
     (this.#outs[0] as Out).builder.reset();
@@ -160,7 +164,8 @@ export class LoopSegment implements Segment {
   }
 
   #emit(batch: Batch, out: Out, count: number, emit: (out: Batch) => void): void {
-    // Origins ascend without repeating unless a flatMap made them: as many as rows came in means all of them.
+    // Origins ascend without repeating unless a flatMap made them, so as many as rows came in means all of
+    // them.
     this.#origins = !this.#plan.expands && count === batch.rowCount ? undefined : out.origins;
     emit(this.#output(batch, out, count));
   }
@@ -183,7 +188,7 @@ export class LoopSegment implements Segment {
     return new Batch(batch.memory, outputSchema, count, columns);
   }
 
-  /** Reports the row at which the loop stopped, undoes what it wrote, and steps over it. */
+  /** Reports the row at which the loop stopped, undoes what the loop wrote for it, and steps over it. */
   #failed(cause: unknown, batch: Batch): void {
     const state = this.#state;
     const position = state[STATE.position] as number;
@@ -195,7 +200,7 @@ export class LoopSegment implements Segment {
       state[STATE.rowsOut] = state[STATE.rowsOutBefore] as number;
       this.#giveAddresses();
     }
-    // Room that is not there is no fault of the row.
+    // Lack of memory is not the row's fault.
     if (cause instanceof MillraceError && cause.code === 'ERR_MILLRACE_MEMORY') throw cause;
     this.#report(cause, batch, row, state[STATE.operation] as number);
     const { u8 } = this.#context.memory;
@@ -207,7 +212,7 @@ export class LoopSegment implements Segment {
     state[STATE.position] = position + 1;
   }
 
-  /** Emits the builders that one row's flatMap filled; the last one, not full yet, becomes the only one. */
+  /** Emits the builders that one row's flatMap filled. The last one, not yet full, becomes the only one. */
   #flushFull(batch: Batch, emit: (out: Batch) => void): void {
     const outs = this.#outs;
     const current = outs.at(-1) as Out;
@@ -288,7 +293,7 @@ export class LoopSegment implements Segment {
       emitReturned,
       converted,
     };
-    // Code of its own for every program: V8's type feedback is not shared with other pipelines.
+    // Every program gets code of its own: V8's type feedback is not shared with other pipelines.
     const factory = new Function('me0', 'ka0', 'he0', 'st0', 'ai0', 'ao0', 'or0', 'se0', code.text);
     return factory(
       memory,
@@ -310,7 +315,7 @@ function refuseLate(): never {
   );
 }
 
-/** What a failed row holds, of the columns that were decoded: for the message. */
+/** The decoded columns of a failed row, for the message. */
 export function shownRow(batch: Batch, row: number, columns: readonly number[]): string {
   const parts: string[] = [];
   for (const c of columns) {

@@ -1,17 +1,19 @@
 /**
- * The row functions of a stage (filter, map, flatMap, select, keyBy, mapBatches), compiled into one loop over columns.
+ * The row functions of a stage (filter, map, flatMap, select, keyBy, mapBatches), compiled into one loop over
+ * columns.
  *
- * A function that is a pure expression over the row is emitted over the columns; any other is called from the loop with
- * a fresh object of just the columns that it reads. Both give the answers of `rows.filter(fn).map(fn)`, as does the
- * interpreted form where code from strings is forbidden. What it is not: a place for state, time or I/O.
+ * A function that is a pure expression over the row is emitted over the columns. Any other is called from the
+ * loop with a fresh object that has just the columns it reads. Both give the answers of
+ * `rows.filter(fn).map(fn)`, as does the interpreted form where code from strings is forbidden. Row functions
+ * have no state, no time and no I/O.
  *
- *   operations --planRows--> RowPlan --instantiate (once a worker)--> RowProgram --run(batch, emit)--> batches
+ *   operations --planRows--> RowPlan --instantiate (per worker)--> RowProgram --run(batch, emit)--> batches
  *
- * Parts, in the order a function passes them: rows/parse (source to shape and columns), rows/expression (text over
- * columns), rows/plan (steps of one loop), rows/loop (the text around them), rows/interpret (the same without code),
- * rows/program (runs them), rows/gather (columns that pass through).
+ * Parts, in the order a function passes them: rows/parse (source to shape and columns), rows/expression (text
+ * over columns), rows/plan (steps of one loop), rows/loop (the text around them), rows/interpret (the same
+ * without code), rows/program (runs them), rows/gather (columns that pass through).
  *
- * Each operation sees a fresh row: what a function writes into its row is seen by nobody else.
+ * Each operation sees a fresh row: nobody else sees what a function writes into its row.
  */
 
 import { type Batch, MillraceError, type Schema } from '../../core/index.ts';
@@ -23,7 +25,10 @@ export type { RowOperation } from './plan.ts';
 export type { RowContext } from './program.ts';
 
 export interface RowPlanOptions {
-  /** False: call the functions row by row instead of generating code. Default: what the process allows. */
+  /**
+   * False: call the functions row by row instead of generating code. Default: true where the process allows
+   * code from strings.
+   */
   readonly codeGeneration?: boolean;
   /** False: call every function as a closure, emit no expression. For tests and benchmarks. */
   readonly expressions?: boolean;
@@ -31,13 +36,17 @@ export interface RowPlanOptions {
 
 export interface RowProgram {
   /**
-   * Runs a batch through; `emit` is called with no, one or more batches that have rows. A batch put out is good until
-   * `emit` returns; columns that are not needed downstream hold nothing. Without operations the batch itself is put out.
+   * Runs a batch through the operations. `emit` is called with zero or more batches that have rows. An output
+   * batch is valid until `emit` returns. Columns that are not needed downstream hold nothing. Without
+   * operations the batch itself is emitted.
    *
    * @throws MillraceError ERR_MILLRACE_USER_FUNCTION when a row fails and `onError` says 'fail'
    */
   run(batch: Batch, emit: (out: Batch) => void): void;
-  /** Row of the batch given to `run` that gave row `row` of the batch put out last (exact but behind mapBatches). */
+  /**
+   * The row of the batch given to `run` that gave row `row` of the last output batch (exact except behind
+   * mapBatches).
+   */
   originOf(row: number): number;
   release(): void;
 }
@@ -46,9 +55,9 @@ export interface RowPlan {
   readonly outputSchema: Schema;
   /** Positions in the input schema of the columns that must be decoded. */
   readonly columnsRead: readonly number[];
-  /** One line an operation: `filter: expression over price, qty`, `map: closure reading page`. */
+  /** One line per operation: `filter: expression over price, qty`, `map: closure reading page`. */
   describe(): readonly string[];
-  /** What became of each operation. What is not here is what functions do. */
+  /** The outcome for each operation. Anything not listed here is up to the functions. */
   readonly notes: readonly OperationNote[];
   /** The generated texts, for tests and explain. */
   readonly code: readonly string[];
@@ -65,13 +74,14 @@ interface Part {
  * Plans a chain of row operations.
  *
  * @param needed positions in the output schema of the columns that are read downstream
- * @throws MillraceError ERR_MILLRACE_PIPELINE for an unknown column, an async or generator function, or no function
+ * @throws MillraceError ERR_MILLRACE_PIPELINE for an unknown column, an async or generator function, or what
+ * is not a function
  */
 export function planRows(input: Schema, operations: readonly RowOperation[], needed: readonly number[] | 'all', options: RowPlanOptions = {}): RowPlan {
   const mode: PlanMode = { generate: options.codeGeneration ?? mayGenerate(), expressions: options.expressions ?? true };
   const parts = cut(input, operations);
   const outputSchema = operations.reduce(schemaAfter, input);
-  // From the last to the first: what a part reads is what the one before it must give.
+  // From last to first: the columns that a part reads are those that the one before it must give.
   let wanted = needed;
   const plans: (LoopPlan | (RowOperation & { kind: 'mapBatches' }))[] = [];
   for (const part of parts.toReversed()) {
@@ -112,7 +122,7 @@ export function planRows(input: Schema, operations: readonly RowOperation[], nee
   };
 }
 
-/** Cuts the chain behind every flatMap, and around every mapBatches. */
+/** Cuts the chain after every flatMap, and around every mapBatches. */
 function cut(input: Schema, operations: readonly RowOperation[]): Part[] {
   const parts: { input: Schema; first: number; operations: RowOperation[] }[] = [];
   let schema = input;
@@ -167,7 +177,8 @@ class Program implements RowProgram {
       };
       return make(report, at);
     });
-    // Each segment's output goes straight into the next, so that origins can be followed back while it is used.
+    // The output of each segment goes straight into the next, so that origins can be traced back while it is
+    // used.
     const entries: ((batch: Batch) => void)[] = [(batch) => this.#emit(batch)];
     for (const segment of this.#segments.toReversed()) {
       const next = entries[0] as (batch: Batch) => void;

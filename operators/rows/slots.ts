@@ -1,7 +1,7 @@
 /**
- * Where the columns of the current row are while a loop is generated: still in the batch that came in, or in a local
- * that an operation before this one computed. A slot gives the text that reads it, in three forms: the exact value, the
- * value after ToNumber (so that a nullable number needs no boxed union), and the value as a condition.
+ * Where the columns of the current row are while a loop is generated: still in the input batch, or in a local
+ * that an earlier operation computed. A slot gives the text that reads it, in three forms: the exact value,
+ * the value after ToNumber (so that a nullable number needs no boxed union), and the value as a condition.
  */
 
 import type { Field, TypeName } from '../../core/index.ts';
@@ -72,7 +72,10 @@ export function halves(source: Source, column: number): { readonly high: string;
   };
 }
 
-/** The raw value of an input column, whatever its validity bit says. Strings, bigints and bytes are made at most once a row. */
+/**
+ * The raw value of an input column, whatever its validity bit says. Strings, bigints and bytes are made at
+ * most once per row.
+ */
 function rawText(source: Source, column: number, name: TypeName, wrap: (raw: string) => string): string {
   const x = `x${column}`;
   const once = (raw: string) => `(${source.onDemand(`g${column}`, `let g${column};`)}===void 0?g${column}=${wrap(raw)}:g${column})`;
@@ -146,7 +149,10 @@ export interface RowPart {
   readonly slot: Slot;
 }
 
-/** A fresh plain object with these columns. What a name of Object.prototype would find by assignment, a literal does not. */
+/**
+ * A fresh plain object with these columns. A literal does not find the names of Object.prototype, as
+ * assignment would.
+ */
 export function rowText(source: Source, row: readonly RowPart[]): string {
   const values = row.map(({ slot }) => valueText(source, slot));
   if (row.some(({ name }) => name in Object.prototype)) return `{${row.map(({ name }, n) => `[${source.constant(name)}]:${values[n]}`).join(',')}}`;

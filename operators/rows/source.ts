@@ -1,10 +1,11 @@
 /**
- * The text of one generated loop while it grows: statements in order, the constants that it captures, and the removal
- * of what nothing uses.
+ * The text of one generated loop as it is built: statements in order, the constants that it captures, and the
+ * removal of what nothing uses.
  *
- * Generated text holds integers, identifiers of the form letters-digits that are made here, a fixed list of words of
- * the language, and operators. A name from a schema, a string or a fraction from a user's function is a captured
- * constant (`k3`). GENERATED_TOKEN is that grammar; the tests hold every generated text against it.
+ * Generated text holds integers, identifiers of letters and digits that are made here, a fixed list of words
+ * of the language, and operators. A name from a schema, a string or a fraction from a user-defined function
+ * is a captured constant (`k3`). GENERATED_TOKEN is that grammar; the tests check every generated text
+ * against it.
  */
 
 /** Every token of a generated text matches this. */
@@ -16,7 +17,7 @@ export const IDENTIFIER = /\b[a-z]+\d+\b/g;
 
 interface Statement {
   readonly text: string;
-  /** The identifier that it declares. A statement that declares nothing, or may throw, stays. */
+  /** The identifier that it declares. A statement that declares nothing, or may throw, is kept. */
   readonly declares: string | undefined;
   readonly stays: boolean;
 }
@@ -37,14 +38,14 @@ export class Source {
   readonly #constructors: Map<string, string>;
   #nextLocal = 0;
 
-  /** @param shared the source of the loop that this text is a part of: they number their constants together */
+  /** @param shared the source of the loop that this text is part of: both number their constants together */
   constructor(shared?: Source) {
     this.constants = shared === undefined ? [] : shared.constants;
     this.#constantIds = shared === undefined ? new Map() : shared.#constantIds;
     this.#constructors = shared === undefined ? new Map() : shared.#constructors;
   }
 
-  /** The identifier of a captured constant (-0 is none: it has a text). */
+  /** The identifier of a captured constant. (-0 is not captured: it has a text.) */
   constant(value: unknown): string {
     let id = this.#constantIds.get(value);
     if (id === undefined) {
@@ -56,9 +57,10 @@ export class Source {
   }
 
   /**
-   * The identifier of a constructor that makes a plain object of values for these columns, in order. Its objects are
-   * taken apart again by the optimiser (escape analysis), as object literals are. A literal with computed keys is too,
-   * but not in every process: its type feedback is lost with a garbage collection (measured: 2.4 ns a row, or 20 to 50).
+   * The identifier of a constructor that makes a plain object of values for these columns, in order. The
+   * optimiser takes its objects apart again (escape analysis), as it does object literals. It does so for a
+   * literal with computed keys, too, but not in every process: its type feedback is lost with a garbage
+   * collection (measured: 2.4 ns per row, or 20 to 50).
    */
   rowConstructor(names: readonly string[]): string {
     const keys = names.map((name) => this.constant(name)).join();
@@ -84,12 +86,12 @@ export class Source {
     return id;
   }
 
-  /** A statement that has an effect: it stays, with all that it uses. */
+  /** Adds a statement that has an effect. It is kept, with all that it uses. */
   effect(text: string, declares?: string): void {
     this.#add({ text, declares, stays: true });
   }
 
-  /** A declaration without an effect: it goes when nothing uses it. */
+  /** Adds a declaration without an effect. It is removed when nothing uses it. */
   declare(id: string, text: string): void {
     this.#add({ text, declares: id, stays: false });
   }
@@ -110,9 +112,9 @@ export class Source {
   }
 
   /**
-   * The statements that stay, and every identifier in them.
+   * The statements that are kept, and every identifier in them.
    *
-   * @param last text that comes behind them; what it uses stays
+   * @param last text that comes after them; what it uses is kept
    */
   finish(last: readonly string[]): LoopBody {
     const lines: string[] = [];
@@ -127,7 +129,7 @@ export class Source {
   }
 }
 
-/** A number as integers and division; a captured constant where that does not give it exactly. */
+/** A number as integers and division; a captured constant where that is not exact. */
 export function numberText(source: Source, value: number): string {
   if (Object.is(value, -0)) return '(-0)';
   if (Number.isNaN(value)) return '(0/0)';

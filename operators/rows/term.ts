@@ -1,6 +1,6 @@
 /**
- * Terms: emitted sub-expressions with what is known of them, and the comparisons that need not make the value (bytes of
- * a text, halves of an i64). expression.ts makes them.
+ * Terms: emitted sub-expressions with what is known about them, and the comparisons that need not make the
+ * value (bytes of a text, halves of an i64). expression.ts makes them.
  */
 
 import { BIGINT, BOOLEAN, halves, mayBeNull, NUMBER, OBJECT, type Slot, validText } from './slots.ts';
@@ -19,7 +19,7 @@ export interface Term {
   /** The text after ToNumber, where it is shorter than `+text`. Only for numeric masks. */
   readonly number?: string;
   readonly condition?: string;
-  /** The condition as 1 or 0 without a branch, see {@link bits}. */
+  /** The condition as 1 or 0 without a branch: see {@link bits}. */
   readonly bits?: string;
   /** The column, when the term is nothing but a column. */
   readonly slot?: Slot;
@@ -32,8 +32,8 @@ export function condition(term: Term): string {
 }
 
 /**
- * The condition as 1 or 0, for a term that is a boolean, cannot throw and is as cheap to compute as to skip: no text or
- * bigint is made for it. Then `&` may stand for `&&`.
+ * The condition as 1 or 0, for a term that is a boolean, cannot throw and is as cheap to compute as to skip:
+ * no text or bigint is made for it. `&` may then stand for `&&`.
  */
 export function bits(term: Term): string | undefined {
   if (term.bits !== undefined) return term.bits;
@@ -55,13 +55,16 @@ export function refuseObject(...terms: Term[]): void {
   if (terms.some((term) => (term.mask & OBJECT) !== 0)) throw new NotEmittable();
 }
 
-/** What arithmetic gives: a bigint of two bigints, a number of two that are none, else one of both or a TypeError. */
+/**
+ * The type that arithmetic gives: a bigint for two bigints, a number for two operands that are not bigints,
+ * otherwise either one or a TypeError.
+ */
 export function bigOrNumber(...terms: Term[]): number {
   if (terms.every((term) => isWithin(term.mask, BIGINT))) return BIGINT;
   return terms.some((term) => !(term.mask & BIGINT)) ? NUMBER : NUMBER | BIGINT;
 }
 
-/** The bytes of a literal for which equality of bytes is equality of texts, whatever bytes the column holds. */
+/** The bytes of a literal, where equality of bytes is equality of texts whatever bytes the column holds. */
 export function literalBytes(value: unknown): Uint8Array | undefined {
   if (typeof value !== 'string' || value.includes('\ufffd') || /\p{Surrogate}/u.test(value)) return undefined;
   return new Uint8Array(Buffer.from(value, 'utf8'));
@@ -74,7 +77,10 @@ const MIRRORED: ReadonlyMap<string, string> = new Map([
   ['>=', '<='],
 ]);
 
-/** An i64 column against an integer literal, without a bigint. Nulls: never equal, and 0 in an order, as in JavaScript. */
+/**
+ * An i64 column against an integer literal, without a bigint. A null is never equal, and is 0 in an ordering,
+ * as in JavaScript.
+ */
 export function halvesCompared(source: Source, operator: string, a: Term, b: Term): string | undefined {
   if (b.slot !== undefined && a.literal !== undefined) return halvesCompared(source, MIRRORED.get(operator) ?? operator, b, a);
   const slot = a.slot;

@@ -1,6 +1,7 @@
 /**
- * Values of user functions on their way into columns: whether a value fits its column's type, and the value that a
- * reader of the column sees afterwards. The rules are those of BatchBuilder.setValue. Text is written here, too.
+ * Values of user-defined functions on their way into columns: whether a value fits its column's type, and the
+ * value that a reader of the column sees afterwards. The rules are those of BatchBuilder.setValue. Text is
+ * written here, too.
  */
 
 import { type BatchBuilder, type ColumnSpace, type Field, MillraceError, readText, type SharedMemory, shown } from '../../core/index.ts';
@@ -67,17 +68,22 @@ export function plainBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }
 
-/** The value of a column in what a map function returned. Names that every object inherits must be its own. */
+/**
+ * The value of a column in what a map function returned. A name that every object inherits must be its own.
+ */
 export function ownValue(row: object, name: string): unknown {
   return Object.hasOwn(row, name) ? (row as Record<string, unknown>)[name] : undefined;
 }
 
-/** @throws TypeError when the value is no row */
+/** @throws TypeError when the value is not a row */
 export function requireRow(value: unknown): asserts value is object {
   if (typeof value !== 'object' || value === null) throw new TypeError(`the function gave ${shown(value)}, not a row object`);
 }
 
-/** The rows that a flatMap function returned, besides those that it emitted. What is no object (`false`, a count) is nothing. */
+/**
+ * The rows that a flatMap function returned, in addition to those it emitted. What is not an object (`false`,
+ * a count) adds no row.
+ */
 export function emitReturned(returned: unknown, emit: (row: unknown) => void): void {
   if (typeof returned !== 'object' || returned === null) return;
   refusePromise(returned);
@@ -87,7 +93,10 @@ export function emitReturned(returned: unknown, emit: (row: unknown) => void): v
   for (const row of returned as Iterable<unknown>) emit(row);
 }
 
-/** What is taken for a timestamp besides a number, and for an i64 besides a bigint: a Date, and a safe integer. */
+/**
+ * What is accepted for a timestamp besides a number, and for an i64 besides a bigint: a Date, and a safe
+ * integer.
+ */
 export function converted(value: unknown): unknown {
   if (value instanceof Date) return value.getTime();
   return typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : value;

@@ -1,11 +1,13 @@
 /**
- * One shard of an aggregation in session windows; what a session is, and when it closes, is told in session-plan.ts.
+ * One shard of an aggregation in session windows. For what a session is and when it closes see
+ * session-plan.ts.
  *
- *   row -> key id -> session (session-list.ts: extended, put together, or begun) -> the session's number
- *       -> one group table by number, updated a batch at a time, so that every aggregate works as elsewhere
+ *   row -> key id -> session (session-list.ts: extended, merged, or begun) -> the session's number
+ *       -> one group table by number, updated one batch at a time, so that every aggregate works as elsewhere
  *
- * A group table lets no slot go, so those of closed sessions stay until they are the greater part; then the table is made
- * anew. Cost a row: a key lookup, a look at the end of the key's list, and a group table's update.
+ * A group table frees no single slot, so those of closed sessions stay until they are the majority; then the
+ * table is rebuilt. Cost per row: a key lookup, a look at the end of the key's list, and a group table's
+ * update.
  */
 
 import { type Batch, type Column, GroupTable, readTimestamp, SLAB_BYTES_MIN, StateReader, StateWriter, u32 } from '../../core/index.ts';
@@ -19,21 +21,21 @@ import { SessionList } from './session-list.ts';
 import { SessionWriter } from './session-writer.ts';
 
 const TILE = 1_024;
-/** Slots of closed sessions that a table may hold besides as many as are open. */
+/** Slots of closed sessions that a table may hold in addition to as many as are open. */
 const DEAD_MAX = 256;
 
-/** The state of a shard. Structured clone can copy it, and it means the same in any memory. */
+/** The state of a shard. Structured clone can copy it, and it is valid in any memory. */
 export interface HeldSessions {
   /** In the order of their numbers. */
   readonly sessions: readonly HeldSession[];
   readonly nextNumber: number;
-  /** The group table, with the slots of closed sessions that it has still. */
+  /** The group table, including slots of closed sessions. */
   readonly table: Uint8Array;
   /** Sessions whose results are out. */
   readonly published: PublishedSessions;
 }
 
-/** Sessions as they were when their results came out: what is taken back where these have gone. */
+/** Sessions as they were when their results came out: what is retracted where these no longer hold. */
 interface SavedSessions {
   readonly table: GroupTable;
   readonly own: SessionStates | undefined;
@@ -47,7 +49,7 @@ interface HeldSession {
   readonly last: number;
   readonly hash: number;
   readonly key: Uint8Array;
-  /** States of the user's aggregates. */
+  /** States of the user-defined aggregates. */
   readonly own: readonly unknown[];
 }
 
@@ -58,14 +60,14 @@ export class SessionAggregate implements KeyedOperator {
   readonly #list: SessionList;
   readonly #writer: SessionWriter;
   #table: GroupTable;
-  /** The numbers of the sessions of a batch's rows: u32[], in a slab that is held while there is a batch. */
+  /** The session numbers of a batch's rows: u32[], in a slab that is held while there is a batch. */
   #numbers: Column = { type: u32, data: 0, offsets: 0, validity: 0 };
   #hashes = new Uint32Array(64);
-  /** Of the user's aggregates, where there are some. */
+  /** For the user-defined aggregates, where there are any. */
   readonly #own: SessionStates | undefined;
   readonly #reader: RowReader;
   readonly #emission: SessionEmission;
-  /** Of this epoch, where results may be taken back. */
+  /** Of this epoch, where results may be retracted. */
   #saved: SavedSessions | undefined;
 
   constructor(context: KeyedContext, plan: SessionPlan, from: HeldSessions | undefined) {
@@ -113,7 +115,8 @@ export class SessionAggregate implements KeyedOperator {
         this.#own.add(session, Object.freeze(this.#reader.read(rows, row)));
       }
       if (list.mergedFrom < 0) continue;
-      // Two sessions have become one: the rows so far, this one among them, go into their slots before these go together.
+      // Two sessions have become one: the rows so far, this one included, go into their slots before these
+      // are merged.
       this.#table.update([numbers], inputs, done, row + 1);
       done = row + 1;
       this.#mergeSlot(list.mergedFrom, list.mergedTo);
@@ -172,7 +175,7 @@ export class SessionAggregate implements KeyedOperator {
 
   #restore({ sessions, nextNumber, table, published }: HeldSessions): void {
     const list = this.#list;
-    // Lists are in the order of time, numbers in that of beginning.
+    // Lists are in the order of time, numbers in the order of creation.
     for (const held of [...sessions].sort((a, b) => a.start - b.start)) {
       const key = this.#keys.internRecord(held.key, held.hash);
       list.reserveKeys(this.#keys.idLimit);
@@ -198,7 +201,7 @@ export class SessionAggregate implements KeyedOperator {
     keys.set(number, key);
   }
 
-  /** Writes results that are taken back. */
+  /** Writes retracted results. */
   #retract(retracted: readonly Retraction[]): void {
     const { table, own, keys } = this.#saved as SavedSessions;
     const numbers = retracted.map(({ number }) => number);
@@ -214,7 +217,7 @@ export class SessionAggregate implements KeyedOperator {
     for (const number of numbers) own?.forget(number);
   }
 
-  /** Puts what the slot of number `from` holds into that of `to`; it stays behind as a dead one. */
+  /** Merges the slot of number `from` into that of `to`. The former stays behind as a dead one. */
   #mergeSlot(from: number, to: number): void {
     const { slabs } = this.#context;
     const { u8, u32: words } = slabs.memory;
@@ -232,7 +235,10 @@ export class SessionAggregate implements KeyedOperator {
     slabs.free(work);
   }
 
-  /** Calls `visit` with stretches of sessions' numbers, at most 1,024 a time, and the address of their slots' addresses in a table. */
+  /**
+   * Calls `visit` with runs of session numbers, at most 1,024 at a time, and the address of a list of their
+   * slots' addresses in a table.
+   */
   #eachTile(table: GroupTable, numbers: readonly number[], visit: (from: number, count: number, slots: number) => void): void {
     if (numbers.length === 0) return;
     const { slabs } = this.#context;

@@ -1,12 +1,13 @@
 /**
- * Which sessions come out at the end of an epoch, and which results that came out before are taken back.
+ * Which sessions come out at the end of an epoch, and which earlier results are retracted.
  *
- *   final     a session comes out when it closes: nothing is ever taken back
+ *   final     a session comes out when it closes: nothing is ever retracted
  *   update    each session that changed
- *   revise    each session when the watermark has passed its end; and, until it closes, when late rows have changed it
+ *   revise    each session when the watermark has passed its end; and, until it closes, when late rows have
+ *             changed it
  *
- * A result has gone when its session has other bounds now, or has gone into another session. What it was is saved when the
- * first row of an epoch touches its session, so it costs nothing as long as none does.
+ * A result is obsolete when its session has other bounds now, or was merged into another session. What it was
+ * is saved when the first row of an epoch touches its session, so it costs nothing as long as none does.
  */
 
 import { bool, type Field, MillraceError, Schema } from '../../core/index.ts';
@@ -14,7 +15,7 @@ import { TimeHeap } from '../by-key/index.ts';
 import type { Emission } from '../windows.ts';
 import type { SessionList } from './session-list.ts';
 
-/** The column that says of a row whether it takes a result back. */
+/** The column that says whether a row retracts a result. */
 export const RETRACTED = 'retracted';
 
 export interface SessionBounds {
@@ -22,7 +23,7 @@ export interface SessionBounds {
   readonly last: number;
 }
 
-/** A result that is taken back. */
+/** A retracted result. */
 export interface Retraction extends SessionBounds {
   readonly number: number;
 }
@@ -35,9 +36,9 @@ export class SessionEmission {
   readonly #gapMs: number;
   readonly #emission: Emission;
   readonly #published = new Map<number, SessionBounds>();
-  /** Of these, the ones that rows of this epoch have touched, in the order in which the first row did. */
+  /** Those touched by rows of this epoch, in the order of their first rows. */
   readonly #touched = new Map<number, SessionBounds>();
-  /** Emit 'revise': sessions that are not out, by their ends as they were known. */
+  /** Emit 'revise': sessions that are not out, by their ends as known so far. */
   readonly #due = new TimeHeap();
 
   constructor(list: SessionList, gapMs: number, emission: Emission) {
@@ -46,7 +47,10 @@ export class SessionEmission {
     this.#emission = emission;
   }
 
-  /** A row has gone into a session. True: its result is out, and this is the first row of the epoch: what it is made of is to be saved. */
+  /**
+   * Called when a row has gone into a session. True: its result is out, and this is the first row of the
+   * epoch, so what it is made of must be saved.
+   */
   touch(number: number): boolean {
     const bounds = this.#published.get(number);
     if (bounds === undefined || this.#touched.has(number)) return false;
@@ -55,8 +59,8 @@ export class SessionEmission {
   }
 
   /**
-   * What comes out at the end of an epoch, given the sessions that changed in it and those that close by its watermark: first the
-   * results that are taken back, then those of these sessions.
+   * What comes out at the end of an epoch, given the sessions that changed in it and those that its watermark
+   * closes: first the retracted results, then those of these sessions.
    */
   settle(
     watermark: number,
@@ -97,7 +101,7 @@ export class SessionEmission {
     return [...this.#published].map(([number, bounds]) => [number, { ...bounds }]);
   }
 
-  /** Once the list is what it was. */
+  /** To be called once the list has been restored. */
   restore(published: PublishedSessions): void {
     for (const [number, bounds] of published) this.#published.set(number, bounds);
     if (this.#emission !== 'revise') return;
@@ -108,7 +112,7 @@ export class SessionEmission {
     }
   }
 
-  /** The sessions that are over and not out, in the order of their ends. */
+  /** The sessions that are over and not yet out, in the order of their ends. */
   #takeDue(watermark: number): number[] {
     const taken: number[] = [];
     const heap = this.#due;
@@ -121,7 +125,7 @@ export class SessionEmission {
       if (last + this.#gapMs > known) heap.push(last + this.#gapMs, number, session);
       else {
         taken.push(session);
-        // A session may stand here more than once.
+        // A session may be listed here more than once.
         this.#published.set(number, { start: this.#list.starts[session] as number, last });
       }
     }
@@ -134,9 +138,9 @@ export class SessionEmission {
 }
 
 /**
- * A schema of results with the column `retracted` behind the bounds.
+ * A schema of results with the column `retracted` after the bounds.
  *
- * @param at how many columns come before
+ * @param at number of columns before it
  * @throws MillraceError ERR_MILLRACE_PIPELINE when there is a column of that name
  */
 export function withRetracted(schema: Schema, at: number): Schema {

@@ -1,6 +1,7 @@
 /**
- * Folds (reduce, top) in session windows: one value a session, in the heap; what a session is, and when it comes out, is told in session-plan.ts. A row that puts
- * two sessions together merges their values, that of the earlier one first.
+ * Folds (reduce, top) in session windows: one value per session, in the heap. For what a session is and when
+ * it comes out see session-plan.ts. A row that joins two sessions merges their values, that of the earlier
+ * one first.
  */
 
 import { type Batch, MillraceError, readTimestamp } from '../../core/index.ts';
@@ -39,7 +40,7 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
     ),
     outputTime: { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs + 1 },
     lateBefore: (watermark) => watermark - gapMs - window.latenessMs,
-    // A session may go on for ever, and a restart needs all of its rows.
+    // A session may last for ever, and a restart needs all of its rows.
     heldUntil: () => Number.POSITIVE_INFINITY,
     state: { format: 1, facts: { fold: fold.facts, window } },
     open: (context, from) => new SessionFold(fold, rows, window, gapMs, context, from as SessionFoldSnapshot | undefined),
@@ -74,7 +75,7 @@ class SessionFold implements KeyedOperator {
   readonly #values = new Map<number, Group>();
   readonly #emission: SessionEmission;
   readonly #isRevised: boolean;
-  /** By number: sessions as they were when their results came out, of those that rows of this epoch have touched. */
+  /** By number: sessions as they were when their results came out, of those touched by rows of this epoch. */
   readonly #saved = new Map<number, Group>();
 
   constructor(fold: RowFold, input: KeyedInput, window: WindowSpec, gapMs: number, context: KeyedContext, from: SessionFoldSnapshot | undefined) {

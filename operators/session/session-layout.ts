@@ -1,4 +1,7 @@
-/** What the shards of an aggregation in session windows go by; session-plan.ts makes it, and tells what a session is. */
+/**
+ * The layout that the shards of an aggregation in session windows share. session-plan.ts makes it; see there
+ * for what a session is.
+ */
 
 import type { DataType, Schema } from '../../core/index.ts';
 import type { AggregatePlan } from '../aggregate/index.ts';
@@ -9,13 +12,13 @@ import type { WindowSpec } from '../windows.ts';
 export interface SessionPlan {
   readonly input: KeyedInput;
   readonly keyTypes: readonly DataType[];
-  /** Key columns, windowStart, windowEnd; `retracted`, where results are revised. */
+  /** Key columns, windowStart, windowEnd; `retracted`, where results may be retracted. */
   readonly head: Schema;
-  /** Results may be taken back. */
+  /** Results may be retracted. */
   readonly isRevised: boolean;
-  /** The aggregates alone, without key and window; its slots are keyed by the session's number. */
+  /** The aggregates alone, without key and window. Its slots are keyed by the session's number. */
   readonly values: AggregatePlan;
-  /** With aggregates of the user's: the columns of both; `values` are the built-in ones. */
+  /** With user-defined aggregates: the columns of both; `values` are the built-in ones. */
   readonly mixed: MixedPlan | undefined;
   readonly output: Schema;
   readonly window: WindowSpec;

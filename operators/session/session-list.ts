@@ -1,7 +1,7 @@
 /**
- * The open sessions of a shard: for each key a list of them in the order of time, which rows extend, put together, and begin.
- * Arrays by session, no object. A session has a number besides that is never given again, the key of its slot in a group
- * table; a session is forgotten at once, its slot later.
+ * The open sessions of a shard: for each key a list of them in the order of time, which rows extend, merge
+ * and begin. Arrays by session, no object. A session also has a number that is never reused, the key of its
+ * slot in a group table. A session is dropped at once, its slot later.
  */
 
 import { TimeHeap } from '../by-key/index.ts';
@@ -15,7 +15,10 @@ export class SessionList {
   lasts = new Float64Array(SESSIONS_MIN);
   keys = new Uint32Array(SESSIONS_MIN);
   numbers = new Uint32Array(SESSIONS_MIN);
-  /** After `add`: numbers of the session that went into another one, and of that; -1: none did. */
+  /**
+   * After `add`: the number of the session that was merged into another, and the number of that one; -1: none
+   * was.
+   */
   mergedFrom = NONE;
   mergedTo = NONE;
   /** The number of the next session. */
@@ -24,12 +27,12 @@ export class SessionList {
   readonly #gapMs: number;
   #next = new Int32Array(SESSIONS_MIN);
   #previous = new Int32Array(SESSIONS_MIN);
-  /** 1: went into another one, or is closed. */
+  /** 1: merged into another, or closed. */
   #isMerged = new Uint8Array(SESSIONS_MIN);
   #isChanged = new Uint8Array(SESSIONS_MIN);
   #head = new Int32Array(0);
   #tail = new Int32Array(0);
-  /** Each session once, at its end as it was known when it was put there. */
+  /** Each session once, at its end as known when it was put there. */
   readonly #byEnd = new TimeHeap();
   #changed: number[] = [];
   #free: number[] = [];
@@ -53,7 +56,7 @@ export class SessionList {
     this.#tail = tail;
   }
 
-  /** A row of a key at a time. Returns the number of its session. */
+  /** Takes one row of a key. Returns the number of its session. */
   add(key: number, time: number): number {
     this.mergedFrom = NONE;
     const gap = this.#gapMs;
@@ -66,7 +69,7 @@ export class SessionList {
     }
     const before = this.#previous[at] as number;
     if (before !== NONE && (this.lasts[before] as number) + gap >= time) {
-      // The row lies between two sessions and near both.
+      // The row lies between two sessions and is close to both.
       this.mergedFrom = this.numbers[at] as number;
       this.mergedTo = this.numbers[before] as number;
       this.lasts[before] = this.lasts[at] as number;
@@ -82,7 +85,7 @@ export class SessionList {
     return this.numbers[at] as number;
   }
 
-  /** Puts a session behind another one of its key; NONE: first. */
+  /** Puts a session after another one of its key; NONE: first. */
   insert(key: number, start: number, last: number, number: number, behind: number): number {
     const session = this.#free.pop() ?? this.#used++;
     if (session === this.starts.length) this.#grow();
@@ -124,7 +127,7 @@ export class SessionList {
     return closed;
   }
 
-  /** Forgets a session that `close` gave. True: its key has no other one. */
+  /** Drops a session that `close` gave. True: its key has no other. */
   remove(session: number): boolean {
     this.#unlink(session);
     this.#isMerged[session] = 1;
@@ -133,7 +136,7 @@ export class SessionList {
     return this.#head[this.keys[session] as number] === NONE;
   }
 
-  /** The sessions that rows went into since the last call, in the order in which the first row did. */
+  /** The sessions that rows went into since the last call, in the order of their first rows. */
   takeChanged(): number[] {
     const changed = this.#changed.filter((session) => this.#isMerged[session] === 0);
     for (const session of this.#changed) this.#isChanged[session] = 0;
@@ -141,7 +144,7 @@ export class SessionList {
     return changed;
   }
 
-  /** Whether a session still is the one of this number. */
+  /** Whether a session is still the one with this number. */
   isOpen(session: number, number: number): boolean {
     return this.#isMerged[session] === 0 && this.numbers[session] === number;
   }

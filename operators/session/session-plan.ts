@@ -1,19 +1,21 @@
 /**
- * The plan of an aggregation in session windows: rows of one key that follow each other closely. Two rows whose times differ by
- * at most the gap are of one session, so a row that comes late may put two sessions together. A session starts at its
- * first time and ends at its last time plus the gap.
+ * The plan of an aggregation in session windows: rows of one key that follow each other closely. Two rows
+ * whose times differ by at most the gap belong to one session, so a late row may join two sessions. A session
+ * starts at its first time and ends at its last time plus the gap.
  *
- * It closes when the watermark has passed end + lateness: passed, not reached, as a row at `end` would still extend it. A row
- * is late when the session that it would make alone is closed. One that is not, but whose neighbours are, begins a new one.
+ * It closes when the watermark has passed end + lateness: passed, not reached, as a row at `end` would still
+ * extend it. A row is late when the session that it would make alone is closed. A row that is not late, but
+ * whose neighbours are closed, begins a new session.
  *
  *   emit('final')   a session comes out when it closes
  *   emit('update')  at the end of each epoch that changed it, and then not again
- *   emit('revise')  when the watermark has passed its end; and again, until it closes, at the end of each epoch in which a
- *                   late row changed it
+ *   emit('revise')  when the watermark has passed its end; and again, until it closes, at the end of each
+ *                   epoch in which a late row changed it
  *
- * A result that is out, and whose bounds its session no longer has (a row made it longer, or put it together with another
- * one), is taken back: it comes once more as it was, with true in the column `retracted`, before the results of the epoch. So
- * a sink that overwrites by key and bounds, and deletes what is retracted, holds the sessions that there are.
+ * A result that is out is retracted when its session no longer has its bounds (a row made the session longer,
+ * or joined it to another). It comes once more as it was, with true in the column `retracted`, before the
+ * results of the epoch. So a sink that overwrites by key and bounds, and deletes what is retracted, holds
+ * exactly the current sessions.
  */
 
 import { MillraceError, Schema, SlotLayout, u32 } from '../../core/index.ts';
@@ -35,7 +37,8 @@ export function planSession(request: MixedRequest): KeyedOperatorPlan {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window ?? 'A session'} needs event time. Put .withWatermark(column, delay) before it.`);
   }
   const { gapMs } = window.shape;
-  // What an aggregation in windows of one pane is, but that slots are keyed by the session's number, and bounds differ by row.
+  // As an aggregation in windows of one pane, except that slots are keyed by the session's number, and bounds
+  // differ per row.
   const ofOnePane = { ...request, window: tumbling(gapMs) };
   const mixed = hasUserAggregate(request.aggregates) ? planMixed(ofOnePane, true) : undefined;
   const alone = mixed?.builtIn ?? planAggregate(ofOnePane as Parameters<typeof planAggregate>[0]);
@@ -71,7 +74,7 @@ export function planSession(request: MixedRequest): KeyedOperatorPlan {
     output: plan.output,
     outputTime: { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs + 1 },
     lateBefore: (watermark) => watermark - gapMs - window.latenessMs,
-    // A session may go on for ever, and a restart needs all of its rows.
+    // A session may last for ever, and a restart needs all of its rows.
     heldUntil: () => Number.POSITIVE_INFINITY,
     state: { format: 1, facts: { values: alone.facts, own: mixed?.ownFields.map(({ name }) => name), window } },
     open: (context, from) => new SessionAggregate(context, plan, from as HeldSessions | undefined),

@@ -1,6 +1,7 @@
 /**
- * Result batches of session windows: the aggregates as the ResultWriter gathers them, and beside them, row by row, keys and
- * bounds, put together as one batch over the bytes of both. One a thread serves all its shards: each flushes before it returns.
+ * Result batches of session windows. The ResultWriter gathers the aggregates. Keys and bounds are written
+ * beside them, row by row, and both become one batch over the bytes of both. One per thread, shared by its
+ * shards: each flushes before it returns.
  */
 
 import { Batch, BatchBuilder, type ColumnSpace, type GroupTable, Schema, type SlabAllocator } from '../../core/index.ts';
@@ -10,7 +11,7 @@ import type { RowOutput } from '../keyed/index.ts';
 import { type SessionStates, UserColumns } from '../user-aggregates/index.ts';
 import type { SessionPlan } from './session-layout.ts';
 
-/** What is written of a session beside its aggregates, by session: a SessionList, or what once was in one. */
+/** What is written of a session beside its aggregates, by session: a SessionList, or copies from one. */
 export type WrittenSessions = { readonly [P in 'starts' | 'lasts' | 'keys' | 'numbers']: ArrayLike<number> };
 
 const writers = new WeakMap<RowOutput, SessionWriter>();
@@ -21,11 +22,11 @@ export class SessionWriter {
   readonly #head: BatchBuilder;
   readonly #keysTo: readonly number[];
   readonly #emit: (values: Batch) => void;
-  /** Results of the user's aggregates, by row of what is written and not yet handed on. */
+  /** Results of the user-defined aggregates, by row of what is written and not yet handed on. */
   #own: (readonly unknown[])[] = [];
   readonly #ownColumns: UserColumns | undefined;
 
-  /** The writer that belongs to this output. */
+  /** The writer of this output. */
   static of(output: RowOutput, slabs: SlabAllocator, plan: SessionPlan): SessionWriter {
     let writer = writers.get(output);
     if (writer === undefined) {
@@ -64,7 +65,7 @@ export class SessionWriter {
   ): void {
     const { gapMs, values } = this.#plan;
     if (sessions.length > 1 && values.results.some(({ form }) => form === 'rate')) {
-      // A rate is by the length of its window: one at a time.
+      // A rate depends on the length of its window: one at a time.
       for (let i = 0; i < sessions.length; i++) this.write(table, slots + i * 4, [sessions[i] as number], list, keys, own, isRetracted);
       return;
     }
@@ -84,7 +85,7 @@ export class SessionWriter {
     }
   }
 
-  /** Gives the memory of the writer that belongs to this output back, when the first of its shards is released. */
+  /** Frees the memory of the writer of this output when the first of its shards is released. */
   static release(output: RowOutput): void {
     const writer = writers.get(output);
     writers.delete(output);

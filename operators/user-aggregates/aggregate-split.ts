@@ -1,7 +1,7 @@
 /**
  * The aggregates of one call, in two halves: the built-in ones, planned as always (aggregate-plan.ts), and
- * the user-defined ones. Each half gives columns of its own; they are put together in the order in which they
- * were written.
+ * the user-defined ones. Each half gives its own columns, which are combined in the order in which they were
+ * written.
  */
 
 import { type Field, type Schema, timestamp } from '../../core/index.ts';
@@ -16,7 +16,7 @@ import {
   type UserAggregate,
 } from '../aggregate/index.ts';
 
-/** An aggregate as it may stand in a call. */
+/** An aggregate as it may appear in a call. */
 export type AnyAggregate = Aggregate | UserAggregate;
 /** An aggregation as written, of built-in and user-defined aggregates. */
 export type MixedRequest = Omit<AggregateRequest, 'aggregates'> & { readonly aggregates: Readonly<Record<string, AnyAggregate>> };
@@ -28,7 +28,7 @@ export interface NamedAggregate {
 
 export interface AggregateSplit {
   /**
-   * The built-in aggregates; where there is none, a hidden count of rows, which says which groups there are.
+   * The built-in aggregates. Where there is none, a hidden count of rows, which says which groups there are.
    */
   readonly builtIn: Readonly<Record<string, Aggregate>>;
   /** True: the built-in one is that count. */
@@ -61,7 +61,7 @@ export function splitAggregates(aggregates: MixedRequest['aggregates'], keys: re
   return { builtIn: Object.fromEntries(builtIn), isAlone, own, order };
 }
 
-/** What belongs to the result columns, each kind given in its own order, in the order of the columns. */
+/** Merges a list per kind, each in its own order, into the order of the columns. */
 export function interleaved<T>({ order }: AggregateSplit, builtIn: readonly T[], own: readonly T[]): T[] {
   return order.map(({ isOwn, place }) => (isOwn ? own : builtIn)[place] as T);
 }

@@ -1,4 +1,4 @@
-/** The door of operators/user-aggregates: aggregates of the user's own, beside built-in ones. */
+/** The door of operators/user-aggregates: user-defined aggregates, beside built-in ones. */
 
 export { type AnyAggregate, hasUserAggregate, interleaved, type MixedPlan, type MixedRequest, planMixed } from './aggregate-split.ts';
 export { describeBuiltIn, describeUserAggregates, planMixedAggregate } from './mixed-plan.ts';

@@ -1,8 +1,8 @@
 /**
  * One shard of an aggregation with user-defined aggregates, running or in windows of time. The built-in
  * aggregates of the call work as they do alone: rows are combined (combine.ts) and merged into a shard of
- * theirs (shard-aggregate.ts), but here, behind the exchange, not before it. When that shard emits a group of
- * a window, the user-defined results for it are put beside it (pane-states.ts). So both agree on windows,
+ * their own (shard-aggregate.ts). Here that happens behind the exchange, not before it. When that shard emits
+ * a group of a window, the user-defined results for it are added (pane-states.ts). So both agree on windows,
  * lateness and what is emitted when.
  *
  *   rows of the shard -+-> Combiner -> ShardAggregate -> result batch -+-> batch of all columns
@@ -28,7 +28,7 @@ export interface MixedSnapshot {
   readonly own: PaneStatesSnapshot;
 }
 
-/** All rows of a shard's batch are of one chunk, as far as its combiner is concerned. */
+/** For its combiner, all rows of a shard's batch belong to one chunk. */
 const ORIGIN = { source: 0, partition: 0, first: 0 };
 
 export class MixedAggregate implements KeyedOperator {
@@ -114,7 +114,7 @@ export class MixedAggregate implements KeyedOperator {
 
 const parts = new WeakMap<RowOutput, ThreadParts>();
 
-/** What the shards of an operator share on one thread: each is done with it before the next has its turn. */
+/** What the shards of an operator share on one thread: each is done with it before the next one starts. */
 class ThreadParts {
   readonly combiner: Combiner;
   readonly writer: ResultWriter;
@@ -137,7 +137,7 @@ class ThreadParts {
     this.reader = new RowReader(input.schema);
   }
 
-  /** Gives the memory back, when the first of the shards is released. */
+  /** Frees the memory when the first of the shards is released. */
   static release(output: RowOutput): void {
     const known = parts.get(output);
     parts.delete(output);

@@ -1,7 +1,7 @@
 /**
- * The plan of an aggregation with user-defined aggregates, running or in windows of time: how windows are put
- * together, for each, and the operator (mixed-aggregate.ts). For sessions see session/session-plan.ts, for
- * windows of rows row-windows.ts.
+ * The plan of an aggregation with user-defined aggregates, running or in windows of time: how windows are
+ * combined for each aggregate, and the operator (mixed-aggregate.ts). For sessions see
+ * session/session-plan.ts, for windows of rows row-windows.ts.
  */
 
 import { assert } from '../../core/index.ts';
@@ -53,7 +53,7 @@ export function planMixedAggregate(request: MixedRequest): KeyedOperatorPlan {
   };
 }
 
-/** As KeyedOperatorPlan.whole. */
+/** See KeyedOperatorPlan.whole. */
 export function whyWhole({ split }: MixedPlan): string {
   const names = split.own.map(({ name }) => name).join(', ');
   return `${names} ${split.own.length > 1 ? 'are aggregators' : 'is an aggregator'}, whose functions take rows of a key in order`;
@@ -64,7 +64,7 @@ export function describeUserAggregates({ ownFields }: MixedPlan, strategies: rea
   return ownFields.map(({ name, type }, i) => `  ${name} = aggregator: ${type.name}${type.nullable ? '?' : ''}, ${strategies[i]}`);
 }
 
-/** The built-in aggregates beside, as they are planned. */
+/** The built-in aggregates of the same call, as they are planned. */
 export function describeBuiltIn({ split, builtIn }: MixedPlan): string[] {
   if (split.isAlone) return [];
   const lines = builtIn.describe().split('\n').slice(1);
@@ -72,8 +72,8 @@ export function describeBuiltIn({ split, builtIn }: MixedPlan): string[] {
 }
 
 /**
- * Windows of at most this many panes are merged each time: removing rows would cost as much, and rows would
- * have to be kept for it.
+ * Windows of at most this many panes are merged each time. Removing rows would cost as much, and would
+ * require keeping the rows.
  */
 const MERGE_PANES_MAX = 2;
 

@@ -1,19 +1,19 @@
 /**
- * States of user-defined aggregates by key and pane, and the states of windows made of them. When a window is
- * due, and for which keys, is decided by the built-in aggregates of the same call (mixed-aggregate.ts). How a
- * window is put together is chosen for each aggregator:
+ * States of user-defined aggregates by key and pane, and the states of windows made of them. The built-in
+ * aggregates of the same call (mixed-aggregate.ts) decide when a window is due, and for which keys. How a
+ * window is combined is chosen for each aggregator:
  *
  *   running   no window: one state per key
  *   pane      a window is one pane: its state is the window's
  *   merge     the states of a window's panes are merged, the oldest first
  *   grow      cumulative windows: the state of the window before, and the panes that came since
- *   remove    the state of the window before, without the rows of the panes that left, with those that came; the
- *             rows are kept
+ *   remove    the state of the window before, without the rows of the panes that left, with those that came;
+ *             the rows are kept
  *
- * A state that is carried from one window to the next starts again from its panes when a row comes for a pane
- * that is in it already, when its result is a number that is not finite, and after as many windows as one has
- * panes. So errors of rounding, or of a remove that is not exact, do not stay. Within a pane rows are added
- * as they come; panes are added in the order of time.
+ * A state that is carried from one window to the next is rebuilt from its panes when a row comes for a pane
+ * that is in it already, when its result is not finite, and after as many windows as one has panes. So
+ * rounding errors, and those of an inexact remove, do not persist. Within a pane rows are added in order of
+ * arrival; panes are added in the order of time.
  */
 
 import { type AnyRow, assert, type PaneGrid } from '../../core/index.ts';
@@ -24,7 +24,7 @@ export type UserStrategy = 'running' | 'pane' | 'merge' | 'grow' | 'remove';
 
 interface StatePane {
   readonly number: number;
-  /** By aggregator; of one that removes: nothing. */
+  /** By aggregator; nothing for one that removes. */
   readonly states: unknown[];
   /** Kept where an aggregator removes. */
   readonly rows: AnyRow[];
@@ -94,7 +94,7 @@ export class PaneStates {
     return this.#entries.size * 200 + Math.round(looked === 0 ? 0 : bytes * (this.#paneCount / looked));
   }
 
-  /** Adds a row of a key to a pane. `keyOf` is asked where the key is new. */
+  /** Adds a row of a key to a pane. `keyOf` is called where the key is new. */
   add(id: Key, number: number, row: AnyRow, keyOf: () => readonly unknown[]): void {
     let entry = this.#entries.get(id);
     if (entry === undefined) this.#entries.set(id, (entry = { id, key: keyOf(), panes: [], moving: undefined }));
@@ -107,8 +107,8 @@ export class PaneStates {
   }
 
   /**
-   * The results of a key's window: one per aggregator. The key must have a row in it. Windows of a key are
-   * asked for in ascending order, where emission is 'final'.
+   * The results of a key's window: one per aggregator. The key must have a row in it. Where emission is
+   * 'final', the windows of a key are requested in ascending order.
    */
   results(id: Key, window: number): unknown[] {
     const entry = this.#entries.get(id);
@@ -160,7 +160,7 @@ export class PaneStates {
     return { entries };
   }
 
-  /** The pane of a number, made where it is missing. Late rows are rare: the last one is most likely. */
+  /** The pane of a number, created where it is missing. Late rows are rare: the last pane is most likely. */
   #paneOf(entry: Entry, number: number): StatePane {
     const { panes } = entry;
     let at = panes.length;
@@ -197,7 +197,7 @@ export class PaneStates {
     return merged;
   }
 
-  /** What is carried, as of a window. */
+  /** The state that is carried, as of a window. */
   #moveTo(entry: Entry, window: number, first: number, last: number): MovingStates {
     const { panesPerWindow } = this.#grid as PaneGrid;
     const before = entry.moving;
@@ -227,7 +227,8 @@ export class PaneStates {
   }
 
   /**
-   * Takes the panes before one out of what is carried. A window that grows starts again before one leaves.
+   * Takes the panes before the given one out of the carried state. A window that grows is rebuilt before a
+   * pane leaves.
    */
   #leave({ panes }: Entry, moving: MovingStates, before: number): void {
     const { states } = moving;
@@ -242,7 +243,7 @@ export class PaneStates {
   }
 }
 
-/** Where the first pane of at least this number is, or would be. */
+/** The place of the first pane with at least this number, or where it would be. */
 function placeOf(panes: readonly StatePane[], number: number): number {
   let from = 0;
   let to = panes.length;

@@ -36,7 +36,7 @@ export class SessionStates {
     for (let i = 0; i < states.length; i++) states[i] = (this.#functions[i] as UserFunction).add(states[i], row);
   }
 
-  /** Two sessions have become one, which keeps the number of the earlier. */
+  /** Two sessions have become one, which keeps the number of the earlier one. */
   merge(earlier: number, later: number): void {
     const into = this.#states.get(earlier) as unknown[];
     const from = this.#states.get(later) as unknown[];

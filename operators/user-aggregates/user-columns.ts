@@ -1,6 +1,7 @@
 /**
- * Result batches of built-in and user-defined aggregates, side by side: the columns of the former as they
- * are, those of the latter written here row by row, one batch over the bytes of both.
+ * Result batches of built-in and user-defined aggregates, side by side. The columns of the former are taken
+ * as they are, those of the latter are written here row by row, and both become one batch over the bytes of
+ * both.
  */
 
 import { Batch, BatchBuilder, type Column, Schema, type SlabAllocator } from '../../core/index.ts';
@@ -12,7 +13,7 @@ export class UserColumns {
   readonly #headLength: number;
   readonly #out: BatchBuilder;
 
-  /** @param headLength columns before the aggregates, in the batches of the built-in ones */
+  /** @param headLength number of columns before the aggregates, in the batches of the built-in ones */
   constructor(slabs: SlabAllocator, plan: MixedPlan, headLength: number) {
     this.#plan = plan;
     this.#headLength = headLength;
@@ -20,7 +21,7 @@ export class UserColumns {
   }
 
   /**
-   * The batch with the user-defined columns, whose values `valuesOf` gives for each row. Good until the next
+   * The batch with the user-defined columns, whose values `valuesOf` gives for each row. Valid until the next
    * one.
    */
   beside(batch: Batch, valuesOf: (row: number) => readonly unknown[]): Batch {

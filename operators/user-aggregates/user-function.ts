@@ -1,7 +1,7 @@
 /**
- * One aggregator's functions as operators call them: what they return is checked, and what they throw becomes
- * an error that names the aggregate, the function and its arguments. States are opaque here; a new one is
- * never the state of another group.
+ * The functions of one aggregator as operators call them. What they return is checked, and what they throw
+ * becomes an error that names the aggregate, the function and its arguments. States are opaque here; a new
+ * one is never shared with another group.
  */
 
 import { type AnyRow, type Field, MillraceError, shown } from '../../core/index.ts';
@@ -16,7 +16,7 @@ export class UserFunction {
   readonly #name: string;
   readonly #field: Field;
   readonly #functions: Functions;
-  /** The state that `init` gives again and again; undefined: each is a new one. */
+  /** The state that `init` returns every time; undefined: each one is new. */
   #pristine: { readonly state: unknown } | undefined;
   #isKnown = false;
 
@@ -28,7 +28,7 @@ export class UserFunction {
   }
 
   /**
-   * A state of no row, never shared: where `init` gives one object each time, a copy of it as it was at
+   * A state of no row, never shared: where `init` returns one object every time, a copy of it as it was at
    * first.
    */
   init(): unknown {
@@ -36,7 +36,7 @@ export class UserFunction {
     return this.#pristine === undefined ? this.#made() : structuredClone(this.#pristine.state);
   }
 
-  /** The state with a row more. */
+  /** The state with one more row. */
   add(state: unknown, row: AnyRow): unknown {
     try {
       const next: unknown = this.#functions.add(state, row);
@@ -47,7 +47,7 @@ export class UserFunction {
     }
   }
 
-  /** `a` with what is in `b`; `b` stays as it is and is no part of it. */
+  /** `a` with what is in `b`. `b` does not change and is no part of the result. */
   merge(a: unknown, b: unknown): unknown {
     let merged: unknown;
     try {
@@ -57,7 +57,7 @@ export class UserFunction {
     } catch (cause) {
       throw this.#failed('merge', [a, b], cause);
     }
-    // What comes next may write into it.
+    // Later calls may write into it.
     return merged === b ? this.copy(b, undefined) : merged;
   }
 
@@ -71,7 +71,7 @@ export class UserFunction {
     }
   }
 
-  /** What a state comes to, as it reads back from the column. */
+  /** The result of a state, as it reads back from the column. */
   result(state: unknown, key: readonly unknown[]): unknown {
     try {
       const value: unknown = this.#functions.result(state);
@@ -86,7 +86,7 @@ export class UserFunction {
    * A copy of a state, for a snapshot.
    *
    * @throws MillraceError ERR_MILLRACE_USER_FUNCTION when a copy would not be the same: it holds a function,
-   *   or an instance of a class
+   * or an instance of a class
    */
   copy(state: unknown, key: readonly unknown[] | undefined): unknown {
     let reason: string;
@@ -108,8 +108,8 @@ export class UserFunction {
   }
 
   /**
-   * Finds out whether `init` gives what can be copied, and whether it is the same object each time, or has
-   * the same in it, before anything is added to it.
+   * Finds out, before anything is added, whether `init` returns what can be copied, and whether it returns
+   * the same object every time, or one that shares objects.
    */
   #look(): void {
     const first = this.#made();
@@ -137,7 +137,7 @@ export class UserFunction {
   }
 }
 
-/** Whether two states are one object, or have one in common. */
+/** Whether two states are one object, or share one. */
 function sharesObject(a: unknown, b: unknown, depth: number): boolean {
   if (typeof a !== 'object' || a === null || typeof b !== 'object' || b === null) return false;
   if (a === b) return true;
@@ -145,15 +145,12 @@ function sharesObject(a: unknown, b: unknown, depth: number): boolean {
   return Object.keys(a).some((name) => sharesObject((a as AnyRow)[name], (b as AnyRow)[name], depth - 1));
 }
 
-/** As a message says which group. */
+/** The group, as messages name it. */
 function keyText(key: readonly unknown[]): string {
   return key.length === 0 ? '' : ` of the key ${key.map(shown).join(', ')}`;
 }
 
-/**
- * The name of a class of which there is an instance in a value, and no longer in its copy; looked for some
- * levels deep.
- */
+/** The name of a class that has an instance in a value, but not in its copy. Looks some levels deep. */
 function instanceIn(value: unknown, copy: unknown, depth: number): string | undefined {
   if (typeof value !== 'object' || value === null || depth === 0) return undefined;
   const prototype: unknown = Object.getPrototypeOf(value);

@@ -1,11 +1,17 @@
-/** The first n of many groups, by a number: which of a view's groups are among the greatest. NaN and then null come last in either order. */
+/**
+ * The first n of many groups, by a number: which of a view's groups are among the greatest. NaN, then null,
+ * come last in either order.
+ */
 
 import { type Batch, type Column, isValid, type LiveCell, readTimestamp } from '../../core/index.ts';
 
 /** i64 values are bigints; undefined: null. */
 export type Rank = number | bigint | undefined;
 
-/** A group that may be among the first of all. `place`: its slot, as long as the version of the cell is `version`. */
+/**
+ * A group that may be among the first of all. `place`: its slot, as long as the cell has the version
+ * `version`.
+ */
 export interface LiveCandidate {
   readonly rank: Rank;
   readonly cell: LiveCell;
@@ -13,10 +19,10 @@ export interface LiveCandidate {
   readonly place: number;
 }
 
-/** Candidates beyond twice the number wanted, before they are cut down to it. */
+/** Candidates beyond twice the wanted number, before they are cut down to it. */
 const SLACK = 64;
 
-/** Keeps the first `n` of the candidates that it is given. */
+/** Keeps the first `n` of the candidates given to it. */
 export class LiveRanks {
   readonly order: 'desc' | 'asc';
   readonly #n: number;
@@ -29,7 +35,10 @@ export class LiveRanks {
     this.order = order;
   }
 
-  /** Those among the first `n` so far that this batch's first column adds: row i is the group at `u32[places / 4 + i]`. */
+  /**
+   * The candidates among the first `n` so far that this batch's first column adds: row i is the group at
+   * `u32[places / 4 + i]`.
+   */
   takeBatch(batch: Batch, cell: LiveCell, version: number, places: number): void {
     const { u32 } = batch.memory;
     for (let row = 0; row < batch.rowCount; row++) {
@@ -50,7 +59,7 @@ export class LiveRanks {
     return fork;
   }
 
-  /** The first `n`, in order; of equal ranks those that came first. */
+  /** The first `n`, in order; of equal ranks, those that came first. */
   first(): readonly LiveCandidate[] {
     this.#cut();
     return this.#list;
@@ -74,11 +83,11 @@ export class LiveRanks {
   }
 }
 
-/** Negative: `a` goes first. */
+/** Negative: `a` comes first. */
 function compareRanks(a: Rank, b: Rank, order: 'desc' | 'asc'): number {
   if ((a as number) < (b as number)) return order === 'asc' ? -1 : 1;
   if ((a as number) > (b as number)) return order === 'asc' ? 1 : -1;
-  // Equal, or one of them is no number.
+  // Equal, or one of them is not a number.
   return lastness(a) - lastness(b);
 }
 

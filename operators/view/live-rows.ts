@@ -1,9 +1,10 @@
 /**
- * LiveRows: the groups of a running aggregate as result rows, while the owners of its shards go on changing them. A row is what
- * a sink would get: key columns, then the aggregates, by the same code (result-writer.ts) over copies (core/groups/live-reader.ts).
+ * LiveRows: the groups of a running aggregate as result rows, while the owners of its shards go on changing
+ * them. A row is what a sink would get: key columns, then the aggregates, by the same code (result-writer.ts)
+ * over copies (core/groups/live-reader.ts).
  *
- * Every call reads one shard and gives undefined where the shard changed meanwhile. How shards make an answer, and
- * when to look again, is told by runtime/job/view.ts. One thread; nothing here waits.
+ * Every call reads one shard and gives undefined where the shard changed meanwhile. For how shards make an
+ * answer, and when to look again, see runtime/job/view.ts. One thread; nothing here waits.
  */
 
 import {
@@ -26,30 +27,30 @@ import { AggregateExchange, type AggregatePlan, type ResultColumn, ResultWriter 
 import type { ExchangeOperator } from '../exchange/index.ts';
 import type { LiveCandidate, LiveRanks } from './live-ranks.ts';
 
-/** By which column groups are ranked. Made by {@link LiveRows.ranking}. */
+/** The column by which groups are ranked. Made by {@link LiveRows.ranking}. */
 export interface LiveRanking {
   /** Writes that column alone. */
   readonly writer: ResultWriter;
-  /** Whether it is made of what lies outside the slots. */
+  /** Whether it depends on what lies outside the slots. */
   readonly needsStates: boolean;
 }
 
 const RANKED = new Set(['i8', 'i16', 'i32', 'u32', 'i64', 'f32', 'f64', 'timestamp']);
 
-/** What reads the shards of an operator that is viewable. */
+/** Reads the shards of an operator that can be viewed. */
 export function openView(slabs: SlabAllocator, operator: ExchangeOperator): LiveRows {
   assert(operator instanceof AggregateExchange && operator.isViewable, `a view of ${operator.name}, which holds no table to read`);
   return new LiveRows(slabs, operator.plan);
 }
 
-/** Reads the shards of one running aggregate. `version` is always what `cell.tryRead` gave. */
+/** Reads the shards of one running aggregate. `version` is always what `cell.tryRead` returned. */
 export class LiveRows {
   readonly #slabs: SlabAllocator;
   readonly #plan: AggregatePlan;
   readonly #keys: readonly Field[];
   readonly #reader: LiveReader;
   readonly #writer: ResultWriter;
-  /** Empty: a table of the layout, for the code that reads slots. */
+  /** Empty: a table of the layout, for code that reads slots. */
   readonly #model: GroupTable;
   readonly #rankings = new Map<string, LiveRanking>();
 
@@ -63,10 +64,11 @@ export class LiveRows {
   }
 
   /**
-   * Sets the key that {@link tryRow} looks for: the value of the one key column, or, for several, an object by column or an array in their order.
+   * Sets the key that {@link tryRow} looks for: the value of the only key column or, for several, an object
+   * by column or an array in their order.
    *
    * @returns its shard
-   * @throws MillraceError ERR_MILLRACE_SCHEMA when it is no key of these columns
+   * @throws MillraceError ERR_MILLRACE_SCHEMA when it is not a key of these columns
    */
   setKey(key: unknown): number {
     return this.#reader.setKey(this.#keyValues(key));
@@ -83,7 +85,7 @@ export class LiveRows {
     return this.#reader.tryCopy(cell, version, place) === TORN ? undefined : this.#rowsOf(1)[0];
   }
 
-  /** All rows of the shard, in no order; undefined: look again. */
+  /** All rows of the shard, in no particular order; undefined: look again. */
   tryRows(cell: LiveCell, version: number): AnyRow[] | undefined {
     const rows: AnyRow[] = [];
     for (let from = 0; ; from = this.#reader.next) {
@@ -94,13 +96,15 @@ export class LiveRows {
     }
   }
 
-  /** Groups in the shard; undefined: look again. */
+  /** Number of groups in the shard; undefined: look again. */
   trySize(cell: LiveCell, version: number): number | undefined {
     const size = this.#reader.trySize(cell, version);
     return size === TORN ? undefined : size;
   }
 
-  /** The groups of the shard that may be among the first, of those that came before too; undefined: look again. */
+  /**
+   * The groups of the shard that may be among the first, together with earlier ones; undefined: look again.
+   */
   tryRanks(cell: LiveCell, version: number, { writer, needsStates }: LiveRanking, before: LiveRanks): LiveRanks | undefined {
     const reader = this.#reader;
     const ranks = before.fork();
@@ -115,7 +119,7 @@ export class LiveRows {
 
   /**
    * @param by name of an aggregate whose values are numbers or times; undefined: the only one there is
-   * @throws MillraceError ERR_MILLRACE_OPTION when there is no such one
+   * @throws MillraceError ERR_MILLRACE_OPTION when there is no such aggregate
    */
   ranking(by: string | undefined): LiveRanking {
     const column = this.#rankedColumn(by);
@@ -132,7 +136,7 @@ export class LiveRows {
     return ranking;
   }
 
-  /** Gives back what only large groups needed. */
+  /** Frees memory that only large groups needed. */
   trim(): void {
     this.#reader.trim();
   }
@@ -152,7 +156,7 @@ export class LiveRows {
       writer.writeSlots(this.#model, this.#reader.slots, count, 0, 0, take);
       writer.flush(take);
     } catch (error) {
-      // A sum of i64 may be too large to be shown; the next row is not to begin with what is left of this one.
+      // A sum of i64 may be too large to show. The next row must not start with the rest of this one.
       writer.discard();
       throw error;
     }

@@ -1,6 +1,6 @@
 /**
- * The contract of an accumulator: what a kind of it is to the group table, and what the table gives it. The kinds are listed
- * in accumulators.ts; those that work row by row are the files beside this one.
+ * The contract of an accumulator: what it is to the group table, and what the table gives it. The kinds are
+ * listed in accumulators.ts; those that work row by row have files beside this one.
  */
 
 import type { SharedMemory } from '../../memory/index.ts';
@@ -23,19 +23,30 @@ export type AccumulatorName =
   | 'quantiles'
   | 'topK'
   | 'list';
-/** In which form an accumulator takes its input; `none`: no input at all; `bytes`: u32 address and u32 length of each value. */
+/**
+ * The form in which an accumulator takes its input. `none`: no input; `bytes`: u32 address and u32 length of
+ * each value.
+ */
 export type Lane = 'none' | 'f64' | 'i64' | 'valid' | 'bytes';
 
 export interface AccumulatorOptions {
-  /** The type of the column that orders the values: numbers or timestamp. Needed for `smoothed`; `first`, `last` and `list` may have it. */
+  /**
+   * The type of the column that orders the values: numbers or timestamp. Required for `smoothed`; optional
+   * for `first`, `last` and `list`.
+   */
   readonly order?: DataType;
-  /** Which of the values of one order goes first: the one that came first (default), or the least. */
+  /** Which of the values of one order comes first: the earliest to arrive (default), or the least. */
   readonly ties?: 'coming' | 'value';
-  /** What kind of its kind: HyperLogLog's precision, linear counting's bits, quantiles' relative error, topK's counters, the list's length, the half-life in ms. */
+  /**
+   * The parameter of the kind: HyperLogLog's precision, linear counting's bits, quantiles' relative error,
+   * topK's counters, the list's length, the half-life in ms.
+   */
   readonly parameter?: number;
 }
 
-/** One accumulator of a slot layout. Made by {@link accumulator}; a new kind is a new object of this shape. */
+/**
+ * One accumulator of a slot layout. Made by {@link accumulator}; a new kind is a new object of this shape.
+ */
 export interface Accumulator {
   readonly name: AccumulatorName;
   /** The input column's type; undefined for `count`, which takes none. */
@@ -46,21 +57,30 @@ export interface Accumulator {
   readonly ties: 'coming' | 'value';
   /** See {@link AccumulatorOptions}. */
   readonly parameter: number | undefined;
-  /** Of the finished value: i64 for counts and for sums of i64, f64 for other sums, the input's type for min and max. */
+  /**
+   * Type of the finished value: i64 for counts and for sums of i64, f64 for other sums, the input's type for
+   * min and max.
+   */
   readonly result: DataType;
   /** A multiple of 8. */
   readonly slotBytes: number;
   readonly lane: Lane;
-  /** It is told, by the tile, which values are null and what orders them. False: the lane holds its identity for a null. */
+  /**
+   * True: the tile tells it which values are null and what orders them. False: the lane holds its identity
+   * for a null.
+   */
   readonly isRowWise: boolean;
-  /** Where in its field are pointers to states in the arena (u32 bytes, u32 address). */
+  /** Where in its field there are pointers to states in the arena (u32 bytes, u32 address). */
   readonly pointers: readonly number[];
-  /** Where in its field the pointer is that is the finished value, of a `result` of bytes. */
+  /** Where in its field the pointer to the finished value is, for a `result` of bytes. */
   readonly textOffset?: number;
   readonly canSubtract: boolean;
-  /** How a kernel that merges whole slots knows it (core/groups/reference/runs.ts); undefined: it does not, and `merge` is called for each accumulator. */
+  /**
+   * Its code in the kernel that merges whole slots (core/groups/reference/runs.ts). Undefined: it has none,
+   * and `merge` is called for each accumulator.
+   */
   readonly mergeCode?: number;
-  /** Its part in the pass that count, sum, min and max of one f64 lane share (group/inputs.ts); undefined: none. */
+  /** Its part in the pass that count, sum, min and max of one f64 lane share (inputs.ts); undefined: none. */
   readonly fuses: 'count' | 'sum' | 'min' | 'max' | undefined;
   /** Writes the identity at `field`. Its first 8 bytes are also what the lane holds for a null. */
   identity(memory: SharedMemory, field: number): void;
@@ -68,31 +88,34 @@ export interface Accumulator {
   update(kernels: GroupKernels, slots: number, count: number, offset: number, values: number, tile: TileInputs): void;
   /** Merges (sign 1) or subtracts (sign -1) `count` fields that begin at `fields`, `stride` bytes apart. */
   merge(kernels: GroupKernels, slots: number, count: number, offset: number, fields: number, stride: number, sign: 1 | -1, arena: StateArena): void;
-  /** Writes the finished values as f64, or, where `result` is 8 bytes of integer and `asI64` is set, as i64. Returns how many do not fit. */
+  /**
+   * Writes the finished values as f64 or, where `result` is an 8-byte integer and `asI64` is set, as i64.
+   * Returns how many do not fit.
+   */
   finish(kernels: GroupKernels, slots: number, count: number, offset: number, to: number, asI64: boolean, memory: SharedMemory): number;
 }
 
-/** Where the states of one table live. */
+/** Where the states of one table are. */
 export interface StateArena {
   readonly memory: SharedMemory;
   /**
-   * The address, a multiple of 8, of `bytes` of new memory; what is in it is undefined.
+   * The address, a multiple of 8, of `bytes` of new memory with undefined content.
    *
    * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
    */
   alloc(bytes: number): number;
-  /** Gives up memory of `alloc`: it counts as dead from here on. */
+  /** Gives up memory of `alloc`: it counts as dead from now on. */
   discard(bytes: number): void;
 }
 
-/** What an accumulator gets for a tile besides its lane of values. */
+/** What an accumulator gets for a tile, besides its lane of values. */
 export interface TileInputs {
   readonly arena: StateArena;
-  /** One byte a row, 1 = the value is null; 0: no value of the tile is. */
+  /** One byte per row, 1 = the value is null; 0: no value of the tile is null. */
   readonly nulls: number;
-  /** f64 a row, what the values are ordered by; 0: nothing orders them but the order in which they come. */
+  /** One f64 per row, by which the values are ordered; 0: they are ordered by arrival only. */
   readonly orders: number;
 }
 
-/** What differs from kind to kind, but for the lane. */
+/** What differs between kinds, except for the lane. */
 export type StateBehaviour = Omit<Accumulator, 'name' | 'input' | 'order' | 'ties' | 'result' | 'lane' | 'parameter'>;

@@ -1,4 +1,7 @@
-/** Exact distinct counts: a set of 64-bit values (numbers by their bits, with one NaN and one 0), or of byte strings. Memory grows with the values. */
+/**
+ * Exact distinct counts: a set of 64-bit values (numbers by their bits, with one NaN and one 0), or of byte
+ * strings. Memory grows with the number of values.
+ */
 
 import type { SharedMemory } from '../../memory/index.ts';
 import type { StateArena, StateBehaviour } from './accumulator.ts';

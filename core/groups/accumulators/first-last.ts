@@ -1,7 +1,9 @@
 /**
- * The first or the last value of a column by an order (event time, or another column). Of equal orders the one that came first, or last: by
- * partition and offset within an epoch; that is an order only where equals lie in one pane, as those of one event time do. By another column it is
- * the least of the values, or the greatest. A value without an order (null, NaN) is taken only where there is no other.
+ * The first or the last value of a column by an order (event time, or another column). Of equal event times
+ * it is the one that arrived first, or last: by partition and offset within an epoch. That is an order only
+ * where equals lie in one pane, as those of one event time do. Of equal values of another column it is the
+ * least of the values, or the greatest. A value without an order (null, NaN) is taken only where there is no
+ * other.
  *
  *   0  i64 values seen    8  f64 order    16  the value: f64, i64, or the pointer to its bytes
  */
@@ -78,7 +80,11 @@ export function firstLast(isFirst: boolean, lane: Lane, tiesByValue: boolean): S
   };
 }
 
-/** The least or the greatest byte string, byte by byte: for UTF-8 the order of code points, as in DuckDB. `0 i64 values seen   8 pointer` */
+/**
+ * The least or the greatest byte string, byte by byte: for UTF-8 the order of code points, as in DuckDB.
+ *
+ *   0  i64 values seen    8  pointer
+ */
 export function extremeBytes(isMin: boolean): StateBehaviour {
   function offer(arena: StateArena, field: number, start: number, length: number): void {
     const { u32 } = arena.memory;
@@ -122,7 +128,7 @@ export function extremeBytes(isMin: boolean): StateBehaviour {
   };
 }
 
-/** Makes the bytes that the pointer at `field` points to these; in place where they fit. */
+/** Makes the pointer at `field` point to these bytes; in place where they fit. */
 function setBytes(arena: StateArena, field: number, start: number, length: number): void {
   const { u32 } = arena.memory;
   const former = u32[field >>> 2] as number;

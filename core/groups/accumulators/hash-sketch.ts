@@ -1,9 +1,10 @@
 /**
- * Sketches of distinct values that work on hashes: HyperLogLog and linear counting. Both begin sparse, as the set of the 64-bit
- * hashes themselves, which is exact but for collisions; when that would take about half of the dense form, they become dense.
+ * Sketches of distinct values that work on hashes: HyperLogLog and linear counting. Both begin sparse, as the
+ * set of the 64-bit hashes themselves, which is exact except for collisions. They become dense when the set
+ * would take about half of the dense form.
  *
- * Whether a sketch is dense, and what is in it, depends on the set of values alone, never on the order in which they came or
- * how they were merged: so does the estimate.
+ * Whether a sketch is dense, and what it holds, depends on the set of values alone, never on the order of
+ * arrival or of merges. So does the estimate.
  *
  *   dense:  0 u32 (unused)   4 u32 (unused)   8 u32 (unused)   12 u32 kind = 1   16 bytes of the dense form
  */
@@ -18,20 +19,23 @@ const KIND = 3;
 const HEADER_BYTES = 16;
 const SPARSE_CAPACITY_MIN = 4;
 
-/** The dense form of a sketch: `bytes` of memory, all 0 at first. */
+/** The dense form of a sketch: `bytes` of memory, all initially 0. */
 export interface DenseSketch {
   /** A multiple of 8. */
   readonly bytes: number;
   /** Adds a hash to the dense form at `dense`. */
   add(memory: SharedMemory, dense: number, low: number, high: number): void;
   merge(memory: SharedMemory, dense: number, from: number): void;
-  /** How many distinct hashes it has seen, about. */
+  /** Approximate number of distinct hashes seen. */
   estimate(memory: SharedMemory, dense: number): number;
 }
 
-/** Accumulator of a sketch of the distinct values of a column. `isBytes`: the lane holds places and lengths of byte strings. */
+/**
+ * Accumulator of a sketch of the distinct values of a column. `isBytes`: the lane holds addresses and lengths
+ * of byte strings.
+ */
 export function hashSketch(sketch: DenseSketch, isBytes: boolean): StateBehaviour {
-  // Dense beyond that many hashes: the greatest set that takes no more than half of the dense form.
+  // Dense beyond this many hashes: the greatest set that takes at most half of the dense form.
   let capacityMax = SPARSE_CAPACITY_MIN;
   while (capacityMax * 2 * 8 <= sketch.bytes / 2) capacityMax *= 2;
 

@@ -1,9 +1,11 @@
 /**
- * A hash of 64 bits, as two words, for sketches: HyperLogLog and linear counting go wrong by as many as collide, so the 32 bits
- * of the group table's hash are too few for them. It is the same on every machine; sketches of different jobs can be merged.
+ * A hash of 64 bits, as two words, for sketches. HyperLogLog and linear counting are off by the number of
+ * collisions, so the 32 bits of the group table's hash are too few for them. The hash is the same on every
+ * machine; sketches of different jobs can be merged.
  *
- * Integers: two seeded mixes (lowbias32, Wellons 2018), which collide together for 2^-64 of all pairs. Bytes: two streams of
- * MurmurHash3's body (Appleby, 2011) with constants of their own, mixed with each other at the end.
+ * Integers: two seeded mixes (lowbias32, Wellons 2018), which collide together for 2^-64 of all pairs. Bytes:
+ * two streams of MurmurHash3's body (Appleby, 2011) with different constants, mixed with each other at the
+ * end.
  */
 
 import { mix32 } from '../../hash.ts';
@@ -11,9 +13,9 @@ import { mix32 } from '../../hash.ts';
 const SEED_LOW = 0x3c_6e_f3_72;
 const SEED_HIGH = 0x1b_87_35_93;
 
-/** Of the last call here: the first word. */
+/** The first word of the last hash. */
 export let hashLow = 0;
-/** Of the last call here: the second word. */
+/** The second word of the last hash. */
 export let hashHigh = 0;
 
 /** Hashes 8 bytes given as two words. */

@@ -1,10 +1,12 @@
 /**
- * The most frequent values of a column: a Misra-Gries summary ("Finding repeated elements", 1982), which is Space-Saving in all but name and,
- * unlike that, merges by adding (Agarwal et al., "Mergeable summaries", PODS 2012).
+ * The most frequent values of a column: a Misra-Gries summary ("Finding repeated elements", 1982). It is
+ * equivalent to Space-Saving but merges by adding (Agarwal et al., "Mergeable summaries", PODS 2012).
  *
- * It counts up to 2c different values exactly; when there are more, the count of rank c + 1 is taken off all, and at most c stay. Each
- * such step takes it off c + 1 values at least, so all steps together have taken at most n / (c + 1) off any one of n rows, in any order of
- * rows and merges: a count is too small by at most what was taken off (which is known), never too large, and every value with more than n / (c + 1) rows is there.
+ * It counts up to 2c different values exactly. When there are more, the count of rank c + 1 is subtracted
+ * from all, and at most c stay. Each such step subtracts it from c + 1 values at least. So all steps together
+ * have subtracted at most n / (c + 1) from any value, for n rows, in any order of rows and merges. A count is
+ * too small by at most what was subtracted (which is known), and never too large. Every value with more than
+ * n / (c + 1) rows is present.
  */
 
 import type { SharedMemory } from '../../memory/index.ts';
@@ -55,7 +57,7 @@ export function heavyHitters(counters: number, isBytes: boolean): StateBehaviour
         prune(arena, field);
       }
     },
-    /** The number of values that are counted. */
+    /** Number of values that are counted. */
     finish(_kernels, slots, count, offset, to, _asI64, memory: SharedMemory) {
       for (let i = 0; i < count; i++) memory.f64[(to >>> 3) + i] = valueCount(memory, (memory.u32[(slots >>> 2) + i] as number) + offset);
       return 0;

@@ -1,10 +1,12 @@
 /**
- * HyperLogLog, the dense form: 2^p registers of a byte, each the greatest number of leading zeros, plus one, seen in the rest of
- * the hashes that it is responsible for (Flajolet, Fusy, Gandouet and Meunier, AofA 2007).
+ * HyperLogLog, the dense form: 2^p registers of a byte. Each holds the greatest number of leading zeros, plus
+ * one, seen in the rest of the hashes that it is responsible for (Flajolet, Fusy, Gandouet and Meunier, AofA
+ * 2007).
  *
- * The estimate is linear counting of the empty registers as long as that is the better of the two (up to 3/4 of the registers'
- * number, the threshold of Heule, Nunkesser and Hall, "HyperLogLog in practice", EDBT 2013), then Ertl's improved raw estimator, which needs
- * no table of corrections ("New cardinality estimation algorithms for HyperLogLog sketches", 2017). Standard error: 1.04 / sqrt(2^p).
+ * The estimate is linear counting of the empty registers as long as that is the better of the two (up to 3/4
+ * of the number of registers, the threshold of Heule, Nunkesser and Hall, "HyperLogLog in practice", EDBT
+ * 2013). Beyond, it is Ertl's improved raw estimator, which needs no table of corrections ("New cardinality
+ * estimation algorithms for HyperLogLog sketches", 2017). Standard error: 1.04 / sqrt(2^p).
  */
 
 import type { SharedMemory } from '../../memory/index.ts';

@@ -1,10 +1,10 @@
 /**
- * Linear counting, the dense form: a bitmap of m bits, of which each value sets one; n is estimated from the
- * share that is not set (Whang, Vander-Zanden and Taylor, "A linear-time probabilistic counting algorithm for
+ * Linear counting, the dense form: a bitmap of m bits, of which each value sets one. n is estimated from the
+ * share of unset bits (Whang, Vander-Zanden and Taylor, "A linear-time probabilistic counting algorithm for
  * database applications", TODS 1990).
  *
- * Standard error: sqrt(m (e^t - t - 1)) / n with t = n / m: at 16,384 bits 0.5 % of 10,000 values, 0.9 % of
- * 40,000. When all bits are set it can only say "at least m ln m".
+ * Standard error: sqrt(m (e^t - t - 1)) / n with t = n / m. At 16,384 bits that is 0.5 % of 10,000 values,
+ * 0.9 % of 40,000. When all bits are set it can only say "at least m ln m".
  */
 
 import type { DenseSketch } from './hash-sketch.ts';
@@ -28,7 +28,7 @@ export function linearCounter(bits: number): DenseSketch {
   };
 }
 
-/** Sets a bit of the bitmap that begins at `words[from]`. Returns whether it was not set before. */
+/** Sets a bit of the bitmap that begins at `words[from]`. Returns whether it was unset before. */
 export function setBit(words: Uint32Array, from: number, bit: number): boolean {
   const at = from + (bit >>> 5);
   const before = words[at] as number;
@@ -44,12 +44,12 @@ export function countBits(words: Uint32Array, from: number, count: number): numb
   return set;
 }
 
-/** About how many distinct values set `set` of `bits` bits; infinite where all are set. */
+/** Approximate number of distinct values that set `set` of `bits` bits; infinite when all are set. */
 export function linearEstimate(bits: number, set: number): number {
   return bits * Math.log(bits / (bits - set));
 }
 
-/** Ones of a word (Warren, Hacker's Delight, 5-1). */
+/** Number of ones in a word (Warren, Hacker's Delight, 5-1). */
 function bitCount(word: number): number {
   let x = word - ((word >>> 1) & 0x55_55_55_55);
   x = (x & 0x33_33_33_33) + ((x >>> 2) & 0x33_33_33_33);

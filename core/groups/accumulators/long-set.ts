@@ -1,13 +1,14 @@
 /**
- * A set of 64-bit values in one piece of state: open addressing, linear probing, at most three quarters full. It is what exact
- * distinct counts of numbers are made of, and sketches while they are small.
+ * A set of 64-bit values in one piece of state: open addressing, linear probing, at most three quarters full.
+ * Used for exact distinct counts of numbers, and for sketches while they are small.
  *
- *   0  u32 used    4  u32 capacity, a power of two    8  u32 bit 0: the value 0 is in it; the others: a secret, or 0
+ *   0  u32 used    4  u32 capacity, a power of two
+ *   8  u32 bit 0: the value 0 is in it; the others: a secret, or 0
  *   12 u32 kind (0; sketches: 1 = dense)
  *   16 u64 values[capacity], 0 = empty
  *
- * Values that were chosen to meet get places by a secret hash (core/secret-hash.ts) once a search has gone
- * over many slots.
+ * Values that were chosen to collide are placed by a secret hash (core/secret-hash.ts) once a search has
+ * passed many slots.
  */
 
 import { mix32 } from '../../hash.ts';
@@ -22,15 +23,15 @@ const HEADER_BYTES = 16;
 const USED = 0;
 const CAPACITY = 1;
 const FLAGS = 2;
-/** Of FLAGS; the bits above it are the secret. */
+/** Bit of FLAGS; the bits above it are the secret. */
 const HAS_ZERO = 1;
 /**
- * Slots that a search goes over before the set takes a secret. By chance one in 10,000 does in the fullest
- * sets, which harms nothing.
+ * The set takes a secret once a search passes this many slots. In the fullest sets one in 10,000 searches
+ * does so by chance, which does no harm.
  */
 const STEPS_MAX = 256;
 
-/** Adds a value given as two words to the set at pointer `field`, made where there is none. */
+/** Adds a value given as two words to the set at pointer `field`. Creates the set where there is none. */
 export function addLong(arena: StateArena, field: number, low: number, high: number): void {
   const { u32 } = arena.memory;
   if (u32[field >>> 2] === 0) make(arena, field, CAPACITY_FIRST);
@@ -78,8 +79,8 @@ export function eachLong(memory: SharedMemory, field: number, visit: (low: numbe
 }
 
 /**
- * How many slots it went over; -1: it was there already. The low bits of the hash choose the slot: so a
- * merge, which comes in slot order, spreads.
+ * How many slots the search passed; -1: the value was there already. The low bits of the hash choose the
+ * slot, so a merge, which comes in slot order, spreads.
  */
 function insert(u32: Uint32Array, set: number, low: number, high: number): number {
   const mask = (u32[set + CAPACITY] as number) - 1;

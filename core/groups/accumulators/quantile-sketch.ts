@@ -1,15 +1,17 @@
 /**
- * DDSketch: quantiles with a bounded relative error (Masson, Rim and Lee, "DDSketch: a fast and fully-mergeable quantile sketch with
- * relative-error guarantees", PVLDB 12(12), 2019). Buckets grow by (1 + a) / (1 - a); a value is counted in the one that it falls in, and
- * any value of a bucket is within a of the one that stands for it.
+ * DDSketch: quantiles with a bounded relative error (Masson, Rim and Lee, "DDSketch: a fast and
+ * fully-mergeable quantile sketch with relative-error guarantees", PVLDB 12(12), 2019). Buckets grow by (1 +
+ * a) / (1 - a). A value is counted in its bucket, and any value of a bucket is within a of the value that
+ * represents it.
  *
- * Buckets are counts of whole numbers, so that merging is exact, in any order, and can be undone. They are kept in a hash table
- * and never collapsed: the bound always holds, and a group takes 12 to 24 bytes for each bucket in use (a factor of 1,000 in values is 346 buckets
- * at 1 %).
+ * Buckets hold whole counts, so merging is exact, in any order, and can be undone. They are kept in a hash
+ * table and never collapsed: the bound always holds. A group takes 12 to 24 bytes for each bucket in use (a
+ * factor of 1,000 in values is 346 buckets at 1 %).
  *
  *   0  u32 used    4  u32 capacity, a power of two    8  i32 buckets[capacity]    ..  f64 counts[capacity]
  *
- * Bucket numbers ascend with the values: NaN is the greatest, as everywhere; 0 stands for all of magnitude below 2^-1022.
+ * Bucket numbers ascend with the values: NaN is the greatest, as everywhere; 0 stands for all of magnitude
+ * below 2^-1022.
  */
 
 import { mix32 } from '../../hash.ts';
@@ -22,7 +24,7 @@ const HEADER_BYTES = 8;
 const NONE = -0x8000_0000;
 const INFINITE = 0x4000_0000;
 const NOT_A_NUMBER = 0x4000_0001;
-/** Added to a bucket's number, so that those of positive values are positive. */
+/** Added to the number of a bucket, so that those of positive values are positive. */
 const BIAS = 0x1000_0000;
 const LEAST = 2 ** -1022;
 
@@ -72,7 +74,8 @@ export function quantileSketch(relativeError: number): StateBehaviour {
 }
 
 /**
- * The value of rank floor(q (n - 1)), counted from 0, of the n values in the sketch at pointer `field`, within the relative error; NaN where there is none.
+ * The value of rank floor(q (n - 1)), counted from 0, of the n values in the sketch at pointer `field`,
+ * within the relative error; NaN for an empty sketch.
  */
 export function quantileAt(memory: SharedMemory, field: number, q: number, relativeError: number): number {
   const { u32, i32, f64 } = memory;
@@ -88,7 +91,7 @@ export function quantileAt(memory: SharedMemory, field: number, q: number, relat
     const n = f64[counts + b] as number;
     if (i32[buckets + b] === NONE || n === 0) continue;
     total += n;
-    // Bucket and place in one number: sorting it sorts the buckets.
+    // Bucket and place in one number: sorting the numbers sorts the buckets.
     sortable[used++] = (i32[buckets + b] as number) * capacity + b;
   }
   if (total === 0) return Number.NaN;
@@ -162,7 +165,7 @@ function make(arena: StateArena, field: number, capacity: number): number {
   return sketch;
 }
 
-/** Makes room; buckets whose counts were all subtracted again are left out. */
+/** Makes room. Buckets whose counts were all subtracted again are dropped. */
 function grow(arena: StateArena, field: number): void {
   const { u32, i32, f64 } = arena.memory;
   const former = u32[(field >>> 2) + 1] as number;

@@ -1,8 +1,8 @@
 /**
  * Exponential smoothing over event time: the mean of the values, each weighted by 1/2 to the power of its age
- * in half-lives, where age is counted from the newest value. The order in which rows come does not matter,
- * and two states merge by bringing the older one to the newer one's time ("forward decay": Cormode,
- * Shkapenyuk, Srivastava and Xu, ICDE 2009, which for exponential decay is the same as decay from now).
+ * in half-lives, where age is counted from the newest value. The order of rows does not matter. Two states
+ * merge by bringing the older one to the time of the newer one ("forward decay": Cormode, Shkapenyuk,
+ * Srivastava and Xu, ICDE 2009, which for exponential decay is the same as decay from now).
  *
  *   0  i64 values seen    8  f64 newest time, ms    16  f64 weighted sum    24  f64 sum of weights
  *
@@ -11,20 +11,17 @@
 
 import type { StateBehaviour } from './accumulator.ts';
 
-/** Where a state has its three numbers: the newest time, the weighted sum, the sum of weights. */
+/** Places of the three numbers in a state: the newest time, the weighted sum, the sum of weights. */
 export const NEWEST = 0;
 export const SUM = 1;
 export const WEIGHT = 2;
 
-/** By which the logarithm of a weight falls each millisecond. */
+/** How much the logarithm of a weight falls per millisecond. */
 export function decayRate(halfLifeMs: number): number {
   return Math.LN2 / halfLifeMs;
 }
 
-/**
- * Adds a sum and its weight, both as of `time`, to the state at `f64[at]`. A weight of 0: there is nothing in
- * it.
- */
+/** Adds a sum and its weight, both as of `time`, to the state at `f64[at]`. A weight of 0 adds nothing. */
 export function addDecayed(f64: Float64Array, at: number, rate: number, time: number, sum: number, weight: number): void {
   const newest = f64[at + NEWEST] as number;
   if (f64[at + WEIGHT] === 0) {

@@ -1,12 +1,13 @@
 /**
- * State of variable size beside a slot: what a sketch, a set or a text of an accumulator is made of.
+ * State of variable size beside a slot: a sketch, a set or a text of an accumulator.
  *
- * The slot holds a pointer, two words: u32 bytes of the state, u32 its address; 0, 0 where there is none yet. The state itself lies in the arena of
- * the table that owns the slot, as its long key strings do, and has no address inside: a table may copy it as it stands
- * (into an exchange block, into a compacted arena), and frees it with all others when it is cleared or released.
+ * The slot holds a pointer, two words: u32 bytes of the state, u32 its address; 0, 0 where there is none yet.
+ * The state itself lies in the arena of the table that owns the slot, as its long key strings do, and
+ * contains no address. So a table may copy it as it is (into an exchange block, into a compacted arena), and
+ * frees it with all others when it is cleared or released.
  *
- * Growing means: new memory, the content moved by whoever knows it, the old memory given up. The table compacts its arena when most
- * of it is given up, but never while an accumulator works.
+ * To grow a state is to allocate new memory, move the content, and give up the old memory. The table compacts
+ * its arena when most of it is given up, but never while an accumulator works.
  */
 
 import type { SharedMemory } from '../../memory/index.ts';
@@ -14,7 +15,7 @@ import type { Lane, StateArena } from './accumulator.ts';
 
 export const POINTER_BYTES = 8;
 
-/** What accumulators have in common whose field is a pointer to a state, and nothing else, and that take nothing back. */
+/** Common to accumulators whose field is a pointer to a state and nothing else, and which cannot subtract. */
 export const POINTED = {
   slotBytes: POINTER_BYTES,
   pointers: [0],
@@ -28,7 +29,7 @@ export const POINTED = {
 
 const SHORT_BYTES = 48;
 
-/** Copies a value. Short ones by hand: a call of copyWithin costs more than their bytes. */
+/** Copies a value. Short ones byte by byte: a call of copyWithin costs more than they do. */
 export function copyValue({ u8, u32 }: SharedMemory, to: number, from: number, length: number): void {
   if (length === 8 && (to & 3) === 0 && (from & 3) === 0) {
     u32[to >>> 2] = u32[from >>> 2] as number;
@@ -37,7 +38,10 @@ export function copyValue({ u8, u32 }: SharedMemory, to: number, from: number, l
   else u8.copyWithin(to, from, from + length);
 }
 
-/** Compares two values as accumulators keep them: byte strings byte by byte, numbers with NaN the greatest. Negative: a is less. */
+/**
+ * Compares two values as accumulators keep them: byte strings byte by byte, numbers with NaN the greatest.
+ * Negative: a is less.
+ */
 export function compareValues(memory: SharedMemory, lane: Lane, a: number, aLength: number, b: number, bLength: number): number {
   if (lane === 'bytes') {
     const { u8 } = memory;
@@ -57,7 +61,7 @@ export function compareValues(memory: SharedMemory, lane: Lane, a: number, aLeng
   return x < y ? -1 : x > y ? 1 : Number(x !== x) - Number(y !== y);
 }
 
-/** Makes `bytes` at `address` the state that the pointer at `field` points to; the one before is given up. */
+/** Makes `bytes` at `address` the state of the pointer at `field`. The previous state is given up. */
 export function setState(arena: StateArena, field: number, address: number, bytes: number): void {
   const { u32 } = arena.memory;
   const former = u32[field >>> 2] as number;
@@ -66,7 +70,7 @@ export function setState(arena: StateArena, field: number, address: number, byte
   u32[(field >>> 2) + 1] = address;
 }
 
-/** Gives the pointer at `field`, which points nowhere, a copy of the state that another one points to. */
+/** Gives the pointer at `field`, which has no state, a copy of the state of another pointer. */
 export function copyState(arena: StateArena, field: number, from: number): void {
   const { u32, u8 } = arena.memory;
   const bytes = u32[from >>> 2] as number;

@@ -1,15 +1,19 @@
 /**
- * The sum of squares, for variances, as two doubles (106 bits): each product is taken exactly (Dekker 1971; Veltkamp's split) and added with its error
- * carried along, as sums are. Beside the compensated sum of the same column it gives the variance as (Q - S S / n) / n, whose
- * cancellation costs the square of mean / deviation: of 106 bits, so that up to a ratio of 10^7 all digits of a double are
- * right, at 10^9 some ten (measured), at 10^12 some six, where a running mean (Welford 1962; Chan, Golub and LeVeque 1979) keeps three or four.
+ * The sum of squares, for variances, as two doubles (106 bits). Each product is exact (Dekker 1971;
+ * Veltkamp's split) and added with its error carried along, as in sums. With the compensated sum of the same
+ * column it gives the variance as (Q - S S / n) / n. The cancellation in it costs the square of mean /
+ * deviation, of 106 bits. So all digits of a double are right up to a ratio of 10^7, some ten at 10^9
+ * (measured), some six at 10^12, where a running mean (Welford 1962; Chan, Golub and LeVeque 1979) keeps
+ * three or four.
  *
- * Why not the running mean: its rounding depends on the order of rows and merges; that of this only beyond its 106 bits.
+ * A running mean would round differently by the order of rows and merges; this sum does so only beyond its
+ * 106 bits.
  *
- * It is not subtracted: when one value a billion times the others leaves a window, its square leaves a rounding error behind that is as large as
- * the squares of the others.
+ * It is not subtracted. When a value a billion times the others leaves a window, its square would leave a
+ * rounding error as large as the squares of the others.
  *
- * Of i64 values the squares are exact too. Where a value is not finite, or its square is not (beyond 10^150), the variance is NaN; squares below 10^-290 are lost.
+ * For i64 values the squares are exact, too. Where a value or its square (beyond 10^150) is not finite, the
+ * variance is NaN. Squares below 10^-290 are lost.
  */
 
 import type { SharedMemory } from '../../memory/index.ts';
@@ -85,7 +89,10 @@ function productError(x: number, y: number, product: number): number {
   return xl * yl - (product - xh * yh - xl * yh - xh * yl);
 }
 
-/** The variance of `count` values from the fields of their sum (f64 hi, lo, or, `isLong`, i128) and of their squares. NaN where it is not finite. */
+/**
+ * The variance of `count` values from the fields of their sum (f64 hi, lo or, with `isLong`, i128) and of
+ * their squares. NaN where it is not finite.
+ */
 export function varianceOf(memory: SharedMemory, count: number, sumField: number, isLong: boolean, squaresField: number, divisor: number): number {
   const { f64, u32, i32 } = memory;
   let hi: number;

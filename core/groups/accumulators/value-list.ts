@@ -1,8 +1,10 @@
 /**
- * A list of values, at most `max` of them: those that come first by their order (event time), and among equals by their coming, or (ordered by another column) by value. Which
- * they are does not depend on how rows were cut into chunks or windows into panes.
+ * A list of at most `max` values: the first ones by their order (event time). Equal times are ordered by
+ * arrival, equal values of another order column by value. The selection does not depend on how rows were cut
+ * into chunks or windows into panes.
  *
- *   0  u32 count    4  u32 bytes used    8  records:  f64 order,  u32 length,  u32 (unused),  the bytes, padded to 8
+ *   0  u32 count    4  u32 bytes used
+ *   8  records: f64 order, u32 length, u32 (unused), the bytes, padded to 8
  */
 
 import type { SharedMemory } from '../../memory/index.ts';
@@ -32,7 +34,7 @@ export function valueList(max: number, lane: Lane, tiesByValue: boolean): StateB
     if ((u32[list >>> 2] as number) >= 2 * max) keepFirst(arena, field);
   }
 
-  /** Leaves the first `max` values, in order. */
+  /** Keeps the first `max` values, in order. */
   function keepFirst(arena: StateArena, field: number): void {
     const { u32, u8 } = arena.memory;
     const records = orderedRecords(arena.memory, field, max, lane, tiesByValue);
@@ -62,7 +64,7 @@ export function valueList(max: number, lane: Lane, tiesByValue: boolean): StateB
         if (nulls !== 0 && u8[nulls + i] === 1) continue;
         const field = (u32[(slots >>> 2) + i] as number) + offset;
         const order = orders === 0 ? 0 : (f64[(orders >>> 3) + i] as number);
-        // What has no order (null, NaN) comes last.
+        // Values without an order (null, NaN) come last.
         const place = order === order ? order : Number.POSITIVE_INFINITY;
         if (isBytes) add(arena, field, place, u32[(values >>> 2) + i * 2] as number, u32[(values >>> 2) + i * 2 + 1] as number);
         else add(arena, field, place, values + i * 8, 8);
@@ -99,7 +101,10 @@ export function valueList(max: number, lane: Lane, tiesByValue: boolean): StateB
   };
 }
 
-/** Calls `visit` with where each of the first `max` values of a list (accumulator `of`) lies and its length, in order. */
+/**
+ * Calls `visit` with the address and the length of each of the first `max` values of a list (accumulator
+ * `of`), in order.
+ */
 export function eachListed(memory: SharedMemory, of: Accumulator, field: number, max: number, visit: (start: number, length: number) => void): void {
   if (memory.u32[field >>> 2] === 0) return;
   for (const record of orderedRecords(memory, field, max, of.lane, of.ties === 'value')) visit(record + RECORD_BYTES, memory.u32[(record + 8) >>> 2] as number);
@@ -113,7 +118,7 @@ function orderedRecords(memory: SharedMemory, field: number, max: number, lane: 
   for (let record = list + HEADER_BYTES; record < end; record += recordBytes(u32[(record + 8) >>> 2] as number)) records.push(record);
   const values = (a: number, b: number) =>
     compareValues(memory, lane, a + RECORD_BYTES, u32[(a + 8) >>> 2] as number, b + RECORD_BYTES, u32[(b + 8) >>> 2] as number);
-  // Two infinite orders differ by NaN. The sort is stable: equals stay in the order of their coming.
+  // Two infinite orders differ by NaN. The sort is stable: equals stay in order of arrival.
   records.sort((a, b) => (f64[a >>> 3] as number) - (f64[b >>> 3] as number) || (tiesByValue ? values(a, b) : 0));
   if (records.length > max) records.length = max;
   return records;

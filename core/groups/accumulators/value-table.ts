@@ -1,13 +1,14 @@
 /**
- * A table from values (byte strings; a number is its 8 bytes) to counts, in one piece of state: what exact distinct counts of
- * texts and the heavy hitters of topK are made of.
+ * A table from values (byte strings; a number is its 8 bytes) to counts, in one piece of state. Used for
+ * exact distinct counts of texts and for the heavy hitters of topK.
  *
- *   0   u32 used     4  u32 capacity, a power of two     8  u32 heap bytes used     12  u32 heap bytes     16  f64 taken off
+ *   0   u32 used     4  u32 capacity, a power of two     8  u32 heap bytes used     12  u32 heap bytes
+ *   16  f64 taken off
  *   24  u32 secret, or 0     28  u32 0
  *   32  u32 slots[capacity]: position of the record in the heap / 8 + 1; 0 = empty
  *   ..  heap of records:  f64 count,  u32 hash,  u32 length,  the bytes, padded to 8
  *
- * Values that were chosen to meet are hashed under a secret (core/secret-hash.ts) once a search has gone over
+ * Values that were chosen to collide are hashed under a secret (core/secret-hash.ts) once a search has passed
  * many slots. The order of the records does not depend on it.
  */
 
@@ -28,12 +29,15 @@ const HEAP_BYTES = 3;
 const TAKEN_OFF = 16;
 const SECRET = 24;
 /**
- * Slots that a search goes over before the table takes a secret. By chance one in 10,000 does in the fullest
- * tables, which harms nothing.
+ * The table takes a secret once a search passes this many slots. In the fullest tables one in 10,000 searches
+ * does so by chance, which does no harm.
  */
 const STEPS_MAX = 256;
 
-/** Adds `count` to the value of `length` bytes at `start`. The table at pointer `field` is made where there is none. */
+/**
+ * Adds `count` to the value of `length` bytes at `start`. Creates the table at pointer `field` where there is
+ * none.
+ */
 export function addValue(arena: StateArena, field: number, start: number, length: number, count: number): void {
   const { u32, f64, u8 } = arena.memory;
   if (u32[field >>> 2] === 0) make(arena, field, CAPACITY_FIRST, HEAP_BYTES_FIRST, 0, 0);
@@ -79,12 +83,12 @@ export function addValue(arena: StateArena, field: number, start: number, length
   u32[(table >>> 2) + HEAP_USED] = heapUsed + bytes;
 }
 
-/** Different values in the table at `field`; 0 where there is none. */
+/** Number of different values in the table at `field`; 0 where there is none. */
 export function valueCount(memory: SharedMemory, field: number): number {
   return memory.u32[field >>> 2] === 0 ? 0 : (memory.u32[((memory.u32[(field >>> 2) + 1] as number) >>> 2) + USED] as number);
 }
 
-/** Calls `visit` with where each value lies, its length and its count; in the order in which they came first. */
+/** Calls `visit` with the address, the length and the count of each value, in order of first arrival. */
 export function eachValue(memory: SharedMemory, field: number, visit: (start: number, length: number, count: number) => void): void {
   const { u32, f64 } = memory;
   if (u32[field >>> 2] === 0) return;
@@ -98,18 +102,18 @@ export function eachValue(memory: SharedMemory, field: number, visit: (start: nu
   }
 }
 
-/** What `takeOff` has taken off each value so far, of this table and those merged into it. */
+/** The total that `takeOff` has taken off each value so far, in this table and those merged into it. */
 export function takenOff(memory: SharedMemory, field: number): number {
   return memory.u32[field >>> 2] === 0 ? 0 : (memory.f64[((memory.u32[(field >>> 2) + 1] as number) + TAKEN_OFF) >>> 3] as number);
 }
 
-/** Notes that `count` was taken off elsewhere. The table at `field` exists. */
+/** Records that `count` was taken off elsewhere. The table at `field` exists. */
 export function noteTakenOff(memory: SharedMemory, field: number, count: number): void {
   const at = ((memory.u32[(field >>> 2) + 1] as number) + TAKEN_OFF) >>> 3;
   memory.f64[at] = (memory.f64[at] as number) + count;
 }
 
-/** Takes `count` off each value; those that have no more are gone. The table at `field` exists. */
+/** Takes `count` off each value. Values with no count left are removed. The table at `field` exists. */
 export function takeOff(arena: StateArena, field: number, count: number): void {
   rebuild(arena, field, 0, 0, count);
   noteTakenOff(arena.memory, field, count);
@@ -119,7 +123,7 @@ function recordBytes(length: number): number {
   return RECORD_BYTES + ((length + 7) & ~7);
 }
 
-/** One hash for all of a length, so that no state depends on what its values mean. */
+/** One hash for all values of a length, so that no state depends on the type of its values. */
 function hashOf(u8: Uint8Array, start: number, length: number, secret: number): number {
   if (secret !== 0) return secretHashBytes(u8, start, length, secret);
   if (length === 8) hash64Long(wordAt(u8, start), wordAt(u8, start + 4));
@@ -157,8 +161,8 @@ function make(arena: StateArena, field: number, capacity: number, heapBytes: num
 }
 
 /**
- * Moves the table to one with room for so much, leaving out what `off` takes away, hashed under `secret`
- * where that is not 0; returns its address.
+ * Moves the table to one with the given room, leaving out what `off` takes away, hashed under `secret` where
+ * that is not 0. Returns its address.
  */
 function rebuild(arena: StateArena, field: number, usedMin: number, heapMin: number, off: number, secret = 0): number {
   const { u32, f64, u8 } = arena.memory;

@@ -1,4 +1,7 @@
-/** TypeScript reference of the accumulate kernels (kernels.ts): one pass over a tile's slots per accumulator. */
+/**
+ * TypeScript reference of the accumulate kernels (kernel-signatures.ts): one pass over a tile's slots per
+ * accumulator.
+ */
 
 import type { SharedMemory } from '../../memory/index.ts';
 import type { AccumulateKernels } from '../kernel-signatures.ts';
@@ -15,7 +18,7 @@ export function accumulateReference(memory: SharedMemory): AccumulateKernels {
     const part = sum - hi;
     const error = hi - (sum - part) + (x - part);
     f64[at] = sum;
-    // The error of a sum that is infinite or NaN is NaN; leaving it out keeps hi + lo what hi is.
+    // The error of a sum that is infinite or NaN is NaN. Leaving it out keeps hi + lo equal to hi.
     if (error === error) f64[at + 1] = (f64[at + 1] as number) + error;
   }
 

@@ -1,41 +1,41 @@
 /**
- * What a group table becomes when its keys stand too near each other (TypeScript reference of
- * core/kernels/group-crowd.ts).
+ * What a group table becomes when its keys cluster (TypeScript reference of core/kernels/group-crowd.ts).
  *
- * The hash of keys is known, and the slots of a table stand in its order. So whoever chooses keys can give
- * all of them one slot; and keys that come in the order of the hash, as our own output does that was written
- * to a topic and is read again, fill the front of a table to the brim while the rest of it is empty. Either
- * way linear probing goes over all that is there. Rehashing with another public hash does not help against
- * the first, and a secret one would show in the order of the output.
+ * The hash of keys is public, and the slots of a table are in its order. So whoever chooses keys can give all
+ * of them one slot. Keys may also come in the order of the hash, as our own output does when it was written
+ * to a topic and is read again. They then fill the front of a table completely while the rest is empty.
+ * Either way linear probing passes all slots in use. Rehashing with another public hash does not help in the
+ * first case, and a secret hash would show in the order of the output.
  *
- * So a probe that has gone over STEPS_MAX slots, which by chance none ever does (e^-37 at a load of 1/2),
- * makes the table a crowded one: its slots move together, those to come stand behind them in the order in
- * which they come, and an index beside them says where each key is:
+ * So a probe that has passed STEPS_MAX slots, which never happens by chance (e^-37 at a load of 1/2), makes
+ * the table a crowded one. Its slots move together, later ones follow in order of arrival, and an index
+ * beside them says where each key is:
  *
  *   slots  | slot 1 | slot 2 | ... | slot `used` | empty ...
- *   index  | u32 number, u32 secret hash | ...     open addressing, a power of two, at most half full; number 0: free
+ *   index  | u32 number, u32 secret hash | ...     open addressing, a power of two, at most half full;
+ *                                                  number 0: free
  *
- * The index goes by a hash under a secret of this process: nobody can choose keys for it. The secret decides
- * where entries of the index lie and nothing else: the order of slots follows from the rows alone, so the
- * bytes of a result are the same in every process and for any number of workers. A table is crowded until it
- * is cleared.
+ * The index uses a hash under a secret of this process: nobody can choose keys for it. The secret decides
+ * where entries of the index lie and nothing else. The order of slots follows from the rows alone, so the
+ * bytes of a result are the same in every process and for any number of workers. A table stays crowded until
+ * it is cleared.
  *
- * The secret hash takes word after word, each mixed (lowbias32) before the next: sums of words mixed apart,
- * which the hash of keys is made of, would have collisions that hold under every secret.
+ * The secret hash takes one word after the other, each mixed (lowbias32) before the next. The hash of keys
+ * adds up words mapped separately, and would have collisions that hold under every secret.
  */
 
 import { mix32 } from '../../hash.ts';
 import type { SharedMemory } from '../../memory/index.ts';
 import { BASE, CAPACITY, INDEX, INDEX_MASK, KEY_BYTES, SECRET, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED } from '../header.ts';
 
-/** Slots that a probe goes over before the table is crowded. */
+/** A table becomes crowded once a probe passes this many slots. */
 export const STEPS_MAX = 192;
 
-/** What the probe has to give. */
+/** What the probe has to provide. */
 export interface CrowdParts {
   insert(table: number, image: number, slot: number): boolean;
   sameKey(table: number, image: number, slot: number): boolean;
-  /** Counts down LONG_BYTES for a slot that goes. */
+  /** Subtracts the strings of a slot that is removed from LONG_BYTES. */
   forgetLong(table: number, slot: number): void;
 }
 
@@ -44,7 +44,7 @@ export interface CrowdReference {
   probe(table: number, images: number, stride: number, count: number, slots: number): number;
   /** The slot of a key, or 0. */
   find(table: number, image: number): number;
-  /** Empties a slot; the last one moves into it. */
+  /** Empties a slot. The last slot moves into it. */
   remove(table: number, slot: number): void;
   /** See groupCrowd in kernel-signatures.ts. */
   groupCrowd(table: number): void;
@@ -68,7 +68,8 @@ export function crowdReference(memory: SharedMemory, { insert, sameKey, forgetLo
   }
 
   /**
-   * Whether the word at `offset` is the length of a string that lies outside, its address in the next word.
+   * Whether the word at `offset` is the length of a string that lies outside, with its address in the next
+   * word.
    */
   function isOutside(table: number, offset: number, word: number): boolean {
     for (let s = 0; s < get(table + STRING_COUNT); s++) {

@@ -1,4 +1,4 @@
-/** TypeScript reference of the fused kernel (kernels.ts). */
+/** TypeScript reference of the fused kernel (kernel-signatures.ts). */
 
 import type { AccumulateKernels, FuseKernels, ProbeKernels } from '../kernel-signatures.ts';
 

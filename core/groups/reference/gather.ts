@@ -1,4 +1,4 @@
-/** TypeScript reference of the gather kernels (kernels.ts): one field of many slots to a column. */
+/** TypeScript reference of the gather kernels (kernel-signatures.ts): one field of many slots to a column. */
 
 import type { SharedMemory } from '../../memory/index.ts';
 import type { GatherKernels } from '../kernel-signatures.ts';
@@ -44,7 +44,8 @@ export function gatherReference(memory: SharedMemory): GatherKernels {
         const at = ((u32[(slots >>> 2) + i] as number) + offset) >>> 2;
         const high = (i32[at + 3] as number) * TWO_32 + (u32[at + 2] as number);
         const low = (u32[at + 1] as number) * TWO_32 + (u32[at] as number);
-        // Small negative sums are all ones above: taken as a signed 64-bit number they lose nothing.
+        // Small negative sums have only ones in the upper words: taken as a signed 64-bit number they lose
+        // nothing.
         const isLong = i32[at + 2] === (i32[at + 1] as number) >> 31 && i32[at + 3] === i32[at + 2];
         f64[(to >>> 3) + i] = isLong ? (i32[at + 1] as number) * TWO_32 + (u32[at] as number) : high * (TWO_32 * TWO_32) + low;
       }

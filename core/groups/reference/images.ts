@@ -1,4 +1,7 @@
-/** TypeScript reference of the image kernels (kernels.ts): the key part of a slot for every row of a tile, hash included. */
+/**
+ * TypeScript reference of the image kernels (kernel-signatures.ts): the key part of a slot for every row of a
+ * tile, hash included.
+ */
 
 import { hashBytes, hashLong, hashNull, hashPadded, hashWord } from '../../hash.ts';
 import type { SharedMemory } from '../../memory/index.ts';
@@ -10,7 +13,7 @@ const LAST_KEY = 2;
 export function imageReference(memory: SharedMemory): ImageKernels {
   const { u8, i32, u32 } = memory;
 
-  /** Puts the hash of one more column at the image's tag and, where it is null, its bit into the null mask. */
+  /** Adds the hash of one more column to the image's tag and, where it is null, its bit to the null mask. */
   function putHash(image: number, hash: number, isNull: boolean, nullBit: number, flags: number): void {
     const at = image >>> 2;
     u32[at] = flags & LAST_KEY ? hash | 1 : hash;

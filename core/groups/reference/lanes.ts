@@ -1,4 +1,7 @@
-/** TypeScript reference of the lane kernels (kernels.ts): columns of any type to 4 or 8 bytes a value. */
+/**
+ * TypeScript reference of the lane kernels (kernel-signatures.ts): columns of any type to 4 or 8 bytes a
+ * value.
+ */
 
 import type { SharedMemory } from '../../memory/index.ts';
 import type { LaneKernels } from '../kernel-signatures.ts';

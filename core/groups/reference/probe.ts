@@ -1,8 +1,9 @@
 /**
- * TypeScript reference of the probe kernels (kernels.ts): find or insert, remove, rehash, scan, copy out.
+ * TypeScript reference of the probe kernels (kernel-signatures.ts): find or insert, remove, rehash, scan,
+ * copy out.
  *
- * Linear probing from the slot that the tag's top bits name. As those bits order the slots, doubling a table reads and
- * writes it front to back: slot i goes to 2i or 2i + 1.
+ * Linear probing starts from the slot that the tag's top bits name. These bits order the slots, so doubling a
+ * table reads and writes it front to back: slot i goes to 2i or 2i + 1.
  */
 
 import type { SharedMemory } from '../../memory/index.ts';
@@ -40,7 +41,10 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     for (let w = 0; w < bytes >>> 2; w++) u32[(to >>> 2) + w] = u32[(from >>> 2) + w] as number;
   }
 
-  /** The slot number of a tag: its top 26 bits (behind the skipped ones) scaled to the capacity. 26 + 27 bits are exact in a double. */
+  /**
+   * The slot number of a tag: its top 26 bits (after the skipped ones) scaled to the capacity. 26 + 27 bits
+   * are exact in a double.
+   */
   function numberOf(tag: number, skipBits: number, capacity: number): number {
     return Math.floor((((tag << skipBits) >>> 6) * capacity) / 2 ** 26);
   }
@@ -54,7 +58,9 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     return next === get(table + BASE) + get(table + CAPACITY) * get(table + SLOT_BYTES) ? get(table + BASE) : next;
   }
 
-  /** Calls `visit` for each of the first `count` fields that may have bytes outside the slot, and have. */
+  /**
+   * Calls `visit` for each of the first `count` fields that may have bytes outside the slot, if it has any.
+   */
   function eachLongString(table: number, image: number, count: number, visit: (field: number, length: number) => void): void {
     for (let s = 0; s < count; s++) {
       const field = image + get(table + STRING_FIELDS + s * 8);
@@ -71,7 +77,9 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     return bytes;
   }
 
-  /** Copies what the first `count` of those fields have outside to `at` on; returns the address behind them. */
+  /**
+   * Copies what the first `count` of those fields have outside to `at`. Returns the address after the copies.
+   */
   function moveStrings(table: number, slot: number, at: number, count: number): number {
     let next = at;
     eachLongString(table, slot, count, (field, length) => {
@@ -90,7 +98,7 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     return true;
   }
 
-  /** Whether both have, at `offset`, a string that lies outside, and the same one. */
+  /** Whether both have the same string at `offset`, and it lies outside. */
   function sameLongString(table: number, image: number, slot: number, offset: number): boolean {
     for (let s = 0; s < get(table + STRING_COUNT); s++) {
       if (get(table + STRING_FIELDS + s * 8) !== offset) continue;
@@ -141,7 +149,9 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     u32[(table + LONG_BYTES) >>> 2] = get(table + LONG_BYTES) - longBytes(table, slot, get(table + OUTSIDE_COUNT));
   }
 
-  /** Empties a slot and closes the gap: moves up each later slot of the run that may stand nearer its place. */
+  /**
+   * Empties a slot and closes the gap: moves up each later slot of the run that may be closer to its place.
+   */
   function remove(table: number, slot: number): void {
     const slotBytes = get(table + SLOT_BYTES);
     const span = get(table + CAPACITY) * slotBytes;
@@ -150,7 +160,7 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
     let gap = slot;
     for (let next = slotAfter(table, gap); get(next) !== 0; next = slotAfter(table, next)) {
       const home = slotOf(table, get(next));
-      // Distances around the ring: it may move when its home is not between the gap and itself.
+      // Distances around the ring: a slot may move when its home is not between the gap and itself.
       if ((next - home + span) % span < (next - gap + span) % span) continue;
       copyWords(gap, next, slotBytes);
       gap = next;
@@ -270,7 +280,7 @@ export function probeReference(memory: SharedMemory): ProbeKernels {
       for (let slot = base; slot < end; slot += slotBytes) {
         const tag = get(slot);
         if (tag === 0) continue;
-        // The lower bound of a shard serves as its cursor, and is its upper bound in the end.
+        // The lower bound of a shard serves as its cursor, and ends as its upper bound.
         const place = u32[bounds + (tag >>> SHARD_SHIFT)] as number;
         u32[bounds + (tag >>> SHARD_SHIFT)] = place + 1;
         copyWords(block + BLOCK_SLOTS + place * slotBytes, slot, slotBytes);

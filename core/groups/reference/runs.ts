@@ -1,4 +1,7 @@
-/** TypeScript reference of the run kernels (kernels.ts): slots side by side, merged, subtracted and copied by one call. */
+/**
+ * TypeScript reference of the run kernels (kernel-signatures.ts): slots side by side, merged, subtracted and
+ * copied in one call.
+ */
 
 import type { SharedMemory } from '../../memory/index.ts';
 import { BASE, CAPACITY, MERGES, OUTSIDE_COUNT, SLOT_BYTES, STRING_FIELDS, USED } from '../header.ts';
