@@ -1,7 +1,8 @@
-// `node scripts/complete-lock.js`: after an `npm install`, adds to package-lock.json, and to that of bench/peers, the optional packages of other
-// platforms that npm left out because the registry it asked does not have them (a mirror may hold one platform only).
-// Without them `npm ci` refuses the lock. The entries have no checksum; npm fetches them on their platform only.
-// `--check` changes nothing, prints what is missing, and exits 1 if anything is.
+// `node scripts/complete-lock.js`: after an `npm install`, adds optional packages of other platforms to
+// package-lock.json, and to that of bench/peers. npm leaves them out when its registry does not have them (a
+// mirror may hold one platform only). Without them `npm ci` refuses the lock. The entries have no checksum;
+// npm fetches them on their platform only. `--check` changes nothing, prints what is missing, and exits 1 if
+// anything is.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,10 +1,11 @@
 /**
- * A real Apache Kafka broker for tests and for trying things out: `npm run kafka [-- --port 9092 --stay]`.
+ * A real Apache Kafka broker for tests and experiments: `npm run kafka [-- --port 9092 --stay]`.
  *
- * The jars come from Maven (scripts/kafka/pom.xml lists them) into `.cache/kafka/`, once; every later start makes no
- * network call. The broker is one KRaft node on 127.0.0.1, with a data folder of its own that is removed at the end.
- * It prints `KAFKA_BROKERS=127.0.0.1:PORT` when it answers, and runs until SIGINT, SIGTERM, the end of standard input, or the end of who
- * started it: the parent process, or, under `npm run`, the parent of npm. With `--stay` it outlives these.
+ * The jars come from Maven (scripts/kafka/pom.xml lists them) into `.cache/kafka/`, once; later starts make
+ * no network call. The broker is one KRaft node on 127.0.0.1, with a data folder of its own that is removed
+ * at the end. It prints `KAFKA_BROKERS=127.0.0.1:PORT` when it answers. It runs until SIGINT, SIGTERM, the
+ * end of standard input, or the end of the process that started it: its parent, or under `npm run` the parent
+ * of npm. With `--stay` it outlives these.
  *
  * It uses plain Node and no packages, so that it runs before anything is built. `startKafka` is the same as a
  * function. With it a broker can also be killed and restarted over the same data, and have listeners with TLS
@@ -150,8 +151,8 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
 }
 
 /**
- * A shell that waits for the end of this process, however it ends, SIGKILL too: the system closes the pipe between the two. Then it
- * kills the broker and removes its folder. In a group of its own, so that what is sent to ours does not end it first.
+ * A shell that waits for the end of this process, including by SIGKILL: the system closes the pipe between the two. The shell then
+ * kills the broker and removes its folder. It has its own process group, so that signals to ours do not end it first.
  *
  * @param {number | undefined} pid
  * @param {string} dir
@@ -166,7 +167,7 @@ function watchFor(pid, dir) {
   return shell;
 }
 
-/** Says what is missing for `startKafka`, or undefined when it can run here. Starts nothing. */
+/** What is missing for `startKafka`, or undefined when it can run here. Starts nothing. */
 export function missingForKafka(version = KAFKA_VERSION) {
   try {
     findJava();
@@ -335,8 +336,8 @@ function parse(args) {
 }
 
 /**
- * Who started this: the parent; under `npm run` that is a shell, whose parent is npm, and whose parent is who is meant. Process ids,
- * the nearest first.
+ * Who started this: the parent; under `npm run` that is a shell, whose parent is npm, and whose parent is who
+ * is meant. Process ids, the nearest first.
  */
 function starters() {
   // Some shells give way to the last command that they run; then npm itself is the parent.
@@ -373,7 +374,9 @@ function parentOf(pid) {
   return status === 0 ? Number(stdout.trim()) : undefined;
 }
 
-/** Calls `ended` when one of those who started this is gone: the chain from here upward is not what it was. */
+/**
+ * Calls `ended` when one of those who started this is gone: the chain from here upward is not what it was.
+ */
 function watchStarters(ended) {
   if (process.platform === 'win32') return;
   const first = starters();

@@ -1,5 +1,6 @@
-// Before `npm run bench`: installs the engines that only the benchmarks compare with (bench/peers/package.json) unless they are there.
-// Where they cannot be had, the benches name what they leave out.
+// Before `npm run bench`: installs the engines that only the benchmarks compare with
+// (bench/peers/package.json) unless they are there. Where they cannot be had, the benches name what they
+// leave out.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';

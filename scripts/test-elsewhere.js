@@ -1,6 +1,6 @@
-// Runs some test files in a copy of the tree whose path is long and has spaces and letters that URLs write otherwise: what depends
-// on where a checkout lies fails here. `node scripts/test-elsewhere.js [FILE...]`; without files, those that start programs and
-// threads or put paths into messages.
+// Runs some test files in a copy of the tree whose path is long and has spaces and letters that URLs write
+// otherwise: what depends on where a checkout lies fails here. `node scripts/test-elsewhere.js [FILE...]`;
+// without files, those that start programs and threads or put paths into messages.
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';

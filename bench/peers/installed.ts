@@ -30,7 +30,9 @@ function safeResolve(name: string): string {
   }
 }
 
-/** A package of bench/peers/package.json, which `npm ci` does not install: so nothing is known of its types. */
+/**
+ * A package of bench/peers/package.json, which `npm ci` does not install: so nothing is known of its types.
+ */
 // biome-ignore lint/suspicious/noExplicitAny: see above
 export function importPeer(name: string): Promise<any> {
   return import(name);

@@ -1,13 +1,14 @@
 /**
- * How a cluster is reached, as a user writes it: the options that sources and sinks share. Names are kafkajs's own where it has them.
+ * How to reach a cluster: the options that sources and sinks share. Names are those of kafkajs where it has
+ * them.
  */
 
 /**
- * Options of `tls.connect`, which gets them as they are; the usual ones by name. Our own, as those below: a program's types need
- * neither kafkajs's nor Node's.
+ * Options of `tls.connect`, which receives them unchanged; the usual ones are named. This type and those below
+ * are our own, so that a program's types need neither kafkajs's nor Node's.
  */
 export interface KafkaTlsOptions {
-  /** Certificates of who may sign the broker's, in PEM. Default: those that Node trusts. */
+  /** Certificates of the authorities that may sign the broker's, in PEM. Default: those that Node trusts. */
   readonly ca?: string | Uint8Array | readonly (string | Uint8Array)[];
   /** Certificate and key of this client, in PEM. */
   readonly cert?: string | Uint8Array;
@@ -18,7 +19,7 @@ export interface KafkaTlsOptions {
   readonly [option: string]: unknown;
 }
 
-/** How to log in, as kafkajs takes it. */
+/** How to log in, in kafkajs's form. */
 export type KafkaSaslOptions =
   | { readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; readonly username: string; readonly password: string }
   | {
@@ -31,10 +32,10 @@ export type KafkaSaslOptions =
   | { readonly mechanism: 'oauthbearer'; readonly oauthBearerProvider: () => Promise<{ readonly value: string }> }
   | KafkaSaslMechanism;
 
-/** A mechanism of the user's own: kafkajs's `Mechanism`. */
+/** A user-defined mechanism: kafkajs's `Mechanism`. */
 export interface KafkaSaslMechanism {
   readonly mechanism: string;
-  // biome-ignore lint/suspicious/noExplicitAny: what kafkajs hands over is its own affair
+  // biome-ignore lint/suspicious/noExplicitAny: the arguments are up to kafkajs
   readonly authenticationProvider: (args: any) => { authenticate(): Promise<void> };
 }
 
@@ -44,7 +45,7 @@ export interface KafkaConnectionOptions {
   readonly brokers: readonly string[];
   /** Name in the broker's logs and quotas. Default `millrace`. */
   readonly clientId?: string;
-  /** True, or the options of `tls.connect`: `{ ca }` for a certificate authority of your own. */
+  /** True, or the options of `tls.connect`, such as `{ ca }` for your own certificate authority. */
   readonly ssl?: boolean | KafkaTlsOptions;
   readonly sasl?: KafkaSaslOptions;
   /**
