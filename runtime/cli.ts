@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The command line: `millrace run | explain | demo`. Reads arguments, calls the library, prints. Exit codes: 0 done,
- * 1 failed, 2 used wrongly.
+ * The command line: `millrace run | explain | demo`. Reads arguments, calls the library, prints. Exit codes:
+ * 0 done, 1 failed, 2 used wrongly.
  */
 
 import { existsSync, readFileSync } from 'node:fs';
@@ -212,7 +212,9 @@ function option<K extends string, V>(name: K, value: V | undefined): { [P in K]?
   return (value === undefined ? {} : { [name]: value }) as { [P in K]?: V };
 }
 
-/** Where in the user's files an error came from: its stack, without the frames of Node and of this package. */
+/**
+ * Where in the user's files an error came from: its stack, without the frames of Node and of this package.
+ */
 function traceOf(cause: unknown): string | undefined {
   if (typeof cause === 'string') return cause;
   if (!(cause instanceof Error)) return undefined;

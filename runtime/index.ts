@@ -1,4 +1,7 @@
-/** The front door: everything that a pipeline module and its program need, but connectors with a client of their own. */
+/**
+ * The front door: everything that a pipeline module and its program need, except connectors with a client of
+ * their own.
+ */
 
 export {
   type AnyRow,

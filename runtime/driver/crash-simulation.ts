@@ -1,10 +1,12 @@
 /**
- * A job that is taken through its epochs step by step, in an order that a seed draws among all orders that a job could see; so it can be
- * left at any step, as by a crash. What it leaves behind, its world, is where a successor starts. There is no time but the world's.
+ * A job that is taken through its epochs step by step. A seed draws the order among all orders that a job
+ * could see. So the job can be left at any step, as by a crash. A successor starts from what it leaves
+ * behind, its world. The only time is the world's.
  *
- * A step is one of: read (a frame of a source), cut (the epoch ends), scan (an engine, a chunk), merge (an engine, one step of an epoch's
- * end), and for each thing that the coordinator asks for two: it is done outside (record, write, commit), and the coordinator is told of it
- * (recorded, written, committed). At most two epochs are under way, as in a job.
+ * A step is one of: read (a frame of a source), cut (the epoch ends), scan (an engine, a chunk), merge (an
+ * engine, one step of an epoch's end), and two for each thing that the coordinator asks for: it is done
+ * outside (record, write, commit), and the coordinator is told (recorded, written, committed). At most two
+ * epochs are under way, as in a job.
  */
 
 import { type AnyRow, type SeekableRng, seededRng } from '../../core/index.ts';
@@ -16,42 +18,45 @@ const MEMORY_BYTES = 24 << 20;
 /** Reading a frame takes less than this. */
 const READ_MS_MAX = 30;
 
-/** Rows that a source has got at once, and hands over at once. */
+/** Rows that a source gets at once, and hands over at once. */
 export interface SimulatedFrame {
   readonly source: number;
   readonly partition: number;
   readonly rows: readonly AnyRow[];
 }
 
-/** What comes in, round by round. Behind the last round all sources end. */
+/** What comes in, round by round. All sources end after the last round. */
 export interface SimulatedInput {
   readonly plan: Plan;
   readonly partitions: number;
   readonly shards: number;
   readonly rounds: readonly {
     readonly frames: readonly SimulatedFrame[];
-    /** How long it is until the next round. */
+    /** How long until the next round. */
     readonly passMs: number;
   }[];
   /** This source is read before the others at every start: a table. */
   readonly readFirst?: number;
-  /** There is a store for decisions, as a checkpoint directory is for a job. */
+  /** There is a store for decisions, like the checkpoint directory of a job. */
   readonly keepsDecisions?: boolean;
-  /** Makes other steps of what is asked for than `act`, then `tell`: to see whether a fault is found. */
+  /** Replaces the steps `act`, then `tell`, to plant a fault and see whether it is found. */
   readonly plant?: (wish: Wish, job: ThreadlessJob) => readonly SimulatedStep[];
 }
 
 export interface SimulatedStep {
   readonly kind: string;
-  /** It waits for nothing that was asked for before it, and mostly comes late. A planted fault may; no job does. */
+  /**
+   * It does not wait for what was asked for before it, and mostly comes late. A planted fault may do so; no
+   * job does.
+   */
   readonly isLate?: boolean;
   run(): void;
 }
 
-/** What outlives a crash: what sources, sinks and the store have, and time. */
+/** What outlives a crash: the content of sources, sinks and the store, and time. */
 export class SimulatedWorld {
   readonly outside: Outside;
-  /** The rounds up to this one have come in. */
+  /** Rounds up to this one have come in. */
   round = 0;
   clockMs: number;
 
@@ -82,7 +87,7 @@ export class SimulatedJob {
   readonly #world: SimulatedWorld;
   readonly #job: ThreadlessJob;
   readonly #rng: SeekableRng;
-  /** By partition of all sources: its frames that are not read yet. */
+  /** By partition of all sources: the frames that are not read yet. */
   readonly #unread: LoggedFrame[][];
   /** What was asked for, in steps: decisions are kept in one order, outputs and positions in another. */
   readonly #recording: SimulatedStep[] = [];
@@ -221,7 +226,7 @@ export class SimulatedJob {
   }
 }
 
-/** By partition of all sources: all that it gets. */
+/** By partition of all sources: everything that it gets. */
 function logOf({ plan, partitions, rounds }: SimulatedInput): LoggedFrame[][] {
   const logs = Array.from({ length: plan.sources.length * partitions }, (): LoggedFrame[] => []);
   rounds.forEach(({ frames }, round) => {

@@ -1,6 +1,6 @@
 /**
- * What a test driver is told: its options, checked among themselves and against the snapshot that it goes on from; and that
- * snapshot, which says the same of the driver before. What a driver does with it stands in test-driver.ts.
+ * Options of a test driver, checked among themselves and against the snapshot that it resumes from; and the
+ * format of that snapshot. See test-driver.ts for what a driver does with them.
  */
 
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
@@ -13,40 +13,41 @@ const MEMORY_BYTES_A_SHARD = 64 << 20;
 
 export interface TestDriverOptions {
   /**
-   * How many engines the 64 hash ranges are spread over, as over a job's workers: 1 (default) to 8. They run one after the other. It
-   * makes no difference to results; a test may show that.
+   * How many engines the 64 hash ranges are spread over, as over a job's workers: 1 (default) to 8. They run
+   * one after the other. The number makes no difference to results, which a test may show.
    */
   readonly shards?: number;
   /**
-   * Spreads rows that are sent without a partition over the partitions; without it they go to partition 0. Which engine scans what is
-   * drawn from it, too. The same seed and the same calls give the same run.
+   * Spreads rows that are sent without a partition over the partitions; without a seed they go to partition
+   * 0. It also draws which engine scans what. The same seed and the same calls give the same run.
    */
   readonly seed?: number;
-  /** Partitions that each source has (default 4). */
+  /** Partitions of each source (default 4). */
   readonly partitions?: number;
-  /** The clock at the start, ms since 1970 (default 0; of a restored driver: what it was). */
+  /** The clock at the start, ms since 1970. Default 0, or what the snapshot has. */
   readonly now?: number;
-  /** Goes on from what `snapshot()` of a driver of the same pipeline gave, here or in another process. */
+  /** Resumes from what `snapshot()` of a driver of the same pipeline returned, here or in another process. */
   readonly from?: DriverSnapshot;
-  /** Shared memory, bytes (default 64 MiB a shard). */
+  /** Shared memory, bytes (default 64 MiB per engine). */
   readonly memoryBytes?: number;
   /** False: run user functions without generated code. */
   readonly codeGeneration?: boolean;
 }
 
 /**
- * The whole state of a driver between two epochs: a plain value for structuredClone, v8.serialize and a file. What is in it is not part of
- * the interface, but that `format` says by which version it can be read, and `pipeline` of which pipeline it is.
+ * The whole state of a driver between two epochs: a plain value for structuredClone, v8.serialize and a file.
+ * Its content is not part of the interface, except `format`, which says which version can read it, and
+ * `pipeline`, which says which pipeline it is of.
  */
 export interface DriverSnapshot extends StateHead {
   /** The clock. */
   readonly clockMs: number;
   readonly partitions: number;
   readonly seed: number | undefined;
-  /** Rows that were sent without a partition, and chunks: how far the draws from the seed are. */
+  /** Rows that were sent without a partition, and chunks: how many draws the seed has given. */
   readonly rowsDrawn: number;
   readonly chunks: number;
-  /** For each partition of each source, one source after the other. */
+  /** By partition of each source, one source after the other. */
   readonly inputs: readonly InputState[];
   readonly state: EngineState;
 }
@@ -61,7 +62,7 @@ export interface InputState {
   readonly counts: readonly (readonly [name: CounterName, count: number])[];
 }
 
-/** What holds for a driver, all of it given. */
+/** The options of a driver, with defaults filled in. */
 export interface ResolvedOptions {
   readonly from: DriverSnapshot | undefined;
   readonly shards: number;
@@ -72,9 +73,10 @@ export interface ResolvedOptions {
 }
 
 /**
- * Checks options, among themselves and against the snapshot to go on from.
+ * Checks options, among themselves and against the snapshot to resume from.
  *
- * @throws MillraceError ERR_MILLRACE_OPTION, ERR_MILLRACE_CHECKPOINT when `from` is of another pipeline or version
+ * @throws MillraceError ERR_MILLRACE_OPTION, ERR_MILLRACE_CHECKPOINT when `from` is of another pipeline or
+ *   version
  */
 export function resolved(options: TestDriverOptions, head: StateHead): ResolvedOptions {
   checkOptionNames('testDriver()', options, { shards: true, seed: true, partitions: true, now: true, from: true, memoryBytes: true, codeGeneration: true });
@@ -86,7 +88,7 @@ export function resolved(options: TestDriverOptions, head: StateHead): ResolvedO
     throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got the seed ${shown(seed)}; give a number.`);
   }
   if (options.from !== undefined) checkState(options.from, head);
-  // A snapshot may be used again, and what operators take over they change.
+  // Operators change what they take over, and a snapshot may be used again.
   const from = structuredClone(options.from);
   const partitions = options.partitions ?? from?.partitions ?? PARTITIONS_DEFAULT;
   if (!(Number.isInteger(partitions) && partitions >= 1)) {

@@ -1,12 +1,12 @@
 /**
- * What a person calls a source or a sink of a pipeline, and which one is meant. The test driver takes such names; a plan knows its
- * sources and sinks by number.
+ * Finds the source or sink that a caller names. The test driver takes names; a plan knows its sources and
+ * sinks by number.
  */
 
 import { MillraceError, shown } from '../../core/index.ts';
 
 /**
- * Which of `all` is meant: by itself, its number, its name (`log clicks`), or its topic (`clicks`).
+ * Finds one of `all`: by itself, its number, its name (`log clicks`), or its topic (`clicks`).
  *
  * @throws MillraceError ERR_MILLRACE_OPTION when none or more than one is
  */

@@ -1,17 +1,20 @@
 /**
- * The edges of a pipeline without an outside: a source whose frames are rows, or raw records, that were handed over on this thread, and a
- * sink that keeps its rows here. Everything between them is as in a job.
+ * The edges of a pipeline without an outside: a source whose frames are rows, or raw records, handed over on
+ * this thread, and a sink that keeps its rows here. Everything between them is as in a job.
  */
 
 import { type AnyRow, type Batch, BatchBuilder, MillraceError, type Schema } from '../../core/index.ts';
 import { type Chunk, type ChunkDecoder, type Codec, type CodedSource, type DecoderContext, FrameCursor, type Sink, type Source } from '../../io/index.ts';
 import { RawRecordDecoder } from './raw-records.ts';
 
-/** What the rows of a frame are: the number of a run that was handed over, or raw records. It travels as the frame's flags, and its cut. */
+/**
+ * What a frame holds: the number of a run of rows, or raw records. It travels as the frame's flags, and its
+ * cut.
+ */
 export const FRAME_OF_ROWS = 0;
 export const FRAME_OF_RECORDS = 1;
 
-/** Things that stay on this thread, by a number that travels in their place. */
+/** Things that stay on this thread, while a number travels in their place. */
 export class Held<T> {
   readonly #things = new Map<number, T>();
   #next = 0;
@@ -25,7 +28,7 @@ export class Held<T> {
     return this.#things.get(number) as T;
   }
 
-  /** Gives it back: it is held no more. */
+  /** Returns it, and holds it no longer. */
   take(number: number): T {
     const thing = this.get(number);
     this.#things.delete(number);
@@ -38,7 +41,7 @@ export function codecOf(source: Source): Codec | undefined {
   return (source as Partial<CodedSource>).codec;
 }
 
-/** `source`, read from frames that are handed over. */
+/** `source`, reading the frames that are handed over. */
 export function handFed(source: Source, rows: Held<readonly AnyRow[]>): Source {
   const codec = codecOf(source);
   return {
@@ -51,7 +54,7 @@ export function handFed(source: Source, rows: Held<readonly AnyRow[]>): Source {
   };
 }
 
-/** `sink`, but its blocks hold the number of what is held in `kept`. */
+/** `sink`, but its blocks hold a number for what `kept` holds. */
 export function keptRows(sink: Sink, kept: Held<readonly AnyRow[]>): Sink {
   return {
     name: sink.name,
@@ -142,7 +145,10 @@ class HandFedDecoder implements ChunkDecoder {
     return builder.rowCount === 0 ? undefined : builder.finish();
   }
 
-  /** A row that does not fit is what a record is that cannot be decoded; where a source has rows, and no records, the job ends with it. */
+  /**
+   * A row that does not fit is treated as a record that cannot be decoded. It ends the job where a source has
+   * rows and no records.
+   */
   #refuse(error: unknown): void {
     if (this.#codec === undefined || !(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_SCHEMA') throw error;
     this.#context.reject({ reason: 'undecodable', offset: this.#frames.first + this.#at, rows: 1, message: error.message });

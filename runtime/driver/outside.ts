@@ -1,6 +1,6 @@
 /**
- * What lies outside of a job and outlives it, in memory: how far its sources are committed, what its sinks have got, and the decisions that
- * are kept for a restart.
+ * What lies outside a job and outlives it, in memory: how far its sources are committed, what its sinks have
+ * received, and the decisions that are kept for a restart.
  */
 
 import type { AnyRow } from '../../core/index.ts';
@@ -14,7 +14,7 @@ export class Outside {
   readonly outputs: AnyRow[][];
   readonly decisions: KeptDecisions | undefined;
 
-  /** @param keepsDecisions there is what is a checkpoint directory for a job */
+  /** @param keepsDecisions whether there is a store for decisions, like a job's checkpoint directory */
   constructor(sources: number, partitions: number, sinks: number, keepsDecisions = false) {
     this.committed = Array.from({ length: sources }, () => Array.from({ length: partitions }, (_, partition) => ({ partition, offset: 0, metadata: '' })));
     this.outputs = Array.from({ length: sinks }, () => []);

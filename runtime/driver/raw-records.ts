@@ -1,6 +1,6 @@
 /**
- * Records as they are, in a frame: what `sendRaw` of a test driver puts in, and what a source's own codec decodes. It takes the place of a
- * record batch, or of lines; decoding and what is refused are as in a job.
+ * Raw records in a frame: `sendRaw` of a test driver puts them in, and the source's own codec decodes them.
+ * The frame takes the place of a record batch, or of lines. Decoding and refusals are as in a job.
  *
  *   count u32 | 0 (no headers) u32 | timestamp f64 | for each record: key length i32, value length i32, key, value, up to a multiple of 4
  */
@@ -20,7 +20,7 @@ const LENGTHS_BYTES = 8;
 
 const padded = (length: number): number => Math.ceil(Math.max(0, length) / 4) * 4;
 
-/** The body of a frame that holds these records, of one time. */
+/** The body of a frame with these records, all of one timestamp. */
 export function rawFrame(records: readonly RawRecord[], timestampMs: number): Uint8Array {
   const bytesOf = ({ key, value }: RawRecord): number => LENGTHS_BYTES + padded((key?.length ?? 0) + (value?.length ?? 0));
   const bytes = new Uint8Array(HEAD_BYTES + records.reduce((sum, record) => sum + bytesOf(record), 0));

@@ -1,6 +1,7 @@
 /**
- * The test driver: a pipeline on the calling thread, with a manual clock. It is a face over what runs a job, the same coordinator and the
- * same engines, with sources and sinks in memory (threadless-job.ts): rows go in by hand, epochs end by hand, results are arrays.
+ * The test driver: a pipeline on the calling thread, with a manual clock. It drives the coordinator and the
+ * engines of a job, with sources and sinks in memory (threadless-job.ts): rows go in by hand, epochs end by
+ * hand, results are arrays.
  */
 
 import { type AnyRow, type Counters, checkOptionNames, MillraceError, type SeekableRng, seededRng, shown } from '../../core/index.ts';
@@ -18,9 +19,9 @@ import type { RawRecord } from './raw-records.ts';
 import { ThreadlessJob } from './threadless-job.ts';
 
 /**
- * @param pipeline what a pipeline module exports by default: a pipeline or a stream of one
- * @throws MillraceError ERR_MILLRACE_PIPELINE when it cannot be run as written, ERR_MILLRACE_OPTION, ERR_MILLRACE_CHECKPOINT when `from` is of
- *   another pipeline or version
+ * @param pipeline the default export of a pipeline module: a pipeline or a stream of one
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when it cannot be run as written, ERR_MILLRACE_OPTION,
+ *   ERR_MILLRACE_CHECKPOINT when `from` is of another pipeline or version
  * @example
  * const driver = testDriver(pipeline('t').from(memory([], { schema: { page: utf8 } })).keyBy('page').count().to(collect()));
  * driver.send([{ page: '/a' }, { page: '/a' }]);
@@ -34,7 +35,7 @@ export function testDriver(pipeline: PipelineLike, options: TestDriverOptions = 
 }
 
 export class TestDriver {
-  /** As the pipeline says: with its own sources and sinks. */
+  /** As the pipeline has it: with its own sources and sinks. */
   readonly #plan: Plan;
   readonly #head: StateHead;
   readonly #job: ThreadlessJob;
@@ -46,7 +47,7 @@ export class TestDriver {
   #chunks: number;
   #now: number;
   #isBetweenEpochs = true;
-  /** Also when a call has failed half way. */
+  /** Also set when a call has failed half way. */
   #isWorking = false;
   #isOver = false;
 
@@ -85,12 +86,14 @@ export class TestDriver {
   }
 
   /**
-   * Rows of a source, in order, into one of its partitions (default: drawn from the seed for each row, or 0 without a seed). `source` is
-   * the source itself, its number, its name or its topic; it may be left out where there is one source. A row goes the way that it goes in
-   * a job: one that does not fit the schema is undecodable where the source has records and a codec, and ends the job (throws) where its
-   * rows are objects (`memory`, `iterable`, `generator`).
+   * Rows of a source, in order, into one of its partitions (default: drawn from the seed for each row, or 0
+   * without a seed). `source` is the source itself, its number, its name or its topic; it may be left out
+   * where there is one source. A row is treated as in a job. One that does not fit the schema is undecodable
+   * where the source has records and a codec. It ends the job (throws) where rows are objects (`memory`,
+   * `iterable`, `generator`).
    *
-   * @throws MillraceError ERR_MILLRACE_SCHEMA as said; what user functions throw, unless the stream's `errors` are taken
+   * @throws MillraceError ERR_MILLRACE_SCHEMA as said; what user functions throw, unless the stream's
+   *   `errors` are taken
    */
   send(rows: readonly AnyRow[], options?: { partition?: number }): void;
   send(source: Source | number | string, rows: readonly AnyRow[], options?: { partition?: number }): void;
@@ -104,12 +107,15 @@ export class TestDriver {
   }
 
   /**
-   * Records of a source as they come from outside, one or several: their values go through the source's codec, so that decoding, and what is
-   * refused, can be tested without the outside. Names and partitions are as for {@link send}.
+   * One or several records of a source, as they come from outside. Their values go through the source's
+   * codec, so that decoding and refusals can be tested without the outside. Names and partitions are as for
+   * {@link send}.
    *
    * @param bytes the value of each record; null: a record without a value
-   * @param options `key`: the key of these records, text as UTF-8; default none. Their time is the driver's clock.
-   * @throws MillraceError ERR_MILLRACE_OPTION when the source has rows and no codec (`memory`, `iterable`, `generator`)
+   * @param options `key`: the key of these records, text as UTF-8; default none. Their timestamp is the
+   *   driver's clock.
+   * @throws MillraceError ERR_MILLRACE_OPTION when the source has no codec (`memory`, `iterable`,
+   *   `generator`)
    * @example
    * driver.sendRaw('clicks', Buffer.from('{"page":"/a"'));
    * driver.counts.get('undecodable'); // 1
@@ -137,7 +143,7 @@ export class TestDriver {
   }
 
   /**
-   * Moves the clock on.
+   * Moves the clock forward.
    *
    * @throws MillraceError ERR_MILLRACE_OPTION when it is no whole number of milliseconds, or would move back
    */
@@ -153,7 +159,7 @@ export class TestDriver {
     this.#end();
   }
 
-  /** The end of all input: everything that is open comes out. */
+  /** Ends all input: everything that is open comes out. */
   close(): void {
     this.#end(() => {
       this.#plan.sources.forEach((_, source) => {
@@ -164,8 +170,9 @@ export class TestDriver {
   }
 
   /**
-   * What came out so far at a sink, by the sink itself, its number, its name or its topic; default the first. A restored driver begins with nothing: what came out before
-   * the snapshot came out of the first one.
+   * What a sink has received so far. The sink is given by itself, its number, its name or its topic; default
+   * the first. A restored driver begins with nothing: what came out before the snapshot came out of the first
+   * driver.
    */
   output(sink: Sink | number | string = 0): readonly AnyRow[] {
     const index = endpointIndex(
@@ -178,7 +185,10 @@ export class TestDriver {
     return unwritten.length === 0 ? rows : [...rows, ...unwritten];
   }
 
-  /** The state of a running aggregate that the pipeline names with `.as(name)`, as of the last epoch that was ended: as `job.view`. */
+  /**
+   * The state of a running aggregate that the pipeline names with `.as(name)`, as of the last epoch that has
+   * ended. Like `job.view`.
+   */
   view<R = AnyRow>(name: string): View<R> {
     return this.#job.coordinator.views.get<R>(name);
   }
@@ -188,17 +198,20 @@ export class TestDriver {
     return new Map(COUNTER_NAMES.map((name) => [name, this.#counters.reduce((sum, counters) => sum + counters.get(name), 0)]));
   }
 
-  /** Some of the rows that no result counts: of each reason at most ten a shard. A snapshot has none of them. */
+  /**
+   * Some of the rows that no result counts: at most ten of each reason per engine. A snapshot has none of
+   * them.
+   */
   get samples(): readonly LedgerSample[] {
     return this.#job.crew.samples;
   }
 
   /**
-   * The whole state as of the end of the last epoch. A driver that goes on from it gives the same results as this one, with any number of
-   * shards. Taking it changes nothing.
+   * The whole state as of the end of the last epoch. A driver that resumes from it, with any number of
+   * shards, gives the same results as this one. Taking it changes nothing.
    *
-   * @throws MillraceError ERR_MILLRACE_OPTION between `send` and `endEpoch`, after `close`, and after a failure; ERR_MILLRACE_USER_FUNCTION when the
-   *   state of a user function cannot be copied
+   * @throws MillraceError ERR_MILLRACE_OPTION between `send` and `endEpoch`, after `close`, and after a
+   *   failure; ERR_MILLRACE_USER_FUNCTION when the state of a user function cannot be copied
    * @example
    * const perPage = pipeline('t').from(memory([], { schema: { page: utf8 } })).keyBy('page').count().to(collect());
    * const driver = testDriver(perPage);
@@ -247,7 +260,7 @@ export class TestDriver {
     );
   }
 
-  /** All into one partition, or each into one that is drawn. */
+  /** All rows into one partition, or each into one that is drawn. */
   #give<T>(call: string, things: readonly T[], partition: number | undefined, give: (partition: number, part: readonly T[]) => void): void {
     const parts = Array.from({ length: this.#partitions }, (): T[] => []);
     if (partition === undefined && this.#seed !== undefined) {

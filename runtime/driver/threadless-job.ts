@@ -1,6 +1,7 @@
 /**
- * A job on the calling thread: the coordinator of a job with a crew of engines, and with sources and sinks in memory. What is asked for is
- * done by whoever drives it: at once by a test driver; later, in any order that a job could see, or not at all by a simulation.
+ * A job on the calling thread: the coordinator of a job with a crew of engines, and with sources and sinks in
+ * memory. Its driver does what is asked for. A test driver does it at once; a simulation later, in any order
+ * that a job could see, or not at all.
  */
 
 import { type AnyRow, createMemory, SlabAllocator } from '../../core/index.ts';
@@ -38,7 +39,7 @@ export interface ThreadlessJobParts {
   /** Which engine scans the next chunk. */
   readonly choose: (shards: number) => number;
   readonly outside: Outside;
-  /** The state to go on from, in place of what is committed outside. */
+  /** The state to resume from, in place of what is committed outside. */
   readonly from?: EngineState | undefined;
   /** Takes what is asked for. */
   readonly wish: (wish: Wish) => void;
@@ -110,18 +111,21 @@ export class ThreadlessJob {
     });
   }
 
-  /** Where a partition of a source is. */
+  /** The position of a partition of a source. */
   positionOf(source: number, partition: number): Offset {
     return positionOf(this.#partition(source, partition));
   }
 
-  /** Hands rows over, as one chunk: the crew has it, and has not scanned it yet. `first`: the offset of the first, where some are held back. */
+  /**
+   * Hands rows over, as one chunk: the crew has it, and has not scanned it yet. `first`: the offset of the
+   * first row, where some are held back.
+   */
   send(source: number, partition: number, rows: readonly AnyRow[], first: Offset = this.positionOf(source, partition)): void {
     const slot = new Uint8Array(Uint32Array.of(this.#sent.hold(rows)).buffer);
     this.#emit(source, partition, slot, first, first + rows.length, FRAME_OF_ROWS);
   }
 
-  /** The same for records as they are. The source has a codec. */
+  /** The same for raw records. The source must have a codec. */
   sendRecords(source: number, partition: number, records: readonly RawRecord[]): void {
     const first = this.positionOf(source, partition);
     this.#emit(source, partition, rawFrame(records, this.#clock()), first, first + records.length, FRAME_OF_RECORDS);
@@ -132,7 +136,10 @@ export class ThreadlessJob {
     (this.#sources[source] as SourceContext).end(partition);
   }
 
-  /** Cuts the epoch. Sources have looked, and all that there is has been taken in: who had nothing for long enough is idle. */
+  /**
+   * Cuts the epoch. Sources have looked, and everything there is was taken in: a partition that had nothing
+   * for long enough is idle.
+   */
   endEpoch(): void {
     for (const { source, partition } of this.coordinator.intake.partitions) {
       (this.#sources[source] as SourceContext).high(partition, this.positionOf(source, partition));
@@ -140,13 +147,13 @@ export class ThreadlessJob {
     this.coordinator.endEpoch();
   }
 
-  /** Lets the crew do all that it has to do, and tells the coordinator. */
+  /** Lets the crew do all its work, and tells the coordinator. */
   work(): void {
     this.crew.work();
     this.coordinator.receive();
   }
 
-  /** Rows of a sink that the crew has handed over, and that are not written yet. */
+  /** Rows of a sink that the crew has handed over and that are not written yet. */
   unwritten(sink: number): AnyRow[] {
     return this.coordinator.outputs.pending.flatMap((block) =>
       block.sink === sink ? [...this.#kept.get(this.#slabs.memory.u32[block.address >>> 2] as number)] : [],
@@ -170,7 +177,7 @@ export class ThreadlessJob {
         this.#wish({ kind: 'record', epoch, act: () => outside.decisions?.append(record), tell: () => this.coordinator.recorded(epoch) });
       },
       write: (epoch, blocks) => {
-        // Noted now: the slabs are gone once the coordinator has been told.
+        // Noted now, as the slabs are gone once the coordinator has been told.
         const noted = blocks.map(({ sink, address }) => ({ sink, kept: this.#slabs.memory.u32[address >>> 2] as number }));
         const act = () => {
           for (const { sink, kept } of noted) outside.write(sink, this.#kept.take(kept));

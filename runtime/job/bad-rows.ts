@@ -1,13 +1,16 @@
 /**
- * What becomes of a job whose rows cannot be decoded: by default they are counted in the ledger and the job goes on; it can be told to
- * fail at the first one, or when they are more than a share of all rows. Judged when all workers have merged an epoch, before its output
- * is written.
+ * What becomes of a job whose rows cannot be decoded: by default they are counted in the ledger and the job
+ * goes on; it can be told to fail at the first one, or when they are more than a share of all rows. Judged
+ * when all workers have merged an epoch, before its output is written.
  */
 
 import { MillraceError, shown } from '../../core/index.ts';
 import type { LedgerSample } from '../shared/index.ts';
 
-/** `ledger` (default): they are counted. `fail`: the first one ends the job. `{ fail: { above } }`: more than this share of the rows does. */
+/**
+ * `ledger` (default): they are counted. `fail`: the first one ends the job. `{ fail: { above } }`: more than
+ * this share of the rows does.
+ */
 export type BadRows = 'ledger' | 'fail' | { readonly fail: { readonly above: number } };
 
 /** A share is judged from so many rows on, or when no more will come. */

@@ -1,15 +1,16 @@
 /**
- * The coordinator: it manages offsets, epoch boundaries and back-pressure, decides what is written and what may be committed, and touches
- * no row. It is a state machine without threads, promises or clocks of its own: it is told what happened, and asks for what is to be done.
- * What it asks for may be done at once or later, so a job (execution.ts) and a test driver (driver/) run the same one.
+ * The coordinator: it manages offsets, epoch boundaries and back-pressure, decides what is written and what
+ * may be committed, and touches no row. It is a state machine without threads, promises or clocks of its own:
+ * it is told what happened, and asks for what is to be done. What it asks for may be done at once or later,
+ * so a job (execution.ts) and a test driver (driver/) run the same one.
  *
  *   sources --frames--> intake --chunks--> crew
  *   crew --blocks, "epoch done"--> outputs
  *   for each epoch, in order: cut | recorded, merged | written | committed, source by source
  *
- * It drives its parts and keeps no account of its own: intake, crew and outputs move rows; decisions, states, watermarks, commits and
- * balance know what an epoch is. At most two epochs are under way, so that a slow sink stops the next cut, then the credit, then the
- * fetch.
+ * It drives its parts and keeps no account of its own: intake, crew and outputs move rows; decisions, states,
+ * watermarks, commits and balance know what an epoch is. At most two epochs are under way, so that a slow
+ * sink stops the next cut, then the credit, then the fetch.
  */
 
 import { MillraceError, type SlabAllocator } from '../../core/index.ts';
@@ -42,7 +43,10 @@ import { Views } from './view.ts';
 
 const EPOCHS_UNDER_WAY_MAX = 2;
 
-/** What the coordinator asks for. Each is answered by the call that it names, at once or later; what is asked for last may be done last. */
+/**
+ * What the coordinator asks for. Each is answered by the call that it names, at once or later; what is asked
+ * for last may be done last.
+ */
 export interface Effects {
   /** Keep what an epoch was cut by: `recorded`. Not asked for where there is no store. */
   record(record: JournalRecord): void;
@@ -83,7 +87,10 @@ export interface CoordinatorParts {
   };
   readonly drain: Drain;
   readonly badRows: BadRows;
-  /** Makes a call soon, but not within this one: epochs then end by themselves. Without it they end when `endEpoch` is called. */
+  /**
+   * Makes a call soon, but not within this one: epochs then end by themselves. Without it they end when
+   * `endEpoch` is called.
+   */
   readonly later?: (call: () => void) => void;
 }
 
@@ -174,7 +181,8 @@ export class Coordinator {
    *
    * @param store where decisions are kept that are not in the rows, if anywhere
    * @returns what the store is to begin with
-   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when what was committed is another pipeline's, or does not fit the store
+   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when what was committed is another pipeline's, or does not
+   *   fit the store
    */
   begin(
     committed: readonly (readonly CommittedPosition[])[],
@@ -192,7 +200,10 @@ export class Coordinator {
     return stored;
   }
 
-  /** Rows in front of where the last run had come. State that never closes, of a source without an end, lets nothing be committed. */
+  /**
+   * Rows in front of where the last run had come. State that never closes, of a source without an end, lets
+   * nothing be committed.
+   */
   #rowsReadBefore(committed: readonly (readonly CommittedPosition[])[]): number | 'all' {
     const { sources, exchanges } = this.#parts.plan;
     const isEndless = (source: number) => !(sources[source] as SourcePlan).source.bounded;
@@ -201,7 +212,10 @@ export class Coordinator {
     return committed.flat().reduce((sum, { offset }, global) => sum + Math.max(0, (readUntil[global] as number) - offset), 0);
   }
 
-  /** In place of `begin`: goes on from a snapshot, of which the crew has the state. Nothing is committed from here on. */
+  /**
+   * In place of `begin`: goes on from a snapshot, of which the crew has the state. Nothing is committed from
+   * here on.
+   */
   beginFrom(epoch: number, nowMs: number): void {
     this.#decisions.beginFrom(epoch, nowMs);
     this.#watermarks.holdAll();
@@ -248,7 +262,10 @@ export class Coordinator {
     this.#watch?.look(this.#parts.clocks.elapsed());
   }
 
-  /** The job is over, and the crew has told all: warns of sources of which no row could be decoded, however few there were. */
+  /**
+   * The job is over, and the crew has told all: warns of sources of which no row could be decoded, however
+   * few there were.
+   */
   lookBack(): void {
     this.#watch?.lookAtRows(1);
   }
@@ -335,7 +352,9 @@ export class Coordinator {
     this.#decisions.forgets(source);
   }
 
-  /** Takes in nothing more; with `drain` everything taken in is finished, and `finished` asked for when it is. */
+  /**
+   * Takes in nothing more; with `drain` everything taken in is finished, and `finished` asked for when it is.
+   */
   stop({ drain }: { readonly drain: false | Drain['open'] }): void {
     this.intake.close();
     if (drain === false) return;
@@ -391,7 +410,9 @@ export class Coordinator {
     this.#epochStartedAtMs = this.#parts.clocks.elapsed();
   }
 
-  /** There are rows, or a partition changed its state, since the last epoch; or windows wait for the clock. */
+  /**
+   * There are rows, or a partition changed its state, since the last epoch; or windows wait for the clock.
+   */
   #hasNews(): boolean {
     if (this.#committing?.isLast === true) return false;
     if (this.#decisions.isReplaying) return !this.#isStopping && this.intake.isCutReached;
@@ -422,7 +443,10 @@ export class Coordinator {
     this.#finishNext();
   }
 
-  /** Ends the job, before the epoch that was merged is written, when its rows are too bad or its state is too large. */
+  /**
+   * Ends the job, before the epoch that was merged is written, when its rows are too bad or its state is too
+   * large.
+   */
   #judge(): void {
     const { crew, badRows, limits } = this.#parts;
     const { stateBytes } = this.#control;
@@ -444,7 +468,10 @@ export class Coordinator {
     this.#parts.effects.refuse(reason);
   }
 
-  /** Has the oldest epoch written, once it is merged and recorded, and nothing else is being written or committed. */
+  /**
+   * Has the oldest epoch written, once it is merged and recorded, and nothing else is being written or
+   * committed.
+   */
   #finishNext(): void {
     const record = this.commits.oldest;
     if (this.#isOver || this.#isRefused || this.#finishing !== undefined || record?.mergedAtMs === undefined || !record.isRecorded) return;
@@ -513,7 +540,10 @@ export class Coordinator {
     this.#commitNext(this.#committing);
   }
 
-  /** Everything that there is to do was done: all ended (or a stop was asked for), no epoch under way, nothing taken in since. */
+  /**
+   * Everything that there is to do was done: all ended (or a stop was asked for), no epoch under way, nothing
+   * taken in since.
+   */
   #isFinished(): boolean {
     if (this.commits.underWay > 0 || this.#finishing !== undefined) return false;
     // An epoch that is to be repeated is repeated whole, or read once more at the next start.

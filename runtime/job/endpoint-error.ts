@@ -1,4 +1,7 @@
-/** Errors of sources and sinks, which may be somebody's own: they get a code, and a message that says whose they are. */
+/**
+ * Errors of sources and sinks, which may be somebody's own: they get a code, and a message that says whose
+ * they are.
+ */
 
 import { type ErrorCode, MillraceError } from '../../core/index.ts';
 

@@ -1,7 +1,8 @@
 /**
- * An execution: one coordinator in the world of a job. It gives the coordinator worker threads, shared memory, the clocks and the timer,
- * opens sources and sinks, and does what the coordinator asks for; the promises are here. It never blocks: it wakes when a worker rings,
- * when a source emits, when something asked for is done, or when the trigger's time is up.
+ * An execution: one coordinator in the world of a job. It gives the coordinator worker threads, shared
+ * memory, the clocks and the timer, opens sources and sinks, and does what the coordinator asks for; the
+ * promises are here. It never blocks: it wakes when a worker rings, when a source emits, when something asked
+ * for is done, or when the trigger's time is up.
  */
 
 import { createMemory, MillraceError, SlabAllocator } from '../../core/index.ts';
@@ -49,7 +50,10 @@ export class Execution {
   onWarning: (message: string) => void = () => {};
   #resolveDone!: () => void;
   #rejectDone!: (error: unknown) => void;
-  /** Settles when the job is over: resolved after everything was written and committed, rejected with the first fatal error. */
+  /**
+   * Settles when the job is over: resolved after everything was written and committed, rejected with the
+   * first fatal error.
+   */
   readonly done: Promise<void>;
 
   constructor(plan: Plan, url: string, options: ResolvedOptions, wall: () => number) {
@@ -257,7 +261,10 @@ export class Execution {
   }
 }
 
-/** What the heap of a worker may grow to, MiB: state in it counts against the memory of the job by an estimate, which may be low. */
+/**
+ * What the heap of a worker may grow to, MiB: state in it counts against the memory of the job by an
+ * estimate, which may be low.
+ */
 function heapMiB(memoryBytes: number): number {
   return 1_024 + Math.ceil((3 * memoryBytes) / 1024 ** 2);
 }

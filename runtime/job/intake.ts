@@ -1,17 +1,20 @@
 /**
- * Intake: where the frames of all sources come in. It copies each frame once, into the open chunk of its partition, and
- * hands full chunks on. It counts the bytes that are under way and says when there is no credit left; it never looks
- * inside a frame.
+ * Intake: where the frames of all sources come in. It copies each frame once, into the open chunk of its
+ * partition, and hands full chunks on. It counts the bytes that are under way and says when there is no
+ * credit left; it never looks inside a frame.
  *
- * A chunk is closed when the next frame does not fit, and at the end of an epoch: given the positions at which epochs
- * are cut, the cuts between chunks follow from offsets and sizes alone, so that a replay makes the same chunks.
+ * A chunk is closed when the next frame does not fit, and at the end of an epoch: given the positions at
+ * which epochs are cut, the cuts between chunks follow from offsets and sizes alone, so that a replay makes
+ * the same chunks.
  *
- * Where a restart repeats epochs (replay.ts), it is told beforehand where the epoch ends. A partition that has come there has
- * no credit, and frames that were on their way are held back; the others go on, until all have come there.
+ * Where a restart repeats epochs (replay.ts), it is told beforehand where the epoch ends. A partition that
+ * has come there has no credit, and frames that were on their way are held back; the others go on, until all
+ * have come there.
  *
- * Sources whose rows are joined with a table wait until the table's sources have been read up to where they stood at the start, at every
- * start: those that end by themselves to their end, others to the first `high` that they tell. Meanwhile they have no credit,
- * and what they emit all the same is held back. Epochs that are repeated are cut as they were, and nobody waits.
+ * Sources whose rows are joined with a table wait until the table's sources have been read up to where they
+ * stood at the start, at every start: those that end by themselves to their end, others to the first `high`
+ * that they tell. Meanwhile they have no credit, and what they emit all the same is held back. Epochs that
+ * are repeated are cut as they were, and nobody waits.
  */
 
 import { MillraceError, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
@@ -21,7 +24,9 @@ import { type EpochCut, type PartitionState, positionOf } from '../epoch/index.t
 export interface IntakeLimits {
   /** Bytes of a chunk's slab; a larger frame gets a slab of its own. */
   readonly chunkBytes: number;
-  /** Bytes of chunks that may be under way (open, in a ring, being scanned) before sources are asked to pause. */
+  /**
+   * Bytes of chunks that may be under way (open, in a ring, being scanned) before sources are asked to pause.
+   */
   readonly creditBytes: number;
   /** Bytes that an epoch may take in before it is cut early. */
   readonly epochBytes: number;
@@ -58,7 +63,10 @@ interface IntakePartition extends PartitionState {
   address: number;
   capacity: number;
   used: number;
-  /** What the chunk counts for: its bytes, or more where frames stand for rows that are made later (Source.offsetBytes). */
+  /**
+   * What the chunk counts for: its bytes, or more where frames stand for rows that are made later
+   * (Source.offsetBytes).
+   */
   weight: number;
   first: Offset;
   next: Offset;
@@ -168,21 +176,28 @@ export class Intake {
     for (const source of this.#bySource.keys()) this.#checkLoaded(source);
   }
 
-  /** Settles the size of chunks once all partitions are known: all may have one open, and they must not eat up the credit. */
+  /**
+   * Settles the size of chunks once all partitions are known: all may have one open, and they must not eat up
+   * the credit.
+   */
   limitChunks(minBytes: number): void {
     const count = this.partitions.filter(({ assigned }) => assigned).length;
     while (this.#chunkBytes > minBytes && this.#chunkBytes * count > this.#limits.creditBytes / 2) this.#chunkBytes /= 2;
   }
 
   /**
-   * How long the partition has had nothing for us although we were asking: from its last rows, or from when credit came back, to
-   * the last time that its source has looked and found nothing more. So neither back-pressure nor a broker that is away makes it idle.
+   * How long the partition has had nothing for us although we were asking: from its last rows, or from when
+   * credit came back, to the last time that its source has looked and found nothing more. So neither
+   * back-pressure nor a broker that is away makes it idle.
    */
   idleForMs(state: PartitionState): number {
     return state.caughtUp && this.#hasCredit ? Math.max(0, state.lookedAtMs - Math.max(state.lastRowsAtMs, this.#creditSinceMs)) : 0;
   }
 
-  /** Every source with partitions has told something of one: rows, its end, how much there is, or which ones it has got. */
+  /**
+   * Every source with partitions has told something of one: rows, its end, how much there is, or which ones
+   * it has got.
+   */
   get hasHeardOfAll(): boolean {
     return this.#bySource.every((states, source) => states.length === 0 || this.#heard.has(source));
   }
@@ -202,7 +217,10 @@ export class Intake {
     for (const state of this.partitions) state.committed = positions[state.global] as Offset;
   }
 
-  /** Says where the epoch that begins now is to be cut; undefined: wherever {@link endEpoch} is called. Takes in what was held back. */
+  /**
+   * Says where the epoch that begins now is to be cut; undefined: wherever {@link endEpoch} is called. Takes
+   * in what was held back.
+   */
   cutAt(cut: EpochCut | undefined): void {
     this.#isCutting = cut !== undefined;
     for (const state of this.partitions) {
@@ -284,7 +302,10 @@ export class Intake {
     this.#wake();
   }
 
-  /** By source: how many rows the frames announce that came in since the last call; undefined where one does not say. */
+  /**
+   * By source: how many rows the frames announce that came in since the last call; undefined where one does
+   * not say.
+   */
   takeRows(): (number | undefined)[] {
     return this.#rows.map((rows, source) => {
       this.#rows[source] = 0;
@@ -300,7 +321,10 @@ export class Intake {
     this.#wake();
   }
 
-  /** Takes in nothing more: frames that still come are dropped, uncommitted, and sources wait for credit until `release`. */
+  /**
+   * Takes in nothing more: frames that still come are dropped, uncommitted, and sources wait for credit until
+   * `release`.
+   */
   close(): void {
     this.#closed = true;
   }
@@ -322,8 +346,9 @@ export class Intake {
   }
 
   /**
-   * A partition that another member of the group has got is read again there, from its last commit. What we have of it behind that lies
-   * in state and cannot be taken out again: the job ends, and writes nothing of it.
+   * A partition that another member of the group has got is read again there, from its last commit. What we
+   * have of it behind that lies in state and cannot be taken out again: the job ends, and writes nothing of
+   * it.
    */
   #assign(source: number, partitions: readonly number[]): void {
     for (const state of this.#bySource[source] as IntakePartition[]) {
@@ -398,7 +423,8 @@ export class Intake {
     if (state.address === 0) {
       const address = this.#openChunk(Math.max(needed, this.#chunkBytes));
       state.address = address;
-      // The slab may be larger than asked for; the cut must follow from the sizes of frames, not from the allocator.
+      // The slab may be larger than asked for; the cut must follow from the sizes of frames, not from the
+      // allocator.
       state.capacity = Math.max(needed, this.#chunkBytes);
       state.used = 0;
       state.weight = 0;

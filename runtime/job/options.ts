@@ -16,45 +16,53 @@ export interface RunOptions {
   readonly workers?: number;
   /** Epoch length (default '100ms'), or 'availableNow': read what is there, then stop. */
   readonly trigger?: Duration | 'availableNow';
-  /** Read what is there when the job starts, then stop, with the epochs of `trigger`. Trigger 'availableNow' is this with long epochs. */
+  /**
+   * Read what is there when the job starts, then stop, with the epochs of `trigger`. Trigger 'availableNow'
+   * is this with epochs of 200 ms.
+   */
   readonly bounded?: boolean;
   /**
-   * What becomes of open windows (and of whatever else waits for event time) when the job stops, or has read what was there, while its
-   * sources have no end of their own: `hold` (default) keeps them for the next run, which reads their rows again and goes
-   * on; `emit` puts them out as they are, though a next run will put them out again, whole. Sources that end (memory, files, a generator with rows) are
-   * final either way.
+   * What happens to open windows, and whatever else waits for event time, when the job stops or has read what
+   * was there, and its sources have no end of their own. `hold` (default) keeps them for the next run, which
+   * reads their rows again. `emit` emits them as they are; the next run emits them again, whole. Sources that
+   * end (memory, files, a generator with rows) are final either way.
    */
   readonly drain?: 'hold' | 'emit';
   /**
-   * A folder for what a restart has to know beside the positions: where epochs were cut, what the clock showed, which partitions
-   * were idle. With it windows of processing time, and windows that closed because a partition was idle, come out again as they
-   * were. One job a folder.
+   * A folder for what a restart has to know beside the positions: where epochs were cut, what the clock
+   * showed, which partitions were idle. With it windows of processing time, and windows that closed because a
+   * partition was idle, come out again as they were. One job per folder.
    */
   readonly checkpoint?: { readonly dir: string | URL };
   /**
-   * How long a stop may take to finish what was read (default '30s'). After that the job ends without it, with an error that says what it
-   * waited for; what was not committed is read again.
+   * How long a stop may take to finish what was read (default '30s'). After that the job ends with an error
+   * that says what it waited for. What was not committed is read again by the next run.
    */
   readonly drainTimeout?: Duration;
   /**
-   * What rows do that cannot be decoded: `ledger` (default) counts them and goes on; `fail` ends the job at the first one, before its
-   * epoch is written; `{ fail: { above: 0.01 } }` when they are more than this share of all rows, from 1,000 rows on or at the end.
+   * What happens to rows that cannot be decoded: `ledger` (default) counts them and goes on; `fail` ends the
+   * job at the first one, before its epoch is written; `{ fail: { above: 0.01 } }` when they are more than
+   * this share of all rows, from 1,000 rows on or at the end.
    */
   readonly badRows?: BadRows;
-  /** At-least-once is what there is today. */
+  /** At-least-once is the only one so far. */
   readonly guarantee?: 'at-least-once';
   /**
-   * All shared memory of the job: what is under way, and state. Default '1GiB'; at most 4 GiB. State that lies in the heaps of the workers
-   * (keyed functions, folds, joins) counts, too, by estimate: a job whose state is larger ends.
+   * All shared memory of the job: what is under way, and state. Default '1GiB'; at most 4 GiB. State in the
+   * heaps of the workers (keyed functions, folds, joins) counts, too, by estimate. A job whose state is
+   * larger ends.
    */
   readonly memory?: ByteSize;
-  /** Most bytes that an epoch takes in before it is cut early. Default: an eighth of the memory, at most 64 MiB. */
+  /**
+   * Most bytes that an epoch takes in before it is cut early. Default: an eighth of the memory, at most 64
+   * MiB.
+   */
   readonly epochBytes?: ByteSize;
-  /** Handed to the module's default export where that is a function. Structured-cloneable. */
+  /** Passed to the module's default export where that is a function. Structured-cloneable. */
   readonly params?: Params;
   /** Waits this long before each epoch is written: shows what a slow sink does. */
   readonly sinkDelay?: Duration;
-  /** Rows a batch in the workers (default 4096). */
+  /** Rows per batch in the workers (default 4096). */
   readonly batchRows?: number;
   /** False: never generate code for user functions. Default: where the process allows it. */
   readonly codeGeneration?: boolean;
@@ -76,7 +84,7 @@ export interface ResolvedOptions {
 }
 
 const DEFAULT_TRIGGER_MS = 100;
-/** How often an epoch ends under 'availableNow', where a full epoch does not end it first. */
+/** How often an epoch ends under 'availableNow', unless it is full before. */
 const DRAIN_TRIGGER_MS = 200;
 const DRAIN_TIMEOUT_MS = 30_000;
 const MEMORY_BYTES_MIN = 32 << 20;
@@ -150,7 +158,10 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
   };
 }
 
-/** Every worker makes the pipeline from the same params: what cannot be sent to a thread is found here, by its name. */
+/**
+ * Every worker makes the pipeline from the same params. What cannot be sent to a thread is found here, and
+ * named.
+ */
 function mustBeSendable(params: unknown): void {
   if (params === undefined) return;
   if (typeof params !== 'object' || params === null || Array.isArray(params)) {

@@ -1,7 +1,8 @@
 /**
- * Outputs: the blocks that the crew hands over for the sinks. They are kept until their epoch is complete, and are handed out in an order
- * that does not depend on threads (output-block.ts). The slabs are freed when they are written: a slow sink holds memory and, through the
- * epochs under way, the sources. Who writes them is up to sinks.ts, or a test driver.
+ * Outputs: the blocks that the crew hands over for the sinks. They are kept until their epoch is complete,
+ * and are handed out in an order that does not depend on threads (output-block.ts). The slabs are freed when
+ * they are written: a slow sink holds memory and, through the epochs under way, the sources. Who writes them
+ * is up to sinks.ts, or a test driver.
  */
 
 import type { SlabAllocator } from '../../core/index.ts';

@@ -1,4 +1,7 @@
-/** Prints progress for a person (one line that is written over on a terminal), or as JSON lines. To stderr, so that results stay clean. */
+/**
+ * Prints progress for a person (one line that is written over on a terminal), or as JSON lines. To stderr, so
+ * that results stay clean.
+ */
 
 import type { Progress } from './progress.ts';
 

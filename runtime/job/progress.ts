@@ -1,4 +1,7 @@
-/** Progress: what a job has done and where it stands, as `job.progress()` tells it. Reads counters; counts nothing itself but epochs. */
+/**
+ * Progress: what a job has done and where it stands, as `job.progress()` returns it. It reads counters; by
+ * itself it counts epochs only.
+ */
 
 import { type Counters, type SlabUsage, sumCounters, type Watermark } from '../../core/index.ts';
 import { type PartitionState, positionOf } from '../epoch/index.ts';
@@ -10,7 +13,10 @@ export interface PartitionProgress {
   readonly partition: number;
   /** Position behind the last row read; undefined before the first. */
   readonly position: number | undefined;
-  /** What exists outside and was not read yet, in the source's own unit (records for Kafka and the log, bytes for files); undefined when unknown. */
+  /**
+   * What exists outside and is not read yet, in the source's own unit (records for Kafka and the log, bytes
+   * for files); undefined when unknown.
+   */
   readonly lag: number | undefined;
   /** Event time that this partition alone has passed, ms; -Infinity before the first row. */
   readonly watermark: number;
@@ -27,9 +33,9 @@ export interface EpochTimes {
 }
 
 /**
- * What a job is at. `joining`: a source has told nothing of its partitions yet, as before a consumer group has dealt them; `restoring`: epochs
- * of the journal are repeated; `waiting`: a source waits for something outside, such as a broker; `draining`: a stop was asked for, and
- * what was read is finished.
+ * What a job is doing. `joining`: a source has reported nothing of its partitions yet, as while a consumer
+ * group forms. `restoring`: epochs of the journal are being repeated. `waiting`: a source waits for something
+ * outside, such as a broker. `draining`: the job is stopping, and finishes what was read.
  */
 export type JobState = 'starting' | 'joining' | 'restoring' | 'running' | 'waiting' | 'draining' | 'stopped' | 'failed';
 
@@ -47,8 +53,9 @@ export interface Progress {
   /** The sum over the partitions that are read here; undefined as long as one of them is unknown. */
   readonly lag: number | undefined;
   /**
-   * Of the rows of this run, those that a run before has read already: their windows were open when positions were committed last. In the source's own
-   * unit. `all`: the pipeline has state that never closes, so that nothing is committed and every run reads from the beginning.
+   * How many rows of this run an earlier run had read already: their windows were open when positions were
+   * committed last. In the source's own unit. `all`: the pipeline has state that never closes, so nothing is
+   * committed and every run reads from the beginning.
    */
   readonly readAgain: number | 'all';
   readonly epoch: number;
@@ -56,18 +63,24 @@ export interface Progress {
   readonly lastEpoch: EpochTimes | undefined;
   /** Shared memory in use: state, and what is under way. */
   readonly memory: SlabUsage;
-  /** Bytes of the state of windows, aggregates, joins and keyed functions, as of the last second; JavaScript values by estimate. */
+  /**
+   * Bytes of the state of windows, aggregates, joins and keyed functions, as of the last second; JavaScript
+   * values by estimate.
+   */
   readonly stateBytes: number;
   readonly partitions: readonly PartitionProgress[];
   /** Rows that no result counts, by reason; with samples. */
   readonly ledger: Readonly<Record<Exclude<CounterName, 'rowsIn'>, number>>;
   readonly samples: readonly LedgerSample[];
-  /** What was counted on both sides of every hand-over between threads, over all epochs that are merged: it agreed, or the job has ended. */
+  /**
+   * What was counted on both sides of every hand-over between threads, over all merged epochs. The sides
+   * agree, or the job has ended.
+   */
   readonly balance: Balance;
   readonly seconds: number;
 }
 
-/** What the coordinator lets progress read. */
+/** What the coordinator shows to progress. */
 export interface ProgressSources {
   readonly state: JobState;
   readonly partitions: readonly PartitionState[];
@@ -99,7 +112,7 @@ export class ProgressLog {
   /** Called about twice a second while the job runs. */
   onTick: ((progress: Progress) => void) | undefined;
 
-  /** @param elapsed ms since whenever, from a clock that nobody sets */
+  /** @param elapsed ms of a monotonic clock */
   constructor(plan: Plan, elapsed: () => number, sources: () => ProgressSources) {
     this.#plan = plan;
     this.#elapsed = elapsed;
@@ -126,12 +139,12 @@ export class ProgressLog {
     this.onTick?.(this.read());
   }
 
-  /** Nothing more is done: from here on no time counts. */
+  /** Nothing more is done: no time counts from here on. */
   end(): void {
     this.#endedAt ??= this.#elapsed();
   }
 
-  /** The job is over: the numbers stay as they are now, though the memory goes. */
+  /** The job is over: the numbers stay as they are now, though the memory is released. */
   close(state: 'stopped' | 'failed'): void {
     this.end();
     this.#final = { ...this.read(), state };
@@ -191,7 +204,7 @@ export class ProgressLog {
   }
 }
 
-/** Of a partition that has ended nothing is left; of one of which nothing was told, nobody knows. */
+/** A partition that has ended has no lag. One whose source has reported nothing has an unknown lag. */
 function lagOf(state: PartitionState): number | undefined {
   if (state.ended) return 0;
   return state.high === undefined ? undefined : Math.max(0, state.high - positionOf(state));

@@ -1,4 +1,4 @@
-/** `run`: loads a pipeline module, makes its plan, and starts a job. The handle of the job is what a user holds. */
+/** `run`: loads a pipeline module, makes its plan, and starts a job. A user holds the handle of the job. */
 
 import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
@@ -23,21 +23,25 @@ export interface Summary {
 interface JobEvents {
   /** About twice a second. */
   progress: [Progress];
-  /** What a person should know, though the job goes on: one line. Without a listener the process prints it as a warning. */
+  /**
+   * One line that a person should read, though the job goes on. Without a listener the process prints it as a
+   * warning.
+   */
   warning: [string];
   /** The first fatal error; `done` rejects with it. */
   error: [unknown];
-  /** Over, either way. */
+  /** Over, with or without an error. */
   stopped: [Summary];
 }
 
 /**
- * Starts a job: the pipeline that a module exports by default, on worker threads of this process.
- * A module that runs its own pipeline does so in `main(import.meta.url, ...)`, not at its top level.
+ * Starts a job: the pipeline that a module exports by default, on worker threads of this process. A module
+ * that runs its own pipeline does so in `main(import.meta.url, ...)`, not at its top level.
  *
- * @param module URL (or path) of the module, which every worker imports too: `new URL('./clicks.ts', import.meta.url)`
- * @throws MillraceError ERR_MILLRACE_MODULE, ERR_MILLRACE_PIPELINE, ERR_MILLRACE_OPTION before a thread starts;
- * ERR_MILLRACE_BROKER, ERR_MILLRACE_TOPIC, ERR_MILLRACE_FILE when a source or sink is not there
+ * @param module URL (or path) of the module, which every worker imports too:
+ *   `new URL('./clicks.ts', import.meta.url)`
+ * @throws MillraceError ERR_MILLRACE_MODULE, ERR_MILLRACE_PIPELINE, ERR_MILLRACE_OPTION before a thread
+ *   starts; ERR_MILLRACE_BROKER, ERR_MILLRACE_TOPIC, ERR_MILLRACE_FILE when a source or sink is not there
  * @example
  * const job = await run(new URL('./clicks.ts', import.meta.url), { workers: 2, trigger: '100ms' });
  * await job.done;
@@ -100,30 +104,32 @@ export class Job extends EventEmitter<JobEvents> {
         const isHeard = () => this.#isAwaited || this.listenerCount('error') > 0 || this.listenerCount('stopped') > 0;
         if (this.listenerCount('error') > 0) this.emit('error', error);
         this.emit('stopped', this.#summary());
-        // A turn later, as the caller of `run` may not have come so far. It is printed, and the process ends with code 1.
+        // A turn later, as the caller of `run` may not have reached it yet. It is printed, and the process
+        // ends with code 1.
         if (this.#hasStarted && !isHeard()) setImmediate(() => isHeard() || Promise.reject(error));
         throw error;
       },
     );
-    // A failure is reported by `done` or the event; whoever uses one need not handle the other.
+    // `done` and the event both report a failure; a user of one need not handle the other.
     this.#done.catch(() => {});
   }
 
   /**
-   * Resolves when the job is over and everything is written and committed; rejects with the first fatal error. A job that fails while
-   * nobody has looked at this, listens to 'error' or 'stopped', or waits for `stop()`, is an unhandled rejection.
+   * Resolves when the job is over and everything is written and committed; rejects with the first fatal
+   * error. A job that fails is an unhandled rejection unless somebody has read this, listens to 'error' or
+   * 'stopped', or waits for `stop()`.
    */
   get done(): Promise<Summary> {
     this.#isAwaited = true;
     return this.#done;
   }
 
-  /** What the job is at. */
+  /** What the job is doing. */
   get state(): JobState {
     return this.#execution.state;
   }
 
-  /** @internal `run` gives it to its caller: until then, what fails is thrown there. */
+  /** @internal `run` returns it to its caller: until then, `run` throws what fails. */
   started(): this {
     this.#hasStarted = true;
     return this;
@@ -140,7 +146,8 @@ export class Job extends EventEmitter<JobEvents> {
   }
 
   /**
-   * The state of a running aggregate that the pipeline names with `.as(name)`, read in place: as it is now, or, when the job is over, as it was last.
+   * The state of a running aggregate that the pipeline names with `.as(name)`, read in place: as it is now,
+   * or as it was last when the job is over.
    *
    * @throws MillraceError ERR_MILLRACE_OPTION when there is none of this name
    */
@@ -154,8 +161,8 @@ export class Job extends EventEmitter<JobEvents> {
   }
 
   /**
-   * Stops reading. With `drain` (default), what was read is finished, written and committed first; open windows are held for the next run
-   * or put out, as the option `drain` of `run` says, or as it is said here.
+   * Stops reading. With `drain` (default), what was read is finished, written and committed first. Open
+   * windows are held for the next run or emitted: as given here, else by the option `drain` of `run`.
    */
   async stop(options: { drain?: boolean | 'hold' | 'emit' } = {}): Promise<Summary> {
     checkOptionNames('stop()', options, { drain: true });

@@ -1,4 +1,7 @@
-/** Sinks: the ends of all sinks of a job that write. They are opened, given the blocks of one epoch after the other, and closed. */
+/**
+ * Sinks: the ends of all sinks of a job that write. They are opened, given the blocks of one epoch after the
+ * other, and closed.
+ */
 
 import type { SharedMemory } from '../../core/index.ts';
 import type { SinkInfo, SinkWriter } from '../../io/index.ts';
@@ -23,7 +26,10 @@ export class Sinks {
     this.#delayMs = delayMs;
   }
 
-  /** Opens the sinks of a plan. Those that are open are closed by `close`, also when another one cannot be opened. */
+  /**
+   * Opens the sinks of a plan. Those that are open are closed by `close`, also when another one cannot be
+   * opened.
+   */
   async open({ sinks, name: pipeline }: Plan, signal: AbortSignal): Promise<void> {
     const opened = await Promise.allSettled(
       sinks.map(async ({ sink, schema }) => ({

@@ -1,6 +1,6 @@
 /**
- * Sources: the ends of all sources that read, as a job has them. They are opened and started, and are handed the positions that
- * are committed. What they read goes to the intake.
+ * Sources: the ends of all sources that read, as a job has them. They are opened and started, and are handed
+ * the positions that are committed. What they read goes to the intake.
  */
 
 import type { MillraceError } from '../../core/index.ts';

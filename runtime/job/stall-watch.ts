@@ -1,7 +1,7 @@
 /**
- * The stall watch: it looks at a job every second and says, in a warning for people, why it gets nowhere: a worker is in a function that
- * does not return; a partition without rows holds the watermark back; no row of a source can be decoded. It changes nothing. Each is
- * said once, and again only when it was over in between.
+ * The stall watch: it looks at a job every second and says, in a warning for people, why it gets nowhere: a
+ * worker is in a function that does not return; a partition without rows holds the watermark back; no row of
+ * a source can be decoded. It changes nothing. Each is said once, and again only when it was over in between.
  */
 
 import type { Counters, Watermark } from '../../core/index.ts';

@@ -1,11 +1,12 @@
 /**
- * Views: the state of a running aggregate, read in place from the shared memory by the thread that started the job. The workers do
- * not take part: the owner of a shard only says in the shard's cell (core/groups/live-cell.ts) when it is changing the shard's table, and
- * as of which epoch the table is. Reading is synchronous. Where a shard is being changed at the moment, the reader looks again: that
- * holds its thread for as long as the owner takes to add what one epoch brought, and never for longer than WAIT_MS_MAX.
+ * Views: the state of a running aggregate, read in place from the shared memory by the thread that started
+ * the job. The workers do not take part. The owner of a shard only notes in the shard's cell
+ * (core/groups/live-cell.ts) when it changes the shard's table, and which epoch the table is of. Reading is
+ * synchronous. While a shard is being changed, the reader looks again. That holds its thread for as long as
+ * the owner takes to add one epoch, and never longer than WAIT_MS_MAX.
  *
- * An answer about one key comes from one shard. An answer about all keys is taken only where all shards were of one epoch from
- * its beginning to its end; with `mixed`, each shard is of an epoch of its own.
+ * An answer about one key comes from one shard. An answer about all keys is taken only if all shards were of
+ * one epoch from its beginning to its end. With `mixed`, each shard is of its own epoch.
  */
 
 import { type AnyRow, checkOptionNames, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator, shown } from '../../core/index.ts';
@@ -16,27 +17,28 @@ import { type Control, spinUntil } from '../shared/index.ts';
 const WAIT_MS_MAX = 1_000;
 
 export interface ViewTopOptions<R> {
-  /** The aggregate that decides: numbers or times. May be left out where there is only one such. */
+  /** The aggregate to compare by: numbers or times. May be left out where there is only one. */
   readonly by?: keyof R & string;
   /** `desc` (default): the greatest first. NaN and null come last in either order. */
   readonly order?: 'desc' | 'asc';
   /**
-   * True: each shard as of an epoch of its own, of which `epoch` is the oldest; for a state that changes faster than it can be read at
-   * once. Default false.
+   * True: each shard as of its own epoch; `epoch` is the oldest of these. For a state that changes faster
+   * than it can be read at once. Default false.
    */
   readonly mixed?: boolean;
 }
 
-/** What a view asks of the job. */
+/** What a view needs of the job. */
 export interface ViewHost {
   readonly slabs: SlabAllocator;
   readonly control: Control;
-  /** No worker changes anything any more, so that waiting for one is in vain. */
+  /** No worker changes anything any more, so there is nobody to wait for. */
   isOver(): boolean;
 }
 
 /**
- * The state of one running aggregate, while the job runs and after it. Rows are as a sink gets them: key columns, then aggregates.
+ * The state of one running aggregate, while the job runs and after it. Rows are as a sink gets them: key
+ * columns, then aggregates.
  *
  * @example
  * const pages = job.view<{ page: string; clicks: number }>('pages');
@@ -58,7 +60,10 @@ export class View<R = AnyRow> {
     this.#cells = Array.from({ length: SHARD_COUNT }, (_, shard) => new LiveCell(memory, host.control.live(index, shard)));
   }
 
-  /** The epoch that the last answer was as of: all rows of it and of those before it, and of none after. -1: there was no epoch yet. */
+  /**
+   * The epoch that the last answer was as of: it counts all rows up to that epoch, and none after. -1: there
+   * was no epoch yet.
+   */
   get epoch(): number {
     return this.#epoch;
   }
@@ -66,8 +71,9 @@ export class View<R = AnyRow> {
   /**
    * The row of a key, or undefined where there is none (yet), as of {@link epoch}. Cost: some microseconds.
    *
-   * @param key the value of the key column; for several, an object by column, or an array in their order
-   * @throws MillraceError ERR_MILLRACE_SCHEMA when it is no key of these columns, ERR_MILLRACE_VIEW when the state cannot be read
+   * @param key the value of the key column; for several columns an object by name, or an array in their order
+   * @throws MillraceError ERR_MILLRACE_SCHEMA when it does not fit the key columns, ERR_MILLRACE_VIEW when
+   *   the state cannot be read
    */
   get(key: unknown): R | undefined {
     const cell = this.#cells[this.#rows.setKey(key)] as LiveCell;
@@ -83,10 +89,11 @@ export class View<R = AnyRow> {
   }
 
   /**
-   * The `n` rows with the greatest values of an aggregate, in order; those of equal values in no particular one. As of {@link epoch},
-   * all of them. Cost: a look at every group, some tens of nanoseconds each.
+   * The `n` rows with the greatest values of an aggregate, in order; rows of equal values in no particular
+   * order. All are as of {@link epoch}. Cost: a look at every group, some tens of nanoseconds each.
    *
-   * @throws MillraceError ERR_MILLRACE_OPTION when there is no such aggregate, ERR_MILLRACE_VIEW when the state cannot be read
+   * @throws MillraceError ERR_MILLRACE_OPTION when there is no such aggregate, ERR_MILLRACE_VIEW when the
+   *   state cannot be read
    */
   top(n: number, options: ViewTopOptions<R> = {}): R[] {
     checkOptionNames('top() of a view', options, { by: true, order: true, mixed: true });
@@ -113,7 +120,10 @@ export class View<R = AnyRow> {
     });
   }
 
-  /** All rows, in no order, as of {@link epoch}. Cost: that of making each row; all of them are in the heap at once. */
+  /**
+   * All rows, in no particular order, as of {@link epoch}. Cost: making each row; all of them are in the heap
+   * at once.
+   */
   rows(options: { readonly mixed?: boolean } = {}): R[] {
     checkOptionNames('rows() of a view', options, { mixed: true });
     const { mixed = false } = options;
@@ -137,7 +147,9 @@ export class View<R = AnyRow> {
     return found.answer;
   }
 
-  /** Reads every shard; undefined where one of them changed meanwhile, or (unless mixed) is of another epoch. */
+  /**
+   * Reads every shard; undefined where one of them changed meanwhile, or (unless mixed) is of another epoch.
+   */
   #eachShard<T>(mixed: boolean, read: (cell: LiveCell, version: number) => T | undefined): { readonly epoch: number; readonly parts: T[] } | undefined {
     const parts: T[] = [];
     let oldest = Number.POSITIVE_INFINITY;
@@ -157,7 +169,7 @@ export class View<R = AnyRow> {
     return { epoch: oldest, parts };
   }
 
-  /** A hint, without a claim on the cells: whether it is worth while to read all shards. */
+  /** A hint only, as cells may change right after: whether reading all shards is worth it. */
   #isOfOneEpoch(): boolean {
     const { epoch } = this.#cells[0] as LiveCell;
     return this.#cells.every((cell) => this.#versionOf(cell) >= 0 && cell.epoch === epoch);
@@ -187,7 +199,7 @@ export class View<R = AnyRow> {
   }
 }
 
-/** The views of one job, made when they are first asked for. */
+/** The views of one job, each made at its first use. */
 export class Views {
   readonly #host: ViewHost;
   readonly #plan: Plan;

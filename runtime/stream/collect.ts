@@ -1,6 +1,6 @@
 /**
- * `collect` of the front door, which is two things of one name: without a column the sink that keeps rows in memory, with one the aggregate that keeps
- * values. Both doors below it have their own.
+ * `collect` of the front door has two meanings. Without a column it is the sink that keeps rows in memory,
+ * with one the aggregate that keeps values. Each of the two rooms has its own.
  */
 
 import type { AnyRow } from '../../core/index.ts';

@@ -1,6 +1,4 @@
-/**
- * Which column of a node's rows says when they happened, if any: what windows, joins and timers go by.
- */
+/** Which column of a node's rows says when they happened, if any. Windows, joins and timers go by it. */
 
 import { MillraceError, shown } from '../../core/index.ts';
 import type { Node, Upstream } from '../plan/index.ts';
@@ -23,7 +21,10 @@ export function windowTime(stream: Upstream): { readonly eventTime: string; read
   return { eventTime, timeShiftMs: isWindowEnd(stream.node) ? -1 : 0 };
 }
 
-/** The event time of a node's rows, where they still have it: a column of that name that is no timestamp is another one. */
+/**
+ * The event time of a node's rows, where they still have it. A column of that name that is no timestamp is
+ * another one.
+ */
 export function presentTime(node: Node): { readonly eventTime: string | undefined; readonly timeShiftMs: 0 | -1 } {
   const eventTime = eventTimeColumn(node);
   const isPresent = node.schema.fields.some(({ name, type }) => name === eventTime && type.name === 'timestamp');
@@ -36,7 +37,7 @@ export function orderingTime(node: Node): { readonly eventTime?: string; readonl
   return eventTime === undefined ? {} : { eventTime, timeShiftMs };
 }
 
-/** The column that says when a row of this node happened; undefined when nothing said so. */
+/** The column that says when a row of this node happened; undefined when there is none. */
 export function eventTimeColumn(node: Node): string | undefined {
   switch (node.kind) {
     case 'source':
@@ -62,7 +63,9 @@ export function eventTimeColumn(node: Node): string | undefined {
   }
 }
 
-/** Whether a column of a node's rows is a time that an operator has added: `joinTime`, or a bound of a window. */
+/**
+ * Whether a column of a node's rows is a time that an operator has added: `joinTime`, or a bound of a window.
+ */
 export function isAddedTime(node: Node, name: string): boolean {
   const at = node.schema.indexOf(name);
   if (at < 0 || node.schema.field(at).type.name !== 'timestamp') return false;
@@ -81,13 +84,16 @@ export function isAddedTime(node: Node, name: string): boolean {
   }
 }
 
-/** Whether the rows of a node have come through an operator by key, and no longer are those of a partition of a source. */
+/**
+ * Whether the rows of a node have come through an operator by key, and are no longer those of a partition of
+ * a source.
+ */
 export function isBehindKeys(node: Node): boolean {
   if (node.kind === 'rows' || node.kind === 'watermark') return isBehindKeys(node.parent);
   return node.kind === 'union' ? node.parents.some(isBehindKeys) : node.kind !== 'source';
 }
 
-/** Whether the event time of this node's rows is the end of the window that they are the result of. */
+/** Whether the event time of this node's rows is the end of their window. */
 export function isWindowEnd(node: Node): boolean {
   if (node.kind === 'exchange') return node.operator.outputTime?.shiftMs === -1;
   if (node.kind === 'rows') return isWindowEnd(node.parent);

@@ -1,6 +1,6 @@
 /**
- * join() as the builder offers it: options and result types, and from these the operator. The streams are nodes already; what
- * a join does is told in operators/join.
+ * join() as the builder offers it: options, result types, and the operator that follows from them. The
+ * streams are nodes already; see operators/join for what a join does.
  */
 
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
@@ -18,24 +18,31 @@ import {
 
 type Simplify<T> = { [P in keyof T]: T[P] };
 
-/** What every join takes. T: its type, S: what is put behind the names of the right that are taken. */
+/** What every join takes. T: its type, S: the suffix for names of the right that are taken. */
 export interface JoinOptions<T extends JoinType = JoinType, S extends string = string> {
-  /** `inner` (default): pairs only. `left`, `right`, `full`: the rows of that side, or of both, that have no match, too, with nulls. */
+  /**
+   * `inner` (default): pairs only. `left`, `right`, `full`: the rows of that side, or of both, that have no
+   * match, too, with nulls.
+   */
   readonly type?: T;
-  /** Put behind the name of a column of the right that is taken (default `_right`). */
+  /** Suffix for a column of the right whose name is taken (default `_right`). */
   readonly suffix?: S;
 }
 
 export interface IntervalJoinOptions<T extends JoinType, S extends string> extends JoinOptions<T, S> {
-  /** How long before and after a row of the left those of the right lie. Either may be negative: ['-1s', '5s'] is 1 to 5 s after. */
+  /**
+   * How long before and after a row of the left those of the right may lie. Either may be negative: ['-1s',
+   * '5s'] is 1 to 5 s after.
+   */
   readonly within: readonly [before: SignedDuration, after: SignedDuration];
 }
 
 export interface TableJoinOptions<R2, T extends JoinType, S extends string> extends JoinOptions<T, S> {
   readonly within?: undefined;
   /**
-   * `loaded` (default): this stream is read only when the table's sources have been read up to where they stood at the start, those
-   * that end by themselves to their end. `growing`: both are read at once, and early rows may meet a table that has few rows yet.
+   * `loaded` (default): the table's sources are read first, up to where they stood at the start, or to their
+   * end if they have one. `growing`: both streams are read at once, and early rows may meet a table that has
+   * few rows yet.
    */
   readonly table?: 'loaded' | 'growing';
   /** A bool column of the right: a row with true in it takes its key out of the table. */
@@ -44,8 +51,9 @@ export interface TableJoinOptions<R2, T extends JoinType, S extends string> exte
 
 type IsSame<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 /**
- * The type of a stream that can be joined: itself where the keys have the same types, else one that nothing fits. Key columns are
- * paired by position; types see their values' types only, and the plan checks the rest.
+ * The type of a stream that can be joined: itself where the keys have the same types, else one that nothing
+ * fits. Key columns are paired by position. Types compare the types of their values only; the plan checks the
+ * rest.
  */
 export type Joinable<K, K2, Stream> =
   IsSame<NonNullable<K[keyof K]>, NonNullable<K2[keyof K2]>> extends true ? Stream : { readonly keysOfDifferentTypes: [K, K2] };
@@ -53,7 +61,7 @@ export type Joinable<K, K2, Stream> =
 type Outer<R, IsOuter> = IsOuter extends true ? { [C in keyof R]: R[C] | null } : R;
 type Renamed<R2, Taken, S extends string> = { [C in keyof R2 as C extends Taken ? `${C & string}${S}` : C]: R2[C] };
 
-/** A row of the result. Bounds: what stands between the key columns and the others. */
+/** A row of the result. Bounds: the columns between the key columns and the others. */
 export type Joined<R, K, R2, K2, T extends JoinType, S extends string, Bounds> = Simplify<
   K &
     Bounds &
@@ -71,7 +79,7 @@ export interface AnyJoinOptions extends JoinOptions {
 /**
  * The operator of `left.join(right, options)`, in windows where there is one.
  *
- * @throws MillraceError ERR_MILLRACE_OPTION or ERR_MILLRACE_PIPELINE, as the operators' plans
+ * @throws MillraceError ERR_MILLRACE_OPTION or ERR_MILLRACE_PIPELINE, like the plans of the operators
  */
 export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | undefined, options: AnyJoinOptions = {}, broadcast = false): KeyedOperatorPlan {
   checkOptionNames('join()', options, { type: true, suffix: true, within: true, deleted: true, table: true });

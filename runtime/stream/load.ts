@@ -1,6 +1,6 @@
 /**
- * Loads a pipeline module and makes its plan: the same steps on the main thread and in every worker, because a closure
- * cannot cross threads but a module can be imported on both sides.
+ * Loads a pipeline module and makes its plan: the same steps on the main thread and in every worker, because
+ * a closure cannot cross threads but a module can be imported on both sides.
  */
 
 import { createRequire } from 'node:module';
@@ -14,7 +14,7 @@ let typescript: Promise<unknown> | undefined;
 
 let isInWorker = false;
 
-/** From here on this thread is a worker of a job: what it loads must not run jobs of its own. */
+/** From here on this thread is a worker of a job. What it loads must not run jobs of its own. */
 export function enterWorker(): void {
   isInWorker = true;
 }
@@ -28,12 +28,14 @@ export function refuseInWorker(url: string): void {
   );
 }
 
-/** Set on a thread that loads .ts files already (scripts/typescript.js): a second loader behind the first would only cost time. */
+/**
+ * Set on a thread that loads .ts files already (scripts/typescript.js). A second loader would only cost time.
+ */
 const LOADS_TYPESCRIPT = Symbol.for('millrace.loads-typescript');
 
 /**
- * From here on this thread loads .ts files, as ES modules and, in a package of `"type": "commonjs"`, as CommonJS. By tsx: our oldest
- * Node strips no types, and newer ones strip less.
+ * From here on this thread loads .ts files, as ES modules and, in a package of `"type": "commonjs"`, as
+ * CommonJS. It uses tsx, as our oldest Node strips no types, and newer ones strip less.
  */
 export function supportTypeScript(): Promise<unknown> {
   if (LOADS_TYPESCRIPT in globalThis) return Promise.resolve();
@@ -42,10 +44,10 @@ export function supportTypeScript(): Promise<unknown> {
 }
 
 /**
- * The graph of the module's default export: a pipeline, or a function of `params` that gives one.
+ * The graph of the module's default export: a pipeline, or a function of `params` that returns one.
  *
- * @throws MillraceError ERR_MILLRACE_MODULE when the module cannot be imported or exports no pipeline; whatever the
- * module itself throws as a MillraceError passes through
+ * @throws MillraceError ERR_MILLRACE_MODULE when the module cannot be imported or exports no pipeline;
+ *   whatever the module itself throws as a MillraceError passes through
  */
 export async function loadGraph(url: string, params: Params): Promise<Graph> {
   const exported = defaultExport(await importModule(url));
@@ -66,14 +68,20 @@ export async function loadGraph(url: string, params: Params): Promise<Graph> {
   return graph;
 }
 
-/** `export default` of a module that was compiled to CommonJS is one level down: what is imported by default is all that it exports. */
+/**
+ * `export default` of a module that was compiled to CommonJS is one level down: the default import is all of
+ * its exports.
+ */
 function defaultExport(module: { default?: unknown }): unknown {
   const exported = module.default;
   const isCompiled = typeof exported === 'object' && exported !== null && (exported as { __esModule?: unknown }).__esModule === true;
   return isCompiled ? (exported as { default?: unknown }).default : exported;
 }
 
-/** A value that should have been a pipeline: its type, or its names. All that is in it would say less. */
+/**
+ * A value that should have been a pipeline, for a message: its type, or its names. All its content would say
+ * less.
+ */
 function described(value: unknown): string {
   if (typeof value !== 'object' || value === null) return typeof value === 'function' ? 'a function' : String(value);
   if (Array.isArray(value)) return `an array of ${value.length}`;
@@ -96,7 +104,8 @@ async function importModule(url: string): Promise<{ default?: unknown }> {
   // Before the first import: Node remembers a failed one.
   if (/\.[cm]?tsx?$/.test(new URL(url).pathname)) await supportTypeScript();
   let nothingLeft = () => {};
-  // Nothing left to wait for, and still not loaded: Node would end with code 13 and no word.
+  // Nothing is left to wait for, and the module is not loaded: Node would end with code 13, without a
+  // message.
   const waitsForItself = new Promise<never>((_, reject) => {
     nothingLeft = () =>
       reject(
@@ -108,7 +117,8 @@ async function importModule(url: string): Promise<{ default?: unknown }> {
   });
   process.once('beforeExit', nothingLeft);
   try {
-    // By require: import() of it ends in Node with "request for ... is not in cache" where it requires an ES module that is half loaded.
+    // By require: import() of it ends in Node with "request for ... is not in cache" where it requires an ES
+    // module that is half loaded.
     if (url.startsWith('file:') && url.endsWith('.cts')) return { default: createRequire(url)(fileURLToPath(url)) };
     return await Promise.race([import(url), waitsForItself]);
   } catch (error) {
@@ -119,7 +129,7 @@ async function importModule(url: string): Promise<{ default?: unknown }> {
   }
 }
 
-/** Why a module cannot be loaded, with what to do where Node's or esbuild's own message leaves that open. */
+/** Why a module cannot be loaded, and what to do where the message of Node or esbuild leaves that open. */
 function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   if (/statement outside a module|^Unexpected token 'export'|import\.meta' outside a module/.test(message)) {

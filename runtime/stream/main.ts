@@ -1,6 +1,7 @@
 /**
- * `main`: what a pipeline module does besides when it is the program that was started. A pipeline and the program that
- * runs it can so be one file, though workers, tests and other programs import that file for its pipeline.
+ * `main`: the program in a pipeline's own module, which runs only if that module was started. So a pipeline
+ * and its program can be one file, although workers, tests and other programs import that file for its
+ * pipeline.
  */
 
 import { realpathSync } from 'node:fs';
@@ -9,11 +10,11 @@ import { isMainThread } from 'node:worker_threads';
 import { MillraceError, shown } from '../../core/index.ts';
 
 /**
- * Calls `program` if the module is the one that Node was started with, once the module is loaded; does nothing where a worker or
- * another module imports it. What `program` throws is printed, and the process ends with code 1.
+ * Calls `program` once the module is loaded, if Node was started with this module. Does nothing where a
+ * worker or another module imports it. What `program` throws is printed, and the process ends with code 1.
  *
- * `run` of the module that one is in must not be awaited at the top level, because it waits for that module to be loaded; here it
- * can be.
+ * A module must not await `run` of itself at its top level, because `run` waits for that module to be loaded.
+ * Here it can.
  *
  * @param module `import.meta.url`
  * @example
@@ -40,15 +41,15 @@ export function main(module: URL | string, program: () => unknown): void {
     });
 }
 
-/** Whether a module is what stands behind `node` on the command line. */
+/** Whether a module is the one that `node` was started with. */
 function isStarted(module: URL | string): boolean {
   const started = process.argv[1];
   if (started === undefined) return false;
   try {
-    // Links: npx and tests start programs by them, and Node gives modules their real place.
+    // npx and tests start programs by links, and Node gives modules their real path.
     return realpathSync(started) === realpathSync(fileURLToPath(module));
   } catch {
-    // No file: a module by its data: URL, or a program from the standard input.
+    // Not a file: a module by its data: URL, or a program from the standard input.
     return false;
   }
 }

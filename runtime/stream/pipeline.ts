@@ -1,6 +1,7 @@
 /**
- * The pipeline builder: what a user writes. It builds a graph of nodes and checks it as it grows, so that a wrong
- * pipeline fails where it is written, before a thread starts. It runs nothing; plan.ts turns the graph into stages.
+ * The pipeline builder: what a user writes. It builds a graph of nodes and checks it as it grows. So a wrong
+ * pipeline fails where it is written, before a thread starts. It runs nothing; plan.ts turns the graph into
+ * stages.
  *
  * Row types travel along: `filter((r) => r.ms > 0)` compiles only if there is a numeric column `ms`.
  */
@@ -54,7 +55,9 @@ import {
 } from './nodes.ts';
 import { type TopOptions, topNode } from './top.ts';
 
-/** Starts a pipeline. The name stands in messages, in progress, and in what is committed: keep it. */
+/**
+ * Starts a pipeline. Its name is part of messages, of progress, and of what is committed: do not change it.
+ */
 export function pipeline(name: string): Pipeline {
   return new Pipeline(new Graph(name));
 }
@@ -78,10 +81,10 @@ export class Pipeline implements PipelineLike {
   }
 }
 
-/** The schema that a map or flatMap may be given: column names with types. */
+/** The schema that a map or flatMap takes: column names with types. */
 type Simplify<T> = { [K in keyof T]: T[K] };
 
-/** The columns that may be an event time: a timestamp is a number, and never null. */
+/** The columns that may be an event time: numbers that are never null. */
 type TimeColumn<R> = { [C in keyof R & string]: R[C] extends number ? C : never }[keyof R & string];
 
 export interface WatermarkStreamOptions {
@@ -90,13 +93,16 @@ export interface WatermarkStreamOptions {
   /** A row further ahead of the wall clock than this does not push the watermark further. */
   readonly maxSkew?: Duration;
   /**
-   * Which partition says what the time is: the one that is furthest behind (`min`, the default), so that no row of another is late, or
-   * the one that is furthest ahead (`max`). Where streams meet in a join or a union, `max` counts when all of them have it.
+   * Which partition sets the time. `min` (default): the one that is furthest behind, so that no row of
+   * another is late. `max`: the one that is furthest ahead. Where streams meet in a join or a union, `max`
+   * applies only if all of them have it.
    */
   readonly policy?: WatermarkPolicy;
 }
 
-/** A stream of rows of type R. Immutable: each call gives a new stream, and using one stream twice forks it. */
+/**
+ * A stream of rows of type R. Immutable: each call gives a new stream, and using one stream twice forks it.
+ */
 export class Stream<R, L = never, LR = never> implements PipelineLike {
   readonly [GRAPH]: Graph;
   readonly node: Node;
@@ -107,24 +113,28 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /**
-   * The rows that came too late for the window (or the join by time, or dropDuplicates) that this stream is the result of, as they came to it, with
-   * `source`, `partition` and `offset`. They are counted in the ledger all the same.
+   * The rows that came too late for the operator that this stream is the result of: a window, a join by time,
+   * or dropDuplicates. They are as they came to it, with `source`, `partition` and `offset`. The ledger
+   * counts them all the same.
    *
-   * @throws MillraceError ERR_MILLRACE_PIPELINE when this stream is no result for which a row can be late
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when no row can be late for this stream
    */
   get late(): Stream<Simplify<L & RowCoordinates>> {
     return new Stream(this[GRAPH], lateNode(this.node, 0));
   }
 
-  /** Of a join by time: the rows of the other stream that came too late. See {@link late}, which has those of this one. */
+  /**
+   * Of a join by time: the rows of the other stream that came too late. {@link late} has those of this one.
+   */
   get lateRight(): Stream<Simplify<LR & RowCoordinates>> {
     return new Stream(this[GRAPH], lateNode(this.node, 1));
   }
 
   /**
-   * The rows that failed on the way here: those that the source could not decode, and those for which one of the row functions
-   * since then threw. To use it is to say that such a row ends nothing: it is left out, counted in the ledger, and comes here.
-   * Functions of keyed operators are not among them: state that half a call has changed is no state to go on with.
+   * The rows that failed on the way here: those that the source could not decode, and those for which a row
+   * function threw. Where it is used, such a row does not end the job. It is left out, counted in the ledger,
+   * and comes here. Errors in functions of keyed operators always end the job: half a call may have changed
+   * their state.
    */
   get errors(): Stream<ErrorRow> {
     return new Stream(this[GRAPH], errorsNode(this.node));
@@ -135,7 +145,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     return this.node.schema;
   }
 
-  /** Keeps the rows for which `fn` gives a truthy value. */
+  /** Keeps the rows for which `fn` returns a truthy value. */
   filter(fn: (row: R) => unknown): Stream<R> {
     mustBeFunction(fn, 'filter');
     return this.#rows(this.schema, { kind: 'filter', fn });
@@ -149,7 +159,8 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /**
-   * Any number of rows out for each row in: those for which `fn` calls `emit`, then those that it returns, as an array or another iterable.
+   * Any number of rows out for each row in: first those for which `fn` calls `emit`, then those that it
+   * returns, as an array or another iterable.
    *
    * @example .flatMap({ word: utf8 }, (r) => r.text.split(' ').map((word) => ({ word })))
    */
@@ -202,11 +213,13 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /**
-   * Event time: `column` says when a row happened, and rows come at most `delay` behind the newest one of their
-   * partition. The watermark is the minimum over partitions of (newest - delay); windows close when it passes them.
+   * Event time: `column` says when a row happened, and rows come at most `delay` behind the newest one of
+   * their partition. The watermark is the minimum over partitions of (newest - delay); windows close when it
+   * passes them.
    *
-   * @throws MillraceError ERR_MILLRACE_OPTION for an option that does not exist; ERR_MILLRACE_PIPELINE when the column is no timestamp, or the stream is the result of an operator by key: windows,
-   *   joins by time, and process() whose schema keeps the column, have event time already
+   * @throws MillraceError ERR_MILLRACE_OPTION for an option that does not exist; ERR_MILLRACE_PIPELINE when
+   *   the column is no timestamp, or the stream is the result of an operator by key: windows, joins by time,
+   *   and process() whose schema keeps the column, have event time already
    */
   withWatermark(column: TimeColumn<R>, delay: Duration, options: WatermarkStreamOptions = {}): Stream<R> {
     checkOptionNames('withWatermark()', options, { idle: true, maxSkew: true, policy: true });
@@ -242,12 +255,13 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /**
-   * Processing time: each row gets a column that says when it was taken in, as the clock showed at the start of its epoch, and
-   * this is its event time from here on: for windows, sessions, joins, dropDuplicates and timers alike. The watermark is the clock
-   * at the end of each epoch, so nothing is ever late, and windows close also while no rows come.
+   * Processing time: each row gets a column that says when it was taken in, by the clock at the start of its
+   * epoch. This is its event time from here on, for windows, sessions, joins, dropDuplicates and timers. The
+   * watermark is the clock at the end of each epoch. So nothing is ever late, and windows also close while no
+   * rows come.
    *
-   * With a checkpoint directory a restart stamps the rows that it reads again as they were; without one it stamps them anew, and
-   * rows of windows that had been sent, but whose positions were not committed yet, count in later windows once more.
+   * With a checkpoint directory a restart stamps the rows that it reads again as they were. Without one it
+   * stamps them anew: rows of windows that were sent, but not committed, count once more in later windows.
    *
    * @param column name of the new column, of type timestamp
    */
@@ -274,7 +288,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
 
   /** Rows of equal values in these columns belong together: aggregates and windows go by key. */
   keyBy<K extends keyof R & string>(...columns: K[]): KeyedStream<R, Simplify<Pick<R, K>>>;
-  /** The same with computed keys: `fn` gives the columns of `schema`, which the rows carry from here on. */
+  /** The same with computed keys: `fn` returns the columns of `schema`, which the rows have from here on. */
   keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedStream<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
   keyBy(...args: unknown[]): unknown {
     if (typeof args[0] === 'function') {
@@ -304,12 +318,15 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     );
   }
 
-  /** Windows over all rows, with no key. All rows of a window meet in one place: for small results of large streams. */
+  /**
+   * Windows over all rows, with no key. All rows of a window meet in one place: for small results of large
+   * streams.
+   */
   windowAll<E extends boolean = false>(window: WindowSpec<WindowShape, E>): WindowedStream<R, unknown, E> {
     return new WindowedStream<R, unknown, E>(this, [], window);
   }
 
-  /** Writes the stream to a sink. Gives the stream back, so that it can be the module's default export. */
+  /** Writes the stream to a sink. Returns the stream, so that it can be the module's default export. */
   to(sink: Sink): this {
     if (typeof sink?.open !== 'function' || typeof sink.encoder !== 'function') {
       throw new MillraceError(
@@ -323,8 +340,9 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /**
-   * Names the state behind this stream, so that it can be read while the job runs: `job.view(name)`. For what `.keyBy(...).aggregate(...)`
-   * or `.count()` gives, without a window, before any further step. Gives the stream back; a pipeline that is only viewed needs no sink.
+   * Names the state behind this stream, so that it can be read while the job runs: `job.view(name)`. For the
+   * result of `.keyBy(...).aggregate(...)` or `.count()` without a window, before any further step. Returns
+   * the stream; a pipeline that is only viewed needs no sink.
    *
    * @throws MillraceError ERR_MILLRACE_PIPELINE when there is no such state, or the name is taken
    */
@@ -333,7 +351,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     return this;
   }
 
-  /** Prints the stream as tables, at most `rows` rows an epoch. */
+  /** Prints the stream as tables, at most `rows` rows per epoch. */
   print(options: { rows?: number } = {}): this {
     checkOptionNames('print()', options, { rows: true });
     return this.to(stdout(options));
@@ -357,7 +375,7 @@ interface WindowBounds {
   readonly windowEnd: number;
 }
 
-/** What process() is given. R: rows in, K: key columns, O: schema of the rows out, S: state of a key. */
+/** What process() takes. R: rows in, K: key columns, O: schema of the rows out, S: state of a key. */
 export interface ProcessOptions<R, K, O extends SchemaFields, S> {
   /** The columns of the rows that `emit` takes. */
   readonly schema: O;
@@ -366,7 +384,10 @@ export interface ProcessOptions<R, K, O extends SchemaFields, S> {
   onRow(row: R, ctx: ProcessContext<S, K, RowOf<O>>): void;
   /** A timer's time has come. */
   onTimer?(time: number, ctx: ProcessContext<S, K, RowOf<O>>): void;
-  /** Drops the state of a key for which no row came for so long: in event time where there is one, else by the clock. */
+  /**
+   * Drops the state of a key that has had no row for this long: in event time where there is one, else by the
+   * clock.
+   */
   readonly ttl?: Duration;
 }
 
@@ -380,21 +401,25 @@ export class KeyedStream<R, K> {
     this.#keys = keys;
   }
 
-  /** Windows by key. Needs event time: call withWatermark() before. */
+  /** Windows by key. They need event time: call withWatermark() first. */
   window(window: WindowSpec): WindowedStream<R, K> {
     return new WindowedStream<R, K>(this.#stream, this.#keys, window);
   }
 
-  /** Running aggregates by key, over all rows so far. Each epoch emits the keys that changed, with their new values. */
+  /**
+   * Running aggregates by key, over all rows so far. Each epoch emits the keys that changed, with their new
+   * values.
+   */
   aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & Results<A, R>>> {
     return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, undefined));
   }
 
   /**
-   * A function of your own over the rows of each key, in order, with state and timers. Results are what `ctx.emit` is given.
-   * Rows of a key come in the order (source, partition, offset) of each epoch; timers fire when the epoch's rows are through, so
-   * that a row may be newer than a timer that is due: compare `row` with `ctx.watermark` where it matters. Late rows come, too.
-   * State is JavaScript values that structured clone can copy. As long as there is any, no position is committed.
+   * A function of your own over the rows of each key, in order, with state and timers. Results are the rows
+   * that `ctx.emit` gets. Rows of a key come in the order (source, partition, offset) of each epoch. Timers
+   * fire after the epoch's rows, so a row may be newer than a timer that is due: compare the row's time with
+   * `ctx.watermark` where it matters. Late rows come, too. State is JavaScript values that structured clone
+   * can copy. While there is any, no position is committed.
    *
    * @example
    * .keyBy('user').process({
@@ -430,10 +455,11 @@ export class KeyedStream<R, K> {
   }
 
   /**
-   * The rows of each key so far as one: `fn` makes one row of two. Each epoch emits the keys that changed. The key columns
-   * of the result are the key's, the other columns what `fn` gave.
+   * The rows of each key so far as one: `fn` makes one row of two. Each epoch emits the keys that changed. A
+   * result has the key columns of its key, and the other columns from `fn`.
    *
-   * @param options.ttl drops the value of a key for which no row came for so long: in event time where there is one
+   * @param options.ttl drops the value of a key that has had no row for this long: in event time where there
+   *   is one
    * @example .keyBy('user').reduce((a, b) => ({ user: a.user, spent: a.spent + b.spent }))
    */
   reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Stream<R> {
@@ -445,16 +471,17 @@ export class KeyedStream<R, K> {
   }
 
   /**
-   * The `n` rows of each key with the greatest values of a column so far, with their `rank` from 1. Each epoch emits the
-   * whole list of the keys whose list changed: a sink for it overwrites by key and rank.
+   * The `n` rows of each key with the greatest values of a column so far, with their `rank` from 1. Each
+   * epoch emits the whole list of each key whose list changed: a sink for it overwrites by key and rank.
    */
   top(n: number, options: TopOptions<R>): Stream<Simplify<R & { readonly rank: number }>> {
     return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, undefined));
   }
 
   /**
-   * The first row of each key; others of the key are dropped. With `within`: those whose event time (without event time:
-   * whose epoch's clock) is less than that away from a row that passed.
+   * The first row of each key; other rows of the key are dropped. With `within` only those are dropped whose
+   * event time is less than that away from a row that passed. Without event time the clock of the epoch
+   * counts.
    */
   dropDuplicates(options: { readonly within?: Duration } = {}): Stream<R, R> {
     checkOptionNames('dropDuplicates()', options, { within: true });
@@ -467,12 +494,13 @@ export class KeyedStream<R, K> {
   }
 
   /**
-   * Rows of this stream and of `other` with equal keys whose event times lie near each other: `other`'s within `before` and
-   * `after` of this one's. Results have the key columns (under this stream's names), `joinTime` (the later of both times, which
-   * is their event time), this stream's other columns, then the other's; where a name is taken, with a suffix.
+   * Rows of this stream and of `other` with equal keys whose event times lie near each other: `other`'s
+   * within `before` and `after` of this one's. Results have the key columns (under this stream's names),
+   * `joinTime` (the later of both times, which is their event time), this stream's other columns, then the
+   * other's; where a name is taken, with a suffix.
    *
-   * A row without a match (type left, right, full) comes out when the watermark says that none can come. State is the rows of
-   * `before + after` of event time.
+   * A row without a match (type left, right, full) comes out when the watermark says that none can come.
+   * State is the rows of `before + after` of event time.
    *
    * @example orders.keyBy('order').join(payments.keyBy('order'), { within: [0, '10m'], type: 'left' })
    */
@@ -481,8 +509,9 @@ export class KeyedStream<R, K> {
     options: IntervalJoinOptions<T, S>,
   ): Stream<Joined<R, K, R2, K2, T, S, { readonly joinTime: number }>, R, R2>;
   /**
-   * Without `within` the other stream is a table: the latest row of each key. Each row of this stream meets the row that its
-   * key has there at the end of the epoch; type `left` keeps those that meet none. The table is held for ever.
+   * Without `within` the other stream is a table: the latest row of each key. Each row of this stream meets
+   * the row that its key has there at the end of the epoch. Type `left` keeps rows that meet none. The table
+   * is held for ever.
    *
    * @example clicks.keyBy('user').join(users.keyBy('id'), { type: 'left' })
    */
@@ -531,8 +560,8 @@ export class BroadcastTable<R, K> {
 }
 
 /**
- * Reads a keyed stream as a table that goes to every shard, for `join`: the rows that are joined with it are then spread evenly,
- * whatever their keys. For small tables: it is held 64 times.
+ * Reads a keyed stream as a table that goes to every shard, for `join`: the rows that are joined with it are
+ * then spread evenly, whatever their keys. For small tables: it is held 64 times.
  *
  * @example orders.keyBy('country').join(broadcast(countries.keyBy('code')), { type: 'left' })
  */
@@ -547,8 +576,8 @@ export function broadcast<R, K>(table: KeyedStream<R, K>): BroadcastTable<R, K> 
 }
 
 /**
- * A stream in windows. Result rows carry the key columns, windowStart and windowEnd (ms), and the aggregates. E: windows without rows
- * come out, too, and aggregates of them are null.
+ * A stream in windows. Result rows carry the key columns, windowStart and windowEnd (ms), and the aggregates.
+ * E: windows without rows come out, too, and their aggregates are null.
  */
 export class WindowedStream<R, K, E extends boolean = false> {
   readonly #stream: Upstream;
@@ -572,8 +601,9 @@ export class WindowedStream<R, K, E extends boolean = false> {
   }
 
   /**
-   * The rows of a window as one, by key: `fn` makes one row of two. With `inverse`, which takes a row out again, a sliding
-   * window goes from one result to the next by what enters and what leaves, however long it is: inverse(fn(a, b), b) must be a.
+   * The rows of a window as one, by key: `fn` makes one row of two. `inverse` takes a row out again:
+   * inverse(fn(a, b), b) must be a. With it a sliding window gets from one result to the next by what enters
+   * and what leaves, however long it is.
    *
    * @example .window(sliding('1h', '1m')).reduce((a, b) => ({ ...a, ms: a.ms + b.ms }), { inverse: (a, b) => ({ ...a, ms: a.ms - b.ms }) })
    */
@@ -592,8 +622,9 @@ export class WindowedStream<R, K, E extends boolean = false> {
   }
 
   /**
-   * Rows of this stream and of `other` with equal keys in the same window, when it closes. Results have the key columns,
-   * windowStart and windowEnd, this stream's other columns, then the other's; where a name is taken, with a suffix.
+   * Rows of this stream and of `other` with equal keys in the same window, when it closes. Results have the
+   * key columns, windowStart and windowEnd, this stream's other columns, then the other's; where a name is
+   * taken, with a suffix.
    *
    * @example clicks.keyBy('user').window(tumbling('1m')).join(views.keyBy('user'), { type: 'full' })
    */
@@ -604,7 +635,7 @@ export class WindowedStream<R, K, E extends boolean = false> {
     return new KeyedStream<R, K>(this.#stream, this.#keys).joinIn(this.#window, other, options);
   }
 
-  /** Rows a window: `aggregate({ count: count() })`. */
+  /** Rows per window: `aggregate({ count: count() })`. */
   count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>, R> {
     return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window));
   }
@@ -618,7 +649,10 @@ function watermarkPolicy(policy: unknown): WatermarkPolicy {
   );
 }
 
-/** What needs keys, or a window over all rows, is asked of a plain stream: the compiler says so, and plain JavaScript gets this. */
+/**
+ * A plain stream is asked for what needs keys, or a window over all rows. The compiler refuses it; plain
+ * JavaScript gets this.
+ */
 for (const name of ['window', 'aggregate', 'reduce', 'count', 'process', 'top', 'dropDuplicates', 'join']) {
   Object.defineProperty(Stream.prototype, name, {
     value() {
