@@ -117,7 +117,7 @@ async function runCommand(args: string[]): Promise<number> {
     }
     isStopping = true;
     printer.warn(`${signal}: what was read is finished and committed, within the drain timeout; a second signal ends at once`);
-    // What goes wrong meanwhile is told by `done`.
+    // `done` reports what goes wrong meanwhile.
     job.stop({ drain: true }).catch(() => {});
   };
   process.on('SIGINT', stop);
@@ -222,7 +222,7 @@ function traceOf(cause: unknown): string | undefined {
   const ours = ['node:', '/node_modules/', ...rooms.flatMap((room) => [room.href, fileURLToPath(room)])];
   const isOurs = (line: string) => /^\s+at /.test(line) && ours.some((place) => line.includes(place));
   const stack = cause.stack ?? String(cause);
-  // What cannot be compiled has its place in the message only, or in front of the stack.
+  // Where something cannot be compiled, its place is only in the message, or before the stack.
   return stack
     .split('\n')
     .filter((line) => !isOurs(line))
@@ -248,7 +248,7 @@ main(process.argv.slice(2)).then(
       const trace = isOfUser || typeof error.cause === 'string' ? traceOf(error.cause) : undefined;
       if (trace !== undefined) console.error(trace);
     } else console.error(error);
-    // An option that cannot be is a usage error, wherever it is found.
+    // An invalid option is a usage error, wherever it is found.
     process.exitCode = error instanceof MillraceError && error.code === 'ERR_MILLRACE_OPTION' ? 2 : 1;
   },
 );

@@ -1,4 +1,4 @@
-/** The demo's place on Kafka: two topics of its own, which it deletes when it is done. */
+/** The demo on Kafka: two topics of its own, which it deletes when it is done. */
 
 import { randomBytes } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';

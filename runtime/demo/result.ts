@@ -1,4 +1,7 @@
-/** What the demo compares and prints: the results of the clicks job, the same from a plain loop, and their checksum. */
+/**
+ * What the demo compares and prints: the results of the clicks job, those of a plain loop, and their
+ * checksum.
+ */
 
 import { createHash } from 'node:crypto';
 import { type Rng, seededRng } from '../../core/index.ts';
@@ -16,7 +19,7 @@ const MINUTE_MS = 60_000;
 const WINDOWS_SHOWN = 3;
 const PAGES_SHOWN = 5;
 
-/** The job's result as a single loop computes it: no batches, no threads, no windows but a Map. */
+/** The job's result as a single loop computes it: a Map, without batches, threads or windows. */
 export async function expectedResult(rows: number, seed: number): Promise<PageMinute[]> {
   const { clickAt } = (await import(example('clicks-data').href)) as { clickAt(i: number, rng: Rng): { page: string; ms: number; at: number } };
   const rng = seededRng(seed);
@@ -42,7 +45,9 @@ export async function expectedResult(rows: number, seed: number): Promise<PageMi
   return result;
 }
 
-/** Of the result rows in a normal order: the same for the same rows, however they came. */
+/**
+ * The checksum of the result rows in a fixed order: the same for the same rows, in whatever order they came.
+ */
 export function checksum(rows: readonly PageMinute[]): string {
   const lines = rows.map((row) => `${row.windowStart} ${row.windowEnd} ${row.page} ${row.clicks} ${row.meanMs}`).sort();
   return createHash('sha256').update(lines.join('\n')).digest('hex').slice(0, 16);

@@ -1,4 +1,4 @@
-/** Reads the demo's results back, through the same sources that a user has, and keeps them on the main thread. */
+/** Reads the demo's results back, through the sources that users have, and keeps them on the main thread. */
 
 import { collect, json, log } from '../../io/index.ts';
 import { f64, timestamp, utf8 } from '../index.ts';

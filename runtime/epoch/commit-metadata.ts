@@ -1,6 +1,7 @@
 /**
- * What is committed beside the positions: a JSON text for each partition, `{"epoch":12,"read":4711,"watermarks":["{...}"]}`,
- * with one entry a watermark (core's Watermark.snapshot; empty where the partition's source does not feed it).
+ * What is committed beside the positions: a JSON text per partition,
+ * `{"epoch":12,"read":4711,"watermarks":["{...}"]}`, with one entry per watermark (core's Watermark.snapshot;
+ * empty where the partition's source does not feed it).
  */
 
 import { MillraceError, type Watermark } from '../../core/index.ts';
@@ -8,21 +9,25 @@ import type { CommittedPosition, Offset } from '../../io/index.ts';
 import type { Restored } from '../shared/index.ts';
 
 interface Metadata {
-  /** The last epoch that was written: numbers go on behind it. */
+  /** The last epoch that was written. Numbers go on from it. */
   readonly epoch: number;
-  /** How far the partition had been read by then: rows before this offset have had their turn, in a window or in the ledger. */
+  /**
+   * How far the partition had been read by then. Rows before this offset were counted, in a window or in the
+   * ledger.
+   */
   readonly read: Offset;
   readonly watermarks: readonly string[];
 }
 
-/** The text for one partition; `concerns` says which watermarks its source feeds. */
+/** The text for one partition. `concerns` says which watermarks its source feeds. */
 export function metadataOf(epoch: number, read: Offset, watermarks: readonly Watermark[], global: number, concerns: (watermark: number) => boolean): string {
   return JSON.stringify({ epoch, read, watermarks: watermarks.map((watermark, w) => (concerns(w) ? watermark.snapshot(global) : '')) } satisfies Metadata);
 }
 
 /**
- * What to commit beside the positions of one epoch when a later one has been written: how far each partition had come
- * belongs to its position, or a replay of what lies behind it would come too late; which windows were closed, to the later.
+ * What to commit beside the positions of one epoch when a later one has been written. How far the event time
+ * of each partition was goes by its position: otherwise a replay of what lies behind it would come too late.
+ * Which windows were closed goes by the later epoch.
  *
  * @param atPosition the metadata of the epoch whose positions are committed
  * @param atCommit that of the epoch that has been written

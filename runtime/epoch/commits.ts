@@ -1,26 +1,32 @@
 /**
- * Commits: what each one took in, and when its positions may be committed. This is the one place that decides a commit.
+ * Commits: what each one took in, and when its positions may be committed. This is the one place that decides
+ * a commit.
  *
- * An epoch is written when all sinks have acknowledged its output. It may be committed when, besides, no window that is
- * still open holds rows of it or of an earlier one: then a restart at its positions sees every row of every open window
- * again, and with the watermark that is committed beside the positions it knows which windows were closed, and does not
- * open them a second time. So after a crash the output has every window whole; those sent between the last commit and
- * the crash are sent again, with the same values. (At-least-once; snapshots of state will replace the waiting.)
+ * An epoch is written when all sinks have acknowledged its output. It may be committed when, besides, no open
+ * window holds rows of it or of an earlier one. Then a restart at its positions sees every row of every open
+ * window again. By the watermark that is committed beside the positions it knows which windows were closed,
+ * and does not open them again. So after a crash the output has every window whole. Those sent between the
+ * last commit and the crash are sent again, with the same values. (At-least-once; snapshots of state will
+ * replace the waiting.)
  *
- * Where windows feed windows there is more to it. Those of the first that were closed by then are not opened again, but what they gave may
- * be in a window of the second that is still open, and would be missing there. So positions are committed only at an epoch at whose end no
- * exchange that another one feeds has an open window with rows in it: for tumbling windows, about once a window.
+ * Where windows feed windows there is more to it. Windows of the first that were closed by then are not
+ * opened again, but their results may be in a window of the second that is still open, and would be missing
+ * there. So positions are committed only at an epoch at whose end no exchange that another one feeds has an
+ * open window with rows: for tumbling windows, about once per window.
  *
- * State that never closes (a running aggregate) lets no epoch be committed: a restart reads from the beginning.
+ * State that never closes (a running aggregate) lets no epoch be committed: a restart reads from the
+ * beginning.
  */
 
 import type { CommittedPosition, Offset } from '../../io/index.ts';
 
 /** What is known of an exchange at the end of an epoch. */
 export interface ExchangeProgress {
-  /** End of the last window, lateness included, that a row has gone into so far; -Infinity when none has. */
+  /** End of the last window, lateness included, that has a row so far; -Infinity when none has. */
   readonly heldUntil: number;
-  /** The watermark that its windows have been closed up to, as far as real rows say (a drained partition still counts). */
+  /**
+   * The watermark up to which its windows are closed, by real rows alone (a drained partition still counts).
+   */
   readonly watermark: number;
 }
 
@@ -29,35 +35,41 @@ export type CommitPlace = Pick<EpochRecord, 'epoch' | 'positions' | 'metadata'>;
 
 export interface EpochRecord {
   readonly epoch: number;
-  /** Positions behind the epoch's rows, by global partition: where reading began, where nothing was ever read. */
+  /**
+   * Positions behind the epoch's rows, by global partition; where nothing was read, the position where
+   * reading began.
+   */
   readonly positions: readonly Offset[];
   readonly startedAtMs: number;
   readonly bytes: number;
-  /** What the epoch was cut by is on disk, or need not be: before that nothing of it goes out. */
+  /** The decisions of the epoch are on disk, or need not be. Before that none of its output is written. */
   isRecorded: boolean;
   workersDone: number;
-  /** When all had merged it; undefined before. */
+  /** When all workers had merged it; undefined before. */
   mergedAtMs: number | undefined;
-  /** Once merged: the newest epoch that no exchange held any more when this one had been merged; -1 where none may be committed then. */
+  /** Once merged: the newest epoch that no exchange held by then; -1 where none may be committed. */
   releasable: number;
-  /** Once merged: whether what it has closed may be committed beside positions of before: not where that would lose what windows feed others. */
+  /**
+   * Once merged: whether what it has closed may be committed beside earlier positions. It may not where that
+   * would lose what windows feed others.
+   */
   isTellable: boolean;
   /** Once merged, by global partition: the watermarks as of this epoch (commit-metadata.ts). */
   metadata: readonly string[];
 }
 
 export class Commits {
-  /** For each exchange, those that feed it. */
+  /** By exchange: the exchanges that feed it. */
   readonly #upstream: readonly (readonly number[])[];
   readonly #open = new Map<number, EpochRecord>();
-  /** By exchange: epochs that it has not let go of, with what they wait for. */
+  /** By exchange: epochs whose rows it holds, and until when. */
   readonly #held: { readonly epoch: number; readonly until: number }[][];
-  /** By exchange: all epochs up to here are let go of. */
+  /** By exchange: it holds no rows of epochs up to this one. */
   readonly #released: number[];
   readonly #closed: EpochRecord[] = [];
   current = 0;
   committed = -1;
-  /** What positions are committed, or where reading began; and the epoch that was committed beside them. */
+  /** The committed positions, or where reading began; and the epoch that was committed beside them. */
   #at: CommitPlace | undefined;
   #toldEpoch = -1;
   #lastWritten: EpochRecord | undefined;
@@ -96,7 +108,7 @@ export class Commits {
     return this.#open.get(epoch);
   }
 
-  /** Of the epochs that have ended and are not yet written, the first. */
+  /** The first of the epochs that have ended and are not yet written. */
   get oldest(): EpochRecord | undefined {
     return this.#open.values().next().value;
   }
@@ -106,14 +118,17 @@ export class Commits {
     return this.#open.size;
   }
 
-  /** All workers are done with the epoch; what the exchanges hold now, and what to commit beside positions. Epochs in order. */
+  /**
+   * All workers are done with the epoch. Takes what the exchanges hold now, and what to commit beside
+   * positions. Epochs come in order.
+   */
   merged(record: EpochRecord, progress: readonly ExchangeProgress[], metadata: readonly string[]): void {
     const { epoch } = record;
     for (let exchange = 0; exchange < progress.length; exchange++) {
       const { heldUntil, watermark } = progress[exchange] as ExchangeProgress;
       const held = this.#held[exchange] as { epoch: number; until: number }[];
       const feeders = this.#upstream[exchange] as readonly number[];
-      // Rows of an epoch may still reach this exchange for as long as one that feeds it has not let go of the epoch.
+      // Rows of an epoch may reach this exchange for as long as one that feeds it holds rows of that epoch.
       const arrived = feeders.length === 0 ? epoch : Math.min(epoch, ...feeders.map((feeder) => this.#released[feeder] as number));
       if (arrived > (held.at(-1)?.epoch ?? (this.#released[exchange] as number))) held.push({ epoch: arrived, until: heldUntil });
       while (held.length > 0 && (held[0] as { until: number }).until <= watermark) {
@@ -129,8 +144,8 @@ export class Commits {
   }
 
   /**
-   * The epoch's output is acknowledged. Returns the newest epoch whose positions may now be committed, if there is a new
-   * one; the windows closed by then are those of this record's metadata.
+   * The epoch's output is acknowledged. Returns the newest epoch whose positions may now be committed, if
+   * there is a new one. The windows closed by then are those of this record's metadata.
    */
   written(record: EpochRecord): EpochRecord | undefined {
     this.#open.delete(record.epoch);
@@ -147,8 +162,9 @@ export class Commits {
   }
 
   /**
-   * At the end of a job that nothing has failed: what was closed, and how far was read, since positions were committed last. It goes beside the same
-   * positions, or the next run would close these windows once more.
+   * For the end of a job without failure: what was closed, and how far was read, since positions were
+   * committed last. It is committed beside the same positions, or the next run would close these windows once
+   * more.
    */
   takeLast(): { readonly at: CommitPlace; readonly latest: EpochRecord } | undefined {
     const latest = this.#lastWritten;

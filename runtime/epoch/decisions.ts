@@ -1,7 +1,8 @@
 /**
- * Who decides where an epoch is cut, what its clock shows and which partitions are idle: the moment, or, after a restart, the
- * journal, for as long as it has records. With a journal every decision of the moment is recorded. The coordinator asks; it
- * does not know which of the two has answered. Nothing here waits: whoever has the store keeps what is to be kept.
+ * Decisions: where an epoch is cut, what its clock shows and which partitions are idle. They are made at the
+ * moment, or, after a restart, taken from the journal while it has records. With a journal every new decision
+ * is recorded. The coordinator asks, and does not know which of the two has answered. Nothing here waits:
+ * keeping a record is up to the owner of the store.
  */
 
 import type { CommittedPosition } from '../../io/index.ts';
@@ -18,21 +19,21 @@ export interface EpochDecision {
   readonly nowMs: number;
   /** By global partition. */
   readonly states: readonly number[];
-  /** What is to be kept of it before any of its output goes out; undefined where nothing is. */
+  /** What to keep of it before any of its output is written; undefined: nothing. */
   readonly record: JournalRecord | undefined;
 }
 
-/** Where decisions are kept: a journal on disk, or whatever a test puts in its place. */
+/** Where decisions are kept: a journal on disk, or what a test puts in its place. */
 export interface DecisionStore {
   /** Where it is, for messages. */
   readonly path: string;
-  /** As they were found; the head is undefined where there was nothing. */
+  /** As found at the start; the head is undefined where there was nothing. */
   readonly head: JournalHead | undefined;
   readonly records: readonly JournalRecord[];
   begin(head: JournalHead, records: readonly JournalRecord[]): Promise<void> | void;
-  /** Settles when the record is kept for good. */
+  /** Settles when the record is durable. */
   append(record: JournalRecord): Promise<void> | void;
-  /** The positions of this epoch are committed: its record, and those before, are needed no more. */
+  /** The positions of this epoch are committed: its record, and earlier ones, are no longer needed. */
   trim(epoch: number): void;
   /** A source keeps no positions. */
   forgets(source: number): void;
@@ -54,11 +55,11 @@ export class Decisions {
   }
 
   /**
-   * Settles how the job starts.
+   * Decides how the job starts.
    *
    * @param positions where each source begins
-   * @param writtenEpoch the last epoch that had been written when those were committed; -1: none
-   * @param clockMs what the clock had shown by then, as far as the positions say
+   * @param writtenEpoch the last epoch that had been written when these were committed; -1: none
+   * @param clockMs what the clock had shown by then, as far as the positions tell
    * @param store where decisions are kept, if anywhere
    * @returns what the store is to begin with, if there is one
    * @throws MillraceError ERR_MILLRACE_CHECKPOINT when what is stored does not fit
@@ -88,13 +89,16 @@ export class Decisions {
     return plan;
   }
 
-  /** In place of `begin`: the first epoch to come, and the clock at the end of the one before, as a snapshot has them. */
+  /**
+   * In place of `begin`: the first epoch to come, and the clock at the end of the one before, as a snapshot
+   * has them.
+   */
   beginFrom(epoch: number, nowMs: number): void {
     this.firstEpoch = epoch;
     this.beforeMs = nowMs;
   }
 
-  /** The epoch that is open was cut before: it is to be cut there again. */
+  /** The open epoch was cut before, and is to be cut there again. */
   get isReplaying(): boolean {
     return this.#replay.length > 0;
   }
@@ -127,7 +131,7 @@ export class Decisions {
     if (again !== undefined) {
       this.#replay = rest;
       this.#startMs = undefined;
-      // What a drain ended for its own run is open again in the next one.
+      // What a drain ended for its run is open again in the next one.
       const repeated = again.states.flat().map((state) => (state === PARTITION_DRAINED ? PARTITION_ACTIVE : state));
       return { startMs: again.startMs, nowMs: again.nowMs, states: repeated, record: undefined };
     }
@@ -144,7 +148,7 @@ export class Decisions {
     this.#store?.trim(epoch);
   }
 
-  /** A source has nothing to show for what was committed. */
+  /** A source keeps no positions. */
   forgets(source: number): void {
     this.#store?.forgets(source);
   }

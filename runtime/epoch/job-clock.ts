@@ -1,7 +1,7 @@
 /**
- * The clock of a job, which epochs are stamped with: the wall clock, but never backwards. Where the wall clock was set back, it goes on
- * at half the speed of a monotonic clock until the wall clock has come up with it: time does not stand still, so windows of
- * processing time go on closing, and no hour comes twice.
+ * The clock of a job, which stamps epochs: the wall clock, but never backwards. When the wall clock is set
+ * back, it goes on at half the speed of a monotonic clock until the wall clock has caught up. So time does
+ * not stand still, windows of processing time go on closing, and no hour comes twice.
  */
 
 export class JobClock {
@@ -12,7 +12,7 @@ export class JobClock {
 
   /**
    * @param wall ms since 1970
-   * @param elapsed ms since whenever, from a clock that nobody sets
+   * @param elapsed ms of a monotonic clock
    */
   constructor(wall: () => number, elapsed: () => number = () => performance.now()) {
     this.#wall = wall;
@@ -20,7 +20,7 @@ export class JobClock {
     this.#readAt = elapsed();
   }
 
-  /** From now on it shows at least `ms`: what was shown before a restart. */
+  /** Makes it show at least `ms`, which it showed before a restart. */
   notBefore(ms: number): void {
     this.#ms = Math.max(this.#ms, ms);
   }

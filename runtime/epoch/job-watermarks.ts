@@ -1,6 +1,7 @@
 /**
- * The coordinator's view of the watermarks: how far they are once all workers have merged an epoch, until when the exchanges hold rows,
- * and what of it is committed beside the positions. By this commits.ts decides what may be committed. A worker's view is watermark-runner.ts.
+ * The coordinator's view of the watermarks: how far they are once all workers have merged an epoch, until
+ * when the exchanges hold rows, and what is committed of this beside the positions. commits.ts decides by it
+ * what may be committed. For a worker's view see watermark-runner.ts.
  */
 
 import { Watermark } from '../../core/index.ts';
@@ -18,7 +19,7 @@ export class JobWatermarks {
   readonly #plan: Plan;
   readonly #control: Control;
   readonly #partitions: readonly PartitionState[];
-  /** By exchange: until when (event time) rows are held that it has got so far. */
+  /** By exchange: until when (event time) it holds the rows that it has so far. */
   readonly #heldUntil: number[];
   /** By epoch under way: the clock at its end. */
   readonly #clockAt = new Map<number, number>();
@@ -36,34 +37,34 @@ export class JobWatermarks {
   }
 
   /**
-   * Takes back what was committed.
+   * Restores what was committed.
    *
-   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when another pipeline has written it
+   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when another pipeline wrote it
    */
   restore(committed: readonly (readonly CommittedPosition[])[], partitionCounts: readonly number[]): void {
     this.restored = restoredFrom(committed, partitionCounts, this.all.length);
     restoreWatermarks(this.all, this.restored);
   }
 
-  /** Rows are held of which nobody knows until when: nothing may be committed. */
+  /** Rows are held until an unknown time: nothing may be committed. */
   holdAll(): void {
     this.#heldUntil.fill(Number.POSITIVE_INFINITY);
   }
 
-  /** What the clock has shown, as far as watermarks of processing time know; -Infinity without any. */
+  /** What the clock has shown, as far as watermarks of processing time tell; -Infinity without any. */
   get clockMs(): number {
     const times = this.all.filter((_, w) => this.#isOfClock(w)).map(({ current }) => current);
     return Math.max(Number.NEGATIVE_INFINITY, ...times);
   }
 
-  /** Something is open that goes by processing time: it closes when time passes, whether rows come or not. */
+  /** Something that goes by processing time is open: it closes when time passes, whether rows come or not. */
   get waitsForClock(): boolean {
     return this.#plan.exchanges.some(
       (plan, exchange) => plan.watermarks.some((w) => this.#isOfClock(w)) && (this.#heldUntil[exchange] as number) > this.#timeOf(plan),
     );
   }
 
-  /** An epoch was cut, at this time of the clock. */
+  /** An epoch was cut at this time of the clock. */
   endEpoch(epoch: number, nowMs: number): void {
     this.#clockAt.set(epoch, nowMs);
   }
@@ -89,14 +90,17 @@ export class JobWatermarks {
   metadata({ epoch, positions }: Pick<EpochRecord, 'epoch' | 'positions'>): string[] {
     const { writtenEpoch, readUntil } = this.restored;
     return this.#partitions.map(({ source, global }) =>
-      // Epochs that are repeated had been written, and their rows read, further than this.
+      // The last run may have written and read further than the epochs that are being repeated.
       metadataOf(Math.max(epoch, writtenEpoch), Math.max(positions[global] as number, readUntil[global] as number), this.all, global, (w) =>
         this.#planOf(w).sources.includes(source),
       ),
     );
   }
 
-  /** As the workers do it, but a drained partition keeps its claim: what is committed must not pass what it may still bring. */
+  /**
+   * Like the workers, but a drained partition still counts: the committed watermark must not pass what it may
+   * still bring.
+   */
   #advance(watermark: Watermark, index: number, epoch: number): void {
     const { memory, shape } = this.#control;
     for (const { source, global } of this.#partitions) {

@@ -1,7 +1,8 @@
 /**
- * The journal: what decisions each epoch came from that are not in its rows, so that a restart can take them again. One
- * record an epoch: where each partition was cut, which partitions were idle or had ended, and what the clock showed. It
- * holds no row and no state, and it knows no thread; which of its records a restart repeats is told by replay.ts.
+ * The journal: the decisions behind each epoch that are not in its rows, so that a restart can take them
+ * again. One record per epoch: where each partition was cut, which partitions were idle or had ended, and
+ * what the clock showed. It holds no row and no state, and knows no thread. See replay.ts for which of its
+ * records a restart repeats.
  *
  *   DIR/epochs.journal
  *     millrace journal 2, epochs before 0000000000000013 are acknowledged, 0c1d2e3f
@@ -10,11 +11,12 @@
  *     ...
  *   DIR/job.held    the process that writes it
  *
- * A record is on disk before any output of its epoch goes to a sink. Then, before that goes out, the first line is written over: the
- * epoch is acknowledged. It is not synced for that, but the next record's sync takes it along. So a reader knows which records must be
- * there. What is broken behind them is a record that a crash tore, and it is as if its epoch had never been cut: nothing of it went out.
- * Anything else that is broken, missing, doubled or elsewhere is damage, and refused. Records of committed epochs go
- * when there are many of them: the rest is written to a new file, which takes the place of the old.
+ * A record is on disk before any output of its epoch goes to a sink. Then, before the output, the first line
+ * is overwritten: the epoch is acknowledged. That is not synced, but the next record's sync takes it along.
+ * So a reader knows which records must be there. A broken record behind them was torn by a crash, and its
+ * epoch counts as never cut, as nothing of it went out. Anything else that is broken, missing, doubled or out
+ * of place is damage, and is refused. When there are many records of committed epochs, the others are written
+ * to a new file, which replaces the old one.
  */
 
 import { type FileHandle, mkdir, open, readFile, rename, stat } from 'node:fs/promises';
@@ -25,11 +27,14 @@ import { ProcessLock } from '../../io/index.ts';
 export const JOURNAL_FILE = 'epochs.journal';
 const FORMAT = 2;
 const FIRST_LINE = /^(millrace journal (\d+), epochs before (\d{16}) are acknowledged, )([0-9a-f]{8})$/;
-/** What the head has in place of a line before it. */
+/** The checksum in the head, which has no line before it. */
 const NOTHING_BEFORE = '00000000';
-/** Records that can be whole behind the acknowledged ones: the one of the moment, and the one before where the first line came to disk last. */
+/**
+ * Records that can be whole behind the acknowledged ones: the current one, and the one before if the first
+ * line reached the disk last.
+ */
 const UNACKNOWLEDGED_MAX = 2;
-/** Lines that may go before the file is written anew. */
+/** Lines that may be obsolete before the file is rewritten. */
 const TRIM_LINES = 1_000;
 
 /** Where something begins or ends: positions by source, by partition. */
@@ -52,13 +57,16 @@ export interface JournalHead {
   readonly sources: readonly string[];
   /** The epoch in front of the first record: when it was cut, and where. */
   readonly base: { readonly epoch: number; readonly nowMs: number; readonly positions: Positions };
-  /** Sources, by number, that keep no positions: a restart begins at their beginning, whatever was committed. */
+  /**
+   * Sources, by number, that keep no positions: a restart reads them from their beginning, whatever was
+   * committed.
+   */
   readonly forgetful: readonly number[];
 }
 
 export class Journal {
   readonly path: string;
-  /** As they were found; undefined in a directory that has no journal. */
+  /** As found at the start; undefined in a directory without a journal. */
   readonly head: JournalHead | undefined;
   readonly records: readonly JournalRecord[];
   readonly #lock: ProcessLock;
@@ -68,7 +76,7 @@ export class Journal {
   #lines = 0;
   #previous = NOTHING_BEFORE;
   #size = 0;
-  /** Which file it is. */
+  /** The identity of the file. */
   #inode = 0n;
   #queue: Promise<void> = Promise.resolve();
 
@@ -80,10 +88,10 @@ export class Journal {
   }
 
   /**
-   * Locks the directory (made where it does not exist) and reads what is there.
+   * Locks the directory and reads what is there. Makes it where it does not exist.
    *
-   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when another job works there, or the file cannot be read; ERR_MILLRACE_CORRUPT when
-   * anything in it is not as it was written
+   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when another job works there, or the file cannot be read;
+   *   ERR_MILLRACE_CORRUPT when anything in it is not as it was written
    */
   static async open(dir: string, pipeline: string): Promise<Journal> {
     const path = join(dir, JOURNAL_FILE);
@@ -101,7 +109,7 @@ export class Journal {
     }
   }
 
-  /** From here on records are appended: behind this head and these records, which take the place of what was there. */
+  /** Replaces what was there by this head and these records. From here on records are appended. */
   async begin(head: JournalHead, records: readonly JournalRecord[]): Promise<void> {
     this.#now = { head, records: [...records] };
     await this.#rewrite();
@@ -124,7 +132,7 @@ export class Journal {
     });
   }
 
-  /** The positions of this epoch are committed: its record, and those before, are needed no more. */
+  /** The positions of this epoch are committed: its record, and earlier ones, are no longer needed. */
   trim(epoch: number): void {
     const now = this.#begun();
     const last = now.records.findLast((record) => record.epoch <= epoch);
@@ -143,7 +151,7 @@ export class Journal {
     void this.#rewrite();
   }
 
-  /** Waits for what is being written, and lets the directory go. */
+  /** Waits for what is being written, and unlocks the directory. */
   async close(): Promise<void> {
     await this.#queue.catch(() => {});
     await this.#file?.close();
@@ -156,16 +164,16 @@ export class Journal {
     return this.#now;
   }
 
-  /** One after the other. Behind one that failed none is done: what is in the file is no longer known. */
+  /** Runs one after the other. After a failure none is run, as the content of the file is unknown. */
   #enqueue(work: () => Promise<void>): Promise<void> {
     const done = this.#queue.then(() => guarded(this.path, work));
     this.#queue = done;
-    // Whoever waits for it, or for the next one, learns of a failure.
+    // Who waits for it, or for the next one, learns of a failure.
     done.catch(() => {});
     return done;
   }
 
-  /** The file anew, as things stand now: what is appended later comes behind. */
+  /** Writes the file anew, as things stand now. What is appended later comes after it. */
   #rewrite(): Promise<void> {
     const { head, records } = this.#begun();
     const values: object[] = [head, ...records];
@@ -198,7 +206,7 @@ export class Journal {
     });
   }
 
-  /** A file that was deleted can still be written, but nobody will read it. */
+  /** A deleted file can still be written, but nobody will read it. */
   async #mustBeThere(): Promise<void> {
     const there = await stat(this.path, { bigint: true }).catch(missing);
     if (there?.ino === this.#inode) return;
@@ -283,7 +291,7 @@ function line(value: object, number: number, previous: string): { text: Buffer; 
   return { text: Buffer.from(`${checksum} ${json}\n`), checksum };
 }
 
-/** Always of the same length, so that it can be written over. */
+/** Always of the same length, so that it can be overwritten. */
 function firstLine(acknowledged: number): Buffer {
   const covered = `millrace journal ${FORMAT}, epochs before ${String(acknowledged + 1).padStart(16, '0')} are acknowledged, `;
   return Buffer.from(`${covered}${hexOf(Buffer.from(covered))}\n`);
@@ -311,7 +319,7 @@ function corrupt(path: string, what: string): MillraceError {
   );
 }
 
-/** An error of the file system becomes one of ours. */
+/** Turns an error of the file system into one of ours. */
 async function guarded<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -328,7 +336,7 @@ function missing(error: NodeJS.ErrnoException): undefined {
 
 /** Makes the names in a folder durable. */
 async function syncFolder(dir: string): Promise<void> {
-  // On Windows a folder can be neither opened nor synced.
+  // Windows can neither open nor sync a folder.
   if (process.platform === 'win32') return;
   const handle = await open(dir, 'r');
   try {

@@ -1,23 +1,26 @@
 /**
- * What each partition is when an epoch ends: active, idle, ended, or drained; and whether that has changed since the last epoch. What
- * a state does to a watermark stands with the watermarks.
+ * The state of each partition when an epoch ends: active, idle, ended, or drained; and whether that has
+ * changed since the last epoch. See job-watermarks.ts for what a state does to a watermark.
  */
 
 import type { Plan, SourcePlan } from '../plan/index.ts';
 import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from '../shared/index.ts';
 import type { PartitionState } from './partitions.ts';
 
-/** Where the partitions are, and how long each has had nothing for us although we were asking. */
+/** Where the partitions are, and how long each has had nothing although we were asking. */
 export interface PartitionHost {
   readonly partitions: readonly PartitionState[];
   idleForMs(state: PartitionState): number;
 }
 
-/** What a run does where its sources have no end of their own. */
+/** How a run ends whose sources have no end of their own. */
 export interface Drain {
-  /** Reading ends at what is there when it begins. */
+  /** The run reads what is there when it begins, and ends. */
   readonly bounded: boolean;
-  /** Windows, and whatever else waits for event time, that are open then: kept for the next run, or put out as they are. */
+  /**
+   * What is open then (windows, and whatever else waits for event time) is kept for the next run, or emitted
+   * as it is.
+   */
   readonly open: 'hold' | 'emit';
 }
 
@@ -26,7 +29,7 @@ export class PartitionStates {
   readonly #host: PartitionHost;
   #drain: Drain;
   #isStopping = false;
-  /** As of the last epoch; none before the first, which comes also when there is no partition at all. */
+  /** As of the last epoch. Undefined before the first, so that there is one even without a partition. */
   #last: string | undefined;
 
   constructor(plan: Plan, host: PartitionHost, drain: Drain) {
@@ -38,12 +41,14 @@ export class PartitionStates {
   /** By global partition. */
   now(): number[] {
     return this.#host.partitions.map((state) => {
-      // An input that has ended is final, and its windows with it; one that is only not read on may go on in the next run.
+      // An input that has ended is final, and its windows with it. One that is only not read on may go on in
+      // the next run.
       if (state.ended && (!this.#drain.bounded || (this.#plan.sources[state.source] as SourcePlan).source.bounded)) return PARTITION_ENDED;
       if ((state.ended || this.#isStopping) && this.#drain.open === 'emit') return PARTITION_DRAINED;
-      // Not there yet: it holds nothing back until it has rows.
+      // It is not there yet, and holds nothing back until it has rows.
       if (!state.assigned) return PARTITION_IDLE;
-      // Nobody waits for time to pass here: a partition that has had nothing since the last run has been silent for as long.
+      // Nobody waits for time to pass here. A partition without news since the last run has been silent since
+      // then.
       if (state.ended && state.position === undefined && idleMsOf(this.#plan, state.source) < Number.POSITIVE_INFINITY) return PARTITION_IDLE;
       return this.#host.idleForMs(state) >= idleMsOf(this.#plan, state.source) ? PARTITION_IDLE : PARTITION_ACTIVE;
     });
@@ -55,7 +60,7 @@ export class PartitionStates {
     this.#isStopping = true;
   }
 
-  /** They are not what they were when the last epoch ended. */
+  /** They have changed since the last epoch ended. */
   get haveChanged(): boolean {
     return this.now().join() !== this.#last;
   }
@@ -71,7 +76,10 @@ export class PartitionStates {
   }
 }
 
-/** After how long without rows a partition of a source is idle: by the strictest of the watermarks that it feeds; +Infinity: never. */
+/**
+ * After how long without rows a partition of a source is idle, by the strictest of the watermarks that it
+ * feeds; +Infinity: never.
+ */
 export function idleMsOf(plan: Plan, source: number): number {
   const strategies = plan.watermarks
     .filter((watermark) => watermark.sources.includes(source))

@@ -1,8 +1,10 @@
-/** Partitions of the sources, as the coordinator knows them: where each is, and what its source has told of it. */
+/**
+ * Partitions of the sources, as the coordinator knows them: where each is, and what its source has reported.
+ */
 
 import type { Offset } from '../../io/index.ts';
 
-/** What is known of one partition. Times are those of a clock that nobody sets. */
+/** What is known of one partition. Times are those of a monotonic clock. */
 export interface PartitionState {
   readonly source: number;
   readonly partition: number;
@@ -12,16 +14,19 @@ export interface PartitionState {
   start: Offset;
   /** Position behind the last frame taken in; undefined before the first. */
   position: Offset | undefined;
-  /** The position that was committed last; undefined: none was in this run. */
+  /** The position that was committed last; undefined: none in this run. */
   committed: Offset | undefined;
-  /** Position behind the newest row that exists outside, as far as the source has told. */
+  /** Position behind the newest row that exists outside, as far as the source has reported. */
   high: Offset | undefined;
   ended: boolean;
-  /** It is ours: false once another member of the group has got it. */
+  /** It is ours; false while it is not there, or once another process has it. */
   assigned: boolean;
   /** When rows last came in. */
   lastRowsAtMs: number;
-  /** All that exists outside, as far as the source has told, was taken in; and when it told that last. What idleness goes by. */
+  /**
+   * Everything outside, as far as the source has reported, was taken in; and when it reported that last.
+   * Idleness goes by it.
+   */
   caughtUp: boolean;
   lookedAtMs: number;
 }

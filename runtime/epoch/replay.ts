@@ -1,7 +1,8 @@
 /**
- * Which epochs of a journal a restart repeats. The journal knows where epochs were cut; the sources know where reading goes on,
- * and with the positions stands which epoch had been written by then (commit-metadata.ts). What lies between is cut once more as it
- * was. Where the two do not fit together, nothing is guessed: the start is refused, and says what to do.
+ * Which epochs of a journal a restart repeats. The journal knows where epochs were cut. The sources know
+ * where reading goes on, and the positions come with the epoch that had been written by then
+ * (commit-metadata.ts). What lies between is cut again as it was. If the two do not fit, nothing is guessed:
+ * the start is refused with an error that says what to do.
  */
 
 import { MillraceError, shown } from '../../core/index.ts';
@@ -22,7 +23,7 @@ export interface ReplayStart {
 }
 
 export interface Replay {
-  /** To be repeated, in order. */
+  /** Records to repeat, in order. */
   readonly records: readonly JournalRecord[];
   /** The number of the first epoch, repeated or new, and the clock at the end of the one before. */
   readonly firstEpoch: number;
@@ -52,7 +53,7 @@ export function planReplay(path: string, head: JournalHead | undefined, records:
   };
   if (head === undefined) return fresh();
   mustBeOurs(path, head, start);
-  // Sources that keep no positions begin at their beginning, and there is nothing to compare that with.
+  // Sources that keep no positions begin at their beginning: there is nothing to compare.
   if (head.base.epoch >= 0 && start.sources.every((_, source) => head.forgetful.includes(source))) return fresh();
   const base = { ...head.base, positions: widened(path, head, head.base.positions, starts) };
   const kept = records.map((record) => ({
@@ -63,7 +64,8 @@ export function planReplay(path: string, head: JournalHead | undefined, records:
   const last = kept.at(-1)?.positions ?? base.positions;
   mustFit(path, start, starts, [base.positions, ...kept.map(({ positions }) => positions)], head.forgetful);
   const lastEpoch = kept.at(-1)?.epoch ?? base.epoch;
-  // What was committed names the last epoch that was written: up to there the journal must reach, or what it would cut anew was sent already.
+  // What was committed names the last epoch that was written. The journal must reach that far: epochs behind
+  // its end would be cut anew, though their output was sent.
   if (start.writtenEpoch > lastEpoch || (reaches(starts, last) && !reaches(last, starts))) {
     throw refused(
       path,
@@ -93,7 +95,10 @@ function mustBeOurs(path: string, head: JournalHead, start: ReplayStart): void {
   }
 }
 
-/** Every start is a cut that the journal knows; or all lie behind all cuts, which is refused for another reason. */
+/**
+ * Whether every start is a cut that the journal knows. All may also lie behind all cuts, which is refused for
+ * another reason.
+ */
 function mustFit(path: string, start: ReplayStart, starts: Positions, cuts: readonly Positions[], forgetful: readonly number[]): void {
   const last = cuts.at(-1) as Positions;
   if (start.positions.flat().some(({ metadata }) => metadata !== '') && reaches(starts, last)) return;

@@ -1,7 +1,7 @@
 /**
- * What becomes of a job whose rows cannot be decoded: by default they are counted in the ledger and the job
- * goes on; it can be told to fail at the first one, or when they are more than a share of all rows. Judged
- * when all workers have merged an epoch, before its output is written.
+ * When rows that cannot be decoded end a job. By default they are counted in the ledger, and the job goes on.
+ * It can be set to fail at the first one, or when they are more than a share of all rows. This is judged when
+ * all workers have merged an epoch, before its output is written.
  */
 
 import { MillraceError, shown } from '../../core/index.ts';
@@ -13,13 +13,13 @@ import type { LedgerSample } from '../shared/index.ts';
  */
 export type BadRows = 'ledger' | 'fail' | { readonly fail: { readonly above: number } };
 
-/** A share is judged from so many rows on, or when no more will come. */
+/** A share is judged from this many rows on, or when no more will come. */
 const ROWS_JUDGED_MIN = 1_000;
 
-/** Rows of which nothing reached the pipeline, or that failed there and went to `errors`. */
+/** Rows that did not reach the pipeline, or that failed there and went to `errors`. */
 export const BAD_REASONS = ['undecodable', 'corrupt', 'failed'] as const;
 
-/** The greatest share of bad rows that is allowed: 1 lets all pass. */
+/** The greatest share of bad rows that is allowed; 1 allows all. */
 export function shareAllowed(badRows: BadRows): number {
   if (badRows === 'ledger') return 1;
   return badRows === 'fail' ? 0 : badRows.fail.above;

@@ -1,16 +1,16 @@
 /**
- * The coordinator: it manages offsets, epoch boundaries and back-pressure, decides what is written and what
- * may be committed, and touches no row. It is a state machine without threads, promises or clocks of its own:
- * it is told what happened, and asks for what is to be done. What it asks for may be done at once or later,
- * so a job (execution.ts) and a test driver (driver/) run the same one.
+ * The coordinator: it manages offsets, epoch boundaries and back-pressure, and decides what is written and
+ * what may be committed. It touches no row. It is a state machine without threads, promises or clocks of its
+ * own: it is told what happened, and asks for what is to be done. That may be done at once or later, so a job
+ * (execution.ts) and a test driver (driver/) run the same coordinator.
  *
  *   sources --frames--> intake --chunks--> crew
  *   crew --blocks, "epoch done"--> outputs
  *   for each epoch, in order: cut | recorded, merged | written | committed, source by source
  *
- * It drives its parts and keeps no account of its own: intake, crew and outputs move rows; decisions, states,
- * watermarks, commits and balance know what an epoch is. At most two epochs are under way, so that a slow
- * sink stops the next cut, then the credit, then the fetch.
+ * It drives its parts and counts nothing by itself. Intake, crew and outputs move rows; decisions, states,
+ * watermarks, commits and balance know what an epoch is. At most two epochs are under way, so a slow sink
+ * stops the next cut, then the credit, then the fetch.
  */
 
 import { MillraceError, type SlabAllocator } from '../../core/index.ts';
@@ -44,27 +44,27 @@ import { Views } from './view.ts';
 const EPOCHS_UNDER_WAY_MAX = 2;
 
 /**
- * What the coordinator asks for. Each is answered by the call that it names, at once or later; what is asked
- * for last may be done last.
+ * What the coordinator asks for. Each request is answered by the call that it names, at once or later.
+ * Requests may be answered in any order.
  */
 export interface Effects {
-  /** Keep what an epoch was cut by: `recorded`. Not asked for where there is no store. */
+  /** Keep the decisions of an epoch: `recorded`. Not asked for where there is no store. */
   record(record: JournalRecord): void;
   /** Write an epoch's blocks, in their order, and make them final: `written`. One epoch at a time. */
   write(epoch: number, blocks: readonly OutputBlock[]): void;
   /** Commit positions of one source: `committed`. One source at a time. */
   commit(source: number, positions: readonly CommittedPosition[]): void;
-  /** Everything that there is to do was done: no answer. */
+  /** Everything is done. No answer. */
   finished(): void;
-  /** End the job with this error: no answer. `source`: the one that has told of it. */
+  /** End the job with this error. `source`: the one that reported it. No answer. */
   failed(error: unknown, source?: number): void;
-  /** End the job with what this gives, once what the crew tells besides has come. No answer. */
+  /** End the job with the error that this returns, once the crew's samples have come. No answer. */
   refuse(reason: () => MillraceError): void;
-  /** Tell people: the job goes on, but not as they may expect. No answer. */
+  /** Warn people: the job goes on, but not as they may expect. No answer. */
   warn(message: string): void;
 }
 
-/** What it is given from outside. */
+/** What it needs from outside. */
 export interface CoordinatorParts {
   readonly plan: Plan;
   readonly slabs: SlabAllocator;
@@ -73,23 +73,23 @@ export interface CoordinatorParts {
   readonly clocks: {
     /** ms since 1970; it may be set. */
     readonly wall: () => number;
-    /** ms since whenever, from a clock that nobody sets. */
+    /** ms of a monotonic clock. */
     readonly elapsed: () => number;
   };
   readonly limits: {
     readonly chunkBytes: number;
-    /** Chunks are made smaller where there are many partitions, down to this. */
+    /** With many partitions chunks are made smaller, down to this. */
     readonly chunkBytesMin: number;
     readonly creditBytes: number;
     readonly epochBytes: number;
-    /** State may take so much, what of it lies in JavaScript's heap included. */
+    /** State may take this much, including what lies in JavaScript's heap. */
     readonly stateBytes: number;
   };
   readonly drain: Drain;
   readonly badRows: BadRows;
   /**
-   * Makes a call soon, but not within this one: epochs then end by themselves. Without it they end when
-   * `endEpoch` is called.
+   * Makes a call soon, but not within this one. With it epochs end by themselves, without it when `endEpoch`
+   * is called.
    */
   readonly later?: (call: () => void) => void;
 }
@@ -110,7 +110,7 @@ export class Coordinator {
   readonly outputs: Outputs;
   readonly progressLog: ProgressLog;
   readonly commits: Commits;
-  /** No member of the crew changes anything any more, or just now: views need not wait. */
+  /** No member of the crew is changing anything: views need not wait. */
   isAtRest = false;
   readonly #parts: CoordinatorParts;
   readonly #states: PartitionStates;
@@ -120,7 +120,7 @@ export class Coordinator {
   #views!: Views;
   #watermarks!: JobWatermarks;
   #watch: StallWatch | undefined;
-  /** Ended by what this machine itself has found: nothing more is written. */
+  /** It has ended the job by itself: nothing more is written. */
   #isRefused = false;
   #partitionCounts: readonly number[] = [];
   #epochStartedAtMs = 0;
@@ -130,7 +130,7 @@ export class Coordinator {
   #isEpochWanted = false;
   /** What is being written, and then committed. */
   #finishing: EpochRecord | undefined;
-  /** What is being committed behind it, and where: the sources before this one have. */
+  /** What is being committed after it, source by source. */
   #committing: Committing | undefined;
   #writtenAtMs = 0;
   #isStopping = false;
@@ -177,11 +177,11 @@ export class Coordinator {
   }
 
   /**
-   * Says where epochs begin: behind what was committed, or with those that the store has behind that.
+   * Sets where epochs begin: behind what was committed, or with the epochs that the store has behind that.
    *
-   * @param store where decisions are kept that are not in the rows, if anywhere
+   * @param store where decisions are kept, if anywhere
    * @returns what the store is to begin with
-   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when what was committed is another pipeline's, or does not
+   * @throws MillraceError ERR_MILLRACE_CHECKPOINT when what was committed is of another pipeline, or does not
    *   fit the store
    */
   begin(
@@ -201,8 +201,8 @@ export class Coordinator {
   }
 
   /**
-   * Rows in front of where the last run had come. State that never closes, of a source without an end, lets
-   * nothing be committed.
+   * Rows before where the last run had got to. `all`: with state that never closes, of a source without an
+   * end, nothing is committed.
    */
   #rowsReadBefore(committed: readonly (readonly CommittedPosition[])[]): number | 'all' {
     const { sources, exchanges } = this.#parts.plan;
@@ -213,8 +213,8 @@ export class Coordinator {
   }
 
   /**
-   * In place of `begin`: goes on from a snapshot, of which the crew has the state. Nothing is committed from
-   * here on.
+   * In place of `begin`: resumes from a snapshot, whose state the crew has. Nothing is committed from here
+   * on.
    */
   beginFrom(epoch: number, nowMs: number): void {
     this.#decisions.beginFrom(epoch, nowMs);
@@ -257,14 +257,14 @@ export class Coordinator {
     else if (this.#hasNews()) this.endEpoch();
   }
 
-  /** Looks whether something stands still, and warns. To be called about once a second. */
+  /** Warns of what stands still. To be called about once per second. */
   look(): void {
     this.#watch?.look(this.#parts.clocks.elapsed());
   }
 
   /**
-   * The job is over, and the crew has told all: warns of sources of which no row could be decoded, however
-   * few there were.
+   * The job is over, and all of the crew's reports have come: warns of sources of which no row could be
+   * decoded, however few there were.
    */
   lookBack(): void {
     this.#watch?.lookAtRows(1);
@@ -289,7 +289,7 @@ export class Coordinator {
     return this.commits.underWay < EPOCHS_UNDER_WAY_MAX;
   }
 
-  /** An epoch is being repeated, and has not come to where it is to be cut. */
+  /** An epoch is being repeated, and has not reached its cut. */
   get mustReadOn(): boolean {
     return this.#decisions.isReplaying && !this.intake.isCutReached;
   }
@@ -298,7 +298,7 @@ export class Coordinator {
     return this.#decisions.isReplaying;
   }
 
-  /** Cuts the epoch: what has come in so far is all of it. */
+  /** Cuts the epoch: it has the rows that have come in so far. */
   endEpoch(): void {
     if (this.#isOver) return;
     const { intake, commits } = this;
@@ -315,13 +315,13 @@ export class Coordinator {
     this.#epochStartedAtMs = clocks.elapsed();
     if (record !== undefined) effects.record(record);
     crew.endEpoch({ epoch, startMs, nowMs });
-    // Behind the end of this epoch: what was held back belongs to the next.
+    // After the end of this epoch, as what was held back belongs to the next.
     intake.cutAt(this.#decisions.cut);
   }
 
   // ---- what it is told
 
-  /** The crew has something to tell. */
+  /** The crew has reported something. */
   receive(): void {
     this.#parts.crew.receive(this.#crewEvents);
     if (this.#isEpochWanted) this.#endWantedEpoch();
@@ -353,7 +353,7 @@ export class Coordinator {
   }
 
   /**
-   * Takes in nothing more; with `drain` everything taken in is finished, and `finished` asked for when it is.
+   * Takes in nothing more. With `drain` everything taken in is finished, and then `finished` is asked for.
    */
   stop({ drain }: { readonly drain: false | Drain['open'] }): void {
     this.intake.close();
@@ -364,7 +364,7 @@ export class Coordinator {
     else this.#wantEpoch();
   }
 
-  /** Over, either way: whatever is told from here on changes nothing. */
+  /** The job is over, with or without an error. Whatever is reported from here on changes nothing. */
   end(): void {
     this.#isOver = true;
     this.intake.release();
@@ -410,9 +410,7 @@ export class Coordinator {
     this.#epochStartedAtMs = this.#parts.clocks.elapsed();
   }
 
-  /**
-   * There are rows, or a partition changed its state, since the last epoch; or windows wait for the clock.
-   */
+  /** Since the last epoch rows came or a partition changed its state; or windows wait for the clock. */
   #hasNews(): boolean {
     if (this.#committing?.isLast === true) return false;
     if (this.#decisions.isReplaying) return !this.#isStopping && this.intake.isCutReached;
@@ -421,7 +419,7 @@ export class Coordinator {
 
   #wantEpoch(): void {
     this.#isEpochWanted = true;
-    // Not within the call of a source that is in the middle of emitting.
+    // Not within the call of a source that is emitting.
     if (this.mayEndEpoch) this.#parts.later?.(() => this.#endWantedEpoch());
   }
 
@@ -433,7 +431,7 @@ export class Coordinator {
 
   // ---- what follows the cut
 
-  /** All of the crew have merged the epoch: what its windows hold now, and then its output. */
+  /** All of the crew have merged the epoch: notes what windows hold now, then sees to the output. */
   #merged(record: EpochRecord): void {
     this.#balance.check(record.epoch, this.#control);
     const progress = this.#watermarks.merged(record.epoch);
@@ -444,8 +442,7 @@ export class Coordinator {
   }
 
   /**
-   * Ends the job, before the epoch that was merged is written, when its rows are too bad or its state is too
-   * large.
+   * Ends the job before the merged epoch is written, when too many rows are bad or its state is too large.
    */
   #judge(): void {
     const { crew, badRows, limits } = this.#parts;
@@ -477,7 +474,7 @@ export class Coordinator {
     if (this.#isOver || this.#isRefused || this.#finishing !== undefined || record?.mergedAtMs === undefined || !record.isRecorded) return;
     this.#finishing = record;
     const { epoch } = record;
-    // Of an epoch that is repeated for the sake of open windows all that it gave was written before.
+    // If the epoch is repeated for the sake of open windows, all of its output was written before.
     if (epoch <= this.restored.writtenEpoch) {
       this.outputs.release(epoch, { written: false });
       this.#outputIsDone(record);
@@ -496,7 +493,7 @@ export class Coordinator {
     this.#commitNext(this.#committing);
   }
 
-  /** The source whose turn it is, if one is left that has partitions. */
+  /** Commits the next source that has partitions, if there is one. */
   #commitNext(committing: Committing): void {
     const { record, metadata } = committing;
     const counts = this.#partitionCounts;
@@ -527,7 +524,7 @@ export class Coordinator {
     this.#finishNext();
   }
 
-  /** All is written. What was closed since the last commit is told to the next run. */
+  /** Everything is written. Commits for the next run what was closed since the last commit. */
   #conclude(): void {
     if (this.#committing !== undefined) return;
     const last = this.commits.takeLast();
@@ -541,12 +538,12 @@ export class Coordinator {
   }
 
   /**
-   * Everything that there is to do was done: all ended (or a stop was asked for), no epoch under way, nothing
+   * Everything is done: all sources ended or a stop was asked for, no epoch is under way, and nothing was
    * taken in since.
    */
   #isFinished(): boolean {
     if (this.commits.underWay > 0 || this.#finishing !== undefined) return false;
-    // An epoch that is to be repeated is repeated whole, or read once more at the next start.
+    // An epoch is repeated whole, or read once more at the next start.
     if (this.#decisions.isReplaying) return this.#isStopping;
     return (this.#isStopping || this.#states.allEnded) && this.intake.epochBytes === 0 && !this.#states.haveChanged;
   }

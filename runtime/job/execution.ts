@@ -1,7 +1,7 @@
 /**
  * An execution: one coordinator in the world of a job. It gives the coordinator worker threads, shared
- * memory, the clocks and the timer, opens sources and sinks, and does what the coordinator asks for; the
- * promises are here. It never blocks: it wakes when a worker rings, when a source emits, when something asked
+ * memory, clocks and a timer. It opens sources and sinks, and does what the coordinator asks for: the
+ * promises are here. It never blocks. It wakes when a worker rings, when a source emits, when something asked
  * for is done, or when the trigger's time is up.
  */
 
@@ -18,11 +18,11 @@ import { Sources } from './sources.ts';
 import type { View } from './view.ts';
 
 const CHUNK_BYTES_MAX = 1 << 20;
-/** Where there are thousands of partitions: each has an open chunk. */
+/** For thousands of partitions, each of which has an open chunk. */
 const CHUNK_BYTES_MIN = 4 << 10;
 const CREDIT_BYTES_MAX = 64 << 20;
 const IDLE_WAIT_MS = 1_000;
-/** How often somebody looks whether the job stands still. */
+/** How often to look whether the job stands still. */
 const WATCH_MS = 1_000;
 
 export class Execution {
@@ -41,12 +41,12 @@ export class Execution {
   #watchTimer: NodeJS.Timeout | undefined;
   #drainTimer: NodeJS.Timeout | undefined;
   #failure: unknown;
-  /** All is open, and the workers have their tasks. What fails before is thrown by `start`. */
+  /** Everything is open, and the workers have their tasks. `start` throws what fails before. */
   #isStarted = false;
   #isOver = false;
   /** How it ended; undefined until everything is closed. */
   #outcome: 'stopped' | 'failed' | undefined;
-  /** What a person should know, though the job goes on. */
+  /** Gets what a person should know, though the job goes on. */
   onWarning: (message: string) => void = () => {};
   #resolveDone!: () => void;
   #rejectDone!: (error: unknown) => void;
@@ -70,7 +70,7 @@ export class Execution {
       this.#resolveDone = resolve;
       this.#rejectDone = reject;
     });
-    // Whoever does not look at `done` still learns of a failure through the job's events.
+    // Who does not use `done` learns of a failure through the job's events.
     this.done.catch(() => {});
   }
 
@@ -100,7 +100,7 @@ export class Execution {
       this.#timer = setInterval(() => this.#guard(() => coordinator.tick()), triggerMs);
       this.#watchTimer = setInterval(() => this.#guard(() => coordinator.look()), WATCH_MS);
       void this.#listen();
-      // A folder without files has no partition that could tell of its end.
+      // A folder without files has no partition whose end could be reported.
       coordinator.wantEpochIfEnded();
     } catch (error) {
       this.#failure ??= error;
@@ -125,7 +125,7 @@ export class Execution {
   async fail(error: unknown): Promise<void> {
     if (this.#failure !== undefined || this.#outcome !== undefined) return;
     this.#failure = error;
-    // What fails while everything is being closed is told by whoever closes it.
+    // `#end` handles what fails while everything is being closed.
     if (this.#isStarted) await this.#end();
   }
 
@@ -151,7 +151,7 @@ export class Execution {
       plan: this.#plan,
       slabs: this.#slabs,
       crew: this.#workers,
-      // What is measured and what idleness goes by is a matter of time that nobody sets.
+      // Durations and idleness go by a clock that cannot be set.
       clocks: { wall: this.#wall, elapsed: () => performance.now() },
       limits: {
         chunkBytes: CHUNK_BYTES_MAX,
@@ -167,7 +167,7 @@ export class Execution {
         write: (epoch, blocks) => done(this.#sinks.writeEpoch(epoch, blocks), () => coordinator.written(epoch)),
         commit: (source, positions) => done(this.#commit(source, positions), () => coordinator.committed(source)),
         finished: () => void this.#end(),
-        // Samples of the ledger come by another way than the end of an epoch, and are there a turn later.
+        // Samples of the ledger do not come with the end of an epoch, but a turn later.
         refuse: (reason) => void setImmediate(() => void this.fail(reason())),
         warn: (message) => this.onWarning(message),
         failed: (error, source) => void this.fail(source === undefined ? error : this.#sources.errorOf(source, error)),
@@ -209,7 +209,7 @@ export class Execution {
     }
   }
 
-  /** What the coordinator throws ends the job. */
+  /** Ends the job with what the coordinator throws. */
   #guard(call: () => void): boolean {
     try {
       call();
@@ -227,7 +227,7 @@ export class Execution {
     );
   }
 
-  /** Ends everything, in either case; then settles `done`. */
+  /** Ends everything, after success or failure; then settles `done`. */
   async #end(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -239,7 +239,7 @@ export class Execution {
     coordinator.progressLog.end();
     coordinator.end();
     if (this.#failure !== undefined) coordinator.control?.abort();
-    // Each is closed, whatever happens to the one before: a lock that stays would keep the next start out.
+    // Each is closed even if closing another fails: a lock that stays would keep the next start out.
     for (const close of [
       () => this.#sources.close(),
       () => this.#sinks.close(),
@@ -262,7 +262,7 @@ export class Execution {
 }
 
 /**
- * What the heap of a worker may grow to, MiB: state in it counts against the memory of the job by an
+ * What the heap of a worker may grow to, MiB. State in it counts against the memory of the job by an
  * estimate, which may be low.
  */
 function heapMiB(memoryBytes: number): number {

@@ -1,20 +1,20 @@
 /**
  * Intake: where the frames of all sources come in. It copies each frame once, into the open chunk of its
- * partition, and hands full chunks on. It counts the bytes that are under way and says when there is no
- * credit left; it never looks inside a frame.
+ * partition, and hands full chunks on. It counts the bytes that are under way, and says when there is no
+ * credit left. It never looks inside a frame.
  *
- * A chunk is closed when the next frame does not fit, and at the end of an epoch: given the positions at
- * which epochs are cut, the cuts between chunks follow from offsets and sizes alone, so that a replay makes
- * the same chunks.
+ * A chunk is closed when the next frame does not fit, and at the end of an epoch. Given the positions at
+ * which epochs are cut, the cuts between chunks follow from offsets and sizes alone. So a replay makes the
+ * same chunks.
  *
- * Where a restart repeats epochs (replay.ts), it is told beforehand where the epoch ends. A partition that
- * has come there has no credit, and frames that were on their way are held back; the others go on, until all
- * have come there.
+ * Where a restart repeats epochs (replay.ts), it knows beforehand where the epoch ends. A partition that has
+ * reached its cut has no credit, and frames that were on their way are held back. The others go on until all
+ * have reached theirs.
  *
- * Sources whose rows are joined with a table wait until the table's sources have been read up to where they
- * stood at the start, at every start: those that end by themselves to their end, others to the first `high`
- * that they tell. Meanwhile they have no credit, and what they emit all the same is held back. Epochs that
- * are repeated are cut as they were, and nobody waits.
+ * Sources whose rows are joined with a table wait, at every start, until the table's sources have been read
+ * up to where they stood then: those that end by themselves to their end, others to the first `high` that
+ * they report. Meanwhile the waiting sources have no credit, and what they emit all the same is held back.
+ * Epochs that are repeated are cut as they were, and nobody waits.
  */
 
 import { MillraceError, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
@@ -24,9 +24,7 @@ import { type EpochCut, type PartitionState, positionOf } from '../epoch/index.t
 export interface IntakeLimits {
   /** Bytes of a chunk's slab; a larger frame gets a slab of its own. */
   readonly chunkBytes: number;
-  /**
-   * Bytes of chunks that may be under way (open, in a ring, being scanned) before sources are asked to pause.
-   */
+  /** Bytes of chunks that may be under way (open, in a ring, being scanned) before sources have to pause. */
   readonly creditBytes: number;
   /** Bytes that an epoch may take in before it is cut early. */
   readonly epochBytes: number;
@@ -35,15 +33,15 @@ export interface IntakeLimits {
 export interface IntakeEvents {
   /** A chunk is full, or its epoch ends. */
   chunk(source: number, chunk: Chunk, sequence: number): void;
-  /** The first frame of an epoch is about to be taken in. */
+  /** The first frame of an epoch is about to come in. */
   began(): void;
-  /** The epoch has taken in all that it may: end it as soon as that is allowed. */
+  /** The epoch is full: it is to end as soon as allowed. */
   epochFull(): void;
-  /** All partitions have come to where the epoch is to be cut. */
+  /** All partitions have reached their cut of the epoch. */
   cutReached(): void;
   ended(source: number, partition: number): void;
   failed(source: number, error: unknown): void;
-  /** What a source waits for outside; undefined: that is over. */
+  /** What a source waits for outside; undefined: it waits no longer. */
   waiting(source: number, what: string | undefined): void;
 }
 
@@ -51,20 +49,20 @@ export interface IntakeEvents {
 interface IntakePartition extends PartitionState {
   /** Where the epoch is to be cut; +Infinity: anywhere. */
   cut: Offset;
-  /** The partition had ended when the epoch was cut: so it must be known whether it has now. */
+  /** The partition had ended when the epoch was cut, so the cut is reached only when it ends again. */
   endsAtCut: boolean;
-  /** Frames that lie behind the cut, or that wait for a table. */
+  /** Frames behind the cut, or that wait for a table. */
   held: HeldFrame[];
-  /** It has ended, behind the frames that are held. */
+  /** It has ended, after the frames that are held. */
   endsBehindHeld: boolean;
-  /** How far there is to read until it is loaded; undefined: not told yet. */
+  /** How far to read until it is loaded; undefined: not known yet. */
   loadUntil: Offset | undefined;
   /** The open chunk; address 0 when there is none. */
   address: number;
   capacity: number;
   used: number;
   /**
-   * What the chunk counts for: its bytes, or more where frames stand for rows that are made later
+   * What the chunk counts as: its bytes, or more where frames stand for rows that are made later
    * (Source.offsetBytes).
    */
   weight: number;
@@ -86,14 +84,14 @@ export class Intake {
   readonly #bySource: IntakePartition[][] = [];
   readonly #offsetBytes: number[] = [];
   readonly #frameRows: NonNullable<Source['frameRows']>[] = [];
-  /** By source: those that are not loaded yet, and that it waits for. */
+  /** By source: the sources that it waits for. */
   #behind: Set<number>[] = [];
-  /** By source: it ends by itself. */
+  /** By source: whether it ends by itself. */
   #isBounded: readonly boolean[] = [];
   #isLoading = false;
-  /** By source: rows that the frames of the epoch announce; NaN: one does not say. */
+  /** By source: rows that the frames of the epoch announce; NaN: a frame does not tell. */
   readonly #rows: number[] = [];
-  /** What each chunk that was handed on counts for. */
+  /** What each chunk that was handed on counts as. */
   readonly #weights = new Map<number, number>();
   readonly #memory: SharedMemory;
   readonly #slabs: SlabAllocator;
@@ -106,12 +104,12 @@ export class Intake {
   #epochIsFull = false;
   #closed = false;
   #isOver = false;
-  /** Since when there has been credit without a break, as far as anybody noticed. */
+  /** Since when there has been credit without a break, as far as observed. */
   #creditSinceMs = Number.NEGATIVE_INFINITY;
   #hadCredit = true;
   #isCutting = false;
   #waiting: { readonly state: IntakePartition; readonly resolve: () => void }[] = [];
-  /** Sources that have told something of their partitions. */
+  /** Sources that have reported something of their partitions. */
   readonly #heard = new Set<number>();
   bytesIn = 0;
 
@@ -124,7 +122,7 @@ export class Intake {
     this.#now = now;
   }
 
-  /** Names the partitions of a source. In the order of the sources, before any frame. */
+  /** Adds the partitions of a source. In the order of the sources, before any frame. */
   addSource(partitionCount: number, offsetBytes = 0, frameRows: Source['frameRows'] = () => undefined): void {
     const source = this.#bySource.length;
     this.#offsetBytes.push(offsetBytes);
@@ -164,9 +162,9 @@ export class Intake {
   }
 
   /**
-   * Says which sources wait for which others to be loaded. Before any frame.
+   * Sets which sources wait for which others to be loaded. Before any frame.
    *
-   * @param behind by source, those that it waits for
+   * @param behind by source, the sources that it waits for
    * @param isBounded by source, whether it ends by itself
    */
   loadFirst(behind: readonly (readonly number[])[], isBounded: readonly boolean[]): void {
@@ -177,8 +175,8 @@ export class Intake {
   }
 
   /**
-   * Settles the size of chunks once all partitions are known: all may have one open, and they must not eat up
-   * the credit.
+   * Sets the size of chunks once all partitions are known: each may have one open, and together they must not
+   * use up the credit.
    */
   limitChunks(minBytes: number): void {
     const count = this.partitions.filter(({ assigned }) => assigned).length;
@@ -186,28 +184,28 @@ export class Intake {
   }
 
   /**
-   * How long the partition has had nothing for us although we were asking: from its last rows, or from when
-   * credit came back, to the last time that its source has looked and found nothing more. So neither
-   * back-pressure nor a broker that is away makes it idle.
+   * How long the partition has had nothing although we were asking: from its last rows, or from when credit
+   * came back, to the last time that its source looked and found nothing more. So neither back-pressure nor a
+   * broker that is away makes it idle.
    */
   idleForMs(state: PartitionState): number {
     return state.caughtUp && this.#hasCredit ? Math.max(0, state.lookedAtMs - Math.max(state.lastRowsAtMs, this.#creditSinceMs)) : 0;
   }
 
   /**
-   * Every source with partitions has told something of one: rows, its end, how much there is, or which ones
-   * it has got.
+   * Every source with partitions has reported something of one: rows, its end, how much there is, or which
+   * ones it has.
    */
   get hasHeardOfAll(): boolean {
     return this.#bySource.every((states, source) => states.length === 0 || this.#heard.has(source));
   }
 
-  /** Where a partition begins. Before any frame. */
+  /** Sets where a partition begins. Before any frame. */
   startAt(global: number, offset: Offset): void {
     (this.partitions[global] as IntakePartition).start = offset;
   }
 
-  /** A partition goes on where another run had left it. Before any frame. */
+  /** Resumes a partition where another run left it. Before any frame. */
   resume(global: number, { offset, sequence, lastRowsAtMs }: { readonly offset: Offset; readonly sequence: number; readonly lastRowsAtMs: number }): void {
     Object.assign(this.partitions[global] as IntakePartition, { start: offset, sequence, lastRowsAtMs });
   }
@@ -218,7 +216,7 @@ export class Intake {
   }
 
   /**
-   * Says where the epoch that begins now is to be cut; undefined: wherever {@link endEpoch} is called. Takes
+   * Sets where the epoch that begins now is to be cut; undefined: wherever {@link endEpoch} is called. Takes
    * in what was held back.
    */
   cutAt(cut: EpochCut | undefined): void {
@@ -237,7 +235,7 @@ export class Intake {
     this.#checkCut();
   }
 
-  /** Every partition has come to its cut. */
+  /** Every partition has reached its cut. */
   get isCutReached(): boolean {
     return this.#isCutting && this.partitions.every((state) => positionOf(state) >= state.cut && (!state.endsAtCut || state.ended || state.held.length > 0));
   }
@@ -294,7 +292,7 @@ export class Intake {
     for (const state of this.partitions) this.#closeChunk(state);
   }
 
-  /** Hands on all open chunks: what came in so far is the epoch. */
+  /** Hands on all open chunks: the epoch has what came in so far. */
   endEpoch(): void {
     this.handOn();
     this.#epochBytes = 0;
@@ -303,8 +301,8 @@ export class Intake {
   }
 
   /**
-   * By source: how many rows the frames announce that came in since the last call; undefined where one does
-   * not say.
+   * By source: how many rows the frames announce that came in since the last call; undefined where a frame
+   * does not tell.
    */
   takeRows(): (number | undefined)[] {
     return this.#rows.map((rows, source) => {
@@ -322,7 +320,7 @@ export class Intake {
   }
 
   /**
-   * Takes in nothing more: frames that still come are dropped, uncommitted, and sources wait for credit until
+   * Takes in nothing more. Frames that still come are dropped, uncommitted, and sources wait for credit until
    * `release`.
    */
   close(): void {
@@ -340,15 +338,14 @@ export class Intake {
     return !this.#epochIsFull && this.#underWayBytes < this.#limits.creditBytes;
   }
 
-  /** Has come to its cut, and waits for the others. */
+  /** It has reached its cut, and waits for the others. */
   #isAhead(state: IntakePartition): boolean {
     return positionOf(state) >= state.cut && (!state.endsAtCut || state.held.length > 0);
   }
 
   /**
-   * A partition that another member of the group has got is read again there, from its last commit. What we
-   * have of it behind that lies in state and cannot be taken out again: the job ends, and writes nothing of
-   * it.
+   * A partition that goes to another process is read again there, from its last commit. Its rows after that
+   * commit are in our state and cannot be taken out. So the job ends, and writes nothing of them.
    */
   #assign(source: number, partitions: readonly number[]): void {
     for (const state of this.#bySource[source] as IntakePartition[]) {
@@ -391,7 +388,7 @@ export class Intake {
     return this.#isLoading && !this.#isCutting && (this.#behind[source]?.size ?? 0) > 0;
   }
 
-  /** When a source is loaded, those that waited for it alone go on: what was held back comes first. */
+  /** When a source is loaded, sources that waited for it alone go on, first with what was held back. */
   #checkLoaded(source: number): void {
     if (!this.#isLoading || this.#isCutting) return;
     const isLoaded = (state: IntakePartition): boolean =>
@@ -447,7 +444,7 @@ export class Intake {
     state.caughtUp = state.high !== undefined && next >= state.high;
     this.bytesIn += bytes.length;
     this.#epochBytes += weight;
-    // An epoch that is repeated may have been larger than one may be now.
+    // A repeated epoch may be larger than one may be now.
     if (!this.#isCutting && !this.#epochIsFull && this.#epochBytes >= this.#limits.epochBytes) {
       this.#epochIsFull = true;
       this.#events.epochFull();
@@ -470,7 +467,7 @@ export class Intake {
     if (this.isCutReached) this.#events.cutReached();
   }
 
-  /** What an epoch that is to be repeated was made of is not there any more. */
+  /** The rows of an epoch that is to be repeated are gone. */
   #isGone({ source, partition, cut }: IntakePartition, what: string): void {
     this.#events.failed(
       source,

@@ -1,8 +1,8 @@
 /**
  * Outputs: the blocks that the crew hands over for the sinks. They are kept until their epoch is complete,
- * and are handed out in an order that does not depend on threads (output-block.ts). The slabs are freed when
- * they are written: a slow sink holds memory and, through the epochs under way, the sources. Who writes them
- * is up to sinks.ts, or a test driver.
+ * and are handed out in an order that does not depend on threads (output-block.ts). Their slabs are freed
+ * when they are written. So a slow sink holds memory and, through the epochs under way, the sources. Writing
+ * them is up to sinks.ts, or a test driver.
  */
 
 import type { SlabAllocator } from '../../core/index.ts';
@@ -23,17 +23,17 @@ export class Outputs {
     else blocks.push(block);
   }
 
-  /** The blocks of an epoch, as far as they are there, in the order in which they are written. */
+  /** The blocks of an epoch that have come so far, in the order in which they are written. */
   blocksOf(epoch: number): readonly OutputBlock[] {
     return orderBlocks(this.#blocks.get(epoch) ?? []);
   }
 
-  /** All blocks that were not released yet, epoch by epoch. */
+  /** All blocks that are not released yet, epoch by epoch. */
   get pending(): OutputBlock[] {
     return [...this.#blocks.keys()].sort((a, b) => a - b).flatMap((epoch) => this.blocksOf(epoch));
   }
 
-  /** The epoch's blocks are needed no more: they are written, or had been written before a restart. */
+  /** The epoch's blocks are no longer needed: they are written, or were written before a restart. */
   release(epoch: number, { written }: { readonly written: boolean }): void {
     for (const block of this.#blocks.get(epoch) ?? []) {
       if (written) this.rowsOut += block.rows;

@@ -1,6 +1,6 @@
 /**
- * Prints progress for a person (one line that is written over on a terminal), or as JSON lines. To stderr, so
- * that results stay clean.
+ * Prints progress for a person (one line, which is overwritten on a terminal), or as JSON lines. It prints to
+ * stderr, so that results stay clean.
  */
 
 import type { Progress } from './progress.ts';
@@ -17,7 +17,7 @@ export class ProgressPrinter {
     this.#out = out;
   }
 
-  /** What the job reads that it has read before, if there is any. */
+  /** What the job reads again, if anything. */
   start({ pipeline, readAgain }: Progress): void {
     if (this.#form === 'json' || readAgain === 0) return;
     const what =
@@ -27,7 +27,7 @@ export class ProgressPrinter {
     this.#out.write(`${pipeline}: ${what}\n`);
   }
 
-  /** A line for a person, besides the progress. */
+  /** A line for a person, beside the progress. */
   warn(message: string): void {
     if (this.#form === 'json') this.#out.write(`${JSON.stringify({ warning: message })}\n`);
     else this.#out.write(`${this.#out.isTTY ? '\r\x1b[2K' : ''}${message}\n`);
@@ -44,7 +44,7 @@ export class ProgressPrinter {
     }
   }
 
-  /** The last word, and what the ledger holds. */
+  /** The last line, and what the ledger holds. */
   end(progress: Progress): void {
     if (this.#form === 'json') {
       this.#out.write(`${JSON.stringify(plain(progress))}\n`);

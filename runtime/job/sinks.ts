@@ -1,6 +1,6 @@
 /**
- * Sinks: the ends of all sinks of a job that write. They are opened, given the blocks of one epoch after the
- * other, and closed.
+ * Sinks: the writers of all sinks of a job. They are opened, given the blocks of one epoch after the other,
+ * and closed.
  */
 
 import type { SharedMemory } from '../../core/index.ts';
@@ -14,21 +14,20 @@ interface OpenSink {
   readonly writer: SinkWriter;
 }
 
-/** Errors below are of a user-defined sink, unless they have a code: MillraceError ERR_MILLRACE_SINK. */
+/** An error without a code is one of a user-defined sink: it becomes MillraceError ERR_MILLRACE_SINK. */
 export class Sinks {
   readonly #memory: SharedMemory;
   readonly #delayMs: number;
   #sinks: readonly OpenSink[] = [];
 
-  /** @param delayMs waits this long before each epoch's write: to see what a slow sink does */
+  /** @param delayMs waits this long before each epoch's write, to see what a slow sink does */
   constructor(memory: SharedMemory, delayMs: number) {
     this.#memory = memory;
     this.#delayMs = delayMs;
   }
 
   /**
-   * Opens the sinks of a plan. Those that are open are closed by `close`, also when another one cannot be
-   * opened.
+   * Opens the sinks of a plan. `close` closes those that are open, also when another one could not be opened.
    */
   async open({ sinks, name: pipeline }: Plan, signal: AbortSignal): Promise<void> {
     const opened = await Promise.allSettled(
@@ -41,12 +40,12 @@ export class Sinks {
     for (const result of opened) if (result.status === 'rejected') throw result.reason;
   }
 
-  /** What the sinks have told of themselves. */
+  /** What the sinks say of themselves. */
   get infos(): SinkInfo[] {
     return this.#sinks.map(({ writer }) => writer.info);
   }
 
-  /** Writes and commits all of an epoch's blocks, in their order. Epochs in order, one call at a time. */
+  /** Writes and commits all blocks of an epoch, in their order. Epochs come in order, one call at a time. */
   async writeEpoch(epoch: number, blocks: readonly OutputBlock[]): Promise<void> {
     if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
     const { u8 } = this.#memory;

@@ -1,6 +1,6 @@
 /**
- * Sources: the ends of all sources that read, as a job has them. They are opened and started, and are handed
- * the positions that are committed. What they read goes to the intake.
+ * Sources: the readers of all sources of a job. They are opened and started, and get the positions to commit.
+ * What they read goes to the intake.
  */
 
 import type { MillraceError } from '../../core/index.ts';
@@ -9,18 +9,18 @@ import type { SourcePlan } from '../plan/index.ts';
 import { guarded, wrapped } from './endpoint-error.ts';
 import type { Intake } from './intake.ts';
 
-/** Errors below are of a user-defined source, unless they have a code: MillraceError ERR_MILLRACE_SOURCE. */
+/** An error without a code is one of a user-defined source: it becomes MillraceError ERR_MILLRACE_SOURCE. */
 export class Sources {
   readonly #plans: readonly SourcePlan[];
   readonly #readers: SourceReader[] = [];
-  /** Those that were asked whether they keep what is committed. */
+  /** Sources that were asked whether they keep what is committed. */
   readonly #asked = new Set<number>();
 
   constructor(plans: readonly SourcePlan[]) {
     this.#plans = plans;
   }
 
-  /** Opens them, one after the other, and names their partitions to the intake. */
+  /** Opens them, one after the other, and adds their partitions to the intake. */
   async open(intake: Intake, options: { readonly drain: boolean; readonly signal: AbortSignal }): Promise<void> {
     for (const [index, { source }] of this.#plans.entries()) {
       const context = intake.context(index, options);
@@ -30,12 +30,12 @@ export class Sources {
     }
   }
 
-  /** Partitions of each. */
+  /** Partitions of each source. */
   get partitionCounts(): number[] {
     return this.#readers.map((reader) => reader.partitionCount);
   }
 
-  /** Where each begins: behind what was committed. */
+  /** Where each source begins: behind what was committed. */
   async positions(): Promise<CommittedPosition[][]> {
     return Promise.all(this.#readers.map((reader, source) => guarded('ERR_MILLRACE_SOURCE', this.#failed(source), () => reader.positions())));
   }
@@ -47,8 +47,8 @@ export class Sources {
   /**
    * Commits positions of one source.
    *
-   * @param ask whether it matters that a source keeps nothing: it is asked once
-   * @returns false when it was asked, and keeps nothing: it begins at its beginning again
+   * @param ask whether to ask, once, if the source keeps what is committed
+   * @returns false when it was asked and keeps nothing: it will begin at its beginning again
    */
   async commit(source: number, positions: readonly CommittedPosition[], { ask }: { readonly ask: boolean }): Promise<boolean> {
     const reader = this.#readers[source] as SourceReader;
@@ -63,7 +63,7 @@ export class Sources {
     await Promise.allSettled(this.#readers.map(async (reader) => reader.close()));
   }
 
-  /** An error that a source has told of, with its name. */
+  /** An error that a source has reported, with the name of the source. */
   errorOf(source: number, error: unknown): MillraceError {
     return wrapped(error, 'ERR_MILLRACE_SOURCE', this.#failed(source));
   }

@@ -1,7 +1,8 @@
 /**
- * The stall watch: it looks at a job every second and says, in a warning for people, why it gets nowhere: a
- * worker is in a function that does not return; a partition without rows holds the watermark back; no row of
- * a source can be decoded. It changes nothing. Each is said once, and again only when it was over in between.
+ * The stall watch: it looks at a job every second, and warns people of what keeps it from getting on. A
+ * worker may be in a function that does not return. A partition without rows may hold the watermark back. A
+ * source may have no row that can be decoded. It changes nothing. Each is said once, and again only if it was
+ * over in between.
  */
 
 import type { Counters, Watermark } from '../../core/index.ts';
@@ -9,9 +10,9 @@ import type { PartitionState } from '../epoch/index.ts';
 import type { FlowPlan, Plan, SourcePlan } from '../plan/index.ts';
 import type { Control, CounterName, LedgerSample, WorkerActivity } from '../shared/index.ts';
 
-/** What does not move for so long is told. */
+/** What has not moved for this long is reported. */
 export const STALL_MS = 5_000;
-/** So many rows of a source, and none could be decoded: that is no chance. */
+/** If none of this many rows of a source could be decoded, that is no accident. */
 const UNDECODED_ROWS_MIN = 100;
 const HOLDERS_SHOWN_MAX = 3;
 
@@ -45,7 +46,7 @@ export class StallWatch {
   readonly #watermarks: WatermarkSeen[];
   readonly #undecodedTold = new Set<number>();
 
-  /** @param nowMs of a clock that nobody sets */
+  /** @param nowMs of a monotonic clock */
   constructor(of: StallSources, nowMs: number, warn: (message: string) => void) {
     this.#of = of;
     this.#warn = warn;
@@ -60,7 +61,7 @@ export class StallWatch {
     this.lookAtRows(UNDECODED_ROWS_MIN);
   }
 
-  /** Warns of sources of which no row could be decoded, out of at least so many. */
+  /** Warns of sources of which none of at least this many rows could be decoded. */
   lookAtRows(rowsMin: number): void {
     const { plan, samples } = this.#of;
     plan.sources.forEach(({ source, rejects }, index) => {
@@ -76,7 +77,7 @@ export class StallWatch {
     });
   }
 
-  /** What the workers have been at for so long, in words; empty when none is. */
+  /** What workers have been doing for too long, in words; empty when there is nothing. */
   longWork(nowMs: number): string[] {
     return this.#workers.flatMap((seen, worker) => {
       const activity = this.#of.control.activity(worker);
@@ -123,7 +124,7 @@ export class StallWatch {
     }
     const { idleMs } = of.strategy;
     if (seen.isTold || rows === seen.rows || nowMs - seen.sinceMs < STALL_MS + (idleMs ?? 0)) return;
-    // Rows that are taken in and not merged yet move nothing; those of an epoch before have.
+    // Rows that are taken in and not merged yet move no watermark.
     const active = watermark.snapshotAll().partitions.filter(({ state, partition }) => state === 'active' && this.#of.partitions[partition]?.assigned);
     const least = Math.min(...active.map(({ maxMs }) => maxMs));
     const newest = Math.max(...active.map(({ maxMs }) => maxMs));

@@ -1,6 +1,6 @@
 /**
- * The control block: the few words of shared memory through which coordinator and workers meet. This file is its layout,
- * imported by both sides; who writes a field is said beside it.
+ * The control block: the few words of shared memory through which coordinator and workers meet. This file is
+ * its layout, for both sides, and says who writes each field.
  *
  *   header        aborted flag · coordinator's doorbell · barrier (arrived, generation), each on a cache line of its own
  *   doorbells     one line per worker: rung by the coordinator
@@ -13,8 +13,9 @@
  *   activity      [worker] one line each: what it is at, for people who wonder; the count is odd while it is at work
  *   balance       [parity][worker] f64s: what the worker has counted in the epoch (balance-counts.ts)
  *
- * Everything with a parity is double: it belongs to epoch & 1, so that a worker may go on with the next epoch's scan
- * while another still reads what this one left. Plain writes become visible at the barrier, whose atomics order them.
+ * Everything with a parity exists twice, for epoch & 1. So a worker may go on with the next epoch's scan
+ * while another still reads what this one left. Plain writes become visible at the barrier, whose atomics
+ * order them.
  */
 
 import { LIVE_CELL_BYTES, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
@@ -39,9 +40,9 @@ export interface ControlShape {
   readonly sources: number;
 }
 
-/** What a worker is at. */
+/** What a worker is doing. */
 export interface WorkerActivity {
-  /** Changes with every batch: a count that stays says that one takes long. */
+  /** Changes with every batch. A count that stays means that one takes long. */
   readonly count: number;
   readonly isAtWork: boolean;
   /** 0: a scan; n + 1: the merge of exchange n. */
@@ -51,7 +52,7 @@ export interface WorkerActivity {
   readonly next: number;
 }
 
-/** Thrown out of a worker's wait when another part of the job has failed. */
+/** Thrown in a worker's wait when another part of the job has failed. */
 export class Aborted extends Error {
   constructor() {
     super('the job was aborted');
@@ -72,7 +73,7 @@ export class Control {
   readonly #balance: number;
   readonly #activity: number;
 
-  /** Over a block that the coordinator allocated and cleared with {@link Control.clear}. */
+  /** Attaches to a block that the coordinator allocated and cleared with {@link Control.clear}. */
   constructor(memory: SharedMemory, address: number, shape: ControlShape) {
     this.memory = memory;
     this.address = address;
@@ -124,7 +125,7 @@ export class Control {
     return Atomics.load(this.memory.i32, (this.address + ABORTED) >>> 2) !== 0;
   }
 
-  /** Any thread: everybody gives up what they wait for. */
+  /** Any thread: ends all waits. */
   abort(): void {
     const { i32 } = this.memory;
     Atomics.store(i32, (this.address + ABORTED) >>> 2, 1);
@@ -221,7 +222,7 @@ export class Control {
     Atomics.store(i32, at, (i32[at] as number) | 1);
   }
 
-  /** Worker: it is a batch further. */
+  /** Worker: one more batch is done. */
   goOn(worker: number): void {
     const { i32 } = this.memory;
     const at = (this.#activity + worker * LINE) >>> 2;
@@ -235,7 +236,7 @@ export class Control {
     Atomics.store(i32, at, ((i32[at] as number) | 1) + 1);
   }
 
-  /** What a worker is at. Between its writes it may be seen half changed: for people only. */
+  /** What a worker is doing. Between its writes it may be seen half changed: for people only. */
   activity(worker: number): WorkerActivity {
     const { i32, f64 } = this.memory;
     const at = (this.#activity + worker * LINE) >>> 2;

@@ -1,6 +1,9 @@
-/** The ledger: what is counted of rows by partition, and samples of the rows that no result counts. */
+/** The ledger: counts of rows by partition, and samples of the rows that no result counts. */
 
-/** One count of each per worker and partition. All but rowsIn are the ledger: rows that no result counts, by reason. */
+/**
+ * One count of each per worker and partition. All but rowsIn are the ledger: rows that no result counts, by
+ * reason.
+ */
 export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'lost', 'late', 'replayed', 'failed'] as const;
 export type CounterName = (typeof COUNTER_NAMES)[number];
 

@@ -1,7 +1,7 @@
 /**
- * The records that travel in the rings between coordinator and workers: 64 bytes each. A ring hands over addresses and numbers; the bytes
- * that they speak of lie in slabs. Each kind of record writes itself into a place of the ring and reads itself back; nobody else knows an
- * offset.
+ * The records that travel in the rings between coordinator and workers: 64 bytes each. A ring hands over
+ * addresses and numbers; the bytes they refer to lie in slabs. Each kind of record has functions here that
+ * write and read it; only this file knows offsets.
  *
  *   kind u32 | epoch u32 | up to nine u32 from 8 on | an f64 each at 40, 48, 56
  */
@@ -37,7 +37,7 @@ const KIND = 0;
 const EPOCH = 4;
 const WORDS = 8;
 const START_MS = 40;
-/** The end of an epoch has a time where a chunk has its first position. */
+/** An epoch's end has a time in the place where a chunk has its first position. */
 const FIRST = 48;
 const NOW_MS = 48;
 const NEXT = 56;
@@ -47,7 +47,7 @@ export interface ChunkMessage {
   readonly epoch: number;
   readonly source: number;
   readonly chunk: Chunk;
-  /** Chunks of a partition are numbered. */
+  /** The number of the chunk within its partition. */
   readonly sequence: number;
   /** The coordinator's clock at the epoch's first row: the same for all chunks of an epoch, and its end. */
   readonly startMs: number;
@@ -116,7 +116,7 @@ export function writeStop({ u32 }: SharedMemory, at: number): void {
   u32[(at + KIND) >>> 2] = TO_WORKER.stop;
 }
 
-/** The chunk, with what it weighed in the worker's load. */
+/** The chunk's address, and its bytes in the worker's load. */
 export function writeChunkDone({ u32 }: SharedMemory, at: number, { address, byteLength }: Chunk): void {
   u32[(at + KIND) >>> 2] = FROM_WORKER.chunkDone;
   u32[(at + WORDS) >>> 2] = address;

@@ -1,6 +1,6 @@
 /**
- * What a start takes back of what was committed: plain data, the same for the coordinator and all workers. It is read from the texts that
- * were committed beside the positions in epoch/commit-metadata.ts.
+ * What a start restores of what was committed: plain data, the same for the coordinator and all workers.
+ * epoch/commit-metadata.ts reads it from the texts that were committed beside the positions.
  */
 
 import type { Watermark } from '../../core/index.ts';
@@ -11,16 +11,18 @@ export interface Restored {
   readonly writtenEpoch: number;
   /** By global partition: rows before this offset had been read by then. */
   readonly readUntil: readonly Offset[];
-  /** By watermark, by global partition: what Watermark.snapshot gave; empty where nothing was committed. */
+  /**
+   * By watermark, by global partition: the result of Watermark.snapshot; empty where nothing was committed.
+   */
   readonly watermarks: readonly (readonly string[])[];
 }
 
-/** The same, where nothing was ever committed. */
+/** The same for a start where nothing was committed. */
 export function nothingRestored(partitions: number): Restored {
   return { writtenEpoch: -1, readUntil: Array(partitions).fill(0), watermarks: [] };
 }
 
-/** Takes watermarks back to where they were. */
+/** Restores watermarks. */
 export function restoreWatermarks(watermarks: readonly Watermark[], restored: Restored): void {
   restored.watermarks.forEach((texts, w) => {
     texts.forEach((text, global) => {

@@ -1,6 +1,7 @@
 /**
- * A worker's end of its connection with the coordinator: takes records from one ring, puts records into the other, and wakes the
- * coordinator. Waking costs more than a record in a ring, so it is told of some chunks at a time while there is more to do.
+ * A worker's end of its connection with the coordinator: takes records from one ring, puts records into the
+ * other, and wakes the coordinator. Waking costs more than a record in a ring. So it reports several chunks
+ * at a time while there is more to do.
  */
 
 import { RingBuffer, type SharedMemory } from '../../core/index.ts';
@@ -27,7 +28,7 @@ export class CoordinatorLink {
   }
 
   /**
-   * The next record, if there is one. The record is good until the next call.
+   * Takes the next record, if there is one.
    *
    * @returns what `read` makes of it
    */
@@ -40,7 +41,7 @@ export class CoordinatorLink {
   }
 
   /**
-   * Waits for the next record, or until so much time has passed.
+   * Waits for the next record, or until the timeout.
    *
    * @throws Aborted when another part of the job has failed
    */
@@ -73,7 +74,9 @@ export class CoordinatorLink {
     ring(this.#memory.i32, this.#control.coordinatorDoorbell);
   }
 
-  /** The next record to fill. The coordinator empties the ring without waiting for us, so there will be room. */
+  /**
+   * The next record to fill. The coordinator empties the ring without waiting for us, so there will be room.
+   */
   #claim(): number {
     const { i32 } = this.#memory;
     for (;;) {

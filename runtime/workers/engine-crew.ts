@@ -1,7 +1,8 @@
 /**
- * A crew of engines on the calling thread. Each has a queue, as a worker has its ring, and works it off in order; who goes on next is up to
- * the caller: `step` takes one of them one step further, `work` takes all of them as far as they go. Between the steps of an epoch's end is
- * what a barrier is between workers: nobody goes on before all have come there.
+ * A crew of engines on the calling thread. Each has a queue, as a worker has its ring, and works through it
+ * in order. Which one goes next is up to the caller: `step` takes one of them one step further, `work` takes
+ * all of them as far as they go. Steps of an epoch's end act as the barrier of workers: no engine takes the
+ * next one before all have taken this one.
  */
 
 import { Counters, SlabAllocator } from '../../core/index.ts';
@@ -9,20 +10,20 @@ import { Engine, type EngineContext } from '../engine/index.ts';
 import { type ChunkMessage, COUNTER_NAMES, type Control, type CounterName, type EpochEndMessage, type LedgerSample } from '../shared/index.ts';
 import type { Crew, CrewEvents } from './crew.ts';
 
-/** What an engine is told that the crew does not know by itself. */
+/** What an engine needs that the crew does not know by itself. */
 export type EngineTask = Omit<EngineContext, 'memory' | 'slabs' | 'control' | 'worker' | 'counters' | 'output' | 'sample'>;
 
 interface Member {
   readonly engine: Engine;
   readonly queue: (ChunkMessage | EpochEndMessage)[];
-  /** The end of an epoch that it is in the middle of, and how many steps it has taken. */
+  /** The end of an epoch that it is working on, and how many steps it has taken. */
   ending: { readonly epoch: number; readonly steps: Generator<void, void, void> } | undefined;
   steps: number;
 }
 
 export class EngineCrew implements Crew {
   readonly count: number;
-  /** One for all: they run one after the other. */
+  /** One for all, as they run one after the other. */
   readonly counters: Counters<CounterName>[][] = [];
   readonly samples: LedgerSample[] = [];
   readonly #slabs: SlabAllocator;
@@ -55,7 +56,7 @@ export class EngineCrew implements Crew {
       engine: new Engine({
         ...task,
         memory,
-        // One for each, as workers have: work space goes by it.
+        // One per engine, as with workers: work space is per allocator.
         slabs: new SlabAllocator(memory),
         control: this.#control,
         worker,
@@ -91,7 +92,7 @@ export class EngineCrew implements Crew {
     for (const { queue } of this.#members) queue.length = 0;
   }
 
-  /** Those that have something to do and need not wait for another. */
+  /** Engines that have something to do and need not wait for another. */
   get ready(): number[] {
     return this.#members.flatMap((member, worker) => (this.#isReady(member) ? [worker] : []));
   }
@@ -102,7 +103,7 @@ export class EngineCrew implements Crew {
     return ending === undefined && 'chunk' in (queue[0] as object) ? 'scan' : 'merge';
   }
 
-  /** One of those that are ready scans a chunk, or takes a step of an epoch's end. */
+  /** Lets a ready engine scan a chunk, or take a step of an epoch's end. */
   step(worker: number): void {
     const member = this.#members[worker] as Member;
     const { engine } = member;
@@ -128,7 +129,7 @@ export class EngineCrew implements Crew {
     for (let ready = this.ready; ready.length > 0; ready = this.ready) for (const worker of ready) this.step(worker);
   }
 
-  /** At a barrier it waits for those that have taken fewer steps: the steps of an epoch are as many for all. */
+  /** At a barrier it waits for engines that have taken fewer steps. All take the same number per epoch. */
   #isReady(member: Member): boolean {
     if (member.ending === undefined) return member.queue.length > 0;
     return this.#members.every(({ steps }) => steps >= member.steps);

@@ -1,6 +1,6 @@
 /**
- * The coordinator's end of its connection with one worker: a ring each way, and how many bytes the worker has to scan. What the records
- * look like is up to messages.ts; what they mean, to the coordinator.
+ * The coordinator's end of its connection with one worker: a ring each way, and how many bytes the worker has
+ * to scan. The layout of records is up to messages.ts, their meaning to the coordinator.
  */
 
 import { RingBuffer, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
@@ -31,10 +31,10 @@ export class WorkerLink {
   readonly #toWorker: RingBuffer;
   readonly #fromWorker: RingBuffer;
   readonly #doorbell: number;
-  /** Records that did not fit into the ring yet: the coordinator does not wait for room. */
+  /** Records that did not fit into the ring yet, as the coordinator does not wait for room. */
   readonly #backlog: ((at: number) => void)[] = [];
 
-  /** @param doorbell index into i32 of what wakes the worker */
+  /** @param doorbell index into i32 of the worker's doorbell */
   constructor(slabs: SlabAllocator, doorbell: number) {
     const { memory } = slabs;
     const bytes = RingBuffer.bytesFor(RING_CAPACITY, MESSAGE_BYTES);
@@ -59,7 +59,7 @@ export class WorkerLink {
     this.#send((at) => writeStop(this.#memory, at));
   }
 
-  /** Takes in what the worker has told, and sends what had to wait for room. */
+  /** Takes in what the worker has reported, and sends what had to wait for room. */
   receive(events: CrewEvents): void {
     const memory = this.#memory;
     for (let at = this.#fromWorker.tryTake(); at !== 0; at = this.#fromWorker.tryTake()) {

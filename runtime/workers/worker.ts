@@ -1,6 +1,6 @@
 /**
- * The worker: one long task per thread. It makes the same plan as the coordinator from the same module, then pumps its
- * ring: chunks to scan, epochs to end. What is done with them is up to the engine.
+ * The worker: one long task per thread. It makes the same plan as the coordinator from the same module, then
+ * pumps its ring: chunks to scan, epochs to end. What is done with them is up to the engine.
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -14,12 +14,12 @@ import { CoordinatorLink } from './coordinator-link.ts';
 import { type PortableError, portableError, type WorkerMessage, type WorkerTask } from './pool.ts';
 
 const STOP = { isStop: true } as const;
-/** While timers wait, the thread looks after them so often. */
+/** How often the thread looks after timers while some wait. */
 const TIMER_WAIT_MS = 20;
-/** At the end of the task, timers that are due within this fire yet. */
+/** At the end of the task, timers that are due within this still fire. */
 const SETTLE_MS_MAX = 100;
 
-/** Runs until told to stop. Gives the error that ended it, or undefined. */
+/** Runs until told to stop. Resolves to the error that ended it, or undefined. */
 export async function work(task: WorkerTask): Promise<PortableError | undefined> {
   const memory = attachMemory(task.memory);
   const control = new Control(memory, task.control, task.shape);
@@ -77,7 +77,8 @@ async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<voi
     const message = link.tryTake(read);
     if (message !== undefined && 'isStop' in message) return;
     if (message === undefined) {
-      // What functions have left running gets its turn when there is nothing else to do; timers come soon after they are due.
+      // What functions left running gets its turn when there is nothing else to do. Timers fire soon after
+      // they are due.
       const waits = hasTimers();
       if (hasWorked || waits) await nextTurn();
       hasWorked = false;
@@ -97,19 +98,22 @@ async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<voi
   }
 }
 
-/** Timers of the user's functions, which wait for a turn of this thread's loop. */
+/** Whether timers of user functions wait for a turn of this thread's loop. */
 function hasTimers(): boolean {
   return process.getActiveResourcesInfo().includes('Timeout');
 }
 
-/** Lets what functions have left running fail, if it does: promises at once, timers that are due soon. */
+/** Lets what functions left running fail, if it does: promises at once, timers that are due soon. */
 async function settled(): Promise<void> {
   const endMs = performance.now() + SETTLE_MS_MAX;
   do await nextTurn();
   while (hasTimers() && performance.now() < endMs);
 }
 
-/** What is printed here is printed by the main thread at once: the streams of a thread wait for turns of a loop that seldom has one. */
+/**
+ * The main thread prints at once what is printed here. The streams of a worker thread wait for turns of its
+ * loop, which are rare.
+ */
 function printBy(port: MessagePort): void {
   for (const print of ['stdout', 'stderr'] as const) {
     const write = (chunk: string | Uint8Array, ...rest: unknown[]): boolean => {
@@ -124,7 +128,7 @@ function printBy(port: MessagePort): void {
   }
 }
 
-/** Whatever fails here outside of the task ends the job: a promise that nobody handles, a timer. */
+/** Whatever fails here outside the task ends the job: an unhandled promise, a timer. */
 function failBy({ port, worker }: WorkerTask): void {
   const failed = (what: string) => (error: unknown) => {
     const cause = error instanceof Error ? error : new Error(String(error));

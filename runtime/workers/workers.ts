@@ -1,6 +1,6 @@
 /**
- * Workers: the crew of a job, worker threads. It starts their threads with their task, shares chunks out, and tells all of them
- * of an epoch's end. The connection with a single one is worker-link.ts.
+ * Workers: the crew of a job, as worker threads. It starts each thread with its task, distributes chunks, and
+ * tells all of them of an epoch's end. See worker-link.ts for the connection with one of them.
  */
 
 import { Counters, MillraceError, memoryHandle, type SlabAllocator } from '../../core/index.ts';
@@ -9,10 +9,10 @@ import type { Crew, CrewEvents } from './crew.ts';
 import { revive, type WorkerMessage, WorkerPool, type WorkerTask } from './pool.ts';
 import { WorkerLink } from './worker-link.ts';
 
-/** What a worker is told that is the same for all, but for the memory that they share. */
+/** The part of a worker's task that is the same for all, without the shared memory. */
 export type JobTask = Omit<WorkerTask, 'worker' | 'memory' | 'control' | 'shape' | 'ringIn' | 'ringOut' | 'counters' | 'port'>;
 
-/** A worker that was told to stop leaves within this, or is in a function that does not return. */
+/** A worker that is told to stop leaves within this, unless it is in a function that does not return. */
 const LEAVE_MS_MAX = 2_000;
 
 export class Workers implements Crew {
@@ -29,7 +29,7 @@ export class Workers implements Crew {
   #isStopped = false;
   #isClosing = false;
 
-  /** Makes the threads; they have nothing to do yet. */
+  /** Makes the threads, which have nothing to do yet. */
   constructor(slabs: SlabAllocator, count: number, heapMiB: number, failed: (error: unknown) => void) {
     this.count = count;
     this.#slabs = slabs;
@@ -49,7 +49,7 @@ export class Workers implements Crew {
     }
   }
 
-  /** Gives each its task. One that fails, or leaves before it is told to stop, is told of by `failed`. */
+  /** Gives each its task. `failed` is called when one fails, or leaves before it is told to stop. */
   start(control: Control, task: JobTask): void {
     const memory = memoryHandle(this.#slabs.memory);
     this.#links.forEach(({ ringIn, ringOut }, worker) => {
@@ -61,7 +61,7 @@ export class Workers implements Crew {
             if (!this.#isStopped) this.#failed(new MillraceError('ERR_MILLRACE_WORKER', `Worker ${worker} left before the job was over.`));
           },
           (error) => {
-            // A thread that is ended in the middle of its task is no failure.
+            // Ending a thread in the middle of its task is no failure.
             if (!this.#isClosing) this.#failed(error);
           },
         );
@@ -76,7 +76,7 @@ export class Workers implements Crew {
     else this.#failed(revive(message.failed));
   }
 
-  /** To the worker that has least to do; which one it is makes no difference to the result. */
+  /** To the worker that has the least to do. Which one it is makes no difference to the result. */
   giveChunk(message: ChunkMessage): void {
     let least = this.#links[0] as WorkerLink;
     for (const link of this.#links) if (link.loadBytes < least.loadBytes) least = link;
@@ -87,7 +87,7 @@ export class Workers implements Crew {
     for (const link of this.#links) link.endEpoch(message);
   }
 
-  /** Takes in what they have told. */
+  /** Takes in what they have reported. */
   receive(events: CrewEvents): void {
     for (const link of this.#links) link.receive(events);
   }
@@ -97,7 +97,7 @@ export class Workers implements Crew {
     for (const link of this.#links) link.stop();
   }
 
-  /** Ends the threads: those that were told to stop in their own time, unless one does not return. */
+  /** Ends the threads. Those that were told to stop get a while to leave by themselves. */
   async close(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise((resolve) => {
