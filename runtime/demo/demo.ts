@@ -1,6 +1,6 @@
 /**
- * The demo, which `npm start` runs: make page clicks, count them per page and minute, check the result against a plain
- * loop over the same clicks. On the embedded log in a temporary folder, or through Kafka.
+ * The demo, which `npm start` runs. It makes page clicks, counts them per page and minute, and checks the
+ * result against a plain loop over the same clicks. It uses the embedded log in a temporary folder, or Kafka.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -22,7 +22,7 @@ export interface DemoOptions {
   readonly json: boolean;
 }
 
-/** As a shell reports a program that Ctrl-C ended. */
+/** The code that a shell reports for a program ended by Ctrl-C. */
 const EXIT_INTERRUPTED = 130;
 
 /** Runs it all. Returns whether the result is right. */
@@ -30,7 +30,7 @@ export async function demo(options: DemoOptions): Promise<boolean> {
   const { rows = 5_000_000, workers = Math.max(2, availableParallelism() - 1), seed = 1, format } = options;
   const say = (text: string) => (options.json ? process.stderr : process.stdout).write(`${text}\n`);
   const place = options.brokers === undefined ? await onLog() : await (await import('./on-kafka.ts')).onKafka(options.brokers);
-  // Gigabytes of clicks are nothing to leave behind.
+  // Gigabytes of clicks must not stay behind.
   const interrupted = () => void place.close().finally(() => process.exit(EXIT_INTERRUPTED));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
   try {
@@ -42,7 +42,7 @@ export async function demo(options: DemoOptions): Promise<boolean> {
     const seconds = await runToEnd(example(place.mainJob), {
       workers,
       params,
-      // All clicks are there, but the log has no end: its last windows are to be checked, too.
+      // All clicks are there, but the log has no end, and its last windows are checked, too.
       bounded: true,
       drain: 'emit',
       ...(options.trigger === undefined ? {} : { trigger: options.trigger }),
@@ -88,7 +88,10 @@ async function onLog(): Promise<Place> {
   };
 }
 
-/** Runs a module until its source is drained, with progress. Returns the seconds from start to the last commit. */
+/**
+ * Runs a module until its source is drained, with progress. Returns the seconds from start to the last
+ * commit.
+ */
 async function runToEnd(module: URL, options: RunOptions): Promise<number> {
   const startedAt = performance.now();
   const job = await run(module, options);

@@ -2,7 +2,7 @@
 
 const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 
-/** Where clicks come from and results go: the modules to run, their params, and where they are to be read back. */
+/** Where clicks come from and results go: the modules to run, their params, and how to read results back. */
 export interface Place {
   readonly makeClicks: string;
   readonly mainJob: string;

@@ -1,7 +1,7 @@
 /**
- * The balance of an epoch: what was handed over between threads is counted on both sides, and the counts must agree. A block
- * that is lost, or merged twice, ends the job: no result is better than a wrong one. It counts batches, chunks, frames and
- * blocks by what their heads say; no row costs anything.
+ * The balance of an epoch: what is handed over between threads is counted on both sides, and the counts must
+ * agree. A block that is lost, or merged twice, ends the job: no result is better than a wrong one. Batches,
+ * chunks, frames and blocks are counted by their heads, so rows cost nothing.
  *
  *   source     the coordinator hands out chunks; workers scan them     chunks, bytes: the same
  *              the heads of its frames say how many rows there are     rows = decoded + refused (the ledger)
@@ -9,8 +9,8 @@
  *              the blocks hold groups, or rows                         pieces in all blocks = pieces merged by all shards
  *              windows of time, by their panes                         rows put in so far = held in open panes + released by closed ones
  *
- * Where a frame is broken, or only a part of it wanted, its rows cannot be told beforehand; then they are not held against
- * each other for that source and epoch.
+ * Where a frame is broken, or only a part of it is wanted, its rows are not known beforehand. Then they are
+ * not compared for that source and epoch.
  */
 
 import { MillraceError } from '../../core/index.ts';
@@ -38,7 +38,7 @@ export class WorkerBalance {
     this.#counts[at] = (this.#counts[at] as number) + count;
   }
 
-  /** Shows the counts of the epoch, and begins the next. */
+  /** Publishes the counts of the epoch, and begins the next. */
   publish(control: Control, epoch: number, worker: number): void {
     control.memory.f64.set(this.#counts, control.balance(epoch, worker));
     this.#counts.fill(0);
@@ -48,10 +48,10 @@ export class WorkerBalance {
 /** Totals over the epochs so far. */
 export interface SourceBalance {
   readonly source: string;
-  /** Rows that became rows of the pipeline, and those that did not: the ledger has them by reason. */
+  /** Rows that became rows of the pipeline, and rows that did not: the ledger has those by reason. */
   readonly decoded: number;
   readonly refused: number;
-  /** Epochs in which the rows were counted against what the heads of the frames say. */
+  /** Epochs in which rows were compared with the heads of the frames. */
   readonly epochsCounted: number;
 }
 
@@ -60,12 +60,15 @@ export interface ExchangeBalance {
   /** Rows that reached it, without the late ones. */
   readonly rows: number;
   readonly late: number;
-  /** Of these rows: those in windows that are open yet, and those of windows that have closed. Undefined where the operator cannot tell. */
+  /**
+   * Of these rows: those in open windows, and those of windows that have closed. Undefined where the operator
+   * cannot tell.
+   */
   readonly held: number | undefined;
   readonly released: number | undefined;
 }
 
-/** What is known of all epochs that are merged. */
+/** Totals of all merged epochs. */
 export interface Balance {
   readonly epochs: number;
   readonly sources: readonly SourceBalance[];
@@ -81,7 +84,10 @@ interface Given {
 export class EpochBalance {
   readonly #plan: Plan;
   #given: Given[];
-  /** By epoch under way: what was handed out in it, and the rows that its frames announce; undefined: unknown. */
+  /**
+   * By epoch under way: what was handed out in it, and the rows that its frames announce (undefined:
+   * unknown).
+   */
   readonly #underWay = new Map<number, { readonly given: readonly Given[]; readonly rows: readonly (number | undefined)[] }>();
   readonly #sources: { decoded: number; refused: number; epochsCounted: number }[];
   readonly #exchanges: { rows: number; late: number; held: number | undefined; released: number | undefined }[];

@@ -1,6 +1,6 @@
 /**
- * The nodes that keyed and windowed streams add to the graph: which operator a call of the builder becomes. The classes that a
- * user sees are in pipeline.ts; what the operators do is in the room operators.
+ * The nodes that keyed and windowed streams add to the graph: which operator a call of the builder becomes.
+ * The classes that a user sees are in pipeline.ts; the operators are in the room operators.
  */
 
 import { MillraceError, type Schema, shown } from '../../core/index.ts';
@@ -32,7 +32,7 @@ import { ERROR_SCHEMA, type ExchangeNode, type Graph, lateSchema, type Node, typ
 import { isAddedTime, orderingTime, presentTime, windowTime } from './event-time.ts';
 import { isLatestOfEach, mustBeFacts, updatesOf } from './updates.ts';
 
-/** Aggregates by key, running or in windows, with windows that have no rows where these are asked for. */
+/** Aggregates by key, running or in windows; with windows that have no rows, where asked for. */
 export function aggregateNode(stream: Upstream, keys: readonly string[], aggregates: MixedRequest['aggregates'], window: WindowSpec | undefined): Node {
   const node = aggregationNode(stream, keys, aggregates, window);
   if (window?.hasEmpty !== true) return node;
@@ -64,7 +64,7 @@ function aggregationNode(stream: Upstream, keys: readonly string[], aggregates: 
   return { ...exchangeNode([stream.node], new AggregateExchange(planAggregate(request as AggregateRequest)), updates), latestBy: keys };
 }
 
-/** Gives the state of a node a name to view it by. */
+/** Names the state of a node, to view it by. */
 export function nameView({ name: pipeline, views }: Graph, node: Node, name: string): void {
   if (typeof name !== 'string' || name === '') {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `as() got the name ${shown(name)}. Give a text that is not empty: .count().as('counts').`);
@@ -87,7 +87,7 @@ export function nameView({ name: pipeline, views }: Graph, node: Node, name: str
   views.set(name, node);
 }
 
-/** Side outputs are made once for each stream. */
+/** Side outputs are made once per stream. */
 const errorNodes = new WeakMap<Node, Node>();
 const lateNodes = new WeakMap<Node, Node[]>();
 
@@ -104,7 +104,7 @@ export function errorsNode(parent: Node): Node {
  * @throws MillraceError ERR_MILLRACE_PIPELINE when none can be
  */
 export function lateNode(result: Node, input: number): Node {
-  // Windows without rows have none that are late.
+  // Windows without rows have no late ones.
   const parent = result.kind === 'exchange' && result.operator.name === EMPTY_WINDOWS ? (result.parents[0] as Node) : result;
   const known = lateNodes.get(parent) ?? [];
   lateNodes.set(parent, known);
@@ -121,7 +121,7 @@ export function lateNode(result: Node, input: number): Node {
   return known[input];
 }
 
-/** The rows of an input of a node that may be late for it; undefined: none ever is. */
+/** The rows of an input of a node that may be late for it; undefined: no row ever is. */
 function timedRows(node: Node, input: number): Schema | undefined {
   const of = node.kind === 'exchange' ? node.operator.inputs[input] : undefined;
   return of !== undefined && of.eventTime >= 0 ? of.schema : undefined;
@@ -132,7 +132,10 @@ function exchangeNode(parents: readonly Node[], operator: ExchangeOperator, upda
   return { kind: 'exchange', schema: operator.output, parents, operator, updates };
 }
 
-/** The node of an operator over the rows of one stream, by key. `updates` is what users call it where its rows replace earlier ones. */
+/**
+ * The node of an operator over the rows of one stream, by key. `updates` is what users call it where its rows
+ * replace earlier ones.
+ */
 export function keyedNode(stream: Upstream, plan: KeyedOperatorPlan, updates?: string): Node {
   return exchangeNode([stream.node], new KeyedExchange(plan), updates);
 }
@@ -169,14 +172,15 @@ export function distinctNode(stream: Upstream, plan: KeyedOperatorPlan): Node {
   return keyedNode(stream, plan);
 }
 
-/** The node of windows that go by rows. */
+/** The node of windows of rows. */
 function rowWindowNode(stream: Upstream, keys: readonly string[], evaluation: RowWindowRequest['evaluation'], window: WindowSpec, shape: RowWindowShape): Node {
   return keyedNode(stream, planRowWindow({ input: stream.schema, keys, shape, evaluation, title: String(window), ...presentTime(stream.node) }));
 }
 
 /**
- * What a result of whole rows has besides their columns: the keys, and the bounds of its window. The bounds of a window before
- * it, of which the rows are results, give way: what was the greatest of each minute is then that of the hour.
+ * What a result of whole rows has besides their columns: the keys, and the bounds of its window. These
+ * replace the bounds of an earlier window that the rows are results of: the greatest of each minute then
+ * becomes that of the hour.
  */
 export function columnsBesides(schema: Schema, keys: readonly string[], window: WindowSpec | undefined): readonly string[] {
   if (window === undefined) return keys;
@@ -184,7 +188,7 @@ export function columnsBesides(schema: Schema, keys: readonly string[], window: 
   return [...keys, ...bounds.map(({ name }) => name)];
 }
 
-/** One side of a join, as joins.ts wants it. */
+/** One side of a join, as joins.ts takes it. */
 export function joinSide(stream: Upstream, keys: readonly string[]): JoinSide {
   const added = stream.schema.fields.map(({ name }) => name).filter((name) => isAddedTime(stream.node, name));
   return { schema: stream.schema, keys, ...presentTime(stream.node), added };

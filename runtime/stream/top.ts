@@ -1,4 +1,7 @@
-/** `top` of keyed and windowed streams: its options, and the node that it becomes. The operator is operators/fold/top.ts. */
+/**
+ * `top` of keyed and windowed streams: its options, and the node that it becomes. The operator is
+ * operators/fold/top.ts.
+ */
 
 import { checkOptionNames } from '../../core/index.ts';
 import { type RowFold, topFold, type WindowSpec } from '../../operators/index.ts';
@@ -6,7 +9,7 @@ import type { Node, Upstream } from '../plan/index.ts';
 import { columnsBesides, foldNode, runningFoldNode } from './nodes.ts';
 
 export interface TopOptions<R> {
-  /** The column that decides. Null and NaN come last; of equal values the row that came first. */
+  /** The column to compare by. Null and NaN come last; among equal values the row that came first wins. */
   readonly by: keyof R & string;
   /** `desc` (default): the greatest first. */
   readonly order?: 'desc' | 'asc';

@@ -1,18 +1,19 @@
 /**
- * Which streams consist of updates, and what may be done with them. Running aggregates, `reduce` and `top` without a window, and
- * windows with emit('update') or emit('revise') give a new value for a key as often as epochs change it: rows that replace
- * others. Who takes them for facts, and counts or adds them up, gets numbers that depend on where epochs were cut. So that is
- * refused when the pipeline is made.
+ * Which streams consist of updates, and what may be done with them. Running aggregates, `reduce` and `top`
+ * without a window, and windows with emit('update') or emit('revise') give a new value for a key whenever an
+ * epoch changes it: rows that replace others. Counting them or adding them up, as if they were facts, would
+ * give numbers that depend on where epochs were cut. So that is refused when the pipeline is made.
  *
- * Row functions and sinks take updates, and give them on; a table (the right of a join without times) is made of them; process()
- * leaves it to the user's function what an update means. The latest update of each key is its value: `last` of them is taken, too.
+ * Row functions and sinks take updates and pass them on. A table (the right of a join without times) is made
+ * of them. In process() it is up to the user's function what an update means. The latest update of each key
+ * is its value, so `last` of them is allowed, too.
  */
 
 import { MillraceError } from '../../core/index.ts';
 import type { WindowSpec } from '../../operators/index.ts';
 import type { Node } from '../plan/index.ts';
 
-/** What a window's results are called where they are updates; undefined: they are facts. */
+/** The name of a window's results where they are updates; undefined: they are facts. */
 export function updatesOf(window: WindowSpec): string | undefined {
   return window.emission === 'final' ? undefined : `a window with emit('${window.emission}')`;
 }
@@ -31,13 +32,13 @@ export function updatesFrom(node: Node): string | undefined {
       return node.parents.map(updatesFrom).find((name) => name !== undefined);
     case 'exchange':
       if (node.updates !== undefined) return node.updates;
-      // A row that is joined with a table is what it was before.
+      // A join with a table does not change what a row is.
       return node.operator.name === 'table join' ? updatesFrom(node.parents[0] as Node) : undefined;
   }
 }
 
 /**
- * @param what takes the rows of `node` for facts, as users call it
+ * @param what the operator that takes the rows of `node` for facts, as users call it
  * @throws MillraceError ERR_MILLRACE_PIPELINE when they are updates
  */
 export function mustBeFacts(node: Node, what: string): void {
@@ -50,8 +51,8 @@ export function mustBeFacts(node: Node, what: string): void {
 }
 
 /**
- * Whether these aggregates of updates are the latest of each key: `last`, by keys that tell the updates' own apart. However often updates
- * come, the last one is the same.
+ * Whether these aggregates of updates are the latest of each key: `last`, by keys that tell the keys of the
+ * updates apart. The last update is the same, however often updates come.
  */
 export function isLatestOfEach(node: Node, keys: readonly string[], aggregates: Readonly<Record<string, unknown>>): boolean {
   if (node.kind === 'rows') return isLatestOfEach(node.parent, keys, aggregates);

@@ -1,6 +1,7 @@
 /**
- * The worker threads: one long Piscina task per worker, which pumps its ring until it is told to stop. Piscina owns the
- * threads; what a worker does is worker.ts. A worker that dies rejects its task, and with it the job: it never carries on.
+ * The worker threads: one long Piscina task per worker, which pumps its ring until it is told to stop.
+ * Piscina owns the threads; what a worker does is worker.ts. A worker that dies rejects its task and ends the
+ * job.
  */
 
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
@@ -37,15 +38,15 @@ export interface WorkerTask {
   readonly port: MessagePort;
 }
 
-/** What a worker tells besides the records in its ring: rare things. */
+/** What a worker reports besides the records in its ring: rare things. */
 export type WorkerMessage =
   | { readonly sample: LedgerSample }
   /** What a user function has printed. */
   | { readonly print: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
-  /** Something failed that the task does not wait for: a promise, a timer. */
+  /** Something failed outside the task: a promise, a timer. */
   | { readonly failed: PortableError };
 
-/** An error as it crosses a thread boundary: structured cloning loses the class and the code. */
+/** An error that crosses a thread boundary, as structured cloning loses the class and the code. */
 export interface PortableError {
   readonly code: string;
   readonly message: string;
@@ -69,7 +70,7 @@ export function revive(error: PortableError): MillraceError {
   return revived;
 }
 
-/** What Node is told to load before the program: loaders. Other flags are of the program, or of the process. */
+/** Flags that load something before the program: loaders. Other flags concern the program, or the process. */
 function importFlags(args: readonly string[]): string[] {
   return args.flatMap((flag, i) => (flag.startsWith('--import=') ? [flag] : flag === '--import' ? [flag, args[i + 1] as string] : []));
 }
@@ -80,8 +81,8 @@ export class WorkerPool {
   readonly #ports: MessagePort[] = [];
 
   /**
-   * @param heapMiB what the heap of a thread may grow to
-   * @param onError a thread failed that has no task: it could not start, or something threw after its task
+   * @param heapMiB how large the heap of a thread may grow
+   * @param onError a thread without a task failed: it could not start, or something threw after its task
    */
   constructor(workers: number, heapMiB: number, onError: (error: MillraceError) => void) {
     this.#heapMiB = heapMiB;
@@ -90,13 +91,14 @@ export class WorkerPool {
       minThreads: workers,
       maxThreads: workers,
       concurrentTasksPerWorker: 1,
-      // A worker blocks in its own wait and must not share its loop with the pool's.
+      // A worker blocks in its own wait, and must not share its loop with the pool.
       atomics: 'disabled',
       // A user's function may print; the job must not depend on it.
       recordTiming: false,
       // Without it V8 ends the whole process when a heap is full.
       resourceLimits: { maxOldGenerationSizeMb: heapMiB },
-      // The entry of a worker is a file: it cannot start with this flag of a program that is a text (node --eval).
+      // The entry of a worker is a file: it cannot start with a flag for a program given as text (node
+      // --eval).
       ...(process.execArgv.some((flag) => flag.startsWith('--input-type')) ? { execArgv: importFlags(process.execArgv) } : {}),
     });
     this.#piscina.on('error', (error: Error) => {
@@ -105,14 +107,14 @@ export class WorkerPool {
   }
 
   /**
-   * Starts one worker's task. The promise settles when the worker leaves its loop: rejected with the worker's error, as a
-   * MillraceError.
+   * Starts one worker's task. The promise settles when the worker leaves its loop: rejected with the worker's
+   * error, as a MillraceError.
    */
   async run(task: Omit<WorkerTask, 'port'>, onMessage: (message: WorkerMessage) => void): Promise<void> {
     const { port1, port2 } = new MessageChannel();
     this.#ports.push(port1);
     port1.on('message', onMessage);
-    // All that the worker has told has come when its end of the port is closed.
+    // Everything that the worker reported has come when its end of the port is closed.
     const told = new Promise((resolve) => port1.once('close', resolve));
     let failed: PortableError | undefined;
     try {
