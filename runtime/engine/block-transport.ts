@@ -1,13 +1,14 @@
 /**
- * The way of exchange blocks from scans to shards: the seam between engines. An engine publishes the blocks that its scans
- * have left for an exchange, and gathers those of all engines, in the order in which shards merge them. Nothing else of
- * the engines meets on this way, so another transport, such as a topic between processes, takes this one's place behind
- * the same three calls.
+ * The way of exchange blocks from scans to shards: the seam between engines. An engine publishes the blocks
+ * that its scans have left for an exchange, and gathers those of all engines, in the order in which shards
+ * merge them. Nothing else of the engines meets on this way, so another transport, such as a topic between
+ * processes, takes this one's place behind the same three calls.
  *
  *   publish(epoch, exchange, blocks) | all engines have | gather(epoch, exchange) | all have merged | takeBack(epoch)
  *
- * In shared memory a block does not move: each engine writes a list of the addresses of its blocks, and where the list
- * lies, into its place of the control block's directory. Blocks are lent until takeBack, and then freed by their owner.
+ * In shared memory a block does not move: each engine writes a list of the addresses of its blocks, and where
+ * the list lies, into its place of the control block's directory. Blocks are lent until takeBack, and then
+ * freed by their owner.
  */
 
 import type { SlabAllocator } from '../../core/index.ts';
@@ -17,7 +18,10 @@ import type { Control } from '../shared/index.ts';
 export interface BlockTransport {
   /** Shows blocks, which the transport owns from here on, to all engines. Once per exchange and epoch. */
   publish(epoch: number, exchange: number, blocks: readonly number[]): void;
-  /** The blocks of all engines for an exchange, in the order in which shards merge them. They are good until `takeBack`. */
+  /**
+   * The blocks of all engines for an exchange, in the order in which shards merge them. They are good until
+   * `takeBack`.
+   */
   gather(epoch: number, exchange: number): number[];
   /** Every engine has merged the blocks of the epoch. */
   takeBack(epoch: number): void;

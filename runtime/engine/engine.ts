@@ -1,13 +1,13 @@
 /**
- * The engine: what one worker does, without its thread. Scan a chunk; end an epoch. It waits for nobody: where all engines of a
- * job must have come before any goes on, it hands over to its caller. So the same engines run in workers, with a barrier
- * there, and in a test driver, one after the other.
+ * The engine: what one worker does, without its thread. It scans a chunk, and ends an epoch. It waits for
+ * nobody: where all engines of a job must have arrived before any goes on, it yields to its caller. So the
+ * same engines run in workers, with a barrier there, and in a test driver, one after the other.
  *
  *   scan        chunk -> decoder -> flow (row functions, watermark) -> combiners, or encoders of sinks
  *   endEpoch    publish blocks and event times | all are here | watermarks | for each exchange, in order:
  *               [publish | all are here, when others feed it] merge own shards, close windows -> flow -> encoders, or the next exchange
  *
- * Shards come in groups of neighbours, and a group is worked off by one worker as a unit: what it writes is one run of
+ * Shards come in groups of neighbours. One worker handles a group as a unit, so its output is one run of
  * blocks, whichever worker that is.
  */
 
@@ -57,7 +57,7 @@ export interface EngineContext {
   /** One region per global partition. */
   readonly counters: readonly Counters<CounterName>[];
   readonly batchRows: number;
-  /** The state to go on from, of all shards; `restored` is ignored then. */
+  /** The state to resume from, of all shards; `restored` is ignored then. */
   readonly from?: EngineState | undefined;
   output(epoch: number, block: OutputBlock): void;
   sample(sample: LedgerSample): void;
@@ -76,7 +76,7 @@ export class Engine {
   readonly #transport: BlockTransport;
   /** The clock as of the end of the last epoch. */
   #nowMs = 0;
-  /** When bytes of state were shown last. */
+  /** When bytes of state were last shown. */
   #stateShownMs = Number.NEGATIVE_INFINITY;
 
   constructor(context: EngineContext) {
@@ -111,7 +111,10 @@ export class Engine {
     this.#beginEpoch(context.firstEpoch, context.nowMs);
   }
 
-  /** The clock when the current epoch began: what rows are stamped with that go by processing time. Before each call below. */
+  /**
+   * Sets the clock at the start of the current epoch, which stamps rows that go by processing time. Before
+   * each call below.
+   */
   stampAt(startMs: number): void {
     for (const watermark of this.#watermarks) watermark.stampMs = startMs;
   }
@@ -150,8 +153,8 @@ export class Engine {
   }
 
   /**
-   * Ends the epoch together with all other engines of the job, in steps: each yields where all must have come before any goes on.
-   * The steps are as many in every engine.
+   * Ends the epoch together with all other engines of the job, in steps. It yields where all must have
+   * arrived before any goes on. The number of steps is the same in every engine.
    *
    * @param nowMs the coordinator's clock when it ended the epoch, the same for all
    */
@@ -160,7 +163,7 @@ export class Engine {
     for (const watermark of this.#watermarks) watermark.publish(epoch);
     for (const [index, exchange] of this.#exchanges.entries()) if (exchange.upstream.length === 0) this.#publish(epoch, index);
     yield;
-    // Everybody is past the merges of the epoch before.
+    // All engines are past the merges of the epoch before.
     this.#transport.takeBack(epoch - 1);
     for (const watermark of this.#watermarks) watermark.advance(epoch, nowMs);
     for (const [index, exchange] of this.#exchanges.entries()) {
@@ -176,8 +179,9 @@ export class Engine {
   }
 
   /**
-   * The state between two epochs, of the shards that this engine owns: what engines of any number go on from (state-snapshot.ts). Between
-   * `endEpoch` and the next `scan`. Cost: O(state); it changes nothing.
+   * The state between two epochs, of the shards that this engine owns. Any number of engines can resume from
+   * the states of all (state-snapshot.ts). To be called between `endEpoch` and the next `scan`. Cost:
+   * O(state); it changes nothing.
    */
   snapshot(): EngineState {
     return {
@@ -193,7 +197,7 @@ export class Engine {
     return this.#exchanges.reduce((sum, exchange) => sum + exchange.stateBytes, 0);
   }
 
-  /** Looking at all shards costs something: not in every short epoch. */
+  /** Not in every short epoch, as looking at all shards costs something. */
   #showStateBytes(nowMs: number): void {
     if (nowMs < this.#stateShownMs + STATE_SHOWN_MS) return;
     this.#stateShownMs = nowMs;
@@ -238,12 +242,15 @@ export class Engine {
     });
   }
 
-  /** The watermark of an exchange: that of those above it, less the delay with which rows come from there. */
+  /**
+   * The watermark of an exchange: that of the watermarks above it, less the delay with which rows come from
+   * there.
+   */
   #eventTime(exchange: ExchangePlan): number {
     return eventTimeOf(exchange, (watermark) => (this.#watermarks[watermark] as WatermarkRunner).watermark.current);
   }
 
-  /** Without event time, too, the input of an exchange ends some time, and what is open comes out. */
+  /** The input of an exchange can end without event time, too; then what is open comes out. */
   #hasEnded(exchange: ExchangePlan, epoch: number): boolean {
     const { control, partitions } = this.#context;
     return exchange.sources.every((source) => {
@@ -255,7 +262,7 @@ export class Engine {
     });
   }
 
-  /** Shows the blocks that our scans have left for an exchange to the other workers, and what windows they are for. */
+  /** Publishes the blocks that our scans left for an exchange, and until when their rows are held. */
   #publish(epoch: number, exchange: number): void {
     const { control, worker } = this.#context;
     const blocks = (this.#flows.scatters[exchange] as readonly Scatter[]).flatMap((scatter) => scatter.takeBlocks());
@@ -274,7 +281,7 @@ export class Engine {
       return restored;
     }
     watermarks.forEach((watermark, index) => watermark.restoreAll(from.watermarks[index] as WatermarkState));
-    // What was read before is in the state: it does not come again.
+    // What was read before is in the state, and does not come again.
     return nothingRestored(partitions.reduce((sum, count) => sum + count, 0));
   }
 

@@ -1,6 +1,7 @@
 /**
- * The shards of an exchange that one worker owns. They take the blocks of all workers at the epoch's end, and put out what
- * is due. What travels, and what shards do with it, is up to the operator (operators/exchange/exchange-operator.ts).
+ * The shards of an exchange that one worker owns. They take the blocks of all workers at the epoch's end, and
+ * emit what is due. What travels, and what shards do with it, is up to the operator
+ * (operators/exchange/exchange-operator.ts).
  */
 
 import { type Batch, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
@@ -8,7 +9,7 @@ import { type ChunkOrigin, type ExchangeShard, exchangeBlockOrigin, type HeldRow
 import type { ExchangePlan } from '../plan/index.ts';
 import { type ShardState, stateOfShard } from './state-snapshot.ts';
 
-/** What takes the results of an exchange. */
+/** Takes the results of an exchange. */
 interface ResultFlow {
   run(batch: Batch): void;
 }
@@ -42,9 +43,9 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   readonly #clock = { epoch: 0, nowMs: 0, watermark: Number.NEGATIVE_INFINITY };
 
   /**
-   * @param watermark as committed, after a restart: what is closed by it stays closed
-   * @param from the state to resume from, of these shards and maybe others
-   * @param viewed where the exchange is: readers of its shards find them there
+   * @param watermark as committed, after a restart: what it has closed stays closed
+   * @param from the state to resume from, of these shards and possibly others
+   * @param viewed undefined: nobody views the exchange
    */
   constructor(
     plan: ExchangePlan,
@@ -96,8 +97,8 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   }
 
   /**
-   * Merges the epoch's blocks into shards that are viewed, all of them before the first emits: so they are of two epochs only for
-   * as long as the merging takes. Others are merged one by one, each just before it emits.
+   * Merges the epoch's blocks into viewed shards, all of them before the first one emits. So they are of two
+   * epochs only while merging takes place. Other shards are merged one by one, each just before it emits.
    *
    * @returns how many pieces (groups, or rows) were merged
    */
@@ -118,7 +119,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     return this.#isViewed ? 0 : shard.merge(blocks);
   }
 
-  /** Ends the epoch for one shard, whose blocks are merged. */
+  /** Ends the epoch for one shard whose blocks are merged. */
   step(shard: ExchangeShard, watermark: number): void {
     const before = this.#clock.watermark;
     this.#clock.watermark = watermark;
@@ -137,14 +138,17 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     return pieces;
   }
 
-  /** Until when (event time) the rows in these blocks are held: the end of their last window, lateness included. */
+  /**
+   * Until when (event time) the rows in these blocks are held: the end of their last window, lateness
+   * included.
+   */
   heldUntil(blocks: readonly number[]): number {
     let last = Number.NEGATIVE_INFINITY;
     for (const block of blocks) last = Math.max(last, this.plan.operator.heldUntil(this.#memory, block));
     return last;
   }
 
-  /** What tells the readers of a view of the changes of a shard. */
+  /** Notifies the readers of a view when a shard changes. */
   #publisher(address: number): ShardPublisher {
     const cell = new LiveCell(this.#memory, address);
     return { begin: () => cell.begin(), publish: (table) => cell.publish(table, this.#clock.epoch), abandon: () => cell.abandon() };
@@ -152,9 +156,9 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
 }
 
 /**
- * An error of a user function with where the rows that it was called with were read, as far as a block knows.
+ * An error of a user function, with where its rows were read, as far as a block knows.
  *
- * @param sources those whose rows come here; rows of another exchange have no such place
+ * @param sources the sources whose rows come here; rows of another exchange have no such place
  */
 function located(error: unknown, { source, partition, first }: ChunkOrigin, sources: readonly number[]): unknown {
   if (!(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_USER_FUNCTION' || !sources.includes(source)) return error;
@@ -163,7 +167,10 @@ function located(error: unknown, { source, partition, first }: ChunkOrigin, sour
   });
 }
 
-/** The groups of neighbouring shards that a worker owns: enough groups that every worker has some, the same groups for up to 8 workers. */
+/**
+ * The groups of neighbouring shards that a worker owns. There are enough groups for every worker to have
+ * some, and the same groups for up to 8 workers.
+ */
 export function ownGroups(workers: number, worker: number): number[][] {
   const groupCount = workers <= GROUPS_MIN ? GROUPS_MIN : SHARD_COUNT;
   const size = SHARD_COUNT / groupCount;

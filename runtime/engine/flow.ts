@@ -1,6 +1,6 @@
 /**
- * A flow at work: a row program, and where the batches go that come out of it. What a flow is to do stands in plan.ts; this is
- * the instance that one engine runs; flows.ts makes it.
+ * A flow at work: a row program, and where its batches go. plan.ts says what a flow does. This is the
+ * instance that one engine runs; flows.ts makes it.
  */
 
 import type { Batch } from '../../core/index.ts';
@@ -17,21 +17,21 @@ export interface FlowParts {
   readonly watermark: WatermarkRunner | undefined;
   readonly scatters: readonly { readonly scatter: Scatter; readonly exchange: number }[];
   readonly encoders: readonly SinkEncoder[];
-  /** Where its batches come from: another flow, or the source or exchange itself. */
+  /** Where its batches come from: another flow; undefined: the source or exchange itself. */
   readonly parent: Flow | undefined;
   readonly place: Place;
   readonly balance: WorkerBalance;
 }
 
-/** What happens to the batches that arrive at one place. */
+/** What happens to the batches that arrive in one place. */
 export class Flow {
   readonly program: RowProgram;
   readonly parent: Flow | undefined;
   readonly next: Flow[] = [];
-  /** Everything that this flow feeds, and those behind it, and those that take its late rows and errors. */
+  /** Everything fed by this flow, by flows behind it, and by flows that take its late rows and errors. */
   exchanges: readonly ExchangeTarget[] = [];
   sinks: readonly number[] = [];
-  /** The batch that is being run. */
+  /** The batch at work. */
   input: Batch | undefined;
   readonly #watermark: FlowParts['watermark'];
   readonly #scatters: FlowParts['scatters'];
@@ -50,13 +50,13 @@ export class Flow {
     this.#balance = balance;
   }
 
-  /** Says what it feeds: exchanges and sinks of its own, and those of all the flows that hang on it. */
+  /** Sets what it feeds: its own exchanges and sinks, and those of all flows that depend on it. */
   feeds(exchanges: readonly ExchangeTarget[], sinks: readonly number[], others: readonly Flow[]): void {
     this.exchanges = distinct([...exchanges, ...targetsOf(others)]);
     this.sinks = [...new Set([...sinks, ...sinksOf(others)])];
   }
 
-  /** Takes one batch through, to everything behind. */
+  /** Runs one batch through, to everything behind. */
   run(batch: Batch): void {
     this.input = batch;
     this.program.run(batch, this.#emit);
@@ -76,12 +76,12 @@ export class Flow {
   }
 }
 
-/** The exchanges that some flows feed, each input once. */
+/** The exchanges that these flows feed, each input once. */
 export function targetsOf(flows: readonly Flow[]): readonly ExchangeTarget[] {
   return flows.length === 1 ? (flows[0] as Flow).exchanges : distinct(flows.flatMap((flow) => flow.exchanges));
 }
 
-/** The sinks that some flows feed, each once. */
+/** The sinks that these flows feed, each once. */
 export function sinksOf(flows: readonly Flow[]): Iterable<number> {
   return flows.length === 1 ? (flows[0] as Flow).sinks : new Set(flows.flatMap((flow) => flow.sinks));
 }

@@ -1,7 +1,7 @@
 /**
- * All flows of an engine, as the plan has them, joined to where their rows go: encoders of sinks, the scans' halves of exchanges, and
- * the flows behind them; and for the rows that no result counts, to the flows that take late rows and errors. When what is run
- * is the engine's affair.
+ * All flows of an engine, as the plan has them, connected to where their rows go: encoders of sinks, the
+ * scans' halves of exchanges, and the flows behind them. Rows that no result counts go to the flows that take
+ * late rows and errors. When to run what is up to the engine.
  */
 
 import type { Batch, MillraceError, SharedMemory, SlabAllocator } from '../../core/index.ts';
@@ -13,7 +13,7 @@ import { Flow, sinksOf, targetsOf } from './flow.ts';
 import type { Place } from './place.ts';
 import type { WatermarkRunner } from './watermark-runner.ts';
 
-/** What flows need to know of the engine that they are a part of. */
+/** What flows need to know of their engine. */
 export interface FlowsContext {
   readonly plan: Plan;
   readonly memory: SharedMemory;
@@ -29,20 +29,20 @@ interface LateOutput {
 }
 
 export class Flows {
-  /** By exchange, by input: what takes rows on their way to the shards. */
+  /** By exchange, by input: the scan's half, which takes rows on their way to the shards. */
   readonly scatters: (readonly Scatter[])[];
-  /** By source: what is done with its rows. */
+  /** By source: the flow of its rows. */
   readonly ofSources: readonly Flow[];
-  /** By source: who takes what cannot be decoded. */
+  /** By source: the flows that take what cannot be decoded. */
   readonly ofRejects: (readonly Flow[])[];
-  /** By exchange: what is done with its results. */
+  /** By exchange: the flow of its results. */
   readonly ofExchanges: readonly Flow[];
   readonly #context: FlowsContext;
   readonly #place: Place;
   readonly #watermarks: readonly WatermarkRunner[];
   readonly #balance: WorkerBalance;
   readonly #encoders: readonly SinkEncoder[];
-  /** By exchange, by input: who takes what comes too late. */
+  /** By exchange, by input: the flow that takes what comes too late. */
   readonly #lateOutputs: (readonly (LateOutput | undefined)[])[] = [];
 
   constructor(context: FlowsContext, place: Place, watermarks: readonly WatermarkRunner[], balance: WorkerBalance) {
@@ -70,7 +70,8 @@ export class Flows {
         }),
       ),
     );
-    // A flow has to know all that it feeds, by way of late rows too; who takes those of an exchange comes behind it.
+    // From the last exchange to the first: a flow has to know everything that it feeds, late rows included,
+    // and the flow of an exchange's late rows leads to later exchanges.
     for (let index = plan.exchanges.length - 1; index >= 0; index--) {
       const exchange = plan.exchanges[index] as ExchangePlan;
       const { inputs } = exchange.operator;
@@ -83,17 +84,17 @@ export class Flows {
     this.ofExchanges = plan.exchanges.map(({ flow }) => this.#flow(flow));
   }
 
-  /** Rows come through these flows that all have one origin: a chunk, or a shard. */
+  /** Begins a run of rows through these flows, all of one origin: a chunk, or a shard. */
   begin(flows: readonly Flow[], origin: ChunkOrigin): void {
     for (const target of targetsOf(flows)) this.#scatter(target).beginChunk(origin);
   }
 
-  /** All of them have come. */
+  /** Ends the run. */
   end(flows: readonly Flow[]): void {
     for (const target of targetsOf(flows)) this.#scatter(target).endChunk();
   }
 
-  /** Makes the sinks' encoders hand over what these flows gave them. */
+  /** Makes the encoders of sinks hand over what these flows gave them. */
   flush(flows: readonly Flow[]): void {
     for (const sink of sinksOf(flows)) (this.#encoders[sink] as SinkEncoder).flush();
   }
@@ -106,7 +107,7 @@ export class Flows {
   #flow(plan: FlowPlan, parent?: Flow): Flow {
     const { memory, slabs, batchRows } = this.#context;
     const errors = plan.errors.map(({ covers, flow }) => ({ covers, flow: this.#flow(flow) }));
-    // Its own, as a function that takes errors may fail in turn.
+    // Each flow has its own, as a function that takes errors may fail in turn.
     const rows = errors.length === 0 ? undefined : new ErrorRows(slabs);
     const onError = (error: MillraceError, row: number, operation: string): 'fail' | 'skip' => {
       const number = Number(operation.slice(operation.indexOf('#') + 1)) - 1;
@@ -139,7 +140,10 @@ export class Flows {
     return flow;
   }
 
-  /** Where a row that is being added to an exchange comes: in its batch, or, behind another exchange, in the epoch. */
+  /**
+   * The place of a row that is being added to an exchange: in its batch, or, behind another exchange, in the
+   * epoch.
+   */
   #orderOf(row: number): number {
     if (this.#place.stage === 0) return row;
     let origin = row;
@@ -151,11 +155,11 @@ export class Flows {
     return (input === undefined ? undefined : placesOf(input)?.[origin]) ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Rows of a batch that is being added to an exchange came too late for it; or, after a restart, had their turn before it. */
+  /** Takes rows of a batch that came too late for an exchange, or that were counted before a restart. */
   #late({ exchange, input }: ExchangeTarget, batch: Batch, rows: Uint32Array): void {
     const place = this.#place;
     const from = place.adding;
-    // A copy: the numbers may lie in scratch memory that the flow behind uses, too.
+    // A copy, as the numbers may lie in scratch memory that the flow behind uses, too.
     const late = rows.filter((row) => !place.isReplayed(from, row));
     place.count('replayed', rows.length - late.length);
     place.count('late', late.length);

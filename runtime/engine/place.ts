@@ -1,6 +1,7 @@
 /**
- * The place where an engine is at work: which chunk it scans, or which shards it ends an epoch for. Blocks for the sinks, the counts of
- * the ledger and messages go by it; and it says where a single row was read, for those that come late or fail.
+ * The place where an engine is at work: the chunk that it scans, or the shards that it ends an epoch for.
+ * Blocks for sinks, counts of the ledger and messages go by it. It also finds where a single row was read,
+ * for rows that are late or fail.
  */
 
 import type { Counters } from '../../core/index.ts';
@@ -8,7 +9,7 @@ import type { Chunk, ChunkDecoder } from '../../io/index.ts';
 import type { RowCoordinates } from '../plan/index.ts';
 import type { CounterName, Restored } from '../shared/index.ts';
 
-/** A flow, as far as its rows can be followed back: its row program, and where its batches come from. */
+/** The part of a flow by which rows are traced back: its row program, and where its batches come from. */
 export interface RowTrail {
   readonly program: { originOf(row: number): number };
   readonly parent: RowTrail | undefined;
@@ -21,13 +22,13 @@ export class Place {
   /** A partition, among those of all sources, or a group of shards. */
   unit = 0;
   unitSequence = 0;
-  /** Blocks for the sinks that were handed over here. */
+  /** How many blocks for sinks were handed over here. */
   order = 0;
   source = 0;
   partition = 0;
-  /** The partition that counts go to. Behind an exchange they have none of their own: the first. */
+  /** The partition that counts go to. Behind an exchange there is none, so they go to the first. */
   global = 0;
-  /** Who adds rows to an exchange now, for the coordinates of late ones. */
+  /** The flow that is adding rows to an exchange, for the coordinates of late ones. */
   adding: RowTrail | undefined;
   readonly #sources: readonly string[];
   readonly #counters: readonly Counters<CounterName>[];
@@ -36,7 +37,7 @@ export class Place {
   #chunkFirst = 0;
 
   /**
-   * @param sources their names
+   * @param sources names of the sources
    * @param counters one region per global partition
    * @param restored what had been read before the restart
    */
@@ -46,7 +47,7 @@ export class Place {
     this.#restored = restored;
   }
 
-  /** Goes to a chunk, which `decoder` will open. */
+  /** Moves to a chunk, which `decoder` will open. */
   atChunk(source: number, chunk: Chunk, sequence: number, global: number, decoder: ChunkDecoder): void {
     this.stage = 0;
     this.source = source;
@@ -59,7 +60,7 @@ export class Place {
     this.#chunkFirst = chunk.first;
   }
 
-  /** Goes to a group of shards of an exchange. */
+  /** Moves to a group of shards of an exchange. */
   atShards(exchange: number, group: number): void {
     this.stage = 1 + exchange;
     this.unit = group;
@@ -77,7 +78,10 @@ export class Place {
     this.#counters[this.global]?.add(name, count);
   }
 
-  /** Where row `row` of what `flow` put out last was read; undefined: of what the source's decoder put out. */
+  /**
+   * Where row `row` of the last output of `flow` was read. Without a flow: of the last batch of the source's
+   * decoder.
+   */
   coordinates(flow: RowTrail | undefined, row: number): RowCoordinates {
     if (this.stage > 0) return { source: `exchange ${this.stage - 1}`, partition: this.unit, offset: -1 };
     let origin = row;
@@ -85,7 +89,10 @@ export class Place {
     return { source: this.sourceName, partition: this.partition, offset: (this.#decoder as ChunkDecoder).offsetOf(origin) };
   }
 
-  /** Whether a row of what `flow` put out last had been read when the positions were committed that this run began with. */
+  /**
+   * Whether a row of the last output of `flow` had been read when the positions that this run began with were
+   * committed.
+   */
   isReplayed(flow: RowTrail | undefined, row: number): boolean {
     const { readUntil, writtenEpoch } = this.#restored;
     if (this.stage > 0) return this.epoch <= writtenEpoch;

@@ -1,6 +1,6 @@
 /**
- * Rejects: what the decoders refuse. It is counted, sampled, and goes to those who take the errors of its source. What fails later, in a
- * row function, is the affair of flows.ts.
+ * Rejects: what the decoders refuse. It is counted, sampled, and goes to the flows that take the errors of
+ * its source. What fails later, in a row function, is up to flows.ts.
  */
 
 import type { SlabAllocator } from '../../core/index.ts';
@@ -18,10 +18,10 @@ export class Rejects {
   readonly #takers: (readonly Flow[])[];
   readonly #sample: (sample: LedgerSample) => void;
   readonly #rows: ErrorRows;
-  /** By reason: samples given. */
+  /** By reason: how many samples were given. */
   readonly #sampled = new Map<string, number>();
 
-  /** @param takers by source: who takes what cannot be decoded */
+  /** @param takers by source: the flows that take what cannot be decoded */
   constructor(slabs: SlabAllocator, place: Place, balance: WorkerBalance, takers: (readonly Flow[])[], sample: (sample: LedgerSample) => void) {
     this.#place = place;
     this.#balance = balance;
@@ -35,7 +35,7 @@ export class Rejects {
     const place = this.#place;
     const { reason, rows } = rejection;
     place.count(reason, rows);
-    // What never came in is no row of the epoch: nobody announced it, and nobody takes it.
+    // What never came in is no row of the epoch: no frame announced it, and no flow takes it.
     if (reason === 'lost') {
       this.#show(rejection);
       return;
@@ -47,7 +47,7 @@ export class Rejects {
     this.#show(rejection);
   }
 
-  /** The first of a reason go into the ledger's samples. */
+  /** The first ones of each reason become samples of the ledger. */
   #show({ reason, offset, rows, message }: Rejection): void {
     const given = this.#sampled.get(reason) ?? 0;
     if (given >= SAMPLES_A_REASON) return;
@@ -55,7 +55,7 @@ export class Rejects {
     this.#sample({ reason, source: this.#place.sourceName, partition: this.#place.partition, offset, rows, message });
   }
 
-  /** To those who take the errors of the source. */
+  /** Passes it to the flows that take the errors of the source. */
   #pass({ reason, offset, message, sample }: Rejection): void {
     const takers = this.#takers[this.#place.source] as readonly Flow[];
     if (takers.length === 0) return;

@@ -1,6 +1,6 @@
 /**
- * The column of processing time: one value for all rows of an epoch. It is filled when the value changes, once an epoch, and
- * lies beside the columns of every batch since: a row costs nothing.
+ * The column of processing time: one value for all rows of an epoch. It is filled when the value changes,
+ * once per epoch, and lies beside the columns of every batch since. So it costs nothing per row.
  */
 
 import { Batch, type Column, type Schema, type SlabAllocator } from '../../core/index.ts';
@@ -19,7 +19,10 @@ export class StampColumn {
     this.#capacity = batchRows;
   }
 
-  /** The batch with one more column, over the same bytes. Good as long as the batch, and until the next call. */
+  /**
+   * The batch with one more column, over the same bytes. It is valid as long as the batch, and until the next
+   * call.
+   */
   added(batch: Batch, stampMs: number): Batch {
     if (this.#address === 0 || batch.rowCount > this.#capacity) this.#grow(batch.rowCount);
     if (this.#filledMs !== stampMs) this.#fill(stampMs);

@@ -1,7 +1,7 @@
 /**
- * The state of a pipeline between two epochs as a plain value: structuredClone and v8.serialize can carry it, and it means the same in
- * another process. State goes by shard, so any number of engines can put it together and take it up again. When it is taken,
- * and where it is kept, is the affair of others (testing.ts).
+ * The state of a pipeline between two epochs as a plain value: structuredClone and v8.serialize can copy it,
+ * and it means the same in another process. State goes by shard, so any number of engines can write it, and
+ * any number can resume from it. When to take it, and where to keep it, is up to the caller (testing.ts).
  */
 
 import { MillraceError, type WatermarkState } from '../../core/index.ts';
@@ -10,13 +10,16 @@ import { identityDifference, identityOf, type Plan, type PlanIdentity } from '..
 /** Number of the format, raised when what was written before can no longer be read. */
 export const STATE_FORMAT = 2;
 
-/** One shard of an exchange: what the shard's aggregate or operator gave. */
+/** One shard of an exchange: the snapshot of its aggregate or operator. */
 export interface ShardState {
   readonly shard: number;
   readonly state: unknown;
 }
 
-/** What engines know between two epochs. One engine gives its own shards, `joinStates` puts those of all together. */
+/**
+ * What engines know between two epochs. One engine has its own shards; `joinStates` puts those of all
+ * together.
+ */
 export interface EngineState {
   /** The first epoch to come. */
   readonly epoch: number;
@@ -33,7 +36,7 @@ export interface StateHead {
   readonly plan: PlanIdentity;
 }
 
-/** What a state of this plan begins with. State is the same whether or not somebody may look at it, so views do not count. */
+/** The head of a state of this plan. Views do not count, as state is the same with or without them. */
 export function headOf(plan: Plan): StateHead {
   return { format: STATE_FORMAT, plan: identityOf({ ...plan, views: [] }) };
 }
@@ -49,7 +52,7 @@ export function joinStates(states: readonly EngineState[]): EngineState {
 
 /** @throws MillraceError ERR_MILLRACE_CHECKPOINT when it is not there */
 export function stateOfShard(states: readonly ShardState[], shard: number): unknown {
-  // Where all are there, each has its place.
+  // With all shards present, each is at its number.
   const found = states[shard]?.shard === shard ? states[shard] : states.find((state) => state.shard === shard);
   if (found === undefined) {
     throw new MillraceError('ERR_MILLRACE_CHECKPOINT', `The state to go on from has nothing of shard ${shard}. Put the states of all engines together first.`);
@@ -60,7 +63,7 @@ export function stateOfShard(states: readonly ShardState[], shard: number): unkn
 /**
  * Refuses a state that was written by another version or for another plan.
  *
- * @param own the head of the plan that is to go on from it
+ * @param own the head of the plan that is to resume from it
  * @throws MillraceError ERR_MILLRACE_CHECKPOINT, with what differs
  */
 export function checkState(head: StateHead, own: StateHead): void {

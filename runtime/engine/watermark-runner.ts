@@ -1,6 +1,6 @@
 /**
- * One engine's view of a watermark: what it saw itself in an epoch, and, once all have published theirs, what all saw. How a
- * watermark moves stands in core/panes/watermark.ts.
+ * One engine's view of a watermark: what it saw itself in an epoch, and, once all have published, what all
+ * saw. See core/panes/watermark.ts for how a watermark moves.
  */
 
 import { type Batch, readTimestamp, type SharedMemory, type SlabAllocator, Watermark } from '../../core/index.ts';
@@ -8,7 +8,7 @@ import type { WatermarkPlan } from '../plan/index.ts';
 import { type Control, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from '../shared/index.ts';
 import { StampColumn } from './stamp-column.ts';
 
-/** What a runner needs to know of the engine that it is a part of. */
+/** What a runner needs to know of its engine. */
 export interface WatermarkPlace {
   readonly memory: SharedMemory;
   readonly slabs: SlabAllocator;
@@ -28,7 +28,7 @@ export class WatermarkRunner {
   readonly #globals: readonly number[];
   readonly #maxima: Float64Array;
   #timeBound = Number.POSITIVE_INFINITY;
-  /** Where rows go by processing time: their column, and what is in it. */
+  /** The column of processing time, where rows go by it. */
   readonly #stamps: StampColumn | undefined;
   /** The clock when the epoch began. */
   stampMs = 0;
@@ -46,14 +46,15 @@ export class WatermarkRunner {
     this.#stamps = plan.strategy.isProcessingTime ? new StampColumn(context.slabs, plan.schema, context.batchRows) : undefined;
   }
 
-  /** Begins an epoch: forgets what was seen in the one before. */
+  /** Begins an epoch, and forgets what was seen in the one before. */
   begin(nowMs: number): void {
     this.#maxima.fill(Number.NEGATIVE_INFINITY);
     this.#timeBound = this.watermark.timeBound(nowMs);
   }
 
   /**
-   * Notes the newest event time of a batch, as far as it may move the watermark. Rows that go by processing time get it here.
+   * Notes the newest event time of a batch, as far as it may move the watermark. Rows that go by processing
+   * time get their time here.
    *
    * @returns the batch that goes on
    */
@@ -71,16 +72,16 @@ export class WatermarkRunner {
     return batch;
   }
 
-  /** Shows the other engines what this one saw in the epoch. */
+  /** Publishes to the other engines what this one saw in the epoch. */
   publish(epoch: number): void {
     const { control, memory, worker } = this.#context;
     memory.f64.set(this.#maxima, control.maxima(epoch, worker, this.#index));
   }
 
   /**
-   * Takes in what all workers saw in the epoch. The same in every worker.
+   * Takes in what all workers saw in the epoch. The result is the same in every worker.
    *
-   * @param nowMs the clock at its end: rows to come are stamped with no earlier time
+   * @param nowMs the clock at its end; later rows are not stamped with an earlier time
    */
   advance(epoch: number, nowMs: number): void {
     const { control, memory } = this.#context;

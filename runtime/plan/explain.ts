@@ -1,8 +1,11 @@
-/** The plan as text: for a person (`millrace explain`), and as a Mermaid graph. What workers compare is identity.ts. */
+/**
+ * The plan as text: for a person (`millrace explain`), and as a Mermaid graph. What workers compare is
+ * identity.ts.
+ */
 
 import type { ExchangePlan, FlowPlan, Plan } from './plan.ts';
 
-/** Several lines, one step each, in the order in which a batch passes them. */
+/** Several lines, one per step, in the order in which a batch passes them. */
 export function describePlan(plan: Plan): string {
   const lines = [`pipeline ${plan.name}`];
   plan.sources.forEach(({ source, flow, behind }, index) => {
@@ -60,7 +63,7 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
   return lines;
 }
 
-/** Which stream of an operator of two. */
+/** Which of the two streams of an operator. */
 function inputName(plan: Plan, exchange: number, input: number): string {
   const { operator } = plan.exchanges[exchange] as ExchangePlan;
   return operator.inputs.length > 1 ? `, input ${input}` : '';

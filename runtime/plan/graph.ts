@@ -1,6 +1,6 @@
 /**
- * The graph of a pipeline: nodes, and the sinks that they lead to. Data only: pipeline.ts builds it, event-time.ts reads which
- * column says when a row happened, plan.ts turns it into stages.
+ * The graph of a pipeline: nodes, and the sinks that they lead to. It is data only. pipeline.ts builds it,
+ * event-time.ts finds the column that says when a row happened, and plan.ts turns it into stages.
  */
 
 import { MillraceError, type Schema, shown, type WatermarkPolicy } from '../../core/index.ts';
@@ -36,13 +36,19 @@ export interface WatermarkStrategy {
   /** Position of the column in the schema of the node. */
   readonly columnIndex: number;
   readonly delayMs: number;
-  /** After this long without rows, while we are asking for more, a partition no longer holds the watermark back. */
+  /**
+   * After this long without rows, while we are asking for more, a partition no longer holds the watermark
+   * back.
+   */
   readonly idleMs: number | undefined;
-  /** Which partition counts, and where such streams meet, which stream. */
+  /** Which partition counts, and which stream where such streams meet. */
   readonly policy: WatermarkPolicy;
   /** How far one row may push the watermark ahead of the wall clock. */
   readonly maxSkewMs: number | undefined;
-  /** The column is the node's own, its last: the clock at the start of the row's epoch. Nothing in the rows moves the watermark. */
+  /**
+   * The column is one that the node adds as its last: the clock at the start of the row's epoch. Nothing in
+   * the rows moves the watermark.
+   */
   readonly isProcessingTime: boolean;
 }
 
@@ -58,7 +64,7 @@ export type ViewNode = ExchangeNode;
 export class Graph {
   readonly name: string;
   readonly sinks: SinkNode[] = [];
-  /** By the name that `as` gave. */
+  /** By the name given to `as`. */
   readonly views = new Map<string, ViewNode>();
 
   constructor(name: string) {
@@ -72,10 +78,10 @@ export class Graph {
   }
 }
 
-/** Where a stream keeps the graph that it is a part of. */
+/** Where a stream keeps its graph. */
 export const GRAPH = Symbol.for('millrace.graph');
 
-/** What a pipeline module exports by default: any stream of the pipeline, or the pipeline itself. */
+/** The default export of a pipeline module: any stream of the pipeline, or the pipeline itself. */
 export interface PipelineLike {
   readonly [GRAPH]: Graph;
 }
@@ -85,5 +91,5 @@ export function graphOf(value: unknown): Graph | undefined {
   return typeof value === 'object' && value !== null ? (value as Partial<PipelineLike>)[GRAPH] : undefined;
 }
 
-/** A stream whatever its rows. */
+/** A stream of any rows. */
 export type Upstream = PipelineLike & { readonly node: Node; readonly schema: Schema };

@@ -1,11 +1,13 @@
 /**
- * The identity of a plan, as data: its operators by name, with a hash of what each one's state depends on and the version
- * of the state's format, and who feeds whom. Workers compare it with the coordinator's, to be sure that they run the same
- * plan; a snapshot carries it, to be resumed in the same plan only. What functions do is no part of it, nor how they are
- * run: two plans that differ in the body of a function are the same plan.
+ * The identity of a plan, as data: its operators by name, with a hash of what each one's state depends on and
+ * the version of the state's format, and who feeds whom. Workers compare it with the coordinator's, to be
+ * sure that they run the same plan. A snapshot carries it, so that only the same plan resumes from it. What
+ * functions do, and how they are run, is no part of it: two plans that differ in the body of a function are
+ * the same plan.
  *
- * Names are a kind and a number, in the order of the plan: `source 1`, `filter 2`, `aggregate 1`. So one operator more
- * renumbers those of its kind behind it, and a comparison goes by what operators are, not by their numbers.
+ * Names are a kind and a number, in the order of the plan: `source 1`, `filter 2`, `aggregate 1`. So an added
+ * operator renumbers those of its kind behind it, and operators are compared by what they are, not by their
+ * numbers.
  */
 
 import { createHash } from 'node:crypto';
@@ -19,7 +21,7 @@ export interface OperatorIdentity {
   readonly hash: string;
   /** Version of the format of its state; 0: it has none. */
   readonly format: number;
-  /** What its state depends on, as values that JSON can hold: what a difference is told by. */
+  /** What its state depends on, as values that JSON can hold. Messages describe differences by these. */
   readonly facts: unknown;
 }
 
@@ -86,17 +88,20 @@ export function identityOf(plan: Plan): PlanIdentity {
   return { pipeline: plan.name, operators, wires, views: plan.views.map(({ name, exchange }) => `${name} of ${exchanges[exchange]}`) };
 }
 
-/** What became of the operators of a plan in another one. */
+/** What became of the operators of one plan in another. */
 export interface PlanDifference {
-  /** By their names now. */
+  /** By their new names. */
   readonly kept: readonly string[];
   readonly changed: readonly { readonly name: string; readonly how: string }[];
   readonly added: readonly string[];
-  /** By their names then. */
+  /** By their old names. */
   readonly dropped: readonly string[];
 }
 
-/** Compares operators: those that are the same in the same order are kept; of the others, those of one kind are taken to have changed, in order. */
+/**
+ * Compares operators. Those that are the same in the same order are kept. Of the others, those of one kind
+ * count as changed, in order.
+ */
 export function compareOperators(then: PlanIdentity, now: PlanIdentity): PlanDifference {
   const pairs = commonRun(then.operators, now.operators);
   const kept = new Set(pairs.map(([, b]) => b));
@@ -113,7 +118,7 @@ export function compareOperators(then: PlanIdentity, now: PlanIdentity): PlanDif
   return { kept: now.operators.filter((operator) => kept.has(operator)).map(({ name }) => name), changed, added, dropped: gone.map(({ name }) => name) };
 }
 
-/** In which respect two identities differ, as part of a sentence; undefined: in none. */
+/** How two identities differ, as part of a sentence; undefined: they do not. */
 export function identityDifference(then: PlanIdentity, now: PlanIdentity): string | undefined {
   if (then.pipeline !== now.pipeline) return `the pipeline was ${JSON.stringify(then.pipeline)} and is ${JSON.stringify(now.pipeline)}`;
   const { kept, changed, added, dropped } = compareOperators(then, now);
@@ -181,7 +186,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null;
 }
 
-/** JSON with the members of objects in one order. */
+/** JSON with the members of objects in a fixed order. */
 function canonical(value: unknown): string {
   return (
     JSON.stringify(value, (_, of: unknown) =>

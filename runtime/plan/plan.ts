@@ -1,16 +1,17 @@
 /**
- * The plan: from the graph that the user built to what the threads do. Made once, the same on every thread, before any
- * memory exists.
+ * The plan: from the graph that the user built to what the threads do. It is made once, the same on every
+ * thread, before any memory exists.
  *
- * A source, and the result of an exchange, each start a tree of flows. A flow takes batches, runs the row functions that
- * lie between two forks (fused), may note event times, and hands the result to exchanges, to sinks, and to further flows:
+ * Each source, and each result of an exchange, starts a tree of flows. A flow takes batches, runs the row
+ * functions between two forks (fused), may note event times, and passes the result to exchanges, sinks, and
+ * further flows:
  *
  *   source 0 -> [filter, map] -> watermark 0 -> exchange 0 (by key)
  *   exchange 0 -> windows -> [filter] -> sink 0
  *                              '------> [select] -> exchange 1 -> ... -> sink 1
  *
- * Which columns a decoder has to fill is worked out from the leaves up: what sinks write, exchanges group and fold, and
- * functions read.
+ * The columns that a decoder has to fill follow from the leaves up: from what sinks write, exchanges group
+ * and fold, and functions read.
  */
 
 import { assert, MillraceError, type Schema, shown, type WatermarkPolicy } from '../../core/index.ts';
@@ -22,19 +23,22 @@ export interface Plan {
   readonly name: string;
   readonly sources: readonly SourcePlan[];
   readonly watermarks: readonly WatermarkPlan[];
-  /** In an order in which each comes behind those that feed it. */
+  /** Each comes after those that feed it. */
   readonly exchanges: readonly ExchangePlan[];
   readonly sinks: readonly SinkPlan[];
-  /** What can be read while the job runs. */
+  /** State that can be read while the job runs. */
   readonly views: readonly ViewPlan[];
 }
 
 export interface SourcePlan {
   readonly source: Source;
   readonly flow: FlowPlan;
-  /** Sources that are read, up to where they stand at the start, before this one is: tables that its rows are joined with. */
+  /**
+   * Sources that are read before this one, up to where they stand at the start: tables that its rows are
+   * joined with.
+   */
   readonly behind: readonly number[];
-  /** What happens to the error rows of what cannot be decoded. */
+  /** What happens to the error rows for what cannot be decoded. */
   readonly rejects: readonly FlowPlan[];
 }
 
@@ -42,28 +46,33 @@ export interface WatermarkPlan {
   readonly strategy: WatermarkStrategy;
   /** Of the rows behind it. */
   readonly schema: Schema;
-  /** The sources whose rows come by. */
+  /** The sources whose rows pass here. */
   readonly sources: readonly number[];
 }
 
 /** An operator by key, and what is around it. */
 export interface ExchangePlan {
   readonly operator: ExchangeOperator;
-  /** Rows carry their places in the epoch: here or behind it somebody needs them in the order in which they were read. */
+  /**
+   * Rows carry their places in the epoch: this operator, or one behind it, needs them in the order in which
+   * they were read.
+   */
   readonly carriesOrder: boolean;
-  /** The watermarks whose minimum is the event time of this exchange; by the policy max, whose maximum. */
+  /** The watermarks whose minimum (policy `max`: maximum) is the event time of this exchange. */
   readonly watermarks: readonly number[];
-  /** `max` where all of them are of that policy. */
+  /** `max` where all of them have that policy. */
   readonly policy: WatermarkPolicy;
-  /** The event time here is so much less than that minimum: operators above put rows out this long after their time. */
+  /**
+   * The event time here is less than that by so much: operators above emit rows this long after their time.
+   */
   readonly delayMs: number;
-  /** The sources whose rows come here: when all have ended, the input has. */
+  /** The sources whose rows come here. When all have ended, the input has ended. */
   readonly sources: readonly number[];
   /** Exchanges whose results feed this one. */
   readonly upstream: readonly number[];
   /** What happens to the results. */
   readonly flow: FlowPlan;
-  /** By input, what happens to the late rows; undefined: they are counted only. */
+  /** By input, what happens to late rows; undefined: they are only counted. */
   readonly late: readonly (FlowPlan | undefined)[];
 }
 
@@ -91,12 +100,12 @@ export interface FlowPlan {
   readonly rows: RowPlan;
   /** The operations that `rows` fuses, for explain. */
   readonly operations: readonly RowOperation[];
-  /** Note the event times of the rows, for this watermark. */
+  /** The watermark that notes the event times of the rows, if any. */
   readonly watermark: number | undefined;
   readonly exchanges: readonly ExchangeTarget[];
   readonly sinks: readonly number[];
   readonly next: readonly FlowPlan[];
-  /** Where rows that fail go, for each of `operations` whether its failures do; nowhere: they end the job. */
+  /** Where rows that fail go, and for which of `operations`; without any, a failure ends the job. */
   readonly errors: readonly ErrorsPlan[];
 }
 
@@ -123,7 +132,7 @@ export function makePlan(graph: Graph, options: PlanOptions = {}): Plan {
   return new Planner(graph, options).plan();
 }
 
-/** `input`: which of the parents of `to` this edge comes from. */
+/** `input`: the position of this edge among the parents of `to`. */
 type Edge = { readonly to: Node; readonly input: number } | { readonly sink: number };
 type LateNode = Extract<Node, { kind: 'late' }>;
 type ErrorsNode = Extract<Node, { kind: 'errors' }>;
@@ -135,10 +144,10 @@ class Planner {
   readonly #sources: Extract<Node, { kind: 'source' }>[] = [];
   readonly #watermarks: Extract<Node, { kind: 'watermark' }>[] = [];
   readonly #exchanges: ExchangeNode[] = [];
-  /** By the node whose late rows they are, by input. */
+  /** By the node whose late rows these are, by input. */
   readonly #late = new Map<Node, LateNode[]>();
   readonly #lateFlows = new Map<LateNode, FlowPlan>();
-  /** With the nodes whose failures they take. */
+  /** With the nodes whose failures these take. */
   readonly #errors = new Map<ErrorsNode, ReadonlySet<Node>>();
 
   constructor(graph: Graph, options: PlanOptions) {
@@ -185,7 +194,10 @@ class Planner {
     };
   }
 
-  /** What only one can read is not read twice: each of the two would take the rows, or the place, of the other. */
+  /**
+   * A source that only one reader can read must not be used twice: each would take the rows, or the place, of
+   * the other.
+   */
   #mustBeAlone(): void {
     const seen = new Set<string>();
     for (const { source } of this.#sources) {
@@ -199,7 +211,7 @@ class Planner {
     }
   }
 
-  /** Numbers the nodes, parents first, and notes who feeds whom. */
+  /** Numbers the nodes, parents first, and notes which feeds which. */
   #visit(node: Node): void {
     if (this.#edges.has(node)) return;
     this.#edges.set(node, []);
@@ -218,7 +230,7 @@ class Planner {
     (this.#edges.get(from) as Edge[]).push(edge);
   }
 
-  /** The flow of the rows that come too late to an input of an exchange. */
+  /** The flow of rows that come too late to an input of an exchange. */
   #lateFlow(exchange: Node, input: number): FlowPlan | undefined {
     const node = this.#late.get(exchange)?.find((late) => late.input === input);
     if (node === undefined) return undefined;
@@ -243,7 +255,7 @@ class Planner {
   }
 
   #flowOf(input: Schema, operations: RowOperation[], watermark: number | undefined, edges: readonly Edge[], output: Schema): FlowPlan {
-    // As long as there is one way on, and it is row functions, they belong to this flow.
+    // While there is one way on, and it is a row function, it belongs to this flow.
     let at = edges;
     let schema = output;
     const operationNodes: Node[] = [];
@@ -285,7 +297,10 @@ class Planner {
     return { rows, operations, watermark, exchanges, sinks, next, errors: this.#errorFlows(operationNodes) };
   }
 
-  /** By source, those that are loaded first. Where two would wait for each other, that of the join that was written later does not. */
+  /**
+   * By source, the sources that are loaded first. Where two would wait for each other, the source of the
+   * later join does not wait.
+   */
   #behind(): number[][] {
     const behind: Set<number>[] = this.#sources.map(() => new Set());
     const waitsFor = (source: number, other: number): boolean => {
@@ -301,7 +316,10 @@ class Planner {
     return behind.map((sources) => [...sources].sort((a, b) => a - b));
   }
 
-  /** By exchange. Rows of one key that come from another exchange by the same key, or one that decides it, are in order already. */
+  /**
+   * By exchange. Rows of one key that come from an exchange by the same key, or by keys that follow from it,
+   * are in order already.
+   */
   #carriesOrder(): boolean[] {
     const carries = this.#exchanges.map(() => false);
     for (let index = carries.length - 1; index >= 0; index--) {
@@ -354,7 +372,10 @@ function parentsOf(node: Node): readonly Node[] {
   }
 }
 
-/** The nodes whose failures the errors of a stream take: its row functions, up to the source or what else made its rows. */
+/**
+ * The nodes whose failures the errors of a stream take: its row functions, back to the source or operator
+ * that made its rows.
+ */
 function chainOf(node: Node): ReadonlySet<Node> {
   const chain = new Set<Node>();
   const walk = (at: Node): void => {
@@ -366,13 +387,16 @@ function chainOf(node: Node): ReadonlySet<Node> {
   return chain;
 }
 
-/** How long after the watermark has passed their time rows of a node may come out, at most. */
+/** How long, at most, after the watermark has passed their time rows of a node may come out. */
 function outputDelay(node: Node): number {
   const above = node.kind === 'watermark' ? 0 : Math.max(0, ...parentsOf(node).map(outputDelay));
   return node.kind === 'exchange' ? above + (node.operator.outputTime?.delayMs ?? 0) : above;
 }
 
-/** Whether all rows of one key here had one key there: the keys there are among those here, and nothing between has written them anew. */
+/**
+ * Whether all rows of one key here had one key there: the keys there are among those here, and nothing
+ * between has rewritten them.
+ */
 function isKeyedAlike(from: OrderOfRows, here: readonly string[], parent: Node): boolean {
   for (let at = parent; at.kind !== 'exchange'; at = at.parent) {
     if (at.kind !== 'watermark' && !(at.kind === 'rows' && (at.operation.kind === 'filter' || at.operation.kind === 'select'))) return false;
@@ -384,7 +408,7 @@ function unique(numbers: readonly number[]): number[] {
   return [...new Set(numbers)].sort((a, b) => a - b);
 }
 
-/** The event time of an exchange, given what its watermarks are at: -Infinity without any. */
+/** The event time of an exchange, by its watermarks: -Infinity without any. */
 export function eventTimeOf(
   { watermarks, policy, delayMs }: Pick<ExchangePlan, 'watermarks' | 'policy' | 'delayMs'>,
   at: (watermark: number) => number,

@@ -1,10 +1,11 @@
 /**
- * Side outputs: the rows that a result does not count, as streams of their own. Late rows come with the columns that they had and
- * their coordinates; rows that failed, in a row function or in the decoder, as text, with what failed and why. The cold path: rows are
- * written one by one.
+ * Side outputs: the rows that a result does not count, as streams of their own. Late rows come with the
+ * columns that they had, and their coordinates. Rows that failed, in a row function or in the decoder, come
+ * as text, with what failed and why. This is the cold path: rows are written one by one.
  *
- * Coordinates name the source, the partition and the offset that a row was read at. What fails or is late behind an exchange has
- * no such place any more: its source is `exchange n`, its partition the shard group, its offset -1.
+ * Coordinates name the source, the partition and the offset that a row was read at. A row that fails or is
+ * late behind an exchange has no such place: its source is `exchange n`, its partition the shard group, its
+ * offset -1.
  */
 
 import {
@@ -35,9 +36,14 @@ export interface ErrorRow extends RowCoordinates {
   /** What failed: `map #2`, the second operation of its chain; or `decode`. */
   readonly operator: string;
   readonly message: string;
-  /** The row that the chain began with, as JSON of the columns that it reads; empty for what could not be decoded. */
+  /**
+   * The row at the start of the chain, as JSON of the columns that the chain reads; empty for what could not
+   * be decoded.
+   */
   readonly row: string;
-  /** What could not be decoded, byte for byte: the value of a record, or a whole record batch that is broken. */
+  /**
+   * What could not be decoded, byte for byte: the value of a record, or a whole record batch that is broken.
+   */
   readonly bytes: Uint8Array | null;
 }
 
@@ -47,7 +53,7 @@ export const ERROR_SCHEMA: Schema = schema({ ...COORDINATES, operator: utf8, mes
 /**
  * The schema of the late rows of a stream.
  *
- * @throws MillraceError ERR_MILLRACE_PIPELINE when the stream has a column named as a coordinate
+ * @throws MillraceError ERR_MILLRACE_PIPELINE when the stream has a column with the name of a coordinate
  */
 export function lateSchema(input: Schema): Schema {
   for (const name of Object.keys(COORDINATES)) {
@@ -74,7 +80,10 @@ export class LateRows {
     this.#builder = new BatchBuilder(slabs, lateSchema(input), batchRows);
   }
 
-  /** Calls `visit` with the named rows of a batch, in batches of at most the builder's rows. Each is good during the call. */
+  /**
+   * Calls `visit` with the given rows of a batch, in batches of at most the builder's rows. Each is valid
+   * during the call.
+   */
   each(batch: Batch, rows: Uint32Array, coordinates: (row: number) => RowCoordinates, visit: (late: Batch) => void): void {
     const builder = this.#builder;
     const { memory } = batch;
@@ -102,7 +111,7 @@ export class ErrorRows {
     this.#builder = new BatchBuilder(slabs, ERROR_SCHEMA, 8);
   }
 
-  /** One row, as a batch that is good until the next call. */
+  /** One row, as a batch that is valid until the next call. */
   batchOf(row: ErrorRow): Batch {
     this.#builder.reset();
     this.#builder.appendRow({ ...row });
@@ -110,7 +119,9 @@ export class ErrorRows {
   }
 }
 
-/** A row as JSON, for a dead letter: bigint as text, bytes in base64, numbers that JSON does not have as text. */
+/**
+ * A row as JSON, for a dead letter: bigints, and numbers that JSON does not have, as text; bytes in base64.
+ */
 export function rowText(batch: Batch, row: number, columns: readonly number[]): string {
   const members = columns.map((c) => `${JSON.stringify(batch.schema.field(c).name)}:${JSON.stringify(plain(batch.value(c, row)))}`);
   return `{${members.join(',')}}`;
