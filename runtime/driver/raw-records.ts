@@ -2,7 +2,8 @@
  * Raw records in a frame: `sendRaw` of a test driver puts them in, and the source's own codec decodes them.
  * The frame takes the place of a record batch, or of lines. Decoding and refusals are as in a job.
  *
- *   count u32 | 0 (no headers) u32 | timestamp f64 | for each record: key length i32, value length i32, key, value, up to a multiple of 4
+ *   count u32 | 0 (no headers) u32 | timestamp f64
+ *   for each record: key length i32 | value length i32 | key | value, up to a multiple of 4
  */
 
 import type { Batch, SharedMemory } from '../../core/index.ts';

@@ -23,7 +23,8 @@ import { ThreadlessJob } from './threadless-job.ts';
  * @throws MillraceError ERR_MILLRACE_PIPELINE when it cannot be run as written, ERR_MILLRACE_OPTION,
  *   ERR_MILLRACE_CHECKPOINT when `from` is of another pipeline or version
  * @example
- * const driver = testDriver(pipeline('t').from(memory([], { schema: { page: utf8 } })).keyBy('page').count().to(collect()));
+ * const source = memory([], { schema: { page: utf8 } });
+ * const driver = testDriver(pipeline('t').from(source).keyBy('page').count().to(collect()));
  * driver.send([{ page: '/a' }, { page: '/a' }]);
  * driver.endEpoch();
  * driver.output(); // [{ page: '/a', count: 2 }]
@@ -213,7 +214,8 @@ export class TestDriver {
    * @throws MillraceError ERR_MILLRACE_OPTION between `send` and `endEpoch`, after `close`, and after a
    *   failure; ERR_MILLRACE_USER_FUNCTION when the state of a user function cannot be copied
    * @example
-   * const perPage = pipeline('t').from(memory([], { schema: { page: utf8 } })).keyBy('page').count().to(collect());
+   * const source = memory([], { schema: { page: utf8 } });
+   * const perPage = pipeline('t').from(source).keyBy('page').count().to(collect());
    * const driver = testDriver(perPage);
    * driver.send([{ page: '/a' }, { page: '/a' }]);
    * driver.endEpoch();

@@ -4,7 +4,8 @@
  * merge them. Nothing else of the engines meets on this way, so another transport, such as a topic between
  * processes, takes this one's place behind the same three calls.
  *
- *   publish(epoch, exchange, blocks) | all engines have | gather(epoch, exchange) | all have merged | takeBack(epoch)
+ *   publish(epoch, exchange, blocks) | all engines have | gather(epoch, exchange)
+ *   | all have merged | takeBack(epoch)
  *
  * In shared memory a block does not move: each engine writes a list of the addresses of its blocks, and where
  * the list lies, into its place of the control block's directory. Blocks are lent until takeBack, and then

@@ -5,7 +5,8 @@
  *
  *   scan        chunk -> decoder -> flow (row functions, watermark) -> combiners, or encoders of sinks
  *   endEpoch    publish blocks and event times | all are here | watermarks | for each exchange, in order:
- *               [publish | all are here, when others feed it] merge own shards, close windows -> flow -> encoders, or the next exchange
+ *               [publish | all are here, when others feed it] merge own shards, close windows
+ *               -> flow -> encoders, or the next exchange
  *
  * Shards come in groups of neighbours. One worker handles a group as a unit, so its output is one run of
  * blocks, whichever worker that is.

@@ -7,7 +7,8 @@
  *   DIR/epochs.journal
  *     millrace journal 2, epochs before 0000000000000013 are acknowledged, 0c1d2e3f
  *     1f2e3d4c {"number":0,"previous":"00000000","pipeline":"clicks",...}     the head
- *     5b6a7988 {"number":1,"previous":"1f2e3d4c","epoch":11,...}              a record a line: its checksum, and that of the line before
+ *     5b6a7988 {"number":1,"previous":"1f2e3d4c","epoch":11,...}              a record: its checksum,
+ *                                                                             that of the line before
  *     ...
  *   DIR/job.held    the process that writes it
  *

@@ -3,11 +3,16 @@
  * agree. A block that is lost, or merged twice, ends the job: no result is better than a wrong one. Batches,
  * chunks, frames and blocks are counted by their heads, so rows cost nothing.
  *
- *   source     the coordinator hands out chunks; workers scan them     chunks, bytes: the same
- *              the heads of its frames say how many rows there are     rows = decoded + refused (the ledger)
- *   exchange   scans put rows in (late ones are in the ledger)         rows put in = rows in the blocks that each worker finds
- *              the blocks hold groups, or rows                         pieces in all blocks = pieces merged by all shards
- *              windows of time, by their panes                         rows put in so far = held in open panes + released by closed ones
+ *   source     the coordinator hands out chunks; workers scan them
+ *                  chunks, bytes: the same
+ *              the heads of its frames say how many rows there are
+ *                  rows = decoded + refused (the ledger)
+ *   exchange   scans put rows in (late ones are in the ledger)
+ *                  rows put in = rows in the blocks that each worker finds
+ *              the blocks hold groups, or rows
+ *                  pieces in all blocks = pieces merged by all shards
+ *              windows of time, by their panes
+ *                  rows put in so far = held in open panes + released by closed ones
  *
  * Where a frame is broken, or only a part of it is wanted, its rows are not known beforehand. Then they are
  * not compared for that source and epoch.

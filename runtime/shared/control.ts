@@ -2,15 +2,15 @@
  * The control block: the few words of shared memory through which coordinator and workers meet. This file is
  * its layout, for both sides, and says who writes each field.
  *
- *   header        aborted flag · coordinator's doorbell · barrier (arrived, generation), each on a cache line of its own
+ *   header        aborted flag · coordinator's doorbell · barrier (arrived, generation), one cache line each
  *   doorbells     one line per worker: rung by the coordinator
  *   partitions    [parity][partition] i32: what the coordinator knows of a partition when it ends an epoch
- *   maxima        [parity][worker][watermark][partition] f64: newest event time that a worker saw in the epoch
- *   directory     [parity][worker][exchange] u32 pair: where the worker's list of exchange blocks lies, and its length
+ *   maxima        [parity][worker][watermark][partition] f64: newest event time in the epoch
+ *   directory     [parity][worker][exchange] u32 pair: address and length of the worker's list of blocks
  *   held          [parity][worker][exchange] f64: end of the last window that a row of the epoch went into
- *   live          [view][shard] LiveCell: where the state is that a view reads, written by the owner of the shard
+ *   live          [view][shard] LiveCell: where the state of a view lies; by the shard's owner
  *   state         [worker] f64: bytes of state of the worker's shards, as of some epoch of the last second
- *   activity      [worker] one line each: what it is at, for people who wonder; the count is odd while it is at work
+ *   activity      [worker] one line each: what it is doing, for people; the count is odd while it works
  *   balance       [parity][worker] f64s: what the worker has counted in the epoch (balance-counts.ts)
  *
  * Everything with a parity exists twice, for epoch & 1. So a worker may go on with the next epoch's scan

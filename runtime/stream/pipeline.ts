@@ -605,7 +605,9 @@ export class WindowedStream<R, K, E extends boolean = false> {
    * inverse(fn(a, b), b) must be a. With it a sliding window gets from one result to the next by what enters
    * and what leaves, however long it is.
    *
-   * @example .window(sliding('1h', '1m')).reduce((a, b) => ({ ...a, ms: a.ms + b.ms }), { inverse: (a, b) => ({ ...a, ms: a.ms - b.ms }) })
+   * @example
+   * .window(sliding('1h', '1m'))
+   * .reduce((a, b) => ({ ...a, ms: a.ms + b.ms }), { inverse: (a, b) => ({ ...a, ms: a.ms - b.ms }) })
    */
   reduce(fn: (a: R, b: R) => R, options: { readonly inverse?: (a: R, b: R) => R } = {}): Stream<Simplify<R & WindowBounds>, R> {
     mustBeFunction(fn, 'reduce');
