@@ -1,6 +1,4 @@
-/**
- * The door of core: the structures and kernels, with no threads, no Kafka and nothing asynchronous.
- */
+/** The door of core: the structures and kernels, with no threads, no Kafka and nothing asynchronous. */
 
 export { ArrowReader, batchBytes, readBatch, readSchema, readStream, streamBytes, writeBatch, writeSchema, writeStream } from './arrow/index.ts';
 export { assert, unreachable } from './assert.ts';

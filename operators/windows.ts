@@ -244,8 +244,8 @@ export function sliding(size: Duration, slide: Duration, options: { readonly off
 
 /**
  * Windows that grow. Each stretch of `size` has one window for every `step`; all of them begin with the
- * stretch, and each is one step longer than the one before. For the day so far, every hour: `cumulative('1d',
- * '1h')`.
+ * stretch, and each is one step longer than the one before. For the day so far, every hour:
+ * `cumulative('1d', '1h')`.
  *
  * @throws MillraceError ERR_MILLRACE_OPTION when either is no duration of at least 1 ms, the size is no
  * multiple of the step, or the step is so short that there would be more than {@link PANES_PER_WINDOW_MAX} of

@@ -190,11 +190,12 @@ export function stddev<C extends string>(column: C, options: { readonly populati
 }
 
 /**
- * The value of the row that is first by event time, or by another column (`first('price', { by: 'sequence'
- * })`, Spark's min_by): numbers, i64 to 2^53, or timestamp. Of rows of the same time, it is the first in the
- * order (epoch, source, partition, offset); within one partition that is the order of offsets. Of rows with
- * the same value in another column, it is the least value. Without event time and without another column only
- * the order (epoch, source, partition, offset) counts, which says nothing about rows of different partitions.
+ * The value of the row that is first by event time, or by another column
+ * (`first('price', { by: 'sequence' })`, Spark's min_by): numbers, i64 to 2^53, or timestamp. Of rows of the
+ * same time, it is the first in the order (epoch, source, partition, offset); within one partition that is
+ * the order of offsets. Of rows with the same value in another column, it is the least value. Without event
+ * time and without another column only the order (epoch, source, partition, offset) counts, which says
+ * nothing about rows of different partitions.
  */
 export function first<C extends string, B extends string = never>(column: C, options: { readonly by?: B } = {}): Aggregate<SameAsColumn, C, unknown, B> {
   checkOptionNames('first()', options, { by: true });
