@@ -306,8 +306,8 @@ export function topK<C extends string>(column: C, k: number, options: { readonly
  * @throws MillraceError ERR_MILLRACE_OPTION when the half-life is no duration of at least 1 ms
  */
 export function ewma<C extends string>(column: C, options: { readonly halfLife: Duration }): Aggregate<number | null, C, NumberLike, never> {
-  checkOptionNames('ewma()', options, { halfLife: true });
-  return required('ewma', column, { halfLifeMs: durationMs(options.halfLife, 'The halfLife of ewma()', 1) });
+  checkOptionNames('ewma()', options ?? {}, { halfLife: true });
+  return required('ewma', column, { halfLifeMs: durationMs(options?.halfLife, 'The halfLife of ewma()', 1) });
 }
 
 /**
