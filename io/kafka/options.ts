@@ -4,10 +4,10 @@
 
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import type { Codec } from '../codec.ts';
-import type { KafkaConnectionOptions } from './kafkajs/index.ts';
+import type { KafkaConnectionOptions } from './connection/index.ts';
 import { checkSecurity } from './security.ts';
 
-export type { KafkaConnectionOptions, KafkaSaslMechanism, KafkaSaslOptions, KafkaTlsOptions } from './kafkajs/index.ts';
+export type { KafkaConnectionOptions, KafkaSaslMechanism, KafkaSaslOptions, KafkaTlsOptions } from './connection/index.ts';
 
 export interface KafkaSourceOptions<R = unknown> extends KafkaConnectionOptions {
   readonly topic: string;

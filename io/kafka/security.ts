@@ -4,7 +4,7 @@
  */
 
 import { checkOptionNames, MillraceError, nearNames, shown } from '../../core/index.ts';
-import type { KafkaConnectionOptions } from './kafkajs/index.ts';
+import type { KafkaConnectionOptions } from './connection/index.ts';
 
 type Fields = Readonly<Record<string, 'text' | 'function' | 'optional'>>;
 

@@ -7,12 +7,18 @@ import type { Progress } from './progress.ts';
 
 const SPARSE_MS = 2_000;
 
+/** Where the lines go: a stream of Node's, or what has its `write`. */
+export interface PrintTarget {
+  readonly isTTY?: boolean;
+  write(text: string): unknown;
+}
+
 export class ProgressPrinter {
   readonly #form: 'text' | 'json';
-  readonly #out: NodeJS.WriteStream;
+  readonly #out: PrintTarget;
   #lastAt = 0;
 
-  constructor(form: 'text' | 'json', out: NodeJS.WriteStream = process.stderr) {
+  constructor(form: 'text' | 'json', out: PrintTarget = process.stderr) {
     this.#form = form;
     this.#out = out;
   }

@@ -344,9 +344,10 @@ describe('random pipelines', () => {
         );
 
         const p = pipeline('random');
-        const [left, right] = ['left', 'right'].map((name) =>
-          step.build(p.from(memory<Row>([], { schema: columns, name } as never)).withWatermark('at', delayMs)),
-        ) as [Stream<Row>, Stream<Row>];
+        const [left, right] = [0, 1].map(() => step.build(p.from(memory<Row>([], { schema: columns } as never)).withWatermark('at', delayMs))) as [
+          Stream<Row>,
+          Stream<Row>,
+        ];
         const built = stage.build(stage.second === 'union' ? left.union(right) : left, right);
         const stream = outer ? built.windowAll(OUTER.window).aggregate({ groups: count(), all: sum('rows' as never) }) : built;
         const driver = testDriver(stream.to(collect() as never), { partitions, shards });

@@ -53,9 +53,10 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
     [
       ['base'],
       ['kafka/protocol', 'base'],
-      ['kafka/kafkajs', 'base', 'kafka/protocol'],
+      ['kafka/connection', 'base'],
+      ['kafka/kafkajs', 'base', 'kafka/protocol', 'kafka/connection'],
       ['kafka/client', 'base', 'kafka/protocol', 'kafka/kafkajs'],
-      ['kafka', 'base', 'kafka/protocol', 'kafka/kafkajs', 'kafka/client'],
+      ['kafka', 'base', 'kafka/protocol', 'kafka/connection', 'kafka/kafkajs', 'kafka/client'],
     ],
   ],
   [

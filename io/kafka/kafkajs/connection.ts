@@ -8,8 +8,8 @@ import net, { type Socket } from 'node:net';
 import tls from 'node:tls';
 import type { KafkaConfig, SASLOptions } from 'kafkajs';
 import { MillraceError } from '../../../core/index.ts';
+import type { KafkaConnectionOptions } from '../connection/index.ts';
 import { BrokerAnswer, type Request, WireReader, WireWriter } from '../protocol/index.ts';
-import type { KafkaConnectionOptions } from './connection-options.ts';
 import { type KafkajsBroker, privateClient } from './private-client.ts';
 
 const KEEP_ALIVE_MS = 60_000;
