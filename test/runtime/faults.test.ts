@@ -10,7 +10,7 @@ import { results } from './pipelines/clicks.ts';
 import { writeTopic } from './topics.ts';
 
 const module = (name: string) => new URL(`./pipelines/${name}.ts`, import.meta.url);
-const now: RunOptions = { workers: 2, trigger: 'availableNow' };
+const now: RunOptions = { workers: 2, trigger: 'availableNow', drain: 'emit' };
 
 async function startOf(name: string, params: Record<string, unknown>): Promise<unknown> {
   const job = await run(module(name), { ...now, params });
