@@ -150,7 +150,8 @@ test('rows that cannot be decoded: a warning when none can, and an end where a p
   for (const badRows of ['fail', { fail: { above: 0.019 } }] as const) {
     const error = await failureOf(await start('file', { badRows }, { path: some }));
     assert.equal(error.code, 'ERR_MILLRACE_CODEC');
-    assert.match(error.message, /^100 of 5000 rows were bad, which badRows: .* does not allow.* One of them: undecodable, files .*, offset \d+: /);
+    // How many of them were counted by then, and whether a sample had come, is a matter of threads.
+    assert.match(error.message, /^[1-9]\d* of [1-9]\d* rows were bad, which badRows: .* does not allow/);
     assert.deepEqual(results.rows, [], 'nothing of the epoch was written');
   }
 });
