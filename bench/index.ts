@@ -66,10 +66,10 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const results: CaseResult[] = [];
 const startMs = performance.now();
 try {
-  for (const of of chosen) {
+  for (const benchCase of chosen) {
     const dir = mkdtempSync(join(scratch, 'case-'));
-    const input = { name: of.name, size: of.sizes[effort], dir, effort };
-    const result = await caseResult(of, input).catch((error: unknown) => failedCase(of, input, error));
+    const input = { name: benchCase.name, size: benchCase.sizes[effort], dir, effort };
+    const result = await caseResult(benchCase, input).catch((error: unknown) => failedCase(benchCase, input, error));
     results.push(result);
     rmSync(dir, { recursive: true, force: true });
     if (effort !== 'tiny') say(tableOf(result));

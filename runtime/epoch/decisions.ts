@@ -73,9 +73,9 @@ export class Decisions {
     store: DecisionStore | undefined,
   ): { readonly head: JournalHead; readonly kept: readonly JournalRecord[] } | undefined {
     let global = 0;
-    for (const of of positions) {
+    for (const positionsOfSource of positions) {
       this.#firstGlobal.push(global);
-      global += of.length;
+      global += positionsOfSource.length;
     }
     this.#store = store;
     this.#clock.notBefore(Math.max(clockMs, store?.records.at(-1)?.nowMs ?? store?.head?.base.nowMs ?? Number.NEGATIVE_INFINITY));

@@ -151,16 +151,16 @@ export function modelEpochs(epochs: readonly Epoch[], options: ModelOptions): { 
   };
   const endEpoch = (epoch: number) => {
     const emission = window?.spec.emission ?? 'update';
-    for (const of of [...windows.values()].sort((a, b) => a.start - b.start)) {
-      const isClosed = window !== undefined && of.end + latenessMs <= watermark;
-      const isOnTime = of.isOut !== true && of.end <= watermark;
-      of.isOut ||= isOnTime;
-      for (const group of of.groups.values()) {
-        const isDue = emission === 'final' ? isClosed : emission === 'update' ? group.changed : isOnTime || (of.isOut && group.changed);
-        if (isDue) emit(epoch, of, group.rows);
+    for (const one of [...windows.values()].sort((a, b) => a.start - b.start)) {
+      const isClosed = window !== undefined && one.end + latenessMs <= watermark;
+      const isOnTime = one.isOut !== true && one.end <= watermark;
+      one.isOut ||= isOnTime;
+      for (const group of one.groups.values()) {
+        const isDue = emission === 'final' ? isClosed : emission === 'update' ? group.changed : isOnTime || (one.isOut && group.changed);
+        if (isDue) emit(epoch, one, group.rows);
         group.changed = false;
       }
-      if (isClosed) windows.delete(`${of.start} ${of.end}`);
+      if (isClosed) windows.delete(`${one.start} ${one.end}`);
     }
   };
   epochs.forEach((epoch, e) => {

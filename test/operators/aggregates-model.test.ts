@@ -106,9 +106,9 @@ describe('statistics, sketches, texts and lists against arrays', () => {
     const slabs = new SlabAllocator(createMemory(64 << 20));
     const options = { combiners: 2, spread: (chunk: number) => chunk % 2, batchRows: 512, delayMs: 6_000, partitions: 1, slabs };
     const stream: Epoch[] = [0, 1, 2].map((e) => [{ partition: 0, first: e * 1_000, rows: rows.slice(e * 1_000, e * 1_000 + 1_000) }]);
-    for (const of of [plan, other]) {
-      runEpochs(of, stream, options);
-      assert.equal(runEpochs(of, stream, options).leakedBytes, 0);
+    for (const one of [plan, other]) {
+      runEpochs(one, stream, options);
+      assert.equal(runEpochs(one, stream, options).leakedBytes, 0);
     }
   });
 

@@ -68,19 +68,19 @@ export function modelSessions(all: readonly KeyedEpoch[], { keys, gap, latenessM
       open.push({ key, rows: [...near.flatMap((of) => of.rows), row], changed: true, out: near.flatMap((of) => of.out) });
     }
     const isDue = (of: Session) => Math.max(...timesOf(of)) + gap + latenessMs < mark;
-    for (const of of open) {
-      const bounds = { start: Math.min(...timesOf(of)), end: Math.max(...timesOf(of)) + gap };
-      const gone = of.out.filter(({ start, end }) => start !== bounds.start || end !== bounds.end);
+    for (const one of open) {
+      const bounds = { start: Math.min(...timesOf(one)), end: Math.max(...timesOf(one)) + gap };
+      const gone = one.out.filter(({ start, end }) => start !== bounds.start || end !== bounds.end);
       for (const { rows } of gone) for (const row of rows) results.push({ epoch, row: { ...row, retracted: true } });
-      of.out = of.out.filter((result) => !gone.includes(result));
+      one.out = one.out.filter((result) => !gone.includes(result));
       const isOver = bounds.end < mark || mark === Number.POSITIVE_INFINITY;
-      if (emission === 'final' ? isDue(of) : of.changed ? emission === 'update' || isOver : emission === 'revise' && isOver && of.out.length === 0) {
-        const head = { ...headOf(of.rows[0] as AnyRow, keys), windowStart: bounds.start, windowEnd: bounds.end };
-        const rows = outcome(of.rows, bounds).map((row) => ({ ...row, ...head, ...(emission === 'final' ? {} : { retracted: false }) }));
+      if (emission === 'final' ? isDue(one) : one.changed ? emission === 'update' || isOver : emission === 'revise' && isOver && one.out.length === 0) {
+        const head = { ...headOf(one.rows[0] as AnyRow, keys), windowStart: bounds.start, windowEnd: bounds.end };
+        const rows = outcome(one.rows, bounds).map((row) => ({ ...row, ...head, ...(emission === 'final' ? {} : { retracted: false }) }));
         results.push(...rows.map((row) => ({ epoch, row })));
-        of.out = [{ ...bounds, rows }];
+        one.out = [{ ...bounds, rows }];
       }
-      of.changed = false;
+      one.changed = false;
     }
     open = open.filter((of) => !isDue(of));
   });

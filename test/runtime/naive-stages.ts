@@ -113,23 +113,23 @@ export function sessions(keys: readonly string[], gapMs: number, latenessMs: num
         open.push({ key, rows: [...near.flatMap((of) => of.rows), row], changed: true, out: near.flatMap((of) => of.out) });
       }
       const isDue = (of: { rows: AnyRow[] }) => endOf(of) + latenessMs < mark;
-      for (const of of open) {
-        const bounds = { windowStart: Math.min(...of.rows.map(timeOf)), windowEnd: endOf(of) };
+      for (const one of open) {
+        const bounds = { windowStart: Math.min(...one.rows.map(timeOf)), windowEnd: endOf(one) };
         // As the rows came, not as the sessions were put together.
-        const inOrder = rows.filter(({ row }) => of.rows.includes(row)).map(({ row }) => row);
+        const inOrder = rows.filter(({ row }) => one.rows.includes(row)).map(({ row }) => row);
         // Results whose bounds have gone are taken back as they were.
         const isSame = (was: { windowStart: number; windowEnd: number }) => was.windowStart === bounds.windowStart && was.windowEnd === bounds.windowEnd;
-        for (const was of of.out) if (!isSame(was)) for (const row of was.rows) results.push({ epoch, row: { ...row, retracted: true } });
-        of.out = of.out.filter(isSame);
+        for (const was of one.out) if (!isSame(was)) for (const row of was.rows) results.push({ epoch, row: { ...row, retracted: true } });
+        one.out = one.out.filter(isSame);
         const isOver = bounds.windowEnd < mark || mark === Number.POSITIVE_INFINITY;
-        const comesOut = { final: isDue(of), update: of.changed, revise: isOver && (of.changed || of.out.length === 0) }[emission];
+        const comesOut = { final: isDue(one), update: one.changed, revise: isOver && (one.changed || one.out.length === 0) }[emission];
         if (comesOut) {
           const flag = emission === 'final' ? {} : { retracted: false };
-          const out = evaluate(inOrder).map((result) => ({ ...result, ...keyColumns(of.rows[0] as AnyRow, keys), ...bounds, ...flag }));
+          const out = evaluate(inOrder).map((result) => ({ ...result, ...keyColumns(one.rows[0] as AnyRow, keys), ...bounds, ...flag }));
           results.push(...out.map((row) => ({ epoch, row })));
-          of.out = [{ ...bounds, rows: out }];
+          one.out = [{ ...bounds, rows: out }];
         }
-        of.changed = false;
+        one.changed = false;
       }
       open = open.filter((of) => !isDue(of));
     });

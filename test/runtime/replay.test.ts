@@ -165,6 +165,7 @@ test('windows that closed because a partition was silent come out again without 
   let id = 0;
   let written = 0;
   const startMs = Date.now();
+  let spokeMs = startMs;
   await writeTopic(dir, 'in', 2, []);
   const atOf = new Map<number, number>();
   await killed(t, dir, 'idle', 8, async (turn) => {
@@ -173,9 +174,12 @@ test('windows that closed because a partition was silent come out again without 
       atOf.set(id, at - behindMs);
       return { id, key: `k${id % 2}`, x: id++ / 7, at: at - behindMs };
     };
-    // Runs of 100: the first goes to partition 0, which talks all the time; the second to partition 1, now and then, of long ago.
+    // Runs of 100: the first goes to partition 0, which talks all the time; the second to partition 1, of long ago, now and then:
+    // after three times the idle time, however fast the turns are.
     const talk = Array.from({ length: 100 }, (_, n) => row(n % 20));
-    const silent = turn % 40 === 39 ? Array.from({ length: 100 }, (_, n) => row(n * 5)) : [];
+    const isOver = Date.now() - spokeMs > 450;
+    if (isOver) spokeMs = Date.now();
+    const silent = isOver ? Array.from({ length: 100 }, (_, n) => row(n * 5)) : [];
     await writeTopic(dir, 'in', 2, lines([...talk, ...silent]), turn);
     written = id;
   });

@@ -372,13 +372,13 @@ test('the first epoch, too, goes by the clock of the driver', () => {
     assert.equal(driver.output().length, windows);
     // The bound of the epoch to come is that of the clock when the last one ended.
     const restored = testDriver(make(), { from: driver.snapshot() });
-    for (const of of [driver, restored]) {
-      of.advanceTime(3_600_000);
-      of.send([{ page: '/next', ms: 0, at: 7_000_000 }]);
-      of.endEpoch();
-      assert.equal(of.output().length, of === driver ? windows : 0);
-      of.send([{ page: '/next', ms: 0, at: 7_100_000 }]);
-      of.endEpoch();
+    for (const one of [driver, restored]) {
+      one.advanceTime(3_600_000);
+      one.send([{ page: '/next', ms: 0, at: 7_000_000 }]);
+      one.endEpoch();
+      assert.equal(one.output().length, one === driver ? windows : 0);
+      one.send([{ page: '/next', ms: 0, at: 7_100_000 }]);
+      one.endEpoch();
     }
     assert.deepEqual(restored.output(), driver.output().slice(windows));
     assert.equal(restored.output().length, now === 0 ? 0 : 2);

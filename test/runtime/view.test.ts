@@ -85,15 +85,15 @@ describe('views of running aggregates', () => {
           driver.send(rows.slice(rows.length >> 1));
           assert.equal(view.size, model.size, 'nothing of an epoch that has not ended');
           assert.equal(view.epoch, epoch - 1);
-          for (const of of rows) {
-            const text = keyText(keys, of);
-            model.set(text, [...(model.get(text) ?? []), of]);
+          for (const one of rows) {
+            const text = keyText(keys, one);
+            model.set(text, [...(model.get(text) ?? []), one]);
           }
           driver.endEpoch();
-          for (const of of model.values()) {
-            const [first] = of as [Input];
+          for (const group of model.values()) {
+            const [first] = group as [Input];
             const key = keys.map((name) => first[name]);
-            const expected = totals(of);
+            const expected = totals(group);
             for (const asked of [key, Object.fromEntries(keys.map((name) => [name, first[name]])), ...(key.length === 1 ? key : [])]) {
               const { rows, total, mean, least, longest, ...rest } = view.get(asked) as Record<string, unknown>;
               assert.deepEqual({ rows, total, mean, least, longest }, expected);

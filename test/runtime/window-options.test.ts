@@ -144,9 +144,9 @@ test('windows without rows: counts of 0, other aggregates null, between the firs
   const expected = [[20, 30, 1, 2], ...[30, 40, 50, 60].map((start) => [start, start + 10, 0, null])];
   assert.deepEqual(bounds(), expected);
   const restored = testDriver(behind, { from: structuredClone(driver.snapshot()) });
-  for (const of of [driver, restored]) {
-    of.send([{ k: 'b', v: 1, at: 95 }]);
-    of.close();
+  for (const one of [driver, restored]) {
+    one.send([{ k: 'b', v: 1, at: 95 }]);
+    one.close();
   }
   const rest = [
     [70, 80, 1, 3],
