@@ -14,6 +14,7 @@ export const ERROR_CODES = [
   'ERR_MILLRACE_CHECKPOINT', // a position or a state file cannot be read or written
   'ERR_MILLRACE_CODEC', // a value cannot be decoded or encoded
   'ERR_MILLRACE_CORRUPT', // bytes whose checksum or framing is broken
+  'ERR_MILLRACE_FENCED', // another process has taken this job over
   'ERR_MILLRACE_FILE', // a file or folder cannot be read or written
   'ERR_MILLRACE_MEMORY', // the memory budget is used up
   'ERR_MILLRACE_MODULE', // a pipeline module cannot be loaded, or has no usable default export
@@ -23,6 +24,7 @@ export const ERROR_CODES = [
   'ERR_MILLRACE_SINK', // a sink failed to write
   'ERR_MILLRACE_SOURCE', // a source failed to read
   'ERR_MILLRACE_TOPIC', // a topic that does not exist
+  'ERR_MILLRACE_TRANSACTION', // a transaction was not committed, or may not have been
   'ERR_MILLRACE_USER_FUNCTION', // a user-defined function threw
   'ERR_MILLRACE_VIEW', // live state cannot be read as of an epoch
   'ERR_MILLRACE_WORKER', // a worker thread died

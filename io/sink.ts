@@ -4,15 +4,37 @@
  * coordinator's thread and writes them.
  *
  * Nothing is final until `commit`. The runtime calls `write` for the blocks of an epoch, in (shard, sequence)
- * order, and then `commit(epoch)`. Source positions are committed after that has resolved. A sink that gets
- * the same epoch twice (after a failure) must end in the same state where it can.
+ * order. What comes next depends on the guarantee of the job:
+ *
+ *   at-least-once   write ... | commit(epoch), for every epoch
+ *   exactly-once    recover(n), once, before the first write
+ *                   write ..., for some epochs | prepare(n) | [the job decides n] | commit(n)
+ *
+ * n is the number of a checkpoint: that of its last epoch. The job decides a checkpoint by making its manifest
+ * durable, or, where a sink is transactional, by the transaction. A crash before the decision leaves the job
+ * at the checkpoint before: what was written or prepared behind it must never be seen. A crash behind the
+ * decision leaves it at n: what was prepared must be seen, once. `recover` does both. Source positions are
+ * committed after `commit` has resolved.
+ *
+ *   delivery             asks for                                   a restart from n
+ *   transactional        `transactions`; writes go through it       the transaction knows n, and decides it
+ *   replayed by epoch    `prepare`, `recover`                       the sink drops what it has behind n
+ *   idempotent           nothing more: the same rows any number     rows behind n are written again, over
+ *                        of times are the same as once              themselves
+ *   at-least-once        nothing more; no exactly-once              rows behind n are written again
  */
 
 import type { Batch, Schema, SharedMemory, SlabAllocator } from '../core/index.ts';
 
+export type Delivery = 'transactional' | 'replayed by epoch' | 'idempotent' | 'at-least-once';
+
 export interface Sink<R = unknown> {
   /** What it is and where: `kafka clicks-per-page`, `log out`, `console`. */
   readonly name: string;
+  /** What becomes of rows that are written again (see above). Default: 'at-least-once'. */
+  readonly delivery?: Delivery;
+  /** For a transactional sink: where its transactions are. */
+  readonly transactions?: TransactionDomain;
   /**
    * Checks the sink against the schema of the stream when the plan is made. Throws MillraceError
    * ERR_MILLRACE_PIPELINE.
@@ -29,8 +51,51 @@ export interface SinkContext {
   readonly schema: Schema;
   readonly pipeline: string;
   readonly signal: AbortSignal;
+  /** Which of the two sequences of calls the sink will get. Default: at-least-once. */
+  readonly guarantee?: 'at-least-once' | 'exactly-once';
+  /** Exactly-once, for a transactional sink: the open transaction of its domain. */
+  readonly transaction?: Transaction;
   /** See SourceContext: what the sink waits for outside. */
   waiting?(what: string | undefined): void;
+}
+
+/**
+ * Where transactions of several sinks, and the positions of sources, can be one: a cluster. A job that is
+ * exactly-once has one at most.
+ */
+export interface TransactionDomain {
+  /** The same for all sinks and sources of the domain: `kafka 127.0.0.1:9092`. */
+  readonly domain: string;
+  open(context: TransactionContext): Promise<Transaction>;
+}
+
+export interface TransactionContext {
+  /** Names the job. Whoever opens a transaction by the same name later fences this one. */
+  readonly id: string;
+  readonly signal: AbortSignal;
+  waiting?(what: string | undefined): void;
+}
+
+/** Transactions of a job, one after the other. */
+export interface Transaction {
+  /**
+   * Fences whoever had the name before, and ends what he left open. To be called before anything is read or
+   * written.
+   *
+   * @returns the last checkpoint that was committed by this name; undefined: none ever was
+   */
+  recover(): Promise<number | undefined>;
+  /**
+   * Commits what the sinks have written since the last commit, positions of sources of the same domain, and
+   * the number of the checkpoint, all at once. The same number may come again, with more rows. When it
+   * rejects, only `recover` of a new transaction can tell whether it was committed.
+   *
+   * @param positions of SourceReader.transactional, for each source of the domain
+   * @throws MillraceError ERR_MILLRACE_FENCED when another process has the name now
+   */
+  commit(checkpoint: number, positions: readonly unknown[]): Promise<void>;
+  /** Aborts what is open. */
+  close(): Promise<void>;
 }
 
 /**
@@ -47,7 +112,22 @@ export interface SinkWriter {
    * blocks keep the order of the calls.
    */
   write(block: SinkBlock): Promise<void>;
-  /** Makes what was written for the epoch visible and durable. Resolves when that is done. */
+  /**
+   * Exactly-once, before the first write: the job resumes from this checkpoint (-1: from nothing). What was
+   * prepared for it, or before it, becomes visible; everything behind it goes.
+   */
+  recover?(checkpoint: number): Promise<void>;
+  /**
+   * Exactly-once: makes everything that was written durable, but not visible. Epochs up to this checkpoint
+   * have been written.
+   */
+  prepare?(checkpoint: number): Promise<void>;
+  /**
+   * Makes what was written (at-least-once) or prepared (exactly-once) visible and durable. Resolves when that
+   * is done.
+   *
+   * @param epoch of the rows, or the checkpoint
+   */
   commit(epoch: number): Promise<void>;
   close(): Promise<void>;
 }

@@ -27,6 +27,11 @@ export interface Source<R = unknown> {
   /** True when it ends by itself (memory, files, a generator with a row count), whatever the trigger. */
   readonly bounded: boolean;
   /**
+   * False: what was read once cannot be read again (an iterator). A restart goes on with the rows that come
+   * then, and exactly-once is refused. Default: true.
+   */
+  readonly isReplayable?: boolean;
+  /**
    * What only one source at a time can read (a topic for a consumer group). The plan refuses two sources of a
    * pipeline with the same value.
    */
@@ -117,6 +122,11 @@ export interface SourceReader {
    * source itself.
    */
   commit(positions: readonly CommittedPosition[]): Promise<void>;
+  /**
+   * For positions that can be committed in the transaction of a sink, instead of by `commit`: the domain (see
+   * TransactionDomain), and positions as the domain's transactions take them.
+   */
+  readonly transactional?: { readonly domain: string; positions(positions: readonly CommittedPosition[]): unknown };
   close(): Promise<void>;
 }
 
