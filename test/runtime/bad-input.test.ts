@@ -17,7 +17,7 @@ import { writeBatches, writeTopic } from './topics.ts';
 import { until } from './until.ts';
 
 const pipeline = new URL('./pipelines/values.ts', import.meta.url);
-const MUTATED = effortCount(1_500);
+const MUTATED = effortCount(500);
 const SEED = seedOf(20_260_101);
 
 async function folder(t: TestContext): Promise<string> {

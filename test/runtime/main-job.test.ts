@@ -108,7 +108,8 @@ test('the demo prints what the issue says, in both formats, and the same checksu
   for (const format of ['json', 'arrow']) {
     const { code, stdout, stderr } = await runCli(['demo', '--rows', '100000', '--workers', '2', '--format', format, '--seed', '3', '--json']);
     assert.equal(code, 0, stderr);
-    const last = JSON.parse(stdout.trim().split('\n').at(-1) as string) as Record<string, unknown>;
+    assert.equal(stdout.trim().split('\n').length, 1, 'one line, the rest on stderr');
+    const last = JSON.parse(stdout) as Record<string, unknown>;
     assert.deepEqual(Object.keys(last), ['rows', 'windows', 'seconds', 'rowsPerSecond', 'maxRssBytes', 'checksum', 'verified']);
     assert.equal(last['rows'], 100_000);
     assert.equal(last['windows'], expectedClicks(100_000, 3).length);

@@ -73,7 +73,8 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['testing', 'driver'],
       ['index', '*'],
       ['demo', 'stream', 'job', 'index'],
-      ['cli', '*'],
+      ['command-line', '*'],
+      ['cli', 'command-line'],
     ],
   ],
 ]);
