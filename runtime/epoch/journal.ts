@@ -117,7 +117,8 @@ export class Journal {
   }
 
   /** Resolves when the record is on disk. Records come in the order of epochs. */
-  append(record: JournalRecord): Promise<void> {
+  append(record: JournalRecord, { sync = true }: { readonly sync?: boolean } = {}): Promise<void> {
+    void sync;
     const now = this.#begun();
     now.records.push(record);
     return this.#enqueue(async () => {
@@ -130,6 +131,14 @@ export class Journal {
       this.#lines++;
       await writeAt(file, firstLine(record.epoch), 0);
       await this.#mustBeThere();
+    });
+  }
+
+  /** Resolves when everything appended so far is on disk. */
+  sync(): Promise<void> {
+    this.#begun();
+    return this.#enqueue(async () => {
+      await this.#file?.datasync();
     });
   }
 

@@ -16,3 +16,4 @@ export {
   type WatermarkPlan,
 } from './plan.ts';
 export { ERROR_SCHEMA, type ErrorRow, ErrorRows, LateRows, lateSchema, type RowCoordinates, rowText } from './side-outputs.ts';
+export { headOf, STATE_FORMAT, type StateHead } from './state-head.ts';
