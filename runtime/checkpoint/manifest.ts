@@ -35,6 +35,8 @@ export interface Manifest extends CheckpointId {
   readonly millrace: string;
   /** What this run began from; null: from nothing. */
   readonly from: CheckpointId | null;
+  /** The last epoch whose output is final: `checkpoint`, or a later one, which a restart repeats in silence. */
+  readonly written: number;
   readonly writtenAtMs: number;
   readonly plan: StateHead;
   /** The clock of the job at the end of the last epoch. */

@@ -6,11 +6,19 @@
 
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
-import { ERROR_CODES, type ErrorCode, MillraceError, type SharedMemoryHandle } from '../../core/index.ts';
+import { ERROR_CODES, type ErrorCode, MillraceError, type SharedMemoryHandle, type WatermarkState } from '../../core/index.ts';
 import type { SinkInfo } from '../../io/index.ts';
 import type { PlanIdentity } from '../plan/index.ts';
 import type { ControlShape, LedgerSample, Restored } from '../shared/index.ts';
+import type { SegmentRange } from '../state-log/index.ts';
 import type { Params } from '../stream/index.ts';
+
+/** Where a worker writes its state, and what it resumes from. */
+export interface StoredTask {
+  readonly dir: string;
+  readonly run: number;
+  readonly resume: { readonly checkpoint: number; readonly segments: readonly SegmentRange[]; readonly watermarks: readonly WatermarkState[] } | undefined;
+}
 
 /** What a worker gets when it starts. Structured-cloneable. */
 export interface WorkerTask {
@@ -34,6 +42,8 @@ export interface WorkerTask {
   readonly nowMs: number;
   readonly sinks: readonly SinkInfo[];
   readonly batchRows: number;
+  /** Where the state is written, and what it resumes from; undefined: nowhere, from nothing. */
+  readonly stored: StoredTask | undefined;
   readonly codeGeneration?: boolean;
   readonly port: MessagePort;
 }

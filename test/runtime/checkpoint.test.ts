@@ -39,9 +39,10 @@ async function windows(dir: string): Promise<readonly AnyRow[]> {
 }
 
 test('the option: a folder by path or URL, and nothing that does not work yet', () => {
-  assert.equal(resolveOptions({ checkpoint: { dir: pathToFileURL('/a/b') } }).checkpointDir, '/a/b');
-  assert.equal(resolveOptions({}).checkpointDir, undefined);
-  for (const checkpoint of [{}, { dir: '' }, { dir: 7 }, null, { dir: 'a', interval: '1s' }, { kafka: { topic: 'x' } }]) {
+  assert.deepEqual(resolveOptions({ checkpoint: { dir: pathToFileURL('/a/b') } }).checkpoint, { dir: '/a/b', intervalMs: 1_000 });
+  assert.deepEqual(resolveOptions({ checkpoint: { dir: '/a/b', interval: '50ms' } }).checkpoint, { dir: '/a/b', intervalMs: 50 });
+  assert.equal(resolveOptions({}).checkpoint, undefined);
+  for (const checkpoint of [{}, { dir: '' }, { dir: 7 }, null, { dir: 'a', interval: 0 }, { dir: 'a', every: '1s' }, { kafka: { topic: 'x' } }]) {
     assert.throws(() => resolveOptions({ checkpoint } as never), { code: 'ERR_MILLRACE_OPTION', message: /checkpoint/ }, JSON.stringify(checkpoint));
   }
 });
