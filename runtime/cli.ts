@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 /**
- * The command line: `millrace run | explain | demo`. Reads arguments, calls the library, prints. Exit codes:
+ * The command line: `millrace run | explain | checkpoint | demo`. Reads arguments, calls the library, prints. Exit codes:
  * 0 done, 1 failed, 2 used wrongly.
  */
 
-import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Duration, MillraceError } from '../core/index.ts';
+import { describeInspection, inspectCheckpoints, packageVersion } from './checkpoint/index.ts';
 import { demo } from './demo/index.ts';
 import { explain, ProgressPrinter, type RunOptions, run } from './job/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
@@ -29,6 +29,9 @@ const HELP_OF = {
       --mermaid               as a Mermaid flowchart
       --param <key=value>     handed to the module's default export; may be repeated
 `,
+  checkpoint: `  millrace checkpoint inspect <dir>   what is in a checkpoint directory; a job may be running there
+      --json                  as one JSON object
+`,
   demo: `  millrace demo               make page clicks, count them per page and minute, check the result
       --rows <n>              clicks (default 5000000)
       --workers <n>           worker threads (default: at least 2)
@@ -43,7 +46,7 @@ const HELP_OF = {
 
 const HELP = `millrace: stream processing on worker threads
 
-${HELP_OF.run}${HELP_OF.explain}${HELP_OF.demo}  millrace --help, --version
+${HELP_OF.run}${HELP_OF.explain}${HELP_OF.checkpoint}${HELP_OF.demo}  millrace --help, --version
 `;
 
 /** Wrong arguments: exit code 2. */
@@ -60,11 +63,13 @@ async function main(args: string[]): Promise<number> {
       return runCommand(rest);
     case 'explain':
       return explainCommand(rest);
+    case 'checkpoint':
+      return checkpointCommand(rest);
     case 'demo':
       return demoCommand(rest);
     case '--version':
     case '-v':
-      console.log((JSON.parse(readFileSync(packageFile(), 'utf8')) as { version: string }).version);
+      console.log(packageVersion());
       return 0;
     case '--help':
     case '-h':
@@ -139,6 +144,22 @@ async function explainCommand(args: string[]): Promise<number> {
   return 0;
 }
 
+/** Fails where something is damaged. */
+async function checkpointCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, { json: { type: 'boolean' } });
+  const [action, dir, ...more] = positionals;
+  if (action !== 'inspect') throw new UsageError(action === undefined ? 'checkpoint inspect, and a directory' : `checkpoint has no ${JSON.stringify(action)}`);
+  if (dir === undefined || more.length > 0) throw new UsageError(`give one directory, not ${positionals.length - 1}`);
+  const found = await inspectCheckpoints(dir);
+  console.log(values.json === true ? JSON.stringify(found, infiniteAsText) : describeInspection(found, Date.now()));
+  return found.damaged.length === 0 ? 0 : 1;
+}
+
+/** JSON has no infinite numbers. */
+function infiniteAsText(_: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+}
+
 async function demoCommand(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, {
     rows: { type: 'string' },
@@ -175,12 +196,6 @@ function parse(args: string[], options: ArgumentOptions) {
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
-}
-
-/** package.json: one folder up from the sources, two from dist. */
-function packageFile(): URL {
-  const near = new URL('../package.json', import.meta.url);
-  return existsSync(near) ? near : new URL('../../package.json', import.meta.url);
 }
 
 function oneModule(positionals: readonly string[]): string {

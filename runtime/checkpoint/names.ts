@@ -8,6 +8,9 @@
  * it never goes back to an earlier one. So those before the newest are closed.
  */
 
+import { join } from 'node:path';
+import { assert } from '../../core/index.ts';
+
 const RUN_DIGITS = 8;
 const CHECKPOINT_DIGITS = 16;
 const WRITER_DIGITS = 3;
@@ -39,6 +42,12 @@ export function manifestName({ run, checkpoint }: ManifestName): string {
 
 export function segmentName({ run, writer, sequence }: SegmentName): string {
   return `segment-${padded(run, RUN_DIGITS)}-${padded(writer, WRITER_DIGITS)}-${padded(sequence, SEQUENCE_DIGITS)}.redo`;
+}
+
+/** Where a segment is. A name that is no segment's could lead anywhere. */
+export function segmentPath(dir: string, name: string): string {
+  assert(parseSegmentName(name) !== undefined, `${name} is no name of a segment`);
+  return join(dir, name);
 }
 
 /** undefined: it is no manifest's name. */

@@ -5,6 +5,6 @@ export { type CommitPlace, Commits, type EpochRecord, type EpochState, positions
 export { type DecisionStore, Decisions } from './decisions.ts';
 export { JobClock } from './job-clock.ts';
 export { JobWatermarks } from './job-watermarks.ts';
-export { Journal, type JournalHead, type JournalRecord } from './journal.ts';
+export { JOURNAL_FILE, Journal, type JournalHead, type JournalRecord, readJournal } from './journal.ts';
 export { type Drain, PartitionStates } from './partition-states.ts';
 export { type EpochCut, type PartitionState, positionOf } from './partitions.ts';

@@ -2,7 +2,7 @@
 
 export { describePlan, mermaidPlan } from './explain.ts';
 export { type ExchangeNode, GRAPH, Graph, graphOf, type Node, type PipelineLike, type Upstream, type WatermarkStrategy } from './graph.ts';
-export { identityDifference, identityOf, type PlanIdentity } from './identity.ts';
+export { identityDifference, identityOf, type OperatorIdentity, type PlanIdentity } from './identity.ts';
 export {
   type ExchangePlan,
   type ExchangeTarget,
