@@ -104,6 +104,7 @@ function manifestOf(value: unknown): Manifest {
     millrace: read('millrace', text),
     ...id,
     from: read('from', (path, from) => (from === null ? null : checkpointId(fields(path, from)))),
+    written: read('written', whole(id.checkpoint)),
     writtenAtMs: read('writtenAtMs', time),
     plan: head,
     nowMs: read('nowMs', time),

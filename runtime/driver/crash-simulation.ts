@@ -190,7 +190,8 @@ export class SimulatedJob {
       return [{ kind: 'cut', run }];
     };
     const there = this.#unread.flatMap(([frame]) => (frame !== undefined && frame.round <= this.#world.round ? [frame] : []));
-    if (!this.#isReadFirst) {
+    // Epochs that are repeated are cut as they were, and nobody waits.
+    if (!this.#isReadFirst && !coordinator.isReplaying) {
       const early = there.filter(({ source }) => source === this.#input.readFirst);
       if (early.length > 0) return early.map((frame) => this.#read(frame));
       return cut(() => {
