@@ -6,7 +6,7 @@
  *   content   Each write since the last sync is lost, kept, or kept in part, by sectors. Lost parts in front
  *             of kept ones read as zeros.
  *   names     Each change since the last sync of names is kept or lost by itself. A rename is one change.
- *   errors    A sync that failed may have lost any of its writes, and the next one does not try again.
+ *   errors    A write to a full disk is done up to the end of some sector, or not at all. A sync that failed may have lost any of its writes, and the next one does not try again.
  */
 
 import { type Rng, seededRng } from '../../core/index.ts';
@@ -188,7 +188,7 @@ export class SimulatedDisk implements Disk {
 
   #write(file: File, bytes: Uint8Array, position: number): void {
     const isFull = this.#fails('ENOSPC');
-    const written = Buffer.from(isFull ? bytes.subarray(0, this.#rng.int(bytes.length + 1)) : bytes);
+    const written = Buffer.from(isFull ? bytes.subarray(0, Math.max(0, sectorEnd(position + this.#rng.int(bytes.length)) - SECTOR - position)) : bytes);
     file.pending.push({ position, bytes: written });
     file.content = overwritten(file.content, written, position);
     if (isFull) throw failure('ENOSPC', 'no space left on device');
@@ -201,7 +201,7 @@ export class SimulatedDisk implements Disk {
       const fate = this.#rng.int(3);
       if (fate === 0) continue;
       for (let from = 0; from < bytes.length; ) {
-        const to = Math.min(bytes.length, from + SECTOR - ((position + from) % SECTOR));
+        const to = Math.min(bytes.length, sectorEnd(position + from) - position);
         if (fate === 1 || this.#rng.chance(0.5)) content = overwritten(content, bytes.subarray(from, to), position + from);
         from = to;
       }
@@ -210,6 +210,11 @@ export class SimulatedDisk implements Disk {
     file.pending = [];
     if (!onlyOnDisk) file.content = Buffer.from(content);
   }
+}
+
+/** The end of the sector that a byte is in. */
+function sectorEnd(position: number): number {
+  return position + SECTOR - (position % SECTOR);
 }
 
 function apply(names: Map<string, File>, change: NameChange): void {
