@@ -13,7 +13,7 @@ import { readFileSync } from 'node:fs';
 import { MillraceError, shown, type WatermarkState } from '../../core/index.ts';
 import type { CommittedPosition, Offset, Transaction, TransactionDomain } from '../../io/index.ts';
 import { CheckpointDir, type Manifest } from '../checkpoint/index.ts';
-import { checkpointNamed, type JournalRecord } from '../epoch/index.ts';
+import { checkpointNamed, type DecisionStore, type JournalRecord } from '../epoch/index.ts';
 import { headOf, identityDifference, type Plan } from '../plan/index.ts';
 import { segmentRanges } from '../state-log/index.ts';
 import type { StoredTask } from '../workers/index.ts';
@@ -123,6 +123,24 @@ export class Checkpoints {
         return { ...position, offset: stored[position.partition]?.offset ?? position.offset, metadata: 'checkpoint' };
       });
     });
+  }
+
+  /**
+   * Decisions of earlier epochs. Where output is final with a checkpoint only, nobody has seen that of later
+   * ones: they are decided anew.
+   */
+  get decisions(): DecisionStore {
+    const { journal } = this.dir;
+    const records = this.guarantee === 'exactly-once' ? journal.records.filter(({ epoch }) => epoch <= this.written) : journal.records;
+    return {
+      path: journal.path,
+      head: journal.head,
+      records,
+      begin: (head, kept) => journal.begin(head, kept),
+      append: (record) => this.record(record),
+      trim: (epoch) => journal.trim(epoch),
+      forgets: (source) => journal.forgets(source),
+    };
   }
 
   get resume(): Resume | undefined {

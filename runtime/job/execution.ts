@@ -91,7 +91,7 @@ export class Execution {
       const positions = await this.#sources.positions();
       const committed = checkpoints?.begin(positions, warn) ?? positions;
       coordinator.lay(this.#sources.partitionCounts);
-      const stored = coordinator.begin(committed, checkpoints?.dir.journal, checkpoints?.resume);
+      const stored = coordinator.begin(committed, checkpoints?.decisions, checkpoints?.resume);
       coordinator.intake.loadFirst(
         this.#plan.sources.map(({ behind }) => behind),
         this.#plan.sources.map(({ source }) => source.bounded),

@@ -33,7 +33,7 @@ export class Sources {
       const context = { ...intake.context(index, options), ...(start === undefined ? {} : { from: start }) };
       const reader = await guarded('ERR_MILLRACE_SOURCE', `The source ${source.name} cannot be opened`, () => source.open(context));
       this.#readers.push(reader);
-      intake.addSource(reader.partitionCount, source.offsetBytes, source.frameRows?.bind(source));
+      intake.addSource(reader.partitionCount, source.offsetBytes, source.frameRows?.bind(source), source.isPaced);
     }
   }
 

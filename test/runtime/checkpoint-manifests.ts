@@ -35,6 +35,7 @@ export function manifestOf(of: Partial<Manifest> & { readonly run: number; reado
   return {
     format: MANIFEST_FORMAT,
     millrace: '0.1.0',
+    written: checkpoint,
     from: null,
     writtenAtMs: 1_760_000_000_000 + checkpoint,
     plan: { format: 2, plan: planOf('p') },
@@ -84,6 +85,7 @@ export const manifests: fc.Arbitrary<Manifest> = fc
       millrace: texts,
       run: fc.constant(run),
       checkpoint: fc.constant(checkpoint),
+      written: fc.integer({ min: checkpoint, max: Number.MAX_SAFE_INTEGER }),
       from:
         run === 1
           ? fc.constant(null)
