@@ -21,7 +21,9 @@ const HELP_OF = {
       --drain-timeout <time>  how long a stop may take to finish what was read (default 30s)
       --bad-rows <what>       rows that cannot be decoded: ledger (counted, default), fail, or the share above which the job fails, as 0.01
       --memory <size>         all shared memory of the job (default 1GiB)
-      --checkpoint <dir>      keep a journal of epochs there, so that a restart repeats them as they were
+      --checkpoint <dir>      keep the state there: a restart goes on from it
+      --checkpoint-interval <time>   how often (default 1s)
+      --guarantee <what>      at-least-once (default) or exactly-once, which needs --checkpoint
       --param <key=value>     handed to the module's default export; may be repeated
       --json                  progress as one JSON object a line
 `,
@@ -94,9 +96,14 @@ async function runCommand(args: string[]): Promise<number> {
     'bad-rows': { type: 'string' },
     memory: { type: 'string' },
     checkpoint: { type: 'string' },
+    'checkpoint-interval': { type: 'string' },
+    guarantee: { type: 'string' },
     param: { type: 'string', multiple: true },
     json: { type: 'boolean' },
   });
+  if (values['checkpoint-interval'] !== undefined && values.checkpoint === undefined) {
+    throw new UsageError('--checkpoint-interval goes with --checkpoint <dir>');
+  }
   const job = await run(oneModule(positionals), {
     ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
     ...option('trigger', values.trigger as RunOptions['trigger']),
@@ -104,7 +111,8 @@ async function runCommand(args: string[]): Promise<number> {
     ...option('drainTimeout', values['drain-timeout'] as RunOptions['drainTimeout']),
     ...option('badRows', badRows(values['bad-rows'] as string | undefined)),
     ...option('memory', values.memory as RunOptions['memory']),
-    ...option('checkpoint', values.checkpoint === undefined ? undefined : { dir: values.checkpoint as string }),
+    ...option('checkpoint', checkpoint(values.checkpoint as string | undefined, values['checkpoint-interval'] as Duration | undefined)),
+    ...option('guarantee', values.guarantee as RunOptions['guarantee']),
     params: params(values.param as string[] | undefined),
   });
   if (job.sinkNames.length > 0 && job.sinkNames.every((name) => name === 'collect')) {
@@ -135,6 +143,10 @@ async function runCommand(args: string[]): Promise<number> {
     printer.end(job.progress());
   }
   return 0;
+}
+
+function checkpoint(dir: string | undefined, interval: Duration | undefined): RunOptions['checkpoint'] {
+  return dir === undefined ? undefined : { dir, ...(interval === undefined ? {} : { interval }) };
 }
 
 async function explainCommand(args: string[]): Promise<number> {

@@ -9,10 +9,9 @@
  * still missing is done at the start.
  */
 
-import { readFileSync } from 'node:fs';
 import { MillraceError, shown, type WatermarkState } from '../../core/index.ts';
 import type { CommittedPosition, Offset, Transaction, TransactionDomain } from '../../io/index.ts';
-import { CheckpointDir, type Manifest } from '../checkpoint/index.ts';
+import { CheckpointDir, type Manifest, packageVersion } from '../checkpoint/index.ts';
 import { checkpointNamed, type DecisionStore, type JournalRecord } from '../epoch/index.ts';
 import { headOf, identityDifference, type Plan } from '../plan/index.ts';
 import { segmentRanges } from '../state-log/index.ts';
@@ -322,21 +321,6 @@ function positionsBySource({ positions, written }: CheckpointCut, counts: readon
     const offsets = positions.slice(first, (first += count));
     return offsets.map((offset, partition) => ({ partition, offset, metadata: JSON.stringify({ checkpoint: written }) }));
   });
-}
-
-let version: string | undefined;
-
-function packageVersion(): string {
-  if (version !== undefined) return version;
-  const found = ['../../package.json', '../../../package.json'].map((path) => {
-    try {
-      return JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { name?: string; version?: string };
-    } catch {
-      return undefined;
-    }
-  });
-  version = found.find((of) => of?.name === 'millrace')?.version ?? 'unknown';
-  return version;
 }
 
 function cannot(pipeline: string, why: string): MillraceError {
