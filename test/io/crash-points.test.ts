@@ -5,18 +5,15 @@
  */
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { seededRng, schema as toSchema, utf8 } from '../../core/index.ts';
-import { files, log } from '../../io/index.ts';
-import { json } from '../../io/json.ts';
-import { logTopics, readLog } from '../../io/log/index.ts';
-import type { Sink, SinkWriter } from '../../io/sink.ts';
-import { seedOf } from '../seed.ts';
+import type { SinkWriter } from '../../io/sink.ts';
+import { effortCount, seedOf } from '../seed.ts';
 import { DyingProcess, failingDisk, leftBehind } from './failing-disk.ts';
-import { kafkaBatch, kafkaDecode } from './record-batch-harness.ts';
+import { KINDS, type SinkKind } from './sink-kinds.ts';
 
 // In memory, where there is such a folder: nothing here depends on a disk that is real.
 const root = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'millrace-crash-'));
@@ -35,55 +32,10 @@ const folder = () => {
   return dir;
 };
 
+const HOWS = ['kill', 'power failure'] as const;
 const PARTITIONS = 2;
 const CHECKPOINTS = 3;
 const EPOCHS_EACH = 2;
-
-/** One kind of sink: how it is made, what a block of one row is, and what its readers see, by partition. */
-interface Kind {
-  readonly name: string;
-  /** All rows of a checkpoint become visible by one step. */
-  readonly isAtomic: boolean;
-  sink(dir: string): Sink;
-  block(row: string): Promise<Uint8Array>;
-  read(dir: string): Promise<string[][]>;
-}
-
-const KINDS: readonly Kind[] = [
-  {
-    name: 'log.sink',
-    isAtomic: true,
-    // Segments of two or three rows: they roll within an epoch, and checkpoints begin in a new one or not.
-    sink: (dir) => log.sink({ dir, topic: 't', partitions: PARTITIONS, value: json(), segmentBytes: 260 }),
-    block: async (row) => {
-      const bytes = await kafkaBatch([{ key: null, value: Buffer.from(row), timestamp: 0 }]);
-      const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
-      shared.set(bytes);
-      return shared;
-    },
-    async read(dir) {
-      const rows: string[][] = [[], []];
-      if (!(await logTopics(dir)).includes('t')) return rows;
-      for await (const { partition, bytes } of readLog(dir, 't'))
-        for (const { value } of (await kafkaDecode(bytes)).records) rows[partition]?.push(String(value));
-      return rows;
-    },
-  },
-  {
-    name: 'files.sink',
-    isAtomic: false,
-    sink: (dir) => files.sink({ dir, value: json(), parts: 'shard' }),
-    block: async (row) => Buffer.from(`${row}\n`),
-    async read(dir) {
-      const rows: string[][] = [[], []];
-      for (const name of readdirSync(dir).sort()) {
-        const part = /^part-\d{10}-0000(\d)\.jsonl$/.exec(name)?.[1];
-        if (part !== undefined) rows[Number(part)]?.push(...readFileSync(join(dir, name), 'utf8').split('\n').slice(0, -1));
-      }
-      return rows;
-    },
-  },
-];
 
 /** What must be visible, and what the job knows. */
 class Job {
@@ -103,7 +55,7 @@ class Job {
     this.must = from?.must ?? [[], []];
   }
 
-  async run(kind: Kind, dir: string): Promise<void> {
+  async run(kind: SinkKind, dir: string): Promise<void> {
     const writer = await kind
       .sink(dir)
       .open({ schema: toSchema({ row: utf8 }), pipeline: 'p', signal: new AbortController().signal, guarantee: 'exactly-once' });
@@ -142,7 +94,7 @@ class Job {
 }
 
 /** Visible rows are those of the last commit, or, while one is under way, some that it adds. */
-function check(kind: Kind, seen: string[][], job: Job, what: string): void {
+function check(kind: SinkKind, seen: string[][], job: Job, what: string): void {
   if (kind.isAtomic || JSON.stringify(seen) === JSON.stringify(job.must)) {
     const allowed = [job.must, job.decided].map((rows) => JSON.stringify(rows));
     assert.ok(allowed.includes(JSON.stringify(seen)), `${what}: readers see ${JSON.stringify(seen)}, not ${allowed.join(' or ')}`);
@@ -170,7 +122,7 @@ for (const kind of KINDS) {
           assert.equal(dead.checkpoint, CHECKPOINTS * EPOCHS_EACH - 1);
           break;
         }
-        for (const how of ['kill', 'power failure'] as const) {
+        for (const how of effortCount(1) > 1 ? HOWS : [HOWS[rng.int(2)] as (typeof HOWS)[number]]) {
           // A prepared checkpoint may be decided, or not: both must be possible.
           for (const isDecided of dead.prepared === undefined ? [false] : [false, true]) {
             let job = Object.assign(new Job(0), dead);

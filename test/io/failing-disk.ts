@@ -17,6 +17,8 @@ export class DyingProcess {
   calls = 0;
   /** Name of the call that it died in. */
   diedIn: string | undefined;
+  readonly #inFlight = new Set<Promise<unknown>>();
+  readonly #files = new Set<fs.promises.FileHandle>();
   #died: () => void = () => {};
   readonly death: Promise<void> = new Promise((resolve) => {
     this.#died = resolve;
@@ -35,7 +37,25 @@ export class DyingProcess {
   async run<T>(work: () => Promise<T>): Promise<T | undefined> {
     const done = processes.run(this, work);
     done.catch(() => {});
-    return Promise.race([done, this.death.then(() => undefined)]);
+    const result = await Promise.race([done, this.death.then(() => undefined)]);
+    if (this.isDead) {
+      // What the kernel had begun, it ends; then it closes the files.
+      await Promise.allSettled(this.#inFlight);
+      await Promise.all([...this.#files].map((file) => file.close()));
+    }
+    return result;
+  }
+
+  /** Keeps in mind what the process has begun. */
+  async begun<T>(call: Promise<T>): Promise<T> {
+    this.#inFlight.add(call);
+    try {
+      const result = await call;
+      if (isFile(result)) this.#files.add(result);
+      return this.isDead ? await NEVER : result;
+    } finally {
+      this.#inFlight.delete(call);
+    }
   }
 
   /** True when the call may be made. */
@@ -50,6 +70,10 @@ export class DyingProcess {
 
 const processes = new AsyncLocalStorage<DyingProcess>();
 const NEVER = new Promise<never>(() => {});
+
+function isFile(result: unknown): result is fs.promises.FileHandle {
+  return typeof (result as { fd?: unknown } | undefined)?.fd === 'number';
+}
 
 /** What is durable: the content of files, and the names in folders, as of their last sync. */
 const contents = new Map<string, Buffer>();
@@ -71,7 +95,7 @@ export async function failingDisk(dir: string): Promise<() => void> {
       if (process.isDead) return NEVER;
       const isCounted = CHANGES.has(name) && !String(args[0]).includes('.held') && !(name === 'open' && args[1] === ('r' as never));
       if (isCounted && !process.admits(`${name} ${String(args[0]).slice(dir.length)}`)) return NEVER;
-      return original.apply(fs.promises, args);
+      return process.begun(original.apply(fs.promises, args));
     };
   }
   const probe = await fs.promises.open(join(dir, 'probe'), 'w');
@@ -89,7 +113,7 @@ export async function failingDisk(dir: string): Promise<() => void> {
         return NEVER;
       }
       if (name === 'sync' || name === 'datasync') return note(this);
-      return original.apply(this, args);
+      return process.begun(original.apply(this, args));
     };
   }
   syncBuiltinESMExports();
