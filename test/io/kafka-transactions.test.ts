@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import test, { type TestContext } from 'node:test';
 import { MillraceError, type Schema } from '../../core/index.ts';
+import { Cluster } from '../../io/kafka/client/index.ts';
 import { type KafkaSinkOptions, kafka } from '../../io/kafka/index.ts';
+import { Connection } from '../../io/kafka/kafkajs/index.ts';
 import type { SinkWriter, Transaction } from '../../io/sink.ts';
 import { API, loseAnswer } from './kafka-faults.ts';
 import { openStage, recordBatchOf, type Stage, textValue, until } from './kafka-fixture.ts';
@@ -74,6 +76,15 @@ function is(code: string, message: RegExp): (error: Error) => boolean {
     assert.match(error.message, message);
     return true;
   };
+}
+
+async function topicIds({ brokers }: Stage, topic: string): Promise<(string | undefined)[]> {
+  const cluster = new Cluster(new Connection({ brokers }));
+  try {
+    return [(await cluster.topic(topic)).id];
+  } finally {
+    cluster.close();
+  }
 }
 
 let nextId = 0;
@@ -417,3 +428,24 @@ for (const { acks, copies } of [
     assert.deepEqual(await valuesIn(stage, topic), expected);
   });
 }
+
+test('at least once, a producer whose numbers do not fit any more takes new ones, and goes on', async (t) => {
+  const stage = await openStage(t);
+  if (stage === undefined) return;
+  const topic = await stage.topic(1);
+  const sink = kafka.sink({ brokers: stage.brokers, value: textValue, topic });
+  const writer = await sink.open({ schema: columns, pipeline: 'test', signal: new AbortController().signal });
+  t.after(() => writer.close());
+  for (let i = 0; i < 3; i++) await writer.write(blockOf([`old ${i}`], 0));
+  // Made anew under the same name: its log knows nothing, and begins at 0 again.
+  const id = (await topicIds(stage, topic))[0];
+  await stage.admin.deleteTopics({ topics: [topic] });
+  await until('the topic to be made anew', async () => {
+    await stage.admin.createTopics({ topics: [{ topic, numPartitions: 1 }], waitForLeaders: false }).catch(() => {});
+    const now = await topicIds(stage, topic).catch(() => []);
+    return now[0] !== undefined && now[0] !== id;
+  });
+  for (let i = 0; i < 3; i++) await writer.write(blockOf([`new ${i}`], 0));
+  await writer.commit(1);
+  assert.deepEqual([...new Set(await valuesIn(stage, topic))], ['new 0', 'new 1', 'new 2']);
+});
