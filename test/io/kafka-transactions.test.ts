@@ -8,8 +8,8 @@ import { Cluster } from '../../io/kafka/client/index.ts';
 import { type KafkaSinkOptions, kafka } from '../../io/kafka/index.ts';
 import { Connection } from '../../io/kafka/kafkajs/index.ts';
 import type { SinkWriter, Transaction } from '../../io/sink.ts';
-import { API, loseAnswer } from './kafka-faults.ts';
-import { openStage, recordBatchOf, type Stage, textValue, until } from './kafka-fixture.ts';
+import { API, holdRequest, loseAnswer } from './kafka-faults.ts';
+import { openStage, pause, recordBatchOf, type Stage, textValue, until } from './kafka-fixture.ts';
 
 const columns = textValue.schema as Schema;
 
@@ -362,6 +362,26 @@ test('a source that another process took over cannot be committed in a transacti
   await job.transaction.close();
   await assertCommitted(stage, output, ['row']);
   assert.equal(await recoveredBy(stage, id, output), 1);
+});
+
+test('positions are read when a pending transaction has ended: none is older than what was committed', async (t) => {
+  const stage = await openStage(t);
+  if (stage === undefined) return;
+  const [input, output, id] = [await stage.topic(1), await stage.topic(1), newId()];
+  const group = `group-${id}`;
+  await stage.producer.send({ topic: input, messages: [{ value: 'a' }, { value: 'b' }] });
+  const reading = await stage.open({ topic: input, group });
+  const job = await openJob(t, stage, id, { topic: output });
+  let release = (): void => {};
+  const { lost } = holdRequest(t, API.endTxn, new Promise((resolve) => (release = resolve)));
+  const committing = job.transaction.commit(1, [reading.reader.transactional?.positions([{ partition: 0, offset: 2, metadata: 'pending' }])]);
+  await until('the offsets to be pending', () => lost() === 1);
+  const opening = stage.open({ topic: input, group });
+  // Long enough for a reader that does not wait to get the older position.
+  await pause(300);
+  release();
+  await committing;
+  assert.deepEqual((await opening).positions[0], { partition: 0, offset: 2, metadata: 'pending' });
 });
 
 test('the number outlives a change of topics; one that a tool has set is refused', async (t) => {
