@@ -4,6 +4,7 @@
 
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import type { Codec } from '../codec.ts';
+import { checkCompression, type SinkCompression } from '../record-batch/index.ts';
 import type { KafkaConnectionOptions } from './connection/index.ts';
 import { checkSecurity } from './security.ts';
 
@@ -85,6 +86,11 @@ export interface KafkaSinkOptions<R = unknown> extends KafkaConnectionOptions {
    * transactions, so they need the same value.
    */
   readonly transactionalId?: string;
+  /**
+   * How record batches are compressed, in the workers: `none` (default), `lz4`, `gzip`, or `zstd`, which
+   * needs Node 22.15 (23.8). A batch that would not become smaller is written as it is.
+   */
+  readonly compression?: SinkCompression;
   /** Create the topic if it does not exist. Without it a missing topic is an error. */
   readonly createTopic?: { readonly partitions?: number; readonly replicationFactor?: number };
   /**
@@ -132,6 +138,7 @@ const SINK_OPTIONS = {
   key: true,
   timestamp: true,
   acks: true,
+  compression: true,
   transactionTimeout: true,
   transactionalId: true,
   createTopic: true,
@@ -182,6 +189,7 @@ export function checkSinkOptions(name: string, options: KafkaSinkOptions): void 
   checkConnection(name, options);
   checkCodec(name, options.value);
   checkChoice(name, 'acks', options.acks, [-1, 1]);
+  if (options.compression !== undefined) checkCompression(name, options.compression);
   checkNumber(name, 'batchBytesMax', options.batchBytesMax, 1 << 10, 1 << 30);
   checkNumber(name, 'deliveryTimeout', options.deliveryTimeout, 1, INT32_MAX);
   checkNumber(name, 'transactionTimeout', options.transactionTimeout, 1, INT32_MAX);

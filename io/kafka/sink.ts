@@ -24,7 +24,7 @@ const CREATED_PAUSE_MS = 50;
 export function sink<R>(options: KafkaSinkOptions<R>): Sink<R> {
   const name = `kafka ${options?.topic}`;
   checkSinkOptions(name, options);
-  const { value: codec, key, timestamp, batchBytesMax } = options;
+  const { value: codec, key, timestamp, batchBytesMax, compression } = options;
   const canBeExact = (options.acks ?? -1) === -1;
   return {
     name,
@@ -41,6 +41,7 @@ export function sink<R>(options: KafkaSinkOptions<R>): Sink<R> {
         ...(key !== undefined && { key }),
         ...(timestamp !== undefined && { timestamp }),
         ...(batchBytesMax !== undefined && { batchBytesMax }),
+        ...(compression !== undefined && { compression }),
       }),
   };
 }

@@ -11,11 +11,13 @@ export interface FilledBatch {
   readonly recordCount: number;
   readonly baseTimestamp: number;
   readonly maxTimestamp: number;
+  /** How the records are compressed: index into COMPRESSIONS. Default 0. */
+  readonly compression?: number;
 }
 
 /**
- * Writes the header of the uncompressed batch at `address`, whose size with all records is `byteLength`: base
- * offset 0, no producer, CRC.
+ * Writes the header of the batch at `address`, whose size with all records is `byteLength`: base offset 0, no
+ * producer, CRC.
  */
 export function writeBatchHeader(memory: SharedMemory, address: number, byteLength: number, filled: FilledBatch): void {
   const { u8, view } = memory;
@@ -24,6 +26,7 @@ export function writeBatchHeader(memory: SharedMemory, address: number, byteLeng
   view.setInt32(address + RECORD_BATCH.partitionLeaderEpoch, -1);
   view.setInt8(address + RECORD_BATCH.magic, RECORD_BATCH.magicValue);
   view.setInt32(address + RECORD_BATCH.lastOffsetDelta, filled.recordCount - 1);
+  view.setInt16(address + RECORD_BATCH.attributes, filled.compression ?? 0);
   writeI64(u8, address + RECORD_BATCH.baseTimestamp, filled.baseTimestamp);
   writeI64(u8, address + RECORD_BATCH.maxTimestamp, filled.maxTimestamp);
   u8.fill(0xff, address + RECORD_BATCH.producerId, address + RECORD_BATCH.recordCount);

@@ -10,7 +10,12 @@ export const API = { produce: 0, addPartitions: 24, addOffsets: 25, endTxn: 26, 
  * The connections that are open, or will be. A connection tells by its bytes which request it carries: size, key, ...
  * (one write is one request, or the first of several).
  */
-const losses = new Set<{ apiKey: number; when: Moment; lost: number }>();
+const losses = new Set<Loss>();
+interface Loss {
+  readonly apiKey: number;
+  readonly when: Moment | Promise<void>;
+  lost: number;
+}
 let isPatched = false;
 
 /** Not sent at all; sent, and destroyed at once; carried out, and the answer thrown away. */
@@ -18,8 +23,16 @@ export type Moment = 'before' | 'behind' | 'unread';
 
 /** The next request of this kind, on any connection of this process, loses its answer. */
 export function loseAnswer(t: TestContext, apiKey: number, when: Moment): { lost(): number } {
+  return add(t, { apiKey, when, lost: 0 });
+}
+
+/** The next request of this kind is sent only when `release` resolves. */
+export function holdRequest(t: TestContext, apiKey: number, release: Promise<void>): { lost(): number } {
+  return add(t, { apiKey, when: release, lost: 0 });
+}
+
+function add(t: TestContext, loss: Loss): { lost(): number } {
   patch();
-  const loss = { apiKey, when, lost: 0 };
   losses.add(loss);
   t.after(() => losses.delete(loss));
   return { lost: () => loss.lost };
@@ -37,6 +50,10 @@ function patch(): void {
     if (loss === undefined) return write.apply(this, args as Parameters<typeof write>);
     losses.delete(loss);
     loss.lost++;
+    if (loss.when instanceof Promise) {
+      void loss.when.then(() => write.apply(this, args as Parameters<typeof write>));
+      return true;
+    }
     if (loss.when === 'before') {
       this.destroy(new Error('lost before it was sent'));
       return false;

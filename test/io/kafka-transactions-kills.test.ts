@@ -63,7 +63,7 @@ test('a copying job under kill -9, and with zombies: no row lost, none twice', {
         written[partition] = from + values.length;
         await writer.write({ epoch: 1, unit: 0, partition, rowCount: values.length, bytes: recordBatchOf(values) });
       }
-      await pause(5);
+      await pause(15);
     }
   })();
 
@@ -71,6 +71,12 @@ test('a copying job under kill -9, and with zombies: no row lost, none twice', {
     (await stage.admin.fetchOffsets({ groupId: `millrace.${id}` }))
       .flatMap((each) => each.partitions)
       .reduce((sum, { offset }) => Math.max(sum, Number(offset)), -1);
+  const valuesIn = async (): Promise<string[][]> => {
+    const reading = await stage.open({ topic: output, group: `back-${randomBytes(4).toString('hex')}` }, { drain: true });
+    await until('the end', () => reading.ended.size === reading.reader.partitionCount);
+    await reading.reader.close();
+    return Array.from({ length: PARTITIONS }, (_, partition) => reading.valuesOf(partition));
+  };
   let live = start();
   let kills = 0;
   let zombies = 0;
@@ -101,22 +107,19 @@ test('a copying job under kill -9, and with zombies: no row lost, none twice', {
   isOver = true;
   await feeding;
   const total = written.reduce((sum, count) => sum + count, 0);
-  const seen: string[][] = [];
+  // By what it has committed it is done; whether that is true, the rows tell.
   await until(
-    'the copy to be complete',
+    'the job to have copied all',
     async () => {
       if (!children.has(live)) live = start();
       await pause(100);
-      const reading = await stage.open({ topic: output, group: `back-${randomBytes(4).toString('hex')}` }, { drain: true });
-      await until('the end', () => reading.ended.size === reading.reader.partitionCount);
-      await reading.reader.close();
-      for (let partition = 0; partition < PARTITIONS; partition++) {
-        seen[partition] = reading.valuesOf(partition);
-      }
-      return seen.reduce((sum, values) => sum + values.length, 0) >= total;
+      const [copied] = await stage.admin.fetchOffsets({ groupId: id, topics: [input] });
+      return (copied?.partitions ?? []).every(({ partition, offset }) => Number(offset) === written[partition]);
     },
-    60,
+    120,
   );
+  await until('the last marker', async () => (await valuesIn()).flat().length >= total, 5).catch(() => {});
+  const seen = await valuesIn();
   for (let partition = 0; partition < PARTITIONS; partition++) {
     assert.deepEqual(
       seen[partition],

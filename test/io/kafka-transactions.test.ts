@@ -4,10 +4,12 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import test, { type TestContext } from 'node:test';
 import { MillraceError, type Schema } from '../../core/index.ts';
+import { Cluster } from '../../io/kafka/client/index.ts';
 import { type KafkaSinkOptions, kafka } from '../../io/kafka/index.ts';
+import { Connection } from '../../io/kafka/kafkajs/index.ts';
 import type { SinkWriter, Transaction } from '../../io/sink.ts';
-import { API, loseAnswer } from './kafka-faults.ts';
-import { openStage, recordBatchOf, type Stage, textValue, until } from './kafka-fixture.ts';
+import { API, holdRequest, loseAnswer } from './kafka-faults.ts';
+import { openStage, pause, recordBatchOf, type Stage, textValue, until } from './kafka-fixture.ts';
 
 const columns = textValue.schema as Schema;
 
@@ -74,6 +76,15 @@ function is(code: string, message: RegExp): (error: Error) => boolean {
     assert.match(error.message, message);
     return true;
   };
+}
+
+async function topicIds({ brokers }: Stage, topic: string): Promise<(string | undefined)[]> {
+  const cluster = new Cluster(new Connection({ brokers }));
+  try {
+    return [(await cluster.topic(topic)).id];
+  } finally {
+    cluster.close();
+  }
 }
 
 let nextId = 0;
@@ -353,6 +364,26 @@ test('a source that another process took over cannot be committed in a transacti
   assert.equal(await recoveredBy(stage, id, output), 1);
 });
 
+test('positions are read when a pending transaction has ended: none is older than what was committed', async (t) => {
+  const stage = await openStage(t);
+  if (stage === undefined) return;
+  const [input, output, id] = [await stage.topic(1), await stage.topic(1), newId()];
+  const group = `group-${id}`;
+  await stage.producer.send({ topic: input, messages: [{ value: 'a' }, { value: 'b' }] });
+  const reading = await stage.open({ topic: input, group });
+  const job = await openJob(t, stage, id, { topic: output });
+  let release = (): void => {};
+  const { lost } = holdRequest(t, API.endTxn, new Promise((resolve) => (release = resolve)));
+  const committing = job.transaction.commit(1, [reading.reader.transactional?.positions([{ partition: 0, offset: 2, metadata: 'pending' }])]);
+  await until('the offsets to be pending', () => lost() === 1);
+  const opening = stage.open({ topic: input, group });
+  // Long enough for a reader that does not wait to get the older position.
+  await pause(300);
+  release();
+  await committing;
+  assert.deepEqual((await opening).positions[0], { partition: 0, offset: 2, metadata: 'pending' });
+});
+
 test('the number outlives a change of topics; one that a tool has set is refused', async (t) => {
   const stage = await openStage(t);
   if (stage === undefined) return;
@@ -417,3 +448,24 @@ for (const { acks, copies } of [
     assert.deepEqual(await valuesIn(stage, topic), expected);
   });
 }
+
+test('at least once, a producer whose numbers do not fit any more takes new ones, and goes on', async (t) => {
+  const stage = await openStage(t);
+  if (stage === undefined) return;
+  const topic = await stage.topic(1);
+  const sink = kafka.sink({ brokers: stage.brokers, value: textValue, topic });
+  const writer = await sink.open({ schema: columns, pipeline: 'test', signal: new AbortController().signal });
+  t.after(() => writer.close());
+  for (let i = 0; i < 3; i++) await writer.write(blockOf([`old ${i}`], 0));
+  // Made anew under the same name: its log knows nothing, and begins at 0 again.
+  const id = (await topicIds(stage, topic))[0];
+  await stage.admin.deleteTopics({ topics: [topic] });
+  await until('the topic to be made anew', async () => {
+    await stage.admin.createTopics({ topics: [{ topic, numPartitions: 1 }], waitForLeaders: false }).catch(() => {});
+    const now = await topicIds(stage, topic).catch(() => []);
+    return now[0] !== undefined && now[0] !== id;
+  });
+  for (let i = 0; i < 3; i++) await writer.write(blockOf([`new ${i}`], 0));
+  await writer.commit(1);
+  assert.deepEqual([...new Set(await valuesIn(stage, topic))], ['new 0', 'new 1', 'new 2']);
+});
