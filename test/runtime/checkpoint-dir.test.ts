@@ -110,7 +110,7 @@ describe('what a restart finds', () => {
     const path = file(dir, 1, 12);
     const whole = await readFile(path);
     const rng = seededRng(seedOf(5));
-    for (let i = 0; i < effortCount(60); i++) {
+    for (let i = 0; i < effortCount(30); i++) {
       rng.seek(i);
       const bytes = Buffer.from(i % 2 === 0 ? whole.subarray(0, rng.int(whole.length)) : whole);
       if (i % 2 === 1) {
@@ -125,7 +125,10 @@ describe('what a restart finds', () => {
         [manifestName({ run: 1, checkpoint: 12 })],
       );
       assert.equal(warnings.length, 1);
-      assert.match(warnings[0] as string, /-0000000000000012\.manifest \(.+\)\. The one before it is taken, checkpoint 5: what came in behind that is read and/);
+      assert.match(
+        warnings[0] as string,
+        /-0000000000000012\.manifest \(.+\)\. The one before it is taken, checkpoint 5: what came in behind that is read and/,
+      );
     }
     await writeFile(path, whole);
     assert.deepEqual((await seen(dir)).checkpoints, ['1:12', '1:5']);
@@ -163,7 +166,10 @@ describe('what a restart finds', () => {
   test('what another pipeline, or a later version, wrote is refused by name', async (t) => {
     const dir = await folder(t);
     await run(dir, [5], { plan: { format: 2, plan: planOf('clicks') } });
-    await assert.rejects(opened(dir), { code: 'ERR_MILLRACE_CHECKPOINT', message: /are of the pipeline "clicks", not of "p"\. Give each pipeline a directory/ });
+    await assert.rejects(opened(dir), {
+      code: 'ERR_MILLRACE_CHECKPOINT',
+      message: /are of the pipeline "clicks", not of "p"\. Give each pipeline a directory/,
+    });
     await rm(file(dir, 1, 5));
     await run(dir, [6]);
     await writeFile(file(dir, 2, 7), sealed('{}', 3));
@@ -220,7 +226,11 @@ describe('what is removed', () => {
     await checkpoint(open, 35, { from: { run: 1, checkpoint: 20 } });
     await open.prune(2);
     await open.close();
-    assert.deepEqual(await names(dir), [manifestName({ run: 3, checkpoint: 25 }), manifestName({ run: 3, checkpoint: 35 }), segmentName({ run: 3, writer: 0, sequence: 1 })]);
+    assert.deepEqual(await names(dir), [
+      manifestName({ run: 3, checkpoint: 25 }),
+      manifestName({ run: 3, checkpoint: 35 }),
+      segmentName({ run: 3, writer: 0, sequence: 1 }),
+    ]);
   });
 });
 
@@ -248,7 +258,10 @@ describe('the journal in it', () => {
       again.candidates().map(({ checkpoint: number }) => number),
       [29, 19],
     );
-    assert.deepEqual(again.journal.records.slice(-10), Array.from({ length: 10 }, (_, i) => record(20 + i)));
+    assert.deepEqual(
+      again.journal.records.slice(-10),
+      Array.from({ length: 10 }, (_, i) => record(20 + i)),
+    );
     await again.journal.begin(again.journal.head as JournalHead, again.journal.records);
     again.journal.trim(29);
     again.journal.forgets(0);
@@ -380,7 +393,10 @@ describe('one process', () => {
     const abort = new AbortController();
     const waiting = CheckpointDir.open(dir, 'p', () => {}, { wait: abort.signal, waiting: () => abort.abort(new Error('enough')) });
     await assert.rejects(waiting, /^Error: enough$/);
-    await assert.rejects(CheckpointDir.open(dir, 'p', () => {}, { wait: AbortSignal.abort(new Error('before')) }), /^Error: before$/);
+    await assert.rejects(
+      CheckpointDir.open(dir, 'p', () => {}, { wait: AbortSignal.abort(new Error('before')) }),
+      /^Error: before$/,
+    );
     assert.deepEqual(await names(dir), ['job.held']);
     await open.close();
   });

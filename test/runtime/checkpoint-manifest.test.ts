@@ -6,7 +6,7 @@ import { MillraceError, seededRng } from '../../core/index.ts';
 import type { Manifest } from '../../runtime/checkpoint/index.ts';
 import { decodeManifest, encodeManifest, MANIFEST_BYTES_MAX } from '../../runtime/checkpoint/manifest-text.ts';
 import { caseCount, effortCount, fc, seedOf } from '../seed.ts';
-import { jsonOf, manifestOf, manifests, planOf, sealed } from './checkpoint-manifests.ts';
+import { jsonOf, manifestOf, manifests, sealed } from './checkpoint-manifests.ts';
 
 function damageOf(bytes: Uint8Array, what = ''): string {
   const read = decodeManifest('m', bytes);
@@ -112,7 +112,8 @@ describe('what has the right checksum, and is no manifest', () => {
   test('a later format is named, and nothing else is taken in its place', () => {
     assert.throws(() => decodeManifest('DIR/checkpoint-1', sealed('what comes then', 2)), {
       code: 'ERR_MILLRACE_CHECKPOINT',
-      message: 'The checkpoint DIR/checkpoint-1 has the format 2; this version of millrace reads 1. Go on with the version that wrote it, or a later one, or give another directory.',
+      message:
+        'The checkpoint DIR/checkpoint-1 has the format 2; this version of millrace reads 1. Go on with the version that wrote it, or a later one, or give another directory.',
     });
     assert.match(damageOf(sealed('{}', 0)), /run is undefined/);
   });
@@ -150,7 +151,8 @@ describe('what has the right checksum, and is no manifest', () => {
     if (Array.isArray(value)) {
       const at = rng.int(value.length + 1);
       const how = rng.int(4);
-      if (how === 0 || at === value.length) return [...value.slice(0, at), value.length > 0 ? rng.pick<unknown>(value) : rng.pick<unknown>(hostile), ...value.slice(at)];
+      if (how === 0 || at === value.length)
+        return [...value.slice(0, at), value.length > 0 ? rng.pick<unknown>(value) : rng.pick<unknown>(hostile), ...value.slice(at)];
       if (how === 1) return value.filter((_, i) => i !== at);
       return value.map((one: unknown, i) => (i === at ? changed(one, rng) : one));
     }

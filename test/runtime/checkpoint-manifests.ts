@@ -1,9 +1,9 @@
 /** Manifests for tests. */
 
+import { crc32cBytes } from '../../core/index.ts';
 import { MANIFEST_FORMAT, type Manifest, segmentName } from '../../runtime/checkpoint/index.ts';
 import { encodeManifest } from '../../runtime/checkpoint/manifest-text.ts';
 import type { PlanIdentity } from '../../runtime/plan/index.ts';
-import { crc32cBytes } from '../../core/index.ts';
 import { fc } from '../seed.ts';
 
 const operator = (kind: string, number: number, format: number, facts: unknown) => ({
@@ -111,7 +111,13 @@ export const manifests: fc.Arbitrary<Manifest> = fc
       heldUntil: fc.array(times, { minLength: exchanges, maxLength: exchanges }),
       segments: fc.uniqueArray(
         fc
-          .tuple(fc.integer({ min: 1, max: run }), fc.nat({ max: 999 }), fc.nat({ max: 9_999_999_999 }), fc.nat({ max: checkpoint }), fc.nat({ max: checkpoint }))
+          .tuple(
+            fc.integer({ min: 1, max: run }),
+            fc.nat({ max: 999 }),
+            fc.nat({ max: 9_999_999_999 }),
+            fc.nat({ max: checkpoint }),
+            fc.nat({ max: checkpoint }),
+          )
           .map(([of, writer, sequence, a, b]) => ({ name: segmentName({ run: of, writer, sequence }), from: Math.min(a, b), to: Math.max(a, b) })),
         { selector: ({ name }) => name, maxLength: 4 },
       ),
