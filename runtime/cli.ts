@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The command line: `millrace run | explain | checkpoint | demo`. Reads arguments, calls the library, prints. Exit codes:
- * 0 done, 1 failed, 2 used wrongly.
+ * The command line: `millrace run | explain | checkpoint | demo`. Reads arguments, calls the library, prints.
+ * Exit codes: 0 done, 1 failed, 2 used wrongly.
  */
 
 import { fileURLToPath } from 'node:url';

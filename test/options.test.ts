@@ -54,6 +54,7 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   'top()': (options) => keyed().top(3, { by: 'ms', ...options }),
   'dropDuplicates()': (options) => keyed().dropDuplicates(options),
   'print()': (options) => stream().print(options),
+  forEachBatch: (options) => stream().forEachBatch(() => {}, options),
   'variance()': (options) => millrace.variance('ms', options),
   'stddev()': (options) => millrace.stddev('ms', options),
   'first()': (options) => millrace.first('ms', options),

@@ -8,8 +8,9 @@
  *
  * `write` makes a checkpoint, in this order. A crash between two of the steps leaves the checkpoint before.
  *
- *   the segments it names are synced -> the journal is synced -> their names are synced
- *   -> the manifest is written aside and synced -> it gets its name -> the name is synced
+ *   the segments it names are synced, then their names;
+ *   the journal is synced; the manifest is written aside and synced     (these three at the same time)
+ *   -> the manifest gets its name -> the name is synced
  *
  * Segments are appended to by other threads. What a manifest names must have been written when `write` is
  * called. All of this is for the main thread: nothing here blocks.
@@ -126,18 +127,18 @@ export class CheckpointDir {
     return this.#enqueue(`checkpoint ${manifest.checkpoint} cannot be written`, async () => {
       const bytes = encodeManifest(manifest);
       await this.#mustBeOurs();
-      await this.#syncSegments(manifest);
-      if (this.journal.hasBegun) await this.#orEnd(() => this.journal.sync());
       const name = manifestName(manifest);
       const aside = `${name}${TEMPORARY}`;
-      try {
-        await this.#disk.create(aside, bytes);
-        await this.#disk.sync(aside);
-      } catch (error) {
-        // What is left of it is removed with the next prune.
+      // Three at a time, as Node has four threads for files, and sinks want one of them.
+      await allOf([
+        this.#syncSegments(manifest),
+        this.journal.hasBegun ? this.#orEnd(() => this.journal.sync()) : undefined,
+        this.#disk.create(aside, bytes).then(() => this.#disk.sync(aside)),
+      ]).catch(async (error) => {
+        // If something is left of it, the next prune removes it.
         await this.#disk.remove(aside).catch(() => {});
         throw error;
-      }
+      });
       await this.#mustBeOurs();
       await this.#orEnd(async () => {
         await this.#disk.rename(aside, name);
@@ -192,24 +193,24 @@ export class CheckpointDir {
   /** Makes durable what other threads have appended to the segments that a manifest names. */
   async #syncSegments(manifest: Manifest): Promise<void> {
     const sizes = new Map((await this.#disk.list()).map(({ name, bytes }) => [name, bytes]));
-    let areNamesNew = false;
-    for (const { name } of manifest.segments) {
-      const size = sizes.get(name);
-      if (size === undefined) {
-        throw this.#end(
-          new MillraceError(
-            'ERR_MILLRACE_CHECKPOINT',
-            `The segment ${this.path(name)} was removed while the job ran: checkpoint ${manifest.checkpoint} cannot be written. ${STAYS}`,
-          ),
-        );
-      }
+    const grown = manifest.segments.filter(({ name }) => {
+      if (!sizes.has(name)) throw this.#end(this.#gone(name, manifest));
       // Those of earlier runs were synced for the manifest that this run began from.
-      if (parseSegmentName(name)?.run !== this.run || this.#synced.get(name) === size) continue;
-      if (!this.#synced.has(name)) areNamesNew = true;
+      return parseSegmentName(name)?.run === this.run && this.#synced.get(name) !== sizes.get(name);
+    });
+    const areNamesNew = grown.some(({ name }) => !this.#synced.has(name));
+    for (const { name } of grown) {
       await this.#orEnd(() => this.#disk.sync(name));
-      this.#synced.set(name, size);
+      this.#synced.set(name, sizes.get(name) as number);
     }
     if (areNamesNew) await this.#orEnd(() => this.#disk.syncNames());
+  }
+
+  #gone(name: string, { checkpoint }: Manifest): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_CHECKPOINT',
+      `The segment ${this.path(name)} was removed while the job ran: checkpoint ${checkpoint} cannot be written. ${STAYS}`,
+    );
   }
 
   /**
@@ -298,6 +299,12 @@ export class CheckpointDir {
 }
 
 const STAYS = 'The checkpoint before stays as it is: a restart goes on from it, and nothing that was committed is lost.';
+
+/** Waits for all of them, whatever fails, so that nothing goes on behind an error. */
+async function allOf(works: readonly (Promise<void> | undefined)[]): Promise<void> {
+  const failed = (await Promise.allSettled(works)).find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}
 
 function isSame(a: CheckpointId, b: CheckpointId): boolean {
   return a.run === b.run && a.checkpoint === b.checkpoint;

@@ -6,7 +6,8 @@
  *   content   Each write since the last sync is lost, kept, or kept in part, by sectors. Lost parts in front
  *             of kept ones read as zeros.
  *   names     Each change since the last sync of names is kept or lost by itself. A rename is one change.
- *   errors    A write to a full disk is done up to the end of some sector, or not at all. A sync that failed may have lost any of its writes, and the next one does not try again.
+ *   errors    A write to a full disk is done up to the end of some sector, or not at all. A sync that failed
+ *             may have lost any of its writes, and the next one does not try again.
  */
 
 import { type Rng, seededRng } from '../../core/index.ts';

@@ -110,7 +110,7 @@ describe('what a restart finds', () => {
     const path = file(dir, 1, 12);
     const whole = await readFile(path);
     const rng = seededRng(seedOf(5));
-    for (let i = 0; i < effortCount(60); i++) {
+    for (let i = 0; i < effortCount(30); i++) {
       rng.seek(i);
       const bytes = Buffer.from(i % 2 === 0 ? whole.subarray(0, rng.int(whole.length)) : whole);
       if (i % 2 === 1) {

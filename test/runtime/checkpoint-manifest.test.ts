@@ -6,7 +6,7 @@ import { MillraceError, seededRng } from '../../core/index.ts';
 import type { Manifest } from '../../runtime/checkpoint/index.ts';
 import { decodeManifest, encodeManifest, MANIFEST_BYTES_MAX } from '../../runtime/checkpoint/manifest-text.ts';
 import { caseCount, effortCount, fc, seedOf } from '../seed.ts';
-import { jsonOf, manifestOf, manifests, planOf, sealed } from './checkpoint-manifests.ts';
+import { jsonOf, manifestOf, manifests, sealed } from './checkpoint-manifests.ts';
 
 function damageOf(bytes: Uint8Array, what = ''): string {
   const read = decodeManifest('m', bytes);

@@ -76,6 +76,8 @@ test('used wrongly: exit code 2, what is wrong, and nothing on stdout', async ()
     [['demo', '--format', 'xml'], /--format.*"xml"/],
     [['demo', '--rows', '-5'], /--rows/],
     [['demo', 'more'], /"more"/],
+    [['checkpoint', 'list', 'dir'], /checkpoint has no "list".*millrace checkpoint --help/],
+    [['checkpoint', 'inspect', 'a', 'b'], /give one directory, not 2/],
   ];
   // Each of them is a process: three at a time.
   for (let from = 0; from < cases.length; from += 3) {

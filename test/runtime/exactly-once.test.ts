@@ -11,7 +11,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { run, seededRng } from '../../runtime/index.ts';
-import { openStage } from '../io/kafka-fixture.ts';
+import { openStage, until } from '../io/kafka-fixture.ts';
 import { effortCount, seedOf } from '../seed.ts';
 import { startCli } from './cli-process.ts';
 import { OUTPUTS, type Params, results } from './pipelines/exact.ts';
@@ -181,7 +181,8 @@ test('Kafka to Kafka', async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'millrace-test-'));
   t.after(() => rm(dir, { recursive: true, force: true }));
   const name = `exact-${process.pid}-${Date.now()}`;
-  await stage.admin.createTopics({ topics: [{ topic: `${name}-in`, numPartitions: PARTITIONS }], waitForLeaders: true });
+  await stage.admin.createTopics({ topics: [{ topic: `${name}-in`, numPartitions: PARTITIONS }], waitForLeaders: false });
+  await until('the topic', async () => (await stage.admin.fetchTopicOffsets(`${name}-in`).catch(() => [])).length === PARTITIONS);
   await killed(t, seedOf(6), join(dir, 'state'), { dir, brokers: stage.brokers[0] as string, name }, async (rows) => {
     await stage.producer.send({
       topic: `${name}-in`,

@@ -71,7 +71,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['checkpoint', 'plan', 'shared', 'disk', 'epoch', 'state-log'],
       ['engine', 'plan', 'shared', 'state-log'],
       ['workers', 'plan', 'stream', 'shared', 'state-log', 'engine'],
-      ['job', 'plan', 'stream', 'shared', 'epoch', 'checkpoint', 'workers'],
+      ['job', 'plan', 'stream', 'shared', 'epoch', 'state-log', 'checkpoint', 'workers'],
       ['driver', 'plan', 'shared', 'disk', 'epoch', 'state-log', 'checkpoint', 'engine', 'workers', 'job'],
       ['testing', 'driver'],
       ['index', '*'],
