@@ -116,7 +116,10 @@ test('what stands in the journal: positions, states and the clock of each epoch 
   const lines = (await readFile(join(dir, 'state', JOURNAL_FILE), 'utf8')).trimEnd().split('\n');
   const [head, ...records] = lines
     .slice(1)
-    .map((line) => JSON.parse(line.slice(9)) as { epoch: number; startMs: number; nowMs: number; positions: number[][]; pipeline: string; base: { epoch: number } });
+    .map(
+      (line) =>
+        JSON.parse(line.slice(9)) as { epoch: number; startMs: number; nowMs: number; positions: number[][]; pipeline: string; base: { epoch: number } },
+    );
   assert.equal(head?.pipeline, 'repeated');
   let clock = before;
   let positions = [0, 0];
