@@ -11,7 +11,7 @@
 
 import { MillraceError, shown, type WatermarkState } from '../../core/index.ts';
 import type { CommittedPosition, Offset, Transaction, TransactionDomain } from '../../io/index.ts';
-import { CheckpointDir, type Manifest, packageVersion } from '../checkpoint/index.ts';
+import { CheckpointDir, type CheckpointId, type Manifest, packageVersion } from '../checkpoint/index.ts';
 import { checkpointNamed, type DecisionStore, type JournalRecord } from '../epoch/index.ts';
 import { headOf, identityDifference, type Plan } from '../plan/index.ts';
 import { segmentRanges } from '../state-log/index.ts';
@@ -32,6 +32,8 @@ export interface CheckpointsParts {
   readonly guarantee: Guarantee;
   readonly signal: AbortSignal;
   readonly warn: (message: string) => void;
+  /** Checkpoints whose state has turned out to be damaged. */
+  readonly damaged?: readonly CheckpointId[];
 }
 
 export class Checkpoints {
@@ -77,7 +79,7 @@ export class Checkpoints {
         transactions = { transaction, domain: domain.domain };
         decided = await transaction.recover();
       }
-      const { manifest, written } = chosen(dir, plan, domain !== undefined, decided);
+      const { manifest, written } = chosen(dir, plan, domain !== undefined, decided, parts.damaged ?? []);
       if (manifest !== undefined) mustFit(dir.dir, manifest, plan);
       return new Checkpoints(parts, dir, transactions, manifest, written);
     } catch (error) {
@@ -257,10 +259,19 @@ function chosen(
   plan: Plan,
   hasTransactions: boolean,
   decided: number | undefined,
+  damaged: readonly CheckpointId[],
 ): { readonly manifest: Manifest | undefined; readonly written: number } {
-  const candidates = dir.candidates();
+  const all = dir.candidates();
+  const candidates = all.filter(({ run, checkpoint }) => !damaged.some((one) => one.run === run && one.checkpoint === checkpoint));
   const [newest] = candidates;
-  if (!hasTransactions) return { manifest: newest, written: newest?.written ?? -1 };
+  if (newest === undefined && all.length > 0) {
+    throw refused(
+      dir.dir,
+      'has no checkpoint whose state is whole. Restore the folder from a copy; or delete it, and reset the positions of the sources, to begin anew',
+    );
+  }
+  // Output up to the newest is final, even if its state cannot be read.
+  if (!hasTransactions) return { manifest: newest, written: all[0]?.written ?? -1 };
   if (decided === undefined) {
     if (newest === undefined || newest.checkpoint === 0) return { manifest: newest, written: newest?.written ?? -1 };
     throw refused(

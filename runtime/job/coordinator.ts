@@ -87,6 +87,8 @@ export interface Effects {
   refuse(reason: () => MillraceError): void;
   /** Warn people: the job goes on, but not as they may expect. No answer. */
   warn(message: string): void;
+  /** A member of the crew does not return from what it is doing. No answer. */
+  hangs?(what: string): void;
 }
 
 /** What it needs from outside. */
@@ -114,6 +116,8 @@ export interface CoordinatorParts {
   readonly badRows: BadRows;
   /** ms between checkpoints; undefined: there are none. */
   readonly checkpointMs?: number | undefined;
+  /** ms after which a member of the crew that does not return counts as hanging; undefined: never. */
+  readonly hangMs?: number | undefined;
   /**
    * Makes a call soon, but not within this one. With it epochs end by themselves, without it when `endEpoch`
    * is called.
@@ -305,7 +309,10 @@ export class Coordinator {
 
   /** Warns of what stands still. To be called about once per second. */
   look(): void {
-    this.#watch?.look(this.#parts.clocks.elapsed());
+    const { clocks, effects, hangMs } = this.#parts;
+    this.#watch?.look(clocks.elapsed());
+    const [hanging] = hangMs === undefined ? [] : (this.#watch?.longWork(clocks.elapsed(), hangMs) ?? []);
+    if (hanging !== undefined) effects.hangs?.(hanging);
   }
 
   /**

@@ -6,9 +6,10 @@
  */
 
 import { createMemory, MillraceError, SlabAllocator } from '../../core/index.ts';
+import type { CheckpointId } from '../checkpoint/index.ts';
 import { identityOf, type Plan } from '../plan/index.ts';
 import { waitAsync } from '../shared/index.ts';
-import { Workers } from '../workers/index.ts';
+import { asPassing, Workers } from '../workers/index.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { Coordinator } from './coordinator.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -36,6 +37,7 @@ export class Execution {
   readonly #sinks: Sinks;
   readonly #workers: Workers;
   #checkpoints: Checkpoints | undefined;
+  readonly #damaged: readonly CheckpointId[];
   readonly #coordinator: Coordinator;
   #timer: NodeJS.Timeout | undefined;
   #watchTimer: NodeJS.Timeout | undefined;
@@ -56,7 +58,9 @@ export class Execution {
    */
   readonly done: Promise<void>;
 
-  constructor(plan: Plan, url: string, options: ResolvedOptions, wall: () => number) {
+  /** @param damaged checkpoints that it must not resume from */
+  constructor(plan: Plan, url: string, options: ResolvedOptions, wall: () => number, damaged: readonly CheckpointId[] = []) {
+    this.#damaged = damaged;
     this.#plan = plan;
     this.#url = url;
     this.#options = options;
@@ -83,7 +87,7 @@ export class Execution {
       const { signal } = this.#abort;
       const warn = (message: string) => this.onWarning(message);
       const plan = this.#plan;
-      if (checkpoint !== undefined) this.#checkpoints = await Checkpoints.open({ plan, dir: checkpoint.dir, guarantee, signal, warn });
+      if (checkpoint !== undefined) this.#checkpoints = await Checkpoints.open({ plan, dir: checkpoint.dir, guarantee, signal, warn, damaged: this.#damaged });
       const checkpoints = this.#checkpoints;
       await this.#sinks.open(plan, signal, guarantee, checkpoints?.transaction);
       if (guarantee === 'exactly-once') await this.#sinks.recover(checkpoints?.written ?? -1);
@@ -135,6 +139,12 @@ export class Execution {
     if (this.#isStarted) await this.#end();
   }
 
+  /** The checkpoint that it resumed from; undefined: none. */
+  get resumedFrom(): CheckpointId | undefined {
+    const manifest = this.#checkpoints?.manifest;
+    return manifest === undefined ? undefined : { run: manifest.run, checkpoint: manifest.checkpoint };
+  }
+
   get state(): JobState {
     return this.#outcome ?? this.#coordinator.state;
   }
@@ -149,7 +159,7 @@ export class Execution {
   }
 
   #makeCoordinator(): Coordinator {
-    const { memoryBytes, epochBytes, drain, badRows, checkpoint } = this.#options;
+    const { memoryBytes, epochBytes, drain, badRows, checkpoint, restarts } = this.#options;
     const done = (work: Promise<void> | undefined, tell: () => void): void => {
       work?.then(tell).catch((error) => this.fail(error));
     };
@@ -169,6 +179,7 @@ export class Execution {
       drain,
       badRows,
       checkpointMs: checkpoint?.intervalMs,
+      hangMs: checkpoint === undefined ? undefined : restarts.hangMs,
       effects: {
         record: (record) => done(this.#checkpoints?.record(record), () => coordinator.recorded(record.epoch)),
         write: (epoch, blocks) => done(this.#sinks.writeEpoch(epoch, blocks), () => coordinator.written(epoch)),
@@ -178,6 +189,7 @@ export class Execution {
         // Samples of the ledger do not come with the end of an epoch, but a turn later.
         refuse: (reason) => void setImmediate(() => void this.fail(reason())),
         warn: (message) => this.onWarning(message),
+        hangs: (message) => void this.fail(hangs(message)),
         failed: (error, source) => void this.fail(source === undefined ? error : this.#sources.errorOf(source, error)),
       },
       later: (call) => queueMicrotask(() => this.#guard(call)),
@@ -268,6 +280,12 @@ export class Execution {
     if (this.#failure !== undefined) this.#rejectDone(this.#failure);
     else this.#resolveDone();
   }
+}
+
+function hangs(what: string): MillraceError {
+  return asPassing(
+    new MillraceError('ERR_MILLRACE_WORKER', `${what}. It does not return, so its thread is ended. The option restarts says after how long (hangs).`),
+  );
 }
 
 /**

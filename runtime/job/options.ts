@@ -52,6 +52,12 @@ export interface RunOptions {
    */
   readonly guarantee?: 'at-least-once' | 'exactly-once';
   /**
+   * With a checkpoint: how often the job goes on from it, in the same process, after a worker thread has died,
+   * run out of heap, or hung. Default: 3 times within 10 minutes; then it ends with the cause. A function that
+   * has not returned for `hangs` (default '60s') counts as hanging.
+   */
+  readonly restarts?: { readonly times?: number; readonly within?: Duration; readonly hangs?: Duration };
+  /**
    * All shared memory of the job: what is under way, and state. Default '1GiB'; at most 4 GiB. State in the
    * heaps of the workers (keyed functions, folds, joins) counts, too, by estimate. A job whose state is
    * larger ends.
@@ -80,6 +86,7 @@ export interface ResolvedOptions {
   readonly guarantee: 'at-least-once' | 'exactly-once';
   readonly drainTimeoutMs: number;
   readonly badRows: BadRows;
+  readonly restarts: { readonly times: number; readonly withinMs: number; readonly hangMs: number };
   readonly memoryBytes: number;
   readonly epochBytes: number;
   readonly params: Params;
@@ -106,6 +113,7 @@ const OPTIONS = {
   checkpoint: true,
   guarantee: true,
   badRows: true,
+  restarts: true,
   memory: true,
   epochBytes: true,
   params: true,
@@ -162,6 +170,7 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     guarantee,
     drainTimeoutMs: durationMs(options.drainTimeout ?? DRAIN_TIMEOUT_MS, 'drainTimeout', 1),
     badRows: badRowsOf(options.badRows ?? 'ledger'),
+    restarts: restartsOf(options.restarts ?? {}),
     memoryBytes,
     epochBytes: options.epochBytes === undefined ? Math.min(memoryBytes / 8, EPOCH_BYTES_MAX) : byteSize(options.epochBytes, 'epochBytes'),
     params: options.params ?? {},
@@ -205,6 +214,14 @@ function badRowsOf(badRows: BadRows): BadRows {
   checkOptionNames('badRows', badRows, { fail: true });
   checkOptionNames('badRows.fail', badRows.fail, { above: true });
   return badRows;
+}
+
+function restartsOf(restarts: NonNullable<RunOptions['restarts']>): ResolvedOptions['restarts'] {
+  checkOptionNames('restarts', restarts, { times: true, within: true, hangs: true });
+  const { times = 3, within = '10m', hangs = '60s' } = restarts;
+  if (!Number.isInteger(times) || times < 0)
+    throw new MillraceError('ERR_MILLRACE_OPTION', `restarts.times is ${shown(times)}. Give a whole number from 0 on.`);
+  return { times, withinMs: durationMs(within, 'restarts.within', 1), hangMs: durationMs(hangs, 'restarts.hangs', 1) };
 }
 
 function checkpointOf(checkpoint: NonNullable<RunOptions['checkpoint']>): NonNullable<ResolvedOptions['checkpoint']> {

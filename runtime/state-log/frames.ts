@@ -145,5 +145,5 @@ function padded(value: number, digits: number): string {
 
 /** A segment, or what is in it, is not as it was written. */
 export function damaged(name: string, what: string): MillraceError {
-  return new MillraceError('ERR_MILLRACE_CORRUPT', `The segment ${name} of the checkpoint is damaged: ${what}.`);
+  return new MillraceError('ERR_MILLRACE_STATE', `The segment ${name} of the checkpoint is damaged: ${what}.`);
 }

@@ -72,7 +72,7 @@ export class StateReader {
    * Reads the whole log once.
    *
    * @param checkpoint the epoch that the state is wanted as of
-   * @throws MillraceError ERR_MILLRACE_CORRUPT
+   * @throws MillraceError ERR_MILLRACE_STATE
    */
   constructor(ranges: readonly SegmentRange[], checkpoint: number, open: OpenSegment) {
     this.#ranges = ranges;

@@ -74,6 +74,24 @@ export function portableError(error: unknown): PortableError {
   };
 }
 
+/** Failures of threads, not of what they were given. */
+const passing = new WeakSet<object>();
+
+/**
+ * Whether a failure may not come again when the job goes on from a checkpoint: a thread died, a function left
+ * something running that failed, a transaction was lost.
+ */
+export function mayPass(error: unknown): boolean {
+  if (!(error instanceof MillraceError)) return false;
+  return passing.has(error) || error.code === 'ERR_MILLRACE_TRANSACTION';
+}
+
+/** Marks a failure as one that may not come again. */
+export function asPassing(error: MillraceError): MillraceError {
+  passing.add(error);
+  return error;
+}
+
 export function revive(error: PortableError): MillraceError {
   const revived = new MillraceError(error.code as ErrorCode, error.message, error.cause === undefined ? {} : { cause: error.cause });
   if (error.stack !== undefined) revived.stack = error.stack;
@@ -112,7 +130,7 @@ export class WorkerPool {
       ...(process.execArgv.some((flag) => flag.startsWith('--input-type')) ? { execArgv: importFlags(process.execArgv) } : {}),
     });
     this.#piscina.on('error', (error: Error) => {
-      onError(new MillraceError('ERR_MILLRACE_WORKER', `A worker thread failed outside of its task: ${error.message}`, { cause: error }));
+      onError(asPassing(new MillraceError('ERR_MILLRACE_WORKER', `A worker thread failed outside of its task: ${error.message}`, { cause: error })));
     });
   }
 
@@ -131,13 +149,17 @@ export class WorkerPool {
       failed = (await this.#piscina.run({ ...task, port: port2 }, { transferList: [port2] })) as PortableError | undefined;
     } catch (error) {
       if ((error as NodeJS.ErrnoException | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY') {
-        throw new MillraceError(
-          'ERR_MILLRACE_MEMORY',
-          `Worker ${task.worker} ran out of heap, of which it may have ${this.#heapMiB} MiB. What fills it is state of keyed functions, folds and joins, or what functions keep in variables of their own: drop what is over (ttl, ctx.clear(), a shorter window or within), run more workers, or give more memory.`,
-          { cause: error },
+        throw asPassing(
+          new MillraceError(
+            'ERR_MILLRACE_MEMORY',
+            `Worker ${task.worker} ran out of heap, of which it may have ${this.#heapMiB} MiB. What fills it is state of keyed functions, folds and joins, or what functions keep in variables of their own: drop what is over (ttl, ctx.clear(), a shorter window or within), run more workers, or give more memory.`,
+            { cause: error },
+          ),
         );
       }
-      throw new MillraceError('ERR_MILLRACE_WORKER', `Worker ${task.worker} died: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw asPassing(
+        new MillraceError('ERR_MILLRACE_WORKER', `Worker ${task.worker} died: ${error instanceof Error ? error.message : String(error)}`, { cause: error }),
+      );
     }
     await told;
     if (failed !== undefined) throw revive(failed);
