@@ -112,9 +112,10 @@ export class SimulatedDisk implements Disk {
 
   async sync(name: string): Promise<void> {
     this.#operation();
+    const isBroken = this.#fails('EIO');
     await this.hold(name);
     const file = this.#there(name);
-    if (this.#fails('EIO')) {
+    if (isBroken) {
       this.#lose(file, true);
       throw failure('EIO', 'i/o error');
     }

@@ -232,6 +232,34 @@ describe('a disk that crashes', () => {
   });
 });
 
+test('what is written after a sync has failed is either refused or durable', async () => {
+  let refused = 0;
+  let durable = 0;
+  for (let seed = 0; seed < 120; seed++) {
+    const disk = new SimulatedDisk(seedOf(0) + seed);
+    const dir = await CheckpointDir.on(disk, 'p', () => {});
+    await dir.journal.begin(head, []);
+    const name = segmentName({ run: 1, writer: 0, sequence: 1 });
+    disk.append(name, Buffer.alloc(2_000, 1));
+    disk.failAfter(seed % 5, 'EIO');
+    await assert.rejects(dir.write(manifestOf({ run: 1, checkpoint: 1 })), { code: 'ERR_MILLRACE_CHECKPOINT', message: /EIO.*The disk has failed\. Check it/ });
+    const isWritten = await dir.write(manifestOf({ run: 1, checkpoint: 1 })).then(
+      () => true,
+      () => false,
+    );
+    disk.crash('machine');
+    if (!isWritten) {
+      refused++;
+      continue;
+    }
+    durable++;
+    const again = await CheckpointDir.on(disk, 'p', () => {});
+    assert.equal(again.candidates()[0]?.checkpoint, 1, `seed ${seed}`);
+    assert.deepEqual(await disk.read(name, 9_999), Buffer.alloc(2_000, 1), `seed ${seed}`);
+  }
+  assert.ok(refused > 0 && durable > 0, `${refused} refused, ${durable} durable`);
+});
+
 describe('the simulated disk', () => {
   test('loses what was not synced, and nothing else', async () => {
     const seen = new Set<string>();
