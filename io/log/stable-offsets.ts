@@ -67,7 +67,12 @@ export class StableReader {
    * @throws MillraceError ERR_MILLRACE_CORRUPT when the file is damaged
    */
   async read(): Promise<StableState | undefined> {
-    this.#file ??= await openIfThere(this.#path, 'r');
+    if (this.#file === undefined) {
+      // Not shared between overlapping calls: an answer from before a call is too old for it.
+      const file = await openIfThere(this.#path, 'r');
+      if (this.#file === undefined) this.#file = file;
+      else await file?.close();
+    }
     return this.#file === undefined ? undefined : newestIn(this.#file, this.#path);
   }
 

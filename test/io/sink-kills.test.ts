@@ -27,8 +27,8 @@ const typescript = fileURLToPath(new URL('../../scripts/typescript.js', import.m
 const KILLS = effortCount(20);
 
 /** Starts a writer, and kills it a random time after a random number of commits. */
-async function killOne(kind: string, dir: string, attempt: number, rng: SeekableRng): Promise<void> {
-  const child: ChildProcess = spawn(process.execPath, ['--import', typescript, writer, kind, dir, String(attempt)], { stdio: ['ignore', 'pipe', 'inherit'] });
+async function killOne(dir: string, attempt: number, rng: SeekableRng): Promise<void> {
+  const child: ChildProcess = spawn(process.execPath, ['--import', typescript, writer, dir, String(attempt)], { stdio: ['ignore', 'pipe', 'inherit'] });
   let lines = 1 + rng.int(6);
   const waitMs = rng.int(20);
   await new Promise<void>((resolve, reject) => {
@@ -80,39 +80,38 @@ class Follower {
   }
 }
 
-for (const kind of KINDS) {
-  test(`${kind.name}: ${KILLS} kills lose and double nothing`, async () => {
-    const rng = seededRng(seedOf(97));
-    const dir = mkdtempSync(join(root, 'writer-'));
-    const manifest = join(dir, 'manifest.json');
-    const decided = (): { checkpoint: number; rows: string[][] } =>
-      existsSync(manifest) ? JSON.parse(readFileSync(manifest, 'utf8')) : { checkpoint: -1, rows: [[], []] };
-    let follower: Follower | undefined;
-    for (let attempt = 0; attempt < KILLS; attempt++) {
-      await killOne(kind.name, dir, attempt, rng);
-      // Between two processes: whole checkpoints, the last one perhaps not shown yet.
-      const { rows } = decided();
-      (await kind.read(join(dir, 'out'))).forEach((seen, partition) => {
-        assert.deepEqual(seen, (rows[partition] as string[]).slice(0, seen.length), `partition ${partition} after kill ${attempt}`);
-        assert.ok(seen.length >= (rows[partition] as string[]).length - 4, `partition ${partition} after kill ${attempt}`);
+test(`${KILLS} kills lose and double nothing`, async () => {
+  const rng = seededRng(seedOf(97));
+  const dir = mkdtempSync(join(root, 'writer-'));
+  const manifest = join(dir, 'manifest.json');
+  const decided = (): { checkpoint: number; rows: string[][] } =>
+    existsSync(manifest) ? JSON.parse(readFileSync(manifest, 'utf8')) : { checkpoint: -1, rows: [[], []] };
+  const follower = new Follower();
+  for (let attempt = 0; attempt < KILLS; attempt++) {
+    await killOne(dir, attempt, rng);
+    // Between two processes: whole checkpoints, the last one perhaps not shown yet.
+    const { rows } = decided();
+    for (const kind of KINDS) {
+      (await kind.read(join(dir, kind.name))).forEach((seen, partition) => {
+        const all = rows[partition] as string[];
+        assert.deepEqual(seen, all.slice(0, seen.length), `${kind.name}, partition ${partition} after kill ${attempt}`);
+        assert.ok(seen.length >= all.length - 4, `${kind.name}, partition ${partition} after kill ${attempt}`);
       });
-      if (kind.isAtomic && follower === undefined) {
-        follower = new Follower();
-        await follower.open(join(dir, 'out'));
-      }
     }
-    const { checkpoint, rows } = decided();
+    if (attempt === 0) await follower.open(join(dir, 'log.sink'));
+  }
+  const { checkpoint, rows } = decided();
+  assert.ok((rows[0] as string[]).length > KILLS, `${(rows[0] as string[]).length} rows`);
+  for (const kind of KINDS) {
+    const place = join(dir, kind.name);
     const sink = await kind
-      .sink(join(dir, 'out'))
+      .sink(place)
       .open({ schema: toSchema({ row: utf8 }), pipeline: 'p', signal: new AbortController().signal, guarantee: 'exactly-once' });
     await sink.recover?.(checkpoint);
-    assert.deepEqual(await kind.read(join(dir, 'out')), rows);
-    assert.ok((rows[0] as string[]).length > KILLS, `${(rows[0] as string[]).length} rows`);
-    if (follower !== undefined) {
-      await follower.until(rows.map((of) => of.length));
-      assert.equal(follower.failure, undefined);
-      assert.deepEqual(follower.values, rows);
-    }
+    assert.deepEqual(await kind.read(place), rows, kind.name);
     await sink.close();
-  });
-}
+  }
+  await follower.until(rows.map((of) => of.length));
+  assert.equal(follower.failure, undefined);
+  assert.deepEqual(follower.values, rows);
+});
