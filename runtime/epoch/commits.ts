@@ -46,6 +46,8 @@ export interface EpochState {
   readonly heldUntil: readonly number[];
   /** Frames of the state log up to this epoch are needed for no shard. */
   readonly oldestBase: number;
+  /** Bytes of state, as of the last second. */
+  readonly stateBytes: number;
 }
 
 /** Positions that are or may be committed, by global partition, and the watermarks as of them. */

@@ -211,7 +211,7 @@ export class Checkpoints {
       watermarks,
       heldUntil,
       segments: segmentRanges(await this.dir.segments(), this.dir.run, this.manifest?.segments ?? [], checkpoint, state.oldestBase),
-      stateBytes: 0,
+      stateBytes: Math.round(state.stateBytes),
     };
   }
 

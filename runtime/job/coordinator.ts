@@ -238,7 +238,7 @@ export class Coordinator {
     committed.flat().forEach(({ offset }, global) => this.intake.startAt(global, offset));
     this.#readAgain = resume === undefined ? this.#rowsReadBefore(committed) : 0;
     const start = { epoch: this.#decisions.firstEpoch - 1, positions: committed.flat().map(({ offset }) => offset) };
-    const state = { nowMs: this.#decisions.beforeMs, ...this.#watermarks.state, oldestBase: Number.NEGATIVE_INFINITY };
+    const state = { nowMs: this.#decisions.beforeMs, ...this.#watermarks.state, oldestBase: Number.NEGATIVE_INFINITY, stateBytes: 0 };
     this.commits.begin({ ...start, metadata: this.#watermarks.metadata({ ...start, epoch: this.restored.writtenEpoch }), state });
     this.#started();
     return stored;
@@ -494,7 +494,7 @@ export class Coordinator {
     this.commits.merged(record, progress, this.#watermarks.metadata(record));
     if (this.#parts.checkpointMs !== undefined) {
       const { oldestBase } = this.#control.log(record.epoch);
-      record.state = { nowMs: this.#clockAt.get(record.epoch) as number, ...this.#watermarks.state, oldestBase };
+      record.state = { nowMs: this.#clockAt.get(record.epoch) as number, ...this.#watermarks.state, oldestBase, stateBytes: this.#control.stateBytes };
     }
     this.#clockAt.delete(record.epoch);
     record.mergedAtMs = this.#parts.clocks.elapsed();
