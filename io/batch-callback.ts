@@ -3,21 +3,35 @@
  * travels.
  */
 
-import { type Batch, MillraceError, shown } from '../core/index.ts';
+import { type Batch, checkOptionNames, MillraceError, shown } from '../core/index.ts';
 import type { Sink, SinkPosition } from './sink.ts';
 
 /** The batch is valid during the call only: copy what must outlive it (`batch.toRows()`). */
 export type BatchCallback = (batch: Batch, position: SinkPosition) => void;
 
+export interface BatchCallbackOptions {
+  /**
+   * `idempotent`: seeing rows again, perhaps in batches that are cut differently, is the same as seeing them
+   * once (it stores them by their key, for example). Exactly-once takes no other function. Default:
+   * `at-least-once`.
+   */
+  readonly delivery?: 'at-least-once' | 'idempotent';
+}
+
 /**
- * At least once: after a failure the function may see an epoch again. It must be synchronous, because a
- * worker does not wait. An error that it throws ends the job with ERR_MILLRACE_USER_FUNCTION.
+ * At-least-once: after a failure the function may see an epoch again. It must be synchronous, because a worker
+ * does not wait. An error that it throws ends the job with ERR_MILLRACE_USER_FUNCTION.
  */
-export function forEachBatch(callback: BatchCallback): Sink<never> {
+export function forEachBatch(callback: BatchCallback, options: BatchCallbackOptions = {}): Sink<never> {
   if (typeof callback !== 'function')
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `forEachBatch got ${shown(callback)}; pass a function (batch, { epoch, shard }) => void.`);
+  checkOptionNames('forEachBatch', options, { delivery: true });
+  const { delivery = 'at-least-once' } = options;
+  if (delivery !== 'at-least-once' && delivery !== 'idempotent')
+    throw new MillraceError('ERR_MILLRACE_OPTION', `forEachBatch: delivery is ${shown(delivery)}; it must be 'at-least-once' or 'idempotent'.`);
   return {
     name: 'forEachBatch',
+    delivery,
     check: () => {},
     open: async () => ({ info: { partitionCount: 1 }, write: async () => {}, commit: async () => {}, close: async () => {} }),
     encoder: (context) => ({

@@ -70,6 +70,7 @@ export function generator<const S extends SchemaFields>(options: GeneratorOption
     bounded: rows !== undefined,
     frameRows: (_bytes, first, next) => next - first,
     offsetBytes: rowBytes(schema),
+    isPaced: rowsPerSecond !== undefined,
     async open(context) {
       if (context.drain && rows === undefined) {
         throw new MillraceError(

@@ -36,6 +36,7 @@ export function iterable<const S extends SchemaFields>(
     name: 'iterable',
     schema,
     bounded: true,
+    isReplayable: false,
     frameRows: (_bytes, first, next) => next - first,
     async open(context) {
       const opened = typeof rows === 'function' ? rows() : rows;

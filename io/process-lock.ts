@@ -106,6 +106,11 @@ export class ProcessLock {
     return lock;
   }
 
+  /** Whether it is still this process's. Somebody may have deleted it, or the folder that it is in. */
+  async isHeld(): Promise<boolean> {
+    return held.has(this.#nonce) && ((await readdir(this.path).catch(missing)) ?? []).includes(this.#name);
+  }
+
   /** Never rejects: a lock that cannot be given back belongs to a process that ends soon. */
   async release(): Promise<void> {
     if (!held.has(this.#nonce)) return;

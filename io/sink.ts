@@ -10,6 +10,9 @@
  *   exactly-once    recover(n), once, before the first write
  *                   write ..., for some epochs | prepare(n) | [the job decides n] | commit(n)
  *
+ * A sink that has no `prepare` (an idempotent one) is committed before the decision: nothing else makes its
+ * rows durable. io/README.md has the contract as a table, `sinkConformance` of millrace/testing tries it.
+ *
  * n is the number of a checkpoint: that of its last epoch. The job decides a checkpoint by making its manifest
  * durable, or, where a sink is transactional, by the transaction. A crash before the decision leaves the job
  * at the checkpoint before: what was written or prepared behind it must never be seen. A crash behind the

@@ -32,6 +32,11 @@ export interface Source<R = unknown> {
    */
   readonly isReplayable?: boolean;
   /**
+   * Rows come at a pace that begins anew with each run, so the end of those that are there may lie before where
+   * the last run had got to. Default: false, and such an end means that rows were lost.
+   */
+  readonly isPaced?: boolean;
+  /**
    * What only one source at a time can read (a topic for a consumer group). The plan refuses two sources of a
    * pipeline with the same value.
    */

@@ -54,6 +54,7 @@ export {
   type ExchangeInput,
   type ExchangeOperator,
   type ExchangeShard,
+  exchangeBlockBytes,
   exchangeBlockOrigin,
   exchangeBlockRows,
   type HeldRows,

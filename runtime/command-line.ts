@@ -1,12 +1,12 @@
 /**
- * The command line: `millrace run | explain | demo`. Reads arguments, calls the library, prints. cli.ts is the
- * program.
+ * The command line: `millrace run | explain | checkpoint | demo`. Reads arguments, calls the library, prints.
+ * cli.ts is the program.
  */
 
-import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Duration, MillraceError } from '../core/index.ts';
+import { describeInspection, inspectCheckpoints, packageVersion } from './checkpoint/index.ts';
 import { demo } from './demo/index.ts';
 import { explain, ProgressPrinter, type RunOptions, run } from './job/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
@@ -20,13 +20,18 @@ const HELP_OF = {
       --drain-timeout <time>  how long a stop may take to finish what was read (default 30s)
       --bad-rows <what>       rows that cannot be decoded: ledger (counted, default), fail, or the share above which the job fails, as 0.01
       --memory <size>         all shared memory of the job (default 1GiB)
-      --checkpoint <dir>      keep a journal of epochs there, so that a restart repeats them as they were
+      --checkpoint <dir>      keep the state there: a restart goes on from it
+      --checkpoint-interval <time>   how often (default 1s)
+      --guarantee <what>      at-least-once (default) or exactly-once, which needs --checkpoint
       --param <key=value>     handed to the module's default export; may be repeated
       --json                  progress as one JSON object a line
 `,
   explain: `  millrace explain <module>   print the plan
       --mermaid               as a Mermaid flowchart
       --param <key=value>     handed to the module's default export; may be repeated
+`,
+  checkpoint: `  millrace checkpoint inspect <dir>   what is in a checkpoint directory; a job may be running there
+      --json                  as one JSON object
 `,
   demo: `  millrace demo               make page clicks, count them per page and minute, check the result
       --rows <n>              clicks (default 5000000)
@@ -42,7 +47,7 @@ const HELP_OF = {
 
 const HELP = `millrace: stream processing on worker threads
 
-${HELP_OF.run}${HELP_OF.explain}${HELP_OF.demo}  millrace --help, --version
+${HELP_OF.run}${HELP_OF.explain}${HELP_OF.checkpoint}${HELP_OF.demo}  millrace --help, --version
 `;
 
 /** Wrong arguments: exit code 2. */
@@ -59,11 +64,13 @@ async function main(args: string[]): Promise<number> {
       return runCommand(rest);
     case 'explain':
       return explainCommand(rest);
+    case 'checkpoint':
+      return checkpointCommand(rest);
     case 'demo':
       return demoCommand(rest);
     case '--version':
     case '-v':
-      console.log((JSON.parse(readFileSync(packageFile(), 'utf8')) as { version: string }).version);
+      console.log(packageVersion());
       return 0;
     case '--help':
     case '-h':
@@ -88,9 +95,14 @@ async function runCommand(args: string[]): Promise<number> {
     'bad-rows': { type: 'string' },
     memory: { type: 'string' },
     checkpoint: { type: 'string' },
+    'checkpoint-interval': { type: 'string' },
+    guarantee: { type: 'string' },
     param: { type: 'string', multiple: true },
     json: { type: 'boolean' },
   });
+  if (values['checkpoint-interval'] !== undefined && values.checkpoint === undefined) {
+    throw new UsageError('--checkpoint-interval goes with --checkpoint <dir>');
+  }
   const job = await run(oneModule(positionals), {
     ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
     ...option('trigger', values.trigger as RunOptions['trigger']),
@@ -98,7 +110,8 @@ async function runCommand(args: string[]): Promise<number> {
     ...option('drainTimeout', values['drain-timeout'] as RunOptions['drainTimeout']),
     ...option('badRows', badRows(values['bad-rows'] as string | undefined)),
     ...option('memory', values.memory as RunOptions['memory']),
-    ...option('checkpoint', values.checkpoint === undefined ? undefined : { dir: values.checkpoint as string }),
+    ...option('checkpoint', checkpoint(values.checkpoint as string | undefined, values['checkpoint-interval'] as Duration | undefined)),
+    ...option('guarantee', values.guarantee as RunOptions['guarantee']),
     params: params(values.param as string[] | undefined),
   });
   if (job.sinkNames.length > 0 && job.sinkNames.every((name) => name === 'collect')) {
@@ -131,11 +144,31 @@ async function runCommand(args: string[]): Promise<number> {
   return 0;
 }
 
+function checkpoint(dir: string | undefined, interval: Duration | undefined): RunOptions['checkpoint'] {
+  return dir === undefined ? undefined : { dir, ...(interval === undefined ? {} : { interval }) };
+}
+
 async function explainCommand(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, { mermaid: { type: 'boolean' }, param: { type: 'string', multiple: true } });
   const plan = await explain(oneModule(positionals), params(values.param as string[] | undefined));
   console.log(values.mermaid === true ? mermaidPlan(plan) : describePlan(plan));
   return 0;
+}
+
+/** Fails where something is damaged. */
+async function checkpointCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, { json: { type: 'boolean' } });
+  const [action, dir, ...more] = positionals;
+  if (action !== 'inspect') throw new UsageError(action === undefined ? 'checkpoint inspect, and a directory' : `checkpoint has no ${JSON.stringify(action)}`);
+  if (dir === undefined || more.length > 0) throw new UsageError(`give one directory, not ${positionals.length - 1}`);
+  const found = await inspectCheckpoints(dir);
+  console.log(values.json === true ? JSON.stringify(found, infiniteAsText) : describeInspection(found, Date.now()));
+  return found.damaged.length === 0 ? 0 : 1;
+}
+
+/** JSON has no infinite numbers. */
+function infiniteAsText(_: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
 }
 
 async function demoCommand(args: string[]): Promise<number> {
@@ -174,12 +207,6 @@ function parse(args: string[], options: ArgumentOptions) {
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
-}
-
-/** package.json: one folder up from the sources, two from dist. */
-function packageFile(): URL {
-  const near = new URL('../package.json', import.meta.url);
-  return existsSync(near) ? near : new URL('../../package.json', import.meta.url);
 }
 
 function oneModule(positionals: readonly string[]): string {

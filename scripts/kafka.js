@@ -257,6 +257,7 @@ function serverProperties(clientPort, controllerPort, dataDir, listeners, more) 
     'transaction.state.log.replication.factor': 1,
     'transaction.state.log.min.isr': 1,
     'transaction.state.log.num.partitions': 5,
+    'transaction.abort.timed.out.transaction.cleanup.interval.ms': 1000,
     'share.coordinator.state.topic.replication.factor': 1,
     'share.coordinator.state.topic.min.isr': 1,
     'group.initial.rebalance.delay.ms': 0,

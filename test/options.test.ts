@@ -29,6 +29,7 @@ const onRow = () => {};
 const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   'run()': (options) => millrace.run('nowhere.ts', options),
   checkpoint: (options) => millrace.run('nowhere.ts', { checkpoint: { dir: 'x', ...options } }),
+  restarts: (options) => millrace.run('nowhere.ts', { restarts: { times: 1, ...options } }),
   badRows: (options) => millrace.run('nowhere.ts', { badRows: { fail: { above: 0.1 }, ...options } }),
   'badRows.fail': (options) => millrace.run('nowhere.ts', { badRows: { fail: { above: 0.1, ...options } } }),
   'testDriver()': (options) => testDriver(stream().to(millrace.collect()), options),
@@ -54,6 +55,7 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   'top()': (options) => keyed().top(3, { by: 'ms', ...options }),
   'dropDuplicates()': (options) => keyed().dropDuplicates(options),
   'print()': (options) => stream().print(options),
+  forEachBatch: (options) => stream().forEachBatch(() => {}, options),
   'variance()': (options) => millrace.variance('ms', options),
   'stddev()': (options) => millrace.stddev('ms', options),
   'first()': (options) => millrace.first('ms', options),

@@ -210,7 +210,7 @@ async function verify(): Promise<void> {
     assert.equal(unpack(), body.length);
     assert.ok(Buffer.from(memory.u8.slice(to, to + body.length)).equals(body));
   }
-  const writer = await LogWriter.open(dir, 'bench', 4);
+  const writer = await LogWriter.open(dir, 'bench', { partitions: 4 });
   for (let i = 0; i < logBatches; i++) await writer.write({ epoch: 0, unit: 0, partition: i % 4, rowCount: records, bytes: bytes.subarray() });
   await writer.commit(0);
   await writer.close();

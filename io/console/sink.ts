@@ -30,7 +30,7 @@ interface Pending {
 
 const ROWS_DEFAULT = 20;
 
-/** At least once: after a failure an epoch may be printed again. */
+/** At-least-once: after a failure an epoch may be printed again. A job that is exactly-once cannot have it. */
 export function stdout(options: StdoutOptions = {}): Sink {
   checkOptionNames('stdout', options, { rows: true, format: true, stream: true });
   const { format = 'table', stream } = options;
@@ -41,6 +41,7 @@ export function stdout(options: StdoutOptions = {}): Sink {
   const lines = json();
   return {
     name: 'console',
+    delivery: 'at-least-once',
     check: () => {},
     open: async ({ schema }) => new ConsoleWriter(schema, format, rowsMax, stream ?? process.stdout),
     encoder: (context) => (format === 'json' ? lineSinkEncoder(context, lines) : arrowSinkEncoder(context)),

@@ -1,8 +1,17 @@
 /**
  * Text files out, one row per line. Each epoch has a file of its own, `PREFIX-EPOCH-PART.EXT`. It is written
  * under a hidden name, made durable, and renamed when the epoch is committed, so a visible file is complete.
- * An epoch that comes again (after a failure) writes the same names again, so nothing is doubled. One sink at
- * a time may use the names of a prefix and an ending.
+ * One sink at a time may use the names of a prefix and an ending.
+ *
+ * At-least-once: an epoch that comes again (after a failure) writes the same names again, and replaces its
+ * files.
+ *
+ * Exactly-once: `prepare` syncs the files and gives them a second hidden name, `commit` the visible one.
+ *
+ *   .part-0000000007-00000.jsonl.tmp  -->  .part-0000000007-00000.jsonl.prepared  -->  part-0000000007-...
+ *
+ * So the names say what `recover(n)` has to do: prepared files of epochs up to n become visible, all other
+ * hidden ones go. A commit that a crash cut short, with some files renamed and some not, is finished there.
  */
 
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
@@ -34,6 +43,7 @@ const EXTENSIONS: ReadonlyMap<string, string> = new Map([
   ['csv', 'csv'],
 ]);
 const TEMPORARY = '.tmp';
+const PREPARED = '.prepared';
 
 /**
  * @example files.sink({ dir: './out', value: json() }) // out/part-0000000001-00000.jsonl, ...
@@ -62,11 +72,12 @@ export function filesSink(options: FilesSinkOptions): Sink {
     throw new MillraceError('ERR_MILLRACE_OPTION', `files.sink: parts is ${shown(parts)}; it must be 'one' or 'shard'.`);
   return {
     name: `files ${dir}`,
+    delivery: 'replayed by epoch',
     check(_schema: Schema): void {
       if (value.name === 'arrow')
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'files.sink writes lines, which the arrow codec does not. Use json(), csv() or text().');
     },
-    async open({ pipeline }) {
+    async open({ pipeline, guarantee }) {
       const root = resolve(dir);
       try {
         await mkdir(root, { recursive: true });
@@ -77,12 +88,9 @@ export function filesSink(options: FilesSinkOptions): Sink {
           );
         });
         try {
-          const names = await readdir(root);
-          // A dead run never committed these.
-          const isOurs = (name: string) =>
-            name.startsWith('.') && name.endsWith(TEMPORARY) && epochIn(name.slice(1, -TEMPORARY.length), prefix, ext) !== undefined;
-          await Promise.all(names.filter(isOurs).map((name) => rm(join(root, name))));
-          return new FilesWriter(root, prefix, ext, parts, names, lock);
+          const writer = new FilesWriter(root, prefix, ext, parts, guarantee === 'exactly-once', lock);
+          if (guarantee !== 'exactly-once') await writer.takeAll();
+          return writer;
         } catch (error) {
           await lock.release();
           throw error;
@@ -106,6 +114,14 @@ interface Part {
   end: number;
 }
 
+interface OurFile {
+  readonly epoch: number;
+  /** Its name when it is visible. */
+  readonly name: string;
+  /** Its name now. */
+  readonly hidden: string;
+}
+
 class FilesWriter implements SinkWriter {
   readonly info = { partitionCount: 1 };
   readonly #dir: string;
@@ -113,30 +129,81 @@ class FilesWriter implements SinkWriter {
   readonly #ext: string;
   readonly #parts: 'one' | 'shard';
   readonly #lock: ProcessLock;
+  readonly #isExactlyOnce: boolean;
+  #isRecovered = false;
   /** By epoch, then by part. */
   readonly #open = new Map<number, Map<number, Part>>();
+  /** Names of prepared files, by epoch. */
+  readonly #prepared = new Map<number, Set<string>>();
+  #preparedUntil = -1;
   /**
-   * Our files that were in the folder at opening, by epoch. An epoch that comes again replaces all of its
-   * files.
+   * At-least-once: our files that were in the folder at opening, by epoch. An epoch that comes again replaces
+   * all of its files.
    */
   readonly #found = new Map<number, string[]>();
 
-  constructor(dir: string, prefix: string, ext: string, parts: 'one' | 'shard', names: readonly string[], lock: ProcessLock) {
+  constructor(dir: string, prefix: string, ext: string, parts: 'one' | 'shard', isExactlyOnce: boolean, lock: ProcessLock) {
     this.#lock = lock;
     this.#dir = dir;
     this.#prefix = prefix;
     this.#ext = ext;
     this.#parts = parts;
-    for (const name of names) {
-      const epoch = epochIn(name, prefix, ext);
-      if (epoch === undefined) continue;
+    this.#isExactlyOnce = isExactlyOnce;
+  }
+
+  /**
+   * At-least-once, at opening: what a dead run did not finish goes. What one prepared, exactly-once, may have
+   * been decided: it becomes visible.
+   */
+  async takeAll(): Promise<void> {
+    const { visible, prepared, temporary } = await this.#list();
+    for (const { hidden } of temporary) await rm(join(this.#dir, hidden));
+    for (const { name, hidden } of prepared) await rename(join(this.#dir, hidden), join(this.#dir, name));
+    for (const { epoch, name } of new Map([...visible, ...prepared].map((file) => [file.name, file])).values()) {
       const found = this.#found.get(epoch);
       if (found) found.push(name);
       else this.#found.set(epoch, [name]);
     }
   }
 
+  async recover(checkpoint: number): Promise<void> {
+    const { visible, prepared, temporary } = await this.#list();
+    const behind = visible.filter(({ epoch }) => epoch > checkpoint).map(({ name }) => name);
+    if (behind.length > 0 && checkpoint < 0) {
+      throw new MillraceError(
+        'ERR_MILLRACE_CHECKPOINT',
+        `The job resumes from nothing, but ${shown(this.#dir)} has ${behind.length} files of an earlier run (${behind[0]}), which its own would be mixed with. Move them away, or give another dir or prefix.`,
+      );
+    }
+    try {
+      for (const { hidden } of temporary) await rm(join(this.#dir, hidden));
+      for (const { epoch, hidden } of prepared) if (epoch > checkpoint) await rm(join(this.#dir, hidden));
+      if (behind.length > 0) {
+        process.emitWarning(
+          `${shown(this.#dir)} has ${behind.length} files behind checkpoint ${checkpoint}, which were not written exactly-once (${behind[0]}). They are removed; their rows come again.`,
+          'MillraceWarning',
+        );
+        for (const name of behind) await rm(join(this.#dir, name));
+      }
+      for (const { epoch, name, hidden } of prepared) if (epoch <= checkpoint) await rename(join(this.#dir, hidden), join(this.#dir, name));
+    } catch (cause) {
+      throw fileError(`The folder ${shownPath(this.#dir)} cannot be brought to checkpoint ${checkpoint}`, cause);
+    }
+    await this.#syncFolder();
+    this.#preparedUntil = checkpoint;
+    this.#isRecovered = true;
+  }
+
   async write({ epoch, unit, bytes }: SinkBlock): Promise<void> {
+    if (this.#isExactlyOnce) {
+      if (!this.#isRecovered) throw new MillraceError('ERR_MILLRACE_SINK', `A block for ${shown(this.#dir)} came before recover().`);
+      if (epoch <= this.#preparedUntil) {
+        throw new MillraceError(
+          'ERR_MILLRACE_SINK',
+          `A block for ${shown(this.#dir)} is of epoch ${epoch}, but epochs up to ${this.#preparedUntil} are closed.`,
+        );
+      }
+    }
     const part = this.#part(epoch, this.#parts === 'shard' ? unit : 0);
     const position = part.end;
     part.end += bytes.length;
@@ -148,29 +215,29 @@ class FilesWriter implements SinkWriter {
     }
   }
 
-  async commit(epoch: number): Promise<void> {
-    const parts = this.#open.get(epoch);
-    if (parts === undefined) return;
-    this.#open.delete(epoch);
-    const stale = new Set(this.#found.get(epoch));
-    this.#found.delete(epoch);
-    for (const part of parts.values()) {
-      try {
-        const file = await part.file;
-        await file.sync();
-        await file.close();
-        await rename(part.temporary, join(this.#dir, part.name));
-      } catch (cause) {
-        throw fileError(`The file ${shownPath(join(this.#dir, part.name))} cannot be put in place`, cause);
-      }
-      stale.delete(part.name);
-    }
-    // Files of shards that had no rows this time.
-    for (const name of stale) await rm(join(this.#dir, name), { force: true });
-    await this.#syncFolder();
+  async prepare(checkpoint: number): Promise<void> {
+    this.#preparedUntil = Math.max(this.#preparedUntil, checkpoint);
+    const epochs = [...this.#open.keys()].filter((epoch) => epoch <= checkpoint);
+    await Promise.all(
+      epochs.map(async (epoch) => {
+        const parts = this.#open.get(epoch) as Map<number, Part>;
+        this.#open.delete(epoch);
+        const prepared = new Set<string>();
+        this.#prepared.set(epoch, prepared);
+        for (const part of parts.values()) {
+          await this.#finish(part, `.${part.name}${PREPARED}`);
+          prepared.add(part.name);
+        }
+      }),
+    );
+    if (epochs.length > 0) await this.#syncFolder();
   }
 
-  /** Removes what was not committed. */
+  async commit(epoch: number): Promise<void> {
+    return this.#isExactlyOnce ? this.#commitPrepared(epoch) : this.#commitEpoch(epoch);
+  }
+
+  /** Removes what was not committed, and not prepared. */
   async close(): Promise<void> {
     const parts = [...this.#open.values()].flatMap((of) => [...of.values()]);
     this.#open.clear();
@@ -182,6 +249,63 @@ class FilesWriter implements SinkWriter {
       }),
     );
     await this.#lock.release();
+  }
+
+  async #commitPrepared(checkpoint: number): Promise<void> {
+    const epochs = [...this.#prepared.keys()].filter((epoch) => epoch <= checkpoint).sort((a, b) => a - b);
+    for (const epoch of epochs) {
+      const names = this.#prepared.get(epoch) as Set<string>;
+      for (const name of names) {
+        try {
+          await rename(join(this.#dir, `.${name}${PREPARED}`), join(this.#dir, name));
+        } catch (cause) {
+          throw fileError(`The file ${shownPath(join(this.#dir, name))} cannot be put in place`, cause);
+        }
+        names.delete(name);
+      }
+      this.#prepared.delete(epoch);
+    }
+    if (epochs.length > 0) await this.#syncFolder();
+  }
+
+  async #commitEpoch(epoch: number): Promise<void> {
+    const parts = this.#open.get(epoch);
+    if (parts === undefined) return;
+    this.#open.delete(epoch);
+    const stale = new Set(this.#found.get(epoch));
+    this.#found.delete(epoch);
+    for (const part of parts.values()) {
+      await this.#finish(part, part.name);
+      stale.delete(part.name);
+    }
+    // Files of shards that had no rows this time.
+    for (const name of stale) await rm(join(this.#dir, name), { force: true });
+    await this.#syncFolder();
+  }
+
+  /** Makes a part durable under its next name. */
+  async #finish(part: Part, name: string): Promise<void> {
+    try {
+      const file = await part.file;
+      await file.sync();
+      await file.close();
+      await rename(part.temporary, join(this.#dir, name));
+    } catch (cause) {
+      throw fileError(`The file ${shownPath(join(this.#dir, name))} cannot be put in place`, cause);
+    }
+  }
+
+  /** Our files in the folder, in the order of their names. */
+  async #list(): Promise<{ visible: OurFile[]; prepared: OurFile[]; temporary: OurFile[] }> {
+    const files = { visible: [] as OurFile[], prepared: [] as OurFile[], temporary: [] as OurFile[] };
+    for (const hidden of (await readdir(this.#dir)).sort()) {
+      const ending = [TEMPORARY, PREPARED].find((ending) => hidden.startsWith('.') && hidden.endsWith(ending));
+      const name = ending === undefined ? hidden : hidden.slice(1, -ending.length);
+      const epoch = epochIn(name, this.#prefix, this.#ext);
+      if (epoch === undefined) continue;
+      files[ending === undefined ? 'visible' : ending === PREPARED ? 'prepared' : 'temporary'].push({ epoch, name, hidden });
+    }
+    return files;
   }
 
   #part(epoch: number, number: number): Part {

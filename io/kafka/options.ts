@@ -4,6 +4,7 @@
 
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import type { Codec } from '../codec.ts';
+import { checkCompression, type SinkCompression } from '../record-batch/index.ts';
 import type { KafkaConnectionOptions } from './connection/index.ts';
 import { checkSecurity } from './security.ts';
 
@@ -68,8 +69,28 @@ export interface KafkaSinkOptions<R = unknown> extends KafkaConnectionOptions {
   readonly key?: string | readonly string[];
   /** The record's timestamp: `now` (default), or a timestamp column. */
   readonly timestamp?: 'now' | (string & {});
-  /** -1 (default): all in-sync replicas have it. 1: the leader has it. */
+  /**
+   * -1 (default): all in-sync replicas have it, and a record batch that is sent again is stored once. 1: the
+   * leader has it; a batch whose answer gets lost may be there twice, and the job cannot be exactly-once.
+   */
   readonly acks?: -1 | 1;
+  /**
+   * Exactly-once: milliseconds after which the broker aborts a transaction that is still open, and the job
+   * ends. It has to be well above the time between two checkpoints. Default 60000. Brokers refuse more than
+   * their transaction.max.timeout.ms (15 minutes by default).
+   */
+  readonly transactionTimeout?: number;
+  /**
+   * Exactly-once: the transactional id, where rights ask for a certain one. Whoever starts with the same id
+   * ends this job. Default: `millrace.` and the id of the job. The Kafka sinks of a job share their
+   * transactions, so they need the same value.
+   */
+  readonly transactionalId?: string;
+  /**
+   * How record batches are compressed, in the workers: `none` (default), `lz4`, `gzip`, or `zstd`, which
+   * needs Node 22.15 (23.8). A batch that would not become smaller is written as it is.
+   */
+  readonly compression?: SinkCompression;
   /** Create the topic if it does not exist. Without it a missing topic is an error. */
   readonly createTopic?: { readonly partitions?: number; readonly replicationFactor?: number };
   /**
@@ -117,6 +138,9 @@ const SINK_OPTIONS = {
   key: true,
   timestamp: true,
   acks: true,
+  compression: true,
+  transactionTimeout: true,
+  transactionalId: true,
   createTopic: true,
   batchBytesMax: true,
   deliveryTimeout: true,
@@ -124,6 +148,9 @@ const SINK_OPTIONS = {
 
 const INT32_MAX = 2 ** 31 - 1;
 export const BROKER_TIMEOUT_MS = 120_000;
+export const DELIVERY_TIMEOUT_MS = 120_000;
+export const REQUEST_TIMEOUT_MS = 30_000;
+export const TRANSACTION_TIMEOUT_MS = 60_000;
 
 /** @throws MillraceError ERR_MILLRACE_OPTION; ERR_MILLRACE_PIPELINE when the codec has no schema */
 export function checkSourceOptions(name: string, options: KafkaSourceOptions): void {
@@ -162,8 +189,14 @@ export function checkSinkOptions(name: string, options: KafkaSinkOptions): void 
   checkConnection(name, options);
   checkCodec(name, options.value);
   checkChoice(name, 'acks', options.acks, [-1, 1]);
+  if (options.compression !== undefined) checkCompression(name, options.compression);
   checkNumber(name, 'batchBytesMax', options.batchBytesMax, 1 << 10, 1 << 30);
   checkNumber(name, 'deliveryTimeout', options.deliveryTimeout, 1, INT32_MAX);
+  checkNumber(name, 'transactionTimeout', options.transactionTimeout, 1, INT32_MAX);
+  const { transactionalId } = options;
+  if (transactionalId !== undefined && (typeof transactionalId !== 'string' || transactionalId === '')) {
+    throw refused(name, `transactionalId is ${shown(transactionalId)}; it has to be a text.`);
+  }
   const { createTopic } = options;
   if (createTopic === undefined) return;
   checkOptionNames(`${name}, createTopic`, createTopic, { partitions: true, replicationFactor: true });
@@ -174,6 +207,11 @@ export function checkSinkOptions(name: string, options: KafkaSinkOptions): void 
 /** As the protocol numbers them: only what precedes the oldest open transaction, or everything. */
 export function isolationOf({ isolation }: KafkaSourceOptions): number {
   return isolation === 'read_uncommitted' ? 0 : 1;
+}
+
+/** Where transactions can be one: the cluster, by its bootstrap addresses. */
+export function domainOf({ brokers }: KafkaConnectionOptions): string {
+  return `kafka ${[...new Set(brokers)].sort().join(',')}`;
 }
 
 /** Legal topic names: Kafka, Topic.validate. */

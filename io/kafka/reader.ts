@@ -29,9 +29,10 @@ import {
   READ_UNCOMMITTED,
 } from './client/index.ts';
 import { within } from './kafkajs/index.ts';
-import { isolationOf, type KafkaSourceOptions } from './options.ts';
+import { domainOf, isolationOf, type KafkaSourceOptions } from './options.ts';
 import type { TopicAnswer } from './protocol/index.ts';
 import { roomFor, TopicWatch } from './topic-watch.ts';
+import { KafkaPositions } from './transactions.ts';
 
 const LEAVE_TIMEOUT_MS = 1_000;
 const NO_BYTES = new Uint8Array(0);
@@ -145,12 +146,17 @@ export class KafkaReader implements SourceReader {
     this.#run().catch((cause) => this.#fail(this.#cluster.connection.error(`${this.#name}: reading cannot begin`, cause)));
   }
 
+  /** Each call stands for a commit that succeeds, or after which the job ends. */
+  get transactional(): NonNullable<SourceReader['transactional']> {
+    return { domain: domainOf(this.#options), positions: (positions) => this.#inTransaction(positions) };
+  }
+
   async commit(positions: readonly CommittedPosition[]): Promise<void> {
     if (this.#isClosed) throw new MillraceError('ERR_MILLRACE_BROKER', `${this.#name}: positions cannot be committed, the source is closed.`);
-    const ours = positions.filter(({ partition }) => partition < this.#partitions.length);
+    const ours = this.#ours(positions);
     if (ours.length === 0) return;
     this.#committing = new Map(ours.map(({ partition, offset }) => [partition, offset]));
-    await this.#member.commit(ours.map(({ partition, offset, metadata }) => ({ partition, offset, metadata: metadataWith(this.#topicId, metadata) })));
+    await this.#member.commit(ours);
     for (const { partition, offset } of ours) this.#committed.set(partition, offset);
   }
 
@@ -161,6 +167,22 @@ export class KafkaReader implements SourceReader {
     await within(LEAVE_TIMEOUT_MS, this.#member.leave()).catch(() => {});
     this.#patience.end();
     this.#cluster.close();
+  }
+
+  /** Positions of existing partitions, with the topic's id. */
+  #ours(positions: readonly CommittedPosition[]): CommittedPosition[] {
+    return positions
+      .filter(({ partition }) => partition < this.#partitions.length)
+      .map(({ partition, offset, metadata }) => ({ partition, offset, metadata: metadataWith(this.#topicId, metadata) }));
+  }
+
+  #inTransaction(positions: readonly CommittedPosition[]): KafkaPositions {
+    const { group, topic } = this.#options;
+    const ours = this.#ours(positions);
+    // The last one was committed, or this one would not come.
+    for (const [partition, offset] of this.#committing) this.#committed.set(partition, offset);
+    this.#committing = new Map(ours.map(({ partition, offset }) => [partition, offset]));
+    return new KafkaPositions({ group, committer: this.#member.committer, topics: [{ topic, offsets: ours }] });
   }
 
   get #ids(): number[] {

@@ -1,17 +1,17 @@
 /**
  * The Kafka sink. Workers encode result rows into record batches (io/record-batch); this end sends them to
- * the broker as they are. `commit` resolves when the broker has acknowledged everything: each row is there at
- * least once.
+ * the broker as they are. At-least-once, `commit` resolves when the broker has acknowledged everything.
+ * Exactly-once, the rows go into the job's transaction (transactions.ts), which makes them visible.
  */
 
 import { MillraceError } from '../../core/index.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
 import type { Sink, SinkBlock, SinkContext, SinkEncoder, SinkEncoderContext, SinkInfo, SinkWriter } from '../sink.ts';
-import { BatchProducer, Cluster, createTopic, findTopic, Patience } from './client/index.ts';
+import { BatchProducer, Cluster, createTopic, findTopic, Idempotence, Patience } from './client/index.ts';
 import { Connection } from './kafkajs/index.ts';
-import { BROKER_TIMEOUT_MS, checkSinkOptions, type KafkaSinkOptions } from './options.ts';
+import { BROKER_TIMEOUT_MS, checkSinkOptions, DELIVERY_TIMEOUT_MS, domainOf, type KafkaSinkOptions, REQUEST_TIMEOUT_MS } from './options.ts';
+import { KafkaTransaction, transactionsOf } from './transactions.ts';
 
-const DELIVERY_TIMEOUT_MS = 120_000;
 /** Longest wait until all nodes know a new topic. */
 const CREATED_TIMEOUT_MS = 10_000;
 const CREATED_PAUSE_MS = 50;
@@ -24,9 +24,12 @@ const CREATED_PAUSE_MS = 50;
 export function sink<R>(options: KafkaSinkOptions<R>): Sink<R> {
   const name = `kafka ${options?.topic}`;
   checkSinkOptions(name, options);
-  const { value: codec, key, timestamp, batchBytesMax } = options;
+  const { value: codec, key, timestamp, batchBytesMax, compression } = options;
+  const canBeExact = (options.acks ?? -1) === -1;
   return {
     name,
+    delivery: canBeExact ? 'transactional' : 'at-least-once',
+    ...(canBeExact && { transactions: transactionsOf(options) }),
     check(schema) {
       for (const column of key === undefined ? [] : [key].flat()) schema.require(column, `The key of the sink ${name}`);
       if (timestamp !== undefined && timestamp !== 'now') schema.require(timestamp, `The timestamp of the sink ${name}`);
@@ -38,21 +41,53 @@ export function sink<R>(options: KafkaSinkOptions<R>): Sink<R> {
         ...(key !== undefined && { key }),
         ...(timestamp !== undefined && { timestamp }),
         ...(batchBytesMax !== undefined && { batchBytesMax }),
+        ...(compression !== undefined && { compression }),
       }),
   };
 }
 
-async function openWriter(name: string, options: KafkaSinkOptions, { signal, waiting }: SinkContext): Promise<SinkWriter> {
+async function openWriter(name: string, options: KafkaSinkOptions, context: SinkContext): Promise<SinkWriter> {
+  const { signal, waiting } = context;
+  const transaction = context.guarantee === 'exactly-once' ? transactionFor(name, options, context) : undefined;
   const cluster = new Cluster(new Connection(options));
   const patience = new Patience(cluster.connection, { name, timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS, signal, waiting });
   try {
-    const count = await findOrCreate(name, options, cluster, patience);
+    const info = { partitionCount: await findOrCreate(name, options, cluster, patience) };
     signal.throwIfAborted();
-    return new KafkaWriter(name, options, cluster, patience, { partitionCount: count });
+    if (transaction !== undefined) {
+      cluster.close();
+      return new TransactionalWriter(name, options.topic, transaction, info);
+    }
+    const numbering = options.acks === 1 ? undefined : await Idempotence.begin(cluster, patience, name);
+    const producer = new BatchProducer(cluster, patience, {
+      topic: options.topic,
+      acks: options.acks ?? -1,
+      requestTimeoutMs: options.requestTimeout ?? REQUEST_TIMEOUT_MS,
+      deliveryTimeoutMs: options.deliveryTimeout ?? DELIVERY_TIMEOUT_MS,
+      ...(numbering !== undefined && { numbering }),
+    });
+    return new KafkaWriter(name, cluster, producer, info);
   } catch (error) {
     cluster.close();
     throw error instanceof MillraceError ? error : cluster.connection.error(`${name}: topic ${options.topic} cannot be opened`, error);
   }
+}
+
+/** @throws MillraceError ERR_MILLRACE_PIPELINE when the sink cannot write in the job's transaction */
+function transactionFor(name: string, options: KafkaSinkOptions, { transaction }: SinkContext): KafkaTransaction {
+  const refused = (why: string): MillraceError => new MillraceError('ERR_MILLRACE_PIPELINE', `${name}: it cannot write exactly once: ${why}`);
+  if (options.acks === 1) throw refused('acks is 1, and a row that only the leader has can be lost. Leave acks out.');
+  if (!(transaction instanceof KafkaTransaction)) throw refused('the job has no transaction of Kafka.');
+  if (transaction.domain !== domainOf(options)) {
+    throw refused(`it writes to ${domainOf(options)}, and the transactions of the job are in ${transaction.domain}. Name the same brokers for all sinks.`);
+  }
+  const { transactionalId = transaction.transactionalId, transactionTimeout = transaction.timeoutMs } = options;
+  if (transactionalId !== transaction.transactionalId || transactionTimeout !== transaction.timeoutMs) {
+    throw refused(
+      `its transactionalId or transactionTimeout is not that of the job's other Kafka sinks (${transaction.transactionalId}, ${transaction.timeoutMs}), with which it shares the transactions. Give all of them the same.`,
+    );
+  }
+  return transaction;
 }
 
 async function findOrCreate(name: string, { topic, createTopic: wanted }: KafkaSinkOptions, cluster: Cluster, patience: Patience): Promise<number> {
@@ -71,34 +106,24 @@ async function findOrCreate(name: string, { topic, createTopic: wanted }: KafkaS
   }
 }
 
-class KafkaWriter implements SinkWriter {
+abstract class TopicWriter implements SinkWriter {
   readonly info: SinkInfo;
   readonly #name: string;
-  readonly #cluster: Cluster;
-  readonly #producer: BatchProducer;
   readonly #unsettled = new Set<Promise<void>>();
   #failure: unknown;
 
-  constructor(name: string, options: KafkaSinkOptions, cluster: Cluster, patience: Patience, info: SinkInfo) {
+  constructor(name: string, info: SinkInfo) {
     this.info = info;
     this.#name = name;
-    this.#cluster = cluster;
-    this.#producer = new BatchProducer(cluster, patience, {
-      topic: options.topic,
-      acks: options.acks ?? -1,
-      requestTimeoutMs: options.requestTimeout ?? 30_000,
-      deliveryTimeoutMs: options.deliveryTimeout ?? DELIVERY_TIMEOUT_MS,
-    });
   }
 
-  write(block: SinkBlock): Promise<void> {
-    const { partition, bytes } = block;
+  write({ partition, bytes }: SinkBlock): Promise<void> {
     if (partition >= this.info.partitionCount) {
       return Promise.reject(
         new MillraceError('ERR_MILLRACE_SINK', `${this.#name}: there is no partition ${partition}; the topic has ${this.info.partitionCount}.`),
       );
     }
-    const written = this.#producer.send(partition, bytes);
+    const written = this.send(partition, bytes);
     this.#unsettled.add(written);
     written.then(
       () => this.#unsettled.delete(written),
@@ -110,13 +135,62 @@ class KafkaWriter implements SinkWriter {
     return written;
   }
 
-  async commit(): Promise<void> {
+  abstract commit(): Promise<void>;
+  abstract close(): Promise<void>;
+  protected abstract send(partition: number, bytes: Uint8Array): Promise<void>;
+
+  /** Resolves when everything is acknowledged that was written before the call. */
+  protected async settle(): Promise<void> {
     await Promise.all(this.#unsettled);
     if (this.#failure !== undefined) throw this.#failure;
+  }
+}
+
+class KafkaWriter extends TopicWriter {
+  readonly #cluster: Cluster;
+  readonly #producer: BatchProducer;
+
+  constructor(name: string, cluster: Cluster, producer: BatchProducer, info: SinkInfo) {
+    super(name, info);
+    this.#cluster = cluster;
+    this.#producer = producer;
+  }
+
+  commit(): Promise<void> {
+    return this.settle();
   }
 
   async close(): Promise<void> {
     this.#producer.close();
     this.#cluster.close();
+  }
+
+  protected send(partition: number, bytes: Uint8Array): Promise<void> {
+    return this.#producer.send(partition, bytes);
+  }
+}
+
+/** The transaction commits and is closed by the job: it is shared. */
+class TransactionalWriter extends TopicWriter {
+  readonly #topic: string;
+  readonly #transaction: KafkaTransaction;
+
+  constructor(name: string, topic: string, transaction: KafkaTransaction, info: SinkInfo) {
+    super(name, info);
+    this.#topic = topic;
+    this.#transaction = transaction;
+    transaction.enter(topic);
+  }
+
+  prepare(): Promise<void> {
+    return this.settle();
+  }
+
+  async commit(): Promise<void> {}
+
+  async close(): Promise<void> {}
+
+  protected send(partition: number, bytes: Uint8Array): Promise<void> {
+    return this.#transaction.write(this.#topic, partition, bytes);
   }
 }

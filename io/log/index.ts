@@ -5,12 +5,14 @@
 
 import { MillraceError, shown } from '../../core/index.ts';
 import { type RecordBatchHeader, readBatchHeader } from '../record-batch/index.ts';
+import { PartitionCursor, visibleEnds } from './cursor.ts';
 import { dirPath, listPartitions, listTopics, partitionPath, topicPath } from './layout.ts';
 import { logSink } from './sink.ts';
-import { logSource, PartitionCursor, partitionEnd } from './source.ts';
+import { logSource } from './source.ts';
+import { StableReader } from './stable-offsets.ts';
 
 export type { LogSinkOptions } from './sink.ts';
-export { LogWriter } from './sink.ts';
+export { LogWriter, type LogWriterOptions } from './sink.ts';
 export type { LogSourceOptions } from './source.ts';
 
 /** `log.source({ dir, topic, value })` and `log.sink({ dir, topic, value })`. */
@@ -28,15 +30,18 @@ export interface LogBatch {
   readonly bytes: Uint8Array;
 }
 
-/** The record batches of a topic, partition by partition, up to the current end. For tests and tools. */
+/**
+ * The record batches of a topic, partition by partition, up to the current end: of a topic that is written
+ * exactly-once, those that are committed, of all partitions as of one checkpoint. For tests and tools.
+ */
 export async function* readLog(dir: string | URL, topic: string): AsyncGenerator<LogBatch> {
   const root = dirPath(dir);
   const partitionCount = await listPartitions(topicPath(root, topic));
   if (partitionCount === 0) throw new MillraceError('ERR_MILLRACE_TOPIC', `There is no topic ${shown(topic)} in ${root}.`);
-  for (let partition = 0; partition < partitionCount; partition++) {
-    const path = partitionPath(root, topic, partition);
-    const end = await partitionEnd(path);
-    const cursor = new PartitionCursor(path, 0, undefined, end);
+  const stable = new StableReader(topicPath(root, topic));
+  const ends = await visibleEnds(root, topic, partitionCount, stable).finally(() => stable.close());
+  for (const [partition, end] of ends.entries()) {
+    const cursor = new PartitionCursor(partitionPath(root, topic, partition), 0, end);
     try {
       while (cursor.next < end) {
         const isMore = await cursor.fill();

@@ -10,6 +10,7 @@
  *       groups/
  *         dashboard.json               positions that the group `dashboard` has committed
  *         dashboard.json.held/         the job that reads with this group, while there is one
+ *       stable-offsets                 where readers stop, once the topic was written exactly-once
  *       writer.held/                   the one writer, while there is one
  */
 
@@ -62,6 +63,11 @@ export function groupPath(dir: string, topic: string, group: string): string {
 /** The lock of the one writer (process-lock.ts). */
 export function lockPath(dir: string, topic: string): string {
   return join(topicPath(dir, topic), 'writer');
+}
+
+/** The file of the stable offsets (stable-offsets.ts). */
+export function stablePath(topicDir: string): string {
+  return join(topicDir, 'stable-offsets');
 }
 
 /** A folder as an option gives it: a path, or a file URL. */

@@ -8,14 +8,12 @@
 
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { crc32cBytes, MillraceError, shown } from '../../core/index.ts';
+import { MillraceError, shown } from '../../core/index.ts';
 import type { CommittedPosition } from '../source.ts';
 import { fileError } from './layout.ts';
+import { isSealed, sealed } from './sealed-json.ts';
 
 const VERSION = 2;
-/** Follows the bytes that the checksum covers. */
-const CHECKSUM = /^,"crc32c":"([0-9a-f]{8})"\}\n$/;
-const CHECKSUM_BYTES = ',"crc32c":"00000000"}\n'.length;
 
 /**
  * Positions by partition, without those that were never committed.
@@ -53,9 +51,7 @@ export async function readPositions(path: string): Promise<Map<number, Committed
 function positionsIn(bytes: Buffer): CommittedPosition[] {
   const { version, positions } = parsed(bytes);
   if (version === 1) return positions;
-  const covered = Math.max(0, bytes.length - CHECKSUM_BYTES);
-  const [, checksum] = CHECKSUM.exec(bytes.toString('latin1', covered)) ?? [];
-  if (checksum === undefined || checksum !== hexOf(bytes.subarray(0, covered))) throw new Error('its checksum is wrong');
+  if (!isSealed(bytes)) throw new Error('its checksum is wrong');
   if (version !== VERSION) throw new Error(`version ${shown(version)} is not known; this one reads 1 and ${VERSION}`);
   return positions;
 }
@@ -63,10 +59,6 @@ function positionsIn(bytes: Buffer): CommittedPosition[] {
 function parsed(bytes: Buffer): { version: unknown; positions: CommittedPosition[] } {
   const { version, positions } = JSON.parse(bytes.toString('utf8')) as { version: unknown; positions: CommittedPosition[] };
   return { version, positions };
-}
-
-function hexOf(bytes: Uint8Array): string {
-  return crc32cBytes(bytes).toString(16).padStart(8, '0');
 }
 
 /** Adds positions to those of `path`. Durable when it resolves. Calls for the same file must not overlap. */
@@ -77,8 +69,7 @@ export async function writePositions(path: string, all: ReadonlyMap<number, Comm
     await mkdir(dirname(path), { recursive: true });
     const file = await open(aside, 'w');
     try {
-      const covered = JSON.stringify({ version: VERSION, positions }).slice(0, -1);
-      await file.writeFile(`${covered},"crc32c":"${hexOf(Buffer.from(covered))}"}\n`);
+      await file.writeFile(sealed({ version: VERSION, positions }));
       await file.sync();
     } finally {
       await file.close();

@@ -191,8 +191,9 @@ export async function isSameFile(file: FileHandle, path: string): Promise<boolea
  * Where a segment ends: after the last good batch. Bytes after that are a torn write.
  *
  * @param checkCrc treat a batch with a wrong checksum as not good; it is damage where a good one follows
+ * @param until look no further than this offset
  */
-export async function segmentEnd(path: string, baseOffset: number, checkCrc: boolean): Promise<SegmentEnd> {
+export async function segmentEnd(path: string, baseOffset: number, checkCrc: boolean, until = Number.POSITIVE_INFINITY): Promise<SegmentEnd> {
   const reader = await SegmentReader.open(path, baseOffset);
   try {
     let end: SegmentPlace = { position: 0, nextOffset: baseOffset };
@@ -201,7 +202,9 @@ export async function segmentEnd(path: string, baseOffset: number, checkCrc: boo
     for (;;) {
       do {
         let at: SegmentPlace = { position: reader.position, nextOffset: reader.nextOffset };
-        for (let batch = reader.take(); batch !== undefined; batch = reader.take()) {
+        while (reader.nextOffset < until) {
+          const batch = reader.take();
+          if (batch === undefined) break;
           const behind = { position: reader.position, nextOffset: reader.nextOffset };
           if (checkCrc && !isWhole(batch)) broken ??= at;
           else {
@@ -211,8 +214,8 @@ export async function segmentEnd(path: string, baseOffset: number, checkCrc: boo
           }
           at = behind;
         }
-      } while (await reader.fill());
-      if (reader.position >= (await reader.size())) break;
+      } while (reader.nextOffset < until && (await reader.fill()));
+      if (reader.nextOffset >= until || reader.position >= (await reader.size())) break;
       const at = { position: reader.position, nextOffset: reader.nextOffset };
       const place = await reader.resume();
       if (place === undefined || isSame(place, at)) break;

@@ -1,21 +1,27 @@
 /**
  * The embedded log as a sink: appends record batches to the segments of a topic's partitions.
  *
- * When `commit` has resolved, everything written before is on disk (fdatasync). Blocks become visible to
- * readers as they are written, before the commit. After a crash in the middle of an epoch some of its blocks
- * are there, and the epoch is written once more: at least once. The next start cuts off a torn end. It does
- * not cut off damage: the log is refused then.
+ * At-least-once: when `commit` has resolved, everything written before is on disk (fdatasync). Blocks become
+ * visible to readers as they are written, before the commit. After a crash in the middle of an epoch some of
+ * its blocks are there, and the epoch is written once more. The next start cuts off a torn end. It does not
+ * cut off damage: the log is refused then.
+ *
+ * Exactly-once: blocks are appended in the same way, but readers stop at the stable offsets of the topic
+ * (stable-offsets.ts), which `commit` moves, for all partitions by one write. `prepare` syncs the segments and
+ * notes where they end, so that `recover` can tell what a checkpoint has, and cut off the rest.
  */
 
-import { type FileHandle, mkdir, open, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import { type Codec, mustBeCodec } from '../codec.ts';
 import { ProcessLock } from '../process-lock.ts';
-import { batchBytesAt, nextOffsetAt, RECORD_BATCH, recordSinkEncoder, setBaseOffset } from '../record-batch/index.ts';
-import type { Sink, SinkBlock, SinkInfo, SinkWriter } from '../sink.ts';
-import { dirPath, fileError, listPartitions, listSegments, lockPath, partitionPath, segmentPath, topicPath } from './layout.ts';
+import { recordSinkEncoder } from '../record-batch/index.ts';
+import type { Sink, SinkBlock, SinkContext, SinkInfo, SinkWriter } from '../sink.ts';
+import { dirPath, fileError, listPartitions, listSegments, lockPath, partitionPath, topicPath } from './layout.ts';
+import { PartitionWriter } from './partition-writer.ts';
 import { syncDir } from './positions.ts';
-import { isSameFile, segmentEnd } from './segment.ts';
+import { type CheckpointEnds, keptName, StableWriter } from './stable-offsets.ts';
 
 export interface LogSinkOptions {
   /** Folder of the topics; created if it does not exist. */
@@ -37,8 +43,6 @@ const PARTITIONS_MAX = 4_096;
 const SEGMENT_BYTES = 256 << 20;
 /** No broker limits the size here. */
 const BATCH_BYTES_MAX = 16 << 20;
-/** Most blocks in one call of writev. */
-const WRITEV_BLOCKS_MAX = 256;
 
 /**
  * @throws MillraceError ERR_MILLRACE_OPTION for an invalid option. `open` rejects with ERR_MILLRACE_FILE when
@@ -58,11 +62,14 @@ export function logSink(options: LogSinkOptions): Sink {
     throw new MillraceError('ERR_MILLRACE_OPTION', `The log sink of ${shown(topic)} has segments of ${shown(segmentBytes)} bytes; give a number above 0.`);
   return {
     name: `log ${topic}`,
+    delivery: 'replayed by epoch',
     check(schema) {
       for (const key of [options.key ?? []].flat()) schema.require(key, `The key of the log sink ${topic}`);
       if (options.timestamp !== undefined && options.timestamp !== 'now') schema.require(options.timestamp, `The timestamp of the log sink ${topic}`);
     },
-    open: ({ pipeline }) => LogWriter.open(dir, topic, partitions, segmentBytes, `the pipeline ${shown(pipeline)}`),
+    open: ({ pipeline, guarantee }) => {
+      return LogWriter.open(dir, topic, { partitions, segmentBytes, user: `the pipeline ${shown(pipeline)}`, pipeline, guarantee });
+    },
     encoder: (context) =>
       recordSinkEncoder(context, {
         codec: value,
@@ -73,22 +80,44 @@ export function logSink(options: LogSinkOptions): Sink {
   };
 }
 
+export interface LogWriterOptions {
+  readonly partitions?: number | undefined;
+  readonly segmentBytes?: number | undefined;
+  /** Who writes, for messages. */
+  readonly user?: string;
+  /** Whose checkpoints are committed, exactly-once. */
+  readonly pipeline?: string;
+  /** Default: at-least-once. */
+  readonly guarantee?: SinkContext['guarantee'] | undefined;
+}
+
 /** Writes record batches to a topic. One per topic at a time, over all processes. */
 export class LogWriter implements SinkWriter {
   readonly info: SinkInfo;
-  readonly #partitions: readonly PartitionWriter[];
+  readonly #path: string;
+  readonly #dirs: readonly string[];
+  readonly #segmentBytes: number;
   readonly #lock: ProcessLock;
+  readonly #stable: StableWriter;
+  /** Exactly-once: the pipeline. */
+  readonly #owner: string | undefined;
+  /** Exactly-once: none before `recover`. */
+  #partitions: readonly PartitionWriter[] = [];
 
-  private constructor(partitions: readonly PartitionWriter[], lock: ProcessLock) {
-    this.#partitions = partitions;
+  private constructor(path: string, dirs: readonly string[], segmentBytes: number, lock: ProcessLock, stable: StableWriter, owner: string | undefined) {
+    this.#path = path;
+    this.#dirs = dirs;
+    this.#segmentBytes = segmentBytes;
     this.#lock = lock;
-    this.info = { partitionCount: partitions.length };
+    this.#stable = stable;
+    this.#owner = owner;
+    this.info = { partitionCount: dirs.length };
   }
 
-  /** @param user who writes, for messages */
-  static async open(dir: string, topic: string, partitions?: number, segmentBytes = SEGMENT_BYTES, user = 'a writer of its own'): Promise<LogWriter> {
+  static async open(dir: string, topic: string, options: LogWriterOptions = {}): Promise<LogWriter> {
+    const { partitions, segmentBytes = SEGMENT_BYTES, user = 'a writer of its own', pipeline = '', guarantee } = options;
     const path = topicPath(dir, topic);
-    const existing = await listPartitions(path);
+    const existing = await madePartitions(path);
     if (existing > 0 && partitions !== undefined && partitions !== existing) {
       throw new MillraceError(
         'ERR_MILLRACE_OPTION',
@@ -101,35 +130,93 @@ export class LogWriter implements SinkWriter {
       throw fileError('cannot make the folder', path, cause);
     }
     const lock = await takeLock(dir, topic, user);
-    const writers: PartitionWriter[] = [];
+    let writer: LogWriter | undefined;
     try {
       const count = existing || (partitions ?? PARTITIONS);
-      for (let partition = 0; partition < count; partition++) writers.push(await PartitionWriter.open(partitionPath(dir, topic, partition), segmentBytes));
-      await syncDir(path);
-      return new LogWriter(writers, lock);
+      const dirs = Array.from({ length: count }, (_, partition) => partitionPath(dir, topic, partition));
+      if (existing === 0) await makePartitions(path, dirs);
+      const stable = await StableWriter.open(path, dirs.length);
+      writer = new LogWriter(path, dirs, segmentBytes, lock, stable, guarantee === 'exactly-once' ? keptName(pipeline) : undefined);
+      if (guarantee !== 'exactly-once') await writer.#takeAll();
+      return writer;
     } catch (cause) {
-      for (const writer of writers) await writer.close();
-      await lock.release();
+      if (writer === undefined) await lock.release();
+      else await writer.close();
       throw fileError('cannot be opened for writing in', path, cause);
     }
   }
 
   write(block: SinkBlock): Promise<void> {
     const partition = this.#partitions[block.partition];
-    if (partition === undefined)
+    if (partition === undefined) {
       return Promise.reject(
-        new MillraceError('ERR_MILLRACE_SINK', `A block is for partition ${block.partition}, but the topic has ${this.#partitions.length}.`),
+        new MillraceError(
+          'ERR_MILLRACE_SINK',
+          this.#partitions.length === 0
+            ? `A block for ${this.#path} came before recover(): the log does not know yet where to append it.`
+            : `A block is for partition ${block.partition}, but the topic has ${this.#partitions.length}.`,
+        ),
       );
+    }
     return partition.append(block.bytes);
   }
 
-  async commit(_epoch: number): Promise<void> {
+  async recover(checkpoint: number): Promise<void> {
+    const owner = this.#owner;
+    if (owner === undefined) throw new MillraceError('ERR_MILLRACE_SINK', `The log in ${this.#path} was not opened for exactly-once.`);
+    const state = this.#stable.state;
+    const generation = (state?.generation ?? 0) + 1;
+    let { committed = null, prepared = null } = state ?? {};
+    if (state !== undefined && state.pipeline !== owner) {
+      if (prepared !== null) throw this.#undecided(state.pipeline, prepared.checkpoint);
+      // Its rows stay, and ours come behind them. Its numbers mean nothing here.
+      if (committed !== null) committed = { checkpoint, ends: committed.ends };
+    }
+    if (committed !== null && committed.checkpoint > checkpoint) throw this.#isBehind(checkpoint, committed.checkpoint);
+    if (prepared !== null && prepared.checkpoint <= checkpoint) committed = prepared;
+    prepared = null;
+    if (committed === null) {
+      // What was written at-least-once is visible, and stays so.
+      const partitions = await this.#openPartitions();
+      for (const partition of partitions) await partition.sync();
+      committed = { checkpoint, ends: partitions.map(({ nextOffset }) => nextOffset) };
+      await this.#stable.write({ generation, pipeline: owner, committed, prepared });
+    } else {
+      await this.#stable.write({ generation, pipeline: owner, committed, prepared });
+      await this.#openPartitions(committed.ends);
+    }
+  }
+
+  async prepare(checkpoint: number): Promise<void> {
+    const { committed, prepared } = this.#settled;
+    if (prepared !== null && prepared.checkpoint !== checkpoint) {
+      throw new MillraceError(
+        'ERR_MILLRACE_SINK',
+        `Checkpoint ${checkpoint} is prepared in ${this.#path} before checkpoint ${prepared.checkpoint} was committed.`,
+      );
+    }
+    const ends = this.ends;
     await Promise.all(this.#partitions.map((partition) => partition.sync()));
+    if (ends.every((end, partition) => end === (prepared ?? committed).ends[partition])) return;
+    if (checkpoint <= committed.checkpoint) {
+      throw new MillraceError('ERR_MILLRACE_SINK', `Rows came to ${this.#path} for checkpoint ${checkpoint}, which was committed without them.`);
+    }
+    await this.#stable.write({ prepared: { checkpoint, ends } });
+  }
+
+  async commit(epoch: number): Promise<void> {
+    if (this.#owner === undefined) {
+      await Promise.all(this.#partitions.map((partition) => partition.sync()));
+      return;
+    }
+    const { prepared } = this.#settled;
+    if (prepared !== null && prepared.checkpoint <= epoch) await this.#stable.write({ committed: prepared, prepared: null });
   }
 
   async close(): Promise<void> {
     try {
       for (const partition of this.#partitions) await partition.close();
+      await this.#stable.close();
     } finally {
       await this.#lock.release();
     }
@@ -139,164 +226,77 @@ export class LogWriter implements SinkWriter {
   get ends(): number[] {
     return this.#partitions.map((partition) => partition.nextOffset);
   }
-}
 
-interface PendingBlock {
-  readonly bytes: Uint8Array;
-  readonly firstOffset: number;
-  resolve(): void;
-  reject(error: unknown): void;
-}
-
-/** Appends to one partition: blocks in the order of the calls, with all pending ones in one system call. */
-class PartitionWriter {
-  readonly #dir: string;
-  readonly #segmentBytes: number;
-  #file: FileHandle;
-  #path: string;
-  #position: number;
-  nextOffset: number;
-  #pending: PendingBlock[] = [];
-  #writing: Promise<void> | undefined;
-  #isDirty = false;
-  #failure: MillraceError | undefined;
-
-  private constructor(dir: string, segmentBytes: number, file: FileHandle, path: string, position: number, nextOffset: number) {
-    this.#dir = dir;
-    this.#segmentBytes = segmentBytes;
-    this.#file = file;
-    this.#path = path;
-    this.#position = position;
-    this.nextOffset = nextOffset;
-  }
-
-  /** Opens the last segment and cuts off a torn write. */
-  static async open(dir: string, segmentBytes: number): Promise<PartitionWriter> {
-    await mkdir(dir, { recursive: true });
-    const base = (await listSegments(dir)).at(-1) ?? 0;
-    const path = segmentPath(dir, base);
-    await writeFile(path, '', { flag: 'a' });
-    const end = await segmentEnd(path, base, true);
-    if (end.damage !== undefined) {
-      throw new MillraceError(
-        'ERR_MILLRACE_CORRUPT',
-        `The log segment ${path} is damaged at byte ${end.damage.position}, from offset ${end.damage.nextOffset} on, and good batches lie behind that. Nothing is cut off, and nothing appended. Restore the file from a copy, or move the folder ${dir} away; a reader goes on behind the damage, and reports what is lost as corrupt.`,
-      );
+  /** The state after `recover`. */
+  get #settled(): { committed: CheckpointEnds; prepared: CheckpointEnds | null } {
+    const { committed = null, prepared = null } = this.#stable.state ?? {};
+    if (committed === null || this.#partitions.length === 0) {
+      throw new MillraceError('ERR_MILLRACE_SINK', `The log in ${this.#path} is to prepare or commit a checkpoint before recover() was called.`);
     }
-    const file = await open(path, 'r+');
-    const { size } = await file.stat();
-    if (size > end.position) {
-      process.emitWarning(
-        `The log segment ${path} had ${size - end.position} bytes of an unfinished write behind offset ${end.nextOffset}. They are cut off.`,
-        'MillraceWarning',
-      );
-      await truncate(path, end.position);
-      await file.datasync();
-    }
-    await syncDir(dir);
-    return new PartitionWriter(dir, segmentBytes, file, path, end.position, end.nextOffset);
+    return { committed, prepared };
   }
 
   /**
-   * Gives the batches of a block their offsets, and queues it. Resolves when it is written (not yet synced).
+   * At-least-once behind exactly-once: what was prepared may have been decided, so it stays. What is behind
+   * that no checkpoint has; it comes again, and goes. From then on there is no limit for readers.
    */
-  append(bytes: Uint8Array): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    const firstOffset = this.nextOffset;
-    let next = firstOffset;
-    for (let at = 0; at < bytes.length; at += batchBytesAt(bytes, at)) {
-      if (bytes.length - at < RECORD_BATCH.headerBytes || batchBytesAt(bytes, at) < RECORD_BATCH.headerBytes || batchBytesAt(bytes, at) > bytes.length - at) {
-        return Promise.reject(new MillraceError('ERR_MILLRACE_SINK', `A block for ${this.#dir} holds no whole record batch at byte ${at}.`));
-      }
-      setBaseOffset(bytes, next, at);
-      next = nextOffsetAt(bytes, at);
+  async #takeAll(): Promise<void> {
+    const state = this.#stable.state;
+    const committed = state?.prepared ?? state?.committed ?? null;
+    if (state === undefined || committed === null) {
+      await this.#openPartitions();
+      return;
     }
-    this.nextOffset = next;
-    return new Promise((written, reject) => {
-      this.#pending.push({ bytes, firstOffset, resolve: written, reject });
-      this.#writing ??= this.#drain();
-    });
+    await this.#stable.write({ generation: state.generation + 1, committed, prepared: null });
+    await this.#openPartitions(committed.ends);
+    await this.#stable.write({ generation: state.generation + 2, committed: null });
   }
 
-  async sync(): Promise<void> {
-    while (this.#writing !== undefined) await this.#writing;
-    if (this.#failure !== undefined) throw this.#failure;
-    if (!this.#isDirty) return;
-    this.#isDirty = false;
+  /** @param ends drops everything from there on */
+  async #openPartitions(ends?: readonly number[]): Promise<readonly PartitionWriter[]> {
+    const opened: PartitionWriter[] = [];
     try {
-      await this.#file.datasync();
-      if (!(await isSameFile(this.#file, this.#path))) {
-        throw new Error('it was removed, or replaced by another file, while it was written, and what was written since the last commit is lost');
-      }
-    } catch (cause) {
-      // The state of the disk is unknown after that.
-      this.#failure = this.#writeError(cause);
-      throw this.#failure;
+      for (const [partition, dir] of this.#dirs.entries()) opened.push(await PartitionWriter.open(dir, this.#segmentBytes, ends?.[partition]));
+    } catch (error) {
+      for (const partition of opened) await partition.close();
+      throw error;
     }
+    this.#partitions = opened;
+    return opened;
   }
 
-  async close(): Promise<void> {
-    while (this.#writing !== undefined) await this.#writing;
-    await this.#file.close();
-  }
-
-  /** Writes until nothing is pending. Never rejects: errors go to the blocks' own promises. */
-  async #drain(): Promise<void> {
-    // Wait a turn, so that the blocks of an epoch, which come in a row, are written together.
-    await undefined;
-    while (this.#pending.length > 0) {
-      const run: PendingBlock[] = [];
-      try {
-        if (this.#failure !== undefined) throw this.#failure;
-        await this.#rollFor(this.#pending[0] as PendingBlock);
-        let byteLength = 0;
-        for (const block of this.#pending) {
-          if (run.length === WRITEV_BLOCKS_MAX || (run.length > 0 && this.#position + byteLength + block.bytes.length > this.#segmentBytes)) break;
-          run.push(block);
-          byteLength += block.bytes.length;
-        }
-        this.#pending.splice(0, run.length);
-        this.#isDirty = true;
-        await this.#writeAll(
-          run.map((block) => block.bytes),
-          byteLength,
-        );
-        for (const block of run) block.resolve();
-      } catch (cause) {
-        this.#failure ??= this.#writeError(cause);
-        for (const block of [...run, ...this.#pending.splice(0)]) block.reject(this.#failure);
-      }
-    }
-    this.#writing = undefined;
-  }
-
-  /** One writev; where the system took only a part, the rest is written separately. */
-  async #writeAll(views: Uint8Array[], byteLength: number): Promise<void> {
-    let written = (await this.#file.writev(views, this.#position)).bytesWritten;
-    if (written < byteLength) {
-      const all = Buffer.concat(views, byteLength);
-      while (written < byteLength) written += (await this.#file.write(all, written, byteLength - written, this.#position + written)).bytesWritten;
-    }
-    this.#position += byteLength;
-  }
-
-  async #rollFor(block: PendingBlock): Promise<void> {
-    if (this.#position === 0 || this.#position + block.bytes.length <= this.#segmentBytes) return;
-    await this.#file.datasync();
-    await this.#file.close();
-    this.#path = segmentPath(this.#dir, block.firstOffset);
-    this.#file = await open(this.#path, 'wx');
-    this.#position = 0;
-    await syncDir(this.#dir);
-  }
-
-  #writeError(cause: unknown): MillraceError {
+  #undecided(pipeline: string, checkpoint: number): MillraceError {
     return new MillraceError(
-      'ERR_MILLRACE_SINK',
-      `The log cannot write ${this.#path}: ${(cause as Error).message}. Nothing more is written to it; start again when the disk is well.`,
-      { cause },
+      'ERR_MILLRACE_CHECKPOINT',
+      `The pipeline ${shown(pipeline)} has rows in ${this.#path} for its checkpoint ${checkpoint}, and ended before it could say whether they count. Start that pipeline once more, exactly-once: it settles them. Or write to another topic.`,
     );
   }
+
+  #isBehind(checkpoint: number, committed: number): MillraceError {
+    const from = checkpoint < 0 ? 'from nothing' : `from checkpoint ${checkpoint}`;
+    return new MillraceError(
+      'ERR_MILLRACE_CHECKPOINT',
+      `${this.#path} has rows of this pipeline up to checkpoint ${committed}, which readers may have seen. The job resumes ${from}, so rows would come twice. Restore the newer checkpoint, or write to another topic, or move the topic's folder away.`,
+    );
+  }
+}
+
+/**
+ * How many partitions the topic has. 0: none, or a crash interrupted their making. All folders are there before
+ * the first segment is.
+ */
+async function madePartitions(path: string): Promise<number> {
+  const count = await listPartitions(path);
+  for (let partition = 0; partition < count; partition++) if ((await listSegments(join(path, `partition-${partition}`))).length > 0) return count;
+  return 0;
+}
+
+async function makePartitions(path: string, dirs: readonly string[]): Promise<void> {
+  const left = await listPartitions(path);
+  // Only empty folders can be removed in this way.
+  for (let partition = left - 1; partition >= dirs.length; partition--) await rmdir(join(path, `partition-${partition}`));
+  for (const dir of dirs) await mkdir(dir, { recursive: true });
+  await syncDir(path);
 }
 
 async function takeLock(dir: string, topic: string, user: string): Promise<ProcessLock> {

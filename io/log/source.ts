@@ -15,10 +15,10 @@ import { type Codec, type CodedSource, mustBeCodec } from '../codec.ts';
 import { ProcessLock } from '../process-lock.ts';
 import { baseOffsetAt, FRAME_DAMAGED, nextOffsetAt, recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
-import { isSame, type SegmentPlace } from './damage.ts';
-import { dirPath, fileError, groupPath, listPartitions, listSegments, listTopics, partitionPath, segmentPath, topicPath } from './layout.ts';
+import { type Gap, PartitionCursor, visibleEnds } from './cursor.ts';
+import { dirPath, fileError, groupPath, listPartitions, listSegments, listTopics, partitionPath, topicPath } from './layout.ts';
 import { readPositions, writePositions } from './positions.ts';
-import { SegmentReader, segmentEnd } from './segment.ts';
+import { StableReader } from './stable-offsets.ts';
 
 export interface LogSourceOptions<R = unknown> {
   /** Folder of the topics. */
@@ -43,8 +43,6 @@ const IDLE_MS = 25;
 const READ_BYTES = 1 << 20;
 const READ_BYTES_ALL = 32 << 20;
 const READ_BYTES_MIN = 1 << 16;
-/** Most broken bytes that the decoder gets to see. */
-const BROKEN_BYTES_MAX = 1 << 16;
 
 /**
  * @throws MillraceError ERR_MILLRACE_OPTION for an invalid dir, topic or group, ERR_MILLRACE_PIPELINE for a
@@ -88,6 +86,7 @@ class LogReader implements SourceReader {
   readonly #context: SourceContext;
   readonly #dir: string;
   readonly #topic: string;
+  readonly #stable: StableReader;
   readonly #groupPath: string | undefined;
   readonly #lock: ProcessLock | undefined;
   /** Contents of the group's file. */
@@ -110,6 +109,7 @@ class LogReader implements SourceReader {
     this.#context = context;
     this.#dir = dir;
     this.#topic = topic;
+    this.#stable = new StableReader(topicPath(dir, topic));
     this.#groupPath = path;
     this.#lock = lock;
     this.#committed = committed;
@@ -185,12 +185,14 @@ class LogReader implements SourceReader {
     this.#closed.abort();
     await this.#loops;
     await this.#commits;
+    await this.#stable.close();
     await this.#lock?.release();
   }
 
   async #start(): Promise<void> {
     const positions = await this.positions();
-    await Promise.all(positions.map(({ partition, offset }) => this.#read(partition, offset)));
+    const ends = await visibleEnds(this.#dir, this.#topic, this.partitionCount, this.#stable);
+    await Promise.all(positions.map(({ partition, offset }) => this.#read(partition, offset, ends[partition] as Offset)));
   }
 
   /** Resolves with credit, or when the reader ends. */
@@ -205,12 +207,11 @@ class LogReader implements SourceReader {
     if (!hasCredit) await this.#credit(partition);
   }
 
-  /** Reads one partition from an offset to its current end (drain), or forever. */
-  async #read(partition: number, start: Offset): Promise<void> {
+  /** Reads one partition from an offset to its end as it was at the start (drain), or forever. */
+  async #read(partition: number, start: Offset, end: Offset): Promise<void> {
     const context = this.#context;
     const signal = this.#signal;
     const dir = partitionPath(this.#dir, this.#topic, partition);
-    const end = await partitionEnd(dir);
     if (start > end) {
       throw new MillraceError(
         'ERR_MILLRACE_CHECKPOINT',
@@ -219,7 +220,10 @@ class LogReader implements SourceReader {
     }
     context.high(partition, end);
     const limit = context.drain ? end : Number.POSITIVE_INFINITY;
-    const cursor = new PartitionCursor(dir, start, Math.max(READ_BYTES_MIN, Math.min(READ_BYTES, READ_BYTES_ALL / this.partitionCount)), limit);
+    const cursor = new PartitionCursor(dir, start, end, {
+      readBytes: Math.max(READ_BYTES_MIN, Math.min(READ_BYTES, READ_BYTES_ALL / this.partitionCount)),
+      ...(context.drain ? {} : { follow: { stable: this.#stable, partition } }),
+    });
     try {
       while (!signal.aborted && cursor.next < limit) {
         const isMore = await cursor.fill();
@@ -237,8 +241,7 @@ class LogReader implements SourceReader {
           }
         }
         if (cursor.next >= limit) break;
-        // After a full read there is at least one more record.
-        context.high(partition, Math.max(end, isMore ? cursor.next + 1 : cursor.next));
+        context.high(partition, cursor.high);
         if (isMore) continue;
         const gap = await cursor.advance();
         if (gap !== undefined) {
@@ -274,161 +277,5 @@ async function lockGroup(path: string, topic: string, group: string): Promise<Pr
     });
   } catch (cause) {
     throw fileError('cannot lock the group', path, cause);
-  }
-}
-
-/** The offset after the last record of a partition. */
-export async function partitionEnd(partitionDir: string): Promise<Offset> {
-  const bases = await listSegments(partitionDir);
-  const last = bases.at(-1);
-  if (last === undefined) return 0;
-  return (await segmentEnd(segmentPath(partitionDir, last), last, false)).nextOffset;
-}
-
-/** Offsets that cannot be read, and the bytes in their place. */
-interface Gap {
-  readonly bytes: Uint8Array;
-  readonly first: Offset;
-  readonly next: Offset;
-}
-
-/** Walks through the segments of a partition. */
-export class PartitionCursor {
-  readonly #dir: string;
-  readonly #readBytes: number;
-  /**
-   * Everything up to this offset was written before reading began, so broken bytes there are not a write in
-   * progress.
-   */
-  readonly #writtenUntil: Offset;
-  #reader: SegmentReader | undefined;
-  #base = -1;
-  #missing: Gap | undefined;
-  /** Size of the segment when nothing more could be taken from it. */
-  #stuckAt = -1;
-  /** The segment was searched for damage at that size, and there is none. */
-  #isTorn = false;
-  /** Where the next batch starts, as far as it is known. */
-  next: Offset;
-  /** True when `advance` found neither more bytes nor a further segment. */
-  isAtEnd = false;
-
-  constructor(partitionDir: string, start: Offset, readBytes = READ_BYTES, writtenUntil: Offset = Number.POSITIVE_INFINITY) {
-    this.#dir = partitionDir;
-    this.#readBytes = readBytes;
-    this.#writtenUntil = Number.isFinite(writtenUntil) ? writtenUntil : 0;
-    this.next = start;
-  }
-
-  /** Reads on in the segment. False when it has nothing more for now. */
-  async fill(): Promise<boolean> {
-    if (this.#reader === undefined) {
-      // The segment that holds the start is the last one that begins at it or before.
-      const bases = await listSegments(this.#dir);
-      const base = bases.findLast((candidate) => candidate <= this.next) ?? bases[0];
-      if (base === undefined) return false;
-      await this.#open(base);
-      if (base > this.next) {
-        this.#missing = { bytes: new Uint8Array(0), first: this.next, next: base };
-        this.next = base;
-      }
-    }
-    return (this.#reader as SegmentReader).fill();
-  }
-
-  /** What was missing where reading began; returned once. */
-  takeMissing(): Gap | undefined {
-    const missing = this.#missing;
-    this.#missing = undefined;
-    return missing;
-  }
-
-  /** The next whole batch that was read. */
-  take(): Uint8Array | undefined {
-    const batch = this.#reader?.take();
-    if (batch !== undefined) this.next = nextOffsetAt(batch, 0);
-    return batch;
-  }
-
-  /**
-   * Continues after what could be taken: after damage in the segment, or in the next segment. Returns what is
-   * missing in between, to be reported.
-   *
-   * @throws MillraceError ERR_MILLRACE_CORRUPT when the segment no longer exists
-   */
-  async advance(): Promise<Gap | undefined> {
-    const bases = await listSegments(this.#dir);
-    const base = bases.find((candidate) => candidate > this.#base && candidate >= this.next);
-    this.isAtEnd = false;
-    const reader = this.#reader;
-    if (reader === undefined) {
-      this.isAtEnd = base === undefined;
-      return undefined;
-    }
-    if (base === undefined) return this.#behindDamageAtEnd(reader);
-    // The writer was done with the old segment before it created the new one. Look once more for its last
-    // writes.
-    if (!reader.isBroken && (await reader.fill())) return undefined;
-    if (reader.position < (await reader.size())) {
-      const place = await reader.resume();
-      if (place !== undefined) return this.#skip(reader, place);
-    }
-    const bytes = await reader.rest(BROKEN_BYTES_MAX);
-    const first = reader.nextOffset;
-    const gap = base > first || bytes.length > 0 ? { bytes, first, next: base } : undefined;
-    await this.#open(base);
-    this.next = base;
-    return gap;
-  }
-
-  async close(): Promise<void> {
-    await this.#reader?.close();
-    this.#reader = undefined;
-  }
-
-  /**
-   * In the last segment, broken bytes may be a write in progress. They are read again before they count as
-   * damage.
-   */
-  async #behindDamageAtEnd(reader: SegmentReader): Promise<Gap | undefined> {
-    const size = await reader.size();
-    const isLeft = reader.position < size;
-    const isKnown = size === this.#stuckAt;
-    if (isLeft && (this.next < this.#writtenUntil || (isKnown && !this.#isTorn))) {
-      const place = await reader.resume();
-      if (place !== undefined) return this.#skip(reader, place);
-      this.#isTorn = true;
-    } else if (!isKnown) this.#isTorn = false;
-    this.#stuckAt = size;
-    this.isAtEnd = true;
-    reader.again();
-    if (await reader.isThere()) return undefined;
-    throw new MillraceError(
-      'ERR_MILLRACE_CORRUPT',
-      `The log segment ${reader.path} was removed, or replaced by another file, while it was read (up to offset ${this.next}). If the topic was made anew, delete the positions of the group and start again.`,
-    );
-  }
-
-  async #skip(reader: SegmentReader, place: SegmentPlace): Promise<Gap | undefined> {
-    this.#stuckAt = -1;
-    this.#isTorn = false;
-    const { position, nextOffset: first } = reader;
-    if (isSame(place, reader)) {
-      // The bytes are good by now.
-      reader.again();
-      return undefined;
-    }
-    const bytes = await reader.rest(Math.min(BROKEN_BYTES_MAX, place.position - position));
-    reader.skipTo(place);
-    this.next = place.nextOffset;
-    return { bytes, first, next: place.nextOffset };
-  }
-
-  async #open(base: number): Promise<void> {
-    await this.#reader?.close();
-    this.#reader = await SegmentReader.open(segmentPath(this.#dir, base), base, this.#readBytes);
-    this.#base = base;
-    this.#stuckAt = -1;
-    this.#isTorn = false;
   }
 }

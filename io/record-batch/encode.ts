@@ -4,17 +4,20 @@
  */
 
 import { crc32c, crc32cBytes, type SharedMemory } from '../../core/index.ts';
-import { ATTRIBUTE, batchBytesAt, RECORD_BATCH, writeI16, writeI32, writeI64 } from './layout.ts';
+import { crcShifted } from './crc-shift.ts';
+import { ATTRIBUTE, batchBytesAt, RECORD_BATCH, readI32, writeI16, writeI32, writeI64 } from './layout.ts';
 
 export interface FilledBatch {
   readonly recordCount: number;
   readonly baseTimestamp: number;
   readonly maxTimestamp: number;
+  /** How the records are compressed: index into COMPRESSIONS. Default 0. */
+  readonly compression?: number;
 }
 
 /**
- * Writes the header of the uncompressed batch at `address`, whose size with all records is `byteLength`: base
- * offset 0, no producer, CRC.
+ * Writes the header of the batch at `address`, whose size with all records is `byteLength`: base offset 0, no
+ * producer, CRC.
  */
 export function writeBatchHeader(memory: SharedMemory, address: number, byteLength: number, filled: FilledBatch): void {
   const { u8, view } = memory;
@@ -23,6 +26,7 @@ export function writeBatchHeader(memory: SharedMemory, address: number, byteLeng
   view.setInt32(address + RECORD_BATCH.partitionLeaderEpoch, -1);
   view.setInt8(address + RECORD_BATCH.magic, RECORD_BATCH.magicValue);
   view.setInt32(address + RECORD_BATCH.lastOffsetDelta, filled.recordCount - 1);
+  view.setInt16(address + RECORD_BATCH.attributes, filled.compression ?? 0);
   writeI64(u8, address + RECORD_BATCH.baseTimestamp, filled.baseTimestamp);
   writeI64(u8, address + RECORD_BATCH.maxTimestamp, filled.maxTimestamp);
   u8.fill(0xff, address + RECORD_BATCH.producerId, address + RECORD_BATCH.recordCount);
@@ -36,15 +40,20 @@ export function setBaseOffset(bytes: Uint8Array, offset: number, at = 0): void {
 }
 
 /**
- * Sets the producer of the batch at `at`, for idempotent and transactional writes, and recomputes the CRC (a
- * pass over the bytes).
+ * Sets the producer of the batch at `at`, for idempotent and transactional writes. It costs the same for
+ * every size: the CRC is changed by what the header's change does to it (crc-shift.ts), not computed again.
+ * The CRC of a damaged batch stays wrong.
  */
 export function setProducer(bytes: Uint8Array, producerId: bigint, epoch: number, sequence: number, isTransactional = false, at = 0): void {
+  const [from, to] = [at + RECORD_BATCH.attributes, at + RECORD_BATCH.recordCount];
+  const before = crc32cBytes(bytes, from, to);
   writeI32(bytes, at + RECORD_BATCH.producerId, Number(BigInt.asIntN(32, producerId >> 32n)));
   writeI32(bytes, at + RECORD_BATCH.producerId + 4, Number(BigInt.asIntN(32, producerId)));
   writeI16(bytes, at + RECORD_BATCH.producerEpoch, epoch);
   writeI32(bytes, at + RECORD_BATCH.baseSequence, sequence);
   const low = at + RECORD_BATCH.attributes + 1;
   bytes[low] = isTransactional ? (bytes[low] as number) | ATTRIBUTE.transactional : (bytes[low] as number) & ~ATTRIBUTE.transactional;
-  writeI32(bytes, at + RECORD_BATCH.crc, crc32cBytes(bytes, at + RECORD_BATCH.attributes, at + batchBytesAt(bytes, at)));
+  const behind = batchBytesAt(bytes, at) - RECORD_BATCH.recordCount;
+  const change = crcShifted(before ^ crc32cBytes(bytes, from, to), behind);
+  writeI32(bytes, at + RECORD_BATCH.crc, readI32(bytes, at + RECORD_BATCH.crc) ^ change);
 }

@@ -1,6 +1,7 @@
 /** Kafka's record batch v2, shared by the embedded log and Kafka: layout, decoder, encoder. */
 
 export { type RecordBatchDecoderOptions, recordBatchDecoder } from './chunk-decoder.ts';
+export { checkCompression, type SinkCompression } from './compress.ts';
 export { setBaseOffset, setProducer } from './encode.ts';
 export { recordFrameRows } from './frame-rows.ts';
 export * from './layout.ts';

@@ -1,5 +1,5 @@
 /**
- * Result batches to uncompressed record batches v2: the worker end of every sink that writes them (Kafka and
+ * Result batches to record batches v2, compressed if that is asked for: the worker end of every sink that writes them (Kafka and
  * the embedded log).
  *
  *   Batch -> codec -> values -> keys -> partitions -> staging, one block per partition -> header, CRC -> block
@@ -13,7 +13,8 @@ import { type Batch, type Clock, copyBytes, MillraceError, type SharedMemory, sh
 import type { Codec, RecordEncoder } from '../codec.ts';
 import type { SinkEncoder, SinkEncoderContext } from '../sink.ts';
 import { APPEND, type AppendRecords, appendRecords, BLOCK, RECORD_OVERHEAD_MAX } from './append.ts';
-import { writeBatchHeader } from './encode.ts';
+import { type CompressRecords, compressionCode, recordCompressor, type SinkCompression } from './compress.ts';
+import { type FilledBatch, writeBatchHeader } from './encode.ts';
 import { KeyColumns } from './keys.ts';
 import { RECORD_BATCH } from './layout.ts';
 import { type PartitionRecords, partitionRecords } from './partitioner.ts';
@@ -37,6 +38,8 @@ export interface RecordSinkOptions {
    * `message.max.bytes`.
    */
   readonly batchBytesMax?: number;
+  /** Default: none. Sizes are limited before compression. */
+  readonly compression?: SinkCompression;
 }
 
 const BLOCK_BYTES = 512 << 10;
@@ -70,6 +73,8 @@ class RecordSinkEncoder implements SinkEncoder {
   readonly #batchBytesMax: number;
   readonly #append: AppendRecords;
   readonly #partition: PartitionRecords;
+  readonly #compress: CompressRecords | undefined;
+  readonly #compression: number;
   // By row of a run: ends, keys, keyLengths, partitions (4 bytes each), timestamps (8).
   readonly #job: number;
   readonly #ends: number;
@@ -115,6 +120,9 @@ class RecordSinkEncoder implements SinkEncoder {
     this.#clock = options.clock ?? Date.now;
     this.#batchBytesMax = options.batchBytesMax ?? BATCH_BYTES_MAX;
     this.#blockBytes = Math.min(options.blockBytes ?? BLOCK_BYTES, this.#batchBytesMax);
+    const { compression = 'none' } = options;
+    this.#compress = recordCompressor(compression);
+    this.#compression = compressionCode(compression);
     this.#append = appendRecords(this.#memory);
     this.#partition = partitionRecords(this.#memory);
     const arrays = slabs.alloc(ROWS_MAX * (4 * 4 + 8) + 64);
@@ -261,19 +269,34 @@ class RecordSinkEncoder implements SinkEncoder {
     if (recordCount === 0) return;
     const staging = this.#stagings[partition] as number;
     const byteLength = (u32[(block + BLOCK.position) >>> 2] as number) - staging;
-    writeBatchHeader(this.#memory, staging, byteLength, {
+    const { slab, bytes } = this.#finish(staging, byteLength, {
       recordCount,
       baseTimestamp: f64[(block + BLOCK.baseTimestamp) >>> 3] as number,
       maxTimestamp: f64[(block + BLOCK.maxTimestamp) >>> 3] as number,
     });
-    const slab = this.#context.slabs.alloc(byteLength);
-    copyBytes(this.#memory, slab, staging, byteLength);
     const rows = this.#codec.wholeBatch ? (this.#rowCounts[partition] as number) : recordCount;
     this.#rowCounts[partition] = 0;
     i32[(block + BLOCK.count) >>> 2] = 0;
     u32[(block + BLOCK.position) >>> 2] = staging + RECORD_BATCH.headerBytes;
     u32[(block + BLOCK.limit) >>> 2] = staging + Math.min(this.#stagingBytes[partition] as number, this.#blockBytes);
-    this.#context.block(partition, rows, slab, byteLength);
+    this.#context.block(partition, rows, slab, bytes);
+  }
+
+  /** The staged batch, in a slab of its size. */
+  #finish(staging: number, byteLength: number, filled: FilledBatch): { readonly slab: number; readonly bytes: number } {
+    const { slabs } = this.#context;
+    const compressed = this.#compress?.(this.#memory.u8, staging + RECORD_BATCH.records, staging + byteLength);
+    if (compressed === undefined) {
+      writeBatchHeader(this.#memory, staging, byteLength, filled);
+      const slab = slabs.alloc(byteLength);
+      copyBytes(this.#memory, slab, staging, byteLength);
+      return { slab, bytes: byteLength };
+    }
+    const bytes = RECORD_BATCH.records + compressed.length;
+    const slab = slabs.alloc(bytes);
+    this.#memory.u8.set(compressed, slab + RECORD_BATCH.records);
+    writeBatchHeader(this.#memory, slab, bytes, { ...filled, compression: this.#compression });
+    return { slab, bytes };
   }
 
   #tooLarge(bytes: string): MillraceError {

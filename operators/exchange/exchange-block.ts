@@ -74,6 +74,12 @@ export function blockCount(memory: SharedMemory, block: number): number {
   return memory.u32[(block + COUNT) >>> 2] as number;
 }
 
+/** Bytes of a block, head included. It holds no addresses: a copy of these bytes is the same block. */
+export function exchangeBlockBytes(memory: SharedMemory, block: number): number {
+  mustBeBlock(memory, block);
+  return memory.u32[(block + BYTE_LENGTH) >>> 2] as number;
+}
+
 /** How many rows a block of either kind stands for. */
 export function exchangeBlockRows(memory: SharedMemory, block: number): number {
   mustBeBlock(memory, block);

@@ -7,6 +7,7 @@ export {
   blockCount,
   blockInput,
   type ChunkOrigin,
+  exchangeBlockBytes,
   exchangeBlockOrigin,
   exchangeBlockRows,
   GROUPS_MAGIC,

@@ -5,18 +5,22 @@
  *
  * A step is one of: read (a frame of a source), cut (the epoch ends), scan (an engine, a chunk), merge (an
  * engine, one step of an epoch's end), and two for each thing that the coordinator asks for: it is done
- * outside (record, write, commit), and the coordinator is told (recorded, written, committed). At most two
+ * outside (record, write, checkpoint, publish, commit), and the coordinator is told (recorded, written, ...). At most two
  * epochs are under way, as in a job.
  */
 
 import { type AnyRow, type SeekableRng, seededRng } from '../../core/index.ts';
 import type { Plan } from '../plan/index.ts';
+import { KeptState } from './kept-state.ts';
 import { Outside } from './outside.ts';
 import { ThreadlessJob, type Wish } from './threadless-job.ts';
 
 const MEMORY_BYTES = 24 << 20;
 /** Reading a frame takes less than this. */
 const READ_MS_MAX = 30;
+
+/** The steps in which the coordinator is told, by what it asked for. */
+export const TOLD = { record: 'recorded', write: 'written', checkpoint: 'checkpointed', publish: 'published', commit: 'committed' } as const;
 
 /** Rows that a source gets at once, and hands over at once. */
 export interface SimulatedFrame {
@@ -39,6 +43,11 @@ export interface SimulatedInput {
   readonly readFirst?: number;
   /** There is a store for decisions, like the checkpoint directory of a job. */
   readonly keepsDecisions?: boolean;
+  /**
+   * The job keeps its state, and makes a checkpoint so often. Exact: output is final with one, and no
+   * earlier.
+   */
+  readonly checkpoints?: { readonly intervalMs: number; readonly isExact: boolean };
   /** Replaces the steps `act`, then `tell`, to plant a fault and see whether it is found. */
   readonly plant?: (wish: Wish, job: ThreadlessJob) => readonly SimulatedStep[];
 }
@@ -65,12 +74,14 @@ export class SimulatedWorld {
     this.clockMs = clockMs;
   }
 
-  static of({ plan, partitions, keepsDecisions }: SimulatedInput): SimulatedWorld {
-    return new SimulatedWorld(new Outside(plan.sources.length, partitions, plan.sinks.length, keepsDecisions));
+  static of({ plan, partitions, keepsDecisions, checkpoints }: SimulatedInput): SimulatedWorld {
+    const state = checkpoints === undefined ? undefined : new KeptState();
+    return new SimulatedWorld(new Outside(plan.sources.length, partitions, plan.sinks.length, keepsDecisions || state !== undefined, state));
   }
 
-  clone(): SimulatedWorld {
-    const copy = new SimulatedWorld(this.outside.clone(), this.clockMs);
+  /** @param lost see Outside.clone */
+  clone(lost?: (unsynced: number) => number): SimulatedWorld {
+    const copy = new SimulatedWorld(this.outside.clone(lost), this.clockMs);
     copy.round = this.round;
     return copy;
   }
@@ -115,9 +126,10 @@ export class SimulatedJob {
       choose: (engines) => this.#rng.int(engines),
       outside: world.outside,
       wish: (wish) => this.#take(wish),
+      checkpoints: input.checkpoints,
     });
     this.#unread = logOf(input).map((frames, global) => {
-      const start = world.outside.committed[Math.floor(global / partitions)]?.[global % partitions]?.offset ?? 0;
+      const start = this.#job.coordinator.intake.partitions[global]?.start ?? 0;
       return frames.filter(({ first }) => first >= start);
     });
   }
@@ -139,10 +151,9 @@ export class SimulatedJob {
 
   #take(wish: Wish): void {
     const { kind, act, tell } = wish;
-    const told = kind === 'record' ? 'recorded' : kind === 'write' ? 'written' : 'committed';
     const steps = this.#input.plant?.(wish, this.#job) ?? [
       { kind, run: act },
-      { kind: told, run: tell },
+      { kind: TOLD[kind], run: tell },
     ];
     for (const step of steps) (step.isLate ? this.#late : kind === 'record' ? this.#recording : this.#writing).push(step);
   }
@@ -179,7 +190,8 @@ export class SimulatedJob {
       return [{ kind: 'cut', run }];
     };
     const there = this.#unread.flatMap(([frame]) => (frame !== undefined && frame.round <= this.#world.round ? [frame] : []));
-    if (!this.#isReadFirst) {
+    // Epochs that are repeated are cut as they were, and nobody waits.
+    if (!this.#isReadFirst && !coordinator.isReplaying) {
       const early = there.filter(({ source }) => source === this.#input.readFirst);
       if (early.length > 0) return early.map((frame) => this.#read(frame));
       return cut(() => {

@@ -1,4 +1,12 @@
-/** The door of runtime/driver: the coordinator without threads, for tests. */
+/** The door of runtime/driver: the coordinator without threads, and sinks without a job, for tests. */
 
 export type { DriverSnapshot, TestDriverOptions } from './driver-options.ts';
+export {
+  type ConformanceRow,
+  type ConformanceRule,
+  type CrashPoint,
+  type SinkConformanceOptions,
+  type SinkConformanceReport,
+  sinkConformance,
+} from './sink-conformance.ts';
 export { TestDriver, testDriver } from './test-driver.ts';

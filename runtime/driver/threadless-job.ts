@@ -5,11 +5,12 @@
  */
 
 import { type AnyRow, createMemory, SlabAllocator } from '../../core/index.ts';
-import type { Offset, SourceContext } from '../../io/index.ts';
+import type { CommittedPosition, Offset, SourceContext } from '../../io/index.ts';
 import type { EngineState } from '../engine/index.ts';
 import { positionOf } from '../epoch/index.ts';
-import { Coordinator, type Effects } from '../job/index.ts';
+import { type CheckpointCut, Coordinator, type Effects } from '../job/index.ts';
 import type { Plan, SinkPlan, SourcePlan } from '../plan/index.ts';
+import { type SegmentRange, StateReader } from '../state-log/index.ts';
 import { EngineCrew } from '../workers/index.ts';
 import { FRAME_OF_RECORDS, FRAME_OF_ROWS, Held, handFed, keptRows } from './hand-fed.ts';
 import type { Outside } from './outside.ts';
@@ -21,7 +22,7 @@ const CHUNK_BYTES = 64;
 
 /** Something that the coordinator asked for. */
 export interface Wish {
-  readonly kind: 'record' | 'write' | 'commit';
+  readonly kind: 'record' | 'write' | 'checkpoint' | 'publish' | 'commit';
   readonly epoch: number;
   /** Does it, outside. */
   act(): void;
@@ -43,6 +44,8 @@ export interface ThreadlessJobParts {
   readonly from?: EngineState | undefined;
   /** Takes what is asked for. */
   readonly wish: (wish: Wish) => void;
+  /** Where `outside` has a store for state: ms between checkpoints, and whether output is final with them. */
+  readonly checkpoints?: { readonly intervalMs: number; readonly isExact: boolean } | undefined;
 }
 
 export class ThreadlessJob {
@@ -56,9 +59,18 @@ export class ThreadlessJob {
   readonly #slabs: SlabAllocator;
   readonly #wish: (wish: Wish) => void;
   readonly #clock: () => number;
+  readonly #isExact: boolean;
+  /** Segments that this run has resumed from. */
+  readonly #carried: readonly SegmentRange[];
 
   constructor(parts: ThreadlessJobParts) {
-    const { shards, partitions, clock, outside, from } = parts;
+    const { shards, partitions, clock, outside, from, checkpoints } = parts;
+    const { state } = outside;
+    const resumed = state?.newest;
+    this.#isExact = checkpoints?.isExact ?? false;
+    this.#carried = resumed?.segments ?? [];
+    if (state !== undefined) state.run++;
+    if (this.#isExact) outside.recover(resumed?.cut.written ?? -1);
     const plan: Plan = {
       ...parts.plan,
       sources: parts.plan.sources.map((source): SourcePlan => ({ ...source, source: handFed(source.source, this.#sent) })),
@@ -85,6 +97,7 @@ export class ThreadlessJob {
       },
       drain: { bounded: false, open: 'hold' },
       badRows: 'ledger',
+      checkpointMs: checkpoints?.intervalMs,
     });
     const { coordinator } = this;
     coordinator.isAtRest = true;
@@ -96,8 +109,13 @@ export class ThreadlessJob {
     const counts = plan.sources.map(() => partitions);
     coordinator.lay(counts);
     if (from === undefined) {
-      const stored = coordinator.begin(outside.committed, outside.decisions);
+      const stored = coordinator.begin(
+        resumed === undefined ? outside.committed : this.#positionsOf(resumed.cut),
+        outside.decisions,
+        resumed === undefined ? undefined : { written: resumed.cut.written, ...resumed.cut.state },
+      );
       if (stored !== undefined) outside.decisions?.begin(stored.head, stored.kept);
+      if (resumed === undefined) state?.write(coordinator.firstCut, []);
     } else coordinator.beginFrom(from.epoch, from.nowMs);
     this.crew.start({
       plan,
@@ -108,6 +126,11 @@ export class ThreadlessJob {
       sinks: plan.sinks.map(() => ({ partitionCount: 1 })),
       batchRows: BATCH_ROWS,
       from,
+      stored:
+        state === undefined || resumed === undefined || resumed.segments.length === 0
+          ? undefined
+          : { log: new StateReader(resumed.segments, resumed.cut.checkpoint, state.open), watermarks: resumed.cut.state.watermarks },
+      stateLog: state === undefined ? undefined : (engine) => state.log(engine),
     });
   }
 
@@ -169,6 +192,16 @@ export class ThreadlessJob {
     return this.coordinator.intake.partitions[source * this.#partitions + partition] as Coordinator['intake']['partitions'][number];
   }
 
+  #positionsOf({ positions }: CheckpointCut): CommittedPosition[][] {
+    return this.outside.committed.map((_, source) =>
+      Array.from({ length: this.#partitions }, (__, partition) => ({
+        partition,
+        offset: positions[source * this.#partitions + partition] as number,
+        metadata: 'checkpoint',
+      })),
+    );
+  }
+
   #effects(): Effects {
     const { outside } = this;
     return {
@@ -180,9 +213,19 @@ export class ThreadlessJob {
         // Noted now, as the slabs are gone once the coordinator has been told.
         const noted = blocks.map(({ sink, address }) => ({ sink, kept: this.#slabs.memory.u32[address >>> 2] as number }));
         const act = () => {
-          for (const { sink, kept } of noted) outside.write(sink, this.#kept.take(kept));
+          for (const { sink, kept } of noted) {
+            const rows = this.#kept.take(kept);
+            if (this.#isExact) outside.stage(sink, epoch, rows);
+            else outside.write(sink, rows);
+          }
         };
         this.#wish({ kind: 'write', epoch, act, tell: () => this.coordinator.written(epoch) });
+      },
+      checkpoint: (cut) => {
+        const { written: epoch } = cut;
+        const told = (): void => this.coordinator.checkpointed();
+        const publish = (): void => this.#wish({ kind: 'publish', epoch, act: () => outside.publish(epoch), tell: told });
+        this.#wish({ kind: 'checkpoint', epoch, act: () => outside.keep(cut, this.#carried), tell: this.#isExact ? publish : told });
       },
       commit: (source, positions) => {
         const epoch = this.coordinator.commits.committed;

@@ -14,7 +14,7 @@
 
 import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
-import { exchangeBlockRows, type Scatter } from '../../operators/index.ts';
+import { exchangeBlockRows, orderExchangeBlocks, type Scatter } from '../../operators/index.ts';
 import { type ExchangePlan, eventTimeOf, type Plan } from '../plan/index.ts';
 import {
   type Control,
@@ -30,13 +30,14 @@ import {
   restoreWatermarks,
   WorkerBalance,
 } from '../shared/index.ts';
+import { type LoggedBlocks, type StateLog, type StateReader, StateWriter } from '../state-log/index.ts';
 import { type BlockTransport, SharedMemoryTransport } from './block-transport.ts';
-import { ExchangeRunner, ownGroups } from './exchange-runner.ts';
+import { ExchangeRunner, ownGroups, type ShardOrigin } from './exchange-runner.ts';
 import type { Flow } from './flow.ts';
 import { Flows } from './flows.ts';
 import { Place } from './place.ts';
 import { Rejects } from './rejects.ts';
-import type { EngineState } from './state-snapshot.ts';
+import { type EngineState, type ShardState, stateOfShard } from './state-snapshot.ts';
 import { WatermarkRunner } from './watermark-runner.ts';
 
 /** How often bytes of state are shown to progress. */
@@ -60,8 +61,18 @@ export interface EngineContext {
   readonly batchRows: number;
   /** The state to resume from, of all shards; `restored` is ignored then. */
   readonly from?: EngineState | undefined;
+  /** The log to resume from, which has the state as of the epoch before the first; `restored` is ignored. */
+  readonly stored?: StoredState | undefined;
+  /** Where the state is logged; undefined: nowhere. */
+  readonly stateLog?: StateLog | undefined;
   output(epoch: number, block: OutputBlock): void;
   sample(sample: LedgerSample): void;
+}
+
+/** State as an earlier run has left it. */
+export interface StoredState {
+  readonly log: StateReader;
+  readonly watermarks: readonly WatermarkState[];
 }
 
 export class Engine {
@@ -75,6 +86,11 @@ export class Engine {
   readonly #decoders: ChunkDecoder[];
   readonly #balance: WorkerBalance;
   readonly #transport: BlockTransport;
+  readonly #writer: StateWriter | undefined;
+  /** What the scans of this epoch have left, by exchange, for the log. */
+  #blocks: LoggedBlocks[] = [];
+  /** By exchange: its event time as of the end of the last epoch. */
+  #before: number[] = [];
   /** The clock as of the end of the last epoch. */
   #nowMs = 0;
   /** When bytes of state were last shown. */
@@ -109,6 +125,13 @@ export class Engine {
         reject: (rejection) => rejects.take(rejection),
       }),
     );
+    if (context.stored !== undefined) this.#redo(context.stored.log);
+    this.#before = plan.exchanges.map((exchange) => this.#eventTime(exchange));
+    if (context.stateLog !== undefined) {
+      const shards = this.#exchanges.flatMap((exchange, index) => exchange.logged(index));
+      this.#writer = new StateWriter(memory, context.stateLog, context.worker, shards, context.firstEpoch);
+      this.#showLog(context.firstEpoch - 1);
+    }
     this.#beginEpoch(context.firstEpoch, context.nowMs);
   }
 
@@ -174,6 +197,7 @@ export class Engine {
       }
       this.#merge(exchange, index, epoch, nowMs);
     }
+    this.#log(epoch, nowMs);
     this.#showStateBytes(nowMs);
     this.#balance.publish(this.#context.control, epoch, this.#context.worker);
     this.#beginEpoch(epoch + 1, nowMs);
@@ -198,6 +222,38 @@ export class Engine {
     return this.#exchanges.reduce((sum, exchange) => sum + exchange.stateBytes, 0);
   }
 
+  /** Writes the merged epoch to the state log, while its blocks are still there. */
+  #log(epoch: number, nowMs: number): void {
+    if (this.#writer === undefined) return;
+    const { plan, control } = this.#context;
+    const after = plan.exchanges.map((exchange) => this.#timeAtEnd(exchange, epoch));
+    this.#writer.endEpoch({ epoch, workers: control.shape.workers, nowMs, before: this.#before, after }, this.#blocks);
+    this.#before = after;
+    this.#blocks = [];
+    this.#showLog(epoch);
+  }
+
+  #showLog(epoch: number): void {
+    if (this.#writer !== undefined) this.#context.control.setLog(epoch, this.#context.worker, this.#writer.oldestBase, this.#writer.bytesWritten);
+  }
+
+  /** Brings the shards from their bases to where the log ends. */
+  #redo(log: StateReader): void {
+    const { slabs } = this.#context;
+    const bases = this.#exchanges.flatMap(({ oldestBase }) => oldestBase ?? []);
+    for (const { epoch, nowMs, before, after } of log.epochs(Math.min(...bases))) {
+      for (const [index, exchange] of this.#exchanges.entries()) {
+        const blocks = log.blockBytes(epoch, index).map((bytes, at) => {
+          const address = slabs.alloc(bytes);
+          log.readBlock(epoch, index, at, this.#memory.u8.subarray(address, address + bytes));
+          return address;
+        });
+        exchange.redo(epoch, nowMs, before[index] as number, after[index] as number, orderExchangeBlocks(this.#memory, blocks));
+        for (const block of blocks) slabs.free(block);
+      }
+    }
+  }
+
   /** Not in every short epoch, as looking at all shards costs something. */
   #showStateBytes(nowMs: number): void {
     if (nowMs < this.#stateShownMs + STATE_SHOWN_MS) return;
@@ -208,7 +264,7 @@ export class Engine {
   #merge(exchange: ExchangeRunner<Flow>, index: number, epoch: number, nowMs: number): void {
     const blocks = this.#transport.gather(epoch, index);
     for (const block of blocks) this.#balance.ofExchange(index, OF_EXCHANGE.found, exchangeBlockRows(this.#memory, block));
-    const watermark = this.#hasEnded(exchange.plan, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange.plan);
+    const watermark = this.#timeAtEnd(exchange.plan, epoch);
     const { control, worker } = this.#context;
     control.beginWork(worker, 1 + index, 0, 0, 0, 0);
     exchange.beginEpoch(epoch, nowMs);
@@ -251,6 +307,11 @@ export class Engine {
     return eventTimeOf(exchange, (watermark) => (this.#watermarks[watermark] as WatermarkRunner).watermark.current);
   }
 
+  /** The watermark of an exchange at the end of an epoch; +Infinity: its input has ended. */
+  #timeAtEnd(exchange: ExchangePlan, epoch: number): number {
+    return this.#hasEnded(exchange, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange);
+  }
+
   /** The input of an exchange can end without event time, too; then what is open comes out. */
   #hasEnded(exchange: ExchangePlan, epoch: number): boolean {
     const { control, partitions } = this.#context;
@@ -270,28 +331,54 @@ export class Engine {
     const runner = this.#exchanges[exchange] as ExchangeRunner;
     this.#balance.ofExchange(exchange, OF_EXCHANGE.pieces, runner.piecesOf(blocks));
     this.#memory.f64[control.held(epoch, worker, exchange)] = runner.heldUntil(blocks);
+    if (this.#writer !== undefined) this.#blocks.push({ exchange, blocks });
     this.#transport.publish(epoch, exchange, blocks);
   }
 
   /** @returns what had been read before the restart */
   #restoreWatermarks(): Restored {
-    const { from, restored, partitions } = this.#context;
+    const { from, stored, restored, partitions } = this.#context;
     const watermarks = this.#watermarks.map((runner) => runner.watermark);
-    if (from === undefined) {
+    const states = (from ?? stored)?.watermarks;
+    if (states === undefined) {
       restoreWatermarks(watermarks, restored);
       return restored;
     }
-    watermarks.forEach((watermark, index) => watermark.restoreAll(from.watermarks[index] as WatermarkState));
+    watermarks.forEach((watermark, index) => watermark.restoreAll(states[index] as WatermarkState));
     // What was read before is in the state, and does not come again.
     return nothingRestored(partitions.reduce((sum, count) => sum + count, 0));
   }
 
   #runner(exchange: ExchangePlan, index: number): ExchangeRunner<Flow> {
-    const { plan, slabs, control, worker, firstEpoch, from } = this.#context;
+    const { plan, slabs, control, worker, firstEpoch } = this.#context;
     const groups = ownGroups(control.shape.workers, worker);
     const view = plan.views.findIndex((of) => of.exchange === index);
     const viewed = view < 0 ? undefined : { firstEpoch, cell: (shard: number) => control.live(view, shard) };
-    return new ExchangeRunner(exchange, slabs, this.#eventTime(exchange), this.#flows.ofExchanges[index] as Flow, groups, from?.exchanges[index], viewed);
+    return new ExchangeRunner(
+      exchange,
+      slabs,
+      this.#eventTime(exchange),
+      this.#flows.ofExchanges[index] as Flow,
+      groups,
+      this.#origin(index, this.#eventTime(exchange)),
+      viewed,
+    );
+  }
+
+  /** What the shards of an exchange are opened from; undefined: they begin with nothing. */
+  #origin(exchange: number, watermark: number): ShardOrigin | undefined {
+    const { from, stored } = this.#context;
+    if (from !== undefined) return { stateOf: (shard) => stateOfShard(from.exchanges[exchange] as readonly ShardState[], shard) };
+    if (stored === undefined) return undefined;
+    const { log } = stored;
+    return {
+      stateOf: (shard) => log.stateOf(exchange, shard),
+      baseOf: (shard) => {
+        const epoch = log.baseOf(exchange, shard);
+        const [next] = log.epochs(epoch);
+        return { epoch, watermark: next?.before[exchange] ?? watermark };
+      },
+    };
   }
 }
 

@@ -7,7 +7,8 @@
 import { type Batch, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import { type ChunkOrigin, type ExchangeShard, exchangeBlockOrigin, type HeldRows, type ShardPublisher } from '../../operators/index.ts';
 import type { ExchangePlan } from '../plan/index.ts';
-import { type ShardState, stateOfShard } from './state-snapshot.ts';
+import type { LoggedShard } from '../state-log/index.ts';
+import type { ShardState } from './state-snapshot.ts';
 
 /** Takes the results of an exchange. */
 interface ResultFlow {
@@ -24,6 +25,15 @@ export interface ViewedShards {
 interface OwnShard {
   readonly number: number;
   readonly shard: ExchangeShard;
+  /** The epoch of the base that it was opened from, where there is a log of what came later. */
+  readonly base: number | undefined;
+}
+
+/** What shards are opened from. */
+export interface ShardOrigin {
+  stateOf(shard: number): unknown;
+  /** Of a log: the epoch that the state is as of, and the event time of the exchange at its end. */
+  readonly baseOf?: ((shard: number) => { readonly epoch: number; readonly watermark: number }) | undefined;
 }
 
 const GROUPS_MIN = 8;
@@ -39,12 +49,14 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   readonly groups: readonly { readonly number: number; readonly shards: readonly OwnShard[] }[];
   readonly #memory: SharedMemory;
   readonly #isViewed: boolean;
+  /** Results were put out before the restart, and are not again. */
+  #isRedoing = false;
   /** What the operator sees of time. */
   readonly #clock = { epoch: 0, nowMs: 0, watermark: Number.NEGATIVE_INFINITY };
 
   /**
    * @param watermark as committed, after a restart: what it has closed stays closed
-   * @param from the state to resume from, of these shards and possibly others
+   * @param from the state to resume from
    * @param viewed undefined: nobody views the exchange
    */
   constructor(
@@ -53,7 +65,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     watermark: number,
     flow: F,
     groups: readonly (readonly number[])[],
-    from?: readonly ShardState[] | undefined,
+    from?: ShardOrigin | undefined,
     viewed?: ViewedShards | undefined,
   ) {
     const { operator } = plan;
@@ -68,7 +80,9 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     const open = operator.openShards({
       slabs,
       clock: this.#clock,
-      emit: (batch) => flow.run(batch),
+      emit: (batch) => {
+        if (!this.#isRedoing) flow.run(batch);
+      },
       failed(error) {
         throw error;
       },
@@ -76,10 +90,14 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
       carriesOrder: plan.carriesOrder,
       ...(viewed === undefined ? {} : { publisher: (shard: number) => this.#publisher(viewed.cell(shard)) }),
     });
-    this.groups = groups.map((shards) => ({
-      number: shards[0] as number,
-      shards: shards.map((number) => ({ number, shard: from === undefined ? open(number) : open(number, stateOfShard(from, number)) })),
-    }));
+    const opened = (number: number): OwnShard => {
+      if (from === undefined) return { number, shard: open(number), base: undefined };
+      const base = from.baseOf?.(number);
+      if (base !== undefined) this.#clock.watermark = base.watermark;
+      return { number, shard: open(number, from.stateOf(number)), base: base?.epoch };
+    };
+    this.groups = groups.map((shards) => ({ number: shards[0] as number, shards: shards.map(opened) }));
+    this.#clock.watermark = watermark;
   }
 
   get stateBytes(): number {
@@ -89,6 +107,39 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   /** The state of its shards, between two epochs. */
   snapshot(): ShardState[] {
     return this.groups.flatMap(({ shards }) => shards.map(({ number, shard }) => ({ shard: number, state: shard.snapshot() })));
+  }
+
+  /** Its shards, as the writer of the state log sees them. */
+  logged(exchange: number): LoggedShard[] {
+    return this.groups.flatMap(({ shards }) =>
+      shards.map(({ number, shard, base }): LoggedShard => ({ exchange, shard: number, base, snapshot: () => shard.snapshot() })),
+    );
+  }
+
+  /** The epoch of the oldest base that a shard was opened from; undefined: there is no log. */
+  get oldestBase(): number | undefined {
+    const bases = this.groups.flatMap(({ shards }) => shards.flatMap(({ base }) => (base === undefined ? [] : [base])));
+    return bases.length === 0 ? undefined : Math.min(...bases);
+  }
+
+  /**
+   * Repeats an epoch of the log: shards whose base is older take it in. What they put out was put out before.
+   *
+   * @param before the event time of the exchange before the epoch
+   * @param after and at its end
+   */
+  redo(epoch: number, nowMs: number, before: number, after: number, blocks: readonly number[]): void {
+    this.#isRedoing = true;
+    this.beginEpoch(epoch, nowMs);
+    this.#clock.watermark = before;
+    const behind = this.groups.flatMap(({ shards }) => shards.filter(({ base }) => base !== undefined && base < epoch));
+    for (const { shard } of behind) {
+      shard.merge(blocks);
+      if (this.#isViewed) shard.settle?.();
+      this.step(shard, after);
+    }
+    this.endEpoch(after);
+    this.#isRedoing = false;
   }
 
   beginEpoch(epoch: number, nowMs: number): void {

@@ -1,4 +1,5 @@
 /** The door of runtime/engine: what a worker does, without its thread. */
 
+export { headOf, type StateHead } from '../plan/index.ts';
 export { Engine, type EngineContext } from './engine.ts';
-export { checkState, type EngineState, headOf, joinStates, type StateHead } from './state-snapshot.ts';
+export { checkState, type EngineState, joinStates } from './state-snapshot.ts';

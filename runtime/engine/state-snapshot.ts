@@ -5,10 +5,7 @@
  */
 
 import { MillraceError, type WatermarkState } from '../../core/index.ts';
-import { identityDifference, identityOf, type Plan, type PlanIdentity } from '../plan/index.ts';
-
-/** Number of the format, raised when what was written before can no longer be read. */
-export const STATE_FORMAT = 2;
+import { identityDifference, type StateHead } from '../plan/index.ts';
 
 /** One shard of an exchange: the snapshot of its aggregate or operator. */
 export interface ShardState {
@@ -28,17 +25,6 @@ export interface EngineState {
   readonly watermarks: readonly WatermarkState[];
   /** By exchange. */
   readonly exchanges: readonly (readonly ShardState[])[];
-}
-
-/** What a state belongs to. */
-export interface StateHead {
-  readonly format: number;
-  readonly plan: PlanIdentity;
-}
-
-/** The head of a state of this plan. Views do not count, as state is the same with or without them. */
-export function headOf(plan: Plan): StateHead {
-  return { format: STATE_FORMAT, plan: identityOf({ ...plan, views: [] }) };
 }
 
 /** The states of all engines of a job, after the same epoch, as one. */

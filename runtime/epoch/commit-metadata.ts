@@ -41,6 +41,24 @@ export function metadataToCommit(atPosition: string, atCommit: string): string {
 }
 
 /**
+ * What is committed beside positions whose state is in a checkpoint: a mark for people and tools, and for a
+ * start without the checkpoint, which is refused. Nothing is read from it but that.
+ */
+export function checkpointMetadata(checkpoint: number): string {
+  return JSON.stringify({ checkpoint });
+}
+
+/** The checkpoint that such a text names; undefined: it is another text. */
+export function checkpointNamed(metadata: string): number | undefined {
+  try {
+    const { checkpoint } = JSON.parse(metadata) as { checkpoint?: unknown };
+    return Number.isSafeInteger(checkpoint) ? (checkpoint as number) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
  * Reads what was committed.
  *
  * @param watermarks how many the plan has
@@ -55,6 +73,13 @@ export function restoredFrom(committed: readonly (readonly CommittedPosition[])[
   committed.forEach((positions, source) => {
     for (const { partition, metadata } of positions) {
       if (metadata === '') continue;
+      const named = checkpointNamed(metadata);
+      if (named !== undefined) {
+        throw new MillraceError(
+          'ERR_MILLRACE_CHECKPOINT',
+          `What was committed with partition ${partition} goes with checkpoint ${named}, which is not there: the state behind these positions would be lost. Give the checkpoint option the folder that has it; or, to begin with empty state, take another group, or reset this group's offsets.`,
+        );
+      }
       const known = parse(metadata);
       if (known === undefined || known.watermarks.length !== watermarks) {
         throw new MillraceError(

@@ -1,13 +1,19 @@
 /**
- * Commits: what each one took in, and when its positions may be committed. This is the one place that decides
- * a commit.
+ * Commits: what each epoch took in, and when its positions may be committed. This is the one place that
+ * decides a commit. There are two rules.
+ *
+ * With checkpoints the state is kept, so the positions of any epoch may be committed whose state is durable:
+ * once per interval, and at the end, whatever the pipeline is. The last epoch of a run whose sources have
+ * ended, or were drained, is left out: it has emitted what was open, and a run that goes on is to have it open
+ * still. Its output counts as written, so a restart repeats it in silence.
+ *
+ * Without checkpoints the rows of open windows are read again.
  *
  * An epoch is written when all sinks have acknowledged its output. It may be committed when, besides, no open
  * window holds rows of it or of an earlier one. Then a restart at its positions sees every row of every open
  * window again. By the watermark that is committed beside the positions it knows which windows were closed,
  * and does not open them again. So after a crash the output has every window whole. Those sent between the
- * last commit and the crash are sent again, with the same values. (At-least-once; snapshots of state will
- * replace the waiting.)
+ * last commit and the crash are sent again, with the same values.
  *
  * Where windows feed windows there is more to it. Windows of the first that were closed by then are not
  * opened again, but their results may be in a window of the second that is still open, and would be missing
@@ -18,6 +24,7 @@
  * beginning.
  */
 
+import type { WatermarkState } from '../../core/index.ts';
 import type { CommittedPosition, Offset } from '../../io/index.ts';
 
 /** What is known of an exchange at the end of an epoch. */
@@ -30,8 +37,21 @@ export interface ExchangeProgress {
   readonly watermark: number;
 }
 
+/** What a checkpoint has to know of an epoch, as of its end. */
+export interface EpochState {
+  /** The clock of the job. */
+  readonly nowMs: number;
+  readonly watermarks: readonly WatermarkState[];
+  /** By exchange: until when (event time) it holds rows. */
+  readonly heldUntil: readonly number[];
+  /** Frames of the state log up to this epoch are needed for no shard. */
+  readonly oldestBase: number;
+  /** Bytes of state, as of the last second. */
+  readonly stateBytes: number;
+}
+
 /** Positions that are or may be committed, by global partition, and the watermarks as of them. */
-export type CommitPlace = Pick<EpochRecord, 'epoch' | 'positions' | 'metadata'>;
+export type CommitPlace = Pick<EpochRecord, 'epoch' | 'positions' | 'metadata' | 'state'>;
 
 export interface EpochRecord {
   readonly epoch: number;
@@ -42,6 +62,8 @@ export interface EpochRecord {
   readonly positions: readonly Offset[];
   readonly startedAtMs: number;
   readonly bytes: number;
+  /** The run ends with it: sources have ended, or were drained. */
+  readonly isFinal: boolean;
   /** The decisions of the epoch are on disk, or need not be. Before that none of its output is written. */
   isRecorded: boolean;
   workersDone: number;
@@ -56,6 +78,8 @@ export interface EpochRecord {
   isTellable: boolean;
   /** Once merged, by global partition: the watermarks as of this epoch (commit-metadata.ts). */
   metadata: readonly string[];
+  /** Once merged, where there are checkpoints. */
+  state: EpochState | undefined;
 }
 
 export class Commits {
@@ -73,9 +97,16 @@ export class Commits {
   #at: CommitPlace | undefined;
   #toldEpoch = -1;
   #lastWritten: EpochRecord | undefined;
+  /** With checkpoints: ms between two; undefined: there are none. */
+  readonly #intervalMs: number | undefined;
+  #checkpointAtMs = Number.NEGATIVE_INFINITY;
+  /** The last written epoch that can be one. */
+  #candidate: CommitPlace | undefined;
 
-  constructor(upstream: readonly (readonly number[])[]) {
+  /** @param intervalMs between two checkpoints; undefined: there are none */
+  constructor(upstream: readonly (readonly number[])[], intervalMs?: number) {
     this.#upstream = upstream;
+    this.#intervalMs = intervalMs;
     this.#held = upstream.map(() => []);
     this.#released = upstream.map(() => -1);
   }
@@ -83,21 +114,29 @@ export class Commits {
   /** Where reading begins: positions by global partition, and what is committed beside them. */
   begin(at: CommitPlace): void {
     this.#at = at;
+    this.#candidate = at;
+  }
+
+  /** What was given to `begin`. */
+  get start(): CommitPlace {
+    return this.#candidate as CommitPlace;
   }
 
   /** Ends the current epoch with these positions; the next one starts. */
-  end(positions: readonly Offset[], startedAtMs: number, bytes: number, isRecorded = true): EpochRecord {
+  end(positions: readonly Offset[], startedAtMs: number, bytes: number, isRecorded = true, isFinal = false): EpochRecord {
     const record: EpochRecord = {
       epoch: this.current,
       positions,
       startedAtMs,
       bytes,
+      isFinal,
       isRecorded,
       workersDone: 0,
       mergedAtMs: undefined,
       releasable: -1,
       isTellable: false,
       metadata: [],
+      state: undefined,
     };
     this.#open.set(record.epoch, record);
     this.current++;
@@ -146,19 +185,32 @@ export class Commits {
   /**
    * The epoch's output is acknowledged. Returns the newest epoch whose positions may now be committed, if
    * there is a new one. The windows closed by then are those of this record's metadata.
+   *
+   * @param nowMs a monotonic clock
    */
-  written(record: EpochRecord): EpochRecord | undefined {
+  written(record: EpochRecord, nowMs: number): CommitPlace | undefined {
     this.#open.delete(record.epoch);
-    this.#closed.push(record);
     this.#lastWritten = record;
+    if (this.#intervalMs !== undefined) return this.#checkpoint(record, nowMs);
+    this.#closed.push(record);
     let newest: EpochRecord | undefined;
     while (this.#closed.length > 0 && (this.#closed[0] as EpochRecord).epoch <= record.releasable) newest = this.#closed.shift();
-    if (newest !== undefined) {
-      this.committed = newest.epoch;
-      this.#at = newest;
-      this.#toldEpoch = record.epoch;
-    }
-    return newest;
+    return newest === undefined ? undefined : this.#toCommit(newest, record.epoch);
+  }
+
+  #checkpoint(record: EpochRecord, nowMs: number): CommitPlace | undefined {
+    if (record.isFinal) return undefined;
+    this.#candidate = record;
+    if (nowMs - this.#checkpointAtMs < (this.#intervalMs as number)) return undefined;
+    this.#checkpointAtMs = nowMs;
+    return this.#toCommit(record, record.epoch);
+  }
+
+  #toCommit(record: CommitPlace, toldEpoch: number): CommitPlace {
+    this.committed = record.epoch;
+    this.#at = record;
+    this.#toldEpoch = toldEpoch;
+    return record;
   }
 
   /**
@@ -168,6 +220,11 @@ export class Commits {
    */
   takeLast(): { readonly at: CommitPlace; readonly latest: EpochRecord } | undefined {
     const latest = this.#lastWritten;
+    if (this.#intervalMs !== undefined) {
+      const at = this.#candidate;
+      if (at === undefined || latest === undefined || latest.epoch <= this.#toldEpoch) return undefined;
+      return { at: this.#toCommit(at, latest.epoch), latest };
+    }
     if (this.#at === undefined || latest === undefined || !latest.isTellable || latest.epoch <= this.#toldEpoch) return undefined;
     this.#toldEpoch = latest.epoch;
     return { at: this.#at, latest };

@@ -4,7 +4,7 @@
  * what may be committed. For a worker's view see watermark-runner.ts.
  */
 
-import { Watermark } from '../../core/index.ts';
+import { Watermark, type WatermarkState } from '../../core/index.ts';
 import type { CommittedPosition } from '../../io/index.ts';
 import { type ExchangePlan, eventTimeOf, type Plan, type WatermarkPlan } from '../plan/index.ts';
 import { type Control, nothingRestored, PARTITION_ENDED, PARTITION_IDLE, type Restored, restoreWatermarks } from '../shared/index.ts';
@@ -44,6 +44,20 @@ export class JobWatermarks {
   restore(committed: readonly (readonly CommittedPosition[])[], partitionCounts: readonly number[]): void {
     this.restored = restoredFrom(committed, partitionCounts, this.all.length);
     restoreWatermarks(this.all, this.restored);
+  }
+
+  /** Resumes from a checkpoint, which has them all. */
+  resume(watermarks: readonly WatermarkState[], heldUntil: readonly number[], writtenEpoch: number): void {
+    this.all.forEach((watermark, w) => watermark.restoreAll(watermarks[w] as WatermarkState));
+    heldUntil.forEach((until, exchange) => {
+      this.#heldUntil[exchange] = until;
+    });
+    this.restored = { ...nothingRestored(this.#partitions.length), writtenEpoch };
+  }
+
+  /** What a checkpoint keeps of them. */
+  get state(): { readonly watermarks: WatermarkState[]; readonly heldUntil: number[] } {
+    return { watermarks: this.all.map((watermark) => watermark.snapshotAll()), heldUntil: [...this.#heldUntil] };
   }
 
   /** Rows are held until an unknown time: nothing may be committed. */

@@ -18,21 +18,32 @@
  * epoch counts as never cut, as nothing of it went out. Anything else that is broken, missing, doubled or out
  * of place is damage, and is refused. When there are many records of committed epochs, the others are written
  * to a new file, which replaces the old one.
+ *
+ * Where checkpoints decide what goes out, records need not be on disk before the checkpoint's manifest is.
+ * They are appended without a sync, and a sync follows before the manifest. Such a file has format 3. Its
+ * first line tells up to where records were synced. A crash may have lost any of those behind, not only the
+ * last: what follows the first broken line there counts as never written.
  */
 
-import { type FileHandle, mkdir, open, readFile, rename, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { crc32cBytes, MillraceError, shown } from '../../core/index.ts';
-import { ProcessLock } from '../../io/index.ts';
+import type { ProcessLock } from '../../io/index.ts';
+import { type Disk, lockFolder, NodeDisk } from '../disk/index.ts';
 
 export const JOURNAL_FILE = 'epochs.journal';
-const FORMAT = 2;
+/** Where a new file is written, before it replaces the old one. */
+const ASIDE = `${JOURNAL_FILE}.new`;
+/** Each record is synced before the next one is appended. */
+const FORMAT_SYNCED = 2;
+/** Records may be appended before those in front are synced. */
+const FORMAT_UNSYNCED = 3;
+type Format = typeof FORMAT_SYNCED | typeof FORMAT_UNSYNCED;
 const FIRST_LINE = /^(millrace journal (\d+), epochs before (\d{16}) are acknowledged, )([0-9a-f]{8})$/;
 /** The checksum in the head, which has no line before it. */
 const NOTHING_BEFORE = '00000000';
 /**
- * Records that can be whole behind the acknowledged ones: the current one, and the one before if the first
- * line reached the disk last.
+ * Records that can be whole behind the acknowledged ones in format 2: the current one, and the one before if
+ * the first line reached the disk last.
  */
 const UNACKNOWLEDGED_MAX = 2;
 /** Lines that may be obsolete before the file is rewritten. */
@@ -70,19 +81,25 @@ export class Journal {
   /** As found at the start; undefined in a directory without a journal. */
   readonly head: JournalHead | undefined;
   readonly records: readonly JournalRecord[];
-  readonly #lock: ProcessLock;
-  #file: FileHandle | undefined;
+  readonly #disk: Disk;
+  /** Undefined: it is another's. */
+  readonly #lock: ProcessLock | undefined;
   #now: { head: JournalHead; records: JournalRecord[] } | undefined;
+  /** Of the file that is written: its format, once what is queued is done. */
+  #format: Format = FORMAT_SYNCED;
   /** Of the file, as it is on disk: lines behind the first, the checksum of the last of them, and bytes. */
   #lines = 0;
   #previous = NOTHING_BEFORE;
   #size = 0;
-  /** The identity of the file. */
-  #inode = 0n;
+  /** The last epoch that is in the file. */
+  #written = -1;
+  #isSynced = true;
+  #keptBehind = Number.POSITIVE_INFINITY;
   #queue: Promise<void> = Promise.resolve();
 
-  private constructor(path: string, lock: ProcessLock, head: JournalHead | undefined, records: readonly JournalRecord[]) {
-    this.path = path;
+  private constructor(disk: Disk, lock: ProcessLock | undefined, head: JournalHead | undefined, records: readonly JournalRecord[]) {
+    this.path = join(disk.dir, JOURNAL_FILE);
+    this.#disk = disk;
     this.#lock = lock;
     this.head = head;
     this.records = records;
@@ -95,19 +112,30 @@ export class Journal {
    *   ERR_MILLRACE_CORRUPT when anything in it is not as it was written
    */
   static async open(dir: string, pipeline: string): Promise<Journal> {
-    const path = join(dir, JOURNAL_FILE);
-    const lock = await guarded(path, async () => {
-      await mkdir(dir, { recursive: true });
-      return ProcessLock.take(join(dir, 'job'), `the pipeline ${shown(pipeline)}`, (holder) => inUse(dir, holder));
-    });
+    const lock = await guarded(join(dir, JOURNAL_FILE), () => lockFolder(dir, pipeline));
     try {
-      const bytes = await guarded(path, () => readFile(path).catch(missing));
-      const { head, records } = bytes === undefined ? { head: undefined, records: [] } : readJournal(path, bytes);
-      return new Journal(path, lock, head, records);
+      return await Journal.on(new NodeDisk(dir), lock);
     } catch (error) {
       await lock.release();
       throw error;
     }
+  }
+
+  /**
+   * Reads what is on a disk.
+   *
+   * @param lock to give back at the end; undefined: the caller holds it for longer
+   * @throws as {@link Journal.open}
+   */
+  static async on(disk: Disk, lock?: ProcessLock): Promise<Journal> {
+    const path = join(disk.dir, JOURNAL_FILE);
+    const bytes = await guarded(path, () => disk.read(JOURNAL_FILE, Number.POSITIVE_INFINITY));
+    const { head, records } = bytes === undefined ? { head: undefined, records: [] } : readJournal(path, bytes);
+    return new Journal(disk, lock, head, records);
+  }
+
+  get hasBegun(): boolean {
+    return this.#now !== undefined;
   }
 
   /** Replaces what was there by this head and these records. From here on records are appended. */
@@ -116,29 +144,48 @@ export class Journal {
     await this.#rewrite();
   }
 
-  /** Resolves when the record is on disk. Records come in the order of epochs. */
-  append(record: JournalRecord): Promise<void> {
+  /**
+   * Resolves when the record is on disk, or, without `sync`, in the file. Records come in the order of epochs.
+   */
+  append(record: JournalRecord, { sync = true }: { readonly sync?: boolean } = {}): Promise<void> {
     const now = this.#begun();
+    if (!sync && this.#format === FORMAT_SYNCED) {
+      this.#format = FORMAT_UNSYNCED;
+      void this.#rewrite();
+    }
     now.records.push(record);
     return this.#enqueue(async () => {
-      const file = this.#file as FileHandle;
       const { text, checksum } = line(record, this.#lines, this.#previous);
-      await writeAt(file, text, this.#size);
-      await file.datasync();
+      await this.#disk.writeAt(JOURNAL_FILE, text, this.#size);
       this.#size += text.length;
       this.#previous = checksum;
       this.#lines++;
-      await writeAt(file, firstLine(record.epoch), 0);
-      await this.#mustBeThere();
+      this.#written = record.epoch;
+      this.#isSynced = false;
+      if (sync) await this.#sync();
     });
+  }
+
+  /** Resolves when everything that was appended so far is on disk. */
+  sync(): Promise<void> {
+    this.#begun();
+    return this.#enqueue(() => this.#sync());
+  }
+
+  /**
+   * From now on `trim` keeps records behind this epoch: checkpoints may yet be restored that need them.
+   */
+  keepBehind(epoch: number): void {
+    this.#keptBehind = epoch;
   }
 
   /** The positions of this epoch are committed: its record, and earlier ones, are no longer needed. */
   trim(epoch: number): void {
     const now = this.#begun();
-    const last = now.records.findLast((record) => record.epoch <= epoch);
+    const until = Math.min(epoch, this.#keptBehind);
+    const last = now.records.findLast((record) => record.epoch <= until);
     if (last === undefined) return;
-    now.records = now.records.filter((record) => record.epoch > epoch);
+    now.records = now.records.filter((record) => record.epoch > until);
     now.head = { ...now.head, base: { epoch: last.epoch, nowMs: last.nowMs, positions: last.positions } };
     if (this.#lines - 1 - now.records.length < TRIM_LINES) return;
     void this.#rewrite();
@@ -152,12 +199,11 @@ export class Journal {
     void this.#rewrite();
   }
 
-  /** Waits for what is being written, and unlocks the directory. */
+  /** Waits for what is being written, and unlocks the directory if the lock is its own. */
   async close(): Promise<void> {
     await this.#queue.catch(() => {});
-    await this.#file?.close();
-    this.#file = undefined;
-    await this.#lock.release();
+    await this.#disk.release(JOURNAL_FILE);
+    await this.#lock?.release();
   }
 
   #begun(): { head: JournalHead; records: JournalRecord[] } {
@@ -174,15 +220,22 @@ export class Journal {
     return done;
   }
 
+  async #sync(): Promise<void> {
+    if (!this.#isSynced) {
+      await this.#disk.sync(JOURNAL_FILE);
+      await this.#disk.writeAt(JOURNAL_FILE, firstLine(this.#format, this.#written), 0);
+      this.#isSynced = true;
+    }
+    await this.#mustBeThere();
+  }
+
   /** Writes the file anew, as things stand now. What is appended later comes after it. */
   #rewrite(): Promise<void> {
     const { head, records } = this.#begun();
     const values: object[] = [head, ...records];
+    const last = records.at(-1)?.epoch ?? head.base.epoch;
     return this.#enqueue(async () => {
-      await this.#file?.close();
-      this.#file = undefined;
-      const aside = `${this.path}.new`;
-      const texts = [firstLine(records.at(-1)?.epoch ?? head.base.epoch)];
+      const texts = [firstLine(this.#format, last)];
       let previous = NOTHING_BEFORE;
       values.forEach((value, number) => {
         const { text, checksum } = line(value, number, previous);
@@ -190,30 +243,26 @@ export class Journal {
         previous = checksum;
       });
       const bytes = Buffer.concat(texts);
-      const file = await open(aside, 'w');
-      try {
-        await file.writeFile(bytes);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(aside, this.path);
-      await syncFolder(dirname(this.path));
-      this.#file = await open(this.path, 'r+');
-      this.#inode = (await this.#file.stat({ bigint: true })).ino;
+      await this.#disk.create(ASIDE, bytes);
+      await this.#disk.sync(ASIDE);
+      await this.#disk.rename(ASIDE, JOURNAL_FILE);
+      await this.#disk.hold(JOURNAL_FILE);
+      await this.#disk.syncNames();
       this.#size = bytes.length;
       this.#lines = values.length;
       this.#previous = previous;
+      this.#written = last;
+      this.#isSynced = true;
     });
   }
 
   /** A deleted file can still be written, but nobody will read it. */
   async #mustBeThere(): Promise<void> {
-    const there = await stat(this.path, { bigint: true }).catch(missing);
-    if (there?.ino === this.#inode) return;
+    const fate = await this.#disk.fate(JOURNAL_FILE);
+    if (fate === 'there') return;
     throw new MillraceError(
       'ERR_MILLRACE_CHECKPOINT',
-      `The journal ${this.path} was ${there === undefined ? 'removed' : 'replaced'} while the job ran. The job ends before anything goes out that a restart could not repeat. Restore the folder, or give another one.`,
+      `The journal ${this.path} was ${fate} while the job ran. The job ends before anything goes out that a restart could not repeat. Restore the folder, or give another one.`,
     );
   }
 }
@@ -225,7 +274,7 @@ export class Journal {
  */
 export function readJournal(path: string, bytes: Uint8Array): { head: JournalHead; records: JournalRecord[] } {
   const firstEnd = bytes.indexOf(0x0a);
-  const acknowledged = acknowledgedIn(path, bytes.subarray(0, Math.max(firstEnd, 0)));
+  const { format, acknowledged } = firstLineOf(path, bytes.subarray(0, Math.max(firstEnd, 0)));
   const values: object[] = [];
   let previous = NOTHING_BEFORE;
   let brokenAt = -1;
@@ -234,8 +283,11 @@ export function readJournal(path: string, bytes: Uint8Array): { head: JournalHea
     const found = end < 0 ? undefined : valueOf(bytes.subarray(from, end));
     if (found === undefined) {
       if (brokenAt < 0) brokenAt = from;
-    } else if (brokenAt >= 0) throw corrupt(path, `the line at byte ${brokenAt} is broken, and good ones follow`);
-    else if (found.number !== values.length || found.previous !== previous) {
+    } else if (brokenAt >= 0) {
+      // Behind what was synced, a crash may keep a line and lose one in front of it.
+      if (format === FORMAT_UNSYNCED) break;
+      throw corrupt(path, `the line at byte ${brokenAt} is broken, and good ones follow`);
+    } else if (found.number !== values.length || found.previous !== previous) {
       throw corrupt(path, `the line at byte ${from} is number ${shown(found.number)}, where number ${values.length} belongs behind the line before`);
     } else {
       values.push(found.value);
@@ -254,7 +306,8 @@ export function readJournal(path: string, bytes: Uint8Array): { head: JournalHea
       `it ends with epoch ${last}, but the records up to epoch ${acknowledged} had been written${brokenAt < 0 ? '' : `: the line at byte ${brokenAt} is broken`}`,
     );
   }
-  if (last > acknowledged + UNACKNOWLEDGED_MAX) throw corrupt(path, `its first line is of epoch ${acknowledged}, but the records go on to epoch ${last}`);
+  if (format === FORMAT_SYNCED && last > acknowledged + UNACKNOWLEDGED_MAX)
+    throw corrupt(path, `its first line is of epoch ${acknowledged}, but the records go on to epoch ${last}`);
   records.forEach((record, i) => {
     const before = records[i - 1]?.epoch ?? head.base.epoch;
     if (record.epoch !== before + 1) throw corrupt(path, `the record of epoch ${record.epoch} stands behind that of epoch ${before}`);
@@ -262,19 +315,19 @@ export function readJournal(path: string, bytes: Uint8Array): { head: JournalHea
   return { head, records };
 }
 
-/** The last epoch whose record must be there, as the first line says; -1: none. */
-function acknowledgedIn(path: string, bytes: Uint8Array): number {
+/** The format, and the last epoch whose record must be there; -1: none. */
+function firstLineOf(path: string, bytes: Uint8Array): { format: Format; acknowledged: number } {
   const text = Buffer.from(bytes).toString('latin1');
   const [, covered = '', format, before, checksum] = FIRST_LINE.exec(text) ?? [];
   const isOld = /^[0-9a-f]{8} \{"format":1,/.test(text);
   if (!isOld && (checksum === undefined || hexOf(Buffer.from(covered)) !== checksum)) throw corrupt(path, 'its first line is broken');
-  if (isOld || Number(format) !== FORMAT) {
+  if (isOld || (Number(format) !== FORMAT_SYNCED && Number(format) !== FORMAT_UNSYNCED)) {
     throw new MillraceError(
       'ERR_MILLRACE_CHECKPOINT',
-      `The journal ${path} has the format ${isOld ? 1 : format}; this version reads ${FORMAT}. Start it with the version that wrote it, or give another directory.`,
+      `The journal ${path} has the format ${isOld ? 1 : format}; this version reads ${FORMAT_SYNCED} and ${FORMAT_UNSYNCED}. Start it with the version that wrote it, or give another directory.`,
     );
   }
-  return Number(before) - 1;
+  return { format: Number(format) as Format, acknowledged: Number(before) - 1 };
 }
 
 /** `crc32c json`; undefined when it is no such line. */
@@ -293,24 +346,13 @@ function line(value: object, number: number, previous: string): { text: Buffer; 
 }
 
 /** Always of the same length, so that it can be overwritten. */
-function firstLine(acknowledged: number): Buffer {
-  const covered = `millrace journal ${FORMAT}, epochs before ${String(acknowledged + 1).padStart(16, '0')} are acknowledged, `;
+function firstLine(format: Format, acknowledged: number): Buffer {
+  const covered = `millrace journal ${format}, epochs before ${String(acknowledged + 1).padStart(16, '0')} are acknowledged, `;
   return Buffer.from(`${covered}${hexOf(Buffer.from(covered))}\n`);
 }
 
 function hexOf(bytes: Uint8Array): string {
   return crc32cBytes(bytes).toString(16).padStart(8, '0');
-}
-
-async function writeAt(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
-}
-
-function inUse(dir: string, holder: string): MillraceError {
-  return new MillraceError(
-    'ERR_MILLRACE_CHECKPOINT',
-    `The checkpoint directory ${dir} is in use by ${holder}. One job a directory: stop that one, or give this one another directory.`,
-  );
 }
 
 function corrupt(path: string, what: string): MillraceError {
@@ -327,22 +369,5 @@ async function guarded<T>(path: string, work: () => Promise<T>): Promise<T> {
   } catch (cause) {
     if (cause instanceof MillraceError) throw cause;
     throw new MillraceError('ERR_MILLRACE_CHECKPOINT', `The journal ${path} cannot be read or written: ${(cause as Error).message}.`, { cause });
-  }
-}
-
-function missing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT') throw error;
-  return undefined;
-}
-
-/** Makes the names in a folder durable. */
-async function syncFolder(dir: string): Promise<void> {
-  // Windows can neither open nor sync a folder.
-  if (process.platform === 'win32') return;
-  const handle = await open(dir, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

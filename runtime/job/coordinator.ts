@@ -13,15 +13,17 @@
  * stops the next cut, then the credit, then the fetch.
  */
 
-import { MillraceError, type SlabAllocator } from '../../core/index.ts';
-import type { Chunk, CommittedPosition } from '../../io/index.ts';
+import { MillraceError, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
+import type { Chunk, CommittedPosition, Offset } from '../../io/index.ts';
 import {
   type CommitPlace,
   Commits,
+  checkpointMetadata,
   type DecisionStore,
   Decisions,
   type Drain,
   type EpochRecord,
+  type EpochState,
   JobClock,
   JobWatermarks,
   type JournalHead,
@@ -32,7 +34,7 @@ import {
   positionsOf,
 } from '../epoch/index.ts';
 import type { Plan, SourcePlan } from '../plan/index.ts';
-import { Control, EpochBalance, type OutputBlock } from '../shared/index.ts';
+import { Control, EpochBalance, type OutputBlock, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/index.ts';
 import type { Crew, CrewEvents } from '../workers/index.ts';
 import { areTooMany, BAD_REASONS, type BadRows, shareAllowed, tooMany } from './bad-rows.ts';
 import { Intake } from './intake.ts';
@@ -43,6 +45,24 @@ import { Views } from './view.ts';
 
 const EPOCHS_UNDER_WAY_MAX = 2;
 
+/** What a checkpoint is made of, on the coordinator's side. */
+export interface CheckpointCut {
+  /** The epoch whose state it has. */
+  readonly checkpoint: number;
+  /** The last epoch whose output has been written; it may be a later one. */
+  readonly written: number;
+  /** By global partition. */
+  readonly positions: readonly Offset[];
+  readonly state: EpochState;
+}
+
+/** What a run resumes from. */
+export interface Resume {
+  readonly written: number;
+  readonly watermarks: readonly WatermarkState[];
+  readonly heldUntil: readonly number[];
+}
+
 /**
  * What the coordinator asks for. Each request is answered by the call that it names, at once or later.
  * Requests may be answered in any order.
@@ -52,6 +72,11 @@ export interface Effects {
   record(record: JournalRecord): void;
   /** Write an epoch's blocks, in their order, and make them final: `written`. One epoch at a time. */
   write(epoch: number, blocks: readonly OutputBlock[]): void;
+  /**
+   * Make a checkpoint, and with it the output so far, final: `checkpointed`. Not asked for without
+   * checkpoints.
+   */
+  checkpoint(cut: CheckpointCut): void;
   /** Commit positions of one source: `committed`. One source at a time. */
   commit(source: number, positions: readonly CommittedPosition[]): void;
   /** Everything is done. No answer. */
@@ -62,6 +87,8 @@ export interface Effects {
   refuse(reason: () => MillraceError): void;
   /** Warn people: the job goes on, but not as they may expect. No answer. */
   warn(message: string): void;
+  /** A member of the crew does not return from what it is doing. No answer. */
+  hangs?(what: string): void;
 }
 
 /** What it needs from outside. */
@@ -87,6 +114,10 @@ export interface CoordinatorParts {
   };
   readonly drain: Drain;
   readonly badRows: BadRows;
+  /** ms between checkpoints; undefined: there are none. */
+  readonly checkpointMs?: number | undefined;
+  /** ms after which a member of the crew that does not return counts as hanging; undefined: never. */
+  readonly hangMs?: number | undefined;
   /**
    * Makes a call soon, but not within this one. With it epochs end by themselves, without it when `endEpoch`
    * is called.
@@ -97,6 +128,8 @@ export interface CoordinatorParts {
 /** A commit that is under way. */
 interface Committing {
   readonly record: CommitPlace;
+  /** The last epoch whose output has been written. */
+  readonly written: number;
   /** The last one of the job. */
   readonly isLast: boolean;
   /** By global partition. */
@@ -124,6 +157,8 @@ export class Coordinator {
   #isRefused = false;
   #partitionCounts: readonly number[] = [];
   #epochStartedAtMs = 0;
+  /** By epoch under way: the clock at its end. */
+  readonly #clockAt = new Map<number, number>();
   #hasBegun = false;
   /** By source: what it waits for outside. */
   readonly #waiting = new Map<number, string>();
@@ -139,10 +174,13 @@ export class Coordinator {
 
   constructor(parts: CoordinatorParts) {
     this.#parts = parts;
-    const { plan, slabs, effects, clocks, limits, drain } = parts;
+    const { plan, slabs, effects, clocks, limits, drain, checkpointMs } = parts;
     this.outputs = new Outputs(slabs);
     this.#balance = new EpochBalance(plan);
-    this.commits = new Commits(plan.exchanges.map((exchange) => exchange.upstream));
+    this.commits = new Commits(
+      plan.exchanges.map((exchange) => exchange.upstream),
+      checkpointMs,
+    );
     this.#decisions = new Decisions(new JobClock(clocks.wall, clocks.elapsed));
     this.intake = new Intake(
       slabs,
@@ -180,6 +218,7 @@ export class Coordinator {
    * Sets where epochs begin: behind what was committed, or with the epochs that the store has behind that.
    *
    * @param store where decisions are kept, if anywhere
+   * @param resume the checkpoint that has the state as of `committed`
    * @returns what the store is to begin with
    * @throws MillraceError ERR_MILLRACE_CHECKPOINT when what was committed is of another pipeline, or does not
    *   fit the store
@@ -187,17 +226,28 @@ export class Coordinator {
   begin(
     committed: readonly (readonly CommittedPosition[])[],
     store?: DecisionStore,
+    resume?: Resume,
   ): { readonly head: JournalHead; readonly kept: readonly JournalRecord[] } | undefined {
-    this.#watermarks.restore(committed, this.#partitionCounts);
-    const { plan } = this.#parts;
+    if (resume === undefined) this.#watermarks.restore(committed, this.#partitionCounts);
+    else this.#watermarks.resume(resume.watermarks, resume.heldUntil, resume.written);
+    const { plan, checkpointMs } = this.#parts;
     const names = plan.sources.map(({ source }) => source.name);
-    const stored = this.#decisions.begin(plan.name, names, committed, this.restored.writtenEpoch, this.#watermarks.clockMs, store);
+    // Checkpoints count from 1 on: number 0 is that of a job that has read nothing.
+    const writtenEpoch = checkpointMs === undefined ? this.restored.writtenEpoch : Math.max(0, this.restored.writtenEpoch);
+    const stored = this.#decisions.begin(plan.name, names, committed, writtenEpoch, this.#watermarks.clockMs, store);
     committed.flat().forEach(({ offset }, global) => this.intake.startAt(global, offset));
-    this.#readAgain = this.#rowsReadBefore(committed);
-    const start = { epoch: this.restored.writtenEpoch, positions: committed.flat().map(({ offset }) => offset) };
-    this.commits.begin({ ...start, metadata: this.#watermarks.metadata(start) });
+    this.#readAgain = resume === undefined ? this.#rowsReadBefore(committed) : 0;
+    const start = { epoch: this.#decisions.firstEpoch - 1, positions: committed.flat().map(({ offset }) => offset) };
+    const state = { nowMs: this.#decisions.beforeMs, ...this.#watermarks.state, oldestBase: Number.NEGATIVE_INFINITY, stateBytes: 0 };
+    this.commits.begin({ ...start, metadata: this.#watermarks.metadata({ ...start, epoch: this.restored.writtenEpoch }), state });
     this.#started();
     return stored;
+  }
+
+  /** What a checkpoint of the start is made of: nothing is read, but it is known where reading begins. */
+  get firstCut(): CheckpointCut {
+    const { epoch, positions, state } = this.commits.start;
+    return { checkpoint: epoch, written: Math.max(epoch, this.restored.writtenEpoch), positions, state: state as EpochState };
   }
 
   /**
@@ -259,7 +309,10 @@ export class Coordinator {
 
   /** Warns of what stands still. To be called about once per second. */
   look(): void {
-    this.#watch?.look(this.#parts.clocks.elapsed());
+    const { clocks, effects, hangMs } = this.#parts;
+    this.#watch?.look(clocks.elapsed());
+    const [hanging] = hangMs === undefined ? [] : (this.#watch?.longWork(clocks.elapsed(), hangMs) ?? []);
+    if (hanging !== undefined) effects.hangs?.(hanging);
   }
 
   /**
@@ -311,7 +364,9 @@ export class Coordinator {
     states.forEach((state, global) => this.#control.setPartition(epoch, global, state));
     this.#watermarks.endEpoch(epoch, nowMs);
     this.#balance.end(epoch, intake.takeRows());
-    commits.end(intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, record === undefined);
+    const isFinal = states.length > 0 && (states.includes(PARTITION_DRAINED) || states.every((state) => state === PARTITION_ENDED));
+    commits.end(intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, record === undefined, isFinal);
+    this.#clockAt.set(epoch, nowMs);
     this.#epochStartedAtMs = clocks.elapsed();
     if (record !== undefined) effects.record(record);
     crew.endEpoch({ epoch, startMs, nowMs });
@@ -340,16 +395,17 @@ export class Coordinator {
     this.#outputIsDone(this.#finishing);
   }
 
+  checkpointed(): void {
+    const committing = this.#committing;
+    if (this.#isOver || committing === undefined) return;
+    this.#commitNext(committing);
+  }
+
   committed(source: number): void {
     const committing = this.#committing;
     if (this.#isOver || committing === undefined || committing.source !== source) return;
     committing.source++;
     this.#commitNext(committing);
-  }
-
-  /** A source keeps nothing of what is committed: the next start begins at its beginning. */
-  forgets(source: number): void {
-    this.#decisions.forgets(source);
   }
 
   /**
@@ -436,6 +492,11 @@ export class Coordinator {
     this.#balance.check(record.epoch, this.#control);
     const progress = this.#watermarks.merged(record.epoch);
     this.commits.merged(record, progress, this.#watermarks.metadata(record));
+    if (this.#parts.checkpointMs !== undefined) {
+      const { oldestBase } = this.#control.log(record.epoch);
+      record.state = { nowMs: this.#clockAt.get(record.epoch) as number, ...this.#watermarks.state, oldestBase, stateBytes: this.#control.stateBytes };
+    }
+    this.#clockAt.delete(record.epoch);
     record.mergedAtMs = this.#parts.clocks.elapsed();
     this.#judge();
     this.#finishNext();
@@ -483,14 +544,26 @@ export class Coordinator {
 
   #outputIsDone(record: EpochRecord): void {
     this.#writtenAtMs = this.#parts.clocks.elapsed();
-    const commit = this.commits.written(record);
+    const commit = this.commits.written(record, this.#writtenAtMs);
     if (commit === undefined) {
       this.#finished(record);
       return;
     }
-    const metadata = commit.metadata.map((text, global) => metadataToCommit(text, record.metadata[global] as string));
-    this.#committing = { record: commit, isLast: false, metadata, source: 0 };
-    this.#commitNext(this.#committing);
+    this.#commit(commit, record, false);
+  }
+
+  /** Commits positions, with what the latest written epoch knows; and the state first, where it is kept. */
+  #commit(record: CommitPlace, latest: EpochRecord, isLast: boolean): void {
+    const hasState = this.#parts.checkpointMs !== undefined;
+    const metadata = record.metadata.map((text, global) =>
+      hasState ? checkpointMetadata(latest.epoch) : metadataToCommit(text, latest.metadata[global] as string),
+    );
+    this.#committing = { record, written: latest.epoch, isLast, metadata, source: 0 };
+    if (!hasState) this.#commitNext(this.#committing);
+    else {
+      const { epoch, positions, state } = record;
+      this.#parts.effects.checkpoint({ checkpoint: epoch, written: latest.epoch, positions, state: state as EpochState });
+    }
   }
 
   /** Commits the next source that has partitions, if there is one. */
@@ -510,7 +583,8 @@ export class Coordinator {
       return;
     }
     this.intake.committed(record.positions);
-    this.#decisions.committed(record.epoch);
+    // With checkpoints the older one is kept as well, and the records behind it with it.
+    if (this.#parts.checkpointMs === undefined) this.#decisions.committed(record.epoch);
     this.#finished(this.#finishing as EpochRecord);
   }
 
@@ -532,9 +606,7 @@ export class Coordinator {
       this.#parts.effects.finished();
       return;
     }
-    const metadata = last.at.metadata.map((text, global) => metadataToCommit(text, last.latest.metadata[global] as string));
-    this.#committing = { record: last.at, isLast: true, metadata, source: 0 };
-    this.#commitNext(this.#committing);
+    this.#commit(last.at, last.latest, true);
   }
 
   /**

@@ -6,10 +6,11 @@
  */
 
 import { createMemory, MillraceError, SlabAllocator } from '../../core/index.ts';
-import { Journal } from '../epoch/index.ts';
+import type { CheckpointId } from '../checkpoint/index.ts';
 import { identityOf, type Plan } from '../plan/index.ts';
 import { waitAsync } from '../shared/index.ts';
-import { Workers } from '../workers/index.ts';
+import { asPassing, Workers } from '../workers/index.ts';
+import { Checkpoints } from './checkpoints.ts';
 import { Coordinator } from './coordinator.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { JobState, ProgressLog } from './progress.ts';
@@ -35,7 +36,8 @@ export class Execution {
   readonly #sources: Sources;
   readonly #sinks: Sinks;
   readonly #workers: Workers;
-  #journal: Journal | undefined;
+  #checkpoints: Checkpoints | undefined;
+  readonly #damaged: readonly CheckpointId[];
   readonly #coordinator: Coordinator;
   #timer: NodeJS.Timeout | undefined;
   #watchTimer: NodeJS.Timeout | undefined;
@@ -56,7 +58,9 @@ export class Execution {
    */
   readonly done: Promise<void>;
 
-  constructor(plan: Plan, url: string, options: ResolvedOptions, wall: () => number) {
+  /** @param damaged checkpoints that it must not resume from */
+  constructor(plan: Plan, url: string, options: ResolvedOptions, wall: () => number, damaged: readonly CheckpointId[] = []) {
+    this.#damaged = damaged;
     this.#plan = plan;
     this.#url = url;
     this.#options = options;
@@ -77,21 +81,27 @@ export class Execution {
   /** Opens sources and sinks, starts the workers, and starts reading. */
   async start(): Promise<void> {
     try {
-      const { checkpointDir, drain, triggerMs } = this.#options;
+      const { checkpoint, guarantee, drain, triggerMs } = this.#options;
       const { bounded } = drain;
-      if (checkpointDir !== undefined) this.#journal = await Journal.open(checkpointDir, this.#plan.name);
       const coordinator = this.#coordinator;
       const { signal } = this.#abort;
-      await this.#sinks.open(this.#plan, signal);
-      await this.#sources.open(coordinator.intake, { drain: bounded, signal });
-      const committed = await this.#sources.positions();
+      const warn = (message: string) => this.onWarning(message);
+      const plan = this.#plan;
+      if (checkpoint !== undefined) this.#checkpoints = await Checkpoints.open({ plan, dir: checkpoint.dir, guarantee, signal, warn, damaged: this.#damaged });
+      const checkpoints = this.#checkpoints;
+      await this.#sinks.open(plan, signal, guarantee, checkpoints?.transaction);
+      if (guarantee === 'exactly-once') await this.#sinks.recover(checkpoints?.written ?? -1);
+      await this.#sources.open(coordinator.intake, { drain: bounded, signal }, (source) => checkpoints?.from(source));
+      const positions = await this.#sources.positions();
+      const committed = checkpoints?.begin(positions, warn) ?? positions;
       coordinator.lay(this.#sources.partitionCounts);
-      const stored = coordinator.begin(committed, this.#journal);
+      const stored = coordinator.begin(committed, checkpoints?.decisions, checkpoints?.resume);
       coordinator.intake.loadFirst(
         this.#plan.sources.map(({ behind }) => behind),
         this.#plan.sources.map(({ source }) => source.bounded),
       );
-      if (stored !== undefined) await this.#journal?.begin(stored.head, stored.kept);
+      if (stored !== undefined) await checkpoints?.dir.journal.begin(stored.head, stored.kept);
+      if (checkpoints?.manifest === undefined) await checkpoints?.make(coordinator.firstCut, this.#sinks, this.#sources);
       this.#startWorkers();
       this.#isStarted = true;
       if (this.#failure !== undefined) throw this.#failure;
@@ -129,6 +139,12 @@ export class Execution {
     if (this.#isStarted) await this.#end();
   }
 
+  /** The checkpoint that it resumed from; undefined: none. */
+  get resumedFrom(): CheckpointId | undefined {
+    const manifest = this.#checkpoints?.manifest;
+    return manifest === undefined ? undefined : { run: manifest.run, checkpoint: manifest.checkpoint };
+  }
+
   get state(): JobState {
     return this.#outcome ?? this.#coordinator.state;
   }
@@ -143,7 +159,7 @@ export class Execution {
   }
 
   #makeCoordinator(): Coordinator {
-    const { memoryBytes, epochBytes, drain, badRows } = this.#options;
+    const { memoryBytes, epochBytes, drain, badRows, checkpoint, restarts } = this.#options;
     const done = (work: Promise<void> | undefined, tell: () => void): void => {
       work?.then(tell).catch((error) => this.fail(error));
     };
@@ -162,14 +178,18 @@ export class Execution {
       },
       drain,
       badRows,
+      checkpointMs: checkpoint?.intervalMs,
+      hangMs: checkpoint === undefined ? undefined : restarts.hangMs,
       effects: {
-        record: (record) => done(this.#journal?.append(record), () => coordinator.recorded(record.epoch)),
+        record: (record) => done(this.#checkpoints?.record(record), () => coordinator.recorded(record.epoch)),
         write: (epoch, blocks) => done(this.#sinks.writeEpoch(epoch, blocks), () => coordinator.written(epoch)),
+        checkpoint: (cut) => done(this.#checkpoints?.make(cut, this.#sinks, this.#sources), () => coordinator.checkpointed()),
         commit: (source, positions) => done(this.#commit(source, positions), () => coordinator.committed(source)),
         finished: () => void this.#end(),
         // Samples of the ledger do not come with the end of an epoch, but a turn later.
         refuse: (reason) => void setImmediate(() => void this.fail(reason())),
         warn: (message) => this.onWarning(message),
+        hangs: (message) => void this.fail(hangs(message)),
         failed: (error, source) => void this.fail(source === undefined ? error : this.#sources.errorOf(source, error)),
       },
       later: (call) => queueMicrotask(() => this.#guard(call)),
@@ -178,8 +198,8 @@ export class Execution {
   }
 
   async #commit(source: number, positions: Parameters<Sources['commit']>[1]): Promise<void> {
-    const isKept = await this.#sources.commit(source, positions, { ask: this.#journal !== undefined });
-    if (!isKept) this.#coordinator.forgets(source);
+    if (this.#checkpoints?.commitsPositionsOf(this.#sources.domainOf(source)) === true) return;
+    await this.#sources.commit(source, positions);
   }
 
   #startWorkers(): void {
@@ -195,6 +215,7 @@ export class Execution {
       nowMs: coordinator.first.nowMs,
       sinks: this.#sinks.infos,
       batchRows,
+      stored: this.#checkpoints?.task,
       ...(codeGeneration === undefined ? {} : { codeGeneration }),
     });
   }
@@ -245,7 +266,7 @@ export class Execution {
       () => this.#sinks.close(),
       () => this.#workers.close(),
       () => coordinator.lookBack(),
-      () => this.#journal?.close(),
+      () => this.#checkpoints?.close(),
     ]) {
       try {
         await close();
@@ -259,6 +280,12 @@ export class Execution {
     if (this.#failure !== undefined) this.#rejectDone(this.#failure);
     else this.#resolveDone();
   }
+}
+
+function hangs(what: string): MillraceError {
+  return asPassing(
+    new MillraceError('ERR_MILLRACE_WORKER', `${what}. It does not return, so its thread is ended. The option restarts says after how long (hangs).`),
+  );
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The door of runtime/job: a job: its coordinator, its ends, its handle. */
 
 export type { BadRows } from './bad-rows.ts';
-export { Coordinator, type Effects } from './coordinator.ts';
+export { type CheckpointCut, Coordinator, type Effects } from './coordinator.ts';
 export type { ByteSize, RunOptions } from './options.ts';
 export type { EpochTimes, JobState, PartitionProgress, Progress } from './progress.ts';
 export { grouped, ProgressPrinter } from './progress-printer.ts';

@@ -83,6 +83,7 @@ export class Intake {
   readonly partitions: IntakePartition[] = [];
   readonly #bySource: IntakePartition[][] = [];
   readonly #offsetBytes: number[] = [];
+  readonly #isPaced: boolean[] = [];
   readonly #frameRows: NonNullable<Source['frameRows']>[] = [];
   /** By source: the sources that it waits for. */
   #behind: Set<number>[] = [];
@@ -123,8 +124,9 @@ export class Intake {
   }
 
   /** Adds the partitions of a source. In the order of the sources, before any frame. */
-  addSource(partitionCount: number, offsetBytes = 0, frameRows: Source['frameRows'] = () => undefined): void {
+  addSource(partitionCount: number, offsetBytes = 0, frameRows: Source['frameRows'] = () => undefined, isPaced = false): void {
     const source = this.#bySource.length;
+    this.#isPaced.push(isPaced);
     this.#offsetBytes.push(offsetBytes);
     this.#frameRows.push(frameRows);
     this.#rows.push(0);
@@ -266,7 +268,8 @@ export class Intake {
         state.loadUntil ??= end;
         state.caughtUp = positionOf(state) >= end;
         if (state.caughtUp) state.lookedAtMs = this.#now();
-        if (this.#isCutting && positionOf(state) < state.cut && end < state.cut && state.caughtUp) this.#isGone(state, `it ends at ${end}`);
+        const endsBefore = this.#isCutting && positionOf(state) < state.cut && end < state.cut && state.caughtUp;
+        if (endsBefore && this.#isPaced[source] !== true) this.#isGone(state, `it ends at ${end}`);
         this.#checkLoaded(source);
       },
       assigned: (partitions) => {

@@ -29,11 +29,11 @@ export interface RunOptions {
    */
   readonly drain?: 'hold' | 'emit';
   /**
-   * A folder for what a restart has to know beside the positions: where epochs were cut, what the clock
-   * showed, which partitions were idle. With it windows of processing time, and windows that closed because a
-   * partition was idle, come out again as they were. One job per folder.
+   * A folder in which the job keeps its state: windows, aggregates, what keyed functions keep, watermarks, and
+   * what its clock has decided. A restart goes on from there, and reads nothing again that is in a checkpoint.
+   * `interval` (default '1s'): how often one is made, at the end of an epoch. One job per folder.
    */
-  readonly checkpoint?: { readonly dir: string | URL };
+  readonly checkpoint?: { readonly dir: string | URL; readonly interval?: Duration };
   /**
    * How long a stop may take to finish what was read (default '30s'). After that the job ends with an error
    * that says what it waited for. What was not committed is read again by the next run.
@@ -45,8 +45,18 @@ export interface RunOptions {
    * this share of all rows, from 1,000 rows on or at the end.
    */
   readonly badRows?: BadRows;
-  /** At-least-once is the only one so far. */
-  readonly guarantee?: 'at-least-once';
+  /**
+   * What a failure may do to the output. `at-least-once` (default): every result is written, and some may be
+   * written again. `exactly-once`: each is written once; results become visible with each checkpoint. Needs
+   * `checkpoint`, sources that can be read again, and sinks that can take back what is not final.
+   */
+  readonly guarantee?: 'at-least-once' | 'exactly-once';
+  /**
+   * With a checkpoint: how often the job goes on from it, in the same process, after a worker thread has died,
+   * run out of heap, or hung. Default: 3 times within 10 minutes; then it ends with the cause. A function that
+   * has not returned for `hangs` (default '60s') counts as hanging.
+   */
+  readonly restarts?: { readonly times?: number; readonly within?: Duration; readonly hangs?: Duration };
   /**
    * All shared memory of the job: what is under way, and state. Default '1GiB'; at most 4 GiB. State in the
    * heaps of the workers (keyed functions, folds, joins) counts, too, by estimate. A job whose state is
@@ -72,9 +82,11 @@ export interface ResolvedOptions {
   readonly workers: number;
   readonly triggerMs: number;
   readonly drain: Drain;
-  readonly checkpointDir: string | undefined;
+  readonly checkpoint: { readonly dir: string; readonly intervalMs: number } | undefined;
+  readonly guarantee: 'at-least-once' | 'exactly-once';
   readonly drainTimeoutMs: number;
   readonly badRows: BadRows;
+  readonly restarts: { readonly times: number; readonly withinMs: number; readonly hangMs: number };
   readonly memoryBytes: number;
   readonly epochBytes: number;
   readonly params: Params;
@@ -87,6 +99,7 @@ const DEFAULT_TRIGGER_MS = 100;
 /** How often an epoch ends under 'availableNow', unless it is full before. */
 const DRAIN_TRIGGER_MS = 200;
 const DRAIN_TIMEOUT_MS = 30_000;
+const CHECKPOINT_INTERVAL_MS = 1_000;
 const MEMORY_BYTES_MIN = 32 << 20;
 const EPOCH_BYTES_MAX = 64 << 20;
 const WORKERS_MAX = 64;
@@ -100,6 +113,7 @@ const OPTIONS = {
   checkpoint: true,
   guarantee: true,
   badRows: true,
+  restarts: true,
   memory: true,
   epochBytes: true,
   params: true,
@@ -116,8 +130,14 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     throw new MillraceError('ERR_MILLRACE_OPTION', `workers is ${shown(workers)}. Give a whole number from 1 to ${WORKERS_MAX}.`);
   }
   const guarantee = options.guarantee ?? 'at-least-once';
-  if (guarantee !== 'at-least-once') {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `guarantee is ${shown(guarantee)}. This version gives 'at-least-once'.`);
+  if (guarantee !== 'at-least-once' && guarantee !== 'exactly-once') {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `guarantee is ${shown(guarantee)}. Give 'at-least-once' or 'exactly-once'.`);
+  }
+  if (guarantee === 'exactly-once' && options.checkpoint === undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `guarantee is 'exactly-once', and there is no checkpoint. Say where the job keeps its state: checkpoint: { dir: './state' }.`,
+    );
   }
   const memoryBytes = byteSize(options.memory ?? '1GiB', 'memory');
   if (memoryBytes < MEMORY_BYTES_MIN || memoryBytes > MEMORY_BYTES_MAX) {
@@ -146,9 +166,11 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     workers,
     triggerMs: isAvailableNow ? DRAIN_TRIGGER_MS : durationMs((options.trigger as Duration | undefined) ?? DEFAULT_TRIGGER_MS, 'trigger', 1),
     drain: { bounded: isAvailableNow || options.bounded === true, open: drain },
-    checkpointDir: options.checkpoint === undefined ? undefined : checkpointDir(options.checkpoint),
+    checkpoint: options.checkpoint === undefined ? undefined : checkpointOf(options.checkpoint),
+    guarantee,
     drainTimeoutMs: durationMs(options.drainTimeout ?? DRAIN_TIMEOUT_MS, 'drainTimeout', 1),
     badRows: badRowsOf(options.badRows ?? 'ledger'),
+    restarts: restartsOf(options.restarts ?? {}),
     memoryBytes,
     epochBytes: options.epochBytes === undefined ? Math.min(memoryBytes / 8, EPOCH_BYTES_MAX) : byteSize(options.epochBytes, 'epochBytes'),
     params: options.params ?? {},
@@ -194,11 +216,20 @@ function badRowsOf(badRows: BadRows): BadRows {
   return badRows;
 }
 
-function checkpointDir(checkpoint: NonNullable<RunOptions['checkpoint']>): string {
-  checkOptionNames('checkpoint', checkpoint, { dir: true });
-  const { dir } = checkpoint;
-  if (dir instanceof URL) return fileURLToPath(dir);
-  if (typeof dir === 'string' && dir !== '') return resolve(dir);
+function restartsOf(restarts: NonNullable<RunOptions['restarts']>): ResolvedOptions['restarts'] {
+  checkOptionNames('restarts', restarts, { times: true, within: true, hangs: true });
+  const { times = 3, within = '10m', hangs = '60s' } = restarts;
+  if (!Number.isInteger(times) || times < 0)
+    throw new MillraceError('ERR_MILLRACE_OPTION', `restarts.times is ${shown(times)}. Give a whole number from 0 on.`);
+  return { times, withinMs: durationMs(within, 'restarts.within', 1), hangMs: durationMs(hangs, 'restarts.hangs', 1) };
+}
+
+function checkpointOf(checkpoint: NonNullable<RunOptions['checkpoint']>): NonNullable<ResolvedOptions['checkpoint']> {
+  checkOptionNames('checkpoint', checkpoint, { dir: true, interval: true });
+  const { dir, interval } = checkpoint;
+  const intervalMs = durationMs(interval ?? CHECKPOINT_INTERVAL_MS, 'checkpoint.interval', 1);
+  if (dir instanceof URL) return { dir: fileURLToPath(dir), intervalMs };
+  if (typeof dir === 'string' && dir !== '') return { dir: resolve(dir), intervalMs };
   throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint.dir is ${shownPath(dir)}. Give the path, or the file URL, of a folder.`);
 }
 

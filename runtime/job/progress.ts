@@ -78,6 +78,8 @@ export interface Progress {
    */
   readonly balance: Balance;
   readonly seconds: number;
+  /** How often the job has gone on from a checkpoint after a failure, in this process. */
+  readonly restarts: number;
 }
 
 /** What the coordinator shows to progress. */
@@ -186,6 +188,7 @@ export class ProgressLog {
         failed: totals.get('failed') ?? 0,
       },
       seconds,
+      restarts: 0,
     };
   }
 

@@ -6,9 +6,9 @@ import { pathToFileURL } from 'node:url';
 import { type AnyRow, checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import { describePlan, graphOf, makePlan, type Plan } from '../plan/index.ts';
 import { loadGraph, refuseInWorker, supportTypeScript } from '../stream/index.ts';
-import { Execution } from './execution.ts';
 import { type RunOptions, resolveOptions } from './options.ts';
 import type { JobState, Progress } from './progress.ts';
+import { Supervisor } from './supervisor.ts';
 import type { View } from './view.ts';
 
 /** What a job had done when it was over. */
@@ -52,9 +52,9 @@ export async function run(module: URL | string, options: RunOptions = {}): Promi
   refuseInWorker(url);
   const { codeGeneration } = resolved;
   const plan = makePlan(await loadGraph(url, resolved.params), codeGeneration === undefined ? {} : { codeGeneration });
-  const execution = new Execution(plan, url, resolved, Date.now);
-  const job = new Job(execution, plan);
-  await execution.start();
+  const supervisor = new Supervisor(plan, url, resolved, Date.now);
+  const job = new Job(supervisor, plan);
+  await supervisor.start();
   return job.started();
 }
 
@@ -79,23 +79,23 @@ export function moduleUrl(module: URL | string): string {
 export { supportTypeScript };
 
 export class Job extends EventEmitter<JobEvents> {
-  readonly #execution: Execution;
+  readonly #supervisor: Supervisor;
   readonly #plan: Plan;
   readonly #done: Promise<Summary>;
   /** Somebody looks at `done`, or waits for `stop()`. */
   #isAwaited = false;
   #hasStarted = false;
 
-  constructor(execution: Execution, plan: Plan) {
+  constructor(supervisor: Supervisor, plan: Plan) {
     super();
-    this.#execution = execution;
+    this.#supervisor = supervisor;
     this.#plan = plan;
-    execution.progressLog.onTick = (progress) => this.emit('progress', progress);
-    execution.onWarning = (message) => {
+    supervisor.onProgress = (progress) => this.emit('progress', progress);
+    supervisor.onWarning = (message) => {
       if (this.listenerCount('warning') > 0) this.emit('warning', message);
       else process.emitWarning(message, { type: 'MillraceWarning', code: 'MILLRACE_WARNING' });
     };
-    this.#done = execution.done.then(
+    this.#done = supervisor.done.then(
       () => {
         this.emit('stopped', this.#summary());
         return this.#summary();
@@ -126,7 +126,7 @@ export class Job extends EventEmitter<JobEvents> {
 
   /** What the job is doing. */
   get state(): JobState {
-    return this.#execution.state;
+    return this.#supervisor.state;
   }
 
   /** @internal `run` returns it to its caller: until then, `run` throws what fails. */
@@ -142,7 +142,7 @@ export class Job extends EventEmitter<JobEvents> {
 
   /** What the job has done so far and where it stands. */
   progress(): Progress {
-    return this.#execution.progressLog.read();
+    return this.#supervisor.progress();
   }
 
   /**
@@ -152,7 +152,7 @@ export class Job extends EventEmitter<JobEvents> {
    * @throws MillraceError ERR_MILLRACE_OPTION when there is none of this name
    */
   view<R = AnyRow>(name: string): View<R> {
-    return this.#execution.view<R>(name);
+    return this.#supervisor.view<R>(name);
   }
 
   /** The plan that runs, as text. */
@@ -171,7 +171,7 @@ export class Job extends EventEmitter<JobEvents> {
       throw new MillraceError('ERR_MILLRACE_OPTION', `drain is ${shown(drain)}. Give true, false, 'hold' or 'emit'.`);
     }
     this.#isAwaited = true;
-    await this.#execution.stop({ drain });
+    await this.#supervisor.stop({ drain });
     return this.#summary();
   }
 

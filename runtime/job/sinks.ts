@@ -4,7 +4,7 @@
  */
 
 import type { SharedMemory } from '../../core/index.ts';
-import type { SinkInfo, SinkWriter } from '../../io/index.ts';
+import type { SinkContext, SinkInfo, SinkWriter, Transaction } from '../../io/index.ts';
 import type { Plan } from '../plan/index.ts';
 import type { OutputBlock } from '../shared/index.ts';
 import { guarded } from './endpoint-error.ts';
@@ -19,6 +19,8 @@ export class Sinks {
   readonly #memory: SharedMemory;
   readonly #delayMs: number;
   #sinks: readonly OpenSink[] = [];
+  /** Output is final with a checkpoint, not with each epoch. */
+  #isExact = false;
 
   /** @param delayMs waits this long before each epoch's write, to see what a slow sink does */
   constructor(memory: SharedMemory, delayMs: number) {
@@ -29,11 +31,25 @@ export class Sinks {
   /**
    * Opens the sinks of a plan. `close` closes those that are open, also when another one could not be opened.
    */
-  async open({ sinks, name: pipeline }: Plan, signal: AbortSignal): Promise<void> {
+  async open(
+    { sinks, name: pipeline }: Plan,
+    signal: AbortSignal,
+    guarantee: NonNullable<SinkContext['guarantee']> = 'at-least-once',
+    transaction?: Transaction | undefined,
+  ): Promise<void> {
+    this.#isExact = guarantee === 'exactly-once';
     const opened = await Promise.allSettled(
       sinks.map(async ({ sink, schema }) => ({
         name: sink.name,
-        writer: await guarded('ERR_MILLRACE_SINK', `The sink ${sink.name} cannot be opened`, () => sink.open({ schema, pipeline, signal })),
+        writer: await guarded('ERR_MILLRACE_SINK', `The sink ${sink.name} cannot be opened`, () =>
+          sink.open({
+            schema,
+            pipeline,
+            signal,
+            guarantee,
+            ...(transaction !== undefined && sink.delivery === 'transactional' ? { transaction } : {}),
+          }),
+        ),
       })),
     );
     this.#sinks = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
@@ -45,7 +61,29 @@ export class Sinks {
     return this.#sinks.map(({ writer }) => writer.info);
   }
 
-  /** Writes and commits all blocks of an epoch, in their order. Epochs come in order, one call at a time. */
+  /** Exactly-once: drops what is behind the checkpoint, and finishes what was prepared for it. */
+  async recover(checkpoint: number): Promise<void> {
+    await this.#each(async ({ writer }) => writer.recover?.(checkpoint));
+  }
+
+  /** Exactly-once: makes what was written durable, and not visible. */
+  async prepare(checkpoint: number): Promise<void> {
+    await this.#each(async ({ writer }) => writer.prepare?.(checkpoint));
+  }
+
+  /** Exactly-once: makes what was prepared visible. */
+  async commit(checkpoint: number): Promise<void> {
+    await this.#each(({ writer }) => writer.commit(checkpoint));
+  }
+
+  async #each(call: (sink: OpenSink) => Promise<void>): Promise<void> {
+    await Promise.all(this.#sinks.map((sink, index) => this.#guard(index, () => call(sink))));
+  }
+
+  /**
+   * Writes all blocks of an epoch, in their order, and commits them unless a checkpoint does. Epochs come in
+   * order, one call at a time.
+   */
   async writeEpoch(epoch: number, blocks: readonly OutputBlock[]): Promise<void> {
     if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
     const { u8 } = this.#memory;
@@ -58,6 +96,7 @@ export class Sinks {
       writes.push(this.#guard(block.sink, () => writer.write({ epoch, unit: block.unit, partition: block.outputPartition, rowCount: block.rows, bytes })));
     }
     await Promise.all(writes);
+    if (this.#isExact) return;
     for (const sink of [...touched].sort((a, b) => a - b)) await this.#guard(sink, () => (this.#sinks[sink] as OpenSink).writer.commit(epoch));
   }
 

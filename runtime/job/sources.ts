@@ -4,7 +4,7 @@
  */
 
 import type { MillraceError } from '../../core/index.ts';
-import type { CommittedPosition, SourceReader } from '../../io/index.ts';
+import type { CommittedPosition, Offset, SourceReader } from '../../io/index.ts';
 import type { SourcePlan } from '../plan/index.ts';
 import { guarded, wrapped } from './endpoint-error.ts';
 import type { Intake } from './intake.ts';
@@ -13,20 +13,27 @@ import type { Intake } from './intake.ts';
 export class Sources {
   readonly #plans: readonly SourcePlan[];
   readonly #readers: SourceReader[] = [];
-  /** Sources that were asked whether they keep what is committed. */
-  readonly #asked = new Set<number>();
 
   constructor(plans: readonly SourcePlan[]) {
     this.#plans = plans;
   }
 
-  /** Opens them, one after the other, and adds their partitions to the intake. */
-  async open(intake: Intake, options: { readonly drain: boolean; readonly signal: AbortSignal }): Promise<void> {
+  /**
+   * Opens them, one after the other, and adds their partitions to the intake.
+   *
+   * @param from where a source begins, by partition, where that is known better than by what it has committed
+   */
+  async open(
+    intake: Intake,
+    options: { readonly drain: boolean; readonly signal: AbortSignal },
+    from: (source: number) => ReadonlyMap<number, Offset> | undefined = () => undefined,
+  ): Promise<void> {
     for (const [index, { source }] of this.#plans.entries()) {
-      const context = intake.context(index, options);
+      const start = from(index);
+      const context = { ...intake.context(index, options), ...(start === undefined ? {} : { from: start }) };
       const reader = await guarded('ERR_MILLRACE_SOURCE', `The source ${source.name} cannot be opened`, () => source.open(context));
       this.#readers.push(reader);
-      intake.addSource(reader.partitionCount, source.offsetBytes, source.frameRows?.bind(source));
+      intake.addSource(reader.partitionCount, source.offsetBytes, source.frameRows?.bind(source), source.isPaced);
     }
   }
 
@@ -44,19 +51,22 @@ export class Sources {
     for (const [source, reader] of this.#readers.entries()) await guarded('ERR_MILLRACE_SOURCE', this.#failed(source), () => reader.start());
   }
 
-  /**
-   * Commits positions of one source.
-   *
-   * @param ask whether to ask, once, if the source keeps what is committed
-   * @returns false when it was asked and keeps nothing: it will begin at its beginning again
-   */
-  async commit(source: number, positions: readonly CommittedPosition[], { ask }: { readonly ask: boolean }): Promise<boolean> {
+  /** Commits positions of one source. */
+  async commit(source: number, positions: readonly CommittedPosition[]): Promise<void> {
     const reader = this.#readers[source] as SourceReader;
     await guarded('ERR_MILLRACE_SOURCE', `${this.#failed(source)} to commit its positions`, () => reader.commit(positions));
-    if (!ask || this.#asked.has(source)) return true;
-    this.#asked.add(source);
-    const kept = await guarded('ERR_MILLRACE_SOURCE', this.#failed(source), () => reader.positions());
-    return !kept.every(({ metadata }) => metadata === '');
+  }
+
+  /** The domain in whose transactions a source can commit its positions. */
+  domainOf(source: number): string | undefined {
+    return this.#readers[source]?.transactional?.domain;
+  }
+
+  /** Positions, by source, as the transactions of a domain take them. */
+  transactional(domain: string, positions: readonly (readonly CommittedPosition[])[]): unknown[] {
+    return this.#readers.flatMap((reader, source) =>
+      reader.transactional?.domain === domain ? [reader.transactional.positions(positions[source] as readonly CommittedPosition[])] : [],
+    );
   }
 
   async close(): Promise<void> {

@@ -77,11 +77,15 @@ export class StallWatch {
     });
   }
 
-  /** What workers have been doing for too long, in words; empty when there is nothing. */
-  longWork(nowMs: number): string[] {
+  /**
+   * What workers have been doing for too long, in words; empty when there is nothing.
+   *
+   * @param leastMs for how long at least
+   */
+  longWork(nowMs: number, leastMs = 0): string[] {
     return this.#workers.flatMap((seen, worker) => {
       const activity = this.#of.control.activity(worker);
-      if (!activity.isAtWork || activity.count !== seen.count) return [];
+      if (!activity.isAtWork || activity.count !== seen.count || nowMs - seen.sinceMs < leastMs) return [];
       return [`Worker ${worker} has been at ${this.#describe(activity)} for ${Math.round((nowMs - seen.sinceMs) / 1_000)} s`];
     });
   }

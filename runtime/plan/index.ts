@@ -2,7 +2,7 @@
 
 export { describePlan, mermaidPlan } from './explain.ts';
 export { type ExchangeNode, GRAPH, Graph, graphOf, type Node, type PipelineLike, type Upstream, type WatermarkStrategy } from './graph.ts';
-export { identityDifference, identityOf, type PlanIdentity } from './identity.ts';
+export { identityDifference, identityOf, type OperatorIdentity, type PlanIdentity } from './identity.ts';
 export {
   type ExchangePlan,
   type ExchangeTarget,
@@ -16,3 +16,4 @@ export {
 } from './plan.ts';
 export { makePlan } from './planner.ts';
 export { ERROR_SCHEMA, type ErrorRow, ErrorRows, LateRows, lateSchema, type RowCoordinates, rowText } from './side-outputs.ts';
+export { headOf, STATE_FORMAT, type StateHead } from './state-head.ts';

@@ -10,6 +10,7 @@
  *   held          [parity][worker][exchange] f64: end of the last window that a row of the epoch went into
  *   live          [view][shard] LiveCell: where the state of a view lies; by the shard's owner
  *   state         [worker] f64: bytes of state of the worker's shards, as of some epoch of the last second
+ *   log           [parity][worker] f64 pair: the oldest base in its state log, bytes written so far
  *   activity      [worker] one line each: what it is doing, for people; the count is odd while it works
  *   balance       [parity][worker] f64s: what the worker has counted in the epoch (balance-counts.ts)
  *
@@ -70,6 +71,7 @@ export class Control {
   readonly #held: number;
   readonly #live: number;
   readonly #state: number;
+  readonly #log: number;
   readonly #balance: number;
   readonly #activity: number;
 
@@ -85,6 +87,7 @@ export class Control {
     this.#held = address + places.held;
     this.#live = address + places.live;
     this.#state = address + places.state;
+    this.#log = address + places.log;
     this.#balance = address + places.balance;
     this.#activity = address + places.activity;
   }
@@ -210,6 +213,29 @@ export class Control {
     return bytes;
   }
 
+  /**
+   * Worker: what its state log has at the end of an epoch.
+   *
+   * @param oldestBase frames of epochs up to this one are needed for none of its shards
+   */
+  setLog(epoch: number, worker: number, oldestBase: number, bytes: number): void {
+    const at = (this.#log >>> 3) + 2 * ((epoch & 1) * this.shape.workers + worker);
+    this.memory.f64[at] = oldestBase;
+    this.memory.f64[at + 1] = bytes;
+  }
+
+  /** The state logs of all workers at the end of an epoch. */
+  log(epoch: number): { readonly oldestBase: number; readonly bytes: number } {
+    let oldestBase = Number.POSITIVE_INFINITY;
+    let bytes = 0;
+    for (let worker = 0; worker < this.shape.workers; worker++) {
+      const at = (this.#log >>> 3) + 2 * ((epoch & 1) * this.shape.workers + worker);
+      oldestBase = Math.min(oldestBase, this.memory.f64[at] as number);
+      bytes += this.memory.f64[at + 1] as number;
+    }
+    return { oldestBase, bytes };
+  }
+
   /** Worker: it begins to scan rows of a partition, or (stage n + 1) to merge exchange n. */
   beginWork(worker: number, stage: number, source: number, partition: number, first: number, next: number): void {
     const { i32, f64 } = this.memory;
@@ -267,8 +293,9 @@ function layout({ workers, partitions, watermarks, exchanges, views, sources }: 
   const held = align(directory + 2 * workers * exchanges * 8);
   const live = align(held + 2 * workers * exchanges * 8);
   const state = align(live + views * SHARD_COUNT * LIVE_CELL_BYTES);
-  const activity = align(state + workers * 8);
+  const log = align(state + workers * 8);
+  const activity = align(log + 4 * workers * 8);
   const balance = activity + workers * LINE;
   const bytes = align(balance + 2 * workers * balanceCounts(sources, exchanges) * 8);
-  return { partitions: partitionsAt, maxima, directory, held, live, state, activity, balance, bytes };
+  return { partitions: partitionsAt, maxima, directory, held, live, state, log, activity, balance, bytes };
 }

@@ -20,7 +20,7 @@ import {
   shown,
   schema as toSchema,
 } from '../../core/index.ts';
-import { forEachBatch, type Sink, stdout } from '../../io/index.ts';
+import { type BatchCallbackOptions, forEachBatch, type Sink, stdout } from '../../io/index.ts';
 import {
   type AggregatesOf,
   count,
@@ -253,10 +253,13 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     return this.to(stdout(options));
   }
 
-  /** Calls `fn` with each batch, in the worker that made it. */
-  forEachBatch(fn: (batch: Batch, place: { epoch: number; shard: number }) => void): this {
+  /**
+   * Calls `fn` with each batch, in the worker that made it. After a failure it may see rows again; a job that
+   * is exactly-once takes it only with `{ delivery: 'idempotent' }`, which promises that this does no harm.
+   */
+  forEachBatch(fn: (batch: Batch, place: { epoch: number; shard: number }) => void, options: BatchCallbackOptions = {}): this {
     mustBeFunction(fn, 'forEachBatch');
-    return this.to(forEachBatch(fn));
+    return this.to(forEachBatch(fn, options));
   }
 
   #rows<T>(schema: Schema, operation: RowOperation): Stream<T> {

@@ -8,10 +8,14 @@
 import { Counters, SlabAllocator } from '../../core/index.ts';
 import { Engine, type EngineContext } from '../engine/index.ts';
 import { type ChunkMessage, COUNTER_NAMES, type Control, type CounterName, type EpochEndMessage, type LedgerSample } from '../shared/index.ts';
+import type { StateLog } from '../state-log/index.ts';
 import type { Crew, CrewEvents } from './crew.ts';
 
 /** What an engine needs that the crew does not know by itself. */
-export type EngineTask = Omit<EngineContext, 'memory' | 'slabs' | 'control' | 'worker' | 'counters' | 'output' | 'sample'>;
+export type EngineTask = Omit<EngineContext, 'memory' | 'slabs' | 'control' | 'worker' | 'counters' | 'output' | 'sample' | 'stateLog'> & {
+  /** Where an engine writes its state; undefined: nowhere. */
+  readonly stateLog?: ((engine: number) => StateLog) | undefined;
+};
 
 interface Member {
   readonly engine: Engine;
@@ -55,6 +59,7 @@ export class EngineCrew implements Crew {
     this.#members = Array.from({ length: this.count }, (_, worker) => ({
       engine: new Engine({
         ...task,
+        stateLog: task.stateLog?.(worker),
         memory,
         // One per engine, as with workers: work space is per allocator.
         slabs: new SlabAllocator(memory),

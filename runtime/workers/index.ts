@@ -2,4 +2,5 @@
 
 export type { Crew, CrewEvents } from './crew.ts';
 export { EngineCrew } from './engine-crew.ts';
+export { asPassing, mayPass, type StoredTask } from './pool.ts';
 export { Workers } from './workers.ts';

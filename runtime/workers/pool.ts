@@ -6,11 +6,19 @@
 
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
-import { ERROR_CODES, type ErrorCode, MillraceError, type SharedMemoryHandle } from '../../core/index.ts';
+import { ERROR_CODES, type ErrorCode, MillraceError, type SharedMemoryHandle, type WatermarkState } from '../../core/index.ts';
 import type { SinkInfo } from '../../io/index.ts';
 import type { PlanIdentity } from '../plan/index.ts';
 import type { ControlShape, LedgerSample, Restored } from '../shared/index.ts';
+import type { SegmentRange } from '../state-log/index.ts';
 import type { Params } from '../stream/index.ts';
+
+/** Where a worker writes its state, and what it resumes from. */
+export interface StoredTask {
+  readonly dir: string;
+  readonly run: number;
+  readonly resume: { readonly checkpoint: number; readonly segments: readonly SegmentRange[]; readonly watermarks: readonly WatermarkState[] } | undefined;
+}
 
 /** What a worker gets when it starts. Structured-cloneable. */
 export interface WorkerTask {
@@ -34,6 +42,8 @@ export interface WorkerTask {
   readonly nowMs: number;
   readonly sinks: readonly SinkInfo[];
   readonly batchRows: number;
+  /** Where the state is written, and what it resumes from; undefined: nowhere, from nothing. */
+  readonly stored: StoredTask | undefined;
   readonly codeGeneration?: boolean;
   readonly port: MessagePort;
 }
@@ -62,6 +72,24 @@ export function portableError(error: unknown): PortableError {
     stack: error instanceof Error ? error.stack : undefined,
     cause: error instanceof Error && error.cause !== undefined ? String((error.cause as Error)?.stack ?? error.cause) : undefined,
   };
+}
+
+/** Failures of threads, not of what they were given. */
+const passing = new WeakSet<object>();
+
+/**
+ * Whether a failure may not come again when the job goes on from a checkpoint: a thread died, a function left
+ * something running that failed, a transaction was lost.
+ */
+export function mayPass(error: unknown): boolean {
+  if (!(error instanceof MillraceError)) return false;
+  return passing.has(error) || error.code === 'ERR_MILLRACE_TRANSACTION';
+}
+
+/** Marks a failure as one that may not come again. */
+export function asPassing(error: MillraceError): MillraceError {
+  passing.add(error);
+  return error;
 }
 
 export function revive(error: PortableError): MillraceError {
@@ -102,7 +130,7 @@ export class WorkerPool {
       ...(process.execArgv.some((flag) => flag.startsWith('--input-type')) ? { execArgv: importFlags(process.execArgv) } : {}),
     });
     this.#piscina.on('error', (error: Error) => {
-      onError(new MillraceError('ERR_MILLRACE_WORKER', `A worker thread failed outside of its task: ${error.message}`, { cause: error }));
+      onError(asPassing(new MillraceError('ERR_MILLRACE_WORKER', `A worker thread failed outside of its task: ${error.message}`, { cause: error })));
     });
   }
 
@@ -121,13 +149,17 @@ export class WorkerPool {
       failed = (await this.#piscina.run({ ...task, port: port2 }, { transferList: [port2] })) as PortableError | undefined;
     } catch (error) {
       if ((error as NodeJS.ErrnoException | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY') {
-        throw new MillraceError(
-          'ERR_MILLRACE_MEMORY',
-          `Worker ${task.worker} ran out of heap, of which it may have ${this.#heapMiB} MiB. What fills it is state of keyed functions, folds and joins, or what functions keep in variables of their own: drop what is over (ttl, ctx.clear(), a shorter window or within), run more workers, or give more memory.`,
-          { cause: error },
+        throw asPassing(
+          new MillraceError(
+            'ERR_MILLRACE_MEMORY',
+            `Worker ${task.worker} ran out of heap, of which it may have ${this.#heapMiB} MiB. What fills it is state of keyed functions, folds and joins, or what functions keep in variables of their own: drop what is over (ttl, ctx.clear(), a shorter window or within), run more workers, or give more memory.`,
+            { cause: error },
+          ),
         );
       }
-      throw new MillraceError('ERR_MILLRACE_WORKER', `Worker ${task.worker} died: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw asPassing(
+        new MillraceError('ERR_MILLRACE_WORKER', `Worker ${task.worker} died: ${error instanceof Error ? error.message : String(error)}`, { cause: error }),
+      );
     }
     await told;
     if (failed !== undefined) throw revive(failed);

@@ -3,12 +3,14 @@
  * pumps its ring: chunks to scan, epochs to end. What is done with them is up to the engine.
  */
 
+import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
 import { attachMemory, Counters, MillraceError, SlabAllocator } from '../../core/index.ts';
 import { Engine } from '../engine/index.ts';
 import { identityDifference, identityOf, makePlan, type Plan } from '../plan/index.ts';
 import { Aborted, type ChunkMessage, COUNTER_NAMES, Control, type EpochEndMessage, readChunk, readEpochEnd, TO_WORKER } from '../shared/index.ts';
+import { openSegmentFile, SegmentFiles, StateReader } from '../state-log/index.ts';
 import { enterWorker, loadGraph } from '../stream/index.ts';
 import { CoordinatorLink } from './coordinator-link.ts';
 import { type PortableError, portableError, type WorkerMessage, type WorkerTask } from './pool.ts';
@@ -49,10 +51,13 @@ export async function work(task: WorkerTask): Promise<PortableError | undefined>
 
 async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<void> {
   const { memory } = control;
-  const { worker, shape, partitions, restored, firstEpoch, nowMs, sinks, batchRows } = task;
+  const { worker, shape, partitions, restored, firstEpoch, nowMs, sinks, batchRows, stored } = task;
   const link = new CoordinatorLink(control, worker, task.ringIn, task.ringOut);
   const regionBytes = Counters.bytesFor(COUNTER_NAMES);
+  const log = stored?.resume === undefined ? undefined : openLog(stored.dir, stored.resume);
   const engine = new Engine({
+    stateLog: stored === undefined ? undefined : new SegmentFiles(stored.dir, stored.run, worker),
+    stored: log === undefined ? undefined : { log, watermarks: stored?.resume?.watermarks ?? [] },
     plan,
     memory,
     slabs: new SlabAllocator(memory),
@@ -68,6 +73,7 @@ async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<voi
     output: (epoch, block) => link.output(epoch, block),
     sample: (sample) => task.port.postMessage({ sample } satisfies WorkerMessage),
   });
+  log?.close();
   const read = (kind: number, at: number): ChunkMessage | EpochEndMessage | typeof STOP => {
     if (kind === TO_WORKER.stop) return STOP;
     return kind === TO_WORKER.chunk ? readChunk(memory, at) : readEpochEnd(memory, at);
@@ -96,6 +102,10 @@ async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<voi
       await nextTurn();
     }
   }
+}
+
+function openLog(dir: string, { checkpoint, segments }: NonNullable<NonNullable<WorkerTask['stored']>['resume']>): StateReader {
+  return new StateReader(segments, checkpoint, (name) => openSegmentFile(join(dir, name), name));
 }
 
 /** Whether timers of user functions wait for a turn of this thread's loop. */

@@ -6,7 +6,7 @@
 import { Counters, MillraceError, memoryHandle, type SlabAllocator } from '../../core/index.ts';
 import { type ChunkMessage, COUNTER_NAMES, type Control, type CounterName, type EpochEndMessage, type LedgerSample, SAMPLES_MAX } from '../shared/index.ts';
 import type { Crew, CrewEvents } from './crew.ts';
-import { revive, type WorkerMessage, WorkerPool, type WorkerTask } from './pool.ts';
+import { asPassing, revive, type WorkerMessage, WorkerPool, type WorkerTask } from './pool.ts';
 import { WorkerLink } from './worker-link.ts';
 
 /** The part of a worker's task that is the same for all, without the shared memory. */
@@ -58,7 +58,7 @@ export class Workers implements Crew {
         .run({ ...task, worker, memory, control: control.address, shape: control.shape, ringIn, ringOut, counters }, (message) => this.#told(message))
         .then(
           () => {
-            if (!this.#isStopped) this.#failed(new MillraceError('ERR_MILLRACE_WORKER', `Worker ${worker} left before the job was over.`));
+            if (!this.#isStopped) this.#failed(asPassing(new MillraceError('ERR_MILLRACE_WORKER', `Worker ${worker} left before the job was over.`)));
           },
           (error) => {
             // Ending a thread in the middle of its task is no failure.
@@ -73,7 +73,7 @@ export class Workers implements Crew {
     if ('sample' in message) {
       if (this.samples.length < SAMPLES_MAX) this.samples.push(message.sample);
     } else if ('print' in message) process[message.print].write(message.bytes);
-    else this.#failed(revive(message.failed));
+    else this.#failed(asPassing(revive(message.failed)));
   }
 
   /** To the worker that has the least to do. Which one it is makes no difference to the result. */

@@ -272,6 +272,69 @@ describe('files.sink', () => {
     assert.throws(() => files.sink({ dir: folder, value: { ...json(), name: 'arrow' } }).check(schema), { code: 'ERR_MILLRACE_PIPELINE' });
   });
 
+  /** A sink that is exactly-once, at a checkpoint. */
+  async function resume(folder: string, checkpoint: number): Promise<SinkRun> {
+    const run = await SinkRun.open(files.sink({ dir: folder, value: json() }), schema, { guarantee: 'exactly-once' });
+    await run.writer.recover?.(checkpoint).catch(async (error) => {
+      await run.close();
+      throw error;
+    });
+    return run;
+  }
+  const hidden = async (folder: string) => (await readdir(folder)).filter((name) => /^\.part-.*(tmp|prepared)$/.test(name)).sort();
+  const visible = async (folder: string) => (await readdir(folder)).filter((name) => name.startsWith('part-')).sort();
+  const named = (epoch: number) => `part-${String(epoch).padStart(10, '0')}-00000.jsonl`;
+
+  test('exactly-once: files are visible when their checkpoint is committed', async () => {
+    const folder = join(dir, 'exact');
+    let run = await resume(folder, -1);
+    for (const epoch of [0, 1]) await run.write(rows(0, 1), { epoch, shard: 0 });
+    assert.deepEqual(await visible(folder), []);
+    await run.writer.prepare?.(1);
+    assert.deepEqual(await visible(folder), []);
+    await assert.rejects(run.write(rows(0, 1), { epoch: 1, shard: 0 }), { code: 'ERR_MILLRACE_SINK', message: /epochs up to 1 are closed/ });
+    await run.write(rows(0, 1), { epoch: 2, shard: 0 });
+    for (let again = 0; again < 2; again++) {
+      await run.commit(1);
+      assert.deepEqual(await visible(folder), [named(0), named(1)]);
+    }
+    await run.writer.prepare?.(2);
+    await run.write(rows(0, 1), { epoch: 3, shard: 0 });
+    await run.close();
+    // What was prepared outlives the writer; what was not goes with it.
+    assert.deepEqual(await hidden(folder), [`.${named(2)}.prepared`]);
+    run = await SinkRun.open(files.sink({ dir: folder, value: json() }), schema, { guarantee: 'exactly-once' });
+    assert.deepEqual(await hidden(folder), [`.${named(2)}.prepared`], 'opening alone decides nothing');
+    await assert.rejects(run.write(rows(0, 1), { epoch: 3, shard: 0 }), { code: 'ERR_MILLRACE_SINK', message: /before recover/ });
+    await run.writer.recover?.(2);
+    assert.deepEqual(await visible(folder), [named(0), named(1), named(2)]);
+    await run.close();
+  });
+
+  test('exactly-once in a folder that was written at-least-once, and back', async () => {
+    const folder = join(dir, 'mixed');
+    let run = await SinkRun.open(files.sink({ dir: folder, value: json() }), schema);
+    for (const epoch of [4, 5, 6]) {
+      await run.write(rows(0, 1), { epoch, shard: 0 });
+      await run.commit(epoch);
+    }
+    await run.close();
+    await writeFile(join(folder, `.${named(3)}.tmp`), 'of a dead run');
+    await writeFile(join(folder, `.other-0000000003-00000.jsonl.prepared`), 'of another sink');
+    await assert.rejects(resume(folder, -1), { code: 'ERR_MILLRACE_CHECKPOINT', message: /has 3 files of an earlier run \(part-0000000004/ });
+    assert.deepEqual(await visible(folder), [named(4), named(5), named(6)], 'nothing is removed');
+    run = await resume(folder, 5);
+    assert.deepEqual(await visible(folder), [named(4), named(5)], 'what comes again is');
+    assert.deepEqual(await readdir(folder).then((names) => names.filter((name) => /tmp|prepared/.test(name))), ['.other-0000000003-00000.jsonl.prepared']);
+    await run.write(rows(0, 1), { epoch: 6, shard: 0 });
+    await run.writer.prepare?.(6);
+    await run.close();
+    // It may have been decided: at-least-once keeps it.
+    run = await SinkRun.open(files.sink({ dir: folder, value: json() }), schema);
+    assert.deepEqual(await visible(folder), [named(4), named(5), named(6)]);
+    await run.close();
+  });
+
   test('says which folder cannot be written to', async () => {
     const path = await file('a file');
     await assert.rejects(SinkRun.open(files.sink({ dir: path, value: json() }), schema), { code: 'ERR_MILLRACE_FILE', message: /in-\d+\.txt/ });

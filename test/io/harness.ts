@@ -179,9 +179,9 @@ export class SinkRun {
   /** Block sizes in rows, in the order of the calls. */
   readonly blocks: number[] = [];
 
-  static async open(sink: Sink, schema: Schema): Promise<SinkRun> {
+  static async open(sink: Sink, schema: Schema, exact: Pick<SinkContext, 'guarantee' | 'transaction'> = {}): Promise<SinkRun> {
     sink.check(schema);
-    const context: SinkContext = { schema, pipeline: 'test', signal: new AbortController().signal };
+    const context: SinkContext = { schema, pipeline: 'test', signal: new AbortController().signal, ...exact };
     return new SinkRun(sink, schema, await sink.open(context));
   }
 

@@ -17,6 +17,10 @@ async function* numbers(count: number, pauseEvery = Number.POSITIVE_INFINITY) {
 }
 
 describe('iterable', () => {
+  test('says that it cannot be read again', () => {
+    assert.equal(iterable([], { schema }).isReplayable, false);
+  });
+
   test('reads async iterables, iterables, and functions that give one', async () => {
     for (const source of [
       iterable(numbers(9_000), { schema }),

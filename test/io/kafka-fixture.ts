@@ -101,6 +101,8 @@ export interface Reading {
   give(partition: number, frames: number): void;
   /** Values in order by partition and offset. */
   values(): string[];
+  /** Those of one partition. */
+  valuesOf(partition: number): string[];
   /** Rows that the decoder refuses; of one reason, or of all. */
   rejected(reason?: string): number;
 }
@@ -192,6 +194,12 @@ async function openReading(options: KafkaSourceOptions, { drain = false, from, c
       waiting.get(partition)?.();
       waiting.delete(partition);
     },
+    valuesOf: (partition) =>
+      decodeFrames(
+        source,
+        frames.filter((frame) => frame.partition === partition),
+        { memoryBytes: 256 << 20 },
+      ).rows.map(({ row }) => (row as unknown as TextRow).value),
     values: () => decodeFrames(source, frames, { memoryBytes: 256 << 20 }).rows.map(({ row }) => (row as unknown as TextRow).value),
     rejected: (reason) =>
       decodeFrames(source, frames)

@@ -40,7 +40,7 @@ interface Written {
 
 async function written(t: TestContext, batches = BATCHES): Promise<Written> {
   const dir = await folder(t);
-  const writer = await LogWriter.open(dir, 't', 1);
+  const writer = await LogWriter.open(dir, 't', { partitions: 1 });
   const starts = [0];
   for (let batch = 0; batch < batches; batch++) {
     const records = Array.from({ length: ROWS }, (_, i) => ({ key: null, value: Buffer.from(valueOf(batch * ROWS + i)), timestamp: 1_700_000_000_000 + i }));

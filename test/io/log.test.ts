@@ -158,7 +158,7 @@ test('what is written is read, over closing, opening and rolling segments', asyn
   const dir = folder();
   let count = 0;
   for (let run = 0; run < 3; run++) {
-    const writer = await LogWriter.open(dir, 'clicks', 2, 8_000);
+    const writer = await LogWriter.open(dir, 'clicks', { partitions: 2, segmentBytes: 8_000 });
     assert.deepEqual(writer.ends, [count, count]);
     for (let epoch = 0; epoch < 4; epoch++) {
       await writeRows(writer, 0, count, 100, 7);
@@ -186,7 +186,7 @@ test('what is written is read, over closing, opening and rolling segments', asyn
 
 test('reading starts at any offset; the decoder cuts the batch that holds it', async () => {
   const dir = folder();
-  const writer = await LogWriter.open(dir, 't', 1, 3_000);
+  const writer = await LogWriter.open(dir, 't', { partitions: 1, segmentBytes: 3_000 });
   await writeRows(writer, 0, 0, 200, 9);
   await writer.close();
   for (const start of [0, 1, 8, 9, 10, 100, 199, 200]) {
@@ -198,7 +198,7 @@ test('reading starts at any offset; the decoder cuts the batch that holds it', a
 
 test('a batch larger than the read buffer', async () => {
   const dir = folder();
-  const writer = await LogWriter.open(dir, 't', 1);
+  const writer = await LogWriter.open(dir, 't', { partitions: 1 });
   const large = { key: null, value: Buffer.alloc(3_000_000, 'x'), timestamp: 1 };
   await writeRows(writer, 0, 0, 5, 5);
   await writer.write({ epoch: 0, unit: 0, partition: 0, rowCount: 1, bytes: await sharedBatch([large]) });
@@ -209,7 +209,7 @@ test('a batch larger than the read buffer', async () => {
 
 test('a torn tail of any length is cut off when the topic is opened for writing, and readers never see it', async () => {
   const dir = folder();
-  const first = await LogWriter.open(dir, 't', 1);
+  const first = await LogWriter.open(dir, 't', { partitions: 1 });
   await writeRows(first, 0, 0, 20, 10);
   await first.close();
   const path = join(dir, 't/partition-0/00000000000000000000.log');
@@ -242,7 +242,7 @@ test('a torn tail of any length is cut off when the topic is opened for writing,
 
 test('damage in the middle of a log is reported, and loses no neighbour', async () => {
   const dir = folder();
-  const writer = await LogWriter.open(dir, 't', 1, 900);
+  const writer = await LogWriter.open(dir, 't', { partitions: 1, segmentBytes: 900 });
   await writeRows(writer, 0, 0, 100, 10);
   await writer.close();
   const names = (await readdir(join(dir, 't/partition-0'))).sort();
@@ -269,7 +269,7 @@ test('damage in the middle of a log is reported, and loses no neighbour', async 
 
 test('a reader follows a writer through segments, with little credit', async (context) => {
   const dir = folder();
-  const writer = await LogWriter.open(dir, 't', 2, 2_000);
+  const writer = await LogWriter.open(dir, 't', { partitions: 2, segmentBytes: 2_000 });
   const collector = new Collector(false, { credits: 3 });
   const reader = await log.source({ dir, topic: 't', value: CODEC }).open(collector);
   reader.start();
@@ -293,7 +293,7 @@ test('a reader follows a writer through segments, with little credit', async (co
 
 test('a reader that waits for credit can be closed', async () => {
   const dir = folder();
-  const writer = await LogWriter.open(dir, 't', 1);
+  const writer = await LogWriter.open(dir, 't', { partitions: 1 });
   await writeRows(writer, 0, 0, 100, 10);
   await writer.close();
   const collector = new Collector(false, { credits: 2 });
@@ -307,7 +307,7 @@ test('a reader that waits for credit can be closed', async () => {
 
 test('positions of a group come back, with their metadata; other groups start at the beginning', async () => {
   const dir = folder();
-  const writer = await LogWriter.open(dir, 't', 3);
+  const writer = await LogWriter.open(dir, 't', { partitions: 3 });
   await writeRows(writer, 0, 0, 10, 5);
   await writer.close();
   const open = (group?: string): Promise<SourceReader> =>
@@ -351,7 +351,7 @@ test('positions of a group come back, with their metadata; other groups start at
 
 test('a position behind the end of the log fails the job', async () => {
   const dir = folder();
-  await (await LogWriter.open(dir, 't', 1)).close();
+  await (await LogWriter.open(dir, 't', { partitions: 1 })).close();
   const collector = new Collector(true, { from: new Map([[0, 5]]) });
   const reader = await log.source({ dir, topic: 't', value: CODEC }).open(collector);
   reader.start();
@@ -365,11 +365,11 @@ test('wrong topics, folders, names and second writers are refused', async () => 
   const dir = folder();
   const open = (topic: string, at = dir) => log.source({ dir: at, topic, value: CODEC }).open(new Collector(true));
   await assert.rejects(open('clicks'), { code: 'ERR_MILLRACE_TOPIC', message: /no topics at all/ });
-  const writer = await LogWriter.open(dir, 'orders', 1);
+  const writer = await LogWriter.open(dir, 'orders', { partitions: 1 });
   await assert.rejects(open('clicks'), { code: 'ERR_MILLRACE_TOPIC', message: /there are: orders/ });
   await assert.rejects(LogWriter.open(dir, 'orders'), { code: 'ERR_MILLRACE_FILE', message: /being written by this process \(\d+\)/ });
   await writer.close();
-  await assert.rejects(LogWriter.open(dir, 'orders', 3), { code: 'ERR_MILLRACE_OPTION', message: /has 1 partitions, not 3/ });
+  await assert.rejects(LogWriter.open(dir, 'orders', { partitions: 3 }), { code: 'ERR_MILLRACE_OPTION', message: /has 1 partitions, not 3/ });
   for (const topic of ['..', '.', '../x', 'a/b', '', 'x'.repeat(250), 'a\0b']) {
     assert.throws(() => log.source({ dir, topic, value: CODEC }), { code: 'ERR_MILLRACE_OPTION' });
     assert.throws(() => log.sink({ dir, topic, value: CODEC }), { code: 'ERR_MILLRACE_OPTION' });
@@ -382,7 +382,7 @@ test('wrong topics, folders, names and second writers are refused', async () => 
 
 test('a block that is no record batch, or for a partition that is not there, is refused and nothing is written', async () => {
   const dir = folder();
-  const writer = await LogWriter.open(dir, 't', 1);
+  const writer = await LogWriter.open(dir, 't', { partitions: 1 });
   await assert.rejects(writer.write({ epoch: 0, unit: 0, partition: 1, rowCount: 1, bytes: await sharedBatch(rowsOf(0, 1)) }), { code: 'ERR_MILLRACE_SINK' });
   await assert.rejects(writer.write({ epoch: 0, unit: 0, partition: 0, rowCount: 1, bytes: new Uint8Array(40) }), { code: 'ERR_MILLRACE_SINK' });
   await writeRows(writer, 0, 0, 3, 3);
@@ -393,7 +393,7 @@ test('a block that is no record batch, or for a partition that is not there, is 
 
 test('a log that is cut off under a drain is an error, not a hang', async (context) => {
   const dir = folder();
-  const writer = await LogWriter.open(dir, 't', 1, 1_000);
+  const writer = await LogWriter.open(dir, 't', { partitions: 1, segmentBytes: 1_000 });
   await writeRows(writer, 0, 0, 400, 10);
   await writer.close();
   const collector = new Collector(true, { credits: 1 });

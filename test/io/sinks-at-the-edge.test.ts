@@ -177,6 +177,17 @@ describe('forEachBatch', () => {
     assert.deepEqual(run.blocks, []);
   });
 
+  test('says what becomes of rows that come again', () => {
+    assert.equal(forEachBatch(() => {}).delivery, 'at-least-once');
+    assert.equal(forEachBatch(() => {}, { delivery: 'idempotent' }).delivery, 'idempotent');
+    assert.equal(stdout().delivery, 'at-least-once');
+    assert.throws(() => forEachBatch(() => {}, { delivery: 'transactional' as never }), {
+      code: 'ERR_MILLRACE_OPTION',
+      message: /'at-least-once' or 'idempotent'/,
+    });
+    assert.throws(() => forEachBatch(() => {}, { idempotent: true } as never), { code: 'ERR_MILLRACE_OPTION' });
+  });
+
   test('a function that throws, or is asynchronous, ends the job', async () => {
     const failing = await SinkRun.open(
       forEachBatch(() => {

@@ -39,9 +39,10 @@ async function windows(dir: string): Promise<readonly AnyRow[]> {
 }
 
 test('the option: a folder by path or URL, and nothing that does not work yet', () => {
-  assert.equal(resolveOptions({ checkpoint: { dir: pathToFileURL('/a/b') } }).checkpointDir, '/a/b');
-  assert.equal(resolveOptions({}).checkpointDir, undefined);
-  for (const checkpoint of [{}, { dir: '' }, { dir: 7 }, null, { dir: 'a', interval: '1s' }, { kafka: { topic: 'x' } }]) {
+  assert.deepEqual(resolveOptions({ checkpoint: { dir: pathToFileURL('/a/b') } }).checkpoint, { dir: '/a/b', intervalMs: 1_000 });
+  assert.deepEqual(resolveOptions({ checkpoint: { dir: '/a/b', interval: '50ms' } }).checkpoint, { dir: '/a/b', intervalMs: 50 });
+  assert.equal(resolveOptions({}).checkpoint, undefined);
+  for (const checkpoint of [{}, { dir: '' }, { dir: 7 }, null, { dir: 'a', interval: 0 }, { dir: 'a', every: '1s' }, { kafka: { topic: 'x' } }]) {
     assert.throws(() => resolveOptions({ checkpoint } as never), { code: 'ERR_MILLRACE_OPTION', message: /checkpoint/ }, JSON.stringify(checkpoint));
   }
 });
@@ -85,7 +86,7 @@ test('one job a directory, of one pipeline, that reads what it read', async (t) 
   await job.stop();
   await assert.rejects(start(dir, {}, { name: 'another' }), {
     code: 'ERR_MILLRACE_CHECKPOINT',
-    message: /written by the pipeline "repeated", not by "another"/,
+    message: /are of the pipeline "repeated", not of "another"/,
   });
   const { code, stderr } = await runCli([
     'run',
@@ -100,13 +101,13 @@ test('one job a directory, of one pipeline, that reads what it read', async (t) 
     'name=x',
   ]);
   assert.equal(code, 1);
-  assert.match(stderr, /ERR_MILLRACE_CHECKPOINT: The journal .* was written by the pipeline "repeated", not by "x"/);
+  assert.match(stderr, /ERR_MILLRACE_CHECKPOINT: The checkpoints in .* are of the pipeline "repeated", not of "x"/);
   // And the first may go on.
   const again = await start(dir, { bounded: true, drain: 'emit' });
   await again.done;
 });
 
-test('what stands in the journal: positions, states and the clock of each epoch, in order', async (t) => {
+test('what stands in the journal: positions, states and the clock of each epoch behind the oldest checkpoint, in order', async (t) => {
   const dir = await folder(t);
   await writeTopic(dir, 'in', 2, rows(0, 300));
   const before = Date.now();
@@ -115,12 +116,15 @@ test('what stands in the journal: positions, states and the clock of each epoch,
   const lines = (await readFile(join(dir, 'state', JOURNAL_FILE), 'utf8')).trimEnd().split('\n');
   const [head, ...records] = lines
     .slice(1)
-    .map((line) => JSON.parse(line.slice(9)) as { epoch: number; startMs: number; nowMs: number; positions: number[][]; pipeline: string });
+    .map(
+      (line) =>
+        JSON.parse(line.slice(9)) as { epoch: number; startMs: number; nowMs: number; positions: number[][]; pipeline: string; base: { epoch: number } },
+    );
   assert.equal(head?.pipeline, 'repeated');
   let clock = before;
   let positions = [0, 0];
   records.forEach((record, i) => {
-    assert.equal(record.epoch, i);
+    assert.equal(record.epoch, (head?.base.epoch as number) + 1 + i);
     assert.ok(clock <= record.startMs && record.startMs <= record.nowMs);
     clock = record.nowMs;
     const now = record.positions[0] ?? [];
@@ -128,7 +132,7 @@ test('what stands in the journal: positions, states and the clock of each epoch,
     positions = now;
   });
   assert.equal((positions[0] as number) + (positions[1] as number), 300);
-  assert.ok(records.length > 1);
+  assert.ok(records.length > 0);
 });
 
 test('a journal whose last line was changed, or lost, is not cut anew: what went out would be lost, or doubled', async (t) => {

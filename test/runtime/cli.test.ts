@@ -94,6 +94,8 @@ test('used wrongly: exit code 2, what is wrong, and nothing on stdout', async (t
     [['demo', '--format', 'xml'], /--format.*"xml"/],
     [['demo', '--rows', '-5'], /--rows/],
     [['demo', 'more'], /"more"/],
+    [['checkpoint', 'list', 'dir'], /checkpoint has no "list".*millrace checkpoint --help/],
+    [['checkpoint', 'inspect', 'a', 'b'], /give one directory, not 2/],
   ];
   const check = ([args, message]: (typeof cases)[number], { code, stdout, stderr }: { code: number | null; stdout: string; stderr: string }): void => {
     assert.equal(code, 2, `${args.join(' ')}: ${stderr}`);

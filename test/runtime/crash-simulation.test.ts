@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type AnyRow, seededRng } from '../../core/index.ts';
-import { type SimulatedFrame, type SimulatedInput, SimulatedJob, type SimulatedStep, SimulatedWorld } from '../../runtime/driver/crash-simulation.ts';
+import { type SimulatedFrame, type SimulatedInput, SimulatedJob, type SimulatedStep, SimulatedWorld, TOLD } from '../../runtime/driver/crash-simulation.ts';
 import { broadcast, collect, count, f64, max, memory, pipeline, session, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 import { graphOf, type PipelineLike } from '../../runtime/plan/graph.ts';
 import { makePlan } from '../../runtime/plan/planner.ts';
@@ -32,6 +32,8 @@ interface Case {
   readonly keepsDecisions?: boolean;
   /** State never closes, so that nothing is committed while there is input. */
   readonly isNeverCommitted?: boolean;
+  /** What comes out goes by where epochs are cut. */
+  readonly dependsOnCuts?: boolean;
   /** Each row comes twice. */
   readonly twice?: boolean;
   /** Undefined: right. Else what is wrong. */
@@ -135,6 +137,7 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   'a running aggregate': {
     isNeverCommitted: true,
+    dependsOnCuts: true,
     make: () =>
       stream()
         .keyBy('key')
@@ -282,6 +285,7 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   'windows of the clock, with decisions kept': {
     keepsDecisions: true,
+    dependsOnCuts: true,
     make: () =>
       pipeline('crash')
         .from(memory([], { schema: SCHEMA }))
@@ -303,7 +307,12 @@ const CASES: Readonly<Record<string, Case>> = {
 };
 
 /** Rows whose times move on, out of order by less than DISORDER_MS; each has a number of its own. */
-function inputOf(name: string, seed: number, plant?: SimulatedInput['plant']): { input: SimulatedInput; rows: Row[][] } {
+function inputOf(
+  name: string,
+  seed: number,
+  plant?: SimulatedInput['plant'],
+  checkpoints?: SimulatedInput['checkpoints'],
+): { input: SimulatedInput; rows: Row[][] } {
   const { make, sources = 1, readFirst, keepsDecisions = false, twice = false } = CASES[name] as Case;
   const rng = seededRng(seed);
   const rows: Row[][] = Array.from({ length: sources }, () => []);
@@ -344,9 +353,22 @@ function inputOf(name: string, seed: number, plant?: SimulatedInput['plant']): {
       keepsDecisions,
       ...(readFirst === undefined ? {} : { readFirst }),
       ...(plant === undefined ? {} : { plant }),
+      ...(checkpoints === undefined ? {} : { checkpoints }),
     },
     rows,
   };
+}
+
+/** Whether rows came once: as in a run that nothing disturbs, or, where rows go by where epochs were cut, none twice. */
+function writtenOnce(name: string, seed: number, checkpoints: SimulatedInput['checkpoints']): (written: readonly AnyRow[]) => string | undefined {
+  if ((CASES[name] as Case).dependsOnCuts === true) {
+    return (written) => (new Set(written.map(text)).size === written.length ? undefined : 'a row came twice');
+  }
+  const { input } = inputOf(name, seed, undefined, checkpoints);
+  const world = SimulatedWorld.of(input);
+  new SimulatedJob(input, world, seed).finish();
+  const expected = (world.outside.outputs[0] as AnyRow[]).map(text).sort();
+  return (written) => (JSON.stringify(written.map(text).sort()) === JSON.stringify(expected) ? undefined : `${written.length} rows, not ${expected.length}`);
 }
 
 interface Found {
@@ -356,16 +378,19 @@ interface Found {
 }
 
 /** Leaves a run before each of its steps. */
-function crashEverywhere(name: string, seed: number, plant?: SimulatedInput['plant']): Found {
-  const { input, rows } = inputOf(name, seed, plant);
-  const { check } = CASES[name] as Case;
+function crashEverywhere(name: string, seed: number, plant?: SimulatedInput['plant'], checkpoints?: SimulatedInput['checkpoints']): Found {
+  const { input, rows } = inputOf(name, seed, plant, checkpoints);
+  const isExact = checkpoints?.isExact === true;
+  const once = isExact ? writtenOnce(name, seed, checkpoints) : undefined;
+  const check: Case['check'] = (written, inputs) => (CASES[name] as Case).check(written, inputs) ?? once?.(written);
   const world = SimulatedWorld.of(input);
   const first = new SimulatedJob(input, world, seed);
   const kinds = new Map<string, number>();
   const wrong: string[] = [];
   // Of a fault that is planted one sign is enough.
   for (let step = 0; plant === undefined || wrong.length === 0; step++) {
-    const left = world.clone();
+    const chance = seededRng(seed * 1_000 + step);
+    const left = world.clone((unsynced) => chance.int(unsynced + 1));
     left.clockMs += RESTART_MS;
     new SimulatedJob(input, left, seed * 1_000 + step).finish();
     const found = check(left.outside.outputs[0] as AnyRow[], rows);
@@ -397,8 +422,29 @@ describe('a crash at every step', () => {
   }
 });
 
+for (const [guarantee, isExact] of [
+  ['at least once', false],
+  ['exactly once', true],
+] as const) {
+  describe(`a crash at every step, with checkpoints of the state: ${guarantee}`, () => {
+    for (const name of Object.keys(CASES)) {
+      test(name, (t) => {
+        for (const seed of SEEDS) {
+          const { kinds, wrong } = crashEverywhere(name, seed, undefined, { intervalMs: 20, isExact });
+          assert.deepEqual(wrong, [], `seed ${seed}`);
+          for (const kind of ['read', 'cut', 'scan', 'merge', 'write', 'checkpoint', 'checkpointed', ...(isExact ? ['publish', 'published'] : [])]) {
+            assert.ok((kinds.get(kind) ?? 0) > 0, `${kind} is a step of seed ${seed}`);
+          }
+          assert.ok((kinds.get('checkpoint') ?? 0) > 1, `seed ${seed} makes checkpoints, whatever the pipeline is`);
+          t.diagnostic(`seed ${seed}: ${[...kinds].map(([kind, times]) => `${kind} ${times}`).join(', ')}`);
+        }
+      });
+    }
+  });
+}
+
 describe('a fault that is planted is found', () => {
-  const told: Readonly<Record<string, string>> = { record: 'recorded', write: 'written', commit: 'committed' };
+  const told: Readonly<Record<string, string>> = TOLD;
   const inOrder: NonNullable<SimulatedInput['plant']> = ({ kind, act, tell }) => [
     { kind, run: act },
     { kind: told[kind] as string, run: tell },

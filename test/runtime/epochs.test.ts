@@ -12,7 +12,7 @@ function step(epochs: Commits, ...progress: readonly (readonly [heldUntil: numbe
     progress.map(([heldUntil, watermark]) => ({ heldUntil, watermark })),
     [],
   );
-  return epochs.written(record)?.epoch;
+  return epochs.written(record, 0)?.epoch;
 }
 
 test('an epoch waits for its windows, and no longer', () => {

@@ -1,12 +1,13 @@
 /**
  * A cluster as one source or sink sees it: its nodes by number, the leader of each partition, the coordinator
- * of a group. Nothing is retried here. Retries are up to the callers (patience.ts), and each attempt uses
+ * of a group or a transactional id. Nothing is retried here. Retries are up to the callers (patience.ts), and each attempt uses
  * what is known by then.
  */
 
 import { answered, ask, type Connection, isConnectionError, type KafkajsBroker, mustSucceed } from '../kafkajs/index.ts';
 import {
   CODE,
+  type Coordinated,
   codeOf,
   coordinatorRequest,
   METADATA,
@@ -29,7 +30,8 @@ export class Cluster {
   /** One of the bootstrap addresses, for questions that any node can answer. */
   #seed: KafkajsBroker | undefined;
   #nextSeed = 0;
-  #coordinator: number | undefined;
+  /** By kind and name: the node that coordinates it. */
+  readonly #coordinators = new Map<string, number>();
 
   constructor(connection: Connection) {
     this.connection = connection;
@@ -37,7 +39,7 @@ export class Cluster {
 
   /** The named topics, or all; the answer says for each whether it exists. Remembers where the nodes are. */
   async metadata(topics: readonly string[] | null): Promise<MetadataAnswer> {
-    const answer = await this.#askAny((broker) => metadataRequest(topics, offered(broker, METADATA)));
+    const answer = await this.askAny((broker) => metadataRequest(topics, offered(broker, METADATA)));
     for (const { nodeId, ...address } of answer.nodes) this.#addresses.set(nodeId, address);
     return answer;
   }
@@ -67,39 +69,29 @@ export class Cluster {
   }
 
   /**
-   * Asks the coordinator of a group. A node that no longer is the coordinator is looked up again the next
-   * time.
+   * Asks the coordinator of a group, or of a transactional id. A node that no longer is the coordinator is
+   * looked up again the next time.
    */
-  async askCoordinator<T extends { readonly code: number }>(group: string, request: Request<T>): Promise<T> {
+  async askCoordinator<T extends { readonly code: number }>(
+    name: string,
+    request: Request<T> | ((broker: KafkajsBroker) => Request<T>),
+    kind: Coordinated = 'group',
+  ): Promise<T> {
+    const key = `${kind} ${name}`;
     try {
-      this.#coordinator ??= await this.#findCoordinator(group);
-      const answer = await this.ask(this.#coordinator, request);
+      const nodeId = this.#coordinators.get(key) ?? (await this.#findCoordinator(name, kind));
+      this.#coordinators.set(key, nodeId);
+      const answer = await this.ask(nodeId, request);
       if (isNoCoordinator(answer.code)) throw answered(answer.code);
       return answer;
     } catch (error) {
-      if (isConnectionError(error) || isNoCoordinator(codeOf(error))) this.#coordinator = undefined;
+      if (isConnectionError(error) || isNoCoordinator(codeOf(error))) this.#coordinators.delete(key);
       throw error;
     }
   }
 
-  /** For answers that have their codes elsewhere: the coordinator has moved. */
-  forgetCoordinator(): void {
-    this.#coordinator = undefined;
-  }
-
-  close(): void {
-    this.connection.close();
-  }
-
-  async #findCoordinator(group: string): Promise<number> {
-    const answer = await this.#askAny(() => coordinatorRequest(group));
-    mustSucceed(answer.code);
-    this.#addresses.set(answer.nodeId, { host: answer.host, port: answer.port, rack: null });
-    return answer.nodeId;
-  }
-
   /** Asks a connected node, otherwise the next bootstrap address. */
-  async #askAny<T>(request: (broker: KafkajsBroker) => Request<T>): Promise<T> {
+  async askAny<T>(request: (broker: KafkajsBroker) => Request<T>): Promise<T> {
     const broker = [...this.#nodes.values()].find((node) => node.broker.isConnected())?.broker ?? (await this.#seedBroker());
     try {
       if (broker.versions === null) await broker.connect();
@@ -108,6 +100,17 @@ export class Cluster {
       if (isConnectionError(error)) this.#drop(broker);
       throw error;
     }
+  }
+
+  close(): void {
+    this.connection.close();
+  }
+
+  async #findCoordinator(name: string, kind: Coordinated): Promise<number> {
+    const answer = await this.askAny(() => coordinatorRequest(name, kind));
+    mustSucceed(answer.code);
+    this.#addresses.set(answer.nodeId, { host: answer.host, port: answer.port, rack: null });
+    return answer.nodeId;
   }
 
   async #seedBroker(): Promise<KafkajsBroker> {

@@ -5,8 +5,8 @@
  */
 
 import { mustSucceed } from '../kafkajs/index.ts';
-import { offsetFetchRequest } from '../protocol/index.ts';
-import type { Cluster } from './cluster.ts';
+import { OFFSET_FETCH, offsetFetchRequest } from '../protocol/index.ts';
+import { type Cluster, offered } from './cluster.ts';
 
 export interface Committed {
   readonly offset: number;
@@ -15,9 +15,12 @@ export interface Committed {
   readonly topicId: string | undefined;
 }
 
-/** Partitions without a commit are not in the answer. */
+/**
+ * Partitions without a commit are not in the answer. Where a transaction may still commit others, it is a
+ * passing error.
+ */
 export async function committedOffsets(cluster: Cluster, group: string, topic: string, partitions: readonly number[]): Promise<Map<number, Committed>> {
-  const { code, offsets } = await cluster.askCoordinator(group, offsetFetchRequest(group, topic, partitions));
+  const { code, offsets } = await cluster.askCoordinator(group, (broker) => offsetFetchRequest(group, [{ topic, partitions }], offered(broker, OFFSET_FETCH)));
   mustSucceed(code);
   const committed = new Map<number, Committed>();
   for (const { partition, code: partitionCode, offset, metadata } of offsets) {

@@ -21,6 +21,7 @@ import {
   joinGroupRequest,
   leaveGroupRequest,
   type Membership,
+  type OffsetCommitter,
   offsetCommitRequest,
   subscription,
   syncGroupRequest,
@@ -119,6 +120,12 @@ export class GroupMember {
     clearInterval(this.#timer);
     if (this.#memberId === '' || this.#failure !== undefined) return;
     await this.#cluster.askCoordinator(this.#options.group, leaveGroupRequest(this.#membership));
+  }
+
+  /** As whom positions are committed in a transaction: the broker refuses them once the membership is another's. */
+  get committer(): OffsetCommitter {
+    if (this.#failure !== undefined) throw this.#failure;
+    return { generation: this.#generation, memberId: this.#memberId, instanceId: this.#instanceId };
   }
 
   get #membership(): Membership {

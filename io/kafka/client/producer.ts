@@ -2,22 +2,21 @@
  * Sends whole record batches to Kafka. The bytes of a batch go into a Produce request as they are, with one
  * copy and no object per record.
  *
- * Each partition is a lane. Its batches are sent in the order of the calls, one in flight at a time: without
- * sequence numbers a second batch could overtake a first that has to be retried. Lanes with the same leader
- * share requests. A batch that was written although its answer got lost is written twice: at least once, not
- * exactly once.
+ * Each partition is a lane. Its batches are sent in the order of the calls, one in flight at a time, so that
+ * none can overtake one that has to be retried. Lanes with the same leader share requests. With a numbering
+ * (idempotence.ts, transaction.ts) each batch carries who wrote it and its number in the partition. The
+ * broker then knows a batch that comes twice, because its first answer got lost. Without one it is written
+ * twice.
  */
 
 import { assert, MillraceError } from '../../../core/index.ts';
-import { BATCH_BYTES_MAX, batchBytesAt, RECORD_BATCH, recordCountAt, writeI16, writeI32 } from '../../record-batch/index.ts';
+import { BATCH_BYTES_MAX, batchBytesAt, RECORD_BATCH, recordCountAt } from '../../record-batch/index.ts';
 import { answered, describe, isConnectionError, isPassing } from '../kafkajs/index.ts';
-import { BrokerAnswer, CODE, codeOf, type Request, type WireReader } from '../protocol/index.ts';
-import { type Cluster, offered } from './cluster.ts';
+import { BrokerAnswer, CODE, codeOf, type ProducerIdentity } from '../protocol/index.ts';
+import type { Cluster } from './cluster.ts';
 import type { Patience } from './patience.ts';
+import { type NumberedBatch, produce } from './produce-request.ts';
 
-const PRODUCE = 0;
-const PRODUCE_VERSION_MIN = 3;
-const PRODUCE_VERSION_MAX = 7;
 /** Most bytes of batches that share a request. */
 const REQUEST_BYTES = 4 << 20;
 /** Requests in flight to one broker: the next is filled while the last one is answered. */
@@ -25,6 +24,8 @@ const REQUESTS_PER_BROKER = 2;
 const BACKOFF_MS_MIN = 50;
 /** The topic counts as deleted after this many looks in a row, each after a pause, that did not find it. */
 const MISSES_MAX = 4;
+/** Sequence numbers go on at 0 after 2^31 - 1. */
+const SEQUENCES = 2 ** 31;
 /** Longest time that a broker may be back before it is noticed. */
 const BACKOFF_MS_MAX = 500;
 
@@ -40,9 +41,28 @@ interface Delivery {
 interface Lane {
   readonly queue: Delivery[];
   isInFlight: boolean;
+  /** Who wrote the lane's batches so far, and the number of the next record. */
+  identity: ProducerIdentity | undefined;
+  sequence: number;
+  /** Offset after the last acknowledged record. */
+  end: number;
   /** Failures in a row, and the time of the next attempt. */
   failures: number;
   notBefore: number;
+}
+
+/** Who writes, and when. */
+export interface BatchNumbering {
+  readonly transactionalId: string | null;
+  /** Goes into every batch, with numbers from 0 on. Undefined: the broker gave none. */
+  readonly identity: ProducerIdentity | undefined;
+  /** Those of the partitions that may be written to now. `again` is called when there are more. */
+  admitted(topic: string, partitions: readonly number[], again: () => void): readonly number[];
+  /**
+   * A request got no answer, or a batch was not taken. The result says what follows: another attempt, an
+   * error that ends it, or (undefined) what is usual without numbers.
+   */
+  judge(cause: unknown): Promise<'again' | MillraceError | undefined>;
 }
 
 export interface BatchProducerOptions {
@@ -50,10 +70,10 @@ export interface BatchProducerOptions {
   readonly acks: -1 | 1;
   readonly requestTimeoutMs: number;
   readonly deliveryTimeoutMs: number;
+  readonly numbering?: BatchNumbering;
+  /** Receives the first error, after which nothing is written any more. */
+  failed?(error: MillraceError): void;
 }
-
-/** Error codes by partition. */
-type ProduceAnswer = ReadonlyMap<number, number>;
 
 export class BatchProducer {
   readonly #cluster: Cluster;
@@ -84,7 +104,7 @@ export class BatchProducer {
    */
   async send(partition: number, bytes: Uint8Array): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
-    const lane = this.#lanes.get(partition) ?? { queue: [], isInFlight: false, failures: 0, notBefore: 0 };
+    const lane = this.#lanes.get(partition) ?? { queue: [], isInFlight: false, identity: undefined, sequence: 0, end: 0, failures: 0, notBefore: 0 };
     this.#lanes.set(partition, lane);
     const deadline = performance.now() + this.#options.deliveryTimeoutMs;
     const deliveries: Promise<void>[] = [];
@@ -104,7 +124,18 @@ export class BatchProducer {
 
   /** Gives up what is not acknowledged yet. */
   close(): void {
-    this.#fail(new MillraceError('ERR_MILLRACE_SINK', `kafka ${this.#options.topic}: the sink was closed before the broker had acknowledged everything.`));
+    this.fail(new MillraceError('ERR_MILLRACE_SINK', `kafka ${this.#options.topic}: the sink was closed before the broker had acknowledged everything.`));
+  }
+
+  /** Ends it: what is not acknowledged yet, and every later call, fails with this error. */
+  fail(error: MillraceError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    clearTimeout(this.#timer);
+    for (const lane of this.#lanes.values()) {
+      for (const delivery of lane.queue.splice(0)) delivery.reject(error);
+    }
+    this.#options.failed?.(error);
   }
 
   /** Looks for work after the current calls, so that batches written together share a request. */
@@ -129,7 +160,9 @@ export class BatchProducer {
     }
     clearTimeout(this.#timer);
     if (wakeAt < Number.POSITIVE_INFINITY) this.#timer = setTimeout(() => this.#dispatch(), wakeAt - now);
-    for (const [leader, partitions] of this.#byLeader(ready)) this.#fill(leader, partitions);
+    const { topic, numbering } = this.#options;
+    const admitted = numbering?.admitted(topic, ready, () => this.#plan()) ?? ready;
+    for (const [leader, partitions] of this.#byLeader(admitted)) this.#fill(leader, partitions);
   }
 
   #byLeader(partitions: readonly number[]): Map<number, number[]> {
@@ -165,47 +198,58 @@ export class BatchProducer {
   /** One Produce request and the handling of its answer. Never rejects. */
   async #request(leader: number, deliveries: readonly Delivery[]): Promise<void> {
     const key = `produce to ${leader}`;
+    const batches = deliveries.map((delivery) => this.#numbered(delivery));
     try {
-      const codes = await this.#produce(leader, deliveries);
+      const { numbering, ...options } = this.#options;
+      const answers = await produce(this.#cluster, leader, { ...options, transactionalId: numbering?.transactionalId ?? null }, batches, () => {
+        // After a failure the caller has its bytes back, so they must not be read any more.
+        if (this.#failure !== undefined) throw this.#failure;
+      });
       this.#patience.passed(key);
+      const refused: Promise<void>[] = [];
       for (const delivery of deliveries) {
-        const code = codes.get(delivery.partition) ?? -1;
-        if (code === 0) this.#acknowledge(delivery);
-        else this.#retry([delivery], answered(code));
+        const { code, baseOffset } = answers.get(delivery.partition) ?? { code: -1, baseOffset: -1 };
+        const lane = this.#lanes.get(delivery.partition) as Lane;
+        // A number that was used before is acknowledged and dropped: the offset is that of other rows.
+        const isDropped = code === 0 && lane.identity !== undefined && baseOffset < lane.end;
+        if (code === 0 && !isDropped) this.#acknowledge(delivery, baseOffset);
+        else refused.push(this.#judge([delivery], answered(isDropped ? CODE.duplicateSequence : code)));
       }
+      await Promise.all(refused);
     } catch (error) {
-      this.#retry(deliveries, error, key);
+      await this.#judge(deliveries, error, key);
     }
   }
 
-  #produce(leader: number, deliveries: readonly Delivery[]): Promise<ProduceAnswer> {
-    const { topic, acks, requestTimeoutMs } = this.#options;
-    let version = PRODUCE_VERSION_MAX;
-    return this.#cluster.ask(
-      leader,
-      (broker): Request<ProduceAnswer> => {
-        version = Math.min(PRODUCE_VERSION_MAX, offered(broker, PRODUCE));
-        assert(
-          version >= PRODUCE_VERSION_MIN,
-          `the broker takes Produce requests up to version ${version} only; record batches need ${PRODUCE_VERSION_MIN} (Kafka 0.11)`,
-        );
-        const layout = { apiKey: PRODUCE, apiName: 'Produce', version, isFlexible: false, body: new Uint8Array(0), waitMs: requestTimeoutMs };
-        return { ...layout, read: (answer) => readAnswer(answer, version) };
-      },
-      () => (correlationId, clientId) => {
-        // After a failure the caller has its bytes back, so they must not be read any more.
-        if (this.#failure !== undefined) throw this.#failure;
-        return produceFrame(version, correlationId, clientId, acks, requestTimeoutMs, topic, deliveries);
-      },
-    );
+  /** A retried batch gets the same number again, unless the identity has changed. */
+  #numbered({ partition, bytes }: Delivery): NumberedBatch {
+    const lane = this.#lanes.get(partition) as Lane;
+    const identity = this.#options.numbering?.identity;
+    if (lane.identity !== identity) {
+      lane.identity = identity;
+      lane.sequence = 0;
+      lane.end = 0;
+    }
+    return { partition, bytes, identity, sequence: lane.sequence };
   }
 
-  #acknowledge(delivery: Delivery): void {
+  #acknowledge(delivery: Delivery, baseOffset: number): void {
     const lane = this.#lanes.get(delivery.partition) as Lane;
-    lane.queue.shift();
+    // Empty when the producer has failed meanwhile.
+    if (lane.queue.shift() === undefined) return;
+    const count = recordCountAt(delivery.bytes, 0);
     lane.isInFlight = false;
     lane.failures = 0;
+    lane.sequence = (lane.sequence + count) % SEQUENCES;
+    lane.end = baseOffset + count;
     delivery.resolve();
+  }
+
+  async #judge(deliveries: readonly Delivery[], cause: unknown, key?: string): Promise<void> {
+    if (this.#failure !== undefined) return;
+    const verdict = await this.#options.numbering?.judge(cause).catch((error: MillraceError) => error);
+    if (verdict instanceof Error) this.fail(verdict);
+    else this.#retry(deliveries, cause, key, verdict === 'again');
   }
 
   /**
@@ -213,16 +257,17 @@ export class BatchProducer {
    * too long.
    *
    * @param key of the patience, where a broker does not answer
+   * @param isAgain it is passing, whatever it looks like
    */
-  #retry(deliveries: readonly Delivery[], error: unknown, key?: string): void {
+  #retry(deliveries: readonly Delivery[], error: unknown, key: string | undefined, isAgain: boolean): void {
     if (this.#failure !== undefined) return;
     const now = performance.now();
     // The next look at a deleted topic finds out that it is gone.
-    const mayPass = isPassing(error) || codeOf(error) === CODE.unknownTopic;
+    const mayPass = isAgain || isPassing(error) || codeOf(error) === CODE.unknownTopic;
     for (const delivery of deliveries) {
       const lane = this.#lanes.get(delivery.partition) as Lane;
       if (!mayPass || now >= delivery.deadline) {
-        this.#fail(this.#refusal(delivery, error, mayPass));
+        this.fail(this.#refusal(delivery, error, mayPass));
         return;
       }
       lane.isInFlight = false;
@@ -238,7 +283,7 @@ export class BatchProducer {
       const deadline = Math.max(...deliveries.map((delivery) => delivery.deadline));
       this.#patience.failed(key, 'rows cannot be written', error, Math.max(1, deadline - performance.now()));
     } catch (failure) {
-      this.#fail(failure as MillraceError);
+      this.fail(failure as MillraceError);
     }
   }
 
@@ -258,7 +303,7 @@ export class BatchProducer {
     } catch (error) {
       if (codeOf(error) === CODE.unknownTopic && ++this.#misses >= MISSES_MAX) {
         const message = `kafka ${this.#options.topic}: the topic was deleted while it was written to. Create it again, or write to another one.`;
-        this.#fail(new MillraceError('ERR_MILLRACE_SINK', message, { cause: error }));
+        this.fail(new MillraceError('ERR_MILLRACE_SINK', message, { cause: error }));
       }
     }
     // Lanes whose partition has no leader wait here; lanes that failed wait by themselves.
@@ -271,7 +316,7 @@ export class BatchProducer {
 
   #retryLeaderless(lane: Lane, now: number): void {
     const head = lane.queue[0] as Delivery;
-    if (now >= head.deadline) this.#fail(this.#refusal(head, answered(CODE.leaderNotAvailable), true));
+    if (now >= head.deadline) this.fail(this.#refusal(head, answered(CODE.leaderNotAvailable), true));
     else lane.notBefore = Math.max(lane.notBefore, now + BACKOFF_MS_MIN);
   }
 
@@ -292,71 +337,4 @@ export class BatchProducer {
     if (cause instanceof BrokerAnswer) return new MillraceError('ERR_MILLRACE_SINK', `${what}: the broker refuses it: ${message}`, { cause });
     return this.#cluster.connection.error(what, cause);
   }
-
-  #fail(error: MillraceError): void {
-    if (this.#failure !== undefined) return;
-    this.#failure = error;
-    clearTimeout(this.#timer);
-    for (const lane of this.#lanes.values()) {
-      for (const delivery of lane.queue.splice(0)) delivery.reject(error);
-    }
-  }
-}
-
-/** Produce response, versions 3 to 7. */
-function readAnswer(from: WireReader, version: number): ProduceAnswer {
-  const codes = new Map<number, number>();
-  from.list(() => {
-    from.string();
-    from.list(() => {
-      codes.set(from.i32(), from.i16());
-      for (let field = version >= 5 ? 3 : 2; field > 0; field--) from.bigint();
-    });
-  });
-  return codes;
-}
-
-/**
- * A Produce request, versions 3 to 7, ready for the socket:
- *
- *   size | api key | version | correlation id | client id | transactional id (null) | acks | timeout |
- *   1 topic: name | n partitions: index, size, record batch
- *
- * The record batches are copied once, here: out of shared memory, into one buffer of exactly the right size.
- */
-function produceFrame(
-  version: number,
-  correlationId: number,
-  clientId: string,
-  acks: number,
-  timeoutMs: number,
-  topic: string,
-  deliveries: readonly Delivery[],
-): Buffer {
-  const client = Buffer.from(clientId, 'utf8');
-  const name = Buffer.from(topic, 'utf8');
-  let length = 4 + 2 + 2 + 4 + (2 + client.length) + 2 + 2 + 4 + 4 + (2 + name.length) + 4;
-  for (const { bytes } of deliveries) length += 8 + bytes.length;
-  const frame = Buffer.allocUnsafe(length);
-  writeI32(frame, 0, length - 4);
-  writeI16(frame, 4, PRODUCE);
-  writeI16(frame, 6, version);
-  writeI32(frame, 8, correlationId);
-  writeI16(frame, 12, client.length);
-  let at = 14 + client.copy(frame, 14);
-  writeI16(frame, at, -1);
-  writeI16(frame, at + 2, acks);
-  writeI32(frame, at + 4, timeoutMs);
-  writeI32(frame, at + 8, 1);
-  writeI16(frame, at + 12, name.length);
-  at += 14 + name.copy(frame, at + 14);
-  writeI32(frame, at, deliveries.length);
-  at += 4;
-  for (const { partition, bytes } of deliveries) {
-    writeI32(frame, at, partition);
-    writeI32(frame, at + 4, bytes.length);
-    frame.set(bytes, at + 8);
-    at += 8 + bytes.length;
-  }
-  return frame;
 }

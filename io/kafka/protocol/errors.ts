@@ -3,6 +3,7 @@
 /** Numbers as in the protocol's list of errors. */
 export const CODE = {
   offsetOutOfRange: 1,
+  corruptMessage: 2,
   unknownTopic: 3,
   leaderNotAvailable: 5,
   notLeader: 6,
@@ -10,6 +11,7 @@ export const CODE = {
   brokerNotAvailable: 8,
   replicaNotAvailable: 9,
   messageTooLarge: 10,
+  metadataTooLarge: 12,
   networkException: 13,
   coordinatorLoading: 14,
   coordinatorNotAvailable: 15,
@@ -23,13 +25,25 @@ export const CODE = {
   rebalancing: 27,
   topicForbidden: 29,
   groupForbidden: 30,
+  clusterForbidden: 31,
+  outOfOrderSequence: 45,
+  duplicateSequence: 46,
+  invalidProducerEpoch: 47,
+  invalidTransactionState: 48,
+  invalidProducerMapping: 49,
+  invalidTransactionTimeout: 50,
+  concurrentTransactions: 51,
+  transactionalIdForbidden: 53,
   storage: 56,
+  unknownProducer: 59,
   fencedLeaderEpoch: 74,
   unknownLeaderEpoch: 75,
   offsetNotAvailable: 78,
   memberIdRequired: 79,
   groupIsFull: 81,
   fencedInstance: 82,
+  unstableOffset: 88,
+  producerFenced: 90,
   unknownTopicId: 100,
   inconsistentTopicId: 103,
 } as const;
@@ -52,6 +66,8 @@ const PASSING: ReadonlySet<number> = new Set([
   CODE.fencedLeaderEpoch,
   CODE.unknownLeaderEpoch,
   CODE.offsetNotAvailable,
+  CODE.unstableOffset,
+  CODE.concurrentTransactions,
 ]);
 
 /** A broker's answer that says no. `type` is the protocol's name: `NOT_COORDINATOR_FOR_GROUP`. */

@@ -3,6 +3,8 @@
 export { BrokerAnswer, CODE, codeOf } from './errors.ts';
 export {
   assignment,
+  type CommittedOffset,
+  type Coordinated,
   coordinatorRequest,
   heartbeatRequest,
   type JoinAnswer,
@@ -14,6 +16,7 @@ export {
   type MetadataAnswer,
   metadataRequest,
   type NodeAddress,
+  OFFSET_FETCH,
   offsetCommitRequest,
   offsetFetchRequest,
   subscription,
@@ -21,4 +24,20 @@ export {
   type TopicAnswer,
   userDataOf,
 } from './requests.ts';
+export {
+  addOffsetsRequest,
+  addPartitionsRequest,
+  commitOffsetsRequest,
+  endTransactionRequest,
+  INIT_PRODUCER_ID,
+  INIT_PRODUCER_ID_VERSION,
+  NO_MEMBER,
+  type OffsetCommitter,
+  type ProducerIdAnswer,
+  type ProducerIdentity,
+  producerIdRequest,
+  type TopicOffsets,
+  type TopicPartitions,
+  type TransactionalProducer,
+} from './transactions.ts';
 export { type Request, WireReader, WireWriter } from './wire.ts';

@@ -7,7 +7,7 @@ import { type Request, type WireReader, WireWriter } from './wire.ts';
 const LIST_OFFSETS = 2;
 export const METADATA = 3;
 const OFFSET_COMMIT = 8;
-const OFFSET_FETCH = 9;
+export const OFFSET_FETCH = 9;
 const FIND_COORDINATOR = 10;
 const JOIN_GROUP = 11;
 const HEARTBEAT = 12;
@@ -18,7 +18,7 @@ const NO_UUID = '0'.repeat(32);
 export const METADATA_WITH_IDS = 10;
 const METADATA_OLD = 7;
 
-interface Layout {
+export interface Layout {
   readonly apiKey: number;
   readonly apiName: string;
   readonly version: number;
@@ -26,7 +26,7 @@ interface Layout {
   readonly waitMs?: number;
 }
 
-function request<T>(layout: Layout, write: (to: WireWriter) => WireWriter, read: (from: WireReader) => T): Request<T> {
+export function request<T>(layout: Layout, write: (to: WireWriter) => WireWriter, read: (from: WireReader) => T): Request<T> {
   const { isFlexible = false } = layout;
   return { ...layout, isFlexible, body: write(new WireWriter(isFlexible)).bytes, read };
 }
@@ -100,10 +100,13 @@ export interface CoordinatorAnswer {
   readonly port: number;
 }
 
-export function coordinatorRequest(group: string): Request<CoordinatorAnswer> {
+/** What has a coordinator: a group, or a transactional id. */
+export type Coordinated = 'group' | 'transaction';
+
+export function coordinatorRequest(key: string, kind: Coordinated): Request<CoordinatorAnswer> {
   return request(
     { apiKey: FIND_COORDINATOR, apiName: 'FindCoordinator', version: 2 },
-    (to) => to.string(group).i8(0),
+    (to) => to.string(key).i8(kind === 'group' ? 0 : 1),
     (from) => {
       from.i32();
       const code = from.i16();
@@ -141,26 +144,62 @@ export function listOffsetsRequest(topic: string, partitions: readonly number[],
 }
 
 export interface CommittedOffset {
+  readonly topic: string;
   readonly partition: number;
   readonly code: number;
   readonly offset: number;
   readonly metadata: string;
 }
 
-export function offsetFetchRequest(group: string, topic: string, partitions: readonly number[]): Request<{ code: number; offsets: CommittedOffset[] }> {
+/** Versions of OffsetFetch: those of pending transactions are waited for from this one on; and an older one. */
+export const OFFSET_FETCH_STABLE = 7;
+const OFFSET_FETCH_OLD = 5;
+
+/**
+ * What a group has committed. Where a transaction may still commit others, the answer is UNSTABLE_OFFSET_COMMIT
+ * (brokers older than 2.5 do not know of it).
+ *
+ * @param topics null: all
+ */
+export function offsetFetchRequest(
+  group: string,
+  topics: readonly { readonly topic: string; readonly partitions: readonly number[] }[] | null,
+  offered: number,
+): Request<{ code: number; offsets: CommittedOffset[] }> {
+  const isStable = offered >= OFFSET_FETCH_STABLE;
   return request(
-    { apiKey: OFFSET_FETCH, apiName: 'OffsetFetch', version: 5 },
-    (to) => to.string(group).list([topic], (name) => to.string(name).list(partitions, (partition) => to.i32(partition))),
+    { apiKey: OFFSET_FETCH, apiName: 'OffsetFetch', version: isStable ? OFFSET_FETCH_STABLE : OFFSET_FETCH_OLD, isFlexible: isStable },
+    (to) => {
+      to.string(group);
+      if (topics === null) isStable ? to.i8(0) : to.i32(-1);
+      else {
+        to.list(topics, ({ topic, partitions }) =>
+          to
+            .string(topic)
+            .list(partitions, (partition) => to.i32(partition))
+            .end(),
+        );
+      }
+      if (isStable) to.flag(true);
+      return to.end();
+    },
     (from) => {
       from.i32();
-      const offsets = topicsOf(from, () => {
-        const partition = from.i32();
-        const offset = from.i64();
-        from.i32();
-        const metadata = from.string();
-        return { partition, offset, metadata, code: from.i16() };
+      const offsets = from.list(() => {
+        const topic = from.string();
+        const ofTopic = from.list(() => {
+          const partition = from.i32();
+          const offset = from.i64();
+          from.i32();
+          const metadata = from.string();
+          const entry = { topic, partition, offset, metadata, code: from.i16() };
+          from.end();
+          return entry;
+        });
+        from.end();
+        return ofTopic;
       });
-      return { code: from.i16(), offsets };
+      return { code: from.i16(), offsets: offsets.flat() };
     },
   );
 }

@@ -47,7 +47,7 @@ export class WireWriter {
     return this;
   }
 
-  i64(value: number): this {
+  i64(value: number | bigint): this {
     this.#length = this.#room(8).writeBigInt64BE(BigInt(value), this.#length);
     return this;
   }

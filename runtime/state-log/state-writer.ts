@@ -1,0 +1,159 @@
+/**
+ * The state writer: what one worker writes of its state, epoch by epoch. The exchange blocks that its scans
+ * left are written as they are: merging them again, in the same order, gives the same state. So an epoch
+ * costs what came in, however large the state is, and operators have no code for it.
+ *
+ * The log would grow for ever. So the worker writes whole shards, too, one after the other in rotation: about
+ * as many bytes as it has written of blocks. A shard's base makes the blocks before it superfluous for that
+ * shard. When all of its shards have one of this round, a new segment begins, and what all workers have before
+ * their oldest base may go. A restart reads at most about twice the state and twice the blocks of a round.
+ *
+ * What is appended is durable when the coordinator has synced the segment. (Redo logging with fuzzy, paced
+ * checkpoints: Gray and Reuter, "Transaction Processing", 1992, chapter 11; a log of inputs in place of
+ * changes: VoltDB's command log.)
+ */
+
+import { serialize } from 'node:v8';
+import { crc32c, crc32cBytes, type SharedMemory } from '../../core/index.ts';
+import { exchangeBlockBytes } from '../../operators/index.ts';
+import { type EpochHead, epochHeadBody, FRAME_KIND, type FrameKind, frameHead, framePadding } from './frames.ts';
+
+/** Where a worker's frames go. Synchronous: a worker has nothing else to do meanwhile. */
+export interface StateLog {
+  /** Appends these bytes to the open segment, in one piece. They are not needed afterwards. */
+  append(pieces: readonly Uint8Array[]): void;
+  /** Closes the open segment, and begins one for frames of epochs from this one on. */
+  roll(from: number): void;
+}
+
+/** A shard whose base can be written. */
+export interface LoggedShard {
+  readonly exchange: number;
+  readonly shard: number;
+  snapshot(): unknown;
+  /** The epoch of the newest base in the log; undefined: it has none. */
+  readonly base: number | undefined;
+}
+
+/** Blocks of one exchange, by address. */
+export interface LoggedBlocks {
+  readonly exchange: number;
+  readonly blocks: readonly number[];
+}
+
+const NOTHING = new Uint8Array(8);
+/** A new segment begins no earlier: with little state rounds are short. */
+const SEGMENT_BYTES_MIN = 4 << 20;
+
+export class StateWriter {
+  readonly #memory: SharedMemory;
+  readonly #log: StateLog;
+  readonly #worker: number;
+  readonly #shards: readonly LoggedShard[];
+  /** By place in `#shards`: the epoch of its newest base. */
+  readonly #bases: number[];
+  /** The shard whose base is next. */
+  #turn = 0;
+  /** Bytes of bases that may be written. */
+  #credit = 0;
+  #segmentBytes = 0;
+  bytesWritten = 0;
+  readonly #pieces: Uint8Array[] = [];
+  #pieceBytes = 0;
+  #frames = 0;
+
+  /**
+   * @param shards those that the worker owns
+   * @param firstEpoch the first epoch to come; shards without a base get one as of the epoch before
+   */
+  constructor(memory: SharedMemory, log: StateLog, worker: number, shards: readonly LoggedShard[], firstEpoch: number) {
+    this.#memory = memory;
+    this.#log = log;
+    this.#worker = worker;
+    this.#shards = shards;
+    this.#bases = shards.map(({ base }) => base ?? firstEpoch - 1);
+    log.roll(firstEpoch);
+    for (const one of shards) if (one.base === undefined) this.#base(one, firstEpoch - 1);
+    this.#flush();
+  }
+
+  /** Frames of epochs up to this one are needed for none of this worker's shards. */
+  get oldestBase(): number {
+    return this.#bases.length === 0 ? Number.POSITIVE_INFINITY : Math.min(...this.#bases);
+  }
+
+  /**
+   * Writes an epoch that is merged.
+   *
+   * @param blocks what this worker's scans left in it, by exchange; still in memory
+   */
+  endEpoch(head: EpochHead, blocks: readonly LoggedBlocks[]): void {
+    const { epoch } = head;
+    this.#frames = 0;
+    this.#frame(FRAME_KIND.begin, epoch, 0, this.#worker, epochHeadBody(head));
+    const before = this.#pieceBytes;
+    for (const { exchange, blocks: addresses } of blocks) for (const address of addresses) this.#block(epoch, exchange, address);
+    this.#credit += this.#pieceBytes - before;
+    const isRound = this.#writeBases(epoch);
+    const frames = this.#frames + 1;
+    this.#frame(FRAME_KIND.end, epoch, 0, frames, new Uint8Array(0));
+    this.#flush();
+    if (!isRound || this.#segmentBytes < SEGMENT_BYTES_MIN) return;
+    this.#segmentBytes = 0;
+    this.#log.roll(epoch + 1);
+  }
+
+  /** @returns whether a round is over */
+  #writeBases(epoch: number): boolean {
+    const count = this.#shards.length;
+    let isRound = false;
+    // At most one round per epoch, and never more than one shard beyond what the blocks have paid for.
+    for (let written = 0; this.#credit > 0 && written < count; written++) {
+      const before = this.#pieceBytes;
+      this.#base(this.#shards[this.#turn] as LoggedShard, epoch);
+      this.#bases[this.#turn] = epoch;
+      this.#credit -= this.#pieceBytes - before;
+      this.#turn = (this.#turn + 1) % count;
+      if (this.#turn === 0) isRound = true;
+    }
+    // What a small state leaves over is not saved up for a large one.
+    if (this.#credit > 0) this.#credit = 0;
+    return isRound;
+  }
+
+  #block(epoch: number, exchange: number, address: number): void {
+    const bytes = exchangeBlockBytes(this.#memory, address);
+    const head = { kind: FRAME_KIND.block, epoch, exchange, number: 0, bodyBytes: bytes } as const;
+    this.#push(
+      frameHead(head, (seed) => crc32c(this.#memory, address, bytes, seed)),
+      this.#memory.u8.subarray(address, address + bytes),
+    );
+  }
+
+  #base({ exchange, shard, snapshot }: LoggedShard, epoch: number): void {
+    this.#frame(FRAME_KIND.base, epoch, exchange, shard, serialize(snapshot()));
+  }
+
+  #frame(kind: FrameKind, epoch: number, exchange: number, number: number, body: Uint8Array): void {
+    this.#push(
+      frameHead({ kind, epoch, exchange, number, bodyBytes: body.length }, (seed) => crc32cBytes(body, 0, body.length, seed)),
+      body,
+    );
+  }
+
+  #push(head: Uint8Array, body: Uint8Array): void {
+    const padding = framePadding(body.length);
+    this.#pieces.push(head, body);
+    if (padding > 0) this.#pieces.push(NOTHING.subarray(0, padding));
+    this.#pieceBytes += head.length + body.length + padding;
+    this.#frames++;
+  }
+
+  #flush(): void {
+    this.#log.append(this.#pieces);
+    this.#pieces.length = 0;
+    this.#segmentBytes += this.#pieceBytes;
+    this.bytesWritten += this.#pieceBytes;
+    this.#pieceBytes = 0;
+  }
+}
