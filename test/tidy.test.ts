@@ -208,6 +208,9 @@ describe('the tidy rules object', () => {
       }),
       [['core/m/index.ts', 'core/m/a.ts', 'core/n/index.ts', 'core/n/b.ts']],
     );
+    assert.deepEqual(circle({ 'core/kernels/a.ts': 'import { b } from "./b";', 'core/kernels/b.ts': 'export { a } from "./a";' }), [
+      ['core/kernels/a.ts', 'core/kernels/b.ts'],
+    ]);
     assert.deepEqual(
       circle({ 'core/a.ts': "import { b } from './b.ts'; import { c } from './c.ts';", 'core/b.ts': "import { c } from './c.ts';", 'core/c.ts': '' }),
       [],

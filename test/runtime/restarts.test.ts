@@ -11,11 +11,11 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RunOptions, run } from '../../runtime/index.ts';
 import { frameBytes, readFrameHead } from '../../runtime/state-log/frames.ts';
-import type { Params } from './pipelines/faulty.ts';
+import type { Params } from './pipelines/dying.ts';
 import { writeTopic } from './topics.ts';
 import { until } from './until.ts';
 
-const module = new URL('./pipelines/faulty.ts', import.meta.url);
+const module = new URL('./pipelines/dying.ts', import.meta.url);
 const ROWS = 2_000;
 const KEYS = 5;
 
