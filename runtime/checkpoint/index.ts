@@ -6,3 +6,4 @@ export { describeInspection, type Inspection, inspectCheckpoints } from './inspe
 export { type CheckpointId, MANIFEST_FORMAT, type Manifest, type ManifestSegment, type SourcePositions } from './manifest.ts';
 export { parseManifestName, parseSegmentName, type SegmentName, segmentName } from './names.ts';
 export { packageVersion } from './package-version.ts';
+export { TopicMirror } from './topic-mirror.ts';
