@@ -206,6 +206,18 @@ export class Commits {
     return this.#toCommit(record, record.epoch);
   }
 
+  /**
+   * With checkpoints, while no epoch is under way: the last written one, if it is in none and one is due. Its
+   * output would otherwise wait for rows that may not come.
+   */
+  due(nowMs: number): { readonly at: CommitPlace; readonly latest: EpochRecord } | undefined {
+    const [at, latest] = [this.#candidate, this.#lastWritten];
+    if (this.#intervalMs === undefined || at === undefined || latest === undefined || at.epoch <= this.committed) return undefined;
+    if (this.underWay > 0 || nowMs - this.#checkpointAtMs < this.#intervalMs) return undefined;
+    this.#checkpointAtMs = nowMs;
+    return { at: this.#toCommit(at, latest.epoch), latest };
+  }
+
   #toCommit(record: CommitPlace, toldEpoch: number): CommitPlace {
     this.committed = record.epoch;
     this.#at = record;
