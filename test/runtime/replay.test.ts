@@ -70,8 +70,12 @@ function distinct(rows: readonly AnyRow[]): { readonly windows: Map<string, AnyR
 const idsOf = (row: AnyRow) => JSON.parse(row['ids'] as string) as number[];
 const sizeOf = (row: AnyRow) => (row['windowEnd'] as number) - (row['windowStart'] as number);
 
-/** Runs the job again and again, and kills it, while `write` brings it rows; then once to the end. */
-async function killed(t: TestContext, dir: string, what: string, seed: number, write: (turn: number) => Promise<void>): Promise<void> {
+/**
+ * Runs the job again and again, and kills it, while `write` brings it rows; then once to the end.
+ *
+ * @param leastMs for how long each run is left alone, from its first results on
+ */
+async function killed(t: TestContext, dir: string, what: string, seed: number, write: (turn: number) => Promise<void>, leastMs = 0): Promise<void> {
   const rng = seededRng(seed);
   let isDone = false;
   let turn = 0;
@@ -90,7 +94,7 @@ async function killed(t: TestContext, dir: string, what: string, seed: number, w
       // From when results come on, that is when there is something to lose.
       while (job.child.exitCode === null && (await sizeOfFile(join(dir, 'out', 'partition-0', `${'0'.repeat(20)}.log`))) <= before) await sleep(5);
       rng.seek(kill);
-      await sleep(rng.int(1_200));
+      await sleep(leastMs + rng.int(1_200));
       job.child.kill('SIGKILL');
       const { signal, stderr } = await job.ended;
       assert.equal(signal, 'SIGKILL', stderr);
@@ -168,21 +172,28 @@ test('windows that closed because a partition was silent come out again without 
   let spokeMs = startMs;
   await writeTopic(dir, 'in', 2, []);
   const atOf = new Map<number, number>();
-  await killed(t, dir, 'idle', 8, async (turn) => {
-    const at = Date.now() - startMs;
-    const row = (behindMs: number): Row => {
-      atOf.set(id, at - behindMs);
-      return { id, key: `k${id % 2}`, x: id++ / 7, at: at - behindMs };
-    };
-    // Runs of 100: the first goes to partition 0, which talks all the time; the second to partition 1, of long ago, now and then:
-    // after three times the idle time, however fast the turns are.
-    const talk = Array.from({ length: 100 }, (_, n) => row(n % 20));
-    const isOver = Date.now() - spokeMs > 450;
-    if (isOver) spokeMs = Date.now();
-    const silent = isOver ? Array.from({ length: 100 }, (_, n) => row(n * 5)) : [];
-    await writeTopic(dir, 'in', 2, lines([...talk, ...silent]), turn);
-    written = id;
-  });
+  await killed(
+    t,
+    dir,
+    'idle',
+    8,
+    async (turn) => {
+      const at = Date.now() - startMs;
+      const row = (behindMs: number): Row => {
+        atOf.set(id, at - behindMs);
+        return { id, key: `k${id % 2}`, x: id++ / 7, at: at - behindMs };
+      };
+      // Runs of 100: the first goes to partition 0, which talks all the time; the second to partition 1, of long ago, now and then:
+      // after three times the idle time, however fast the turns are.
+      const talk = Array.from({ length: 100 }, (_, n) => row(n % 20));
+      const isOver = Date.now() - spokeMs > 450;
+      if (isOver) spokeMs = Date.now();
+      const silent = isOver ? Array.from({ length: 100 }, (_, n) => row(n * 5)) : [];
+      await writeTopic(dir, 'in', 2, lines([...talk, ...silent]), turn);
+      written = id;
+    },
+    1_500,
+  );
   await finish(dir, 'idle');
   const { windows, again } = distinct(await output(dir));
   const seen = new Set<number>();

@@ -70,7 +70,7 @@ for (const [fault, message] of [
 ] as const) {
   test(`${fault}, once: the job goes on, and nothing is lost or doubled`, async (t) => {
     const dir = await folder(t);
-    const job = await start(dir, { fault }, fault === 'loop' ? { restarts: { hangs: '1s' } } : { memory: '32MiB' });
+    const job = await start(dir, { fault }, fault === 'loop' ? { restarts: { hangs: '1s' } } : { memory: '32MiB', restarts: { hangs: '10m' } });
     const warnings: string[] = [];
     job.on('warning', (warning) => warnings.push(warning));
     await job.done;

@@ -26,7 +26,7 @@ const faults: Readonly<Record<Params['fault'], () => void>> = {
   },
   heap: () => {
     const held: unknown[] = [];
-    for (;;) held.push(Array(1_000).fill(held.length).map(String));
+    for (;;) held.push(Array(1_000_000).fill(held.length + 0.5));
   },
 };
 
