@@ -14,7 +14,9 @@ import { Rounds } from './rounds.ts';
 import { Stage } from './stage.ts';
 import type { Canary } from './wrapping.ts';
 
-const STOP_MS = 30_000;
+const STOP_MS = 60_000;
+/** In this time a process that was woken commits what it had prepared. */
+const UNFENCED_MS = 5_000;
 /** Long enough that only fencing keeps a process out that was stopped. */
 const LONG_MS = '120000';
 
@@ -61,6 +63,7 @@ async function unfenced(rounds: Rounds): Promise<void> {
   const successor = await rounds.takeOver('copy', 'fencing-off');
   zombie.signal('SIGCONT');
   // Whatever it does now, it has no business doing.
-  await zombie.endsWithin(2_000);
+  await zombie.endsWithin(UNFENCED_MS);
   await Promise.all([zombie.kill(), successor.kill()]);
+  if (process.env['SOAK_DEBUG']) console.error('ZOMBIE', zombie.ending, zombie.output.slice(-1500), 'SUCC', successor.ending, successor.output.slice(-800));
 }
