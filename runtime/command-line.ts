@@ -40,6 +40,8 @@ const HELP_OF = {
       --brokers <host:port>   through Kafka instead of the embedded log
       --format <json|arrow>   how clicks are written (default json)
       --sink-delay <time>     slow the sink down by this much an epoch
+      --kill-every <time>     kill -9 the job about so often, exactly-once, on the embedded log
+      --kills <n>             at most so many times
       --seed <n>              other clicks
       --json                  end with one line of JSON
 `,
@@ -179,12 +181,19 @@ async function demoCommand(args: string[]): Promise<number> {
     brokers: { type: 'string' },
     format: { type: 'string' },
     'sink-delay': { type: 'string' },
+    'kill-every': { type: 'string' },
+    kills: { type: 'string' },
     seed: { type: 'string' },
     json: { type: 'boolean' },
   });
   if (positionals.length > 0) throw new UsageError(`demo takes no ${JSON.stringify(positionals[0])}`);
   const format = values.format ?? 'json';
   if (format !== 'json' && format !== 'arrow') throw new UsageError(`--format is ${JSON.stringify(format)}: give json or arrow`);
+  if (values['kill-every'] !== undefined) {
+    const other = ['brokers', 'trigger', 'sink-delay'].find((name) => values[name] !== undefined);
+    if (other !== undefined) throw new UsageError(`--kill-every goes without --${other}`);
+  }
+  if (values.kills !== undefined && values['kill-every'] === undefined) throw new UsageError('--kills goes with --kill-every <time>');
   const number = (name: string) => (values[name] === undefined ? undefined : wholeNumber(name, values[name] as string));
   const isVerified = await demo({
     ...option('rows', number('rows')),
@@ -193,6 +202,8 @@ async function demoCommand(args: string[]): Promise<number> {
     ...option('trigger', values.trigger as Duration | undefined),
     ...option('brokers', values.brokers as string | undefined),
     ...option('sinkDelay', values['sink-delay'] as Duration | undefined),
+    ...option('kills', number('kills')),
+    ...option('killEvery', values['kill-every'] as Duration | undefined),
     format,
     json: values.json === true,
   });

@@ -6,8 +6,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Duration } from '../../core/index.ts';
+import { type Duration, durationMs } from '../../core/index.ts';
 import { grouped, ProgressPrinter, type RunOptions, run } from '../job/index.ts';
+import { runKilled } from './killed.ts';
 import { example, type Place } from './place.ts';
 import { checksum, expectedResult, type PageMinute, printTopPages } from './result.ts';
 
@@ -18,6 +19,10 @@ export interface DemoOptions {
   readonly brokers?: string;
   readonly format: 'json' | 'arrow';
   readonly sinkDelay?: Duration;
+  /** Kills the job's process about so often, exactly-once, on the embedded log. */
+  readonly killEvery?: Duration;
+  /** How many times at most. */
+  readonly kills?: number;
   readonly seed?: number;
   readonly json: boolean;
 }
@@ -39,15 +44,33 @@ export async function demo(options: DemoOptions): Promise<boolean> {
     const madeSeconds = await runToEnd(example(place.makeClicks), { workers, trigger: 'availableNow', params });
     say(`made in ${madeSeconds.toFixed(1)} s; counting them per page and minute with ${workers} worker${workers === 1 ? '' : 's'} ...`);
 
-    const seconds = await runToEnd(example(place.mainJob), {
-      workers,
-      params,
-      // All clicks are there, but the log has no end, and its last windows are checked, too.
-      bounded: true,
-      drain: 'emit',
-      ...(options.trigger === undefined ? {} : { trigger: options.trigger }),
-      ...(options.sinkDelay === undefined ? {} : { sinkDelay: options.sinkDelay }),
-    });
+    const job = example(place.mainJob);
+    const startedAt = performance.now();
+    const killed =
+      options.killEvery === undefined
+        ? undefined
+        : await runKilled({
+            module: job,
+            params,
+            workers,
+            dir: join(place.params['dir'] as string, 'state'),
+            everyMs: durationMs(options.killEvery, 'kill-every', 1),
+            times: options.kills ?? Number.POSITIVE_INFINITY,
+            seed,
+            say,
+          });
+    const seconds =
+      killed !== undefined
+        ? (performance.now() - startedAt) / 1_000
+        : await runToEnd(job, {
+            workers,
+            params,
+            // All clicks are there, but the log has no end, and its last windows are checked, too.
+            bounded: true,
+            drain: 'emit',
+            ...(options.trigger === undefined ? {} : { trigger: options.trigger }),
+            ...(options.sinkDelay === undefined ? {} : { sinkDelay: options.sinkDelay }),
+          });
     const maxRssBytes = process.resourceUsage().maxRSS * 1_024;
     await (
       await run(new URL(`./results.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url), {
@@ -65,9 +88,20 @@ export async function demo(options: DemoOptions): Promise<boolean> {
     say(
       `${grouped(rows)} rows in ${seconds.toFixed(2)} s: ${grouped(rows / seconds)} rows/s; ${grouped(result.length)} results, checksum ${sum}, ${isVerified ? 'as the plain loop has it' : `but the plain loop has ${grouped(expected.length)} results with checksum ${checksum(expected)}`}`,
     );
+    if (killed !== undefined)
+      say(`${killed.kills} kill${killed.kills === 1 ? '' : 's'}, ${isVerified ? 'no result lost, none twice' : 'AND THE RESULT IS WRONG'}`);
     if (options.json) {
       console.log(
-        JSON.stringify({ rows, windows: result.length, seconds, rowsPerSecond: Math.round(rows / seconds), maxRssBytes, checksum: sum, verified: isVerified }),
+        JSON.stringify({
+          rows,
+          windows: result.length,
+          seconds,
+          rowsPerSecond: Math.round(rows / seconds),
+          maxRssBytes,
+          checksum: sum,
+          verified: isVerified,
+          ...killed,
+        }),
       );
     }
     return isVerified;

@@ -1,6 +1,7 @@
 /** The door of runtime/driver: the coordinator without threads, and sinks without a job, for tests. */
 
 export type { DriverSnapshot, TestDriverOptions } from './driver-options.ts';
+export { type SimulationFailure, type SimulationOptions, type SimulationReport, simulate } from './simulation.ts';
 export {
   type ConformanceRow,
   type ConformanceRule,

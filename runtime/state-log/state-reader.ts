@@ -152,7 +152,7 @@ export class StateReader {
     const worker = segmentNamed(name)?.worker;
     if (worker === undefined) throw damaged(name, 'this is no name of a segment');
     const last = Math.min(to, checkpoint);
-    let buffer = new Uint8Array(READ_BYTES);
+    let buffer = new Uint8Array(Math.min(READ_BYTES, file.size));
     let start = 0;
     let filled = 0;
     let frames = 0;

@@ -6,33 +6,39 @@
 import { isMainThread } from 'node:worker_threads';
 import { around, type Canary } from './wrapping.ts';
 
-const FLUSH_LATE_MS = 150;
+const EPOCHS_LATE = 6;
 
 export async function plant(canary: Canary): Promise<void> {
   await PLANTED[canary]();
 }
 
 const PLANTED: Readonly<Record<Canary, () => Promise<void>>> = {
-  /** Rows count as written before the brokers have them, so the transaction commits without them. */
+  /** Rows count as written, and the brokers get them when the transaction is committed: they are in the next one. */
   async 'commit-before-flush'() {
     if (!isMainThread) return;
     const { KafkaTransaction } = await import('../../io/kafka/transactions.ts');
+    let late: (() => void)[] = [];
     around(KafkaTransaction, 'write', (original, topic, partition, bytes) => {
       const copy = (bytes as Uint8Array).slice();
-      setTimeout(() => void (original(topic, partition, copy) as Promise<void>).catch(() => {}), FLUSH_LATE_MS);
+      late.push(() => void (original(topic, partition, copy) as Promise<void>).catch(() => {}));
       return Promise.resolve();
+    });
+    around(KafkaTransaction, 'commit', async (original) => {
+      const now = late;
+      late = [];
+      await original();
+      for (const write of now) write();
     });
   },
 
-  /** Frames reach the segment an epoch late, so the manifest names an epoch whose frames are not there yet. */
+  /** Frames reach the segment some epochs late, so a manifest names epochs whose frames are not there yet. */
   async 'manifest-before-segments'() {
     if (isMainThread) return;
     const { SegmentFiles } = await import('../../runtime/state-log/index.ts');
-    const held = new WeakMap<object, Uint8Array>();
-    around(SegmentFiles, 'append', function (original, pieces) {
-      const before = held.get(this);
-      held.set(this, Buffer.concat(pieces as readonly Uint8Array[]));
-      if (before !== undefined) original([before]);
+    const held: Uint8Array[] = [];
+    around(SegmentFiles, 'append', (original, pieces) => {
+      held.push(Buffer.concat(pieces as readonly Uint8Array[]));
+      if (held.length > EPOCHS_LATE) original([held.shift()]);
     });
   },
 

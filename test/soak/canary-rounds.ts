@@ -8,13 +8,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { JobProcess } from './job-process.ts';
 import { Oracle } from './oracle.ts';
 import type { Kill } from './plan.ts';
 import { Rounds } from './rounds.ts';
 import { Stage } from './stage.ts';
 import type { Canary } from './wrapping.ts';
 
-const STOP_MS = 30_000;
+const LIMIT_MS = 120_000;
 /** Long enough that only fencing keeps a process out that was stopped. */
 const LONG_MS = '120000';
 
@@ -35,7 +36,7 @@ export async function caught(canary: Canary, brokers: readonly string[], name: s
   const rounds = new Rounds({ stage, oracle, brokers: [], dir, seed, say: () => {}, params });
   try {
     stage.feed();
-    if (canary === 'fencing-off') await unfenced(rounds);
+    if (canary === 'fencing-off') await unfenced(rounds, stage);
     else {
       const job = rounds.start({ canary, killAt: KILLED_AT[canary] });
       await job.ended;
@@ -54,13 +55,28 @@ export async function caught(canary: Canary, brokers: readonly string[], name: s
   }
 }
 
-/** A process is stopped just before it commits; its successor does the same work; then it goes on. */
-async function unfenced(rounds: Rounds): Promise<void> {
+/** A process is stopped just before it commits; its successor does the same work, and ends; then the first goes on, and commits. */
+async function unfenced(rounds: Rounds, stage: Stage): Promise<void> {
   const zombie = rounds.start({ canary: 'fencing-off', stopAt: { point: 'manifest-written', times: 4 } });
-  for (const deadline = Date.now() + STOP_MS; !zombie.isStopped && zombie.isRunning && Date.now() < deadline; ) await sleep(10);
+  await until(() => zombie.isStopped || !zombie.isRunning);
   const successor = await rounds.takeOver('copy', 'fencing-off');
+  await ended(successor);
+  const committed = await stage.committed();
   zombie.signal('SIGCONT');
-  // Whatever it does now, it has no business doing.
-  await zombie.endsWithin(2_000);
-  await Promise.all([zombie.kill(), successor.kill()]);
+  // The number of its checkpoint replaces that of its successor.
+  for (let now = committed; now === committed || now < 0; now = await stage.committed()) {
+    if (!zombie.isRunning) break;
+    await sleep(20);
+  }
+  await ended(zombie);
+}
+
+/** By SIGTERM: a transaction that stayed open would hide what is behind it from readers. */
+async function ended(job: JobProcess): Promise<void> {
+  job.signal('SIGTERM');
+  if (!(await job.endsWithin(LIMIT_MS))) await job.kill();
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + LIMIT_MS; !condition() && Date.now() < deadline; ) await sleep(10);
 }

@@ -36,7 +36,7 @@ async function ofTheJob(): Promise<void> {
   const { CheckpointDir } = await import('../../runtime/checkpoint/index.ts');
   const { NodeDisk } = await import('../../runtime/disk/index.ts');
   const { KafkaTransaction } = await import('../../io/kafka/transactions.ts');
-  const behind = (type: { readonly prototype: object }, method: string, point: KillPoint): void =>
+  const behind = (type: { readonly prototype: object }, method: string, point: KillPoint) =>
     around(type, method, async (original) => {
       const result = await original();
       reached(point);

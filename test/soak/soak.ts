@@ -25,6 +25,7 @@ const HELP = `npm run soak -- [options]
   --seed <n>            the same seed gives the same plan (default: drawn)
   --brokers <n>         brokers to start (default 3); they need 384 MiB of heap each
   --use <host:port,..>  brokers that run, in place of own ones; they are not killed
+  --schedules <n>       instead of all that: simulated schedules, in memory
   --plan                print the plan, and do nothing
   --json                say nothing but the last line
   --ledger              append the result to test/soak/ledger.json
@@ -169,7 +170,7 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
-  const kills = wholeNumber('kills', values.kills, 1);
+  const kills = wholeNumber('kills', values.kills, 0);
   const faults = new Set<FaultName>(['kill', ...listOf('faults', values.faults, FAULTS)]);
   const canaries = listOf('canaries', values.canaries, CANARIES).filter(isCanary);
   const seed = values.seed === undefined ? Math.floor(Math.random() * 1e9) : wholeNumber('seed', values.seed, 0);
@@ -181,8 +182,17 @@ async function main(): Promise<void> {
   const say = (text: string): void => {
     if (values.json !== true) process.stderr.write(`${text}\n`);
   };
+  const command = `npm run soak -- ${process.argv.slice(2).join(' ')}`;
+  if (values.schedules !== undefined) {
+    const { runSchedules } = await import('./schedules.ts');
+    const counts = { ...runSchedules(wholeNumber('schedules', values.schedules, 1), seed, say), commit: commit() };
+    if (values.ledger === true) await appendToLedger('simulation', command, counts);
+    console.log(JSON.stringify(counts));
+    process.exitCode = counts.failures.length === 0 ? 0 : 1;
+    return;
+  }
   const result = await soak({ kills, faults, canaries, seed, brokers, use: values.use?.split(','), say });
-  if (values.ledger === true) await appendToLedger('soak', `npm run soak -- ${process.argv.slice(2).join(' ')}`, { ...result });
+  if (values.ledger === true) await appendToLedger('soak', command, { ...result });
   console.log(JSON.stringify(result));
   process.exitCode = isGreen(result) ? 0 : 1;
 }
@@ -197,6 +207,7 @@ function parse() {
         seed: { type: 'string' },
         brokers: { type: 'string', default: '3' },
         use: { type: 'string' },
+        schedules: { type: 'string' },
         plan: { type: 'boolean' },
         json: { type: 'boolean' },
         ledger: { type: 'boolean' },

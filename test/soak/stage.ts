@@ -18,7 +18,7 @@ const KEYS = 150;
 const FEED_ROWS = 30;
 const FEED_PAUSE_MS = 30;
 const WATCH_MS = 500;
-const READ_ALL_MS = 60_000;
+const READ_ALL_MS = 180_000;
 const END = 'end of the run';
 
 export class Stage {

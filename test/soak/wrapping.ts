@@ -10,18 +10,22 @@ export function isCanary(name: unknown): name is Canary {
 /**
  * Replaces a method of all objects of a class.
  *
+ * @returns what puts it back
  * @throws Error when there is no such method any more: then this file is behind the times
  */
 export function around(
   type: { readonly prototype: object },
   name: string,
   wrapper: (this: object, original: (...args: unknown[]) => unknown, ...args: unknown[]) => unknown,
-): void {
+): () => void {
   const { prototype } = type as { readonly prototype: Record<string, unknown> };
   const method = prototype[name];
   if (typeof method !== 'function') throw new Error(`there is no method ${name} to wrap`);
   prototype[name] = function (this: object, ...args: unknown[]): unknown {
     const original = (...others: unknown[]): unknown => method.apply(this, others.length > 0 ? others : args);
     return wrapper.call(this, original, ...args);
+  };
+  return () => {
+    prototype[name] = method;
   };
 }

@@ -75,7 +75,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['driver', 'plan', 'shared', 'disk', 'epoch', 'state-log', 'checkpoint', 'engine', 'workers', 'job'],
       ['testing', 'driver'],
       ['index', '*'],
-      ['demo', 'stream', 'job', 'index'],
+      ['demo', 'stream', 'checkpoint', 'job', 'index'],
       ['command-line', '*'],
       ['cli', 'command-line'],
     ],
