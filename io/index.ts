@@ -5,6 +5,7 @@
 
 export { arrow } from './arrow.ts';
 export { type BatchCallback, type BatchCallbackOptions, forEachBatch } from './batch-callback.ts';
+export type * from './checkpoint-topic.ts';
 export type * from './codec.ts';
 export { type CollectSink, collect } from './collect.ts';
 export { type StdoutOptions, stdout } from './console/sink.ts';

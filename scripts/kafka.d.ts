@@ -16,6 +16,9 @@ export interface KafkaOptions {
   readonly listeners?: Record<string, KafkaListener>;
   /** In the form of StorageTool: `SCRAM-SHA-512=[name=alice,password=secret]`. */
   readonly scramUsers?: string[];
+  readonly heapMiB?: number;
+  /** One node of several: its number, from 1 on, the controllers' ports in this order, and the id of the cluster. */
+  readonly place?: { readonly id: number; readonly controllerPorts: readonly number[]; readonly cluster: string };
 }
 
 export interface RunningKafka {
@@ -33,4 +36,6 @@ export interface RunningKafka {
 }
 
 export function startKafka(options?: KafkaOptions): Promise<RunningKafka>;
+/** Several brokers as one cluster: topics have up to three copies, and one may be missing. */
+export function startCluster(nodes: number, options?: Omit<KafkaOptions, 'port' | 'place'>): Promise<RunningKafka[]>;
 export function missingForKafka(version?: string): string | undefined;

@@ -35,29 +35,37 @@ const cacheDir = path.join(scriptsDir, '..', '.cache', 'kafka');
  */
 
 /**
+ * The place of a node in a cluster of several: its number, from 1 on, the controllers' ports in this order,
+ * and the id of the cluster.
+ *
+ * @typedef {{ id: number, controllerPorts: number[], cluster: string }} Place
+ */
+
+/**
  * Starts a broker and resolves when it answers.
  *
- * @param {{ port?: number, properties?: Record<string, string | number>, version?: string, listeners?: Record<string, Listener>, scramUsers?: string[] }} [options]
+ * @param {{ port?: number, properties?: Record<string, string | number>, version?: string, listeners?: Record<string, Listener>, scramUsers?: string[], heapMiB?: number, place?: Place }} [options]
  *   port: of the client listener; default a free one. properties: more lines for server.properties, or other
  *   values for the default ones. listeners: more of them, by name, on free ports. scramUsers: in the form of
- *   StorageTool, `SCRAM-SHA-512=[name=alice,password=secret]`.
+ *   StorageTool, `SCRAM-SHA-512=[name=alice,password=secret]`. place: this is one node of several.
  * @returns {Promise<{ brokers: string, pid: number, logFile: string, exited: Promise<number | null>, listeners: Record<string, string>,
  *   stop(): Promise<void>, kill(): Promise<void>, restart(): Promise<void> }>}
  *   listeners: the addresses of the further ones. kill: kill -9; the data stays. restart: after `kill`, at the
  *   same address.
  * @throws Error that says what to install when Java or Maven is missing
  */
-export async function startKafka({ port, properties = {}, version = KAFKA_VERSION, listeners = {}, scramUsers = [] } = {}) {
+export async function startKafka({ port, properties = {}, version = KAFKA_VERSION, listeners = {}, scramUsers = [], heapMiB = 512, place } = {}) {
   const java = findJava();
   const classPath = provisionJars(version);
   const names = Object.keys(listeners);
-  const [clientPort, controllerPort, ...morePorts] = await freePorts(2 + names.length);
+  const [clientPort, freeControllerPort, ...morePorts] = await freePorts(2 + names.length);
+  const { id, controllerPorts, cluster } = place ?? { id: 1, controllerPorts: [freeControllerPort], cluster: clusterId() };
   const dir = fs.mkdtempSync(path.join(cacheDir, 'run-'));
   const configFile = path.join(dir, 'server.properties');
   const logFile = path.join(dir, 'broker.log');
   const brokers = `127.0.0.1:${port ?? clientPort}`;
   const more = names.map((name, i) => ({ name, port: morePorts[i], ...listeners[name] }));
-  fs.writeFileSync(configFile, serverProperties(port ?? clientPort, controllerPort, path.join(dir, 'data'), more, properties));
+  fs.writeFileSync(configFile, serverProperties(port ?? clientPort, { id, controllerPorts }, path.join(dir, 'data'), more, properties));
 
   const logging = `-Dlog4j2.configurationFile=${path.join(scriptsDir, 'kafka', 'log4j2.properties')}`;
   const format = spawnSync(
@@ -71,7 +79,7 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
       'kafka.tools.StorageTool',
       'format',
       '--cluster-id',
-      clusterId(),
+      cluster,
       '--config',
       configFile,
       ...scramUsers.flatMap((user) => ['--add-scram', user]),
@@ -85,7 +93,7 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
 
   const startProcess = () => {
     const log = fs.openSync(logFile, 'a');
-    const args = ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', logging, '-cp', classPath, 'kafka.Kafka', configFile];
+    const args = ['-Xms128m', `-Xmx${heapMiB}m`, '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', logging, '-cp', classPath, 'kafka.Kafka', configFile];
     const started = spawn(java, args, { stdio: ['ignore', log, log] });
     fs.closeSync(log);
     return { child: started, exited: new Promise((resolve) => started.once('exit', (code) => resolve(code))) };
@@ -99,7 +107,7 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
   };
   process.once('exit', killAtExit);
 
-  const watchdog = watchFor(child.pid, dir);
+  let watchdog = watchFor(child.pid, dir);
 
   const stop = async () => {
     if (isRunning()) {
@@ -145,9 +153,46 @@ export async function startKafka({ port, properties = {}, version = KAFKA_VERSIO
     },
     restart: async () => {
       ({ child, exited } = startProcess());
+      watchdog?.kill('SIGKILL');
+      watchdog = watchFor(child.pid, dir);
       await untilReady();
     },
   };
+}
+
+/**
+ * Starts several brokers as one cluster: each is a controller, too, topics have three copies (or as many as
+ * there are nodes), and one copy may be missing. A dead broker is replaced within seconds.
+ *
+ * @param {number} nodes
+ * @param {Parameters<typeof startKafka>[0]} [options]
+ * @returns {Promise<Awaited<ReturnType<typeof startKafka>>[]>}
+ */
+export async function startCluster(nodes, { properties = {}, ...options } = {}) {
+  const controllerPorts = await freePorts(nodes);
+  const cluster = clusterId();
+  const copies = Math.min(3, nodes);
+  const settings = {
+    'default.replication.factor': copies,
+    'min.insync.replicas': Math.max(1, copies - 1),
+    'offsets.topic.replication.factor': copies,
+    'transaction.state.log.replication.factor': copies,
+    'transaction.state.log.min.isr': Math.max(1, copies - 1),
+    'share.coordinator.state.topic.replication.factor': copies,
+    'share.coordinator.state.topic.min.isr': Math.max(1, copies - 1),
+    'broker.session.timeout.ms': 3000,
+    'broker.heartbeat.interval.ms': 500,
+    'replica.lag.time.max.ms': 5000,
+    ...properties,
+  };
+  const started = await Promise.allSettled(
+    controllerPorts.map((_, i) => startKafka({ ...options, properties: settings, place: { id: i + 1, controllerPorts, cluster } })),
+  );
+  const running = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failed = started.find((one) => one.status === 'rejected');
+  if (failed === undefined) return running;
+  await Promise.all(running.map((one) => one.stop()));
+  throw failed.reason;
 }
 
 /**
@@ -231,25 +276,26 @@ function provisionJars(version) {
 
 /**
  * @param {number} clientPort
- * @param {number} controllerPort
+ * @param {{ id: number, controllerPorts: number[] }} node
  * @param {string} dataDir
  * @param {(Listener & { name: string, port: number })[]} listeners
  * @param {Record<string, string | number>} more
  */
-function serverProperties(clientPort, controllerPort, dataDir, listeners, more) {
+function serverProperties(clientPort, { id, controllerPorts }, dataDir, listeners, more) {
   const further = (/** @type {(listener: Listener & { name: string, port: number }) => string} */ text) => listeners.map((each) => `,${text(each)}`).join('');
   const own = listeners.flatMap(({ name, properties = {} }) =>
     Object.entries(properties).map(([property, value]) => [`listener.name.${name.toLowerCase()}.${property}`, value]),
   );
+  const controllerPort = controllerPorts[id - 1];
   const lines = {
     'process.roles': 'broker,controller',
-    'node.id': 1,
+    'node.id': id,
     listeners: `PLAINTEXT://127.0.0.1:${clientPort},CONTROLLER://127.0.0.1:${controllerPort}${further(({ name, port }) => `${name}://127.0.0.1:${port}`)}`,
     'advertised.listeners': `PLAINTEXT://127.0.0.1:${clientPort}${further(({ name, port }) => `${name}://localhost:${port}`)}`,
     'inter.broker.listener.name': 'PLAINTEXT',
     'controller.listener.names': 'CONTROLLER',
     'listener.security.protocol.map': `CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT${further(({ name, protocol }) => `${name}:${protocol}`)}`,
-    'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
+    'controller.quorum.voters': controllerPorts.map((voterPort, i) => `${i + 1}@127.0.0.1:${voterPort}`).join(','),
     'log.dirs': dataDir.replaceAll('\\', '/'),
     // One node can keep one copy only: with the defaults no group would ever find its coordinator.
     'offsets.topic.replication.factor': 1,

@@ -16,6 +16,11 @@ const { compilerOptions } = JSON.parse(readFileSync(join(root, 'tsconfig.json'),
 const ours = new Map(Object.entries(compilerOptions.paths).map(([name, [path]]) => [name, new URL(`../${path}`, import.meta.url).href]));
 
 export function resolve(specifier, context, next) {
+  // Most imports are of this kind: Node need not look what else they could be. Where it strips types itself,
+  // it has to find the format.
+  if (!process.features.typescript && /^\.\.?\/.*\.ts$/.test(specifier) && context.parentURL?.startsWith('file:')) {
+    return { url: new URL(specifier, context.parentURL).href, format: 'module', shortCircuit: true };
+  }
   const url = ours.get(specifier);
   return url === undefined ? next(specifier, context) : { url, shortCircuit: true };
 }

@@ -3,7 +3,7 @@
 //
 // Node 22.18 and newer strips types itself, which proves that the sources are erasable. Older versions take
 // JavaScript from `.cache/typescript`, which esbuild makes of each file once (typescript-hooks.js). tsx would
-// work too, but takes three times as long: a job's worker is up after 0.4 s of CPU instead of 2. In both
+// work too, but takes five times as long: a job's worker is up after 0.4 s of CPU instead of 2. In both
 // cases `millrace`, as the examples import it, is the source beside it, not dist.
 
 import module from 'node:module';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, symlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -50,11 +50,6 @@ export function installPacked(folder: string, also: readonly string[] = []): voi
 }
 
 function runtimePackages(): string[] {
-  const { status, stdout, stderr } = spawnSync('npm', ['pkg', 'get', 'dependencies', '--json'], {
-    cwd: packageRoot,
-    encoding: 'utf8',
-    shell: process.platform === 'win32',
-  });
-  assert.equal(status, 0, stderr);
-  return Object.keys(JSON.parse(stdout) as Record<string, string>);
+  const { dependencies } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { dependencies: Record<string, string> };
+  return Object.keys(dependencies);
 }

@@ -39,6 +39,22 @@ describe('tidy', () => {
     assert.deepEqual(found, []);
   });
 
+  test('each test that docs/GUARANTEES.md names is there', () => {
+    const text = readFileSync(join(root, 'docs/GUARANTEES.md'), 'utf8');
+    const paths = [...text.matchAll(/`(test\/[a-z/-]+\.test\.ts)`/g)].map(([, path]) => path as string);
+    const rows = text.split('\n').flatMap((line) => /\| ((?:`[a-z-]+`(?:, )?)+) \|$/.exec(line)?.[1] ?? []);
+    const names = rows.flatMap((row) => row.split(', ')).map((name) => `/${name.replaceAll('`', '')}.test.ts`);
+    assert.ok(paths.length > 2 && names.length > 8);
+    assert.deepEqual(
+      paths.filter((path) => !files.includes(path)),
+      [],
+    );
+    assert.deepEqual(
+      names.filter((name) => !files.some((path) => path.endsWith(name))),
+      [],
+    );
+  });
+
   test('nothing names the place where this copy lies', () => {
     const place = `${root}/`;
     const naming = files.filter((path) => TEXT.test(path) && readFileSync(join(root, path), 'utf8').includes(place));
@@ -192,6 +208,9 @@ describe('the tidy rules object', () => {
       }),
       [['core/m/index.ts', 'core/m/a.ts', 'core/n/index.ts', 'core/n/b.ts']],
     );
+    assert.deepEqual(circle({ 'core/kernels/a.ts': 'import { b } from "./b";', 'core/kernels/b.ts': 'export { a } from "./a";' }), [
+      ['core/kernels/a.ts', 'core/kernels/b.ts'],
+    ]);
     assert.deepEqual(
       circle({ 'core/a.ts': "import { b } from './b.ts'; import { c } from './c.ts';", 'core/b.ts': "import { c } from './c.ts';", 'core/c.ts': '' }),
       [],

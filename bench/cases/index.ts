@@ -5,6 +5,7 @@ import { arrowCases } from './arrow.ts';
 import { jsonDecodeCases } from './decode.ts';
 import { jsonEncodeCases } from './encode.ts';
 import { groupByCases } from './group-by.ts';
+import { guaranteeCases } from './guarantees.ts';
 import { recordBatchCases } from './record-batches.ts';
 import { rowCases } from './rows.ts';
 import { threadCases } from './threads.ts';
@@ -19,4 +20,5 @@ export const allCases: readonly BenchCase[] = [
   ...jsonEncodeCases,
   ...arrowCases,
   ...threadCases,
+  ...guaranteeCases,
 ];

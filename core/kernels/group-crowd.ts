@@ -2,7 +2,7 @@
 // a secret hash. Contract, and why: core/groups/reference/crowd.ts, the reference.
 
 import { BASE, CAPACITY, CROWDING, INDEX, INDEX_MASK, KEY_BYTES, LONG_BYTES, OUTSIDE_COUNT, SECRET, SLOT_BYTES, STRING_COUNT, STRING_FIELDS, USED } from "./group-header";
-import { copyLongs, insert, longBytes, sameKey } from "./group-probe";
+import { copyLongs, insert, longBytes, sameKey } from "./group-slot";
 import { mix32 } from "./hash";
 
 /** Slots that a probe goes over before the table is crowded: by chance none ever does. */

@@ -3,7 +3,8 @@
 import { fuseRow, groupFuseF64 } from "./group-accumulate";
 import { isCrowded, noteCrowding, probeCrowded, STEPS_MAX } from "./group-crowd";
 import { BASE, CAPACITY, KEY_BYTES, SINK, SKIP_BITS, SLOT_BYTES, STRING_COUNT } from "./group-header";
-import { insert, numberOf, sameKey, sameRest, TOUCH_BYTES_MIN } from "./group-probe";
+import { numberOf, TOUCH_BYTES_MIN } from "./group-probe";
+import { insert, sameKey, sameRest } from "./group-slot";
 
 const BLOCK_ROWS: u32 = 128;
 

@@ -2,7 +2,8 @@
 
 import { groupAddI64, groupMaxF64, groupMaxI64, groupMergeSumF64, groupMergeSumI64, groupMinF64, groupMinI64 } from "./group-accumulate";
 import { BASE, LONG_BYTES, MERGES, OUTSIDE_COUNT, SLOT_BYTES, USED } from "./group-header";
-import { copyLongs, endOf, groupLookup, groupProbe, groupRemoveEmpty, longBytes, moveStrings } from "./group-probe";
+import { endOf, groupLookup, groupProbe, groupRemoveEmpty } from "./group-probe";
+import { copyLongs, longBytes, moveStrings } from "./group-slot";
 
 const ADD_I64: u32 = 1;
 const SUM_F64: u32 = 2;

@@ -6,6 +6,9 @@
 import { sink } from './sink.ts';
 import { source } from './source.ts';
 
+export { openCheckpointTopic } from './checkpoint-topic.ts';
+export { checkCheckpointOptions } from './options.ts';
+
 export const kafka = { source, sink } as const;
 
-export type { KafkaConnectionOptions, KafkaSaslMechanism, KafkaSaslOptions, KafkaSinkOptions, KafkaSourceOptions, KafkaTlsOptions } from './options.ts';
+export type { KafkaCheckpointOptions, KafkaConnectionOptions, KafkaSaslMechanism, KafkaSaslOptions, KafkaSinkOptions, KafkaSourceOptions, KafkaTlsOptions } from './options.ts';

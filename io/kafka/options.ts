@@ -102,6 +102,16 @@ export interface KafkaSinkOptions<R = unknown> extends KafkaConnectionOptions {
   readonly deliveryTimeout?: number;
 }
 
+/** A topic that holds the checkpoints of a job. See `checkpoint` in the options of `run`. */
+export interface KafkaCheckpointOptions extends KafkaConnectionOptions {
+  /** One for each job. It is created where it does not exist: compacted, with the cluster's replication. */
+  readonly topic: string;
+  /** As those of kafka.sink, for a job whose sinks have no transactions in this cluster. */
+  readonly transactionalId?: string;
+  readonly transactionTimeout?: number;
+  readonly deliveryTimeout?: number;
+}
+
 const CONNECTION_OPTIONS = {
   brokers: true,
   clientId: true,
@@ -145,6 +155,8 @@ const SINK_OPTIONS = {
   batchBytesMax: true,
   deliveryTimeout: true,
 } as const;
+
+const CHECKPOINT_OPTIONS = { ...CONNECTION_OPTIONS, topic: true, transactionalId: true, transactionTimeout: true, deliveryTimeout: true } as const;
 
 const INT32_MAX = 2 ** 31 - 1;
 export const BROKER_TIMEOUT_MS = 120_000;
@@ -191,17 +203,19 @@ export function checkSinkOptions(name: string, options: KafkaSinkOptions): void 
   checkChoice(name, 'acks', options.acks, [-1, 1]);
   if (options.compression !== undefined) checkCompression(name, options.compression);
   checkNumber(name, 'batchBytesMax', options.batchBytesMax, 1 << 10, 1 << 30);
-  checkNumber(name, 'deliveryTimeout', options.deliveryTimeout, 1, INT32_MAX);
-  checkNumber(name, 'transactionTimeout', options.transactionTimeout, 1, INT32_MAX);
-  const { transactionalId } = options;
-  if (transactionalId !== undefined && (typeof transactionalId !== 'string' || transactionalId === '')) {
-    throw refused(name, `transactionalId is ${shown(transactionalId)}; it has to be a text.`);
-  }
+  checkTransactions(name, options);
   const { createTopic } = options;
   if (createTopic === undefined) return;
   checkOptionNames(`${name}, createTopic`, createTopic, { partitions: true, replicationFactor: true });
   checkNumber(`${name}, createTopic`, 'partitions', createTopic.partitions, 1, 1_000_000);
   checkNumber(`${name}, createTopic`, 'replicationFactor', createTopic.replicationFactor, 1, 32_767);
+}
+
+/** @throws MillraceError ERR_MILLRACE_OPTION */
+export function checkCheckpointOptions(name: string, options: KafkaCheckpointOptions): void {
+  checkOptionNames(name, options, CHECKPOINT_OPTIONS);
+  checkConnection(name, options);
+  checkTransactions(name, options);
 }
 
 /** As the protocol numbers them: only what precedes the oldest open transaction, or everything. */
@@ -212,6 +226,15 @@ export function isolationOf({ isolation }: KafkaSourceOptions): number {
 /** Where transactions can be one: the cluster, by its bootstrap addresses. */
 export function domainOf({ brokers }: KafkaConnectionOptions): string {
   return `kafka ${[...new Set(brokers)].sort().join(',')}`;
+}
+
+function checkTransactions(name: string, options: Pick<KafkaSinkOptions, 'deliveryTimeout' | 'transactionTimeout' | 'transactionalId'>): void {
+  checkNumber(name, 'deliveryTimeout', options.deliveryTimeout, 1, INT32_MAX);
+  checkNumber(name, 'transactionTimeout', options.transactionTimeout, 1, INT32_MAX);
+  const { transactionalId } = options;
+  if (transactionalId !== undefined && (typeof transactionalId !== 'string' || transactionalId === '')) {
+    throw refused(name, `transactionalId is ${shown(transactionalId)}; it has to be a text.`);
+  }
 }
 
 /** Legal topic names: Kafka, Topic.validate. */

@@ -7,14 +7,10 @@
 import { MillraceError } from '../../core/index.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
 import type { Sink, SinkBlock, SinkContext, SinkEncoder, SinkEncoderContext, SinkInfo, SinkWriter } from '../sink.ts';
-import { BatchProducer, Cluster, createTopic, findTopic, Idempotence, Patience } from './client/index.ts';
+import { BatchProducer, Cluster, findOrCreateTopic, Idempotence, Patience } from './client/index.ts';
 import { Connection } from './kafkajs/index.ts';
 import { BROKER_TIMEOUT_MS, checkSinkOptions, DELIVERY_TIMEOUT_MS, domainOf, type KafkaSinkOptions, REQUEST_TIMEOUT_MS } from './options.ts';
 import { KafkaTransaction, transactionsOf } from './transactions.ts';
-
-/** Longest wait until all nodes know a new topic. */
-const CREATED_TIMEOUT_MS = 10_000;
-const CREATED_PAUSE_MS = 50;
 
 /**
  * Writes to a topic.
@@ -52,7 +48,9 @@ async function openWriter(name: string, options: KafkaSinkOptions, context: Sink
   const cluster = new Cluster(new Connection(options));
   const patience = new Patience(cluster.connection, { name, timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS, signal, waiting });
   try {
-    const info = { partitionCount: await findOrCreate(name, options, cluster, patience) };
+    const { topic, createTopic: wanted } = options;
+    const create = wanted && { partitions: wanted.partitions ?? 1, replicationFactor: wanted.replicationFactor ?? 1 };
+    const info = { partitionCount: (await findOrCreateTopic(cluster, patience, name, topic, create)).partitions.length };
     signal.throwIfAborted();
     if (transaction !== undefined) {
       cluster.close();
@@ -88,22 +86,6 @@ function transactionFor(name: string, options: KafkaSinkOptions, { transaction }
     );
   }
   return transaction;
-}
-
-async function findOrCreate(name: string, { topic, createTopic: wanted }: KafkaSinkOptions, cluster: Cluster, patience: Patience): Promise<number> {
-  let createdAtMs: number | undefined;
-  for (;;) {
-    try {
-      return (await findTopic(cluster, patience, name, topic)).partitions.length;
-    } catch (error) {
-      if (wanted === undefined || !(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_TOPIC') throw error;
-      if (createdAtMs === undefined) {
-        await createTopic(cluster.connection, name, topic, wanted.partitions ?? 1, wanted.replicationFactor ?? 1);
-        createdAtMs = performance.now();
-      } else if (performance.now() - createdAtMs > CREATED_TIMEOUT_MS) throw error;
-      else await patience.sleep(CREATED_PAUSE_MS);
-    }
-  }
 }
 
 abstract class TopicWriter implements SinkWriter {

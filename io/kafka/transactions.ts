@@ -13,7 +13,15 @@ import { assert, MillraceError, shown } from '../../core/index.ts';
 import type { Transaction, TransactionContext, TransactionDomain } from '../sink.ts';
 import { Cluster, type GroupOffsets, Patience, ProducerTransaction } from './client/index.ts';
 import { Connection } from './kafkajs/index.ts';
-import { BROKER_TIMEOUT_MS, DELIVERY_TIMEOUT_MS, domainOf, type KafkaSinkOptions, REQUEST_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS } from './options.ts';
+import {
+  BROKER_TIMEOUT_MS,
+  DELIVERY_TIMEOUT_MS,
+  domainOf,
+  type KafkaConnectionOptions,
+  type KafkaSinkOptions,
+  REQUEST_TIMEOUT_MS,
+  TRANSACTION_TIMEOUT_MS,
+} from './options.ts';
 import { NO_MEMBER } from './protocol/index.ts';
 
 /** What a Kafka source hands over for the transaction (SourceReader.transactional). */
@@ -25,7 +33,11 @@ export class KafkaPositions {
   }
 }
 
-export function transactionsOf(options: KafkaSinkOptions): TransactionDomain {
+/** What a transaction needs to know. The topic's partition 0 gets the number of the checkpoint. */
+export type KafkaTransactionOptions = KafkaConnectionOptions &
+  Pick<KafkaSinkOptions, 'topic' | 'transactionalId' | 'transactionTimeout' | 'deliveryTimeout'>;
+
+export function transactionsOf(options: KafkaTransactionOptions): TransactionDomain {
   return { domain: domainOf(options), open: async (context) => new KafkaTransaction(options, context) };
 }
 
@@ -42,7 +54,7 @@ export class KafkaTransaction implements Transaction {
   readonly #topics = new Set<string>();
   #isRecovered = false;
 
-  constructor(options: KafkaSinkOptions, { id, signal, waiting }: TransactionContext) {
+  constructor(options: KafkaTransactionOptions, { id, signal, waiting }: TransactionContext) {
     this.transactionalId = options.transactionalId ?? `millrace.${id}`;
     this.timeoutMs = options.transactionTimeout ?? TRANSACTION_TIMEOUT_MS;
     this.domain = domainOf(options);

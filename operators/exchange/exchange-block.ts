@@ -1,6 +1,6 @@
 /**
  * Exchange blocks: what a scan leaves, in one slab each, for the owners of the shards. There are two kinds:
- * partial aggregates (aggregate/group-block.ts) and rows (row-partition.ts). They share one head, described
+ * partial aggregates (aggregate/group-block.ts) and rows (row-block.ts). They share one head, described
  * here. This file is layout only; carrying blocks from thread to thread and freeing them is up to the
  * runtime.
  *

@@ -33,5 +33,6 @@ export type {
   StateFacts,
 } from './exchange-operator.ts';
 export { hashKeys } from './key-hash.ts';
+export { rowBlockMaxTime, shardRows } from './row-block.ts';
 export { RowMerger } from './row-order.ts';
-export { type RowInput, RowPartitioner, type RowStage, rowBlockMaxTime, shardRows } from './row-partition.ts';
+export { type RowInput, RowPartitioner, type RowStage } from './row-partition.ts';

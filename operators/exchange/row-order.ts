@@ -21,7 +21,8 @@
 import { type Batch, BatchBuilder, type Column, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import { RowImage } from '../by-key/index.ts';
 import { blockInput, exchangeBlockOrigin } from './exchange-block.ts';
-import { type RowInput, shardOrders, shardRows } from './row-partition.ts';
+import { shardOrders, shardRows } from './row-block.ts';
+import type { RowInput } from './row-partition.ts';
 
 /** Greater than any place in a block. */
 const BLOCK_PLACES = 2 ** 24;

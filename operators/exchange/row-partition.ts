@@ -1,51 +1,22 @@
 /**
  * The row exchange: the scan's half. Rows of a batch are ordered by shard and copied into one block, with
- * columns in Arrow layout, so that the rows of a shard are a batch over the block's bytes. The other half is
- * a shard of an operator over rows by key.
+ * columns in Arrow layout (row-block.ts). The other half is a shard of an operator over rows by key.
  *
  *   beginEpoch -> { beginChunk -> add(batch) ... -> endChunk } ... -> takeBlocks
- *
- *   0    head as in exchange-block.ts; count: rows
- *   40   f64 maxTime           greatest event time of the rows; -Infinity: there is none
- *   48   64 times: u32 start, u32 count of the shard's rows. A start is a multiple of 8: bitmaps begin on a
- *        byte
- *   560  each column: u32 data, u32 offsets, u32 validity: positions in this block; 0: none, or the column
- *        does not travel
- *   ...  u32 position of f64 places, one per row, where rows carry their order (row-order.ts); 0: they do
- *        not. Two words are unused
- *   ...  the columns, each part at a multiple of 64
  *
  * The order within a shard is that of the batch. A counting sort: one pass hashes, one counts, one places.
  * Then each column is read in order and written in 64 runs. Rows that are late by the watermark at the start
  * of the epoch stay behind: they are counted and handed to the `late` hook.
  */
 
-import {
-  assert,
-  Batch,
-  type Column,
-  EVENT_TIME_MAX,
-  isValid,
-  readTimestamp,
-  type Schema,
-  SHARD_COUNT,
-  type SharedMemory,
-  type SlabAllocator,
-  shardOf,
-} from '../../core/index.ts';
-import { BLOCK_HEAD_BYTES, type ChunkOrigin, ROWS_MAGIC, writeBlockHead } from './exchange-block.ts';
+import { assert, type Batch, EVENT_TIME_MAX, isValid, readTimestamp, SHARD_COUNT, type SlabAllocator, shardOf } from '../../core/index.ts';
+import { type ChunkOrigin, ROWS_MAGIC, writeBlockHead } from './exchange-block.ts';
 import type { EpochStart, ExchangeInput, Scatter, ScatterHooks } from './exchange-operator.ts';
 import { hashKeys } from './key-hash.ts';
+import { COLUMN_BYTES, COLUMNS, MAX_TIME, SHARDS } from './row-block.ts';
+import { placeBits, placeFixed, placeTexts, STAYS, textBytes } from './row-places.ts';
 
-const MAX_TIME = BLOCK_HEAD_BYTES;
-const SHARDS = MAX_TIME + 8;
-const COLUMNS = SHARDS + SHARD_COUNT * 8;
-const COLUMN_BYTES = 12;
 const ROW_COUNT_MIN = 64;
-/** The place of a row that does not travel. */
-const STAYS = 0xffff_ffff;
-/** From this many bytes on, a copy in one call is faster than a loop. */
-const LONG_COPY = 48;
 
 /** One stream whose rows travel whole. */
 export interface RowInput extends ExchangeInput {
@@ -256,126 +227,6 @@ export class RowPartitioner implements Scatter {
     this.#hashes = new Uint32Array(capacity);
     this.#places = new Uint32Array(capacity);
     this.#lateRows = new Uint32Array(capacity);
-  }
-}
-
-/**
- * The rows of a shard in a block, in the order of the source; undefined when there are none. Valid as long as
- * the block is.
- */
-export function shardRows(memory: SharedMemory, schema: Schema, block: number, shard: number): Batch | undefined {
-  const { u32 } = memory;
-  assert(u32[block >>> 2] === ROWS_MAGIC, `${block} is no block of rows`);
-  const start = u32[(block + SHARDS + shard * 8) >>> 2] as number;
-  const rowCount = u32[(block + SHARDS + shard * 8 + 4) >>> 2] as number;
-  if (rowCount === 0) return undefined;
-  const columns = schema.fields.map(({ type }, c): Column => {
-    const at = (block + COLUMNS + c * COLUMN_BYTES) >>> 2;
-    const data = u32[at] as number;
-    const offsets = u32[at + 1] as number;
-    const validity = u32[at + 2] as number;
-    if (data === 0) return { type, data: 0, offsets: 0, validity: 0 };
-    return {
-      type,
-      data: block + data + (offsets !== 0 ? 0 : type.name === 'bool' ? start / 8 : start * type.width),
-      offsets: offsets === 0 ? 0 : block + offsets + start * 4,
-      validity: validity === 0 ? 0 : block + validity + start / 8,
-    };
-  });
-  return new Batch(memory, schema, rowCount, columns);
-}
-
-/** Address of the places (f64) of a shard's rows, in a block whose rows carry them. */
-export function shardOrders({ u32 }: SharedMemory, schema: Schema, block: number, shard: number): number {
-  const start = u32[(block + SHARDS + shard * 8) >>> 2] as number;
-  return block + (u32[(block + COLUMNS + schema.length * COLUMN_BYTES) >>> 2] as number) + start * 8;
-}
-
-/** The greatest event time of a block's rows: +Infinity where the input has no event time. */
-export function rowBlockMaxTime(memory: SharedMemory, block: number): number {
-  return memory.f64[(block + MAX_TIME) >>> 3] as number;
-}
-
-function textBytes({ i32 }: SharedMemory, column: Column, shards: Uint32Array, rowCount: number): number {
-  const ends = column.offsets >>> 2;
-  let bytes = 0;
-  for (let row = 0; row < rowCount; row++) if (shards[row] !== STAYS) bytes += (i32[ends + row + 1] as number) - (i32[ends + row] as number);
-  return Math.max(bytes, 1);
-}
-
-function placeFixed(memory: SharedMemory, column: Column, to: number, places: Uint32Array, rowCount: number, room: number): void {
-  const { u8, u16, u32 } = memory;
-  switch (column.type.width) {
-    case 0:
-      placeBits(memory, column.data, to, places, rowCount, room);
-      return;
-    case 1:
-      for (let row = 0; row < rowCount; row++) {
-        const place = places[row] as number;
-        if (place !== STAYS) u8[to + place] = u8[column.data + row] as number;
-      }
-      return;
-    case 2: {
-      const from = column.data >>> 1;
-      for (let row = 0; row < rowCount; row++) {
-        const place = places[row] as number;
-        if (place !== STAYS) u16[(to >>> 1) + place] = u16[from + row] as number;
-      }
-      return;
-    }
-    case 4: {
-      const from = column.data >>> 2;
-      for (let row = 0; row < rowCount; row++) {
-        const place = places[row] as number;
-        if (place !== STAYS) u32[(to >>> 2) + place] = u32[from + row] as number;
-      }
-      return;
-    }
-    case 8: {
-      // Copied as two words: a double copied as a double may lose the bits of its NaN.
-      const from = column.data >>> 2;
-      for (let row = 0; row < rowCount; row++) {
-        const place = places[row] as number;
-        if (place === STAYS) continue;
-        const at = (to >>> 2) + place * 2;
-        u32[at] = u32[from + row * 2] as number;
-        u32[at + 1] = u32[from + row * 2 + 1] as number;
-      }
-    }
-  }
-}
-
-function placeBits({ u8 }: SharedMemory, from: number, to: number, places: Uint32Array, rowCount: number, room: number): void {
-  u8.fill(0, to, to + room / 8);
-  for (let row = 0; row < rowCount; row++) {
-    const place = places[row] as number;
-    if (place === STAYS) continue;
-    const bit = ((u8[from + (row >>> 3)] as number) >>> (row & 7)) & 1;
-    u8[to + (place >>> 3)] = (u8[to + (place >>> 3)] as number) | (bit << (place & 7));
-  }
-}
-
-/**
- * Lengths first, to the place behind each row's own; their running sums are the offsets. Places between two
- * shards have no bytes.
- */
-function placeTexts({ u8, i32 }: SharedMemory, column: Column, data: number, offsets: number, places: Uint32Array, rowCount: number, room: number): void {
-  const from = column.offsets >>> 2;
-  const to = offsets >>> 2;
-  i32.fill(0, to, to + room + 1);
-  for (let row = 0; row < rowCount; row++) {
-    const place = places[row] as number;
-    if (place !== STAYS) i32[to + place + 1] = (i32[from + row + 1] as number) - (i32[from + row] as number);
-  }
-  for (let i = 1; i <= room; i++) i32[to + i] = (i32[to + i] as number) + (i32[to + i - 1] as number);
-  for (let row = 0; row < rowCount; row++) {
-    const place = places[row] as number;
-    if (place === STAYS) continue;
-    const start = column.data + (i32[from + row] as number);
-    const length = (i32[from + row + 1] as number) - (i32[from + row] as number);
-    const target = data + (i32[to + place] as number);
-    if (length > LONG_COPY) u8.copyWithin(target, start, start + length);
-    else for (let i = 0; i < length; i++) u8[target + i] = u8[start + i] as number;
   }
 }
 

@@ -1,7 +1,7 @@
 /** The part of a program that is a user-defined loop over whole batches. */
 
 import { assert, type Batch, BatchBuilder } from '../../core/index.ts';
-import type { RowOperation } from './plan.ts';
+import type { RowOperation } from './operation.ts';
 import type { Report, RowContext, Segment } from './program.ts';
 import { refusePromise } from './values.ts';
 

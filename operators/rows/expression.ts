@@ -4,17 +4,18 @@
  * where ToNumber is applied anyway, texts are compared with literals as bytes, and i64 values with literals
  * as halves.
  *
- * Anything that is not listed here throws NotEmittable; the caller then keeps the closure. `Math`,
+ * Anything that is not listed here or in builtins.ts throws NotEmittable; the caller then keeps the closure. `Math`,
  * `undefined`, `NaN`, `Infinity` and `Number` are assumed to be the globals.
  */
 
 import type { Expression, Node } from 'acorn';
+import { MATH_CONSTANTS, MATH_FUNCTIONS, NUMBER_TESTS, STRING_METHODS } from './builtins.ts';
+import { equalInPlace, textInPlace } from './in-place.ts';
 import { type ExpressionBody, propertyName } from './parse.ts';
 import {
   BIGINT,
   BOOLEAN,
   conditionText,
-  isNullText,
   mayBeNull,
   NULL,
   NUMBER,
@@ -23,70 +24,13 @@ import {
   type Slot,
   STRING,
   slotMask,
-  textSpan,
   toNumberText,
   UNDEFINED,
   validText,
   valueText,
 } from './slots.ts';
 import { numberText, type Source } from './source.ts';
-import { bigOrNumber, bits, condition, halvesCompared, isWithin, literalBytes, NotEmittable, refuseObject, type Term, toNumber } from './term.ts';
-
-const MATH_FUNCTIONS: ReadonlySet<string> = new Set([
-  'floor',
-  'ceil',
-  'round',
-  'trunc',
-  'abs',
-  'sign',
-  'sqrt',
-  'cbrt',
-  'min',
-  'max',
-  'pow',
-  'exp',
-  'log',
-  'log2',
-  'log10',
-  'log1p',
-  'expm1',
-  'hypot',
-  'fround',
-  'sin',
-  'cos',
-  'tan',
-  'asin',
-  'acos',
-  'atan',
-  'atan2',
-  'sinh',
-  'cosh',
-  'tanh',
-  'clz32',
-  'imul',
-]);
-const MATH_CONSTANTS: ReadonlyMap<string, number> = new Map(
-  Object.entries({ PI: Math.PI, E: Math.E, LN2: Math.LN2, LN10: Math.LN10, LOG2E: Math.LOG2E, LOG10E: Math.LOG10E, SQRT2: Math.SQRT2, SQRT1_2: Math.SQRT1_2 }),
-);
-const NUMBER_TESTS: ReadonlySet<string> = new Set(['isFinite', 'isInteger', 'isNaN', 'isSafeInteger']);
-const STRING_METHODS: ReadonlyMap<string, number> = new Map([
-  ['startsWith', BOOLEAN],
-  ['endsWith', BOOLEAN],
-  ['includes', BOOLEAN],
-  ['toLowerCase', STRING],
-  ['toUpperCase', STRING],
-  ['trim', STRING],
-  ['trimStart', STRING],
-  ['trimEnd', STRING],
-  ['slice', STRING],
-  ['substring', STRING],
-  ['charAt', STRING],
-  ['charCodeAt', NUMBER],
-  ['indexOf', NUMBER],
-  ['lastIndexOf', NUMBER],
-]);
-const SEARCHES: ReadonlySet<string> = new Set(['startsWith', 'endsWith', 'includes']);
-const INLINE_BYTES_MAX = 16;
+import { bigOrNumber, bits, condition, halvesCompared, isWithin, NotEmittable, refuseObject, type Term, toNumber } from './term.ts';
 
 export class ExpressionEmitter {
   readonly #source: Source;
@@ -239,7 +183,7 @@ export class ExpressionEmitter {
     const throws =
       object.throws || (mayMiss && !isOptional) || args.some((term) => term.throws) || (nodes !== undefined && args.some((term) => (term.mask & BIGINT) !== 0));
     const suffix = `.${name}${nodes === undefined ? '' : `(${args.map((term) => term.text).join(',')})`}`;
-    const fast = this.#textInPlace(object, name, args, nodes !== undefined);
+    const fast = textInPlace(this.#source, object, name, args, nodes !== undefined);
     if (fast !== undefined) {
       const { slot } = object as { slot: Slot & { at: 'input' } };
       const miss = isOptional ? '(void 0)' : `(null)${suffix}`;
@@ -248,28 +192,6 @@ export class ExpressionEmitter {
     }
     // The receiver is never a number literal, so no digit meets the dot.
     return { text: isOptional ? `(${object.text}?${suffix})` : `${object.text}${suffix}`, mask, throws };
-  }
-
-  /**
-   * Length, and searches for a literal, over the bytes of an input column. The null check is up to the
-   * caller.
-   */
-  #textInPlace(object: Term, name: string, args: readonly Term[], isCall: boolean): string | undefined {
-    if (object.slot?.at !== 'input') return undefined;
-    const { start, end } = textSpan(this.#source, object.slot.column);
-    if (!isCall) return `h2(${start},${end})`;
-    if (!SEARCHES.has(name) || args.length !== 1) return undefined;
-    const bytes = literalBytes((args[0] as Term).literal?.value);
-    if (bytes === undefined) return undefined;
-    if (bytes.length === 0) return 'true';
-    if (name === 'includes') return `h4(${start},${end},${this.#source.constant(bytes)})`;
-    const from = name === 'startsWith' ? start : `(${end}-${bytes.length})`;
-    return `(${end}-${start}>=${bytes.length}&&${this.#bytesAt(from, bytes)})`;
-  }
-
-  #bytesAt(from: string, bytes: Uint8Array): string {
-    if (bytes.length > INLINE_BYTES_MAX) return `h3(${from},${this.#source.constant(bytes)})`;
-    return Array.from(bytes, (byte, at) => `u8[(${from}+${at})>>>0]===${byte}`).join('&&');
   }
 
   #unary(operator: string, a: Term): Term {
@@ -339,34 +261,10 @@ export class ExpressionEmitter {
       case '!==':
       case '==':
       case '!=':
-        return { text: this.#equality(operator, a, b) ?? plain, mask: BOOLEAN, throws };
+        return { text: equalInPlace(this.#source, operator, a, b) ?? plain, mask: BOOLEAN, throws };
       default:
         throw new NotEmittable();
     }
-  }
-
-  /** Equality without making the value, where that gives the same answer. */
-  #equality(operator: string, a: Term, b: Term): string | undefined {
-    if (a.slot === undefined && b.slot !== undefined) return this.#equality(operator, b, a);
-    if (a.slot === undefined) return undefined;
-    const { slot } = a;
-    const not = operator.startsWith('!') ? '!' : '';
-    if (b.literal && (b.literal.value === null || (b.literal.value === undefined && operator.length === 2))) {
-      return `(${not}${isNullText(this.#source, slot) ?? 'false'})`;
-    }
-    if (slot.at !== 'input') return undefined;
-    const valid = mayBeNull(slot) ? `${validText(this.#source, slot.column)}===1&&` : '';
-    const bytes = slotMask(slot) & STRING ? literalBytes(b.literal?.value) : undefined;
-    if (bytes !== undefined) {
-      const { start, end } = textSpan(this.#source, slot.column);
-      return `(${not}(${valid}${end}-${start}===${bytes.length}${bytes.length > 0 ? `&&${this.#bytesAt(start, bytes)}` : ''}))`;
-    }
-    const inHalves = halvesCompared(this.#source, operator, a, b);
-    if (inHalves !== undefined) return inHalves;
-    if (valid !== '' && slotMask(slot) & NUMBER && isWithin(b.mask, NUMBER) && !b.throws) {
-      return `(${not}(${valid}${toNumberText(this.#source, slot)}===${b.text}))`;
-    }
-    return undefined;
   }
 
   #logical(operator: string, a: Term, b: Term): Term {

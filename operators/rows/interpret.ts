@@ -5,7 +5,7 @@
 
 import { assert, type Batch, type BatchBuilder, type Field, readValue } from '../../core/index.ts';
 import { type Output, STATE } from './loop.ts';
-import type { LoopPlan } from './plan.ts';
+import type { LoopPlan } from './loop-plan.ts';
 import type { RowPart } from './slots.ts';
 import { emitReturned, fitted, ownValue, refusePromise, requireRow } from './values.ts';
 

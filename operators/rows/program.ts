@@ -7,7 +7,7 @@ import { assert, Batch, BatchBuilder, type Column, MillraceError, readText, type
 import { gather } from './gather.ts';
 import { interpretedLoop } from './interpret.ts';
 import { ADDRESSES_A_COLUMN, HELPERS, type HelperName, STATE } from './loop.ts';
-import type { LoopPlan } from './plan.ts';
+import type { LoopPlan } from './loop-plan.ts';
 import {
   bytesAt,
   bytesWithin,

@@ -9,19 +9,22 @@
  *
  *   operations --planRows--> RowPlan --instantiate (per worker)--> RowProgram --run(batch, emit)--> batches
  *
- * Parts, in the order a function passes them: rows/parse (source to shape and columns), rows/expression (text
- * over columns), rows/plan (steps of one loop), rows/loop (the text around them), rows/interpret (the same
- * without code), rows/program (runs them), rows/gather (columns that pass through).
+ * Parts, in the order a function passes them: operation (as the user wrote it), parse (source to shape and
+ * columns), expression (text over columns; builtins, in-place: what it may call, and what needs no value),
+ * planner (steps of one loop: loop-plan), loop (the text around them), interpret (the same without code),
+ * program (runs them), gather (columns that pass through).
  *
  * Each operation sees a fresh row: nobody else sees what a function writes into its row.
  */
 
 import { type Batch, MillraceError, type Schema } from '../../core/index.ts';
 import { BatchSegment } from './batch-segment.ts';
-import { type LoopOperation, type LoopPlan, type OperationNote, type PlanMode, planLoop, type RowOperation, schemaAfter } from './plan.ts';
+import type { LoopPlan, OperationNote, PlanMode } from './loop-plan.ts';
+import { type LoopOperation, type RowOperation, schemaAfter } from './operation.ts';
+import { planLoop } from './planner.ts';
 import { LoopSegment, type Report, type RowContext, type Segment, shownRow } from './program.ts';
 
-export type { RowOperation } from './plan.ts';
+export type { RowOperation } from './operation.ts';
 export type { RowContext } from './program.ts';
 
 export interface RowPlanOptions {

@@ -25,6 +25,11 @@ import type { CheckpointId, Manifest } from './manifest.ts';
 import { encodeManifest } from './manifest-text.ts';
 import { isStrayManifest, manifestName, parseManifestName, parseSegmentName, RUN_MAX, segmentPath, TEMPORARY } from './names.ts';
 
+export interface OpenOptions extends LockOptions {
+  /** Called when the directory is locked, before anything in it is looked at. */
+  locked?(disk: Disk, lock: ProcessLock): Promise<void>;
+}
+
 export class CheckpointDir {
   readonly dir: string;
   /** In the same directory, under the same lock. `close` closes both. */
@@ -63,15 +68,17 @@ export class CheckpointDir {
    *   when it was written by a later version; ERR_MILLRACE_CORRUPT when there were checkpoints and none is
    *   whole, or when the journal is damaged; the reason of `options.wait` when that aborts
    */
-  static async open(dir: string, pipeline: string, warn: (message: string) => void, options?: LockOptions): Promise<CheckpointDir> {
+  static async open(dir: string, pipeline: string, warn: (message: string) => void, options: OpenOptions = {}): Promise<CheckpointDir> {
     let lock: ProcessLock;
     try {
       lock = await lockFolder(dir, pipeline, options);
     } catch (error) {
-      throw options?.wait?.aborted === true ? error : failed(dir, 'cannot be opened', '', error);
+      throw options.wait?.aborted === true ? error : failed(dir, 'cannot be opened', '', error);
     }
     try {
-      return await CheckpointDir.on(new NodeDisk(dir), pipeline, warn, lock);
+      const disk = new NodeDisk(dir);
+      await options.locked?.(disk, lock);
+      return await CheckpointDir.on(disk, pipeline, warn, lock);
     } catch (error) {
       await lock.release();
       throw error;

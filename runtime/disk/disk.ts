@@ -15,6 +15,8 @@ export interface Disk {
   list(): Promise<readonly DiskFile[]>;
   /** At most the first `bytesMax` bytes; undefined when there is no such file. */
   read(name: string, bytesMax: number): Promise<Uint8Array | undefined>;
+  /** The bytes from `position` on; fewer at the end of the file. */
+  readAt(name: string, position: number, bytesMax: number): Promise<Uint8Array>;
   /** Makes a file with this content, in place of what was there. */
   create(name: string, bytes: Uint8Array): Promise<void>;
   writeAt(name: string, bytes: Uint8Array, position: number): Promise<void>;

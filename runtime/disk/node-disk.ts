@@ -43,6 +43,14 @@ export class NodeDisk implements Disk {
     }
   }
 
+  async readAt(name: string, position: number, bytesMax: number): Promise<Uint8Array> {
+    const { handle } = await this.#keep(name, 'r+');
+    const bytes = Buffer.allocUnsafeSlow(bytesMax);
+    let done = 0;
+    for (let got = -1; done < bytesMax && got !== 0; done += got) got = (await handle.read(bytes, done, bytesMax - done, position + done)).bytesRead;
+    return bytes.subarray(0, done);
+  }
+
   async create(name: string, bytes: Uint8Array): Promise<void> {
     await this.release(name);
     await this.#keep(name, 'w');

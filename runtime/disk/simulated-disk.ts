@@ -86,6 +86,10 @@ export class SimulatedDisk implements Disk {
     return file === undefined ? undefined : Buffer.from(file.content.subarray(0, bytesMax));
   }
 
+  async readAt(name: string, position: number, bytesMax: number): Promise<Uint8Array> {
+    return Buffer.from(this.#there(name).content.subarray(position, position + bytesMax));
+  }
+
   async create(name: string, bytes: Uint8Array): Promise<void> {
     this.#operation();
     const file: File = { inode: ++this.#inodes, content: Buffer.alloc(0), durable: Buffer.alloc(0), pending: [] };

@@ -46,6 +46,8 @@ export interface EpochState {
   readonly heldUntil: readonly number[];
   /** Frames of the state log up to this epoch are needed for no shard. */
   readonly oldestBase: number;
+  /** Bytes of state, as of the last second. */
+  readonly stateBytes: number;
 }
 
 /** Positions that are or may be committed, by global partition, and the watermarks as of them. */
@@ -202,6 +204,18 @@ export class Commits {
     if (nowMs - this.#checkpointAtMs < (this.#intervalMs as number)) return undefined;
     this.#checkpointAtMs = nowMs;
     return this.#toCommit(record, record.epoch);
+  }
+
+  /**
+   * With checkpoints, while no epoch is under way: the last written one, if it is in none and one is due. Its
+   * output would otherwise wait for rows that may not come.
+   */
+  due(nowMs: number): { readonly at: CommitPlace; readonly latest: EpochRecord } | undefined {
+    const [at, latest] = [this.#candidate, this.#lastWritten];
+    if (this.#intervalMs === undefined || at === undefined || latest === undefined || at.epoch <= this.committed) return undefined;
+    if (this.underWay > 0 || nowMs - this.#checkpointAtMs < this.#intervalMs) return undefined;
+    this.#checkpointAtMs = nowMs;
+    return { at: this.#toCommit(at, latest.epoch), latest };
   }
 
   #toCommit(record: CommitPlace, toldEpoch: number): CommitPlace {

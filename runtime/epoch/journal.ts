@@ -229,27 +229,26 @@ export class Journal {
     await this.#mustBeThere();
   }
 
+  /** The file as it would be written anew now: what is kept beside a checkpoint somewhere else. */
+  image(): Uint8Array {
+    const { head, records } = this.#begun();
+    return contentOf(this.#format, head, records).bytes;
+  }
+
   /** Writes the file anew, as things stand now. What is appended later comes after it. */
   #rewrite(): Promise<void> {
-    const { head, records } = this.#begun();
-    const values: object[] = [head, ...records];
+    const { head, records: all } = this.#begun();
+    const records = [...all];
     const last = records.at(-1)?.epoch ?? head.base.epoch;
     return this.#enqueue(async () => {
-      const texts = [firstLine(this.#format, last)];
-      let previous = NOTHING_BEFORE;
-      values.forEach((value, number) => {
-        const { text, checksum } = line(value, number, previous);
-        texts.push(text);
-        previous = checksum;
-      });
-      const bytes = Buffer.concat(texts);
+      const { bytes, previous } = contentOf(this.#format, head, records);
       await this.#disk.create(ASIDE, bytes);
       await this.#disk.sync(ASIDE);
       await this.#disk.rename(ASIDE, JOURNAL_FILE);
       await this.#disk.hold(JOURNAL_FILE);
       await this.#disk.syncNames();
       this.#size = bytes.length;
-      this.#lines = values.length;
+      this.#lines = 1 + records.length;
       this.#previous = previous;
       this.#written = last;
       this.#isSynced = true;
@@ -265,6 +264,18 @@ export class Journal {
       `The journal ${this.path} was ${fate} while the job ran. The job ends before anything goes out that a restart could not repeat. Restore the folder, or give another one.`,
     );
   }
+}
+
+/** A whole file, and the checksum of its last line. */
+function contentOf(format: Format, head: JournalHead, records: readonly JournalRecord[]): { bytes: Buffer; previous: string } {
+  const texts = [firstLine(format, records.at(-1)?.epoch ?? head.base.epoch)];
+  let previous = NOTHING_BEFORE;
+  [head, ...records].forEach((value, number) => {
+    const { text, checksum } = line(value, number, previous);
+    texts.push(text);
+    previous = checksum;
+  });
+  return { bytes: Buffer.concat(texts), previous };
 }
 
 /**

@@ -11,7 +11,7 @@
 
 import { MillraceError, shown, type WatermarkState } from '../../core/index.ts';
 import type { CommittedPosition, Offset, Transaction, TransactionDomain } from '../../io/index.ts';
-import { CheckpointDir, type CheckpointId, type Manifest, packageVersion } from '../checkpoint/index.ts';
+import { CheckpointDir, type CheckpointId, type Manifest, packageVersion, parseManifestName } from '../checkpoint/index.ts';
 import { checkpointNamed, type DecisionStore, type JournalRecord } from '../epoch/index.ts';
 import { headOf, identityDifference, type Plan } from '../plan/index.ts';
 import { segmentRanges } from '../state-log/index.ts';
@@ -211,7 +211,7 @@ export class Checkpoints {
       watermarks,
       heldUntil,
       segments: segmentRanges(await this.dir.segments(), this.dir.run, this.manifest?.segments ?? [], checkpoint, state.oldestBase),
-      stateBytes: 0,
+      stateBytes: Math.round(state.stateBytes),
     };
   }
 
@@ -270,8 +270,9 @@ function chosen(
       'has no checkpoint whose state is whole. Restore the folder from a copy; or delete it, and reset the positions of the sources, to begin anew',
     );
   }
-  // Output up to the newest is final, even if its state cannot be read.
-  if (!hasTransactions) return { manifest: newest, written: all[0]?.written ?? -1 };
+  // Output up to the newest is final, even if its state, or the manifest itself, cannot be read.
+  const lost = dir.damaged.map(({ file }) => parseManifestName(file)?.checkpoint ?? -1);
+  if (!hasTransactions) return { manifest: newest, written: Math.max(-1, all[0]?.written ?? -1, ...(newest === undefined ? [] : lost)) };
   if (decided === undefined) {
     if (newest === undefined || newest.checkpoint === 0) return { manifest: newest, written: newest?.written ?? -1 };
     throw refused(

@@ -238,7 +238,7 @@ export class Coordinator {
     committed.flat().forEach(({ offset }, global) => this.intake.startAt(global, offset));
     this.#readAgain = resume === undefined ? this.#rowsReadBefore(committed) : 0;
     const start = { epoch: this.#decisions.firstEpoch - 1, positions: committed.flat().map(({ offset }) => offset) };
-    const state = { nowMs: this.#decisions.beforeMs, ...this.#watermarks.state, oldestBase: Number.NEGATIVE_INFINITY };
+    const state = { nowMs: this.#decisions.beforeMs, ...this.#watermarks.state, oldestBase: Number.NEGATIVE_INFINITY, stateBytes: 0 };
     this.commits.begin({ ...start, metadata: this.#watermarks.metadata({ ...start, epoch: this.restored.writtenEpoch }), state });
     this.#started();
     return stored;
@@ -305,6 +305,7 @@ export class Coordinator {
     this.progressLog.tick();
     if (!this.mayEndEpoch) this.#isEpochWanted = true;
     else if (this.#hasNews()) this.endEpoch();
+    else this.#checkpointIfDue();
   }
 
   /** Warns of what stands still. To be called about once per second. */
@@ -466,6 +467,13 @@ export class Coordinator {
     this.#epochStartedAtMs = this.#parts.clocks.elapsed();
   }
 
+  /** Nothing comes in: what was written may still wait for its checkpoint. */
+  #checkpointIfDue(): void {
+    if (this.#isOver || this.#isRefused || this.#finishing !== undefined || this.#committing !== undefined) return;
+    const due = this.commits.due(this.#parts.clocks.elapsed());
+    if (due !== undefined) this.#commit(due.at, due.latest, false);
+  }
+
   /** Since the last epoch rows came or a partition changed its state; or windows wait for the clock. */
   #hasNews(): boolean {
     if (this.#committing?.isLast === true) return false;
@@ -494,7 +502,7 @@ export class Coordinator {
     this.commits.merged(record, progress, this.#watermarks.metadata(record));
     if (this.#parts.checkpointMs !== undefined) {
       const { oldestBase } = this.#control.log(record.epoch);
-      record.state = { nowMs: this.#clockAt.get(record.epoch) as number, ...this.#watermarks.state, oldestBase };
+      record.state = { nowMs: this.#clockAt.get(record.epoch) as number, ...this.#watermarks.state, oldestBase, stateBytes: this.#control.stateBytes };
     }
     this.#clockAt.delete(record.epoch);
     record.mergedAtMs = this.#parts.clocks.elapsed();
@@ -532,7 +540,15 @@ export class Coordinator {
    */
   #finishNext(): void {
     const record = this.commits.oldest;
-    if (this.#isOver || this.#isRefused || this.#finishing !== undefined || record?.mergedAtMs === undefined || !record.isRecorded) return;
+    if (
+      this.#isOver ||
+      this.#isRefused ||
+      this.#finishing !== undefined ||
+      this.#committing !== undefined ||
+      record?.mergedAtMs === undefined ||
+      !record.isRecorded
+    )
+      return;
     this.#finishing = record;
     const { epoch } = record;
     // If the epoch is repeated for the sake of open windows, all of its output was written before.
@@ -585,13 +601,19 @@ export class Coordinator {
     this.intake.committed(record.positions);
     // With checkpoints the older one is kept as well, and the records behind it with it.
     if (this.#parts.checkpointMs === undefined) this.#decisions.committed(record.epoch);
-    this.#finished(this.#finishing as EpochRecord);
+    if (this.#finishing === undefined) this.#goOn();
+    else this.#finished(this.#finishing);
   }
 
   #finished({ epoch, bytes, startedAtMs, mergedAtMs }: EpochRecord): void {
     this.#finishing = undefined;
     const times = { startedAtMs, mergedAtMs: mergedAtMs as number, writtenAtMs: this.#writtenAtMs, committedAtMs: this.#parts.clocks.elapsed() };
     this.progressLog.epoch({ epoch, bytes, ...times });
+    this.#goOn();
+  }
+
+  /** Nothing is being written or committed: sees to what waited for that. */
+  #goOn(): void {
     if (this.#isEpochWanted) this.#endWantedEpoch();
     if (this.#isFinished()) this.#conclude();
     else if (this.#isStopping || this.#states.allEnded) this.#wantEpoch();

@@ -66,14 +66,17 @@ export class Sinks {
     await this.#each(async ({ writer }) => writer.recover?.(checkpoint));
   }
 
-  /** Exactly-once: makes what was written durable, and not visible. */
+  /**
+   * Exactly-once: makes what was written durable, and not visible. A sink that prepares nothing is idempotent,
+   * and commits now: after the decision a crash would lose its rows.
+   */
   async prepare(checkpoint: number): Promise<void> {
-    await this.#each(async ({ writer }) => writer.prepare?.(checkpoint));
+    await this.#each(async ({ writer }) => (writer.prepare === undefined ? writer.commit(checkpoint) : writer.prepare(checkpoint)));
   }
 
   /** Exactly-once: makes what was prepared visible. */
   async commit(checkpoint: number): Promise<void> {
-    await this.#each(({ writer }) => writer.commit(checkpoint));
+    await this.#each(async ({ writer }) => (writer.prepare === undefined ? undefined : writer.commit(checkpoint)));
   }
 
   async #each(call: (sink: OpenSink) => Promise<void>): Promise<void> {

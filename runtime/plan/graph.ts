@@ -1,9 +1,9 @@
 /**
- * The graph of a pipeline: nodes, and the sinks that they lead to. It is data only. pipeline.ts builds it,
- * event-time.ts finds the column that says when a row happened, and plan.ts turns it into stages.
+ * The graph of a pipeline: nodes, and the sinks that they lead to. It is data only. stream/stream.ts builds it,
+ * stream/event-time.ts finds the column that says when a row happened, and planner.ts makes the plan of it.
  */
 
-import { MillraceError, type Schema, shown, type WatermarkPolicy } from '../../core/index.ts';
+import { assert, MillraceError, type Schema, shown, type WatermarkPolicy } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
 import type { ExchangeOperator, RowOperation } from '../../operators/index.ts';
 
@@ -30,6 +30,23 @@ export type Node =
   | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node; readonly input: number }
   /** The rows that failed on the way to `parent`. */
   | { readonly kind: 'errors'; readonly schema: Schema; readonly parent: Node };
+
+/** The nodes whose rows come to this one, by input. */
+export function parentsOf(node: Node): readonly Node[] {
+  switch (node.kind) {
+    case 'source':
+      return [];
+    case 'union':
+    case 'exchange':
+      return node.parents;
+    case 'rows':
+    case 'watermark':
+    case 'late':
+    case 'errors':
+      assert(node.parent, 'a node without a parent');
+      return [node.parent];
+  }
+}
 
 export interface WatermarkStrategy {
   readonly column: string;

@@ -8,12 +8,12 @@ export {
   type ExchangeTarget,
   eventTimeOf,
   type FlowPlan,
-  makePlan,
   type Plan,
   type SinkPlan,
   type SourcePlan,
   type ViewPlan,
   type WatermarkPlan,
 } from './plan.ts';
+export { makePlan } from './planner.ts';
 export { ERROR_SCHEMA, type ErrorRow, ErrorRows, LateRows, lateSchema, type RowCoordinates, rowText } from './side-outputs.ts';
 export { headOf, STATE_FORMAT, type StateHead } from './state-head.ts';

@@ -3,4 +3,5 @@
 export { collect } from './collect.ts';
 export { enterWorker, loadGraph, type Params, refuseInWorker, supportTypeScript } from './load.ts';
 export { main } from './main.ts';
-export { type BroadcastTable, broadcast, type KeyedStream, type Pipeline, pipeline, type Stream, type WindowedStream } from './pipeline.ts';
+export { type Pipeline, pipeline } from './pipeline.ts';
+export { type BroadcastTable, broadcast, type KeyedStream, type Stream, type WindowedStream } from './stream.ts';

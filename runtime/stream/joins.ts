@@ -15,8 +15,7 @@ import {
   signedMs,
   type WindowSpec,
 } from '../../operators/index.ts';
-
-type Simplify<T> = { [P in keyof T]: T[P] };
+import type { Simplify } from './row-types.ts';
 
 /** What every join takes. T: its type, S: the suffix for names of the right that are taken. */
 export interface JoinOptions<T extends JoinType = JoinType, S extends string = string> {

@@ -1,6 +1,6 @@
 /**
  * The nodes that keyed and windowed streams add to the graph: which operator a call of the builder becomes.
- * The classes that a user sees are in pipeline.ts; the operators are in the room operators.
+ * The classes that a user sees are in stream.ts; the operators are in the room operators.
  */
 
 import { MillraceError, type Schema, shown } from '../../core/index.ts';

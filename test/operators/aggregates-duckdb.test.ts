@@ -1,4 +1,4 @@
-// The same answers as DuckDB for every aggregate that SQL can say, over 2^20 rows that both make by the same formulas of whole numbers: without a window, in tumbling
+// The same answers as DuckDB for every aggregate that SQL can say, over 2^18 rows that both make by the same formulas of whole numbers: without a window, in tumbling
 // and in sliding windows, through combiners and shards. Skipped where @duckdb/node-api cannot be loaded; with CI=true that is a failure.
 
 import assert from 'node:assert/strict';
@@ -47,8 +47,8 @@ import {
   type WindowSpec,
 } from '../../operators/index.ts';
 
-const ROWS = 1 << 20;
-const CHUNK_ROWS = 1 << 15;
+const ROWS = 1 << 18;
+const CHUNK_ROWS = 1 << 13;
 const BATCH_ROWS = 4_096;
 const HALF_LIFE_MS = 50_000;
 

@@ -21,7 +21,7 @@ import { inOrder, type KeyedEpoch, normalized, runKeyed, shownValue } from './ke
 import { PARTITIONS, randomEpochs } from './random-epochs.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = caseCount(600);
+const RUNS = caseCount(200);
 
 const input = schema({ key: nullable(utf8), id: i32, at: timestamp, ms: nullable(f64), note: utf8 });
 const LONG = 'k'.repeat(10_000);

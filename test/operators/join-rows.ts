@@ -6,7 +6,7 @@ import type { JoinSide, KeyedOperatorPlan } from '../../operators/index.ts';
 import { caseCount, fc } from '../seed.ts';
 import { inOrder, type KeyedEpoch, runKeyed } from './keyed-harness.ts';
 
-export const RUNS = caseCount(600);
+export const RUNS = caseCount(200);
 export const LONG = 'x'.repeat(10_000);
 
 export const left: JoinSide = {

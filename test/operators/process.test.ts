@@ -10,7 +10,7 @@ import { inOrder, type KeyedEpoch, normalized, runKeyed } from './keyed-harness.
 import { randomEpochs } from './random-epochs.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = caseCount(1_000);
+const RUNS = caseCount(300);
 
 const input = schema({ key: nullable(utf8), at: timestamp, ms: f64 });
 const output = schema({ key: nullable(utf8), what: utf8, at: f64, value: f64 });

@@ -24,7 +24,7 @@ import { PARTITIONS, randomEpochs } from './random-epochs.ts';
 import { modelRowWindows } from './window-models.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = caseCount(1_000);
+const RUNS = caseCount(300);
 
 const input = schema({ key: nullable(utf8), id: i32, at: timestamp, ms: f64, note: utf8 });
 const LONG = 'k'.repeat(10_000);

@@ -11,7 +11,7 @@ import { planRows, type RowOperation } from '../../operators/rows/rows.ts';
 import { effortCount, seedOf } from '../seed.ts';
 import { batchOf, expected, MODES, outcome } from './rows-model.ts';
 
-const CASES = effortCount(10_000);
+const CASES = effortCount(4_000);
 const PIECES = [
   '__proto__',
   'constructor',

@@ -12,7 +12,7 @@ import { GENERATED_TOKEN } from '../../operators/rows/source.ts';
 import { effortCount, seedOf } from '../seed.ts';
 import { batchOf, expected, MODES, outcome, TYPES } from './rows-model.ts';
 
-const CASES = effortCount(600);
+const CASES = effortCount(300);
 const SEED = seedOf(20_261);
 const NAMES = ['a', 'b2', 'page', 'x y', 'é', 'constructor', '__proto__', 'toString', 'q\'u"o', '});process.exit(7)//', 'new\nline', 'i0', 'k0', 'Math'];
 const STRINGS = ['', 'a', 'ab', '/page', 'é', 'zürich', '😀', '\ufeffx', '\ufffd', ' a ', '12', 'a longer text of more than sixteen bytes', '\u0000'];

@@ -22,7 +22,7 @@ import { caseCount, fc } from '../seed.ts';
 import { type Chunk, type Epoch, type ModelAggregate, modelEpochs, normal, runEpochs } from './aggregate-harness.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = caseCount(1_000);
+const RUNS = caseCount(300);
 
 const input = schema({
   at: nullable(timestamp),

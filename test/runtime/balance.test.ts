@@ -7,7 +7,7 @@ import type { Chunk, DecoderContext, Rejection, Source } from '../../io/index.ts
 import { Engine } from '../../runtime/engine/engine.ts';
 import { collect, count, f64, type Job, memory as memorySource, pipeline, run, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 import { graphOf, type PipelineLike } from '../../runtime/plan/graph.ts';
-import { makePlan } from '../../runtime/plan/plan.ts';
+import { makePlan } from '../../runtime/plan/planner.ts';
 import { EpochBalance } from '../../runtime/shared/balance.ts';
 import { Control } from '../../runtime/shared/control.ts';
 import { COUNTER_NAMES } from '../../runtime/shared/ledger.ts';

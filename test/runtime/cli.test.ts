@@ -1,4 +1,4 @@
-/** The command line, as a process: what it prints, how it ends, and that it ends by itself. */
+/** The command line, as a process wherever that matters: what it prints, how it ends, and that it ends by itself. */
 
 import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -6,6 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { format } from 'node:util';
+import { commandLine } from '../../runtime/command-line.ts';
+import { checksum, expectedResult } from '../../runtime/demo/result.ts';
 import { readLog, run } from '../../runtime/index.ts';
 import { kafkaDecode } from '../io/record-batch-harness.ts';
 import { type CliProcess, runCli, startCli } from './cli-process.ts';
@@ -47,11 +50,26 @@ async function until(cli: CliProcess, condition: () => boolean): Promise<void> {
   }
 }
 
-test('--help and --version', async () => {
-  const help = await runCli(['--help']);
+/** The same in this process: its exit code, and what it prints. */
+async function called(t: TestContext, args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const printed = { stdout: '', stderr: '' };
+  const [log, error] = [
+    t.mock.method(console, 'log', (...parts: unknown[]) => void (printed.stdout += `${format(...parts)}\n`)),
+    t.mock.method(console, 'error', (...parts: unknown[]) => void (printed.stderr += `${format(...parts)}\n`)),
+  ];
+  try {
+    return { code: await commandLine(args), ...printed };
+  } finally {
+    log.mock.restore();
+    error.mock.restore();
+  }
+}
+
+test('--help and --version', async (t) => {
+  const help = await called(t, ['--help']);
   assert.equal(help.code, 0);
   for (const word of ['run <module>', 'explain <module>', 'demo', '--trigger', '--mermaid', '--brokers']) assert.ok(help.stdout.includes(word), word);
-  const ofRun = await runCli(['run', clicks, '--help']);
+  const ofRun = await called(t, ['run', clicks, '--help']);
   assert.deepEqual([ofRun.code, ofRun.stderr], [0, '']);
   assert.match(ofRun.stdout, /run <module>[\s\S]*--checkpoint/);
   assert.doesNotMatch(ofRun.stdout, /--mermaid|--brokers/);
@@ -61,7 +79,7 @@ test('--help and --version', async () => {
   assert.equal(version.stdout.trim(), manifest.version);
 });
 
-test('used wrongly: exit code 2, what is wrong, and nothing on stdout', async () => {
+test('used wrongly: exit code 2, what is wrong, and nothing on stdout', async (t) => {
   const cases: [string[], RegExp][] = [
     [[], /command is missing/],
     [['fly'], /"fly"/],
@@ -79,28 +97,25 @@ test('used wrongly: exit code 2, what is wrong, and nothing on stdout', async ()
     [['checkpoint', 'list', 'dir'], /checkpoint has no "list".*millrace checkpoint --help/],
     [['checkpoint', 'inspect', 'a', 'b'], /give one directory, not 2/],
   ];
-  // Each of them is a process: three at a time.
-  for (let from = 0; from < cases.length; from += 3) {
-    await Promise.all(
-      cases.slice(from, from + 3).map(async ([args, message]) => {
-        const { code, stdout, stderr } = await runCli(args);
-        assert.equal(code, 2, `${args.join(' ')}: ${stderr}`);
-        assert.match(stderr, message);
-        assert.doesNotMatch(stderr, /^\s+at /m, 'no stack');
-        assert.equal(lines(stderr).length, 1, stderr);
-        if (stderr.startsWith('millrace:')) assert.match(stderr, /What there is: millrace (\w+ )?--help$/m);
-        assert.equal(stdout, '');
-      }),
-    );
-  }
+  const check = ([args, message]: (typeof cases)[number], { code, stdout, stderr }: { code: number | null; stdout: string; stderr: string }): void => {
+    assert.equal(code, 2, `${args.join(' ')}: ${stderr}`);
+    assert.match(stderr, message);
+    assert.doesNotMatch(stderr, /^\s+at /m, 'no stack');
+    assert.equal(lines(stderr).length, 1, stderr);
+    if (stderr.startsWith('millrace:')) assert.match(stderr, /What there is: millrace (\w+ )?--help$/m);
+    assert.equal(stdout, '');
+  };
+  for (const one of cases) check(one, await called(t, one[0]));
+  // And as processes: one that the command line refuses, and one that the job refuses.
+  for (const at of [4, 6]) check(cases[at] as (typeof cases)[number], await runCli(cases[at]?.[0] ?? []));
 });
 
-test('explain prints the plan, and the same as Mermaid, and opens nothing', async () => {
+test('explain prints the plan, and the same as Mermaid, and opens nothing', async (t) => {
   const text = await runCli(['explain', clicks, '--param', 'dir=/nowhere']);
   assert.equal(text.code, 0, text.stderr);
   assert.match(text.stdout, /^pipeline clicks\n/);
   for (const part of [/source 0: log in/, /watermark 0: at - 1000 ms/, /exchange 0/, /clicks/, /sink 0: collect/]) assert.match(text.stdout, part);
-  const mermaid = await runCli(['explain', clicks, '--mermaid', '--param', 'dir=/nowhere']);
+  const mermaid = await called(t, ['explain', clicks, '--mermaid', '--param', 'dir=/nowhere']);
   assert.equal(mermaid.code, 0, mermaid.stderr);
   assert.match(mermaid.stdout, /^flowchart LR\n/);
   assert.match(mermaid.stdout, /x0\[\[/);
@@ -143,40 +158,38 @@ test('run: drains, says what it did, and exits with 0', async (t) => {
   assert.equal(progress.ledger.undecodable, 1);
 });
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  test(`run: ${signal} drains what was read, commits, and exits with 0`, async (t) => {
-    const dir = await folder(t);
-    const params = ['--param', `dir=${dir}`, '--param', 'group=g', '--param', 'out=true'];
-    await writeTopic(dir, 'in', 2, clickValues(0, 3_000));
-    const cli = startCli(['run', clicks, '--trigger', '20ms', '--workers', '2', '--json', ...params]);
-    const hasRead = (rows: number) => () =>
-      lines(cli.stderr()).some((line) => line.startsWith('{') && (JSON.parse(line) as { rowsIn: number }).rowsIn === rows);
-    await until(cli, hasRead(3_000));
-    // A second lot closes the windows of the first, whose positions may then be committed.
-    await writeTopic(dir, 'in', 2, clickValues(3_000, 5_000), 1);
-    await until(cli, hasRead(5_000));
-    cli.child.kill(signal);
-    const { code, stderr } = await cli.ended;
-    assert.equal(code, 0, stderr);
-    const last = JSON.parse(lines(stderr).at(-1) as string) as { rowsIn: number; committedEpoch: number };
-    assert.equal(last.rowsIn, 5_000);
-    assert.ok(last.committedEpoch >= 0, 'windows that were closed are committed');
+// The same function hears SIGTERM: silence.test.ts sends that.
+test('run: SIGINT drains what was read, commits, and exits with 0', async (t) => {
+  const dir = await folder(t);
+  const params = ['--param', `dir=${dir}`, '--param', 'group=g', '--param', 'out=true'];
+  await writeTopic(dir, 'in', 2, clickValues(0, 3_000));
+  const cli = startCli(['run', clicks, '--trigger', '20ms', '--workers', '2', '--json', ...params]);
+  const hasRead = (rows: number) => () => lines(cli.stderr()).some((line) => line.startsWith('{') && (JSON.parse(line) as { rowsIn: number }).rowsIn === rows);
+  await until(cli, hasRead(3_000));
+  // A second lot closes the windows of the first, whose positions may then be committed.
+  await writeTopic(dir, 'in', 2, clickValues(3_000, 5_000), 1);
+  await until(cli, hasRead(5_000));
+  cli.child.kill('SIGINT');
+  const { code, stderr } = await cli.ended;
+  assert.equal(code, 0, stderr);
+  const last = JSON.parse(lines(stderr).at(-1) as string) as { rowsIn: number; committedEpoch: number };
+  assert.equal(last.rowsIn, 5_000);
+  assert.ok(last.committedEpoch >= 0, 'windows that were closed are committed');
 
-    // What comes later goes on from there.
-    await writeTopic(dir, 'in', 2, clickValues(5_000, 6_000), 2);
-    const rest = await run(new URL('./pipelines/clicks.ts', import.meta.url), {
-      trigger: 'availableNow',
-      drain: 'emit',
-      params: { dir, group: 'g', out: true },
-    });
-    assert.equal((await rest.done).rowsIn, 3_000);
-    const counts = new Map<string, number>();
-    for (const row of await readLogRows(dir)) counts.set(`${row.page} ${row.windowStart}`, row.clicks);
-    // 500 clicks every ten seconds, on four pages in turn.
-    assert.equal(counts.size, 12 * 4);
-    for (const [key, clicks] of counts) assert.equal(clicks, 125, key);
+  // What comes later goes on from there.
+  await writeTopic(dir, 'in', 2, clickValues(5_000, 6_000), 2);
+  const rest = await run(new URL('./pipelines/clicks.ts', import.meta.url), {
+    trigger: 'availableNow',
+    drain: 'emit',
+    params: { dir, group: 'g', out: true },
   });
-}
+  assert.equal((await rest.done).rowsIn, 3_000);
+  const counts = new Map<string, number>();
+  for (const row of await readLogRows(dir)) counts.set(`${row.page} ${row.windowStart}`, row.clicks);
+  // 500 clicks every ten seconds, on four pages in turn.
+  assert.equal(counts.size, 12 * 4);
+  for (const [key, clicks] of counts) assert.equal(clicks, 125, key);
+});
 
 test('run: a job that fails while it drains is told once, without a stack of ours', async () => {
   const cli = startCli(['run', 'test/runtime/pipelines/trouble.ts', '--param', 'how=endless, sink fails', '--trigger', '10ms', '--json']);
@@ -202,26 +215,14 @@ test('demo: Ctrl-C leaves nothing behind', async (t) => {
   );
 });
 
-test('demo --json: one line on stdout, the rest on stderr; without, a table', async () => {
-  const json = await runCli(['demo', '--rows', '20000', '--json']);
-  assert.equal(json.code, 0, json.stderr);
-  assert.equal(lines(json.stdout).length, 1);
-  const result = JSON.parse(json.stdout) as Record<string, unknown>;
-  assert.deepEqual(Object.keys(result), ['rows', 'windows', 'seconds', 'rowsPerSecond', 'maxRssBytes', 'checksum', 'verified']);
-  assert.equal(result['rows'], 20_000);
-  assert.equal(result['verified'], true);
-
-  const text = await runCli(['demo', '--rows', '20000', '--trigger', '50ms', '--sink-delay', '10ms', '--workers', '1']);
+test('demo prints a table, and leaves nothing in the temporary folder, neither when it fails', async (t) => {
+  const dir = await folder(t);
+  const args = ['demo', '--rows', '20000', '--trigger', '50ms', '--sink-delay', '10ms', '--workers', '1'];
+  const text = await startCli(args, { env: { TMPDIR: dir } }).ended;
   assert.equal(text.code, 0, text.stderr);
   assert.match(text.stdout, /minute +page +clicks +mean ms/);
   assert.match(text.stdout, /\/page\/0 /);
-  assert.ok(text.stdout.includes(`checksum ${result['checksum'] as string}`));
-});
-
-test('the demo leaves nothing in the temporary folder, neither when it fails', async (t) => {
-  const dir = await folder(t);
-  const good = await startCli(['demo', '--rows', '2000', '--json'], { env: { TMPDIR: dir } }).ended;
-  assert.equal(good.code, 0, good.stderr);
+  assert.ok(text.stdout.includes(`checksum ${checksum(await expectedResult(20_000, 1))}`));
   const bad = await startCli(['demo', '--rows', '2000', '--workers', '1000'], { env: { TMPDIR: dir } }).ended;
   assert.equal(bad.code, 2, bad.stderr);
   assert.deepEqual(

@@ -10,7 +10,7 @@ import { type AnyRow, seededRng } from '../../core/index.ts';
 import { type SimulatedFrame, type SimulatedInput, SimulatedJob, type SimulatedStep, SimulatedWorld, TOLD } from '../../runtime/driver/crash-simulation.ts';
 import { broadcast, collect, count, f64, max, memory, pipeline, session, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 import { graphOf, type PipelineLike } from '../../runtime/plan/graph.ts';
-import { makePlan } from '../../runtime/plan/plan.ts';
+import { makePlan } from '../../runtime/plan/planner.ts';
 import { caseCount } from '../seed.ts';
 
 const RUNS = Math.max(1, Math.round(caseCount(200) / 200));

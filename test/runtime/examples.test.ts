@@ -32,7 +32,7 @@ async function temporaryFolder(t: TestContext): Promise<string> {
 async function withWorkers(t: TestContext, name: string, check: () => void): Promise<void> {
   const dir = await temporaryFolder(t);
   const module = new URL(`../../examples/${name}.ts`, import.meta.url);
-  await (await run(module, { workers: 2, trigger: 'availableNow', params: { dir, step: 'make' } })).done;
+  await (await run(module, { workers: 1, trigger: 'availableNow', params: { dir, step: 'make' } })).done;
   for (const [workers, trigger] of [
     [1, 200],
     [3, 20],

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { collect, count, f64, memory, type Pipeline, type PipelineLike, pipeline, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 import { type Graph, graphOf } from '../../runtime/plan/graph.ts';
 import { compareOperators, identityDifference, identityOf, type PlanIdentity } from '../../runtime/plan/identity.ts';
-import { makePlan } from '../../runtime/plan/plan.ts';
+import { makePlan } from '../../runtime/plan/planner.ts';
 
 const clicks = { page: utf8, user: utf8, ms: f64, at: timestamp };
 

@@ -1,4 +1,4 @@
-/** Joins and session windows on threads, over more than a million rows, as DuckDB has them; what compiles; what fails where it is written. */
+/** Joins and session windows on threads, over a quarter of a million rows, as DuckDB has them; what compiles; what fails where it is written. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -24,8 +24,8 @@ import {
 import { testDriver } from '../../runtime/testing.ts';
 import { KEYS, pairs, sessions, windowed, windows } from './pipelines/joins.ts';
 
-const ORDERS = 600_000;
-const PAYMENTS = 500_000;
+const ORDERS = 150_000;
+const PAYMENTS = 125_000;
 
 /** A row as one number, and a table as a sorted array of them. */
 function sortedCodes(codes: Iterable<number>): Float64Array {
@@ -58,14 +58,14 @@ async function openTables(): Promise<DuckDBConnection> {
   return db;
 }
 
-test('a million rows and more, on two threads: as DuckDB has them', { timeout: 300_000 }, async () => {
+test('a quarter of a million rows, on two threads: as DuckDB has them', { timeout: 300_000 }, async () => {
   await runJoins('interval');
   const db = await openTables();
   const on = 'on usr = payer and payments.ms between orders.ms - 60000 and orders.ms + 240000';
   for (const type of ['inner', 'left', 'right', 'full'] as const) {
     const expected = await codesOf(db, `select ((coalesce(i, -1) + 1) * 1048576 + coalesce(j, -1) + 1)::double from orders ${type} join payments ${on}`);
     const rows = pairs[type].rows as readonly { i: number | null; j: number | null }[];
-    assert.ok(expected.length > 100_000, `${expected.length} rows of the ${type} join`);
+    assert.ok(expected.length > 25_000, `${expected.length} rows of the ${type} join`);
     assert.deepEqual(sortedCodes(rows.map(({ i, j }) => ((i ?? -1) + 1) * 1_048_576 + (j ?? -1) + 1)), expected, type);
   }
   // The join's rows in windows: joinTime is the later of both times.
@@ -87,7 +87,7 @@ test('a million rows and more, on two threads: as DuckDB has them', { timeout: 3
   );
 });
 
-test('a million rows and more in windows: as DuckDB has them', { timeout: 300_000 }, async () => {
+test('a quarter of a million rows in windows: as DuckDB has them', { timeout: 300_000 }, async () => {
   await runJoins('window');
   const db = await openTables();
   const code = (i: string, j: string, start: string) => `(((coalesce(${i}, -1) + 1) * 1048576 + coalesce(${j}, -1) + 1) * 64 + ${start})`;
@@ -101,7 +101,7 @@ test('a million rows and more in windows: as DuckDB has them', { timeout: 300_00
       db,
       `select ${code('i', 'j', `coalesce(${start('orders')}, ${start('payments')})`)}::double from orders ${type} join payments on usr = payer and ${start('orders')} = ${start('payments')}`,
     );
-    assert.ok(expected.length > 100_000, `${expected.length} rows of the ${type} join`);
+    assert.ok(expected.length > 25_000, `${expected.length} rows of the ${type} join`);
     assert.deepEqual(sortedCodes(codes(windowed[type].rows, 300_000)), expected, type);
   }
   // Windows of 10 minutes every 4: a pair is in each that both are in. Those that begin before 1970 have a number, too.
@@ -110,13 +110,13 @@ test('a million rows and more in windows: as DuckDB has them', { timeout: 300_00
     `select (${code('i', 'j', 's')})::double from orders join payments on usr = payer, range(-2, 30) r(s)
      where orders.ms >= s * 240000 and orders.ms < s * 240000 + 600000 and payments.ms >= s * 240000 and payments.ms < s * 240000 + 600000`,
   );
-  assert.ok(expected.length > 100_000, `${expected.length} rows of the join in sliding windows`);
+  assert.ok(expected.length > 25_000, `${expected.length} rows of the join in sliding windows`);
   assert.deepEqual(sortedCodes(codes(windowed.sliding.rows, 240_000)), expected);
 });
 
 async function sameRows(db: DuckDBConnection, sql: string, rows: readonly AnyRow[], columns: readonly string[]): Promise<void> {
   const expected = (await (await db.run(sql)).getRowsJS()).map((row) => row.map((value) => (value === null ? 'null' : Number(value))).join('|'));
-  assert.ok(expected.length > 10_000, `${expected.length} rows`);
+  assert.ok(expected.length > 2_500, `${expected.length} rows`);
   assert.deepEqual(rows.map((row) => columns.map((column) => String(row[column])).join('|')).sort(), expected.sort());
 }
 

@@ -20,7 +20,8 @@ import {
   utf8,
 } from '../../runtime/index.ts';
 import { graphOf } from '../../runtime/plan/graph.ts';
-import { makePlan, type Plan } from '../../runtime/plan/plan.ts';
+import type { Plan } from '../../runtime/plan/plan.ts';
+import { makePlan } from '../../runtime/plan/planner.ts';
 import { testDriver } from '../../runtime/testing.ts';
 
 const clicks = { user: utf8, page: utf8, ms: f64, at: timestamp };

@@ -105,9 +105,9 @@ function check(of: Answer['of'], noted: readonly live.Noted[], answers: readonly
   return found;
 }
 
-for (const workers of [1, 2, 3]) {
+for (const workers of [1, 3]) {
   test(`thousands of answers while ${workers} workers go on`, async () => {
-    const rows = 150_000;
+    const rows = 80_000;
     const job = await run(module, { workers, trigger: 4, bounded: true, drain: 'emit', epochBytes: '64KiB', params: { rows } });
     const answers = await ask(job, workers);
     assert.ok(answers.length > 1_000, `${answers.length} answers`);

@@ -24,7 +24,7 @@ import {
   utf8,
 } from '../../runtime/index.ts';
 import { graphOf } from '../../runtime/plan/graph.ts';
-import { makePlan } from '../../runtime/plan/plan.ts';
+import { makePlan } from '../../runtime/plan/planner.ts';
 import { testDriver } from '../../runtime/testing.ts';
 import { caseCount, fc } from '../seed.ts';
 

@@ -54,7 +54,7 @@ import {
 } from './naive-stages.ts';
 
 fc.configureGlobal({ includeErrorInReport: true });
-const RUNS = caseCount(5_000);
+const RUNS = caseCount(800);
 /** Long enough that nothing is decided, or forgotten, before the end. */
 const LONG_DELAY_MS = 1e13;
 
@@ -405,6 +405,6 @@ describe('random pipelines', () => {
       }),
       { numRuns: RUNS },
     );
-    if (RUNS >= 1_000) assert.ok(names.size >= 13, `only ${[...names].join(', ')} were drawn`);
+    if (RUNS >= 500) assert.ok(names.size >= 13, `only ${[...names].join(', ')} were drawn`);
   });
 });

@@ -11,10 +11,11 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RunOptions, run } from '../../runtime/index.ts';
 import { frameBytes, readFrameHead } from '../../runtime/state-log/frames.ts';
-import type { Params } from './pipelines/faulty.ts';
+import type { Params } from './pipelines/dying.ts';
 import { writeTopic } from './topics.ts';
+import { until } from './until.ts';
 
-const module = new URL('./pipelines/faulty.ts', import.meta.url);
+const module = new URL('./pipelines/dying.ts', import.meta.url);
 const ROWS = 2_000;
 const KEYS = 5;
 
@@ -40,7 +41,7 @@ const start = (dir: string, params: Partial<Params>, options: RunOptions = {}) =
   });
 
 async function lines(dir: string, name: string): Promise<Record<string, number | string>[]> {
-  const names = (await readdir(join(dir, name))).filter((file) => !file.startsWith('.'));
+  const names = (await readdir(join(dir, name)).catch(() => [])).filter((file) => !file.startsWith('.'));
   const texts = await Promise.all(names.map((file) => readFile(join(dir, name, file), 'utf8')));
   return texts.flatMap((text) => text.trimEnd().split('\n')).map((line) => JSON.parse(line) as Record<string, number | string>);
 }
@@ -129,6 +130,40 @@ test('state that is damaged on disk: the checkpoint before falls in, with a warn
   again.on('warning', (warning) => warnings.push(warning));
   await again.done;
   assert.match(warnings.join('\n'), /The segment .* is damaged: .* The job goes on from the checkpoint before that one/);
+  await isExact(dir);
+});
+
+test('a manifest that is damaged: the one before falls in, and what was final is not written again', async (t) => {
+  const dir = await folder(t);
+  const job = await start(dir, { fault: 'exit', isOnce: false }, { restarts: { times: 0 } });
+  await assert.rejects(job.done);
+  const state = join(dir, 'state');
+  const newest = join(
+    state,
+    (await readdir(state))
+      .filter((name) => name.endsWith('.manifest'))
+      .sort()
+      .at(-1) as string,
+  );
+  const bytes = await readFile(newest);
+  bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 1;
+  await writeFile(newest, bytes);
+  const warnings: string[] = [];
+  const warn = (warning: Error) => warnings.push(warning.message);
+  process.on('warning', warn);
+  t.after(() => process.off('warning', warn));
+  await (await start(dir, {})).done;
+  assert.match(warnings.join('\n'), /is damaged/);
+  await isExact(dir);
+});
+
+test('results become visible at the interval, though no more rows come', async (t) => {
+  const dir = await folder(t);
+  // The one window that is open waits for rows; the numbers do not.
+  const job = await start(dir, {}, { bounded: false, checkpoint: { dir: join(dir, 'state'), interval: 300 } });
+  await until(async () => (await lines(dir, 'numbers')).length === ROWS, 'the numbers of all rows');
+  assert.equal(job.state, 'running');
+  await job.stop({ drain: 'emit' });
   await isExact(dir);
 });
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type AnyRow, collect, count, describePlan, f64, memory, pipeline, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 import { graphOf } from '../../runtime/plan/graph.ts';
-import { makePlan } from '../../runtime/plan/plan.ts';
+import { makePlan } from '../../runtime/plan/planner.ts';
 import { testDriver } from '../../runtime/testing.ts';
 import { caseCount, fc } from '../seed.ts';
 

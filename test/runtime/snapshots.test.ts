@@ -13,7 +13,7 @@ import { caseCount, fc } from '../seed.ts';
 import { CASES, type InputRow, runsOf, type Step, sourceCountOf } from './snapshot-cases.ts';
 
 /** Cases of all the properties of this file together, roughly. */
-const RUNS = caseCount(200);
+const RUNS = caseCount(100);
 const PARTITIONS = 2;
 const MEMORY_BYTES = 24 << 20;
 const names = Object.keys(CASES);

@@ -8,7 +8,7 @@ import type { Chunk } from '../../io/index.ts';
 import { broadcast, collect, f64, memory, pipeline, run, utf8 } from '../../runtime/index.ts';
 import { Intake } from '../../runtime/job/intake.ts';
 import { graphOf, type PipelineLike } from '../../runtime/plan/graph.ts';
-import { makePlan } from '../../runtime/plan/plan.ts';
+import { makePlan } from '../../runtime/plan/planner.ts';
 import { testDriver } from '../../runtime/testing.ts';
 import { results } from './pipelines/table.ts';
 

@@ -31,7 +31,7 @@ import {
   type WindowSpec,
 } from '../../runtime/index.ts';
 import { type Graph, graphOf } from '../../runtime/plan/graph.ts';
-import { makePlan } from '../../runtime/plan/plan.ts';
+import { makePlan } from '../../runtime/plan/planner.ts';
 import { testDriver } from '../../runtime/testing.ts';
 import * as own from './pipelines/own-aggregates.ts';
 import { writeTopic } from './topics.ts';

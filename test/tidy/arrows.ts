@@ -76,7 +76,8 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['testing', 'driver'],
       ['index', '*'],
       ['demo', 'stream', 'job', 'index'],
-      ['cli', '*'],
+      ['command-line', '*'],
+      ['cli', 'command-line'],
     ],
   ],
 ]);
@@ -115,14 +116,17 @@ export function arrowObjections(path: string, source: string): string[] {
   return found;
 }
 
-/** The circles of imports among files, each as its files in order; type-only imports count. */
+/**
+ * The circles of imports among files, each as its files in order. Type-only imports count, and so do those of
+ * AssemblyScript, which name a file without its ending.
+ */
 export function circlesAmong(sources: ReadonlyMap<string, string>): string[][] {
   const targets = new Map<string, string[]>();
   for (const [path, source] of sources) {
     const found = importsOf(source).flatMap(({ from }) => (from.startsWith('.') ? [posix.join(posix.dirname(path), from)] : []));
     targets.set(
       path,
-      found.filter((target) => sources.has(target)),
+      found.map((target) => (sources.has(target) ? target : `${target}.ts`)).filter((target) => sources.has(target)),
     );
   }
   const circles: string[][] = [];

@@ -8,9 +8,36 @@ import type { Patience } from './patience.ts';
 
 const CREATE_TIMEOUT_MS = 30_000;
 const NAMES_TIMEOUT_MS = 10_000;
+/** Longest wait until all nodes know a new topic. */
+const CREATED_TIMEOUT_MS = 10_000;
+const CREATED_PAUSE_MS = 50;
+
+/** ConfigResourceTypes.TOPIC of kafkajs. */
+const TOPIC_RESOURCE = 2;
 
 export const READ_UNCOMMITTED = 0;
 export const READ_COMMITTED = 1;
+
+/**
+ * Like {@link findTopic}, but a topic that does not exist is created first, where `wanted` says how.
+ *
+ * @throws MillraceError as `findTopic` and `createTopic`
+ */
+export async function findOrCreateTopic(cluster: Cluster, patience: Patience, what: string, topic: string, wanted: NewTopic | undefined): Promise<TopicAnswer> {
+  let createdAtMs: number | undefined;
+  for (;;) {
+    try {
+      return await findTopic(cluster, patience, what, topic);
+    } catch (error) {
+      if (wanted === undefined || !(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_TOPIC') throw error;
+      if (createdAtMs === undefined) {
+        await createTopic(cluster.connection, what, topic, wanted);
+        createdAtMs = performance.now();
+      } else if (performance.now() - createdAtMs > CREATED_TIMEOUT_MS) throw error;
+      else await patience.sleep(CREATED_PAUSE_MS);
+    }
+  }
+}
 
 /**
  * A topic that must exist, with a leader for each partition.
@@ -48,25 +75,59 @@ async function topicNames(cluster: Cluster): Promise<string[]> {
   }
 }
 
+/** What createTopic sets. -1: as the cluster has it by default. */
+export interface NewTopic {
+  readonly partitions: number;
+  readonly replicationFactor: number;
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
 /**
  * Creates a topic. It is no error when somebody else was quicker. The nodes learn of it one after the other,
  * so `findTopic` may not find it yet.
  *
  * @throws MillraceError ERR_MILLRACE_TOPIC, ERR_MILLRACE_BROKER
  */
-export async function createTopic(connection: Connection, what: string, topic: string, partitions: number, replicationFactor: number): Promise<void> {
+export async function createTopic(connection: Connection, what: string, topic: string, wanted: NewTopic): Promise<void> {
+  const { partitions, replicationFactor, settings = {} } = wanted;
   const admin = new (privateClient().Kafka)({ ...connection.config, retry: { retries: 3 } }).admin();
   try {
     await within(CREATE_TIMEOUT_MS, admin.connect());
-    await within(CREATE_TIMEOUT_MS, admin.createTopics({ topics: [{ topic, numPartitions: partitions, replicationFactor }], waitForLeaders: false }));
+    await within(CREATE_TIMEOUT_MS, admin.createTopics({
+        topics: [{ topic, numPartitions: partitions, replicationFactor, configEntries: Object.entries(settings).map(([name, value]) => ({ name, value })) }],
+        waitForLeaders: false,
+      }));
   } catch (cause) {
     const refused = (cause as { errors?: unknown[] }).errors?.[0] ?? cause;
     if (isConnectionError(refused)) throw connection.error(`${what}: topic ${topic} cannot be created`, cause);
     throw new MillraceError(
       'ERR_MILLRACE_TOPIC',
-      `${what}: topic ${topic} cannot be created with ${partitions} partitions and ${replicationFactor} replicas: ${describe(refused).message}`,
+      `${what}: topic ${topic} cannot be created with ${partitions} partitions and ${replicationFactor < 0 ? 'as many replicas as the cluster gives' : `${replicationFactor} replicas`}: ${describe(refused).message}`,
       { cause },
     );
+  } finally {
+    await within(CREATE_TIMEOUT_MS, admin.disconnect()).catch(() => {});
+  }
+}
+
+/**
+ * A setting of a topic; undefined where this user may not ask.
+ *
+ * @throws MillraceError ERR_MILLRACE_BROKER
+ */
+export async function topicSetting(connection: Connection, what: string, topic: string, setting: string): Promise<string | undefined> {
+  const client = privateClient();
+  const admin = new client.Kafka({ ...connection.config, retry: { retries: 3 } }).admin();
+  try {
+    await within(CREATE_TIMEOUT_MS, admin.connect());
+    const { resources } = await within(
+      CREATE_TIMEOUT_MS,
+      admin.describeConfigs({ includeSynonyms: false, resources: [{ type: TOPIC_RESOURCE, name: topic, configNames: [setting] }] }),
+    );
+    return resources[0]?.configEntries.find(({ configName }) => configName === setting)?.configValue;
+  } catch (cause) {
+    if (describe(cause).type.endsWith('AUTHORIZATION_FAILED')) return undefined;
+    throw connection.error(`${what}: the settings of topic ${topic} cannot be read`, cause);
   } finally {
     await within(CREATE_TIMEOUT_MS, admin.disconnect()).catch(() => {});
   }

@@ -1,57 +1,48 @@
-// A function that fails as no function should: once, or each time that its row comes.
+// Pipelines that go wrong in one way each.
 
-import { existsSync, writeFileSync } from 'node:fs';
-import { count, f64, files, json, log, pipeline, type Sink, sum, timestamp, tumbling, utf8 } from 'millrace';
+import { collect, f64, generator, memory, pipeline, utf8 } from 'millrace';
 
-const row = { id: f64, key: utf8, n: f64, at: timestamp };
+const rows = memory([{ page: '/a', ms: 1 }], { schema: { page: utf8, ms: f64 } });
 
-export interface Params {
-  readonly dir: string;
-  readonly fault: 'none' | 'exit' | 'rejection' | 'throw' | 'loop' | 'heap';
-  /** The row on which it fails. */
-  readonly at: number;
-  readonly isOnce?: boolean;
-}
-
-const faults: Readonly<Record<Params['fault'], () => void>> = {
-  none: () => {},
-  exit: () => process.exit(7),
-  rejection: () => void Promise.reject(new Error('nobody waits for this')),
-  throw: () =>
-    void setTimeout(() => {
-      throw new Error('a timer that throws');
-    }, 0),
-  loop: () => {
-    for (;;);
-  },
-  heap: () => {
-    const held: unknown[] = [];
-    for (;;) held.push(Array(1_000).fill(held.length).map(String));
-  },
-};
-
-export default ({ dir, fault, at, isOnce = true }: Params) => {
-  const flag = `${dir}/failed`;
-  const rows = pipeline('faulty')
-    .from(log.source({ dir, topic: 'in', value: json(row) }))
-    .withWatermark('at', 0)
-    .map(row, (r) => {
-      if (r.id === at && !(isOnce && existsSync(flag))) {
-        writeFileSync(flag, '');
-        faults[fault]();
-      }
-      return r;
-    })
-    .keyBy('key');
-  rows
-    .window(tumbling(100))
-    .aggregate({ rows: count(), n: sum('n') })
-    .to(files.sink({ dir: `${dir}/windows`, value: json() }) as Sink);
-  return rows
-    .process({
-      schema: { key: utf8, number: f64 },
-      state: () => ({ rows: 0 }),
-      onRow: (_, ctx) => ctx.emit({ key: ctx.key.key, number: ++ctx.state.rows }),
-    })
-    .to(files.sink({ dir: `${dir}/numbers`, value: json() }) as Sink);
+export default ({ how }: { how: string }) => {
+  switch (how) {
+    case 'missing column':
+      return pipeline('faulty')
+        .from(rows)
+        .select('nope' as 'page')
+        .to(collect());
+    case 'throws':
+      return pipeline('faulty')
+        .from(generator({ rows: 100_000, seed: 1, partitions: 2, schema: { n: f64 }, row: (i) => ({ n: i }) }))
+        .filter((r) => {
+          if (r.n === 77_777) throw new RangeError('no row like this');
+          return true;
+        })
+        .to(collect());
+    case 'row throws':
+      return pipeline('faulty')
+        .from(
+          generator({
+            rows: 10,
+            seed: 1,
+            schema: { n: f64 },
+            row: (i) => {
+              if (i === 3) throw new Error('row three');
+              return { n: i };
+            },
+          }),
+        )
+        .to(collect());
+    case 'exits':
+      return pipeline('faulty')
+        .from(rows)
+        .map({ n: f64 }, () => process.exit(3))
+        .to(collect());
+    case 'no sink':
+      return pipeline('faulty').from(rows);
+    case 'not a pipeline':
+      return 42;
+    default:
+      throw new Error(`no such fault: ${how}`);
+  }
 };

@@ -9,75 +9,17 @@
  * row (interpret.ts).
  */
 
-import { type AnyRow, assert, type Batch, type BatchBuilder, type Field, Schema, shown } from '../../core/index.ts';
+import { assert, type Field, Schema, shown } from '../../core/index.ts';
 import { ExpressionEmitter } from './expression.ts';
 import { loadedColumns, loopText, type Output } from './loop.ts';
+import type { LoopPlan, OperationNote, PlanMode, Step } from './loop-plan.ts';
+import { type LoopOperation, schemaAfter } from './operation.ts';
 import { fitText, resultText, storeText } from './output.ts';
 import { type ParsedFunction, parseRowFunction, propertyName, type RowFunction } from './parse.ts';
 import { Selection } from './selection.ts';
 import { ANY, isNullText, mayBeNull, NULL, type RowPart, rowText, type Slot, UNDEFINED } from './slots.ts';
 import { Source } from './source.ts';
 import { condition, NotEmittable, type Term } from './term.ts';
-
-// The pipeline infers a row's type from the schema; here a row is whatever the schema says.
-// biome-ignore-start lint/suspicious/noExplicitAny: see above
-export type RowOperation =
-  | { readonly kind: 'filter'; readonly fn: (row: any) => unknown }
-  | { readonly kind: 'map'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
-  /** The columns of `schema`, added to the others or replacing those of the same names. */
-  | { readonly kind: 'keyBy'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
-  | { readonly kind: 'flatMap'; readonly schema: Schema; readonly fn: (row: any, emit: (row: AnyRow) => void) => unknown }
-  | { readonly kind: 'select'; readonly columns: readonly string[] }
-  | { readonly kind: 'mapBatches'; readonly schema: Schema; readonly fn: (batch: Batch, out: BatchBuilder) => void };
-
-// biome-ignore-end lint/suspicious/noExplicitAny: see above
-
-export type LoopOperation = Exclude<RowOperation, { kind: 'mapBatches' }>;
-
-export interface PlanMode {
-  /** Generate a loop; otherwise interpret. */
-  readonly generate: boolean;
-  /** Emit expressions; otherwise call closures. */
-  readonly expressions: boolean;
-}
-
-/** The steps of the interpreter, in order. Slots with an id are places in its array of locals. */
-export type Step =
-  | { readonly kind: 'filter'; readonly operation: number; readonly fn: RowFunction; readonly row: readonly RowPart[] }
-  | {
-      readonly kind: 'map';
-      readonly operation: number;
-      readonly fn: RowFunction;
-      readonly row: readonly RowPart[];
-      readonly results: readonly { readonly field: Field; readonly id: string }[];
-    }
-  | { readonly kind: 'flatMap'; readonly operation: number; readonly fn: RowFunction; readonly row: readonly RowPart[]; readonly fields: readonly Field[] };
-
-/** The outcome for an operation. */
-export interface OperationNote {
-  readonly kind: RowOperation['kind'];
-  /** How its function is run: `expression over`, `closure reading`; empty where there is no function. */
-  readonly how: string;
-  /** The columns that it reads, as text. */
-  readonly reads: string;
-}
-
-export interface LoopPlan {
-  readonly kind: 'loop';
-  readonly outputSchema: Schema;
-  readonly columnsRead: readonly number[];
-  readonly outputs: readonly Output[];
-  /** Schema of the columns that are written: by the loop, or by gathering. */
-  readonly written: Schema;
-  readonly expands: boolean;
-  /** False: every row stays as it is, and there is no loop to run. */
-  readonly hasLoop: boolean;
-  readonly steps: readonly Step[];
-  readonly code: { readonly text: string; readonly constants: readonly unknown[] } | undefined;
-  readonly notes: readonly OperationNote[];
-  /** Input columns that the loop itself reads. */
-  readonly loaded: readonly number[];
-}
 
 /**
  * @param first number of the first operation in the pipeline's chain, from 1: for messages
@@ -87,23 +29,6 @@ export function planLoop(input: Schema, operations: readonly LoopOperation[], fi
   const planner = new LoopPlanner(input, mode);
   operations.forEach((operation, at) => planner.add(operation, first + at));
   return planner.finish(needed);
-}
-
-/** The schema behind an operation. */
-export function schemaAfter(schema: Schema, operation: RowOperation): Schema {
-  switch (operation.kind) {
-    case 'filter':
-      return schema;
-    case 'select':
-      return schema.select(operation.columns, 'select');
-    case 'keyBy':
-      return new Schema([
-        ...schema.fields.map((field) => operation.schema.fields[operation.schema.indexOf(field.name)] ?? field),
-        ...operation.schema.fields.filter(({ name }) => schema.indexOf(name) < 0),
-      ]);
-    default:
-      return operation.schema;
-  }
 }
 
 class LoopPlanner {

@@ -1,0 +1,59 @@
+/**
+ * A block of rows: the layout, and how a shard reads its rows: as a batch over the block's bytes.
+ * row-partition.ts writes it.
+ *
+ *   0    head as in exchange-block.ts; count: rows
+ *   40   f64 maxTime           greatest event time of the rows; -Infinity: there is none
+ *   48   64 times: u32 start, u32 count of the shard's rows. A start is a multiple of 8: bitmaps begin on a
+ *        byte
+ *   560  each column: u32 data, u32 offsets, u32 validity: positions in this block; 0: none, or the column
+ *        does not travel
+ *   ...  u32 position of f64 places, one per row, where rows carry their order (row-order.ts); 0: they do
+ *        not. Two words are unused
+ *   ...  the columns, each part at a multiple of 64
+ */
+
+import { assert, Batch, type Column, type Schema, SHARD_COUNT, type SharedMemory } from '../../core/index.ts';
+import { BLOCK_HEAD_BYTES, ROWS_MAGIC } from './exchange-block.ts';
+
+export const MAX_TIME = BLOCK_HEAD_BYTES;
+export const SHARDS = MAX_TIME + 8;
+export const COLUMNS = SHARDS + SHARD_COUNT * 8;
+export const COLUMN_BYTES = 12;
+
+/**
+ * The rows of a shard in a block, in the order of the source; undefined when there are none. Valid as long as
+ * the block is.
+ */
+export function shardRows(memory: SharedMemory, schema: Schema, block: number, shard: number): Batch | undefined {
+  const { u32 } = memory;
+  assert(u32[block >>> 2] === ROWS_MAGIC, `${block} is no block of rows`);
+  const start = u32[(block + SHARDS + shard * 8) >>> 2] as number;
+  const rowCount = u32[(block + SHARDS + shard * 8 + 4) >>> 2] as number;
+  if (rowCount === 0) return undefined;
+  const columns = schema.fields.map(({ type }, c): Column => {
+    const at = (block + COLUMNS + c * COLUMN_BYTES) >>> 2;
+    const data = u32[at] as number;
+    const offsets = u32[at + 1] as number;
+    const validity = u32[at + 2] as number;
+    if (data === 0) return { type, data: 0, offsets: 0, validity: 0 };
+    return {
+      type,
+      data: block + data + (offsets !== 0 ? 0 : type.name === 'bool' ? start / 8 : start * type.width),
+      offsets: offsets === 0 ? 0 : block + offsets + start * 4,
+      validity: validity === 0 ? 0 : block + validity + start / 8,
+    };
+  });
+  return new Batch(memory, schema, rowCount, columns);
+}
+
+/** Address of the places (f64) of a shard's rows, in a block whose rows carry them. */
+export function shardOrders({ u32 }: SharedMemory, schema: Schema, block: number, shard: number): number {
+  const start = u32[(block + SHARDS + shard * 8) >>> 2] as number;
+  return block + (u32[(block + COLUMNS + schema.length * COLUMN_BYTES) >>> 2] as number) + start * 8;
+}
+
+/** The greatest event time of a block's rows: +Infinity where the input has no event time. */
+export function rowBlockMaxTime(memory: SharedMemory, block: number): number {
+  return memory.f64[(block + MAX_TIME) >>> 3] as number;
+}

@@ -1,0 +1,35 @@
+/** The row operations of a pipeline, as data: what a user wrote, with the columns that come of it. */
+
+import { type AnyRow, type Batch, type BatchBuilder, Schema } from '../../core/index.ts';
+
+// The pipeline infers a row's type from the schema; here a row is whatever the schema says.
+// biome-ignore-start lint/suspicious/noExplicitAny: see above
+export type RowOperation =
+  | { readonly kind: 'filter'; readonly fn: (row: any) => unknown }
+  | { readonly kind: 'map'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
+  /** The columns of `schema`, added to the others or replacing those of the same names. */
+  | { readonly kind: 'keyBy'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
+  | { readonly kind: 'flatMap'; readonly schema: Schema; readonly fn: (row: any, emit: (row: AnyRow) => void) => unknown }
+  | { readonly kind: 'select'; readonly columns: readonly string[] }
+  | { readonly kind: 'mapBatches'; readonly schema: Schema; readonly fn: (batch: Batch, out: BatchBuilder) => void };
+
+// biome-ignore-end lint/suspicious/noExplicitAny: see above
+
+export type LoopOperation = Exclude<RowOperation, { kind: 'mapBatches' }>;
+
+/** The schema behind an operation. */
+export function schemaAfter(schema: Schema, operation: RowOperation): Schema {
+  switch (operation.kind) {
+    case 'filter':
+      return schema;
+    case 'select':
+      return schema.select(operation.columns, 'select');
+    case 'keyBy':
+      return new Schema([
+        ...schema.fields.map((field) => operation.schema.fields[operation.schema.indexOf(field.name)] ?? field),
+        ...operation.schema.fields.filter(({ name }) => schema.indexOf(name) < 0),
+      ]);
+    default:
+      return operation.schema;
+  }
+}

@@ -1,0 +1,286 @@
+/**
+ * The command line: `millrace run | explain | checkpoint | demo`. Reads arguments, calls the library, prints.
+ * cli.ts is the program.
+ */
+
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type Duration, MillraceError } from '../core/index.ts';
+import { describeInspection, inspectCheckpoints, packageVersion } from './checkpoint/index.ts';
+import { demo } from './demo/index.ts';
+import { explain, ProgressPrinter, type RunOptions, run } from './job/index.ts';
+import { describePlan, mermaidPlan } from './plan/index.ts';
+
+/** What each command takes. `millrace --help` prints all of it. */
+const HELP_OF = {
+  run: `  millrace run <module>       run the pipeline that a module exports
+      --workers <n>           worker threads (default: cores - 1)
+      --trigger <time>        epoch length, '250ms' or '10s' (default 100ms), or availableNow: read what is there, then stop
+      --drain <hold|emit>     windows that are open at a stop wait for the next run (default), or come out as they are
+      --drain-timeout <time>  how long a stop may take to finish what was read (default 30s)
+      --bad-rows <what>       rows that cannot be decoded: ledger (counted, default), fail, or the share above which the job fails, as 0.01
+      --failed-rows <what>    rows on which a function throws: fail (default), or skip (left out and counted)
+      --memory <size>         all shared memory of the job (default 1GiB)
+      --checkpoint <dir>      keep the state there: a restart goes on from it
+      --checkpoint-interval <time>   how often (default 1s)
+      --guarantee <what>      at-least-once (default) or exactly-once, which needs --checkpoint
+      --param <key=value>     handed to the module's default export; may be repeated
+      --json                  progress as one JSON object a line
+`,
+  explain: `  millrace explain <module>   print the plan
+      --mermaid               as a Mermaid flowchart
+      --param <key=value>     handed to the module's default export; may be repeated
+`,
+  checkpoint: `  millrace checkpoint inspect <dir>   what is in a checkpoint directory; a job may be running there
+      --json                  as one JSON object
+`,
+  demo: `  millrace demo               make page clicks, count them per page and minute, check the result
+      --rows <n>              clicks (default 5000000)
+      --workers <n>           worker threads (default: at least 2)
+      --trigger <time>        epoch length
+      --brokers <host:port>   through Kafka instead of the embedded log
+      --format <json|arrow>   how clicks are written (default json)
+      --sink-delay <time>     slow the sink down by this much an epoch
+      --seed <n>              other clicks
+      --json                  end with one line of JSON
+`,
+};
+
+const HELP = `millrace: stream processing on worker threads
+
+${HELP_OF.run}${HELP_OF.explain}${HELP_OF.checkpoint}${HELP_OF.demo}  millrace --help, --version
+`;
+
+/** Wrong arguments: exit code 2. */
+class UsageError extends Error {}
+
+async function main(args: string[]): Promise<number> {
+  const [command, ...rest] = args;
+  if (rest.includes('--help') || rest.includes('-h')) {
+    console.log(isCommand(command) ? HELP_OF[command] : HELP);
+    return 0;
+  }
+  switch (command) {
+    case 'run':
+      return runCommand(rest);
+    case 'explain':
+      return explainCommand(rest);
+    case 'checkpoint':
+      return checkpointCommand(rest);
+    case 'demo':
+      return demoCommand(rest);
+    case '--version':
+    case '-v':
+      console.log(packageVersion());
+      return 0;
+    case '--help':
+    case '-h':
+    case 'help':
+      console.log(HELP);
+      return 0;
+    default:
+      throw new UsageError(command === undefined ? 'a command is missing' : `there is no command ${JSON.stringify(command)}`);
+  }
+}
+
+function isCommand(name: string | undefined): name is keyof typeof HELP_OF {
+  return name !== undefined && Object.hasOwn(HELP_OF, name);
+}
+
+async function runCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, {
+    workers: { type: 'string' },
+    trigger: { type: 'string' },
+    drain: { type: 'string' },
+    'drain-timeout': { type: 'string' },
+    'bad-rows': { type: 'string' },
+    'failed-rows': { type: 'string' },
+    memory: { type: 'string' },
+    checkpoint: { type: 'string' },
+    'checkpoint-interval': { type: 'string' },
+    guarantee: { type: 'string' },
+    param: { type: 'string', multiple: true },
+    json: { type: 'boolean' },
+  });
+  if (values['checkpoint-interval'] !== undefined && values.checkpoint === undefined) {
+    throw new UsageError('--checkpoint-interval goes with --checkpoint <dir>');
+  }
+  const job = await run(oneModule(positionals), {
+    ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
+    ...option('trigger', values.trigger as RunOptions['trigger']),
+    ...option('drain', values.drain as RunOptions['drain']),
+    ...option('drainTimeout', values['drain-timeout'] as RunOptions['drainTimeout']),
+    ...option('badRows', badRows(values['bad-rows'] as string | undefined)),
+    ...option('failedRows', values['failed-rows'] as RunOptions['failedRows']),
+    ...option('memory', values.memory as RunOptions['memory']),
+    ...option('checkpoint', checkpoint(values.checkpoint as string | undefined, values['checkpoint-interval'] as Duration | undefined)),
+    ...option('guarantee', values.guarantee as RunOptions['guarantee']),
+    params: params(values.param as string[] | undefined),
+  });
+  if (job.sinkNames.length > 0 && job.sinkNames.every((name) => name === 'collect')) {
+    console.error('The only sink is collect(), which keeps the rows for a program: nothing will be seen of them here. To print them, end with .to(stdout()).');
+  }
+  const printer = new ProgressPrinter(values.json === true ? 'json' : 'text');
+  printer.start(job.progress());
+  job.on('progress', (progress) => printer.show(progress));
+  job.on('warning', (message) => printer.warn(message));
+  let isStopping = false;
+  const stop = (signal: NodeJS.Signals) => {
+    if (isStopping) {
+      console.error(`millrace: a second ${signal}: the job ends at once. What was not committed is read again.`);
+      process.exit(signal === 'SIGINT' ? 130 : 143);
+    }
+    isStopping = true;
+    printer.warn(`${signal}: what was read is finished and committed, within the drain timeout; a second signal ends at once`);
+    // `done` reports what goes wrong meanwhile.
+    job.stop({ drain: true }).catch(() => {});
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  try {
+    await job.done;
+  } finally {
+    process.removeListener('SIGINT', stop);
+    process.removeListener('SIGTERM', stop);
+    printer.end(job.progress());
+  }
+  return 0;
+}
+
+function checkpoint(dir: string | undefined, interval: Duration | undefined): RunOptions['checkpoint'] {
+  return dir === undefined ? undefined : { dir, ...(interval === undefined ? {} : { interval }) };
+}
+
+async function explainCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, { mermaid: { type: 'boolean' }, param: { type: 'string', multiple: true } });
+  const plan = await explain(oneModule(positionals), params(values.param as string[] | undefined));
+  console.log(values.mermaid === true ? mermaidPlan(plan) : describePlan(plan));
+  return 0;
+}
+
+/** Fails where something is damaged. */
+async function checkpointCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, { json: { type: 'boolean' } });
+  const [action, dir, ...more] = positionals;
+  if (action !== 'inspect') throw new UsageError(action === undefined ? 'checkpoint inspect, and a directory' : `checkpoint has no ${JSON.stringify(action)}`);
+  if (dir === undefined || more.length > 0) throw new UsageError(`give one directory, not ${positionals.length - 1}`);
+  const found = await inspectCheckpoints(dir);
+  console.log(values.json === true ? JSON.stringify(found, infiniteAsText) : describeInspection(found, Date.now()));
+  return found.damaged.length === 0 ? 0 : 1;
+}
+
+/** JSON has no infinite numbers. */
+function infiniteAsText(_: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+}
+
+async function demoCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, {
+    rows: { type: 'string' },
+    workers: { type: 'string' },
+    trigger: { type: 'string' },
+    brokers: { type: 'string' },
+    format: { type: 'string' },
+    'sink-delay': { type: 'string' },
+    seed: { type: 'string' },
+    json: { type: 'boolean' },
+  });
+  if (positionals.length > 0) throw new UsageError(`demo takes no ${JSON.stringify(positionals[0])}`);
+  const format = values.format ?? 'json';
+  if (format !== 'json' && format !== 'arrow') throw new UsageError(`--format is ${JSON.stringify(format)}: give json or arrow`);
+  const number = (name: string) => (values[name] === undefined ? undefined : wholeNumber(name, values[name] as string));
+  const isVerified = await demo({
+    ...option('rows', number('rows')),
+    ...option('workers', number('workers')),
+    ...option('seed', number('seed')),
+    ...option('trigger', values.trigger as Duration | undefined),
+    ...option('brokers', values.brokers as string | undefined),
+    ...option('sinkDelay', values['sink-delay'] as Duration | undefined),
+    format,
+    json: values.json === true,
+  });
+  return isVerified ? 0 : 1;
+}
+
+type ArgumentOptions = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>;
+
+function parse(args: string[], options: ArgumentOptions) {
+  try {
+    return parseArgs({ args, options, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function oneModule(positionals: readonly string[]): string {
+  if (positionals.length !== 1) throw new UsageError(`give one module, not ${positionals.length}`);
+  return positionals[0] as string;
+}
+
+function badRows(value: string | undefined): RunOptions['badRows'] {
+  if (value === undefined || value === 'ledger' || value === 'fail') return value;
+  return { fail: { above: value.trim() === '' ? Number.NaN : Number(value) } };
+}
+
+function wholeNumber(name: string, value: string): number {
+  if (!/^\d+$/.test(value)) throw new UsageError(`--${name} is ${JSON.stringify(value)}: give a whole number`);
+  return Number(value);
+}
+
+function params(pairs: readonly string[] = []): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=');
+      if (at < 1) throw new UsageError(`--param is ${JSON.stringify(pair)}: give key=value`);
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+function option<K extends string, V>(name: K, value: V | undefined): { [P in K]?: V } {
+  return (value === undefined ? {} : { [name]: value }) as { [P in K]?: V };
+}
+
+/**
+ * Where in the user's files an error came from: its stack, without the frames of Node and of this package.
+ */
+function traceOf(cause: unknown): string | undefined {
+  if (typeof cause === 'string') return cause;
+  if (!(cause instanceof Error)) return undefined;
+  const rooms = ['core', 'operators', 'io', 'runtime'].map((room) => new URL(`../${room}/`, import.meta.url));
+  const ours = ['node:', '/node_modules/', ...rooms.flatMap((room) => [room.href, fileURLToPath(room)])];
+  const isOurs = (line: string) => /^\s+at /.test(line) && ours.some((place) => line.includes(place));
+  const stack = cause.stack ?? String(cause);
+  // Where something cannot be compiled, its place is only in the message, or before the stack.
+  return stack
+    .split('\n')
+    .filter((line) => !isOurs(line))
+    .join('\n');
+}
+
+/**
+ * Does what the arguments say, and prints what goes wrong.
+ *
+ * @returns the exit code: 0 done, 1 failed, 2 used wrongly
+ */
+export async function commandLine(args: string[]): Promise<number> {
+  try {
+    return await main(args);
+  } catch (error) {
+    if (error instanceof UsageError) {
+      const [command] = args;
+      // Node's own message may be of several lines.
+      const what = error.message.replaceAll(/\s+/g, ' ').replace(/\.$/, '');
+      console.error(`millrace: ${what}. What there is: millrace ${isCommand(command) ? `${command} ` : ''}--help`);
+      return 2;
+    }
+    if (error instanceof MillraceError) {
+      console.error(`${error.code}: ${error.message}`);
+      const isOfUser = error.code === 'ERR_MILLRACE_USER_FUNCTION' || error.code === 'ERR_MILLRACE_MODULE';
+      const trace = isOfUser || typeof error.cause === 'string' ? traceOf(error.cause) : undefined;
+      if (trace !== undefined) console.error(trace);
+    } else console.error(error);
+    // An invalid option is a usage error, wherever it is found.
+    return error instanceof MillraceError && error.code === 'ERR_MILLRACE_OPTION' ? 2 : 1;
+  }
+}

@@ -1,0 +1,519 @@
+/**
+ * Streams as a user writes them: plain, by key, and in windows. They are in one file because each makes the
+ * others. They add nodes to the graph of the pipeline and check it as it grows. So a wrong pipeline fails
+ * where it is written, before a thread starts. They run nothing; plan/planner.ts makes stages of the graph.
+ *
+ * Row types travel along: `filter((r) => r.ms > 0)` compiles only if there is a numeric column `ms`.
+ */
+
+import {
+  type AnyRow,
+  type Batch,
+  type BatchBuilder,
+  checkOptionNames,
+  type Duration,
+  durationMs,
+  MillraceError,
+  type RowOf,
+  type Schema,
+  type SchemaFields,
+  shown,
+  schema as toSchema,
+} from '../../core/index.ts';
+import { type BatchCallbackOptions, forEachBatch, type Sink, stdout } from '../../io/index.ts';
+import {
+  type AggregatesOf,
+  count,
+  type JoinType,
+  planDropDuplicates,
+  type RowFold,
+  type RowOperation,
+  reduceFold,
+  type WindowShape,
+  WindowSpec,
+} from '../../operators/index.ts';
+import { type ErrorRow, GRAPH, type Graph, type Node, type PipelineLike, type RowCoordinates, type Upstream } from '../plan/index.ts';
+import { mustBeFunction, mustHaveColumns } from './arguments.ts';
+import { presentTime } from './event-time.ts';
+import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
+import { aggregateNode, columnsBesides, distinctNode, errorsNode, foldNode, joinNode, joinSide, lateNode, nameView, runningFoldNode } from './nodes.ts';
+import { type ProcessOptions, processNode } from './process.ts';
+import type { OrNull, Results, Simplify, TimeColumn, WindowBounds } from './row-types.ts';
+import { type TopOptions, topNode } from './top.ts';
+import { eventTimeNode, processingTimeNode, type WatermarkStreamOptions } from './watermark-nodes.ts';
+
+/**
+ * A stream of rows of type R. Immutable: each call gives a new stream, and using one stream twice forks it.
+ */
+export class Stream<R, L = never, LR = never> implements PipelineLike {
+  readonly [GRAPH]: Graph;
+  readonly node: Node;
+
+  constructor(graph: Graph, node: Node) {
+    this[GRAPH] = graph;
+    this.node = node;
+  }
+
+  /**
+   * The rows that came too late for the operator that this stream is the result of: a window, a join by time,
+   * or dropDuplicates. They are as they came to it, with `source`, `partition` and `offset`. The ledger
+   * counts them all the same.
+   *
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when no row can be late for this stream
+   */
+  get late(): Stream<Simplify<L & RowCoordinates>> {
+    return new Stream(this[GRAPH], lateNode(this.node, 0));
+  }
+
+  /**
+   * Of a join by time: the rows of the other stream that came too late. {@link late} has those of this one.
+   */
+  get lateRight(): Stream<Simplify<LR & RowCoordinates>> {
+    return new Stream(this[GRAPH], lateNode(this.node, 1));
+  }
+
+  /**
+   * The rows that failed on the way here: those that the source could not decode, and those for which a row
+   * function threw. Where it is used, such a row does not end the job. It is left out, counted in the ledger,
+   * and comes here. Errors in functions of keyed operators always end the job: half a call may have changed
+   * their state.
+   */
+  get errors(): Stream<ErrorRow> {
+    return new Stream(this[GRAPH], errorsNode(this.node));
+  }
+
+  /** The columns of this stream. */
+  get schema(): Schema {
+    return this.node.schema;
+  }
+
+  /** Keeps the rows for which `fn` returns a truthy value. */
+  filter(fn: (row: R) => unknown): Stream<R> {
+    mustBeFunction(fn, 'filter');
+    return this.#rows(this.schema, { kind: 'filter', fn });
+  }
+
+  /** One row out for each row in. `schema` names and types the columns of the new rows. */
+  map<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): Stream<Simplify<RowOf<S>>> {
+    mustHaveColumns(schema, fn, 'map', '(r) => ({ page: r.page, ms: r.ms })');
+    const columns = toSchema(schema);
+    return this.#rows(columns, { kind: 'map', schema: columns, fn });
+  }
+
+  /**
+   * Any number of rows out for each row in: first those for which `fn` calls `emit`, then those that it
+   * returns, as an array or another iterable.
+   *
+   * @example .flatMap({ word: utf8 }, (r) => r.text.split(' ').map((word) => ({ word })))
+   */
+  flatMap<S extends SchemaFields>(
+    schema: S,
+    // biome-ignore lint/suspicious/noConfusingVoidType: a function that only emits returns nothing
+    fn: (row: R, emit: (row: RowOf<S>) => void) => Iterable<RowOf<S>> | void | null | undefined,
+  ): Stream<Simplify<RowOf<S>>> {
+    mustHaveColumns(schema, fn, 'flatMap', '(r) => [{ page: r.page, ms: r.ms }]');
+    const columns = toSchema(schema);
+    return this.#rows(columns, { kind: 'flatMap', schema: columns, fn: fn as (row: unknown, emit: (row: AnyRow) => void) => unknown });
+  }
+
+  /** The vectorised escape hatch: whole batches, columns as typed memory. */
+  mapBatches<S extends SchemaFields>(schema: S, fn: (batch: Batch, out: BatchBuilder) => void): Stream<Simplify<RowOf<S>>> {
+    mustHaveColumns(schema, fn, 'mapBatches', '(batch, out) => { ... }');
+    const columns = toSchema(schema);
+    return this.#rows(columns, { kind: 'mapBatches', schema: columns, fn });
+  }
+
+  /** The named columns only, in this order. */
+  select<K extends keyof R & string>(...columns: K[]): Stream<Simplify<Pick<R, K>>> {
+    return this.#rows(this.schema.select(columns, 'select'), { kind: 'select', columns });
+  }
+
+  /** All columns but the named ones. */
+  drop<K extends keyof R & string>(...columns: K[]): Stream<Simplify<Omit<R, K>>> {
+    for (const column of columns) this.schema.require(column, 'drop');
+    const kept = this.schema.fields.map((field) => field.name).filter((name) => !(columns as string[]).includes(name));
+    return this.#rows(this.schema.select(kept, 'drop'), { kind: 'select', columns: kept });
+  }
+
+  /** The rows of both streams, which must have the same columns. */
+  union(other: Stream<R>): Stream<R> {
+    if (!(other instanceof Stream))
+      throw new MillraceError('ERR_MILLRACE_PIPELINE', `union() got ${shown(other)}, which is no stream. Pass one of this pipeline.`);
+    if (!this.schema.equals(other.schema)) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `union() needs the same columns on both sides: here ${this.schema}, there ${other.schema}. Use map() or select() first.`,
+      );
+    }
+    if (other[GRAPH] !== this[GRAPH]) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `union() got a stream of the pipeline ${shown(other[GRAPH].name)}, not of ${shown(this[GRAPH].name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
+      );
+    }
+    return new Stream<R>(this[GRAPH], { kind: 'union', schema: this.schema, parents: [this.node, other.node] });
+  }
+
+  /**
+   * Event time: `column` says when a row happened, and rows come at most `delay` behind the newest one of
+   * their partition. The watermark is the minimum over partitions of (newest - delay); windows close when it
+   * passes them.
+   *
+   * @throws MillraceError ERR_MILLRACE_OPTION for an option that does not exist; ERR_MILLRACE_PIPELINE when
+   *   the column is no timestamp, or the stream is the result of an operator by key: windows, joins by time,
+   *   and process() whose schema keeps the column, have event time already
+   */
+  withWatermark(column: TimeColumn<R>, delay: Duration, options: WatermarkStreamOptions = {}): Stream<R> {
+    return new Stream<R>(this[GRAPH], eventTimeNode(this.node, column, delay, options));
+  }
+
+  /**
+   * Processing time: each row gets a column that says when it was taken in, by the clock at the start of its
+   * epoch. This is its event time from here on, for windows, sessions, joins, dropDuplicates and timers. The
+   * watermark is the clock at the end of each epoch. So nothing is ever late, and windows also close while no
+   * rows come.
+   *
+   * With a checkpoint directory a restart stamps the rows that it reads again as they were. Without one it
+   * stamps them anew: rows of windows that were sent, but not committed, count once more in later windows.
+   *
+   * @param column name of the new column, of type timestamp
+   */
+  withProcessingTime<C extends string = 'processedAt'>(column?: C): Stream<Simplify<R & { readonly [P in C]: number }>> {
+    return new Stream(this[GRAPH], processingTimeNode(this.node, column));
+  }
+
+  /** Rows of equal values in these columns belong together: aggregates and windows go by key. */
+  keyBy<K extends keyof R & string>(...columns: K[]): KeyedStream<R, Simplify<Pick<R, K>>>;
+  /** The same with computed keys: `fn` returns the columns of `schema`, which the rows have from here on. */
+  keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedStream<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
+  keyBy(...args: unknown[]): unknown {
+    if (typeof args[0] === 'function') {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        'keyBy() takes the columns first, and then the function: keyBy({ host: utf8 }, (r) => ({ host: new URL(r.url).host })). A column that is there is named: keyBy("page").',
+      );
+    }
+    if (typeof args[1] !== 'function') {
+      if (args.length === 0)
+        throw new MillraceError('ERR_MILLRACE_PIPELINE', 'keyBy() names no column. Name at least one, or use windowAll() for windows over all rows.');
+      this.schema.select(args as string[], 'keyBy');
+      return new KeyedStream(this, args as string[]);
+    }
+    const keys = toSchema(args[0] as SchemaFields);
+    if (keys.length === 0) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        'keyBy() has a schema without columns. Name at least one: keyBy({ host: utf8 }, (r) => ({ host: ... })).',
+      );
+    }
+    const columns = toSchema(Object.fromEntries([...this.schema.fields, ...keys.fields].map((field) => [field.name, field.type])));
+    const widened = this.#rows<unknown>(columns, { kind: 'keyBy', schema: keys, fn: args[1] as (row: unknown) => AnyRow });
+    return new KeyedStream(
+      widened,
+      keys.fields.map((field) => field.name),
+    );
+  }
+
+  /**
+   * Windows over all rows, with no key. All rows of a window meet in one place: for small results of large
+   * streams.
+   */
+  windowAll<E extends boolean = false>(window: WindowSpec<WindowShape, E>): WindowedStream<R, unknown, E> {
+    return new WindowedStream<R, unknown, E>(this, [], window);
+  }
+
+  /** Writes the stream to a sink. Returns the stream, so that it can be the module's default export. */
+  to(sink: Sink): this {
+    if (typeof sink?.open !== 'function' || typeof sink.encoder !== 'function') {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `to() got ${shown(sink)}, which is no sink. Pass kafka.sink(...), log.sink(...), files.sink(...), stdout(), collect() or a Sink of your own.`,
+      );
+    }
+    sink.check(this.schema);
+    this[GRAPH].sinks.push({ parent: this.node, sink });
+    return this;
+  }
+
+  /**
+   * Names the state behind this stream, so that it can be read while the job runs: `job.view(name)`. For the
+   * result of `.keyBy(...).aggregate(...)` or `.count()` without a window, before any further step. Returns
+   * the stream; a pipeline that is only viewed needs no sink.
+   *
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when there is no such state, or the name is taken
+   */
+  as(name: string): this {
+    nameView(this[GRAPH], this.node, name);
+    return this;
+  }
+
+  /** Prints the stream as tables, at most `rows` rows per epoch. */
+  print(options: { rows?: number } = {}): this {
+    checkOptionNames('print()', options, { rows: true });
+    return this.to(stdout(options));
+  }
+
+  /**
+   * Calls `fn` with each batch, in the worker that made it. After a failure it may see rows again; a job that
+   * is exactly-once takes it only with `{ delivery: 'idempotent' }`, which promises that this does no harm.
+   */
+  forEachBatch(fn: (batch: Batch, place: { epoch: number; shard: number }) => void, options: BatchCallbackOptions = {}): this {
+    mustBeFunction(fn, 'forEachBatch');
+    return this.to(forEachBatch(fn, options));
+  }
+
+  #rows<T>(schema: Schema, operation: RowOperation): Stream<T> {
+    return new Stream<T>(this[GRAPH], { kind: 'rows', schema, parent: this.node, operation });
+  }
+}
+
+/** A stream whose rows belong together by key. K is the type of the key columns. */
+export class KeyedStream<R, K> {
+  readonly #stream: Upstream;
+  readonly #keys: readonly string[];
+
+  constructor(stream: Upstream, keys: readonly string[]) {
+    this.#stream = stream;
+    this.#keys = keys;
+  }
+
+  /** Windows by key. They need event time: call withWatermark() first. */
+  window(window: WindowSpec): WindowedStream<R, K> {
+    return new WindowedStream<R, K>(this.#stream, this.#keys, window);
+  }
+
+  /**
+   * Running aggregates by key, over all rows so far. Each epoch emits the keys that changed, with their new
+   * values.
+   */
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & Results<A, R>>> {
+    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, undefined));
+  }
+
+  /**
+   * A function of your own over the rows of each key, in order, with state and timers. Results are the rows
+   * that `ctx.emit` gets. Rows of a key come in the order (source, partition, offset) of each epoch. Timers
+   * fire after the epoch's rows, so a row may be newer than a timer that is due: compare the row's time with
+   * `ctx.watermark` where it matters. Late rows come, too. State is JavaScript values that structured clone
+   * can copy. While there is any, no position is committed.
+   *
+   * @example
+   * .keyBy('user').process({
+   *   schema: { user: utf8, clicks: f64 },
+   *   state: () => ({ clicks: 0 }),
+   *   onRow(row, ctx) {
+   *     if (ctx.state.clicks++ === 0) ctx.timer(ctx.time + 60_000);
+   *   },
+   *   onTimer(time, ctx) {
+   *     ctx.emit({ user: ctx.key.user, clicks: ctx.state.clicks });
+   *     ctx.clear();
+   *   },
+   * })
+   */
+  process<O extends SchemaFields, S = undefined>(functions: ProcessOptions<R, K, O, S>): Stream<Simplify<RowOf<O>>> {
+    return new Stream(this.#stream[GRAPH], processNode(this.#stream, this.#keys, functions));
+  }
+
+  /**
+   * The rows of each key so far as one: `fn` makes one row of two. Each epoch emits the keys that changed. A
+   * result has the key columns of its key, and the other columns from `fn`.
+   *
+   * @param options.ttl drops the value of a key that has had no row for this long: in event time where there
+   *   is one
+   * @example .keyBy('user').reduce((a, b) => ({ user: a.user, spent: a.spent + b.spent }))
+   */
+  reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Stream<R> {
+    mustBeFunction(fn, 'reduce');
+    checkOptionNames('reduce()', options, { ttl: true });
+    const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'reduce ttl', 1);
+    const fold = reduceFold(this.#stream.schema, this.#keys, fn as never, undefined) as RowFold;
+    return new Stream(this.#stream[GRAPH], runningFoldNode(this.#stream, this.#keys, fold, ttlMs));
+  }
+
+  /**
+   * The `n` rows of each key with the greatest values of a column so far, with their `rank` from 1. Each
+   * epoch emits the whole list of each key whose list changed: a sink for it overwrites by key and rank.
+   */
+  top(n: number, options: TopOptions<R>): Stream<Simplify<R & { readonly rank: number }>> {
+    return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, undefined));
+  }
+
+  /**
+   * The first row of each key; other rows of the key are dropped. With `within` only those are dropped whose
+   * event time is less than that away from a row that passed. Without event time the clock of the epoch
+   * counts.
+   */
+  dropDuplicates(options: { readonly within?: Duration } = {}): Stream<R, R> {
+    checkOptionNames('dropDuplicates()', options, { within: true });
+    const { node } = this.#stream;
+    const withinMs = options.within === undefined ? undefined : durationMs(options.within, 'dropDuplicates within', 1);
+    return new Stream(
+      this.#stream[GRAPH],
+      distinctNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) })),
+    );
+  }
+
+  /**
+   * Rows of this stream and of `other` with equal keys whose event times lie near each other: `other`'s
+   * within `before` and `after` of this one's. Results have the key columns (under this stream's names),
+   * `joinTime` (the later of both times, which is their event time), this stream's other columns, then the
+   * other's; where a name is taken, with a suffix.
+   *
+   * A row without a match (type left, right, full) comes out when the watermark says that none can come.
+   * State is the rows of `before + after` of event time.
+   *
+   * @example orders.keyBy('order').join(payments.keyBy('order'), { within: [0, '10m'], type: 'left' })
+   */
+  join<R2, K2, T extends JoinType = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>,
+    options: IntervalJoinOptions<T, S>,
+  ): Stream<Joined<R, K, R2, K2, T, S, { readonly joinTime: number }>, R, R2>;
+  /**
+   * Without `within` the other stream is a table: the latest row of each key. Each row of this stream meets
+   * the row that its key has there at the end of the epoch. Type `left` keeps rows that meet none. The table
+   * is held for ever.
+   *
+   * @example clicks.keyBy('user').join(users.keyBy('id'), { type: 'left' })
+   */
+  join<R2, K2, T extends 'inner' | 'left' = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedStream<R2, K2> | BroadcastTable<R2, K2>> & (KeyedStream<R2, K2> | BroadcastTable<R2, K2>),
+    options?: TableJoinOptions<R2, T, S>,
+  ): Stream<Joined<R, K, R2, K2, T, S, unknown>>;
+  join(other: unknown, options?: AnyJoinOptions): unknown {
+    return this.joinIn(undefined, other, options);
+  }
+
+  /** @internal join, in a window where there is one. */
+  joinIn<T, L = never, LR = never>(window: WindowSpec | undefined, table: unknown, options: AnyJoinOptions | undefined): Stream<T, L, LR> {
+    const isBroadcast = table instanceof BroadcastTable;
+    const other = isBroadcast ? table.table : table;
+    if (!(other instanceof KeyedStream)) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `join() got ${shown(other)}, which is no keyed stream. Call keyBy() on it first: a.keyBy('id').join(b.keyBy('id'), ...).`,
+      );
+    }
+    const graph = this.#stream[GRAPH];
+    if (other.#stream[GRAPH] !== graph) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `join() got a stream of the pipeline ${shown(other.#stream[GRAPH].name)}, not of ${shown(graph.name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
+      );
+    }
+    const plan = planJoin(joinSide(this.#stream, this.#keys), joinSide(other.#stream, other.#keys), window, options, isBroadcast);
+    return new Stream<T, L, LR>(graph, joinNode(this.#stream, other.#stream, plan));
+  }
+
+  /** Rows so far by key: `aggregate({ count: count() })`. */
+  count(): Stream<Simplify<K & { readonly count: number }>> {
+    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, undefined));
+  }
+}
+
+/** A table that every shard holds whole. Made by {@link broadcast}. */
+export class BroadcastTable<R, K> {
+  readonly table: KeyedStream<R, K>;
+
+  constructor(table: KeyedStream<R, K>) {
+    this.table = table;
+  }
+}
+
+/**
+ * Reads a keyed stream as a table that goes to every shard, for `join`: the rows that are joined with it are
+ * then spread evenly, whatever their keys. For small tables: it is held 64 times.
+ *
+ * @example orders.keyBy('country').join(broadcast(countries.keyBy('code')), { type: 'left' })
+ */
+export function broadcast<R, K>(table: KeyedStream<R, K>): BroadcastTable<R, K> {
+  if (!(table instanceof KeyedStream)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `broadcast() got ${shown(table)}, which is no keyed stream. Call keyBy() on it first: broadcast(countries.keyBy('code')).`,
+    );
+  }
+  return new BroadcastTable(table);
+}
+
+/**
+ * A stream in windows. Result rows carry the key columns, windowStart and windowEnd (ms), and the aggregates.
+ * E: windows without rows come out, too, and their aggregates are null.
+ */
+export class WindowedStream<R, K, E extends boolean = false> {
+  readonly #stream: Upstream;
+  readonly #keys: readonly string[];
+  readonly #window: WindowSpec;
+
+  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec) {
+    if (!(window instanceof WindowSpec)) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `A window is given as ${shown(window)}, which is none. Make one: tumbling('1m'), sliding('1m', '10s'), session('30s'), countWindow(100), cumulative('1h', '1m') or globalWindow().`,
+      );
+    }
+    this.#stream = stream;
+    this.#keys = keys;
+    this.#window = window;
+  }
+
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & WindowBounds & OrNull<Results<A, R>, E>>, R> {
+    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, this.#window));
+  }
+
+  /**
+   * The rows of a window as one, by key: `fn` makes one row of two. `inverse` takes a row out again:
+   * inverse(fn(a, b), b) must be a. With it a sliding window gets from one result to the next by what enters
+   * and what leaves, however long it is.
+   *
+   * @example
+   * .window(sliding('1h', '1m'))
+   * .reduce((a, b) => ({ ...a, ms: a.ms + b.ms }), { inverse: (a, b) => ({ ...a, ms: a.ms - b.ms }) })
+   */
+  reduce(fn: (a: R, b: R) => R, options: { readonly inverse?: (a: R, b: R) => R } = {}): Stream<Simplify<R & WindowBounds>, R> {
+    mustBeFunction(fn, 'reduce');
+    checkOptionNames('reduce() in a window', options, { inverse: true });
+    if (options.inverse !== undefined) mustBeFunction(options.inverse, 'inverse of reduce');
+    const { schema } = this.#stream;
+    const fold = reduceFold(schema, columnsBesides(schema, this.#keys, this.#window), fn as never, options.inverse as never) as RowFold;
+    return new Stream(this.#stream[GRAPH], foldNode(this.#stream, this.#keys, fold, this.#window));
+  }
+
+  /** The `n` rows of each key with the greatest values of a column, with their `rank` from 1. */
+  top(n: number, options: TopOptions<R>): Stream<Simplify<R & WindowBounds & { readonly rank: number }>, R> {
+    return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, this.#window));
+  }
+
+  /**
+   * Rows of this stream and of `other` with equal keys in the same window, when it closes. Results have the
+   * key columns, windowStart and windowEnd, this stream's other columns, then the other's; where a name is
+   * taken, with a suffix.
+   *
+   * @example clicks.keyBy('user').window(tumbling('1m')).join(views.keyBy('user'), { type: 'full' })
+   */
+  join<R2, K2, T extends JoinType = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>,
+    options?: JoinOptions<T, S>,
+  ): Stream<Joined<R, K, R2, K2, T, S, WindowBounds>, R, R2> {
+    return new KeyedStream<R, K>(this.#stream, this.#keys).joinIn(this.#window, other, options);
+  }
+
+  /** Rows per window: `aggregate({ count: count() })`. */
+  count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>, R> {
+    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window));
+  }
+}
+
+/**
+ * A plain stream is asked for what needs keys, or a window over all rows. The compiler refuses it; plain
+ * JavaScript gets this.
+ */
+for (const name of ['window', 'aggregate', 'reduce', 'count', 'process', 'top', 'dropDuplicates', 'join']) {
+  Object.defineProperty(Stream.prototype, name, {
+    value() {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${name === 'process' || name === 'dropDuplicates' || name === 'join' ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
+      );
+    },
+  });
+}
