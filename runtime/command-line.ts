@@ -19,6 +19,7 @@ const HELP_OF = {
       --drain <hold|emit>     windows that are open at a stop wait for the next run (default), or come out as they are
       --drain-timeout <time>  how long a stop may take to finish what was read (default 30s)
       --bad-rows <what>       rows that cannot be decoded: ledger (counted, default), fail, or the share above which the job fails, as 0.01
+      --failed-rows <what>    rows on which a function throws: fail (default), or skip (left out and counted)
       --memory <size>         all shared memory of the job (default 1GiB)
       --checkpoint <dir>      keep the state there: a restart goes on from it
       --checkpoint-interval <time>   how often (default 1s)
@@ -95,6 +96,7 @@ async function runCommand(args: string[]): Promise<number> {
     drain: { type: 'string' },
     'drain-timeout': { type: 'string' },
     'bad-rows': { type: 'string' },
+    'failed-rows': { type: 'string' },
     memory: { type: 'string' },
     checkpoint: { type: 'string' },
     'checkpoint-interval': { type: 'string' },
@@ -111,6 +113,7 @@ async function runCommand(args: string[]): Promise<number> {
     ...option('drain', values.drain as RunOptions['drain']),
     ...option('drainTimeout', values['drain-timeout'] as RunOptions['drainTimeout']),
     ...option('badRows', badRows(values['bad-rows'] as string | undefined)),
+    ...option('failedRows', values['failed-rows'] as RunOptions['failedRows']),
     ...option('memory', values.memory as RunOptions['memory']),
     ...option('checkpoint', checkpoint(values.checkpoint as string | undefined, values['checkpoint-interval'] as Duration | undefined)),
     ...option('guarantee', values.guarantee as RunOptions['guarantee']),

@@ -159,6 +159,12 @@ export class BatchBuilder {
     this.rowCount++;
   }
 
+  /** Takes back the rows from `rowCount` on, which were set in order. */
+  truncate(rowCount: number): void {
+    this.rowCount = rowCount;
+    for (const column of this.columns) if (column.offsets !== 0) column.byteLength = this.memory.i32[(column.offsets >>> 2) + rowCount] as number;
+  }
+
   /**
    * The first `rowCount` rows as a batch over the same bytes, valid until the builder is written to again.
    */

@@ -148,6 +148,17 @@ export interface Scatter {
   takeBlocks(): number[];
 }
 
+/** What happens where a user-defined function fails. One per thread and operator. */
+export interface RowFailures {
+  /**
+   * Whether the row is left out. The operator must then be as if it had never come, so it keeps what a call
+   * may change.
+   */
+  readonly areSkipped: boolean;
+  /** Takes note of what is left out. Throws the error where the job is to end. */
+  skip(error: unknown): void;
+}
+
 /** Time as an operator may see it: the same for all workers, and the same in a replay of recorded epochs. */
 export interface EpochClock {
   readonly epoch: number;
@@ -166,12 +177,11 @@ export interface ShardContext {
   readonly clock: EpochClock;
   /** Where results go, during `merge` and `advance`. */
   readonly emit: Emit;
-  /**
-   * Reports a row that could not be taken because a user-defined function failed on it. Throws where the job
-   * should end. Returns where the row is to be left out; the operator must then be as if the row had never
-   * come.
-   */
-  failed(error: unknown, rows: Batch, row: number): void;
+  readonly failures: {
+    readonly areSkipped: boolean;
+    /** @param block where the row lies; 0: it is no row, but a timer or a result */
+    skip(error: unknown, block: number): void;
+  };
   /**
    * An error that a row of a block caused, with the place where the row was read, as far as the block knows.
    */

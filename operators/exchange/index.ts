@@ -25,6 +25,7 @@ export type {
   OpenShard,
   OrderOfRows,
   OutputTime,
+  RowFailures,
   Scatter,
   ScatterHooks,
   ShardContext,

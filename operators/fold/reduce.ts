@@ -26,6 +26,7 @@ export function reduceFold(input: Schema, keys: readonly string[], fn: Reducer, 
     whole: 'your function takes rows, and those of a key in order',
     fields,
     tellsChanges: false,
+    callsFunctions: true,
     add(value, batch, row) {
       const object = reader.read(batch, row);
       return value === undefined ? object : called('reduce', fn, value, object);

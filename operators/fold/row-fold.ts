@@ -4,7 +4,7 @@
  */
 
 import type { Batch, Field } from '../../core/index.ts';
-import { type Key, type KeyedInput, keyReader, type RowOutput, roughBytes } from '../keyed/index.ts';
+import { type Key, type KeyedContext, type KeyedInput, keyReader, type RowFailures, type RowOutput, roughBytes, stateCopy } from '../keyed/index.ts';
 
 /** How rows become one value. Structured clone must be able to copy the values. */
 export interface RowFold<A = unknown> {
@@ -31,6 +31,8 @@ export interface RowFold<A = unknown> {
    */
   readonly remove: ((value: A, from: A) => A) | undefined;
   readonly tellsChanges: boolean;
+  /** Whether it calls user-defined functions, which may fail. */
+  readonly callsFunctions: boolean;
   /** Calls `put` with the values of `fields` for each result row of a key. */
   results(value: A, put: (values: readonly unknown[]) => void): void;
 }
@@ -48,12 +50,18 @@ export class Groups {
   readonly #keyOf: (batch: Batch, row: number) => Key;
   readonly #keys: readonly number[];
   readonly #output: RowOutput;
+  readonly #failures: RowFailures;
+  readonly isGuarded: boolean;
+  /** The last row that was to be added was left out. */
+  hasFailed = false;
 
-  constructor(fold: RowFold, input: KeyedInput, output: RowOutput) {
+  constructor(fold: RowFold, input: KeyedInput, { output, failures }: Pick<KeyedContext, 'output' | 'failures'>) {
     this.fold = fold;
     this.#keyOf = keyReader(input.keys, input.schema);
     this.#keys = input.keys;
     this.#output = output;
+    this.#failures = failures;
+    this.isGuarded = failures.areSkipped && fold.callsFunctions;
   }
 
   /** Adds a row to its group among `groups`. Returns the group, or undefined when nothing changed. */
@@ -62,6 +70,18 @@ export class Groups {
     const known = groups.get(id);
     if (known !== undefined) {
       const before = known.value;
+      if (this.isGuarded) {
+        this.hasFailed = false;
+        const kept = stateCopy(before);
+        try {
+          known.value = this.fold.add(before, batch, row);
+        } catch (error) {
+          this.failed(error);
+          known.value = kept;
+          return undefined;
+        }
+        return known;
+      }
       known.value = this.fold.add(before, batch, row);
       return this.fold.tellsChanges && known.value === before ? undefined : known;
     }
@@ -74,8 +94,23 @@ export class Groups {
     return this.#keyOf(batch, row);
   }
 
+  /** A function has failed: what it was called for is left out, or the job ends. */
+  failed(error: unknown): void {
+    this.hasFailed = true;
+    this.#failures.skip(error);
+  }
+
   put({ key, value }: Group, bounds: readonly unknown[]): void {
-    this.fold.results(value, (values) => this.#output.append([...key, ...bounds, ...values]));
+    if (this.isGuarded) this.#output.mark();
+    try {
+      this.fold.results(value, (values) => this.#output.append([...key, ...bounds, ...values]));
+    } catch (error) {
+      if (!this.isGuarded) throw error;
+      this.failed(error);
+      this.#output.takeBack();
+      return;
+    }
+    if (this.isGuarded) this.#output.keep();
   }
 }
 

@@ -28,7 +28,7 @@ export class RunningFold implements KeyedOperator {
   readonly #expiries = new TimerQueue<RunningGroup>();
 
   constructor(fold: RowFold, input: KeyedInput, time: number, ttlMs: number | undefined, context: KeyedContext, from: RunningSnapshot | undefined) {
-    this.#groups = new Groups(fold, input, context.output);
+    this.#groups = new Groups(fold, input, context);
     this.#time = time;
     this.#shiftMs = input.timeShiftMs;
     this.#ttlMs = ttlMs;
@@ -48,6 +48,7 @@ export class RunningFold implements KeyedOperator {
     for (let row = 0; row < rows.rowCount; row++) {
       const changed = this.#groups.add(this.#values, rows, row, (group) => ({ ...group, expiry: Number.NEGATIVE_INFINITY, isGone: false }));
       if (changed !== undefined) this.#changed.add(changed);
+      if (this.#groups.isGuarded && changed === undefined && this.#groups.hasFailed) continue;
       if (this.#ttlMs !== undefined) this.#touch(changed ?? (this.#values.get(this.#groups.keyOf(rows, row)) as RunningGroup), rows, row);
     }
   }

@@ -54,6 +54,7 @@ export function topFold({ input, keys, n, by, order }: TopRequest): RowFold<read
     whole: 'rows are the result',
     fields: [{ name: 'rank', type: f64 }, ...fields],
     tellsChanges: true,
+    callsFunctions: false,
     add(list = [], batch: Batch, row) {
       return inserted(list, batch.value(column, row), () => reader.read(batch, row)) ?? list;
     },

@@ -46,7 +46,7 @@ export class WindowedFold implements KeyedOperator {
   #due: number;
 
   constructor(fold: RowFold, input: KeyedInput, windows: OpenWindows, emission: Emission, context: KeyedContext, from: WindowedSnapshot | undefined) {
-    this.#groups = new Groups(fold, input, context.output);
+    this.#groups = new Groups(fold, input, context);
     this.#input = input;
     this.#grid = windows.grid;
     this.#windows = windows;
@@ -120,7 +120,9 @@ export class WindowedFold implements KeyedOperator {
   /** Emits all windows before `next` that have a row and are still open. */
   #emitClosed(next: number): void {
     const grid = this.#grid;
-    const runs = isRunning(this.#groups.fold, grid, this.#emission);
+    // A failing merge or inverse would leave a running value half changed.
+    const runs = !this.#groups.isGuarded && isRunning(this.#groups.fold, grid, this.#emission);
+    if (!runs) this.#running = undefined;
     const visit = (window: number): void => {
       const bounds = [grid.windowStart(window), grid.windowEnd(window)];
       if (runs) for (const { group } of this.#moveTo(window).values()) this.#groups.put(group, bounds);
@@ -175,12 +177,22 @@ export class WindowedFold implements KeyedOperator {
     const last = this.#grid.lastPane(window);
     if (first === last && only === undefined) return this.#panes.get(first)?.values() ?? [];
     const merged = new Map<Key, Group>();
+    const failed = new Set<Key>();
     for (const { groups } of this.#between(first, last)) {
       for (const group of groups.values()) {
-        if (only !== undefined && !only.has(group.id)) continue;
+        if ((only !== undefined && !only.has(group.id)) || failed.has(group.id)) continue;
         const known = merged.get(group.id);
         if (known === undefined) merged.set(group.id, { id: group.id, key: group.key, value: fold.merge(undefined, group.value) });
-        else known.value = fold.merge(known.value, group.value);
+        else if (!this.#groups.isGuarded) known.value = fold.merge(known.value, group.value);
+        else {
+          try {
+            known.value = fold.merge(known.value, group.value);
+          } catch (error) {
+            this.#groups.failed(error);
+            merged.delete(group.id);
+            failed.add(group.id);
+          }
+        }
       }
     }
     return merged.values();

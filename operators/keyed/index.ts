@@ -6,9 +6,10 @@
 export { type DropDuplicatesRequest, planDropDuplicates } from './drop-duplicates.ts';
 export { EMPTY_WINDOWS, planEmptyWindows } from './empty-windows.ts';
 export { KeyedExchange } from './keyed-exchange.ts';
-export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
+export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, RowFailures } from './keyed-operator.ts';
 export { type ProcessRequest, planProcess } from './process.ts';
 export type { ProcessContext } from './process-context.ts';
 export { placesOf, RowOutput } from './row-output.ts';
 export { type Key, keyReader, RowReader, roughBytes } from './row-values.ts';
+export { stateCopy } from './state-copy.ts';
 export { TimerQueue } from './timer-queue.ts';

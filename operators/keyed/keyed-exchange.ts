@@ -61,13 +61,15 @@ export class KeyedExchange implements ExchangeOperator {
   }
 
   openShards(context: ShardContext): OpenShard {
-    const { slabs, clock, emit, failed, carriesOrder } = context;
+    const { slabs, clock, emit, carriesOrder } = context;
+    const place = { block: 0 };
+    const failures = { areSkipped: context.failures.areSkipped, skip: (error: unknown) => context.failures.skip(error, place.block) };
     const output = new RowOutput(slabs, this.output, emit);
     const merger = carriesOrder ? new RowMerger(slabs, this.inputs) : undefined;
     if (carriesOrder) output.keepOrder();
     return (shard, from) => {
-      const operator = this.#plan.open({ slabs, shard, clock, output, failed }, from);
-      return new KeyedShard(this.#plan, operator, shard, output, context, merger);
+      const operator = this.#plan.open({ slabs, shard, clock, output, failures }, from);
+      return new KeyedShard(this.#plan, operator, shard, output, context, place, merger);
     };
   }
 
@@ -102,15 +104,28 @@ class KeyedShard implements ExchangeShard {
   readonly #shard: number;
   readonly #output: RowOutput;
   readonly #context: ShardContext;
+  readonly #place: { block: number };
   readonly #merger: RowMerger | undefined;
 
-  /** @param merger where rows carry their order */
-  constructor(plan: KeyedOperatorPlan, operator: KeyedOperator, shard: number, output: RowOutput, context: ShardContext, merger: RowMerger | undefined) {
+  /**
+   * @param place the block whose rows are being taken; 0: none
+   * @param merger where rows carry their order
+   */
+  constructor(
+    plan: KeyedOperatorPlan,
+    operator: KeyedOperator,
+    shard: number,
+    output: RowOutput,
+    context: ShardContext,
+    place: { block: number },
+    merger: RowMerger | undefined,
+  ) {
     this.#plan = plan;
     this.#operator = operator;
     this.#shard = shard;
     this.#output = output;
     this.#context = context;
+    this.#place = place;
     this.#merger = merger;
   }
 
@@ -139,11 +154,13 @@ class KeyedShard implements ExchangeShard {
   };
 
   #take(rows: Batch, input: number, block: number): void {
+    this.#place.block = block;
     try {
       this.#operator.onBatch(rows, input);
     } catch (error) {
       throw this.#context.located(error, block);
     }
+    this.#place.block = 0;
   }
 
   advance(watermark: number): void {

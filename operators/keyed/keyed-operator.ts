@@ -15,10 +15,10 @@
  */
 
 import type { Batch, Schema, SlabAllocator } from '../../core/index.ts';
-import type { EpochClock, OutputTime, RowInput, RowStage, StateFacts } from '../exchange/index.ts';
+import type { EpochClock, OutputTime, RowFailures, RowInput, RowStage, StateFacts } from '../exchange/index.ts';
 import type { RowOutput } from './row-output.ts';
 
-export type { EpochClock, OutputTime, RowInput as KeyedInput };
+export type { EpochClock, OutputTime, RowFailures, RowInput as KeyedInput };
 
 /** What an operator is: the same on every thread, derived from the pipeline alone. */
 export interface KeyedOperatorPlan extends RowStage {
@@ -60,12 +60,7 @@ export interface KeyedContext {
   readonly clock: EpochClock;
   /** Where result rows go, during onBatch and onWatermark. One per thread, shared by its shards. */
   readonly output: RowOutput;
-  /**
-   * Reports a row that the operator could not take because a user-defined function failed on it. Throws where
-   * the job should end. Returns where the row is to be left out; the operator must then be as if the row had
-   * never come.
-   */
-  failed(error: unknown, rows: Batch, row: number): void;
+  readonly failures: RowFailures;
 }
 
 /** One shard of an operator. */

@@ -16,9 +16,9 @@
 import { type AnyRow, type Batch, readTimestamp, type Schema } from '../../core/index.ts';
 import { refusePromise } from '../rows/index.ts';
 import { KeyTimers } from './key-timers.ts';
-import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
+import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, RowFailures } from './keyed-operator.ts';
 import { type ProcessContext, type ProcessEntry, ShardContext } from './process-context.ts';
-import { cloned, failed, refuseInstances } from './process-errors.ts';
+import { cloned, copied, failed, refuseInstances } from './process-errors.ts';
 import type { RowOutput } from './row-output.ts';
 import { type Key, keyReader, RowReader, roughBytes } from './row-values.ts';
 import { TimerQueue } from './timer-queue.ts';
@@ -81,11 +81,30 @@ interface Snapshot {
   readonly processingTimers: readonly (readonly [entry: number, time: number])[];
 }
 
+/** A key as it was before a call. */
+interface Before {
+  readonly state: unknown;
+  readonly expiry: number;
+  readonly isNew: boolean;
+  readonly timers: readonly (readonly [time: number, number: number])[];
+  readonly processingTimers: readonly (readonly [time: number, number: number])[];
+}
+
+const NO_TIMERS: readonly (readonly [number, number])[] = [];
+/** In place of a state that could not be made. */
+const NO_STATE = Symbol('no state');
+
+function restore(timers: Map<number, number>, before: Before['timers']): void {
+  timers.clear();
+  for (const [time, number] of before) timers.set(time, number);
+}
+
 class ProcessOperator implements KeyedOperator {
   readonly #functions: ProcessFunctions;
   readonly #input: KeyedInput;
   readonly #time: number;
   readonly #clock: EpochClock;
+  readonly #failures: RowFailures;
   readonly #keyOf: (batch: Batch, row: number) => Key;
   readonly #rows: RowReader;
   readonly #keys: RowReader;
@@ -99,12 +118,15 @@ class ProcessOperator implements KeyedOperator {
   readonly #output: RowOutput;
   readonly #context: ShardContext;
   #hasEnded = false;
+  /** A call is under way that may be taken back. */
+  #isTrying = false;
 
   constructor(functions: ProcessFunctions, input: KeyedInput, time: number, context: KeyedContext, from: Snapshot | undefined) {
     this.#functions = functions;
     this.#input = input;
     this.#time = time;
     this.#clock = context.clock;
+    this.#failures = context.failures;
     this.#keyOf = keyReader(input.keys, input.schema);
     this.#rows = new RowReader(input.schema);
     this.#keys = new RowReader(input.schema, input.keys);
@@ -129,7 +151,10 @@ class ProcessOperator implements KeyedOperator {
     const context = this.#context;
     const { onRow } = this.#functions;
     for (let row = 0; row < rows.rowCount; row++) {
+      const keys = this.#entries.size;
       const entry = this.#entryOf(rows, row);
+      if (entry === undefined) continue;
+      const before = this.#failures.areSkipped ? this.#before(entry, this.#entries.size > keys) : undefined;
       const time = this.#timeOf(rows, row);
       this.#touch(entry, time);
       this.#output.at(row);
@@ -138,10 +163,11 @@ class ProcessOperator implements KeyedOperator {
       try {
         refusePromise(onRow(object, context));
       } catch (cause) {
-        throw failed('onRow', object, cause);
+        this.#failures.skip(failed('onRow', object, cause));
+        this.#takeBack(entry, before as Before);
+        continue;
       }
-      context.leave();
-      if (this.#isEmpty(entry)) this.#forget(entry);
+      this.#leave(entry, before);
     }
   }
 
@@ -193,23 +219,66 @@ class ProcessOperator implements KeyedOperator {
   #fire(domain: 'event' | 'processing', until: number): void {
     const context = this.#context;
     this.#timers[domain].fire(until, (entry, time) => {
+      const before = this.#failures.areSkipped ? this.#before(entry, false) : undefined;
       context.enter(entry, time, domain);
       try {
         refusePromise(this.#functions.onTimer?.(time, context));
       } catch (cause) {
-        throw failed(`onTimer at ${time}`, entry.key, cause);
+        this.#failures.skip(failed(`onTimer at ${time}`, entry.key, cause));
+        this.#takeBack(entry, before as Before);
+        return;
       }
-      context.leave();
-      if (this.#isEmpty(entry)) this.#forget(entry);
+      this.#leave(entry, before);
     });
   }
 
-  #entryOf(rows: Batch, row: number): ProcessEntry {
+  /** What a call may change. */
+  #before(entry: ProcessEntry, isNew: boolean): Before {
+    const { state, expiry, timers, processingTimers, key } = entry;
+    this.#output.mark();
+    this.#isTrying = true;
+    return {
+      state: typeof state === 'object' ? copied(state, key) : state,
+      expiry,
+      isNew,
+      timers: timers.size === 0 ? NO_TIMERS : [...timers],
+      processingTimers: processingTimers.size === 0 ? NO_TIMERS : [...processingTimers],
+    };
+  }
+
+  /** The call has returned: what it did stays. */
+  #leave(entry: ProcessEntry, before: Before | undefined): void {
+    this.#context.leave();
+    if (before !== undefined) {
+      this.#isTrying = false;
+      this.#output.keep();
+    }
+    if (entry.isGone || this.#isEmpty(entry)) this.#forget(entry);
+  }
+
+  /**
+   * The call has failed: as if it had never been made. Timers that it set stay in the queue, but nobody waits
+   * for them.
+   */
+  #takeBack(entry: ProcessEntry, { state, expiry, isNew, timers, processingTimers }: Before): void {
+    this.#context.leave();
+    this.#isTrying = false;
+    this.#output.takeBack();
+    Object.assign(entry, { state, expiry, isGone: false });
+    restore(entry.timers, timers);
+    restore(entry.processingTimers, processingTimers);
+    if (isNew || this.#isEmpty(entry)) this.#forget(entry);
+  }
+
+  /** @returns undefined: its first state could not be made, and the row is left out */
+  #entryOf(rows: Batch, row: number): ProcessEntry | undefined {
     const id = this.#keyOf(rows, row);
     let entry = this.#entries.get(id);
     if (entry === undefined) {
       const key = Object.freeze(this.#keys.read(rows, row));
-      entry = { id, key, state: this.#newState(key), timers: new Map(), processingTimers: new Map(), expiry: Number.NEGATIVE_INFINITY, isGone: false };
+      const state = this.#newState(key);
+      if (state === NO_STATE) return undefined;
+      entry = { id, key, state, timers: new Map(), processingTimers: new Map(), expiry: Number.NEGATIVE_INFINITY, isGone: false };
       this.#entries.set(id, entry);
     }
     return entry;
@@ -220,7 +289,8 @@ class ProcessOperator implements KeyedOperator {
     try {
       state = this.#functions.state?.();
     } catch (cause) {
-      throw failed('state', key, cause);
+      this.#failures.skip(failed('state', key, cause));
+      return NO_STATE;
     }
     // The first one stands for all.
     if (this.#entries.size === 0) refuseInstances(state);
@@ -245,8 +315,9 @@ class ProcessOperator implements KeyedOperator {
     return this.#functions.state === undefined && entry.state === undefined && entry.timers.size === 0 && entry.processingTimers.size === 0;
   }
 
+  /** While a call may be taken back, its key stays in its place. */
   #forget(entry: ProcessEntry): void {
     entry.isGone = true;
-    this.#entries.delete(entry.id);
+    if (!this.#isTrying) this.#entries.delete(entry.id);
   }
 }

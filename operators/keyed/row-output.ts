@@ -16,18 +16,31 @@ export function placesOf(batch: Batch): Float64Array | undefined {
   return placesOfBatches.get(batch);
 }
 
+/** Rows that are written, and not yet handed on. */
+interface Page {
+  readonly builder: BatchBuilder;
+  /** The places in the epoch of the rows that are written; undefined: nobody asks. */
+  readonly places: Float64Array | undefined;
+}
+
 export class RowOutput {
   readonly schema: Schema;
-  readonly #builder: BatchBuilder;
+  readonly #slabs: SlabAllocator;
   readonly #emit: Emit;
-  /** The places in the epoch of the rows that are written; undefined: nobody asks. */
+  #builder: BatchBuilder;
   #places: Float64Array | undefined;
+  /** Rows of the page at `mark`; -1: what is written stays. */
+  #mark = -1;
+  /** Since `mark`: pages that became full, and those that are free. */
+  #full: Page[] = [];
+  readonly #spare: Page[] = [];
   #incoming: Float64Array | undefined;
   /** The place of what is written next: that of the row it is made of; +Infinity: behind all rows. */
   place = Number.POSITIVE_INFINITY;
 
   constructor(slabs: SlabAllocator, schema: Schema, emit: Emit) {
     this.schema = schema;
+    this.#slabs = slabs;
     this.#builder = new BatchBuilder(slabs, schema, ROWS_MAX);
     this.#emit = emit;
   }
@@ -35,6 +48,37 @@ export class RowOutput {
   /** From now on the batches that are handed on carry the places of their rows: {@link placesOf}. */
   keepOrder(): void {
     this.#places = new Float64Array(this.#builder.capacity);
+  }
+
+  /** From now on nothing is handed on, until `keep` or `takeBack`. */
+  mark(): void {
+    this.#mark = this.#builder.rowCount;
+  }
+
+  /** What was written since `mark` stays. */
+  keep(): void {
+    this.#mark = -1;
+    if (this.#full.length === 0) return;
+    const last = { builder: this.#builder, places: this.#places };
+    for (const page of this.#full.splice(0)) {
+      this.#use(page);
+      this.flush();
+      this.#spare.push(page);
+    }
+    this.#use(last);
+  }
+
+  /** What was written since `mark` was never written. */
+  takeBack(): void {
+    const mark = this.#mark;
+    this.#mark = -1;
+    const [first, ...others] = [...this.#full.splice(0), { builder: this.#builder, places: this.#places }];
+    for (const page of others) {
+      page.builder.reset();
+      this.#spare.push(page);
+    }
+    this.#use(first as Page);
+    this.#builder.truncate(mark);
   }
 
   /** What follows is made of rows with these places. Without an argument it comes behind all rows. */
@@ -115,9 +159,22 @@ export class RowOutput {
 
   release(): void {
     this.#builder.release();
+    for (const { builder } of this.#spare) builder.release();
+  }
+
+  #use({ builder, places }: Page): void {
+    this.#builder = builder;
+    this.#places = places;
   }
 
   #makeRoom(): void {
-    if (this.#builder.rowCount === this.#builder.capacity) this.flush();
+    if (this.#builder.rowCount < this.#builder.capacity) return;
+    if (this.#mark < 0) {
+      this.flush();
+      return;
+    }
+    this.#full.push({ builder: this.#builder, places: this.#places });
+    const places = this.#places === undefined ? undefined : new Float64Array(this.#builder.capacity);
+    this.#use(this.#spare.pop() ?? { builder: new BatchBuilder(this.#slabs, this.schema, ROWS_MAX), places });
   }
 }

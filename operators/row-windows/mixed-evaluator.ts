@@ -4,7 +4,7 @@
  */
 
 import type { SlabAllocator } from '../../core/index.ts';
-import { type Key, type KeyedInput, roughBytes } from '../keyed/index.ts';
+import { type Key, type KeyedInput, type RowFailures, roughBytes } from '../keyed/index.ts';
 import { interleaved, type MixedPlan, UserFunction } from '../user-aggregates/index.ts';
 import { AggregateEvaluator, type Evaluator, type Firing, type Totals } from './row-window-evaluation.ts';
 
@@ -12,9 +12,11 @@ export class MixedEvaluator implements Evaluator {
   readonly #plan: MixedPlan;
   readonly #builtIn: AggregateEvaluator;
   readonly #functions: readonly UserFunction[];
+  readonly #failures: RowFailures;
 
-  constructor(slabs: SlabAllocator, input: KeyedInput, plan: MixedPlan) {
+  constructor(slabs: SlabAllocator, input: KeyedInput, plan: MixedPlan, failures: RowFailures) {
     this.#plan = plan;
+    this.#failures = failures;
     this.#builtIn = new AggregateEvaluator(slabs, input, plan.builtIn);
     this.#functions = plan.split.own.map((named) => new UserFunction(named));
   }
@@ -27,6 +29,23 @@ export class MixedEvaluator implements Evaluator {
   round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void {
     const mixed = totals as MixedTotals | undefined;
     const own = mixed?.own ?? new Map<Key, unknown[]>();
+    if (this.#failures.areSkipped) firings = this.#tried(firings, own);
+    else this.#add(firings, own);
+    const putBoth = (firing: Firing, values: readonly unknown[]): void => {
+      const states = own.get(firing.entry.id) as unknown[];
+      let results: unknown[];
+      try {
+        results = this.#functions.map((fn, i) => fn.result(states[i], firing.entry.key));
+      } catch (error) {
+        this.#failures.skip(error);
+        return;
+      }
+      put?.(firing, interleaved(this.#plan.split, values, results));
+    };
+    this.#builtIn.round(firings, mixed?.builtIn, put === undefined ? undefined : putBoth);
+  }
+
+  #add(firings: readonly Firing[], own: Map<Key, unknown[]>): void {
     for (const { entry, rows } of firings) {
       let states = own.get(entry.id);
       if (states === undefined) own.set(entry.id, (states = this.#functions.map((fn) => fn.init())));
@@ -35,12 +54,30 @@ export class MixedEvaluator implements Evaluator {
         for (let i = 0; i < states.length; i++) states[i] = (this.#functions[i] as UserFunction).add(states[i], row);
       }
     }
-    const putBoth = (firing: Firing, values: readonly unknown[]): void => {
-      const states = own.get(firing.entry.id) as unknown[];
-      const results = this.#functions.map((fn, i) => fn.result(states[i], firing.entry.key));
-      put?.(firing, interleaved(this.#plan.split, values, results));
-    };
-    this.#builtIn.round(firings, mixed?.builtIn, put === undefined ? undefined : putBoth);
+  }
+
+  /** `#add`, on copies of the states. Returns the firings with the rows that could be added. */
+  #tried(firings: readonly Firing[], own: Map<Key, unknown[]>): readonly Firing[] {
+    return firings.flatMap((firing) => {
+      const { id } = firing.entry;
+      const rows = firing.rows.filter((row) => {
+        Object.freeze(row);
+        const known = own.get(id);
+        const kept = known?.map((state, i) => (this.#functions[i] as UserFunction).kept(state));
+        try {
+          own.set(
+            id,
+            this.#functions.map((fn, i) => fn.add(known === undefined ? fn.init() : known[i], row)),
+          );
+          return true;
+        } catch (error) {
+          this.#failures.skip(error);
+          if (kept !== undefined) own.set(id, kept);
+          return false;
+        }
+      });
+      return own.has(id) ? [{ ...firing, rows }] : [];
+    });
   }
 
   release(): void {

@@ -20,7 +20,7 @@ import {
 } from '../../core/index.ts';
 import { type AggregatePlan, ResultWriter } from '../aggregate/index.ts';
 import type { RowFold } from '../fold/index.ts';
-import { type Key, type KeyedInput, keyReader } from '../keyed/index.ts';
+import { type Key, type KeyedInput, keyReader, type RowFailures, stateCopy } from '../keyed/index.ts';
 
 /** The rows of a key. */
 export interface Entry {
@@ -219,11 +219,13 @@ class TableTotals implements Totals {
 /** The evaluation by a fold. */
 export class FoldEvaluator implements Evaluator {
   readonly #fold: RowFold;
+  readonly #failures: RowFailures;
   readonly #batches: FiringBatches;
   readonly #keyOf: (batch: Batch, row: number) => Key;
 
-  constructor(slabs: SlabAllocator, input: KeyedInput, fold: RowFold) {
+  constructor(slabs: SlabAllocator, input: KeyedInput, fold: RowFold, failures: RowFailures) {
     this.#fold = fold;
+    this.#failures = failures;
     this.#batches = new FiringBatches(slabs, input);
     this.#keyOf = keyReader(input.keys, input.schema);
   }
@@ -234,10 +236,18 @@ export class FoldEvaluator implements Evaluator {
 
   round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void {
     const values = (totals as FoldTotals | undefined)?.values ?? new Map<Key, unknown>();
+    const isGuarded = this.#failures.areSkipped && this.#fold.callsFunctions;
     this.#batches.each(firings, (batch) => {
       for (let row = 0; row < batch.rowCount; row++) {
         const key = this.#keyOf(batch, row);
-        values.set(key, this.#fold.add(values.get(key), batch, row));
+        const value = values.get(key);
+        const kept = isGuarded ? stateCopy(value) : undefined;
+        try {
+          values.set(key, this.#fold.add(value, batch, row));
+        } catch (error) {
+          this.#failures.skip(error);
+          values.set(key, kept);
+        }
       }
     });
     if (put !== undefined) for (const firing of firings) this.#fold.results(values.get(firing.entry.id), (row) => put(firing, row));

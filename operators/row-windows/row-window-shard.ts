@@ -28,6 +28,7 @@ export class RowWindows implements KeyedOperator {
   readonly #time: number;
   readonly #clock: EpochClock;
   readonly #output: KeyedContext['output'];
+  readonly #failures: KeyedContext['failures'];
   readonly #keyOf: (batch: Batch, row: number) => Key;
   readonly #reader: RowReader;
   readonly #evaluator: Evaluator;
@@ -51,6 +52,7 @@ export class RowWindows implements KeyedOperator {
     this.#time = time;
     this.#clock = context.clock;
     this.#output = context.output;
+    this.#failures = context.failures;
     this.#keyOf = keyReader(input.keys, input.schema);
     this.#reader = new RowReader(input.schema, input.columns);
     this.#evaluator = evaluator;
@@ -153,9 +155,22 @@ export class RowWindows implements KeyedOperator {
     }
   }
 
+  readonly #put = ({ entry, start, end }: Firing, values: readonly unknown[]): void => {
+    const { areSkipped } = this.#failures;
+    if (areSkipped) this.#output.mark();
+    try {
+      this.#output.append([...entry.key, start, end, ...values]);
+    } catch (error) {
+      this.#failures.skip(error);
+      this.#output.takeBack();
+      return;
+    }
+    if (areSkipped) this.#output.keep();
+  };
+
   #evaluate(): void {
     for (const round of this.#rounds) {
-      this.#evaluator.round(round, this.#totals, ({ entry, start, end }, values) => this.#output.append([...entry.key, start, end, ...values]));
+      this.#evaluator.round(round, this.#totals, this.#put);
       for (const { entry } of round) entry.round = 0;
     }
     this.#rounds = [];

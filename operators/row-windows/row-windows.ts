@@ -19,7 +19,7 @@
 import type { Schema, SlabAllocator } from '../../core/index.ts';
 import type { AggregatePlan } from '../aggregate/index.ts';
 import { type RowFold, resultSchema } from '../fold/index.ts';
-import type { KeyedInput, KeyedOperatorPlan } from '../keyed/index.ts';
+import type { KeyedContext, KeyedInput, KeyedOperatorPlan } from '../keyed/index.ts';
 import { describeBuiltIn, describeUserAggregates, type MixedPlan } from '../user-aggregates/index.ts';
 import type { RowWindowShape } from '../windows.ts';
 import { MixedEvaluator } from './mixed-evaluator.ts';
@@ -67,7 +67,7 @@ export function planRowWindow(request: RowWindowRequest): KeyedOperatorPlan {
     state: { format: 1, facts: { shape: request.shape, evaluation: evaluationFacts(evaluation), eventTime, timeShiftMs } },
     open(context, from) {
       const { slabs } = context;
-      const shared = evaluators.get(slabs) ?? { evaluator: evaluatorOf(slabs, rows, evaluation), shards: 0 };
+      const shared = evaluators.get(slabs) ?? { evaluator: evaluatorOf(context, rows, evaluation), shards: 0 };
       evaluators.set(slabs, shared);
       shared.shards++;
       const released = (): void => {
@@ -101,9 +101,9 @@ function evaluationFacts(evaluation: Evaluation): unknown {
   return isMixed(evaluation) ? { builtIn: evaluation.builtIn.facts, own: evaluation.ownFields.map(({ name }) => name) } : evaluation.facts;
 }
 
-function evaluatorOf(slabs: SlabAllocator, rows: KeyedInput, evaluation: Evaluation): Evaluator {
-  if (isFold(evaluation)) return new FoldEvaluator(slabs, rows, evaluation);
-  return isMixed(evaluation) ? new MixedEvaluator(slabs, rows, evaluation) : new AggregateEvaluator(slabs, rows, evaluation);
+function evaluatorOf({ slabs, failures }: KeyedContext, rows: KeyedInput, evaluation: Evaluation): Evaluator {
+  if (isFold(evaluation)) return new FoldEvaluator(slabs, rows, evaluation, failures);
+  return isMixed(evaluation) ? new MixedEvaluator(slabs, rows, evaluation, failures) : new AggregateEvaluator(slabs, rows, evaluation);
 }
 
 function columnsOf({ input, evaluation }: RowWindowRequest, keys: readonly number[], time: number): number[] {

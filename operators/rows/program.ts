@@ -135,6 +135,8 @@ export class LoopSegment implements Segment {
     state[STATE.selected] = 0;
     this.#isSelected = false;
     state[STATE.rowsOut] = 0;
+    // A filter may fail before the first row reaches the flatMap behind it.
+    state[STATE.rowsOutBefore] = 0;
     state[STATE.pending] = 0;
     state[STATE.emitting] = 0;
     for (;;) {

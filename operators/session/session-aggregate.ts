@@ -75,7 +75,7 @@ export class SessionAggregate implements KeyedOperator {
     this.#plan = plan;
     this.#keys = new KeyIndex(context.slabs, plan.keyTypes);
     this.#list = new SessionList(plan.gapMs);
-    this.#writer = SessionWriter.of(context.output, context.slabs, plan);
+    this.#writer = SessionWriter.of(context, plan);
     this.#own = plan.mixed === undefined ? undefined : new SessionStates(plan.mixed.split.own);
     this.#reader = new RowReader(plan.input.schema);
     this.#emission = new SessionEmission(this.#list, plan.gapMs, plan.window.emission);
@@ -104,13 +104,28 @@ export class SessionAggregate implements KeyedOperator {
     for (let row = 0; row < rowCount; row++) {
       const key = this.#keys.intern(keyColumns, row, this.#hashes[row] as number);
       list.reserveKeys(this.#keys.idLimit);
-      const session = list.add(key, readTimestamp(slabs.memory, times, row) + timeShiftMs);
+      const time = readTimestamp(slabs.memory, times, row) + timeShiftMs;
+      let tried: unknown[] | undefined;
+      if (this.#own !== undefined && this.#context.failures.areSkipped) {
+        tried = this.#try(this.#own, rows, row, key, time);
+        if (tried === undefined) {
+          // The row is left out.
+          if (done < row) this.#table.update([numbers], inputs, done, row);
+          done = row + 1;
+          if (list.lastOf(key) < 0) this.#keys.remove(key);
+          continue;
+        }
+      }
+      const session = list.add(key, time);
       words[(data >>> 2) + row] = session;
       if (this.#plan.isRevised) {
         this.#save(session, key);
         if (list.mergedFrom >= 0) this.#save(list.mergedFrom, key);
       }
-      if (this.#own !== undefined) {
+      if (tried !== undefined) {
+        if (list.mergedFrom >= 0) this.#own?.forget(list.mergedFrom);
+        this.#own?.put(session, tried);
+      } else if (this.#own !== undefined) {
         if (list.mergedFrom >= 0) this.#own.merge(list.mergedTo, list.mergedFrom);
         this.#own.add(session, Object.freeze(this.#reader.read(rows, row)));
       }
@@ -123,6 +138,17 @@ export class SessionAggregate implements KeyedOperator {
     }
     if (done < rowCount) this.#table.update([numbers], inputs, done, rowCount);
     slabs.free(data);
+  }
+
+  /** @returns undefined: a function failed, and nothing has changed */
+  #try(own: SessionStates, rows: Batch, row: number, key: number, time: number): unknown[] | undefined {
+    const { into, from } = this.#list.lookAt(key, time);
+    try {
+      return own.tried(into, from, Object.freeze(this.#reader.read(rows, row)));
+    } catch (error) {
+      this.#context.failures.skip(error);
+      return undefined;
+    }
   }
 
   onWatermark(watermark: number): void {

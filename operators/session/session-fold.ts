@@ -6,7 +6,7 @@
 
 import { type Batch, MillraceError, readTimestamp } from '../../core/index.ts';
 import { type FoldRequest, type Group, Groups, type RowFold, resultSchema, sampledBytes } from '../fold/index.ts';
-import type { Key, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
+import { type Key, type KeyedContext, type KeyedInput, type KeyedOperator, type KeyedOperatorPlan, stateCopy } from '../keyed/index.ts';
 import type { WindowSpec } from '../windows.ts';
 import { type PublishedSessions, retractedField, SessionEmission } from './session-emission.ts';
 import { SessionList } from './session-list.ts';
@@ -83,7 +83,7 @@ class SessionFold implements KeyedOperator {
     this.#input = input;
     this.#window = window;
     this.#gapMs = gapMs;
-    this.#groups = new Groups(fold, input, context.output);
+    this.#groups = new Groups(fold, input, context);
     this.#list = new SessionList(gapMs);
     this.#emission = new SessionEmission(this.#list, gapMs, window.emission);
     this.#isRevised = window.emission !== 'final';
@@ -106,15 +106,42 @@ class SessionFold implements KeyedOperator {
     const list = this.#list;
     for (let row = 0; row < rows.rowCount; row++) {
       const id = this.#groups.keyOf(rows, row);
-      const number = list.add(this.#intern(id), readTimestamp(rows.memory, data, row) + timeShiftMs);
+      const key = this.#intern(id);
+      const time = readTimestamp(rows.memory, data, row) + timeShiftMs;
+      const tried = this.#groups.isGuarded ? this.#try(rows, row, key, time) : undefined;
+      if (tried?.isLeftOut) {
+        if (list.lastOf(key) < 0) this.#freeKey(id);
+        continue;
+      }
+      const number = list.add(key, time);
       if (this.#isRevised) {
         this.#save(number);
         if (list.mergedFrom >= 0) this.#save(list.mergedFrom);
       }
-      if (list.mergedFrom >= 0) this.#merge(list.mergedTo, list.mergedFrom);
       const group = this.#values.get(number);
+      if (tried !== undefined) {
+        if (list.mergedFrom >= 0) this.#values.delete(list.mergedFrom);
+        if (group !== undefined) group.value = tried.value;
+        else this.#values.set(number, { id, key: this.#input.keys.map((column) => rows.value(column, row)), value: tried.value });
+        continue;
+      }
+      if (list.mergedFrom >= 0) this.#merge(list.mergedTo, list.mergedFrom);
       if (group !== undefined) group.value = this.#fold.add(group.value, rows, row);
       else this.#values.set(number, { id, key: this.#input.keys.map((key) => rows.value(key, row)), value: this.#fold.add(undefined, rows, row) });
+    }
+  }
+
+  /** The value of a row's session with the row, made of copies: nothing has changed if a function fails. */
+  #try(rows: Batch, row: number, key: number, time: number): { readonly isLeftOut: boolean; readonly value?: unknown } {
+    const { into, from } = this.#list.lookAt(key, time);
+    const valueOf = (number: number): unknown => stateCopy(this.#values.get(number)?.value);
+    const copies = [into < 0 ? undefined : valueOf(into), from < 0 ? undefined : valueOf(from)];
+    try {
+      const value = from < 0 ? copies[0] : this.#fold.merge(copies[0], copies[1]);
+      return { isLeftOut: false, value: this.#fold.add(value, rows, row) };
+    } catch (error) {
+      this.#groups.failed(error);
+      return { isLeftOut: true };
     }
   }
 
@@ -134,8 +161,7 @@ class SessionFold implements KeyedOperator {
       const { id } = this.#valueOf(session);
       this.#values.delete(list.numbers[session] as number);
       if (!list.remove(session)) continue;
-      this.#free.push(this.#keys.get(id) as number);
-      this.#keys.delete(id);
+      this.#freeKey(id);
     }
   }
 
@@ -165,6 +191,11 @@ class SessionFold implements KeyedOperator {
     const into = this.#values.get(earlier) as Group;
     into.value = this.#fold.merge(into.value, (this.#values.get(later) as Group).value);
     this.#values.delete(later);
+  }
+
+  #freeKey(id: Key): void {
+    this.#free.push(this.#keys.get(id) as number);
+    this.#keys.delete(id);
   }
 
   #intern(id: Key): number {

@@ -56,6 +56,20 @@ export class SessionList {
     this.#tail = tail;
   }
 
+  /**
+   * What `add` would do with a row, without doing it: the number of the session that it goes into (-1: a new
+   * one), and of the session that is merged into that one (-1: none is).
+   */
+  lookAt(key: number, time: number): { readonly into: number; readonly from: number } {
+    const gap = this.#gapMs;
+    let at = this.#tail[key] as number;
+    while (at !== NONE && (this.starts[at] as number) - gap > time) at = this.#previous[at] as number;
+    if (at === NONE || (this.lasts[at] as number) + gap < time) return { into: NONE, from: NONE };
+    const before = this.#previous[at] as number;
+    if (before === NONE || (this.lasts[before] as number) + gap < time) return { into: this.numbers[at] as number, from: NONE };
+    return { into: this.numbers[before] as number, from: this.numbers[at] as number };
+  }
+
   /** Takes one row of a key. Returns the number of its session. */
   add(key: number, time: number): number {
     this.mergedFrom = NONE;

@@ -7,7 +7,7 @@
 import { Batch, BatchBuilder, type ColumnSpace, type GroupTable, Schema, type SlabAllocator } from '../../core/index.ts';
 import { RESULT_ROWS_MAX, ResultWriter } from '../aggregate/index.ts';
 import { type KeyIndex, putTime } from '../by-key/index.ts';
-import type { RowOutput } from '../keyed/index.ts';
+import type { KeyedContext, RowFailures, RowOutput } from '../keyed/index.ts';
 import { type SessionStates, UserColumns } from '../user-aggregates/index.ts';
 import type { SessionPlan } from './session-layout.ts';
 
@@ -23,21 +23,23 @@ export class SessionWriter {
   readonly #keysTo: readonly number[];
   readonly #emit: (values: Batch) => void;
   /** Results of the user-defined aggregates, by row of what is written and not yet handed on. */
-  #own: (readonly unknown[])[] = [];
+  #own: (readonly unknown[] | undefined)[] = [];
+  readonly #failures: RowFailures;
   readonly #ownColumns: UserColumns | undefined;
 
   /** The writer of this output. */
-  static of(output: RowOutput, slabs: SlabAllocator, plan: SessionPlan): SessionWriter {
+  static of({ output, slabs, failures }: KeyedContext, plan: SessionPlan): SessionWriter {
     let writer = writers.get(output);
     if (writer === undefined) {
-      writer = new SessionWriter(output, slabs, plan);
+      writer = new SessionWriter(output, slabs, failures, plan);
       writers.set(output, writer);
     }
     return writer;
   }
 
-  constructor(output: RowOutput, slabs: SlabAllocator, plan: SessionPlan) {
+  constructor(output: RowOutput, slabs: SlabAllocator, failures: RowFailures, plan: SessionPlan) {
     this.#plan = plan;
+    this.#failures = failures;
     this.#values = new ResultWriter(slabs, plan.values);
     this.#head = new BatchBuilder(slabs, plan.head, RESULT_ROWS_MAX);
     this.#keysTo = plan.input.keys.map((_, k) => k);
@@ -47,7 +49,7 @@ export class SessionWriter {
     this.#emit = (values) => {
       const head = this.#head.finish(values.rowCount);
       const batch = new Batch(values.memory, builtIn, values.rowCount, [...head.columns, ...values.columns]);
-      output.forward(this.#ownColumns?.beside(batch, (row) => this.#own[row] as readonly unknown[]) ?? batch);
+      output.forward(this.#ownColumns?.beside(batch, (row) => this.#own[row]) ?? batch);
       this.#head.reset();
       this.#own = [];
     };
@@ -81,7 +83,7 @@ export class SessionWriter {
       putTime(head.memory, starts, row, list.starts[session] as number);
       putTime(head.memory, ends, row, (list.lasts[session] as number) + gapMs);
       if (this.#plan.isRevised) head.setValue(this.#keysTo.length + 2, row, isRetracted);
-      if (own !== undefined) this.#own.push(own.results(list.numbers[session] as number));
+      if (own !== undefined) this.#own.push(this.#resultsOf(own, list.numbers[session] as number));
     }
   }
 
@@ -93,6 +95,16 @@ export class SessionWriter {
     writer.#values.release();
     writer.#head.release();
     writer.#ownColumns?.release();
+  }
+
+  /** @returns undefined: a function failed, and the result is left out */
+  #resultsOf(own: SessionStates, session: number): readonly unknown[] | undefined {
+    try {
+      return own.results(session);
+    } catch (error) {
+      this.#failures.skip(error);
+      return undefined;
+    }
   }
 
   flush(): void {

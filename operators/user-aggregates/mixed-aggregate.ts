@@ -9,9 +9,10 @@
  *                      '-> add(state, row), by key and pane -----------'
  */
 
-import { assert, type Batch, readTimestamp, type SlabAllocator } from '../../core/index.ts';
+import { assert, type Batch, BatchBuilder, type ColumnSpace, readTimestamp, type SlabAllocator } from '../../core/index.ts';
 import { Combiner, ResultWriter, type ShardAggregate, type ShardSnapshot, shardAggregate } from '../aggregate/index.ts';
 import { type Key, type KeyedContext, type KeyedInput, type KeyedOperator, keyReader, type RowOutput, RowReader } from '../keyed/index.ts';
+import { gather } from '../rows/index.ts';
 import type { MixedPlan } from './aggregate-split.ts';
 import { PaneStates, type PaneStatesSnapshot, type UserStrategy } from './pane-states.ts';
 import { UserColumns } from './user-columns.ts';
@@ -30,6 +31,7 @@ export interface MixedSnapshot {
 
 /** For its combiner, all rows of a shard's batch belong to one chunk. */
 const ORIGIN = { source: 0, partition: 0, first: 0 };
+const SOME_ROWS_MIN = 1_024;
 
 export class MixedAggregate implements KeyedOperator {
   readonly #plan: MixedAggregatePlan;
@@ -51,7 +53,7 @@ export class MixedAggregate implements KeyedOperator {
     const start = Number.isFinite(clock.watermark) ? { watermark: clock.watermark, state: undefined } : undefined;
     this.#builtIn = shardAggregate(slabs, builtIn, shard, this.#parts.writer, from?.builtIn ?? start);
     const functions = plan.split.own.map((named) => new UserFunction(named));
-    this.#own = new PaneStates(functions, strategies, grid, from?.own);
+    this.#own = new PaneStates(functions, strategies, grid, context.failures, from?.own);
     const keyOf = keyReader(
       builtIn.keys.map((_, k) => k),
       builtIn.output,
@@ -59,7 +61,7 @@ export class MixedAggregate implements KeyedOperator {
     this.#emit = (batch) => {
       const ends = grid === undefined ? undefined : batch.column(builtIn.keys.length + 1).data;
       const windowOf = (row: number) => (ends === undefined ? 0 : (grid?.lastWindowEndedBy(readTimestamp(batch.memory, ends, row)) ?? 0));
-      output.forward(this.#parts.columns.beside(batch, (row) => this.#own.results(keyOf(batch, row), windowOf(row))));
+      output.forward(this.#parts.columns.beside(batch, (row) => this.#resultsOf(keyOf(batch, row), windowOf(row))));
     };
   }
 
@@ -68,15 +70,20 @@ export class MixedAggregate implements KeyedOperator {
   }
 
   onBatch(rows: Batch): void {
-    this.#combine(rows);
     const { input, builtIn } = this.#plan;
     const { grid } = builtIn;
     const { keyOf, reader } = this.#parts;
+    const taken = this.#context.failures.areSkipped ? new Int32Array(rows.rowCount) : undefined;
+    let count = 0;
+    // Rows that are left out are known afterwards.
+    if (taken === undefined) this.#combine(rows);
     const times = grid === undefined ? 0 : rows.column(input.eventTime).data;
     for (let row = 0; row < rows.rowCount; row++) {
       const pane = grid === undefined ? 0 : grid.paneOf(readTimestamp(rows.memory, times, row) + input.timeShiftMs);
-      this.#own.add(keyOf(rows, row), pane, Object.freeze(reader.read(rows, row)), () => input.keys.map((key) => rows.value(key, row)));
+      const isTaken = this.#own.add(keyOf(rows, row), pane, Object.freeze(reader.read(rows, row)), () => input.keys.map((key) => rows.value(key, row)));
+      if (isTaken && taken !== undefined) taken[count++] = row;
     }
+    if (taken !== undefined && count > 0) this.#combine(count === rows.rowCount ? rows : this.#parts.some(rows, taken, count));
   }
 
   onWatermark(watermark: number): void {
@@ -92,6 +99,16 @@ export class MixedAggregate implements KeyedOperator {
   release(): void {
     this.#builtIn.release();
     ThreadParts.release(this.#context.output);
+  }
+
+  /** @returns undefined: a function failed, and the result is left out */
+  #resultsOf(key: Key, window: number): readonly unknown[] | undefined {
+    try {
+      return this.#own.results(key, window);
+    } catch (error) {
+      this.#context.failures.skip(error);
+      return undefined;
+    }
   }
 
   #combine(rows: Batch): void {
@@ -121,6 +138,8 @@ class ThreadParts {
   readonly columns: UserColumns;
   readonly keyOf: (batch: Batch, row: number) => Key;
   readonly reader: RowReader;
+  readonly #slabs: SlabAllocator;
+  #some: BatchBuilder | undefined;
 
   static of(output: RowOutput, slabs: SlabAllocator, plan: MixedAggregatePlan): ThreadParts {
     let known = parts.get(output);
@@ -130,11 +149,24 @@ class ThreadParts {
 
   constructor(slabs: SlabAllocator, plan: MixedAggregatePlan) {
     const { builtIn, input } = plan;
+    this.#slabs = slabs;
     this.combiner = new Combiner(slabs, builtIn);
     this.writer = new ResultWriter(slabs, builtIn);
     this.columns = new UserColumns(slabs, plan, builtIn.keys.length + (builtIn.window === undefined ? 0 : 2));
     this.keyOf = keyReader(input.keys, input.schema);
     this.reader = new RowReader(input.schema);
+  }
+
+  /** Chosen rows of a batch. Valid until the next call. */
+  some(rows: Batch, chosen: Int32Array, count: number): Batch {
+    if (this.#some === undefined || this.#some.capacity < count) {
+      this.#some?.release();
+      this.#some = new BatchBuilder(this.#slabs, rows.schema, Math.max(count, SOME_ROWS_MIN));
+    }
+    const builder = this.#some;
+    builder.reset();
+    rows.columns.forEach((column, c) => gather(builder, column, builder.columns[c] as ColumnSpace, chosen, count));
+    return builder.finish(count);
   }
 
   /** Frees the memory when the first of the shards is released. */
@@ -145,5 +177,6 @@ class ThreadParts {
     known.combiner.release();
     known.writer.release();
     known.columns.release();
+    known.#some?.release();
   }
 }

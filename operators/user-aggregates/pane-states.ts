@@ -17,7 +17,7 @@
  */
 
 import { type AnyRow, assert, type PaneGrid } from '../../core/index.ts';
-import { type Key, roughBytes } from '../keyed/index.ts';
+import { type Key, type RowFailures, roughBytes } from '../keyed/index.ts';
 import type { UserFunction } from './user-function.ts';
 
 export type UserStrategy = 'running' | 'pane' | 'merge' | 'grow' | 'remove';
@@ -57,6 +57,7 @@ const NO_ROWS: AnyRow[] = [];
 export class PaneStates {
   readonly #functions: readonly UserFunction[];
   readonly #strategies: readonly UserStrategy[];
+  readonly #failures: RowFailures;
   readonly #grid: PaneGrid | undefined;
   readonly #keepsRows: boolean;
   readonly #moves: boolean;
@@ -68,15 +69,27 @@ export class PaneStates {
   #paneCount = 0;
 
   /** @param grid undefined without a window */
-  constructor(functions: readonly UserFunction[], strategies: readonly UserStrategy[], grid: PaneGrid | undefined, from: PaneStatesSnapshot | undefined) {
+  constructor(
+    functions: readonly UserFunction[],
+    strategies: readonly UserStrategy[],
+    grid: PaneGrid | undefined,
+    failures: RowFailures,
+    from: PaneStatesSnapshot | undefined,
+  ) {
     this.#functions = functions;
-    this.#strategies = strategies;
+    this.#failures = failures;
+    // A failing call would leave a state that is carried half changed: the panes are merged each time.
+    const mayMove = (strategy: UserStrategy): boolean => !failures.areSkipped && (strategy === 'grow' || strategy === 'remove');
+    this.#strategies = strategies.map((strategy) => (strategy === 'pane' || strategy === 'running' || mayMove(strategy) ? strategy : 'merge'));
     this.#grid = grid;
     this.#keepsRows = strategies.includes('remove');
-    this.#moves = this.#keepsRows || strategies.includes('grow');
+    this.#moves = strategies.some(mayMove);
     for (const entry of structuredClone(from)?.entries ?? []) {
       this.#entries.set(entry.id, entry);
       for (const pane of entry.panes) this.#note(pane.number, entry);
+      if (!failures.areSkipped) continue;
+      entry.moving = undefined;
+      for (const pane of entry.panes) this.#makeStates(pane, strategies);
     }
   }
 
@@ -94,8 +107,13 @@ export class PaneStates {
     return this.#entries.size * 200 + Math.round(looked === 0 ? 0 : bytes * (this.#paneCount / looked));
   }
 
-  /** Adds a row of a key to a pane. `keyOf` is called where the key is new. */
-  add(id: Key, number: number, row: AnyRow, keyOf: () => readonly unknown[]): void {
+  /**
+   * Adds a row of a key to a pane. `keyOf` is called where the key is new.
+   *
+   * @returns false: a function failed, and nothing has changed
+   */
+  add(id: Key, number: number, row: AnyRow, keyOf: () => readonly unknown[]): boolean {
+    if (this.#failures.areSkipped) return this.#try(id, number, row, keyOf);
     let entry = this.#entries.get(id);
     if (entry === undefined) this.#entries.set(id, (entry = { id, key: keyOf(), panes: [], moving: undefined }));
     const { states, rows } = this.#paneOf(entry, number);
@@ -104,6 +122,45 @@ export class PaneStates {
     }
     if (this.#keepsRows) rows.push(row);
     if (entry.moving !== undefined && number <= entry.moving.last) entry.moving = undefined;
+    return true;
+  }
+
+  /** `add`, on copies of the states. */
+  #try(id: Key, number: number, row: AnyRow, keyOf: () => readonly unknown[]): boolean {
+    const known = this.#entries.get(id);
+    const pane = known?.panes.findLast((one) => one.number === number);
+    const kept = pane?.states.map((state, i) => (this.#functions[i] as UserFunction).kept(state));
+    let states: unknown[];
+    try {
+      states = this.#functions.map((fn, i) => fn.add(pane === undefined ? fn.init() : pane.states[i], row));
+    } catch (error) {
+      this.#failures.skip(error);
+      if (kept !== undefined) pane?.states.splice(0, kept.length, ...kept);
+      return false;
+    }
+    const entry = known ?? { id, key: keyOf(), panes: [], moving: undefined };
+    if (known === undefined) this.#entries.set(id, entry);
+    const into = pane ?? this.#paneOf(entry, number, states);
+    into.states.splice(0, states.length, ...states);
+    if (this.#keepsRows) into.rows.push(row);
+    return true;
+  }
+
+  /** The states of a pane that had rows only, as removing rows was the strategy. */
+  #makeStates({ states, rows }: StatePane, strategies: readonly UserStrategy[]): void {
+    this.#functions.forEach((fn, i) => {
+      if (strategies[i] !== 'remove') return;
+      states[i] = fn.init();
+      for (const row of rows) {
+        const kept = fn.kept(states[i]);
+        try {
+          states[i] = fn.add(states[i], row);
+        } catch (error) {
+          this.#failures.skip(error);
+          states[i] = kept;
+        }
+      }
+    });
   }
 
   /**
@@ -161,7 +218,7 @@ export class PaneStates {
   }
 
   /** The pane of a number, created where it is missing. Late rows are rare: the last pane is most likely. */
-  #paneOf(entry: Entry, number: number): StatePane {
+  #paneOf(entry: Entry, number: number, first?: unknown[]): StatePane {
     const { panes } = entry;
     let at = panes.length;
     while (at > 0 && (panes[at - 1] as StatePane).number > number) at--;
@@ -169,7 +226,7 @@ export class PaneStates {
     if (known?.number === number) return known;
     const pane: StatePane = {
       number,
-      states: this.#functions.map((fn, i) => (this.#strategies[i] === 'remove' ? undefined : fn.init())),
+      states: first ?? this.#functions.map((fn, i) => (this.#strategies[i] === 'remove' ? undefined : fn.init())),
       rows: this.#keepsRows ? [] : NO_ROWS,
     };
     panes.splice(at, 0, pane);

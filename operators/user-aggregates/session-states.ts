@@ -36,6 +36,25 @@ export class SessionStates {
     for (let i = 0; i < states.length; i++) states[i] = (this.#functions[i] as UserFunction).add(states[i], row);
   }
 
+  /**
+   * The states of a session with one more row, made of copies.
+   *
+   * @param into the session; -1: a new one
+   * @param from the session that is merged into it; -1: none is
+   * @throws MillraceError ERR_MILLRACE_USER_FUNCTION; nothing has changed then
+   */
+  tried(into: number, from: number, row: AnyRow): unknown[] {
+    const copies = (session: number): unknown[] | undefined => this.#states.get(session)?.map((state, i) => (this.#functions[i] as UserFunction).kept(state));
+    const states = copies(into) ?? this.#functions.map((fn) => fn.init());
+    const others = copies(from);
+    return this.#functions.map((fn, i) => fn.add(others === undefined ? states[i] : fn.merge(states[i], others[i]), row));
+  }
+
+  /** Sets what {@link tried} gave. */
+  put(session: number, states: unknown[]): void {
+    this.#states.set(session, states);
+  }
+
   /** Two sessions have become one, which keeps the number of the earlier one. */
   merge(earlier: number, later: number): void {
     const into = this.#states.get(earlier) as unknown[];

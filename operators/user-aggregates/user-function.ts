@@ -6,6 +6,7 @@
 
 import { type AnyRow, type Field, MillraceError, shown } from '../../core/index.ts';
 import type { AggregatorFunctions } from '../aggregate/index.ts';
+import { stateCopy } from '../keyed/index.ts';
 import { fitted, refusePromise } from '../rows/index.ts';
 import type { NamedAggregate } from './aggregate-split.ts';
 
@@ -61,6 +62,11 @@ export class UserFunction {
     return merged === b ? this.copy(b, undefined) : merged;
   }
 
+  /** A copy of a state, from before a call that may fail. */
+  kept(state: unknown): unknown {
+    return typeof state === 'object' && state !== null ? this.#copied(state) : state;
+  }
+
   remove(state: unknown, row: AnyRow): unknown {
     try {
       const next: unknown = this.#functions.remove?.(state, row);
@@ -105,6 +111,11 @@ export class UserFunction {
       `The state of the aggregator ${shown(this.#name)}${key === undefined ? '' : keyText(key)} cannot be copied: ${reason} Keep plain values in it: numbers, strings, arrays, objects, Maps, Sets, dates, bytes; no functions and no instances of classes of your own.`,
       { cause },
     );
+  }
+
+  /** Shallow where that is enough: stateCopy; else as for a snapshot. */
+  #copied(state: object): unknown {
+    return Object.getPrototypeOf(state) === Object.prototype || Array.isArray(state) ? stateCopy(state) : this.copy(state, undefined);
   }
 
   /**

@@ -5,7 +5,8 @@
 
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import { checkState, type EngineState, type StateHead } from '../engine/index.ts';
-import type { CounterName } from '../shared/index.ts';
+import { failedRowsOf } from '../job/index.ts';
+import type { CounterName, FailedRowsPolicy } from '../shared/index.ts';
 
 const SHARDS_MAX = 8;
 const PARTITIONS_DEFAULT = 4;
@@ -30,6 +31,8 @@ export interface TestDriverOptions {
   readonly from?: DriverSnapshot;
   /** Shared memory, bytes (default 64 MiB per engine). */
   readonly memoryBytes?: number;
+  /** What happens to rows on which a function fails. Default 'fail': the call throws. */
+  readonly failedRows?: FailedRowsPolicy;
   /** False: run user functions without generated code. */
   readonly codeGeneration?: boolean;
 }
@@ -70,6 +73,7 @@ export interface ResolvedOptions {
   readonly seed: number | undefined;
   readonly now: number;
   readonly memoryBytes: number;
+  readonly failedRows: FailedRowsPolicy;
 }
 
 /**
@@ -79,7 +83,16 @@ export interface ResolvedOptions {
  *   version
  */
 export function resolved(options: TestDriverOptions, head: StateHead): ResolvedOptions {
-  checkOptionNames('testDriver()', options, { shards: true, seed: true, partitions: true, now: true, from: true, memoryBytes: true, codeGeneration: true });
+  checkOptionNames('testDriver()', options, {
+    shards: true,
+    seed: true,
+    partitions: true,
+    now: true,
+    from: true,
+    memoryBytes: true,
+    failedRows: true,
+    codeGeneration: true,
+  });
   const { shards = 1, seed } = options;
   if (!(Number.isInteger(shards) && shards >= 1 && shards <= SHARDS_MAX)) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got shards: ${shown(shards)}; give a whole number of 1 to ${SHARDS_MAX}.`);
@@ -100,6 +113,7 @@ export function resolved(options: TestDriverOptions, head: StateHead): ResolvedO
       `testDriver() got partitions: ${partitions}, and the snapshot is of a driver with ${from.partitions}. Positions and watermarks go by partition: leave the option out.`,
     );
   }
+  const failedRows = failedRowsOf(options.failedRows ?? 'fail');
   const now = options.now ?? from?.clockMs ?? 0;
   if (!Number.isSafeInteger(now)) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got now: ${shown(now)}; give whole milliseconds since 1970.`);
@@ -110,5 +124,5 @@ export function resolved(options: TestDriverOptions, head: StateHead): ResolvedO
       `testDriver() got now: ${now}, before the clock of the snapshot, ${from.clockMs}. Time does not go back: leave it out.`,
     );
   }
-  return { from, shards, partitions, seed: seed ?? from?.seed, now, memoryBytes: options.memoryBytes ?? MEMORY_BYTES_A_SHARD * shards };
+  return { from, shards, partitions, seed: seed ?? from?.seed, now, memoryBytes: options.memoryBytes ?? MEMORY_BYTES_A_SHARD * shards, failedRows };
 }

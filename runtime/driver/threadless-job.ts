@@ -10,6 +10,7 @@ import type { EngineState } from '../engine/index.ts';
 import { positionOf } from '../epoch/index.ts';
 import { type CheckpointCut, Coordinator, type Effects } from '../job/index.ts';
 import type { Plan, SinkPlan, SourcePlan } from '../plan/index.ts';
+import type { FailedRowsPolicy } from '../shared/index.ts';
 import { type SegmentRange, StateReader } from '../state-log/index.ts';
 import { EngineCrew } from '../workers/index.ts';
 import { FRAME_OF_RECORDS, FRAME_OF_ROWS, Held, handFed, keptRows } from './hand-fed.ts';
@@ -36,6 +37,7 @@ export interface ThreadlessJobParts {
   /** Of each source. */
   readonly partitions: number;
   readonly memoryBytes: number;
+  readonly failedRows?: FailedRowsPolicy | undefined;
   readonly clock: () => number;
   /** Which engine scans the next chunk. */
   readonly choose: (shards: number) => number;
@@ -125,6 +127,7 @@ export class ThreadlessJob {
       nowMs: coordinator.first.nowMs,
       sinks: plan.sinks.map(() => ({ partitionCount: 1 })),
       batchRows: BATCH_ROWS,
+      failedRows: parts.failedRows ?? 'fail',
       from,
       stored:
         state === undefined || resumed === undefined || resumed.segments.length === 0

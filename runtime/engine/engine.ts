@@ -14,11 +14,12 @@
 
 import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
-import { exchangeBlockRows, orderExchangeBlocks, type Scatter } from '../../operators/index.ts';
-import { type ExchangePlan, eventTimeOf, type Plan } from '../plan/index.ts';
+import { type ChunkOrigin, exchangeBlockRows, orderExchangeBlocks, type Scatter } from '../../operators/index.ts';
+import { type ExchangePlan, eventTimeOf, type Plan, type RowCoordinates } from '../plan/index.ts';
 import {
   type Control,
   type CounterName,
+  type FailedRowsPolicy,
   type LedgerSample,
   nothingRestored,
   OF_EXCHANGE,
@@ -33,6 +34,7 @@ import {
 import { type LoggedBlocks, type StateLog, type StateReader, StateWriter } from '../state-log/index.ts';
 import { type BlockTransport, SharedMemoryTransport } from './block-transport.ts';
 import { ExchangeRunner, ownGroups, type ShardOrigin } from './exchange-runner.ts';
+import { FailedRows } from './failed-rows.ts';
 import type { Flow } from './flow.ts';
 import { Flows } from './flows.ts';
 import { Place } from './place.ts';
@@ -59,6 +61,8 @@ export interface EngineContext {
   /** One region per global partition. */
   readonly counters: readonly Counters<CounterName>[];
   readonly batchRows: number;
+  /** What happens to rows on which a function fails. */
+  readonly failedRows: FailedRowsPolicy;
   /** The state to resume from, of all shards; `restored` is ignored then. */
   readonly from?: EngineState | undefined;
   /** The log to resume from, which has the state as of the epoch before the first; `restored` is ignored. */
@@ -81,6 +85,7 @@ export class Engine {
   readonly #place: Place;
   readonly #firstGlobal: number[] = [];
   readonly #watermarks: WatermarkRunner[];
+  readonly #failed: FailedRows;
   readonly #flows: Flows;
   readonly #exchanges: ExchangeRunner<Flow>[];
   readonly #decoders: ChunkDecoder[];
@@ -110,7 +115,8 @@ export class Engine {
     this.#watermarks = plan.watermarks.map((watermark, index) => new WatermarkRunner(watermark, index, context, this.#firstGlobal));
     const names = plan.sources.map(({ source }) => source.name);
     this.#place = new Place(names, context.counters, this.#restoreWatermarks());
-    this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance);
+    this.#failed = new FailedRows(context.failedRows, this.#place, (sample) => context.sample(sample));
+    this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance, this.#failed);
     this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index));
     const rejects = new Rejects(slabs, this.#place, this.#balance, this.#flows.ofRejects, (sample) => context.sample(sample));
     this.#decoders = plan.sources.map(({ source, flow, rejects: takers }) =>
@@ -360,9 +366,19 @@ export class Engine {
       this.#eventTime(exchange),
       this.#flows.ofExchanges[index] as Flow,
       groups,
+      {
+        areSkipped: this.#failed.areSkipped,
+        note: (message, origin) => this.#failed.note(message, this.#coordinatesOf(origin)),
+      },
       this.#origin(index, this.#eventTime(exchange)),
       viewed,
     );
+  }
+
+  /** Where a row that came to an exchange was read, as far as its block knows. */
+  #coordinatesOf(origin: ChunkOrigin | undefined): RowCoordinates {
+    if (origin === undefined) return this.#place.coordinates(undefined, 0);
+    return { source: this.#context.plan.sources[origin.source]?.source.name ?? '', partition: origin.partition, offset: origin.first };
   }
 
   /** What the shards of an exchange are opened from; undefined: they begin with nothing. */

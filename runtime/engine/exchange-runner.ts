@@ -8,11 +8,19 @@ import { type Batch, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, ty
 import { type ChunkOrigin, type ExchangeShard, exchangeBlockOrigin, type HeldRows, type ShardPublisher } from '../../operators/index.ts';
 import type { ExchangePlan } from '../plan/index.ts';
 import type { LoggedShard } from '../state-log/index.ts';
+import { isOfFunction } from './failed-rows.ts';
 import type { ShardState } from './state-snapshot.ts';
 
 /** Takes the results of an exchange. */
 interface ResultFlow {
   run(batch: Batch): void;
+}
+
+/** What an exchange does with rows on which functions fail. */
+export interface RunnerFailures {
+  readonly areSkipped: boolean;
+  /** @param origin the chunk that the row was in, where it is known */
+  note(message: string, origin: ChunkOrigin | undefined): void;
 }
 
 /** What an exchange knows of the view of it. */
@@ -56,6 +64,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
 
   /**
    * @param watermark as committed, after a restart: what it has closed stays closed
+   * @param failures takes rows on which functions fail
    * @param from the state to resume from
    * @param viewed undefined: nobody views the exchange
    */
@@ -65,6 +74,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     watermark: number,
     flow: F,
     groups: readonly (readonly number[])[],
+    failures: RunnerFailures,
     from?: ShardOrigin | undefined,
     viewed?: ViewedShards | undefined,
   ) {
@@ -83,9 +93,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
       emit: (batch) => {
         if (!this.#isRedoing) flow.run(batch);
       },
-      failed(error) {
-        throw error;
-      },
+      failures: { areSkipped: failures.areSkipped, skip: (error, block) => this.#skip(failures, error, block) },
       located: (error, block) => located(error, exchangeBlockOrigin(slabs.memory, block), plan.sources),
       carriesOrder: plan.carriesOrder,
       ...(viewed === undefined ? {} : { publisher: (shard: number) => this.#publisher(viewed.cell(shard)) }),
@@ -197,6 +205,15 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     let last = Number.NEGATIVE_INFINITY;
     for (const block of blocks) last = Math.max(last, this.plan.operator.heldUntil(this.#memory, block));
     return last;
+  }
+
+  /** A function has failed, on a row of a block or (0) on a timer or result. */
+  #skip({ areSkipped, note }: RunnerFailures, error: unknown, block: number): void {
+    if (!areSkipped || !isOfFunction(error)) throw error;
+    // It was counted when it came first.
+    if (this.#isRedoing) return;
+    const origin = block === 0 ? undefined : exchangeBlockOrigin(this.#memory, block);
+    note(error.message, origin !== undefined && this.plan.sources.includes(origin.source) ? origin : undefined);
   }
 
   /** Notifies the readers of a view when a shard changes. */

@@ -9,6 +9,7 @@ import type { SinkEncoder, SinkInfo } from '../../io/index.ts';
 import { type ChunkOrigin, type ExchangeInput, placesOf, type Scatter } from '../../operators/index.ts';
 import { ErrorRows, type ExchangePlan, type ExchangeTarget, type FlowPlan, LateRows, type Plan, rowText } from '../plan/index.ts';
 import type { OutputBlock, WorkerBalance } from '../shared/index.ts';
+import type { FailedRows } from './failed-rows.ts';
 import { Flow, sinksOf, targetsOf } from './flow.ts';
 import type { Place } from './place.ts';
 import type { WatermarkRunner } from './watermark-runner.ts';
@@ -41,15 +42,17 @@ export class Flows {
   readonly #place: Place;
   readonly #watermarks: readonly WatermarkRunner[];
   readonly #balance: WorkerBalance;
+  readonly #failed: FailedRows;
   readonly #encoders: readonly SinkEncoder[];
   /** By exchange, by input: the flow that takes what comes too late. */
   readonly #lateOutputs: (readonly (LateOutput | undefined)[])[] = [];
 
-  constructor(context: FlowsContext, place: Place, watermarks: readonly WatermarkRunner[], balance: WorkerBalance) {
+  constructor(context: FlowsContext, place: Place, watermarks: readonly WatermarkRunner[], balance: WorkerBalance, failed: FailedRows) {
     this.#context = context;
     this.#place = place;
     this.#watermarks = watermarks;
     this.#balance = balance;
+    this.#failed = failed;
     const { plan, slabs, memory } = context;
     this.#encoders = plan.sinks.map(({ sink, schema }, index) =>
       sink.encoder({
@@ -112,7 +115,11 @@ export class Flows {
     const onError = (error: MillraceError, row: number, operation: string): 'fail' | 'skip' => {
       const number = Number(operation.slice(operation.indexOf('#') + 1)) - 1;
       const takers = errors.filter(({ covers }) => covers[number]);
-      if (takers.length === 0) return 'fail';
+      if (takers.length === 0) {
+        if (!this.#failed.areSkipped) return 'fail';
+        this.#failed.note(error.message, this.#place.coordinates(parent, row));
+        return 'skip';
+      }
       this.#place.count('failed', 1);
       const batch = (rows as ErrorRows).batchOf({
         ...this.#place.coordinates(parent, row),

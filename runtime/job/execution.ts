@@ -203,7 +203,7 @@ export class Execution {
   }
 
   #startWorkers(): void {
-    const { params, batchRows, codeGeneration } = this.#options;
+    const { params, batchRows, failedRows, codeGeneration } = this.#options;
     const coordinator = this.#coordinator;
     this.#workers.start(coordinator.control, {
       url: this.#url,
@@ -215,6 +215,7 @@ export class Execution {
       nowMs: coordinator.first.nowMs,
       sinks: this.#sinks.infos,
       batchRows,
+      failedRows,
       stored: this.#checkpoints?.task,
       ...(codeGeneration === undefined ? {} : { codeGeneration }),
     });

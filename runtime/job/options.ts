@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkOptionNames, type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, nearNames, shown, shownPath } from '../../core/index.ts';
 import type { Drain } from '../epoch/index.ts';
+import type { FailedRowsPolicy } from '../shared/index.ts';
 import type { Params } from '../stream/index.ts';
 import type { BadRows } from './bad-rows.ts';
 
@@ -46,6 +47,14 @@ export interface RunOptions {
    */
   readonly badRows?: BadRows;
   /**
+   * What happens to rows on which a function of the pipeline throws: `fail` (default) ends the job; `skip`
+   * leaves them out and counts them in the ledger as failed. A keyed function's state, timers and results are
+   * then as if the row had never come, which costs a copy of the state for each call. Where the stream's
+   * `errors` are taken, failed rows of row functions go there, whatever is set here. `badRows` counts these
+   * rows, too.
+   */
+  readonly failedRows?: FailedRowsPolicy;
+  /**
    * What a failure may do to the output. `at-least-once` (default): every result is written, and some may be
    * written again. `exactly-once`: each is written once; results become visible with each checkpoint. Needs
    * `checkpoint`, sources that can be read again, and sinks that can take back what is not final.
@@ -86,6 +95,7 @@ export interface ResolvedOptions {
   readonly guarantee: 'at-least-once' | 'exactly-once';
   readonly drainTimeoutMs: number;
   readonly badRows: BadRows;
+  readonly failedRows: FailedRowsPolicy;
   readonly restarts: { readonly times: number; readonly withinMs: number; readonly hangMs: number };
   readonly memoryBytes: number;
   readonly epochBytes: number;
@@ -113,6 +123,7 @@ const OPTIONS = {
   checkpoint: true,
   guarantee: true,
   badRows: true,
+  failedRows: true,
   restarts: true,
   memory: true,
   epochBytes: true,
@@ -170,6 +181,7 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     guarantee,
     drainTimeoutMs: durationMs(options.drainTimeout ?? DRAIN_TIMEOUT_MS, 'drainTimeout', 1),
     badRows: badRowsOf(options.badRows ?? 'ledger'),
+    failedRows: failedRowsOf(options.failedRows ?? 'fail'),
     restarts: restartsOf(options.restarts ?? {}),
     memoryBytes,
     epochBytes: options.epochBytes === undefined ? Math.min(memoryBytes / 8, EPOCH_BYTES_MAX) : byteSize(options.epochBytes, 'epochBytes'),
@@ -214,6 +226,14 @@ function badRowsOf(badRows: BadRows): BadRows {
   checkOptionNames('badRows', badRows, { fail: true });
   checkOptionNames('badRows.fail', badRows.fail, { above: true });
   return badRows;
+}
+
+export function failedRowsOf(failedRows: FailedRowsPolicy): FailedRowsPolicy {
+  if (failedRows === 'fail' || failedRows === 'skip') return failedRows;
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    `failedRows is ${shown(failedRows)}. Give 'fail' (a function that throws ends the job) or 'skip' (its row is left out and counted). badRows: { fail: { above: 0.01 } } ends the job at too many.`,
+  );
 }
 
 function restartsOf(restarts: NonNullable<RunOptions['restarts']>): ResolvedOptions['restarts'] {

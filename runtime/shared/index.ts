@@ -3,7 +3,7 @@
 export { type Balance, EpochBalance, type ExchangeBalance, type SourceBalance, WorkerBalance } from './balance.ts';
 export { OF_EXCHANGE, OF_SOURCE } from './balance-counts.ts';
 export { Aborted, Control, type ControlShape, type WorkerActivity } from './control.ts';
-export { COUNTER_NAMES, type CounterName, type LedgerSample, SAMPLES_MAX } from './ledger.ts';
+export { COUNTER_NAMES, type CounterName, type FailedRowsPolicy, type LedgerSample, SAMPLES_MAX } from './ledger.ts';
 export {
   type ChunkMessage,
   type EpochEndMessage,

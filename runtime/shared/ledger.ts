@@ -7,6 +7,12 @@
 export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'lost', 'late', 'replayed', 'failed'] as const;
 export type CounterName = (typeof COUNTER_NAMES)[number];
 
+/**
+ * What happens to rows on which a function fails. `fail` (default): the first one ends the job. `skip`: they
+ * are left out, and counted.
+ */
+export type FailedRowsPolicy = 'fail' | 'skip';
+
 /** Samples that a job keeps. */
 export const SAMPLES_MAX = 100;
 

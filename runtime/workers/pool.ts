@@ -9,7 +9,7 @@ import { Piscina } from 'piscina';
 import { ERROR_CODES, type ErrorCode, MillraceError, type SharedMemoryHandle, type WatermarkState } from '../../core/index.ts';
 import type { SinkInfo } from '../../io/index.ts';
 import type { PlanIdentity } from '../plan/index.ts';
-import type { ControlShape, LedgerSample, Restored } from '../shared/index.ts';
+import type { ControlShape, FailedRowsPolicy, LedgerSample, Restored } from '../shared/index.ts';
 import type { SegmentRange } from '../state-log/index.ts';
 import type { Params } from '../stream/index.ts';
 
@@ -42,6 +42,7 @@ export interface WorkerTask {
   readonly nowMs: number;
   readonly sinks: readonly SinkInfo[];
   readonly batchRows: number;
+  readonly failedRows: FailedRowsPolicy;
   /** Where the state is written, and what it resumes from; undefined: nowhere, from nothing. */
   readonly stored: StoredTask | undefined;
   readonly codeGeneration?: boolean;

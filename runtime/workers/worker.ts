@@ -51,7 +51,7 @@ export async function work(task: WorkerTask): Promise<PortableError | undefined>
 
 async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<void> {
   const { memory } = control;
-  const { worker, shape, partitions, restored, firstEpoch, nowMs, sinks, batchRows, stored } = task;
+  const { worker, shape, partitions, restored, firstEpoch, nowMs, sinks, batchRows, failedRows, stored } = task;
   const link = new CoordinatorLink(control, worker, task.ringIn, task.ringOut);
   const regionBytes = Counters.bytesFor(COUNTER_NAMES);
   const log = stored?.resume === undefined ? undefined : openLog(stored.dir, stored.resume);
@@ -70,6 +70,7 @@ async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<voi
     sinks,
     counters: Array.from({ length: shape.partitions }, (_, p) => Counters.attach(memory, task.counters + p * regionBytes, COUNTER_NAMES)),
     batchRows,
+    failedRows,
     output: (epoch, block) => link.output(epoch, block),
     sample: (sample) => task.port.postMessage({ sample } satisfies WorkerMessage),
   });

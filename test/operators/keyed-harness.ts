@@ -79,11 +79,13 @@ class Site {
     this.workers = Array.from({ length: options.workers }, () => plan.inputs.map((_, input) => new RowPartitioner(slabs, plan, input, { late, isReplayed })));
     this.builders = plan.inputs.map((input) => new BatchBuilder(slabs, input.schema, options.batchRows));
     this.output = new RowOutput(slabs, plan.output, emit);
-    const failed = (error: unknown): never => {
+    const skip = (error: unknown): never => {
       throw error;
     };
     const { output } = this;
-    this.shards = Array.from({ length: SHARD_COUNT }, (_, shard) => plan.open({ slabs, shard, clock, output, failed }, structuredClone(from?.[shard])));
+    this.shards = Array.from({ length: SHARD_COUNT }, (_, shard) =>
+      plan.open({ slabs, shard, clock, output, failures: { areSkipped: false, skip } }, structuredClone(from?.[shard])),
+    );
   }
 
   /** Gives everything back. Returns the bytes that are still held. */

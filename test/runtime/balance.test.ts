@@ -73,6 +73,7 @@ function rig(build: (of: ReturnType<typeof stream>) => PipelineLike) {
         sinks: plan.sinks.map(() => ({ partitionCount: 1 })),
         counters,
         batchRows: 4_096,
+        failedRows: 'fail',
         output: () => {},
         sample: () => {},
       }),

@@ -1,0 +1,343 @@
+/**
+ * failedRows: 'skip': a row on which a function throws leaves no trace. The functions here do what harm they can before they
+ * throw: they change state, emit, set and delete timers, clear. What comes out, and the state that is kept, must be those of
+ * the same rows without the poisoned ones.
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  aggregator,
+  collect,
+  count,
+  countWindow,
+  cumulative,
+  f64,
+  globalWindow,
+  i32,
+  memory,
+  pipeline,
+  session,
+  sliding,
+  sum,
+  timestamp,
+  tumbling,
+  utf8,
+} from '../../runtime/index.ts';
+import { testDriver } from '../../runtime/testing.ts';
+import { caseCount, fc } from '../seed.ts';
+
+interface Row {
+  readonly k: string;
+  readonly n: number;
+  readonly at: number;
+  /** Poisoned. */
+  readonly bad: number;
+}
+
+const SCHEMA = { k: utf8, n: f64, at: timestamp, bad: i32 };
+const rows = () => pipeline('p').from(memory([] as Row[], { schema: SCHEMA }));
+const timed = () => rows().withWatermark('at', '20s');
+
+const boom = (row: { readonly bad: number }): void => {
+  if (row.bad !== 0) throw new Error(`poison ${row.bad}`);
+};
+const reducer = (a: Row, b: Row): Row => {
+  const harmed = a as { n: number };
+  harmed.n += b.n;
+  boom(b);
+  return a;
+};
+const inverse = (a: Row, b: Row): Row => ({ ...a, n: a.n - b.n });
+
+const listed = aggregator({
+  type: utf8,
+  init: () => ({ seen: [] as number[], total: 0 }),
+  add: (state: { seen: number[]; total: number }, row: Row) => {
+    state.seen.push(row.n);
+    state.total += row.n;
+    boom(row);
+    return state;
+  },
+  merge: (a: { seen: number[]; total: number }, b: { seen: number[]; total: number }) => {
+    a.seen.push(...b.seen);
+    a.total += b.total;
+    return a;
+  },
+  result: (state: { seen: number[]; total: number }) => `${state.seen.join(',')}=${state.total}`,
+});
+const removing = aggregator({
+  type: f64,
+  init: () => ({ total: 0 }),
+  add: (state: { total: number }, row: Row) => {
+    state.total += row.n;
+    boom(row);
+    return state;
+  },
+  merge: (a: { total: number }, b: { total: number }) => ({ total: a.total + b.total }),
+  remove: (state: { total: number }, row: Row) => {
+    state.total -= row.n;
+    return state;
+  },
+  result: (state: { total: number }) => state.total,
+});
+const aggregates = { n: count(), s: sum('n'), listed, removing };
+
+interface Counted {
+  sum: number;
+  seen: number[];
+}
+const processed = (ttl: boolean) =>
+  timed()
+    .keyBy('k')
+    .process({
+      schema: { k: utf8, what: utf8 },
+      state: (): Counted => ({ sum: 0, seen: [] }),
+      onRow: (row, ctx) => {
+        ctx.state.sum += row.n;
+        ctx.state.seen.push(row.n);
+        if (row.bad !== 0) {
+          // More than a batch of results, so that pages fill up within the call.
+          for (let i = 0; i < (row.bad === 3 ? 9_000 : 3); i++) ctx.emit({ k: row.k, what: `never ${i}` });
+          ctx.timer(ctx.time + 1);
+          ctx.processingTimer(ctx.now);
+          ctx.deleteTimer(row.at + 5_000);
+          for (const one of [1_000, 5_000, 9_000]) ctx.deleteTimer(row.at + one);
+          if (row.bad === 2) ctx.clear();
+          ctx.state = { sum: -1, seen: [] };
+        }
+        boom(row);
+        ctx.timer(row.at + 5_000);
+        if (row.n % 5 === 0) ctx.processingTimer(ctx.now + 1_000);
+        if (row.n % 11 === 0) ctx.clear();
+        else ctx.emit({ k: row.k, what: `row ${row.n} of ${ctx.state.sum}` });
+      },
+      onTimer: (time, ctx) => ctx.emit({ k: ctx.key.k, what: `timer ${time} ${ctx.state.seen.join()}` }),
+      ...(ttl ? { ttl: '40s' as const } : {}),
+    });
+
+const SMALL = { partitions: 1, memoryBytes: 32 << 20 };
+
+type Result = ReturnType<typeof processed>;
+/** `sameTime`: a poisoned row is never the first of its group, as reduce does not call its function for that one. */
+const CASES: Readonly<Record<string, { readonly sameTime?: true; readonly of: () => unknown }>> = {
+  process: { of: () => processed(false) },
+  'process with ttl': { of: () => processed(true) },
+  'running reduce': { sameTime: true, of: () => rows().keyBy('k').reduce(reducer) },
+  'reduce in tumbling windows': { sameTime: true, of: () => timed().keyBy('k').window(tumbling('10s')).reduce(reducer) },
+  'reduce in sliding windows': { sameTime: true, of: () => timed().keyBy('k').window(sliding('20s', '5s')).reduce(reducer) },
+  'reduce with an inverse': {
+    sameTime: true,
+    of: () => timed().keyBy('k').window(sliding('20s', '5s')).reduce(reducer, { inverse }).select('k', 'n', 'windowEnd'),
+  },
+  'reduce with updates': { sameTime: true, of: () => timed().keyBy('k').window(tumbling('10s').emit('update')).reduce(reducer) },
+  'reduce in sessions': { sameTime: true, of: () => timed().keyBy('k').window(session('3s')).reduce(reducer) },
+  'revised reduce in sessions': { sameTime: true, of: () => timed().keyBy('k').window(session('3s').lateness('5s').emit('revise')).reduce(reducer) },
+  'running aggregator': { of: () => rows().keyBy('k').aggregate(aggregates) },
+  'aggregator in tumbling windows': { of: () => timed().keyBy('k').window(tumbling('10s')).aggregate(aggregates) },
+  'aggregator in sliding windows': { of: () => timed().keyBy('k').window(sliding('20s', '5s')).aggregate(aggregates) },
+  'aggregator with updates': { of: () => timed().keyBy('k').window(sliding('20s', '5s').emit('update')).aggregate(aggregates) },
+  'aggregator in growing windows': { of: () => timed().keyBy('k').window(cumulative('20s', '5s')).aggregate(aggregates) },
+  'aggregator in sessions': { of: () => timed().keyBy('k').window(session('3s')).aggregate(aggregates) },
+  'revised aggregator in sessions': { of: () => timed().keyBy('k').window(session('3s').lateness('5s').emit('revise')).aggregate(aggregates) },
+  'filter, map and flatMap': {
+    of: () =>
+      rows()
+        .filter((row) => {
+          boom({ bad: row.bad === 1 ? 1 : 0 });
+          return row.n >= 0;
+        })
+        .map(SCHEMA, (row) => {
+          boom({ bad: row.bad === 2 ? 1 : 0 });
+          return row;
+        })
+        .flatMap({ k: utf8, m: f64 }, (row, emit) => {
+          emit({ k: row.k, m: row.n });
+          boom(row);
+          emit({ k: row.k, m: -row.n });
+        }),
+  },
+};
+
+const rowOf = fc.record({ k: fc.constantFrom('a', 'b', 'c'), n: fc.integer({ min: 0, max: 60 }), step: fc.integer({ min: 0, max: 2_500 }) });
+const plan = fc.array(
+  fc.record({ row: rowOf, poison: fc.option(fc.record({ kind: fc.integer({ min: 1, max: 3 }), back: fc.integer({ min: 0, max: 9_000 }) }), { freq: 2 }) }),
+  { minLength: 1, maxLength: 60 },
+);
+
+function run(of: () => unknown, epochs: readonly (readonly Row[])[], policy: 'fail' | 'skip', restoreAfter = -1) {
+  const stream = (of() as Result).to(collect());
+  let driver = testDriver(stream, { ...SMALL, failedRows: policy });
+  const out: unknown[] = [];
+  epochs.forEach((epoch, number) => {
+    driver.send(
+      epoch.map((row) => ({ ...row })),
+      { partition: 0 },
+    );
+    driver.advanceTime(500);
+    driver.endEpoch();
+    if (number !== restoreAfter) return;
+    out.push(...driver.output());
+    driver = testDriver((of() as Result).to(collect()), { ...SMALL, failedRows: policy, from: driver.snapshot() });
+  });
+  driver.close();
+  out.push(...driver.output());
+  return { out, failed: driver.counts.get('failed') ?? 0, samples: driver.samples };
+}
+
+for (const [name, { of, sameTime }] of Object.entries(CASES)) {
+  test(`${name}: as if the poisoned rows had never come`, () => {
+    fc.assert(
+      fc.property(plan, fc.integer({ min: 1, max: 12 }), (events, perEpoch) => {
+        const good: Row[][] = [];
+        const all: Row[][] = [];
+        let at = 1_000_000;
+        let poisoned = 0;
+        events.forEach(({ row, poison }, i) => {
+          if (i % perEpoch === 0) {
+            good.push([]);
+            all.push([]);
+          }
+          at += row.step;
+          const one = { k: row.k, n: row.n, at, bad: 0 };
+          good.at(-1)?.push(one);
+          all.at(-1)?.push(one);
+          if (poison === null) return;
+          poisoned++;
+          all.at(-1)?.push({ k: row.k, n: 7, at: sameTime ? at : at - poison.back, bad: poison.kind });
+        });
+        const expected = run(of, good, 'fail');
+        const got = run(of, all, 'skip', Math.floor(all.length / 2));
+        assert.deepEqual(got.out, expected.out);
+        assert.equal(expected.failed, 0);
+        assert.equal(got.failed, poisoned, 'every poisoned row is in the ledger');
+      }),
+      { numRuns: caseCount(10) },
+    );
+  });
+}
+
+const at = (k: string, n: number, bad = 0): Row => ({ k, n, at: 1_000, bad });
+
+test('the ledger has a sample of the row and what the function threw', () => {
+  const { failed, samples } = run(() => rows().keyBy('k').aggregate(aggregates), [[at('a', 1), at('a', 7, 2), at('a', 3)]], 'skip');
+  assert.equal(failed, 1);
+  const [sample] = samples;
+  assert.equal(sample?.reason, 'failed');
+  assert.match(sample?.message ?? '', /aggregator "listed": add failed on .*"n":7.*Error: poison 2/);
+  const mapped = run(
+    () =>
+      rows().map(SCHEMA, (row) => {
+        boom(row);
+        return row;
+      }),
+    [[at('a', 1), at('a', 7, 2)]],
+    'skip',
+  );
+  assert.equal(mapped.samples[0]?.offset, 1);
+  assert.match(mapped.samples[0]?.message ?? '', /map #1 failed on row 1 .*Error: poison 2/);
+});
+
+test('in windows of rows a poisoned row keeps its place, and is left out of the result', () => {
+  const sent = [[at('a', 1), at('a', 2), at('a', 7, 1), at('a', 4), at('a', 5), at('a', 6)]];
+  const reduced = run(() => rows().keyBy('k').window(countWindow(3)).reduce(reducer), sent, 'skip');
+  assert.deepEqual(
+    reduced.out.map((row) => (row as Row).n),
+    [3, 15],
+  );
+  assert.equal(reduced.failed, 1);
+  for (const window of [countWindow(3), globalWindow({ count: 3 })]) {
+    const { out, failed } = run(() => rows().keyBy('k').window(window).aggregate({ n: count(), listed }), sent, 'skip');
+    assert.deepEqual(
+      out.map((row) => (row as { listed: string }).listed.split('=')[0]?.split(',').at(-1)),
+      ['2', '6'],
+    );
+    assert.equal((out[0] as { n: number }).n, 2, 'built-in aggregates leave it out, too');
+    assert.equal(failed, 1);
+  }
+  const none = run(() => rows().keyBy('k').window(countWindow(2)).aggregate({ listed }), [[at('a', 1, 1), at('a', 2, 1), at('a', 3), at('a', 4)]], 'skip');
+  assert.deepEqual(
+    none.out.map((row) => (row as { listed: string }).listed),
+    ['3,4=7'],
+    'a window without a row has no result',
+  );
+});
+
+test('a result that cannot be made is left out, and the others come', () => {
+  const fussy = aggregator({
+    type: f64,
+    init: () => 0,
+    add: (state: number, row: Row) => state + row.n,
+    merge: (a: number, b: number) => a + b,
+    result: (state: number) => {
+      if (state === 13) throw new Error('thirteen');
+      return state;
+    },
+  });
+  const sent = [[at('a', 13), at('b', 2), at('c', 13), at('d', 4)]];
+  for (const of of [
+    () => timed().keyBy('k').window(tumbling('10s')).aggregate({ n: count(), fussy }),
+    () => timed().keyBy('k').window(session('10s')).aggregate({ fussy }),
+    () => rows().keyBy('k').window(countWindow(1)).aggregate({ fussy }),
+    () => rows().keyBy('k').aggregate({ fussy }),
+  ]) {
+    const { out, failed } = run(of, sent, 'skip');
+    assert.deepEqual(out.map((row) => (row as { k: string }).k).sort(), ['b', 'd']);
+    assert.equal(failed, 2);
+    assert.throws(() => run(of, sent, 'fail'), /thirteen/);
+  }
+});
+
+test('a timer whose function throws has fired, and changes nothing else', () => {
+  const of = () =>
+    timed()
+      .keyBy('k')
+      .process({
+        schema: { k: utf8, n: f64 },
+        state: () => ({ n: 0 }),
+        onRow: (row, ctx) => {
+          ctx.state.n += row.n;
+          ctx.timer(row.at + 1);
+          ctx.timer(row.at + 2);
+        },
+        onTimer: (time, ctx) => {
+          ctx.state.n += 1_000;
+          ctx.emit({ k: ctx.key.k, n: ctx.state.n });
+          if (time % 10 === 1) throw new Error('no first timers');
+        },
+      });
+  const { out, failed } = run(of, [[at('a', 1), at('b', 2)]], 'skip');
+  assert.deepEqual(
+    out.map((row) => (row as Row).n),
+    [1_001, 1_002],
+  );
+  assert.equal(failed, 2);
+});
+
+test('what is no fault of a row ends the job all the same', () => {
+  class Box {
+    n = 1;
+  }
+  const of = (state: () => unknown) => () =>
+    rows()
+      .keyBy('k')
+      .process({ schema: { k: utf8 }, state, onRow: () => {} });
+  assert.throws(
+    () =>
+      run(
+        of(() => new Box()),
+        [[at('a', 1)]],
+        'skip',
+      ),
+    /instance of Box/,
+  );
+  assert.throws(
+    () =>
+      run(
+        of(() => ({ fn: () => 1 })),
+        [[at('a', 1)]],
+        'skip',
+      ),
+    /cannot be copied/,
+  );
+});
