@@ -10,7 +10,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as millrace from '../runtime/index.ts';
 import { moduleUrl } from '../runtime/job/run.ts';
-import { testDriver } from '../runtime/testing.ts';
+import { simulate, testDriver } from '../runtime/testing.ts';
 
 const { f64, timestamp, utf8, json, memory, pipeline } = millrace;
 const rows = [{ page: '/a', ms: 1, at: 0 }];
@@ -33,6 +33,9 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   badRows: (options) => millrace.run('nowhere.ts', { badRows: { fail: { above: 0.1 }, ...options } }),
   'badRows.fail': (options) => millrace.run('nowhere.ts', { badRows: { fail: { above: 0.1, ...options } } }),
   'testDriver()': (options) => testDriver(stream().to(millrace.collect()), options),
+  'simulate()': (options) => simulate(stream().to(millrace.collect()), { input: rows, runs: 1, ...options }),
+  'simulate() faults': (options) => simulate(stream().to(millrace.collect()), { input: rows, runs: 1, faults: options }),
+  'simulate() checkpoints': (options) => simulate(stream().to(millrace.collect()), { input: rows, runs: 1, checkpoints: options }),
   'send()': (options) => driver().send(rows, options),
   'sendRaw()': (options) => {
     const source = millrace.files.source({ path: 'x', value: json(columns) });
