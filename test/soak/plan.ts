@@ -56,12 +56,12 @@ export function planOf({ kills, faults, seed, brokers }: PlanOptions): Round[] {
   const count = Math.max(kills, others.length);
   const points = shuffled(rng, [...CHECKPOINT_POINTS, ...WORKER_POINTS, ...START_POINTS]);
   while (others.length < count) others.push(undefined);
+  let quiet = 0;
   let named = 0;
   const rounds = shuffled(rng, others).map((fault): Round => {
-    // Half of those that nothing else happens to end at a named point: one after the other, so that none is left out.
-    const kill =
-      fault === undefined && named++ % 2 === 0 ? pointOf(rng, points[(named >>> 1) % points.length] as KillPoint) : { afterMs: rng.int(AFTER_MS_MAX) };
-    return { fault, kill };
+    // Most of those that nothing else happens to end at a named point: one after the other, so that none is left out.
+    const isNamed = fault === undefined && ++quiet % 4 !== 0;
+    return { fault, kill: isNamed ? pointOf(rng, points[named++ % points.length] as KillPoint) : { afterMs: rng.int(AFTER_MS_MAX) } };
   });
   const kinds = ['manifest', 'segment'] as const;
   const damaged = shuffled(
