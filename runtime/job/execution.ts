@@ -5,6 +5,7 @@
  * for is done, or when the trigger's time is up.
  */
 
+import { setMaxListeners } from 'node:events';
 import { createMemory, MillraceError, SlabAllocator } from '../../core/index.ts';
 import type { CheckpointId } from '../checkpoint/index.ts';
 import { identityOf, type Plan } from '../plan/index.ts';
@@ -69,6 +70,8 @@ export class Execution {
     this.#url = url;
     this.#options = options;
     this.#wall = wall;
+    // Every sink and source listens for the end.
+    setMaxListeners(0, this.#abort.signal);
     this.#slabs = new SlabAllocator(createMemory(options.memoryBytes));
     this.#sources = new Sources(plan.sources);
     this.#sinks = new Sinks(this.#slabs.memory, options.sinkDelayMs);
