@@ -19,7 +19,7 @@ export { lineSinkEncoder } from './line-encoder.ts';
 export { lineBytes, splitLines } from './lines.ts';
 export { type LogBatch, type LogSinkOptions, type LogSourceOptions, log, logTopics, readLog } from './log/index.ts';
 export { type MemoryOptions, memory } from './memory.ts';
-export { ProcessLock } from './process-lock.ts';
+export { type Deposed, isProcessGone, isSameProcess, type LeaseSign, ProcessLock } from './process-lock.ts';
 export { type RawRow, type RecordHeader, raw, readHeaders } from './raw.ts';
 export { allocRecordIndex, type RecordParts, RecordSpace } from './record-index.ts';
 export type * from './sink.ts';

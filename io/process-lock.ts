@@ -14,11 +14,15 @@
  *
  * So a stale observation does no harm: to move a file, a process has to name its owner. Where /proc tells
  * when a process started, a reused process id is recognized. Elsewhere the message says where to look.
+ *
+ * A lock may be a lease as well: its owner renews it, by the time of its file. Who has waited long enough
+ * without seeing that time change may depose the owner, who may be stopped and wake up later. `mayWrite` tells
+ * him then. Clocks are not compared: the waiting one measures by his own.
  */
 
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { MillraceError } from '../core/index.ts';
@@ -43,15 +47,44 @@ interface Owner {
 const HELD: unique symbol = Symbol.for('millrace.process-lock.held') as never;
 const held: Set<string> = ((globalThis as { [HELD]?: Set<string> })[HELD] ??= new Set());
 
+/**
+ * An owner who has been deposed, though he may be alive: locks of this process for the same user count as
+ * free.
+ */
+export interface Deposed {
+  /** The name of his file in the lock that was a lease. */
+  readonly name: string;
+  readonly user: string;
+  /** For messages: `process 4711, for the pipeline "clicks" (...)`. */
+  readonly holder: string;
+  /** Only the lock in which his file has this name. Default: all of his process for this user. */
+  readonly exactly?: boolean;
+}
+
+/** What can be seen of a lease from outside. */
+export interface LeaseSign {
+  readonly name: string;
+  readonly user: string;
+  /** How often it is renewed, ms. */
+  readonly everyMs: number;
+  /** Another value each time that it was. */
+  readonly renewed: bigint;
+}
+
 export class ProcessLock {
   /** The folder that is the lock. */
   readonly path: string;
+  readonly #user: string;
+  #everyMs = 0;
+  #renewedAtMs = 0;
+  #timer: NodeJS.Timeout | undefined;
   /** Name of our file in it. */
   readonly #name: string;
   readonly #nonce: string;
 
-  private constructor(path: string, name: string, nonce: string) {
+  private constructor(path: string, name: string, nonce: string, user: string) {
     this.path = path;
+    this.#user = user;
     this.#name = name;
     this.#nonce = nonce;
   }
@@ -59,17 +92,18 @@ export class ProcessLock {
   /**
    * @param path of the lock, in a folder that exists; `.held` is added
    * @param user what the owner is called in messages: 'the pipeline "clicks"'
+   * @param deposed whose locks for the same user count as free
    * @returns the lock, or its holder: a text that follows "in use by"
    * @throws what the file system throws
    */
-  static async tryTake(path: string, user: string): Promise<ProcessLock | string> {
+  static async tryTake(path: string, user: string, deposed?: Deposed): Promise<ProcessLock | string> {
     const lock = `${resolve(path)}.held`;
     const me = nameOf({ ...self(), nonce: randomBytes(8).toString('hex') });
     const aside = `${lock}.${me}.new`;
     const { nonce } = ownerOf(me) as Owner;
     const before = (await readdir(lock).catch(missing))?.[0];
     const ownerBefore = before === undefined ? undefined : ownerOf(before);
-    if (before !== undefined && (ownerBefore === undefined || isAlive(ownerBefore))) return await describe(lock, before, ownerBefore);
+    if (before !== undefined && !(await isFree(lock, before, ownerBefore, deposed))) return await describe(lock, before, ownerBefore);
     await mkdir(aside);
     // Added before the lock exists: nobody in this process may take it for an earlier one's.
     held.add(nonce);
@@ -83,13 +117,13 @@ export class ProcessLock {
           // It is being taken or given back: a folder is never without a file for long.
           if (name === undefined) continue;
           const owner = ownerOf(name);
-          if (owner === undefined || isAlive(owner)) return await describe(lock, name, owner);
+          if (!(await isFree(lock, name, owner, deposed))) return await describe(lock, name, owner);
           isMine = await renamed(join(lock, name), join(lock, me));
           if (isMine) await writeFile(join(lock, me), `${JSON.stringify({ user })}\n`);
         }
         if (isMine) {
           await sweep(lock);
-          return new ProcessLock(lock, me, nonce);
+          return new ProcessLock(lock, me, nonce, user);
         }
       }
       return `other processes, which come and go (${lock})`;
@@ -100,10 +134,15 @@ export class ProcessLock {
   }
 
   /** Like {@link tryTake}, but a lock in use is an error. */
-  static async take(path: string, user: string, refused: (holder: string) => MillraceError): Promise<ProcessLock> {
-    const lock = await ProcessLock.tryTake(path, user);
+  static async take(path: string, user: string, refused: (holder: string) => MillraceError, deposed?: Deposed): Promise<ProcessLock> {
+    const lock = await ProcessLock.tryTake(path, user, deposed);
     if (typeof lock === 'string') throw refused(lock);
     return lock;
+  }
+
+  /** Identifies this lock and this process: the name of its file. */
+  get name(): string {
+    return this.#name;
   }
 
   /** Whether it is still this process's. Somebody may have deleted it, or the folder that it is in. */
@@ -111,8 +150,68 @@ export class ProcessLock {
     return held.has(this.#nonce) && ((await readdir(this.path).catch(missing)) ?? []).includes(this.#name);
   }
 
+  /** What can be seen of whoever has it; undefined: nobody has, or he does not renew it. */
+  static async leaseOf(path: string): Promise<LeaseSign | undefined> {
+    const lock = `${resolve(path)}.held`;
+    const name = (await readdir(lock).catch(missing))?.[0];
+    if (name === undefined || ownerOf(name) === undefined) return undefined;
+    try {
+      const { mtimeNs } = await stat(join(lock, name), { bigint: true });
+      const { user, everyMs } = JSON.parse(await readFile(join(lock, name), 'utf8')) as { user?: unknown; everyMs?: unknown };
+      return typeof everyMs === 'number' && typeof user === 'string' ? { name, user, everyMs, renewed: mtimeNs } : undefined;
+    } catch {
+      // It has been given back meanwhile, or is being written right now.
+      return undefined;
+    }
+  }
+
+  /**
+   * Makes it a lease: renews it from now on.
+   *
+   * @param lost called once, when it is somebody else's
+   */
+  async renewEvery(everyMs: number, lost: () => void): Promise<void> {
+    this.#everyMs = everyMs;
+    this.#renewedAtMs = performance.now();
+    // Without `w`: where it is somebody else's, nothing is made.
+    await writeFile(join(this.path, this.#name), `${JSON.stringify({ user: this.#user, everyMs })}\n`, { flag: 'r+' }).catch(missing);
+    this.#timer = setInterval(() => void this.#renew().then((isOurs) => isOurs || lost()), everyMs);
+    this.#timer.unref();
+  }
+
+  /**
+   * Whether this process may write what the lock guards. It is asked right before each write; the disk is
+   * asked only when the lease was not renewed for long.
+   */
+  async mayWrite(): Promise<boolean> {
+    if (!held.has(this.#nonce)) return false;
+    return performance.now() - this.#renewedAtMs < 2 * this.#everyMs || this.#renew();
+  }
+
+  /** @returns whether it is still ours. A disk that fails says nothing about that. */
+  async #renew(): Promise<boolean> {
+    const startMs = performance.now();
+    const now = new Date();
+    try {
+      await utimes(join(this.path, this.#name), now, now);
+      this.#renewedAtMs = startMs;
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return true;
+    }
+    clearInterval(this.#timer);
+    return !held.has(this.#nonce);
+  }
+
+  /** Who has it now, in words. undefined: nobody, or this process. */
+  async otherHolder(): Promise<string | undefined> {
+    const name = (await readdir(this.path).catch(missing))?.[0];
+    return name === undefined || name === this.#name ? undefined : await describe(this.path, name, ownerOf(name));
+  }
+
   /** Never rejects: a lock that cannot be given back belongs to a process that ends soon. */
   async release(): Promise<void> {
+    clearInterval(this.#timer);
     if (!held.has(this.#nonce)) return;
     const aside = `${this.path}.${this.#name}.old`;
     try {
@@ -125,6 +224,35 @@ export class ProcessLock {
       // Its folder was removed.
     }
     held.delete(this.#nonce);
+  }
+}
+
+/** Whether the process that had a lock of this name is gone. One of another machine cannot be asked: it is not. */
+export function isProcessGone(name: string): boolean {
+  const owner = ownerOf(name);
+  return owner !== undefined && !isAlive(owner);
+}
+
+/** Whether locks of these names are of the same process. */
+export function isSameProcess(name: string, other: string): boolean {
+  const [a, b] = [ownerOf(name), ownerOf(other)];
+  return a !== undefined && b !== undefined && a.pid === b.pid && a.started === b.started && a.boot === b.boot && a.host === b.host;
+}
+
+/** Whether a lock may be taken from its owner: he is gone, or deposed. Nobody is deposed within one process. */
+async function isFree(lock: string, name: string, owner: Owner | undefined, deposed: Deposed | undefined): Promise<boolean> {
+  if (owner === undefined) return false;
+  if (!isAlive(owner)) return true;
+  if (deposed === undefined || held.has(owner.nonce)) return false;
+  if (deposed.exactly === true && name !== deposed.name) return false;
+  return isSameProcess(name, deposed.name) && (await userOf(lock, name)) === deposed.user;
+}
+
+async function userOf(lock: string, name: string): Promise<string | undefined> {
+  try {
+    return String((JSON.parse(await readFile(join(lock, name), 'utf8')) as { user: unknown }).user);
+  } catch {
+    return undefined;
   }
 }
 

@@ -28,6 +28,7 @@
  */
 
 import type { Batch, Schema, SharedMemory, SlabAllocator } from '../core/index.ts';
+import type { Deposed } from './process-lock.ts';
 
 export type Delivery = 'transactional' | 'replayed by epoch' | 'idempotent' | 'at-least-once';
 
@@ -56,6 +57,11 @@ export interface SinkContext {
   readonly signal: AbortSignal;
   /** Which of the two sequences of calls the sink will get. Default: at-least-once. */
   readonly guarantee?: 'at-least-once' | 'exactly-once';
+  /**
+   * The job was taken over from this process, which may be alive, and wake up later. A sink that locks what it
+   * writes takes those locks from it; what it may still write then must not be seen.
+   */
+  readonly deposed?: Deposed;
   /** Exactly-once, for a transactional sink: the open transaction of its domain. */
   readonly transaction?: Transaction;
   /** See SourceContext: what the sink waits for outside. */

@@ -13,6 +13,7 @@
  */
 
 import type { Batch, Schema, SharedMemory, SlabAllocator } from '../core/index.ts';
+import type { Deposed } from './process-lock.ts';
 
 /**
  * Position in a partition: the offset of the next row to read. What an offset counts (records, bytes, rows)
@@ -69,6 +70,8 @@ export interface SourceContext {
   readonly drain: boolean;
   /** Where to start, where the caller knows better than the source's own committed positions. */
   readonly from?: ReadonlyMap<number, Offset>;
+  /** See SinkContext. */
+  readonly deposed?: Deposed;
   /** Aborted when the job stops: stop reading at once. */
   readonly signal: AbortSignal;
   /**

@@ -23,6 +23,10 @@ const HELP_OF = {
       --memory <size>         all shared memory of the job (default 1GiB)
       --checkpoint <dir>      keep the state there: a restart goes on from it
       --checkpoint-interval <time>   how often (default 1s)
+      --checkpoint-topic <topic>     keep it in this Kafka topic as well, so that it outlives the machine
+      --checkpoint-brokers <host:port,...>   of that topic
+      --standby               where another process is at work with this checkpoint: wait, and take over when it ends
+      --session-timeout <time>   how long that one may be silent until then (default 10s)
       --guarantee <what>      at-least-once (default) or exactly-once, which needs --checkpoint
       --param <key=value>     handed to the module's default export; may be repeated
       --json                  progress as one JSON object a line
@@ -100,12 +104,19 @@ async function runCommand(args: string[]): Promise<number> {
     memory: { type: 'string' },
     checkpoint: { type: 'string' },
     'checkpoint-interval': { type: 'string' },
+    'checkpoint-topic': { type: 'string' },
+    'checkpoint-brokers': { type: 'string' },
+    standby: { type: 'boolean' },
+    'session-timeout': { type: 'string' },
     guarantee: { type: 'string' },
     param: { type: 'string', multiple: true },
     json: { type: 'boolean' },
   });
-  if (values['checkpoint-interval'] !== undefined && values.checkpoint === undefined) {
+  if (values['checkpoint-interval'] !== undefined && values.checkpoint === undefined && values['checkpoint-topic'] === undefined) {
     throw new UsageError('--checkpoint-interval goes with --checkpoint <dir>');
+  }
+  if ((values['checkpoint-topic'] === undefined) !== (values['checkpoint-brokers'] === undefined)) {
+    throw new UsageError('--checkpoint-topic and --checkpoint-brokers go together');
   }
   const job = await run(oneModule(positionals), {
     ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
@@ -115,7 +126,9 @@ async function runCommand(args: string[]): Promise<number> {
     ...option('badRows', badRows(values['bad-rows'] as string | undefined)),
     ...option('failedRows', values['failed-rows'] as RunOptions['failedRows']),
     ...option('memory', values.memory as RunOptions['memory']),
-    ...option('checkpoint', checkpoint(values.checkpoint as string | undefined, values['checkpoint-interval'] as Duration | undefined)),
+    ...option('checkpoint', checkpoint(values as Readonly<Record<string, string | undefined>>)),
+    ...option('standby', values.standby as boolean | undefined),
+    ...option('sessionTimeout', values['session-timeout'] as Duration | undefined),
     ...option('guarantee', values.guarantee as RunOptions['guarantee']),
     params: params(values.param as string[] | undefined),
   });
@@ -149,8 +162,11 @@ async function runCommand(args: string[]): Promise<number> {
   return 0;
 }
 
-function checkpoint(dir: string | undefined, interval: Duration | undefined): RunOptions['checkpoint'] {
-  return dir === undefined ? undefined : { dir, ...(interval === undefined ? {} : { interval }) };
+function checkpoint(values: Readonly<Record<string, string | undefined>>): RunOptions['checkpoint'] {
+  const { checkpoint: dir, 'checkpoint-topic': topic, 'checkpoint-brokers': brokers = '' } = values;
+  const interval = option('interval', values['checkpoint-interval'] as Duration | undefined);
+  if (topic !== undefined) return { kafka: { brokers: brokers.split(','), topic }, ...option('dir', dir), ...interval };
+  return dir === undefined ? undefined : { dir, ...interval };
 }
 
 async function explainCommand(args: string[]): Promise<number> {

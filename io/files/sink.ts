@@ -77,16 +77,16 @@ export function filesSink(options: FilesSinkOptions): Sink {
       if (value.name === 'arrow')
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'files.sink writes lines, which the arrow codec does not. Use json(), csv() or text().');
     },
-    async open({ pipeline, guarantee }) {
+    async open({ pipeline, guarantee, deposed }) {
       const root = resolve(dir);
       try {
         await mkdir(root, { recursive: true });
-        const lock = await ProcessLock.take(join(root, `.${prefix}.${ext}`), `the pipeline ${shown(pipeline)}`, (holder) => {
-          return new MillraceError(
+        const refused = (holder: string) =>
+          new MillraceError(
             'ERR_MILLRACE_FILE',
             `The files ${prefix}-*.${ext} in ${shown(root)} are being written by ${holder}. One sink at a time: stop it, or give another dir or prefix.`,
           );
-        });
+        const lock = await ProcessLock.take(join(root, `.${prefix}.${ext}`), `the pipeline ${shown(pipeline)}`, refused, deposed);
         try {
           const writer = new FilesWriter(root, prefix, ext, parts, guarantee === 'exactly-once', lock);
           if (guarantee !== 'exactly-once') await writer.takeAll();
@@ -185,7 +185,13 @@ class FilesWriter implements SinkWriter {
         );
         for (const name of behind) await rm(join(this.#dir, name));
       }
-      for (const { epoch, name, hidden } of prepared) if (epoch <= checkpoint) await rename(join(this.#dir, hidden), join(this.#dir, name));
+      // A file that is visible was committed whole. Its twin is of a process that woke up when it was deposed.
+      const committed = new Set(visible.map(({ name }) => name));
+      for (const { epoch, name, hidden } of prepared) {
+        if (epoch > checkpoint) continue;
+        if (committed.has(name)) await rm(join(this.#dir, hidden));
+        else await rename(join(this.#dir, hidden), join(this.#dir, name));
+      }
     } catch (cause) {
       throw fileError(`The folder ${shownPath(this.#dir)} cannot be brought to checkpoint ${checkpoint}`, cause);
     }
@@ -216,6 +222,7 @@ class FilesWriter implements SinkWriter {
   }
 
   async prepare(checkpoint: number): Promise<void> {
+    await this.#mustBeOurs();
     this.#preparedUntil = Math.max(this.#preparedUntil, checkpoint);
     const epochs = [...this.#open.keys()].filter((epoch) => epoch <= checkpoint);
     await Promise.all(
@@ -234,6 +241,7 @@ class FilesWriter implements SinkWriter {
   }
 
   async commit(epoch: number): Promise<void> {
+    await this.#mustBeOurs();
     return this.#isExactlyOnce ? this.#commitPrepared(epoch) : this.#commitEpoch(epoch);
   }
 
@@ -281,6 +289,15 @@ class FilesWriter implements SinkWriter {
     // Files of shards that had no rows this time.
     for (const name of stale) await rm(join(this.#dir, name), { force: true });
     await this.#syncFolder();
+  }
+
+  /** Another process may have taken over while this one was stopped. */
+  async #mustBeOurs(): Promise<void> {
+    if (await this.#lock.isHeld()) return;
+    throw new MillraceError(
+      'ERR_MILLRACE_FENCED',
+      `The files ${this.#prefix}-*.${this.#ext} in ${shown(this.#dir)} are ${(await this.#lock.otherHolder()) ?? 'no longer locked by this process'}'s now: this one writes nothing more.`,
+    );
   }
 
   /** Makes a part durable under its next name. */

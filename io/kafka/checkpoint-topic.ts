@@ -25,13 +25,7 @@ import {
   topicSetting,
 } from './client/index.ts';
 import { Connection } from './kafkajs/index.ts';
-import {
-  BROKER_TIMEOUT_MS,
-  checkCheckpointOptions,
-  DELIVERY_TIMEOUT_MS,
-  type KafkaCheckpointOptions,
-  REQUEST_TIMEOUT_MS,
-} from './options.ts';
+import { BROKER_TIMEOUT_MS, checkCheckpointOptions, DELIVERY_TIMEOUT_MS, type KafkaCheckpointOptions, REQUEST_TIMEOUT_MS } from './options.ts';
 import type { TopicAnswer } from './protocol/index.ts';
 import { KafkaTransaction, transactionsOf } from './transactions.ts';
 
@@ -76,7 +70,10 @@ export async function openCheckpointTopic(options: KafkaCheckpointOptions, { sig
     const { topic } = options;
     const found = await findOrCreateTopic(cluster, patience, name, topic, { partitions: PARTITIONS, replicationFactor: REPLICATION, settings: SETTINGS });
     if (found.partitions.length < PARTITIONS) {
-      throw new MillraceError('ERR_MILLRACE_TOPIC', `${name}: a topic of checkpoints has two partitions, and this one has ${found.partitions.length}. Add one, or let the job create the topic.`);
+      throw new MillraceError(
+        'ERR_MILLRACE_TOPIC',
+        `${name}: a topic of checkpoints has two partitions, and this one has ${found.partitions.length}. Add one, or let the job create the topic.`,
+      );
     }
     const policy = await topicSetting(cluster.connection, name, topic, 'cleanup.policy');
     if (policy !== undefined && policy !== 'compact') {

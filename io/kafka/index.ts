@@ -11,4 +11,12 @@ export { checkCheckpointOptions } from './options.ts';
 
 export const kafka = { source, sink } as const;
 
-export type { KafkaCheckpointOptions, KafkaConnectionOptions, KafkaSaslMechanism, KafkaSaslOptions, KafkaSinkOptions, KafkaSourceOptions, KafkaTlsOptions } from './options.ts';
+export type {
+  KafkaCheckpointOptions,
+  KafkaConnectionOptions,
+  KafkaSaslMechanism,
+  KafkaSaslOptions,
+  KafkaSinkOptions,
+  KafkaSourceOptions,
+  KafkaTlsOptions,
+} from './options.ts';

@@ -34,8 +34,7 @@ export class KafkaPositions {
 }
 
 /** What a transaction needs to know. The topic's partition 0 gets the number of the checkpoint. */
-export type KafkaTransactionOptions = KafkaConnectionOptions &
-  Pick<KafkaSinkOptions, 'topic' | 'transactionalId' | 'transactionTimeout' | 'deliveryTimeout'>;
+export type KafkaTransactionOptions = KafkaConnectionOptions & Pick<KafkaSinkOptions, 'topic' | 'transactionalId' | 'transactionTimeout' | 'deliveryTimeout'>;
 
 export function transactionsOf(options: KafkaTransactionOptions): TransactionDomain {
   return { domain: domainOf(options), open: async (context) => new KafkaTransaction(options, context) };

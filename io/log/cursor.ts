@@ -64,6 +64,8 @@ export class PartitionCursor {
   /** No stable offset is the limit now. */
   #isOpen = false;
   #generation: number | undefined;
+  /** The segment behind this one begins here, as far as it is known: what it has counts. */
+  #nextBase = Number.POSITIVE_INFINITY;
   #isMore = false;
   #reader: SegmentReader | undefined;
   #base = -1;
@@ -104,6 +106,7 @@ export class PartitionCursor {
       }
       this.#reader?.again();
       const state = await stable.read();
+      if (state?.generation !== this.#generation) await this.#findNextBase();
       this.#generation = state?.generation;
       const end = state?.committed?.ends[partition];
       if (end === undefined) this.#isOpen = true;
@@ -137,7 +140,7 @@ export class PartitionCursor {
 
   /** The next whole batch that was read. */
   take(): Uint8Array | undefined {
-    if (this.next >= this.#known && !this.#isOpen) return undefined;
+    if ((this.next >= this.#known && !this.#isOpen) || this.next >= this.#nextBase) return undefined;
     const batch = this.#reader?.take();
     if (batch !== undefined) this.next = nextOffsetAt(batch, 0);
     return batch;
@@ -160,6 +163,11 @@ export class PartitionCursor {
       return undefined;
     }
     if (base === undefined) return this.#behindDamageAtEnd(reader);
+    // What a deposed writer left there behind the next one's beginning does not count.
+    if (base === this.#nextBase && base === this.next) {
+      await this.#open(base);
+      return undefined;
+    }
     // The writer was done with the old segment before it created the new one. Look once more for its last
     // writes.
     if (!reader.isBroken && (await reader.fill())) return undefined;
@@ -224,10 +232,16 @@ export class PartitionCursor {
     return { bytes, first, next: place.nextOffset };
   }
 
+  /** A writer that has taken over goes on in a new segment. */
+  async #findNextBase(): Promise<void> {
+    this.#nextBase = (await listSegments(this.#dir)).find((candidate) => candidate > this.#base) ?? Number.POSITIVE_INFINITY;
+  }
+
   async #open(base: number): Promise<void> {
     await this.#reader?.close();
     this.#reader = await SegmentReader.open(segmentPath(this.#dir, base), base, this.#readBytes);
     this.#base = base;
+    this.#nextBase = Number.POSITIVE_INFINITY;
     this.#stuckAt = -1;
     this.#isTorn = false;
   }

@@ -47,9 +47,10 @@ export class PartitionWriter {
    * Opens a partition at its end, and cuts off a torn write.
    *
    * @param until drop everything from this offset on, instead of looking for the end
+   * @param isAnew go on in a new segment: somebody may have the last one open
    * @throws MillraceError ERR_MILLRACE_CORRUPT when the segment is damaged, or ends before `until`
    */
-  static async open(dir: string, segmentBytes: number, until?: number): Promise<PartitionWriter> {
+  static async open(dir: string, segmentBytes: number, until?: number, isAnew = false): Promise<PartitionWriter> {
     await mkdir(dir, { recursive: true });
     const bases = await listSegments(dir);
     const base = (until === undefined ? bases.at(-1) : bases.findLast((candidate) => candidate <= until)) ?? 0;
@@ -71,8 +72,10 @@ export class PartitionWriter {
       await truncate(path, end.position);
       await file.datasync();
     }
+    const writer = new PartitionWriter(dir, segmentBytes, file, path, end.position, end.nextOffset);
+    if (isAnew && end.position > 0) await writer.#roll(end.nextOffset);
     await syncDir(dir);
-    return new PartitionWriter(dir, segmentBytes, file, path, end.position, end.nextOffset);
+    return writer;
   }
 
   /**
@@ -160,9 +163,13 @@ export class PartitionWriter {
 
   async #rollFor(block: PendingBlock): Promise<void> {
     if (this.#position === 0 || this.#position + block.bytes.length <= this.#segmentBytes) return;
+    await this.#roll(block.firstOffset);
+  }
+
+  async #roll(base: number): Promise<void> {
     await this.#file.datasync();
     await this.#file.close();
-    this.#path = segmentPath(this.#dir, block.firstOffset);
+    this.#path = segmentPath(this.#dir, base);
     this.#file = await open(this.#path, 'wx');
     this.#position = 0;
     await syncDir(this.#dir);

@@ -15,7 +15,7 @@ import { mkdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import { type Codec, mustBeCodec } from '../codec.ts';
-import { ProcessLock } from '../process-lock.ts';
+import { type Deposed, ProcessLock } from '../process-lock.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
 import type { Sink, SinkBlock, SinkContext, SinkInfo, SinkWriter } from '../sink.ts';
 import { dirPath, fileError, listPartitions, listSegments, lockPath, partitionPath, topicPath } from './layout.ts';
@@ -67,8 +67,8 @@ export function logSink(options: LogSinkOptions): Sink {
       for (const key of [options.key ?? []].flat()) schema.require(key, `The key of the log sink ${topic}`);
       if (options.timestamp !== undefined && options.timestamp !== 'now') schema.require(options.timestamp, `The timestamp of the log sink ${topic}`);
     },
-    open: ({ pipeline, guarantee }) => {
-      return LogWriter.open(dir, topic, { partitions, segmentBytes, user: `the pipeline ${shown(pipeline)}`, pipeline, guarantee });
+    open: ({ pipeline, guarantee, deposed }) => {
+      return LogWriter.open(dir, topic, { partitions, segmentBytes, user: `the pipeline ${shown(pipeline)}`, pipeline, guarantee, deposed });
     },
     encoder: (context) =>
       recordSinkEncoder(context, {
@@ -87,6 +87,8 @@ export interface LogWriterOptions {
   readonly user?: string;
   /** Whose checkpoints are committed, exactly-once. */
   readonly pipeline?: string;
+  /** See SinkContext. What it has open is not written to any more. */
+  readonly deposed?: Deposed | undefined;
   /** Default: at-least-once. */
   readonly guarantee?: SinkContext['guarantee'] | undefined;
 }
@@ -99,12 +101,23 @@ export class LogWriter implements SinkWriter {
   readonly #segmentBytes: number;
   readonly #lock: ProcessLock;
   readonly #stable: StableWriter;
+  /** Another process may have the files open that are there: it goes on in new ones. */
+  readonly #isAnew: boolean;
   /** Exactly-once: the pipeline. */
   readonly #owner: string | undefined;
   /** Exactly-once: none before `recover`. */
   #partitions: readonly PartitionWriter[] = [];
 
-  private constructor(path: string, dirs: readonly string[], segmentBytes: number, lock: ProcessLock, stable: StableWriter, owner: string | undefined) {
+  private constructor(
+    path: string,
+    dirs: readonly string[],
+    segmentBytes: number,
+    lock: ProcessLock,
+    stable: StableWriter,
+    owner: string | undefined,
+    isAnew: boolean,
+  ) {
+    this.#isAnew = isAnew;
     this.#path = path;
     this.#dirs = dirs;
     this.#segmentBytes = segmentBytes;
@@ -115,7 +128,7 @@ export class LogWriter implements SinkWriter {
   }
 
   static async open(dir: string, topic: string, options: LogWriterOptions = {}): Promise<LogWriter> {
-    const { partitions, segmentBytes = SEGMENT_BYTES, user = 'a writer of its own', pipeline = '', guarantee } = options;
+    const { partitions, segmentBytes = SEGMENT_BYTES, user = 'a writer of its own', pipeline = '', guarantee, deposed } = options;
     const path = topicPath(dir, topic);
     const existing = await madePartitions(path);
     if (existing > 0 && partitions !== undefined && partitions !== existing) {
@@ -129,14 +142,14 @@ export class LogWriter implements SinkWriter {
     } catch (cause) {
       throw fileError('cannot make the folder', path, cause);
     }
-    const lock = await takeLock(dir, topic, user);
+    const lock = await takeLock(dir, topic, user, deposed);
     let writer: LogWriter | undefined;
     try {
       const count = existing || (partitions ?? PARTITIONS);
       const dirs = Array.from({ length: count }, (_, partition) => partitionPath(dir, topic, partition));
       if (existing === 0) await makePartitions(path, dirs);
-      const stable = await StableWriter.open(path, dirs.length);
-      writer = new LogWriter(path, dirs, segmentBytes, lock, stable, guarantee === 'exactly-once' ? keptName(pipeline) : undefined);
+      const stable = await StableWriter.open(path, dirs.length, deposed !== undefined);
+      writer = new LogWriter(path, dirs, segmentBytes, lock, stable, guarantee === 'exactly-once' ? keptName(pipeline) : undefined, deposed !== undefined);
       if (guarantee !== 'exactly-once') await writer.#takeAll();
       return writer;
     } catch (cause) {
@@ -188,6 +201,7 @@ export class LogWriter implements SinkWriter {
   }
 
   async prepare(checkpoint: number): Promise<void> {
+    await this.#mustBeOurs();
     const { committed, prepared } = this.#settled;
     if (prepared !== null && prepared.checkpoint !== checkpoint) {
       throw new MillraceError(
@@ -205,6 +219,7 @@ export class LogWriter implements SinkWriter {
   }
 
   async commit(epoch: number): Promise<void> {
+    await this.#mustBeOurs();
     if (this.#owner === undefined) {
       await Promise.all(this.#partitions.map((partition) => partition.sync()));
       return;
@@ -220,6 +235,15 @@ export class LogWriter implements SinkWriter {
     } finally {
       await this.#lock.release();
     }
+  }
+
+  /** Another process may have taken over while this one was stopped. */
+  async #mustBeOurs(): Promise<void> {
+    if (await this.#lock.isHeld()) return;
+    throw new MillraceError(
+      'ERR_MILLRACE_FENCED',
+      `The log in ${this.#path} is written by ${(await this.#lock.otherHolder()) ?? 'nobody'} now: this process has lost its lock, and writes nothing more.`,
+    );
   }
 
   /** Offset after the last record, by partition. */
@@ -256,7 +280,9 @@ export class LogWriter implements SinkWriter {
   async #openPartitions(ends?: readonly number[]): Promise<readonly PartitionWriter[]> {
     const opened: PartitionWriter[] = [];
     try {
-      for (const [partition, dir] of this.#dirs.entries()) opened.push(await PartitionWriter.open(dir, this.#segmentBytes, ends?.[partition]));
+      for (const [partition, dir] of this.#dirs.entries()) {
+        opened.push(await PartitionWriter.open(dir, this.#segmentBytes, ends?.[partition], this.#isAnew));
+      }
     } catch (error) {
       for (const partition of opened) await partition.close();
       throw error;
@@ -299,14 +325,14 @@ async function makePartitions(path: string, dirs: readonly string[]): Promise<vo
   await syncDir(path);
 }
 
-async function takeLock(dir: string, topic: string, user: string): Promise<ProcessLock> {
+async function takeLock(dir: string, topic: string, user: string, deposed: Deposed | undefined): Promise<ProcessLock> {
   try {
-    return await ProcessLock.take(lockPath(dir, topic), user, (holder) => {
-      return new MillraceError(
+    const refused = (holder: string) =>
+      new MillraceError(
         'ERR_MILLRACE_FILE',
         `The topic ${shown(topic)} is being written by ${holder}. One writer at a time: stop it, or write to another topic.`,
       );
-    });
+    return await ProcessLock.take(lockPath(dir, topic), user, refused, deposed);
   } catch (cause) {
     throw fileError('cannot be locked in', topicPath(dir, topic), cause);
   }

@@ -12,7 +12,7 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import { type Codec, type CodedSource, mustBeCodec } from '../codec.ts';
-import { ProcessLock } from '../process-lock.ts';
+import { type Deposed, ProcessLock } from '../process-lock.ts';
 import { baseOffsetAt, FRAME_DAMAGED, nextOffsetAt, recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
 import { type Gap, PartitionCursor, visibleEnds } from './cursor.ts';
@@ -138,7 +138,7 @@ class LogReader implements SourceReader {
       );
     }
     const path = group === undefined ? undefined : groupPath(dir, topic, group);
-    const lock = path === undefined ? undefined : await lockGroup(path, topic, group as string);
+    const lock = path === undefined ? undefined : await lockGroup(path, topic, group as string, context.deposed);
     try {
       const committed = path === undefined ? new Map<number, CommittedPosition>() : await readPositions(path);
       for (const partition of committed.keys()) {
@@ -266,15 +266,16 @@ class LogReader implements SourceReader {
 }
 
 /** One job per group: two would each commit what the other has not read. */
-async function lockGroup(path: string, topic: string, group: string): Promise<ProcessLock> {
+async function lockGroup(path: string, topic: string, group: string, deposed: Deposed | undefined): Promise<ProcessLock> {
+  const user = `the group ${shown(group)}`;
   try {
     await mkdir(dirname(path), { recursive: true });
-    return await ProcessLock.take(path, `the group ${shown(group)}`, (holder) => {
-      return new MillraceError(
+    const refused = (holder: string) =>
+      new MillraceError(
         'ERR_MILLRACE_FILE',
         `The group ${shown(group)} of the topic ${shown(topic)} is in use by ${holder}. One source a group: stop that job, or take another group.`,
       );
-    });
+    return await ProcessLock.take(path, user, refused, deposed && { ...deposed, user });
   } catch (cause) {
     throw fileError('cannot lock the group', path, cause);
   }

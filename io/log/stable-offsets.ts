@@ -8,8 +8,9 @@
  *   slot 1   {"version":1,"sequence":7, ... "prepared":{"checkpoint":42,"ends":[1310,1295]}, ...}
  *
  * A state is written in place, into the slot that does not hold the newest one, and synced. So a crash leaves
- * the newest state or the one before. The file is made aside once, and never replaced after that: a reader may
- * keep it open.
+ * the newest state or the one before. The file is made aside once, and replaced only where a process that may be
+ * alive was deposed, and may have it open: what that one still writes goes nowhere. A reader keeps it open, and
+ * sees that it was replaced.
  */
 
 import { type FileHandle, open, rename } from 'node:fs/promises';
@@ -73,7 +74,11 @@ export class StableReader {
       if (this.#file === undefined) this.#file = file;
       else await file?.close();
     }
-    return this.#file === undefined ? undefined : newestIn(this.#file, this.#path);
+    if (this.#file === undefined) return undefined;
+    const found = await newestIn(this.#file, this.#path);
+    if ((await this.#file.stat()).nlink > 0) return found;
+    await this.close();
+    return this.read();
   }
 
   async close(): Promise<void> {
@@ -96,7 +101,8 @@ export class StableWriter {
     this.#slotBytes = Math.ceil((SLOT_BYTES + 2 * PARTITION_BYTES * partitionCount) / BLOCK_BYTES) * BLOCK_BYTES;
   }
 
-  static async open(topicDir: string, partitionCount: number): Promise<StableWriter> {
+  /** @param isAnew the next state is written to a new file, as somebody may have the old one open */
+  static async open(topicDir: string, partitionCount: number, isAnew = false): Promise<StableWriter> {
     const writer = new StableWriter(stablePath(topicDir), partitionCount);
     writer.#file = await openIfThere(writer.#path, 'r+');
     if (writer.#file === undefined) return writer;
@@ -105,6 +111,7 @@ export class StableWriter {
       for (const of of [state.committed, state.prepared]) if (of !== null && of.ends.length !== partitionCount) throw damaged(writer.#path);
       writer.#sequence = sequence;
       writer.state = state;
+      if (isAnew) await writer.close();
       return writer;
     } catch (error) {
       await writer.close();
@@ -135,12 +142,13 @@ export class StableWriter {
     this.#file = undefined;
   }
 
-  /** The first state has the odd sequence 1, so it goes into slot 1; slot 0 stays blank until the second. */
+  /** A state goes to the slot of its sequence; the other one stays blank until the next. */
   async #create(slot: Buffer): Promise<FileHandle> {
     const aside = `${this.#path}.new`;
     const file = await open(aside, 'w+');
     try {
-      await file.writeFile(Buffer.concat([Buffer.alloc(this.#slotBytes, ' '), slot]));
+      const blank = Buffer.alloc(this.#slotBytes, ' ');
+      await file.writeFile(Buffer.concat(this.#sequence % 2 === 1 ? [blank, slot] : [slot, blank]));
       await file.sync();
       await rename(aside, this.#path);
       await syncDir(dirname(this.#path));

@@ -10,14 +10,14 @@
  */
 
 import { MillraceError, shown, type WatermarkState } from '../../core/index.ts';
-import type { CommittedPosition, Offset, Transaction, TransactionDomain } from '../../io/index.ts';
-import { CheckpointDir, type CheckpointId, type Manifest, packageVersion, parseManifestName } from '../checkpoint/index.ts';
+import type { CommittedPosition, Offset, TransactionDomain } from '../../io/index.ts';
+import { type CheckpointDir, type CheckpointId, type Manifest, packageVersion, parseManifestName } from '../checkpoint/index.ts';
 import { checkpointNamed, type DecisionStore, type JournalRecord } from '../epoch/index.ts';
 import { headOf, identityDifference, type Plan } from '../plan/index.ts';
 import { segmentRanges } from '../state-log/index.ts';
 import type { StoredTask } from '../workers/index.ts';
+import { CheckpointStore, type StoreParts } from './checkpoint-store.ts';
 import type { CheckpointCut, Resume } from './coordinator.ts';
-import { guarded } from './endpoint-error.ts';
 import type { Sinks } from './sinks.ts';
 import type { Sources } from './sources.ts';
 
@@ -28,35 +28,29 @@ export type Guarantee = 'at-least-once' | 'exactly-once';
 
 export interface CheckpointsParts {
   readonly plan: Plan;
-  readonly dir: string;
   readonly guarantee: Guarantee;
-  readonly signal: AbortSignal;
-  readonly warn: (message: string) => void;
-  /** Checkpoints whose state has turned out to be damaged. */
-  readonly damaged?: readonly CheckpointId[];
+  readonly store: Omit<StoreParts, 'pipeline' | 'domain'>;
 }
 
 export class Checkpoints {
+  readonly store: CheckpointStore;
   readonly dir: CheckpointDir;
   readonly guarantee: Guarantee;
   /** What the job resumes from; undefined: it begins. */
   readonly manifest: Manifest | undefined;
-  readonly transaction: Transaction | undefined;
   /** The last epoch whose output is final. */
   readonly written: number;
   readonly #plan: Plan;
-  readonly #domain: string | undefined;
   /** By source: how many partitions it has. */
   #counts: readonly number[] = [];
   /** Watermarks of the manifest, by the partitions that there are now. */
   #watermarks: readonly WatermarkState[] = [];
 
-  private constructor(parts: CheckpointsParts, dir: CheckpointDir, transactions: OpenTransaction | undefined, from: Manifest | undefined, written: number) {
-    this.#plan = parts.plan;
-    this.guarantee = parts.guarantee;
-    this.dir = dir;
-    this.transaction = transactions?.transaction;
-    this.#domain = transactions?.domain;
+  private constructor({ plan, guarantee }: CheckpointsParts, store: CheckpointStore, from: Manifest | undefined, written: number) {
+    this.#plan = plan;
+    this.guarantee = guarantee;
+    this.store = store;
+    this.dir = store.dir;
     this.manifest = from;
     this.written = written;
   }
@@ -68,23 +62,15 @@ export class Checkpoints {
    *   when there is state that this pipeline cannot resume from
    */
   static async open(parts: CheckpointsParts): Promise<Checkpoints> {
-    const { plan, guarantee, signal, warn } = parts;
+    const { plan, guarantee } = parts;
     const domain = guarantee === 'exactly-once' ? transactionsOf(plan) : undefined;
-    const dir = await CheckpointDir.open(parts.dir, plan.name, warn);
-    let transactions: OpenTransaction | undefined;
+    const store = await CheckpointStore.open({ ...parts.store, pipeline: plan.name, domain });
     try {
-      let decided: number | undefined;
-      if (domain !== undefined) {
-        const transaction = await guarded('ERR_MILLRACE_SINK', 'The transactions of the sinks cannot be opened', () => domain.open({ id: plan.name, signal }));
-        transactions = { transaction, domain: domain.domain };
-        decided = await transaction.recover();
-      }
-      const { manifest, written } = chosen(dir, plan, domain !== undefined, decided, parts.damaged ?? []);
-      if (manifest !== undefined) mustFit(dir.dir, manifest, plan);
-      return new Checkpoints(parts, dir, transactions, manifest, written);
+      const { manifest, written } = chosen(store.dir, plan, store.decided, store.damaged);
+      if (manifest !== undefined) mustFit(store.dir.dir, manifest, plan);
+      return new Checkpoints(parts, store, manifest, written);
     } catch (error) {
-      await transactions?.transaction.close().catch(() => {});
-      await dir.close();
+      await store.close();
       throw error;
     }
   }
@@ -169,25 +155,15 @@ export class Checkpoints {
   async make(cut: CheckpointCut, sinks: Sinks, sources: Sources): Promise<void> {
     const isExact = this.guarantee === 'exactly-once';
     const { written } = cut;
+    await this.store.mustBeOurs();
     if (isExact) await sinks.prepare(written);
-    await this.dir.write(await this.#manifestOf(cut));
-    if (this.transaction !== undefined) {
-      await this.transaction.commit(written, sources.transactional(this.#domain as string, positionsBySource(cut, this.#counts)));
-    }
+    await this.store.write(await this.#manifestOf(cut));
+    await this.store.commit(written, (domain) => sources.transactional(domain, positionsBySource(cut, this.#counts)));
+    await this.store.mustBeOurs();
     if (isExact) await sinks.commit(written);
     await this.dir.prune(KEPT);
     const oldest = this.dir.candidates().at(-1);
     if (oldest !== undefined) this.dir.journal.trim(oldest.checkpoint);
-  }
-
-  /** Whether the positions of a source are committed in the transactions of the sinks. */
-  commitsPositionsOf(domain: string | undefined): boolean {
-    return domain !== undefined && domain === this.#domain;
-  }
-
-  async close(): Promise<void> {
-    await this.transaction?.close().catch(() => {});
-    await this.dir.close();
   }
 
   async #manifestOf({ checkpoint, written, positions, state }: CheckpointCut): Promise<Manifest> {
@@ -244,21 +220,15 @@ export class Checkpoints {
   }
 }
 
-interface OpenTransaction {
-  readonly transaction: Transaction;
-  readonly domain: string;
-}
-
 /**
  * Which checkpoint to resume from.
  *
- * @param decided the last one that was committed in a transaction
+ * @param decided the last one that was committed in a transaction; 'manifest': the newest manifest was
  */
 function chosen(
   dir: CheckpointDir,
   plan: Plan,
-  hasTransactions: boolean,
-  decided: number | undefined,
+  decided: CheckpointStore['decided'],
   damaged: readonly CheckpointId[],
 ): { readonly manifest: Manifest | undefined; readonly written: number } {
   const all = dir.candidates();
@@ -272,7 +242,7 @@ function chosen(
   }
   // Output up to the newest is final, even if its state, or the manifest itself, cannot be read.
   const lost = dir.damaged.map(({ file }) => parseManifestName(file)?.checkpoint ?? -1);
-  if (!hasTransactions) return { manifest: newest, written: Math.max(-1, all[0]?.written ?? -1, ...(newest === undefined ? [] : lost)) };
+  if (decided === 'manifest') return { manifest: newest, written: Math.max(-1, all[0]?.written ?? -1, ...(newest === undefined ? [] : lost)) };
   if (decided === undefined) {
     if (newest === undefined || newest.checkpoint === 0) return { manifest: newest, written: newest?.written ?? -1 };
     throw refused(

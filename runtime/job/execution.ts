@@ -5,12 +5,13 @@
  * for is done, or when the trigger's time is up.
  */
 
+import { setMaxListeners } from 'node:events';
 import { createMemory, MillraceError, SlabAllocator } from '../../core/index.ts';
 import type { CheckpointId } from '../checkpoint/index.ts';
 import { identityOf, type Plan } from '../plan/index.ts';
 import { waitAsync } from '../shared/index.ts';
 import { asPassing, Workers } from '../workers/index.ts';
-import { Checkpoints } from './checkpoints.ts';
+import { Checkpoints, type CheckpointsParts } from './checkpoints.ts';
 import { Coordinator } from './coordinator.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { JobState, ProgressLog } from './progress.ts';
@@ -46,6 +47,10 @@ export class Execution {
   /** Everything is open, and the workers have their tasks. `start` throws what fails before. */
   #isStarted = false;
   #isOver = false;
+  /** Another process is at work, and this one waits. */
+  #isStandingBy = false;
+  /** It was stopped while it waited. */
+  #isLeaving = false;
   /** How it ended; undefined until everything is closed. */
   #outcome: 'stopped' | 'failed' | undefined;
   /** Gets what a person should know, though the job goes on. */
@@ -65,6 +70,8 @@ export class Execution {
     this.#url = url;
     this.#options = options;
     this.#wall = wall;
+    // Every sink and source listens for the end.
+    setMaxListeners(0, this.#abort.signal);
     this.#slabs = new SlabAllocator(createMemory(options.memoryBytes));
     this.#sources = new Sources(plan.sources);
     this.#sinks = new Sinks(this.#slabs.memory, options.sinkDelayMs);
@@ -87,11 +94,12 @@ export class Execution {
       const { signal } = this.#abort;
       const warn = (message: string) => this.onWarning(message);
       const plan = this.#plan;
-      if (checkpoint !== undefined) this.#checkpoints = await Checkpoints.open({ plan, dir: checkpoint.dir, guarantee, signal, warn, damaged: this.#damaged });
+      if (checkpoint !== undefined) this.#checkpoints = await this.#openCheckpoints(checkpoint);
       const checkpoints = this.#checkpoints;
-      await this.#sinks.open(plan, signal, guarantee, checkpoints?.transaction);
+      const { transaction, deposed } = checkpoints?.store ?? {};
+      await this.#sinks.open(plan, { signal, guarantee, transaction, deposed });
       if (guarantee === 'exactly-once') await this.#sinks.recover(checkpoints?.written ?? -1);
-      await this.#sources.open(coordinator.intake, { drain: bounded, signal }, (source) => checkpoints?.from(source));
+      await this.#sources.open(coordinator.intake, { drain: bounded, signal, deposed }, (source) => checkpoints?.from(source));
       const positions = await this.#sources.positions();
       const committed = checkpoints?.begin(positions, warn) ?? positions;
       coordinator.lay(this.#sources.partitionCounts);
@@ -113,16 +121,42 @@ export class Execution {
       // A folder without files has no partition whose end could be reported.
       coordinator.wantEpochIfEnded();
     } catch (error) {
-      this.#failure ??= error;
+      if (!this.#isLeaving) this.#failure ??= error;
       await this.#end();
-      throw this.#failure;
+      throw this.#failure ?? error;
     }
+  }
+
+  #openCheckpoints({ dir, kafka }: NonNullable<ResolvedOptions['checkpoint']>): Promise<Checkpoints> {
+    const { guarantee, standby, sessionMs } = this.#options;
+    const store: CheckpointsParts['store'] = {
+      dir,
+      kafka,
+      sessionMs,
+      signal: this.#abort.signal,
+      warn: (message) => this.onWarning(message),
+      damaged: this.#damaged,
+      lost: (error) => void this.fail(error),
+      standBy: standby
+        ? () => {
+            this.#isStandingBy = false;
+          }
+        : undefined,
+    };
+    this.#isStandingBy = standby;
+    return Checkpoints.open({ plan: this.#plan, guarantee, store });
   }
 
   /** Stops reading; with `drain` everything taken in is finished, written and committed first. */
   async stop({ drain }: { readonly drain: boolean | 'hold' | 'emit' }): Promise<void> {
     if (this.#isOver) {
       await this.done.catch(() => {});
+      return;
+    }
+    if (this.#isStandingBy) {
+      // Nothing has begun.
+      this.#isLeaving = true;
+      this.#abort.abort(new MillraceError('ERR_MILLRACE_OPTION', 'The job was stopped while it stood by.'));
       return;
     }
     this.#coordinator.stop({ drain: drain === true ? this.#options.drain.open : drain });
@@ -146,7 +180,7 @@ export class Execution {
   }
 
   get state(): JobState {
-    return this.#outcome ?? this.#coordinator.state;
+    return this.#outcome ?? (this.#isStandingBy ? 'standby' : this.#coordinator.state);
   }
 
   get progressLog(): ProgressLog {
@@ -182,7 +216,7 @@ export class Execution {
       hangMs: checkpoint === undefined ? undefined : restarts.hangMs,
       effects: {
         record: (record) => done(this.#checkpoints?.record(record), () => coordinator.recorded(record.epoch)),
-        write: (epoch, blocks) => done(this.#sinks.writeEpoch(epoch, blocks), () => coordinator.written(epoch)),
+        write: (epoch, blocks) => done(this.#write(epoch, blocks), () => coordinator.written(epoch)),
         checkpoint: (cut) => done(this.#checkpoints?.make(cut, this.#sinks, this.#sources), () => coordinator.checkpointed()),
         commit: (source, positions) => done(this.#commit(source, positions), () => coordinator.committed(source)),
         finished: () => void this.#end(),
@@ -197,8 +231,13 @@ export class Execution {
     return coordinator;
   }
 
+  async #write(epoch: number, blocks: Parameters<Sinks['writeEpoch']>[1]): Promise<void> {
+    await this.#checkpoints?.store.mustBeOurs();
+    await this.#sinks.writeEpoch(epoch, blocks);
+  }
+
   async #commit(source: number, positions: Parameters<Sources['commit']>[1]): Promise<void> {
-    if (this.#checkpoints?.commitsPositionsOf(this.#sources.domainOf(source)) === true) return;
+    if (this.#checkpoints?.store.commitsPositionsOf(this.#sources.domainOf(source)) === true) return;
     await this.#sources.commit(source, positions);
   }
 
@@ -267,7 +306,8 @@ export class Execution {
       () => this.#sinks.close(),
       () => this.#workers.close(),
       () => coordinator.lookBack(),
-      () => this.#checkpoints?.close(),
+      () => (this.#failure === undefined ? this.#checkpoints?.store.rest() : undefined),
+      () => this.#checkpoints?.store.close(),
     ]) {
       try {
         await close();

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkOptionNames, type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, nearNames, shown, shownPath } from '../../core/index.ts';
+import type { KafkaCheckpointOptions } from '../../io/kafka/index.ts';
 import type { Drain } from '../epoch/index.ts';
 import type { FailedRowsPolicy } from '../shared/index.ts';
 import type { Params } from '../stream/index.ts';
@@ -33,8 +34,25 @@ export interface RunOptions {
    * A folder in which the job keeps its state: windows, aggregates, what keyed functions keep, watermarks, and
    * what its clock has decided. A restart goes on from there, and reads nothing again that is in a checkpoint.
    * `interval` (default '1s'): how often one is made, at the end of an epoch. One job per folder.
+   *
+   * With `kafka` the state is in a topic as well, so that it outlives the machine: `{ brokers, topic }`, and
+   * what else a connection needs. A compacted topic of that name is created. `dir` is then the folder on this
+   * machine, with which a restart reads less; default: one in the system's folder for temporary files.
    */
-  readonly checkpoint?: { readonly dir: string | URL; readonly interval?: Duration };
+  readonly checkpoint?:
+    | { readonly dir: string | URL; readonly interval?: Duration; readonly kafka?: undefined }
+    | { readonly kafka: KafkaCheckpointOptions; readonly dir?: string | URL; readonly interval?: Duration };
+  /**
+   * Where another process is at work with this checkpoint: wait until it ends, is killed, or was not heard of
+   * for `sessionTimeout`, and go on from there. Without it the start is refused. `run` resolves at once, and
+   * the job's state is 'standby' until then.
+   */
+  readonly standby?: boolean;
+  /**
+   * With `checkpoint`: how long a process may be silent until one that stands by takes over (default '10s').
+   * The process that comes back then ends with ERR_MILLRACE_FENCED, and writes nothing.
+   */
+  readonly sessionTimeout?: Duration;
   /**
    * How long a stop may take to finish what was read (default '30s'). After that the job ends with an error
    * that says what it waited for. What was not committed is read again by the next run.
@@ -87,11 +105,20 @@ export interface RunOptions {
   readonly codeGeneration?: boolean;
 }
 
+/** Where checkpoints are. */
+export interface CheckpointOptions {
+  /** undefined: one of its own for the pipeline and the topic. */
+  readonly dir: string | undefined;
+  readonly kafka: KafkaCheckpointOptions | undefined;
+}
+
 export interface ResolvedOptions {
   readonly workers: number;
   readonly triggerMs: number;
   readonly drain: Drain;
-  readonly checkpoint: { readonly dir: string; readonly intervalMs: number } | undefined;
+  readonly checkpoint: (CheckpointOptions & { readonly intervalMs: number }) | undefined;
+  readonly standby: boolean;
+  readonly sessionMs: number;
   readonly guarantee: 'at-least-once' | 'exactly-once';
   readonly drainTimeoutMs: number;
   readonly badRows: BadRows;
@@ -110,6 +137,8 @@ const DEFAULT_TRIGGER_MS = 100;
 const DRAIN_TRIGGER_MS = 200;
 const DRAIN_TIMEOUT_MS = 30_000;
 const CHECKPOINT_INTERVAL_MS = 1_000;
+const SESSION_MS = 10_000;
+const SESSION_MS_MIN = 500;
 const MEMORY_BYTES_MIN = 32 << 20;
 const EPOCH_BYTES_MAX = 64 << 20;
 const WORKERS_MAX = 64;
@@ -121,6 +150,8 @@ const OPTIONS = {
   drain: true,
   drainTimeout: true,
   checkpoint: true,
+  standby: true,
+  sessionTimeout: true,
   guarantee: true,
   badRows: true,
   failedRows: true,
@@ -179,6 +210,8 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     drain: { bounded: isAvailableNow || options.bounded === true, open: drain },
     checkpoint: options.checkpoint === undefined ? undefined : checkpointOf(options.checkpoint),
     guarantee,
+    standby: standbyOf(options),
+    sessionMs: durationMs(options.sessionTimeout ?? SESSION_MS, 'sessionTimeout', SESSION_MS_MIN),
     drainTimeoutMs: durationMs(options.drainTimeout ?? DRAIN_TIMEOUT_MS, 'drainTimeout', 1),
     badRows: badRowsOf(options.badRows ?? 'ledger'),
     failedRows: failedRowsOf(options.failedRows ?? 'fail'),
@@ -245,12 +278,25 @@ function restartsOf(restarts: NonNullable<RunOptions['restarts']>): ResolvedOpti
 }
 
 function checkpointOf(checkpoint: NonNullable<RunOptions['checkpoint']>): NonNullable<ResolvedOptions['checkpoint']> {
-  checkOptionNames('checkpoint', checkpoint, { dir: true, interval: true });
-  const { dir, interval } = checkpoint;
+  checkOptionNames('checkpoint', checkpoint, { dir: true, kafka: true, interval: true });
+  const { dir, interval, kafka } = checkpoint;
+  if (kafka !== undefined && (typeof kafka !== 'object' || kafka === null)) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint.kafka is ${shown(kafka)}. Give { brokers: ['127.0.0.1:9092'], topic: 'clicks-state' }.`);
+  }
   const intervalMs = durationMs(interval ?? CHECKPOINT_INTERVAL_MS, 'checkpoint.interval', 1);
-  if (dir instanceof URL) return { dir: fileURLToPath(dir), intervalMs };
-  if (typeof dir === 'string' && dir !== '') return { dir: resolve(dir), intervalMs };
+  if (dir instanceof URL) return { dir: fileURLToPath(dir), kafka, intervalMs };
+  if (typeof dir === 'string' && dir !== '') return { dir: resolve(dir), kafka, intervalMs };
+  if (dir === undefined && kafka !== undefined) return { dir, kafka, intervalMs };
   throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint.dir is ${shownPath(dir)}. Give the path, or the file URL, of a folder.`);
+}
+
+function standbyOf({ standby = false, checkpoint }: RunOptions): boolean {
+  if (typeof standby !== 'boolean') throw new MillraceError('ERR_MILLRACE_OPTION', `standby is ${shown(standby)}. Give true or false.`);
+  if (!standby || checkpoint !== undefined) return standby;
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    `standby is true, and there is no checkpoint that both processes know. Say where the job keeps its state: checkpoint: { dir: './state' }, or checkpoint: { kafka: { brokers, topic } }.`,
+  );
 }
 
 const BYTE_UNITS: ReadonlyMap<string, number> = new Map([

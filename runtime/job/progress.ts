@@ -37,7 +37,7 @@ export interface EpochTimes {
  * group forms. `restoring`: epochs of the journal are being repeated. `waiting`: a source waits for something
  * outside, such as a broker. `draining`: the job is stopping, and finishes what was read.
  */
-export type JobState = 'starting' | 'joining' | 'restoring' | 'running' | 'waiting' | 'draining' | 'stopped' | 'failed';
+export type JobState = 'standby' | 'starting' | 'joining' | 'restoring' | 'running' | 'waiting' | 'draining' | 'stopped' | 'failed';
 
 export interface Progress {
   readonly pipeline: string;

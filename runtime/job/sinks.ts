@@ -4,10 +4,17 @@
  */
 
 import type { SharedMemory } from '../../core/index.ts';
-import type { SinkContext, SinkInfo, SinkWriter, Transaction } from '../../io/index.ts';
+import type { Deposed, SinkContext, SinkInfo, SinkWriter, Transaction } from '../../io/index.ts';
 import type { Plan } from '../plan/index.ts';
 import type { OutputBlock } from '../shared/index.ts';
 import { guarded } from './endpoint-error.ts';
+
+export interface OpenSinks {
+  readonly signal: AbortSignal;
+  readonly guarantee?: NonNullable<SinkContext['guarantee']>;
+  readonly transaction?: Transaction | undefined;
+  readonly deposed?: Deposed | undefined;
+}
 
 interface OpenSink {
   readonly name: string;
@@ -31,12 +38,7 @@ export class Sinks {
   /**
    * Opens the sinks of a plan. `close` closes those that are open, also when another one could not be opened.
    */
-  async open(
-    { sinks, name: pipeline }: Plan,
-    signal: AbortSignal,
-    guarantee: NonNullable<SinkContext['guarantee']> = 'at-least-once',
-    transaction?: Transaction | undefined,
-  ): Promise<void> {
+  async open({ sinks, name: pipeline }: Plan, { signal, guarantee = 'at-least-once', transaction, deposed }: OpenSinks): Promise<void> {
     this.#isExact = guarantee === 'exactly-once';
     const opened = await Promise.allSettled(
       sinks.map(async ({ sink, schema }) => ({
@@ -47,6 +49,7 @@ export class Sinks {
             pipeline,
             signal,
             guarantee,
+            ...(deposed === undefined ? {} : { deposed }),
             ...(transaction !== undefined && sink.delivery === 'transactional' ? { transaction } : {}),
           }),
         ),

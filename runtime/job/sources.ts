@@ -4,7 +4,7 @@
  */
 
 import type { MillraceError } from '../../core/index.ts';
-import type { CommittedPosition, Offset, SourceReader } from '../../io/index.ts';
+import type { CommittedPosition, Deposed, Offset, SourceReader } from '../../io/index.ts';
 import type { SourcePlan } from '../plan/index.ts';
 import { guarded, wrapped } from './endpoint-error.ts';
 import type { Intake } from './intake.ts';
@@ -25,12 +25,12 @@ export class Sources {
    */
   async open(
     intake: Intake,
-    options: { readonly drain: boolean; readonly signal: AbortSignal },
+    { deposed, ...options }: { readonly drain: boolean; readonly signal: AbortSignal; readonly deposed?: Deposed | undefined },
     from: (source: number) => ReadonlyMap<number, Offset> | undefined = () => undefined,
   ): Promise<void> {
     for (const [index, { source }] of this.#plans.entries()) {
       const start = from(index);
-      const context = { ...intake.context(index, options), ...(start === undefined ? {} : { from: start }) };
+      const context = { ...intake.context(index, options), ...(start === undefined ? {} : { from: start }), ...(deposed === undefined ? {} : { deposed }) };
       const reader = await guarded('ERR_MILLRACE_SOURCE', `The source ${source.name} cannot be opened`, () => source.open(context));
       this.#readers.push(reader);
       intake.addSource(reader.partitionCount, source.offsetBytes, source.frameRows?.bind(source), source.isPaced);

@@ -54,8 +54,25 @@ export class Supervisor {
 
   /** Starts the first execution. What fails before it reads is thrown, and nothing is started again. */
   async start(): Promise<void> {
+    if (this.#options.standby) {
+      void this.#standBy();
+      return;
+    }
     await this.#execution.start();
     void this.#watch();
+  }
+
+  /** The first execution starts when the process that is at work has ended. */
+  async #standBy(): Promise<void> {
+    try {
+      await this.#execution.start();
+    } catch (error) {
+      if (this.#stop === undefined || this.#execution.state !== 'stopped') this.#rejectDone(error);
+      else this.#resolveDone();
+      return;
+    }
+    if (this.#stop !== undefined) void this.#execution.stop(this.#stop).catch(() => {});
+    await this.#watch();
   }
 
   async stop(how: { readonly drain: boolean | 'hold' | 'emit' }): Promise<void> {
@@ -101,6 +118,7 @@ export class Supervisor {
       rowsOut: progress.rowsOut + rowsOut,
       seconds: progress.seconds + seconds,
       restarts: this.#restarts,
+      ...(this.state === 'standby' ? { state: 'standby' } : {}),
     };
   }
 

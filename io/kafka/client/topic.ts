@@ -93,10 +93,13 @@ export async function createTopic(connection: Connection, what: string, topic: s
   const admin = new (privateClient().Kafka)({ ...connection.config, retry: { retries: 3 } }).admin();
   try {
     await within(CREATE_TIMEOUT_MS, admin.connect());
-    await within(CREATE_TIMEOUT_MS, admin.createTopics({
+    await within(
+      CREATE_TIMEOUT_MS,
+      admin.createTopics({
         topics: [{ topic, numPartitions: partitions, replicationFactor, configEntries: Object.entries(settings).map(([name, value]) => ({ name, value })) }],
         waitForLeaders: false,
-      }));
+      }),
+    );
   } catch (cause) {
     const refused = (cause as { errors?: unknown[] }).errors?.[0] ?? cause;
     if (isConnectionError(refused)) throw connection.error(`${what}: topic ${topic} cannot be created`, cause);

@@ -1,6 +1,7 @@
 // One input, and an output for each kind of state: none, windows, a running aggregate, sessions, what a function keeps.
 
-import { collect, count, f64, json, log, pipeline, type Sink, type Source, session, sliding, sum, text, timestamp, tumbling, utf8 } from 'millrace';
+import { join } from 'node:path';
+import { collect, count, f64, files, json, log, pipeline, type Sink, type Source, session, sliding, sum, text, timestamp, tumbling, utf8 } from 'millrace';
 import { kafka } from 'millrace/io/kafka';
 
 const row = { id: f64, key: utf8, n: f64, at: timestamp };
@@ -10,6 +11,8 @@ export interface Params {
   /** With brokers: through Kafka; `name` makes topics and group this run's own. */
   readonly brokers?: string;
   readonly name?: string;
+  /** 'true': outputs are files. */
+  readonly files?: string;
   /** Reads this output, in place of the job. */
   readonly read?: string;
 }
@@ -18,7 +21,7 @@ export const results = collect();
 
 export const OUTPUTS = ['copy', 'windows', 'counts', 'sessions', 'numbers', 'totals'] as const;
 
-export default ({ dir, brokers, name = 'exact', read }: Params) => {
+export default ({ dir, brokers, name = 'exact', files: toFiles, read }: Params) => {
   const topic = (of: string) => `${name}-${of}`;
   if (read !== undefined) {
     const from =
@@ -34,9 +37,11 @@ export default ({ dir, brokers, name = 'exact', read }: Params) => {
       ? log.source({ dir, topic: topic('in'), group: name, value: json(row) })
       : kafka.source({ brokers: [brokers], topic: topic('in'), group: name, value: json(row) });
   const to = (of: string): Sink =>
-    brokers === undefined
-      ? (log.sink({ dir, topic: topic(of), value: json(), partitions: 2 }) as Sink)
-      : (kafka.sink({ brokers: [brokers], topic: topic(of), value: json(), createTopic: { partitions: 2 } }) as Sink);
+    toFiles === 'true'
+      ? files.sink({ dir: join(dir, topic(of)), value: json() })
+      : brokers === undefined
+        ? (log.sink({ dir, topic: topic(of), value: json(), partitions: 2 }) as Sink)
+        : (kafka.sink({ brokers: [brokers], topic: topic(of), value: json(), createTopic: { partitions: 2 } }) as Sink);
   const rows = pipeline(name)
     .from(source as Source<{ id: number; key: string; n: number; at: number }>)
     .withWatermark('at', 50);
