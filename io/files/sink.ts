@@ -293,10 +293,11 @@ class FilesWriter implements SinkWriter {
 
   /** Another process may have taken over while this one was stopped. */
   async #mustBeOurs(): Promise<void> {
-    if (await this.#lock.isHeld()) return;
+    const other = await this.#lock.otherHolder();
+    if (other === undefined) return;
     throw new MillraceError(
       'ERR_MILLRACE_FENCED',
-      `The files ${this.#prefix}-*.${this.#ext} in ${shown(this.#dir)} are ${(await this.#lock.otherHolder()) ?? 'no longer locked by this process'}'s now: this one writes nothing more.`,
+      `The files ${this.#prefix}-*.${this.#ext} in ${shown(this.#dir)} are written by ${other} now. This process ends, and writes nothing more.`,
     );
   }
 

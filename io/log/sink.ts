@@ -239,11 +239,9 @@ export class LogWriter implements SinkWriter {
 
   /** Another process may have taken over while this one was stopped. */
   async #mustBeOurs(): Promise<void> {
-    if (await this.#lock.isHeld()) return;
-    throw new MillraceError(
-      'ERR_MILLRACE_FENCED',
-      `The log in ${this.#path} is written by ${(await this.#lock.otherHolder()) ?? 'nobody'} now: this process has lost its lock, and writes nothing more.`,
-    );
+    const other = await this.#lock.otherHolder();
+    if (other === undefined) return;
+    throw new MillraceError('ERR_MILLRACE_FENCED', `The log in ${this.#path} is written by ${other} now. This process ends, and writes nothing more.`);
   }
 
   /** Offset after the last record, by partition. */

@@ -158,12 +158,20 @@ export class CheckpointStore {
     }
   }
 
+  /** Why the job has failed, if the reason is that another process has it; undefined: it is not. */
+  async takenOver(cause: unknown): Promise<MillraceError | undefined> {
+    if (cause instanceof MillraceError && cause.code === 'ERR_MILLRACE_FENCED' && cause.message.includes('taken over by process')) return undefined;
+    const by = (await this.#lock.otherHolder().catch(() => undefined)) ?? (await this.#lease?.takenBy());
+    return by === undefined ? undefined : this.fenced(by, cause);
+  }
+
   /** @param by who has it, if that is known */
-  async fenced(by?: string): Promise<MillraceError> {
+  async fenced(by?: string, cause?: unknown): Promise<MillraceError> {
     const holder = by ?? (await this.#lock.otherHolder().catch(() => undefined)) ?? `whoever removed ${this.#lock.path}`;
     return new MillraceError(
       'ERR_MILLRACE_FENCED',
       `The pipeline ${shown(this.#pipeline)} was taken over by ${holder}, because nothing was heard of this process for ${this.#sessionMs / 1_000} s (the option sessionTimeout). This one ends, and writes nothing more. If it was only slow, give a longer sessionTimeout.`,
+      cause === undefined ? {} : { cause },
     );
   }
 

@@ -299,7 +299,11 @@ export class Execution {
     this.#abort.abort();
     coordinator.progressLog.end();
     coordinator.end();
-    if (this.#failure !== undefined) coordinator.control?.abort();
+    if (this.#failure !== undefined) {
+      coordinator.control?.abort();
+      // Whatever it failed of, that is the reason.
+      this.#failure = (await this.#checkpoints?.store.takenOver(this.#failure)) ?? this.#failure;
+    }
     // Each is closed even if closing another fails: a lock that stays would keep the next start out.
     for (const close of [
       () => this.#sources.close(),

@@ -126,6 +126,12 @@ export class TopicLease {
     }
   }
 
+  /** Who has it now, in words; undefined: this process, or it cannot be told soon. */
+  async takenBy(): Promise<string | undefined> {
+    const other = this.#other().then((of) => (of === undefined ? undefined : who(of)));
+    return Promise.race([other, sleep(RELEASE_MS_MAX, undefined, { ref: false })]).catch(() => undefined);
+  }
+
   async #other(): Promise<Announcement | undefined> {
     const last = await this.#parts.topic.holder();
     const of = last === undefined ? undefined : parsed(last.text);

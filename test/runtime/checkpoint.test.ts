@@ -38,11 +38,14 @@ async function windows(dir: string): Promise<readonly AnyRow[]> {
   return [...results.rows];
 }
 
-test('the option: a folder by path or URL, and nothing that does not work yet', () => {
-  assert.deepEqual(resolveOptions({ checkpoint: { dir: pathToFileURL('/a/b') } }).checkpoint, { dir: '/a/b', intervalMs: 1_000 });
-  assert.deepEqual(resolveOptions({ checkpoint: { dir: '/a/b', interval: '50ms' } }).checkpoint, { dir: '/a/b', intervalMs: 50 });
+test('the option: a folder by path or URL, a topic, or both', () => {
+  const kafka = { brokers: ['127.0.0.1:9092'], topic: 'state' };
+  assert.deepEqual(resolveOptions({ checkpoint: { dir: pathToFileURL('/a/b') } }).checkpoint, { dir: '/a/b', kafka: undefined, intervalMs: 1_000 });
+  assert.deepEqual(resolveOptions({ checkpoint: { dir: '/a/b', interval: '50ms' } }).checkpoint, { dir: '/a/b', kafka: undefined, intervalMs: 50 });
+  assert.deepEqual(resolveOptions({ checkpoint: { kafka } }).checkpoint, { dir: undefined, kafka, intervalMs: 1_000 });
+  assert.deepEqual(resolveOptions({ checkpoint: { kafka, dir: '/a' } }).checkpoint, { dir: '/a', kafka, intervalMs: 1_000 });
   assert.equal(resolveOptions({}).checkpoint, undefined);
-  for (const checkpoint of [{}, { dir: '' }, { dir: 7 }, null, { dir: 'a', interval: 0 }, { dir: 'a', every: '1s' }, { kafka: { topic: 'x' } }]) {
+  for (const checkpoint of [{}, { dir: '' }, { dir: 7 }, null, { dir: 'a', interval: 0 }, { dir: 'a', every: '1s' }, { kafka: 'state' }, { kafka: null }]) {
     assert.throws(() => resolveOptions({ checkpoint } as never), { code: 'ERR_MILLRACE_OPTION', message: /checkpoint/ }, JSON.stringify(checkpoint));
   }
 });
