@@ -21,6 +21,7 @@ import {
   type ScatterHooks,
   type ShardContext,
   type StateFacts,
+  shardOrders,
   shardRows,
 } from '../exchange/index.ts';
 import type { KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
@@ -105,7 +106,7 @@ class KeyedShard implements ExchangeShard {
   readonly #output: RowOutput;
   readonly #context: ShardContext;
   readonly #place: { block: number };
-  readonly #merger: RowMerger | undefined;
+  #merger: RowMerger | undefined;
 
   /**
    * @param place the block whose rows are being taken; 0: none
@@ -134,12 +135,15 @@ class KeyedShard implements ExchangeShard {
   }
 
   merge(blocks: readonly number[]): number {
-    if (this.#merger !== undefined) return this.#merger.each(blocks, this.#shard, this.#takeInOrder);
-    const { memory } = this.#context.slabs;
+    const { slabs } = this.#context;
+    const { memory } = slabs;
+    // Blocks of a state log may carry places that this plan no longer needs: what came of them then counted these.
+    const isOrdered = this.#merger !== undefined || blocks.some((block) => shardOrders(memory, block, this.#shard) !== 0);
+    if (isOrdered) return (this.#merger ??= new RowMerger(slabs, this.#plan.inputs)).each(blocks, this.#shard, this.#takeInOrder);
     let merged = 0;
     for (const block of blocks) {
       const input = blockInput(memory, block);
-      const rows = shardRows(memory, (this.#plan.inputs[input] as RowInput).schema, block, this.#shard);
+      const rows = shardRows(memory, this.#plan.inputs[input] as RowInput, block, this.#shard);
       if (rows === undefined) continue;
       this.#take(rows, input, block);
       merged += rows.rowCount;

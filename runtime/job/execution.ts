@@ -87,7 +87,8 @@ export class Execution {
       const { signal } = this.#abort;
       const warn = (message: string) => this.onWarning(message);
       const plan = this.#plan;
-      if (checkpoint !== undefined) this.#checkpoints = await Checkpoints.open({ plan, dir: checkpoint.dir, guarantee, signal, warn, damaged: this.#damaged });
+      if (checkpoint !== undefined)
+        this.#checkpoints = await Checkpoints.open({ plan, dir: checkpoint.dir, allowed: checkpoint.allowed, guarantee, signal, warn, damaged: this.#damaged });
       const checkpoints = this.#checkpoints;
       await this.#sinks.open(plan, signal, guarantee, checkpoints?.transaction);
       if (guarantee === 'exactly-once') await this.#sinks.recover(checkpoints?.written ?? -1);

@@ -5,12 +5,20 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkOptionNames, type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, nearNames, shown, shownPath } from '../../core/index.ts';
 import type { Drain } from '../epoch/index.ts';
+import { type Allowed, type AllowedNames, NOTHING_ALLOWED } from '../plan/index.ts';
 import type { FailedRowsPolicy } from '../shared/index.ts';
 import type { Params } from '../stream/index.ts';
 import type { BadRows } from './bad-rows.ts';
 
 /** Bytes as a number, or with a unit: `'64MiB'`, `'1GiB'`. */
 export type ByteSize = number | `${number}${'KiB' | 'MiB' | 'GiB'}`;
+
+/** Which changes of a pipeline may cost state. */
+export interface AllowedChanges {
+  readonly dropped?: true | readonly string[];
+  readonly changed?: true | readonly string[];
+  readonly new?: true | readonly string[];
+}
 
 export interface RunOptions {
   /** Worker threads. Default: available parallelism - 1, at least 1. */
@@ -33,8 +41,13 @@ export interface RunOptions {
    * A folder in which the job keeps its state: windows, aggregates, what keyed functions keep, watermarks, and
    * what its clock has decided. A restart goes on from there, and reads nothing again that is in a checkpoint.
    * `interval` (default '1s'): how often one is made, at the end of an epoch. One job per folder.
+   *
+   * State goes on in a pipeline that was changed, wherever it is still of the same operator. A start at which
+   * some of it would be lost is refused with what would be, unless `allow` says that it may: state (and
+   * positions) of what is `dropped` or `changed`, and operators that are `new` and see only rows from now on;
+   * by their names in that message, or `true` for all.
    */
-  readonly checkpoint?: { readonly dir: string | URL; readonly interval?: Duration };
+  readonly checkpoint?: { readonly dir: string | URL; readonly interval?: Duration; readonly allow?: AllowedChanges };
   /**
    * How long a stop may take to finish what was read (default '30s'). After that the job ends with an error
    * that says what it waited for. What was not committed is read again by the next run.
@@ -91,7 +104,7 @@ export interface ResolvedOptions {
   readonly workers: number;
   readonly triggerMs: number;
   readonly drain: Drain;
-  readonly checkpoint: { readonly dir: string; readonly intervalMs: number } | undefined;
+  readonly checkpoint: { readonly dir: string; readonly intervalMs: number; readonly allowed: Allowed } | undefined;
   readonly guarantee: 'at-least-once' | 'exactly-once';
   readonly drainTimeoutMs: number;
   readonly badRows: BadRows;
@@ -245,12 +258,27 @@ function restartsOf(restarts: NonNullable<RunOptions['restarts']>): ResolvedOpti
 }
 
 function checkpointOf(checkpoint: NonNullable<RunOptions['checkpoint']>): NonNullable<ResolvedOptions['checkpoint']> {
-  checkOptionNames('checkpoint', checkpoint, { dir: true, interval: true });
+  checkOptionNames('checkpoint', checkpoint, { dir: true, interval: true, allow: true });
   const { dir, interval } = checkpoint;
+  const allowed = allowedOf(checkpoint.allow);
   const intervalMs = durationMs(interval ?? CHECKPOINT_INTERVAL_MS, 'checkpoint.interval', 1);
-  if (dir instanceof URL) return { dir: fileURLToPath(dir), intervalMs };
-  if (typeof dir === 'string' && dir !== '') return { dir: resolve(dir), intervalMs };
+  if (dir instanceof URL) return { dir: fileURLToPath(dir), intervalMs, allowed };
+  if (typeof dir === 'string' && dir !== '') return { dir: resolve(dir), intervalMs, allowed };
   throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint.dir is ${shownPath(dir)}. Give the path, or the file URL, of a folder.`);
+}
+
+function allowedOf(allow: AllowedChanges | undefined): Allowed {
+  if (allow === undefined) return NOTHING_ALLOWED;
+  checkOptionNames('checkpoint.allow', allow, { dropped: true, changed: true, new: true });
+  const names = (what: keyof AllowedChanges): AllowedNames => {
+    const of: unknown = allow[what] ?? [];
+    if (of === true || (Array.isArray(of) && of.every((name) => typeof name === 'string'))) return of as AllowedNames;
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `checkpoint.allow.${what} is ${shown(of)}. Give the names of operators, as the message of the refused start has them: ['aggregate 1']; or true for all.`,
+    );
+  };
+  return { dropped: names('dropped'), changed: names('changed'), added: names('new') };
 }
 
 const BYTE_UNITS: ReadonlyMap<string, number> = new Map([
