@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { type Duration, MillraceError } from '../core/index.ts';
 import { describeInspection, inspectCheckpoints, packageVersion } from './checkpoint/index.ts';
 import { demo } from './demo/index.ts';
-import { explain, ProgressPrinter, type RunOptions, run } from './job/index.ts';
+import { type AllowedChanges, explain, ProgressPrinter, type RunOptions, run } from './job/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
 
 /** What each command takes. `millrace --help` prints all of it. */
@@ -23,6 +23,7 @@ const HELP_OF = {
       --memory <size>         all shared memory of the job (default 1GiB)
       --checkpoint <dir>      keep the state there: a restart goes on from it
       --checkpoint-interval <time>   how often (default 1s)
+      --allow <what[=name]>   lets state go that a changed pipeline cannot keep: dropped, changed or new, of one operator or of all; may be repeated
       --guarantee <what>      at-least-once (default) or exactly-once, which needs --checkpoint
       --param <key=value>     handed to the module's default export; may be repeated
       --json                  progress as one JSON object a line
@@ -100,6 +101,7 @@ async function runCommand(args: string[]): Promise<number> {
     memory: { type: 'string' },
     checkpoint: { type: 'string' },
     'checkpoint-interval': { type: 'string' },
+    allow: { type: 'string', multiple: true },
     guarantee: { type: 'string' },
     param: { type: 'string', multiple: true },
     json: { type: 'boolean' },
@@ -107,6 +109,7 @@ async function runCommand(args: string[]): Promise<number> {
   if (values['checkpoint-interval'] !== undefined && values.checkpoint === undefined) {
     throw new UsageError('--checkpoint-interval goes with --checkpoint <dir>');
   }
+  if (values.allow !== undefined && values.checkpoint === undefined) throw new UsageError('--allow goes with --checkpoint <dir>');
   const job = await run(oneModule(positionals), {
     ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
     ...option('trigger', values.trigger as RunOptions['trigger']),
@@ -115,7 +118,10 @@ async function runCommand(args: string[]): Promise<number> {
     ...option('badRows', badRows(values['bad-rows'] as string | undefined)),
     ...option('failedRows', values['failed-rows'] as RunOptions['failedRows']),
     ...option('memory', values.memory as RunOptions['memory']),
-    ...option('checkpoint', checkpoint(values.checkpoint as string | undefined, values['checkpoint-interval'] as Duration | undefined)),
+    ...option(
+      'checkpoint',
+      checkpoint(values.checkpoint as string | undefined, values['checkpoint-interval'] as Duration | undefined, values.allow as string[] | undefined),
+    ),
     ...option('guarantee', values.guarantee as RunOptions['guarantee']),
     params: params(values.param as string[] | undefined),
   });
@@ -149,8 +155,21 @@ async function runCommand(args: string[]): Promise<number> {
   return 0;
 }
 
-function checkpoint(dir: string | undefined, interval: Duration | undefined): RunOptions['checkpoint'] {
-  return dir === undefined ? undefined : { dir, ...(interval === undefined ? {} : { interval }) };
+function checkpoint(dir: string | undefined, interval: Duration | undefined, allow: string[] | undefined): RunOptions['checkpoint'] {
+  return dir === undefined ? undefined : { dir, ...option('interval', interval), ...option('allow', allowed(allow)) };
+}
+
+/** `dropped=aggregate 2`: this one; `dropped`: all of them. */
+function allowed(changes: readonly string[] | undefined): AllowedChanges | undefined {
+  if (changes === undefined) return undefined;
+  const names: { -readonly [K in keyof AllowedChanges]: true | string[] } = {};
+  for (const change of changes) {
+    const [, what, name] = /^(dropped|changed|new)(?:=(.+))?$/.exec(change) ?? [];
+    if (what === undefined) throw new UsageError(`--allow is ${JSON.stringify(change)}: give dropped, changed or new, or one name as in "dropped=aggregate 2"`);
+    const known = names[what as keyof AllowedChanges];
+    names[what as keyof AllowedChanges] = known === true || name === undefined ? true : [...(known ?? []), name];
+  }
+  return names;
 }
 
 async function explainCommand(args: string[]): Promise<number> {
