@@ -14,8 +14,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { crc32cBytes } from '../../core/index.ts';
-import { writeTopic } from '../runtime/topics.ts';
-import { ALL, READ, records } from './rows.ts';
+import { writeNew, writeRead } from './rows.ts';
 import { EXPECTED, outputs } from './run.ts';
 
 const [name] = process.argv.slice(2);
@@ -33,13 +32,13 @@ if (name === 'later-format') {
 const dir = await mkdtemp(join(tmpdir(), 'millrace-golden-'));
 try {
   // Several epochs: blocks, too, are to be in the log, not bases alone.
-  for (const topic of ['left', 'right'] as const) await writeTopic(dir, topic, 2, records(topic, 0, READ));
+  await writeRead(dir);
   await outputs(dir, { trigger: 10, epochBytes: '1KiB' });
   await rm(to, { recursive: true, force: true });
   await mkdir(to, { recursive: true });
   const files = (await readdir(join(dir, 'state'))).filter((file) => file !== 'job.held');
   for (const file of files) await writeFile(join(to, `${file}.gz`), gzipSync(await readFile(join(dir, 'state', file)), { level: 9 }));
-  for (const topic of ['left', 'right'] as const) await writeTopic(dir, topic, 2, records(topic, READ, ALL), 1);
+  await writeNew(dir);
   const expected = await outputs(dir, { trigger: '1h', drain: 'emit' });
   await writeFile(join(to, EXPECTED), gzipSync(JSON.stringify(expected, undefined, 1), { level: 9 }));
 } finally {

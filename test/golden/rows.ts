@@ -1,5 +1,7 @@
 // The rows that golden checkpoints have read, and those that come after them. Not to be changed.
 
+import { writeTopic } from '../runtime/topics.ts';
+
 const KEYS = ['a', 'b', 'c', '', 'a key that is longer than what lies in a slot', '\u2603'];
 const TEXTS = ['x', 'y', null, '', 'a text of more bytes than a slot of a group table has room for'];
 
@@ -14,5 +16,15 @@ export function records(topic: 'left' | 'right', from: number, to: number): stri
 }
 
 /** Of each topic: what the checkpoint has read, and what there is in the end. */
-export const READ = 200;
+const READ = 200;
 export const ALL = 320;
+
+/** Writes what the checkpoint has read. */
+export async function writeRead(dir: string): Promise<void> {
+  for (const topic of ['left', 'right'] as const) await writeTopic(dir, topic, 2, records(topic, 0, READ));
+}
+
+/** Writes what comes after it. */
+export async function writeNew(dir: string): Promise<void> {
+  for (const topic of ['left', 'right'] as const) await writeTopic(dir, topic, 2, records(topic, READ, ALL), 1);
+}

@@ -9,9 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { ALL, records } from '../golden/rows.ts';
+import { ALL, records, writeNew, writeRead } from '../golden/rows.ts';
 import { EXPECTED, type Outputs, outputs } from '../golden/run.ts';
-import { writeTopic } from './topics.ts';
 
 const GOLDEN = new URL('../golden/checkpoints/', import.meta.url);
 const names = (await readdir(GOLDEN)).sort();
@@ -25,7 +24,8 @@ async function folder(t: TestContext, name: string): Promise<string> {
     if (file === EXPECTED) continue;
     await writeFile(join(dir, 'state', file.replace(/\.gz$/, '')), gunzipSync(await readFile(new URL(`${name}/${file}`, GOLDEN))));
   }
-  for (const topic of ['left', 'right'] as const) await writeTopic(dir, topic, 2, records(topic, 0, ALL));
+  await writeRead(dir);
+  await writeNew(dir);
   return dir;
 }
 
