@@ -66,7 +66,7 @@ export function measure(
       shards.forEach((operator, shard) => {
         for (const block of blocks) {
           const input = blockInput(memory, block);
-          const rows = shardRows(memory, (plan.inputs[input] as KeyedInput).schema, block, shard);
+          const rows = shardRows(memory, plan.inputs[input] as KeyedInput, block, shard);
           if (rows !== undefined) operator.onBatch(rows, input);
         }
         operator.onWatermark(newest);

@@ -46,6 +46,7 @@ export {
   variance,
 } from './aggregate/index.ts';
 export {
+  type BlockColumns,
   blockInput,
   type ChunkOrigin,
   type Emit,
@@ -58,6 +59,7 @@ export {
   exchangeBlockOrigin,
   exchangeBlockRows,
   type HeldRows,
+  type Migration,
   type OrderOfRows,
   type OutputTime,
   orderExchangeBlocks,
@@ -68,6 +70,7 @@ export {
   type ScatterHooks,
   type ShardContext,
   type ShardPublisher,
+  type StateFacts,
   shardRows,
 } from './exchange/index.ts';
 export { type FoldRequest, planFold, type Reducer, type RowFold, reduceFold, type TopRequest, topFold } from './fold/index.ts';

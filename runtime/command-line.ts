@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { type Duration, MillraceError } from '../core/index.ts';
 import { describeInspection, inspectCheckpoints, packageVersion } from './checkpoint/index.ts';
 import { demo } from './demo/index.ts';
-import { explain, ProgressPrinter, type RunOptions, run } from './job/index.ts';
+import { type AllowedChanges, explain, ProgressPrinter, type RunOptions, run } from './job/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
 
 /** What each command takes. `millrace --help` prints all of it. */
@@ -27,6 +27,7 @@ const HELP_OF = {
       --checkpoint-brokers <host:port,...>   of that topic
       --standby               where another process is at work with this checkpoint: wait, and take over when it ends
       --session-timeout <time>   how long that one may be silent until then (default 10s)
+      --allow <what[=name]>   lets state go that a changed pipeline cannot keep: dropped, changed or new, of one operator or of all; may be repeated
       --guarantee <what>      at-least-once (default) or exactly-once, which needs --checkpoint
       --param <key=value>     handed to the module's default export; may be repeated
       --json                  progress as one JSON object a line
@@ -108,6 +109,7 @@ async function runCommand(args: string[]): Promise<number> {
     'checkpoint-brokers': { type: 'string' },
     standby: { type: 'boolean' },
     'session-timeout': { type: 'string' },
+    allow: { type: 'string', multiple: true },
     guarantee: { type: 'string' },
     param: { type: 'string', multiple: true },
     json: { type: 'boolean' },
@@ -118,6 +120,8 @@ async function runCommand(args: string[]): Promise<number> {
   if ((values['checkpoint-topic'] === undefined) !== (values['checkpoint-brokers'] === undefined)) {
     throw new UsageError('--checkpoint-topic and --checkpoint-brokers go together');
   }
+  if (values.allow !== undefined && values.checkpoint === undefined && values['checkpoint-topic'] === undefined)
+    throw new UsageError('--allow goes with --checkpoint <dir>');
   const job = await run(oneModule(positionals), {
     ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
     ...option('trigger', values.trigger as RunOptions['trigger']),
@@ -126,7 +130,7 @@ async function runCommand(args: string[]): Promise<number> {
     ...option('badRows', badRows(values['bad-rows'] as string | undefined)),
     ...option('failedRows', values['failed-rows'] as RunOptions['failedRows']),
     ...option('memory', values.memory as RunOptions['memory']),
-    ...option('checkpoint', checkpoint(values as Readonly<Record<string, string | undefined>>)),
+    ...option('checkpoint', checkpoint(values as Readonly<Record<string, string | undefined>>, values.allow as string[] | undefined)),
     ...option('standby', values.standby as boolean | undefined),
     ...option('sessionTimeout', values['session-timeout'] as Duration | undefined),
     ...option('guarantee', values.guarantee as RunOptions['guarantee']),
@@ -162,11 +166,24 @@ async function runCommand(args: string[]): Promise<number> {
   return 0;
 }
 
-function checkpoint(values: Readonly<Record<string, string | undefined>>): RunOptions['checkpoint'] {
+function checkpoint(values: Readonly<Record<string, string | undefined>>, allow: string[] | undefined): RunOptions['checkpoint'] {
   const { checkpoint: dir, 'checkpoint-topic': topic, 'checkpoint-brokers': brokers = '' } = values;
-  const interval = option('interval', values['checkpoint-interval'] as Duration | undefined);
-  if (topic !== undefined) return { kafka: { brokers: brokers.split(','), topic }, ...option('dir', dir), ...interval };
-  return dir === undefined ? undefined : { dir, ...interval };
+  const rest = { ...option('interval', values['checkpoint-interval'] as Duration | undefined), ...option('allow', allowed(allow)) };
+  if (topic !== undefined) return { kafka: { brokers: brokers.split(','), topic }, ...option('dir', dir), ...rest };
+  return dir === undefined ? undefined : { dir, ...rest };
+}
+
+/** `dropped=aggregate 2`: this one; `dropped`: all of them. */
+function allowed(changes: readonly string[] | undefined): AllowedChanges | undefined {
+  if (changes === undefined) return undefined;
+  const names: { -readonly [K in keyof AllowedChanges]: true | string[] } = {};
+  for (const change of changes) {
+    const [, what, name] = /^(dropped|changed|new)(?:=(.+))?$/.exec(change) ?? [];
+    if (what === undefined) throw new UsageError(`--allow is ${JSON.stringify(change)}: give dropped, changed or new, or one name as in "dropped=aggregate 2"`);
+    const known = names[what as keyof AllowedChanges];
+    names[what as keyof AllowedChanges] = known === true || name === undefined ? true : [...(known ?? []), name];
+  }
+  return names;
 }
 
 async function explainCommand(args: string[]): Promise<number> {

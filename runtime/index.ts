@@ -65,6 +65,7 @@ export {
   type WindowSpec,
 } from '../operators/index.ts';
 export {
+  type AllowedChanges,
   type BadRows,
   type ByteSize,
   type EpochTimes,

@@ -25,7 +25,7 @@ interface Manifest {
   readonly license: string;
 }
 
-const TOP = ['package.json', 'README.md', 'ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE'];
+const TOP = ['docs/GUARANTEES.md', 'package.json', 'README.md', 'ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE'];
 
 /** The oldest that README says works. */
 const OLDEST_TYPESCRIPT = '5.7';

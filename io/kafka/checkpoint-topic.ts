@@ -48,7 +48,7 @@ const BATCH_BYTES = 512 << 10;
 const BATCH_BYTES_MAX = 16 << 20;
 /** Batches that are compressed or under way at a time. */
 const BATCHES_AT_A_TIME = 4;
-const HOLDER_KEY = Buffer.from('holder');
+const HOLDER_KEY = Buffer.from(new TextEncoder().encode('holder'));
 
 /** What a topic is opened for. */
 export interface CheckpointTopicContext {

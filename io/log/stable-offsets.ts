@@ -108,7 +108,7 @@ export class StableWriter {
     if (writer.#file === undefined) return writer;
     try {
       const { sequence, ...state } = await newestIn(writer.#file, writer.#path);
-      for (const of of [state.committed, state.prepared]) if (of !== null && of.ends.length !== partitionCount) throw damaged(writer.#path);
+      for (const kept of [state.committed, state.prepared]) if (kept !== null && kept.ends.length !== partitionCount) throw damaged(writer.#path);
       writer.#sequence = sequence;
       writer.state = state;
       if (isAnew) await writer.close();

@@ -102,7 +102,15 @@ export interface StateFacts {
   readonly format: number;
   /** Values that JSON can hold: schemas, columns, windows, parameters; not what functions do. */
   readonly facts: unknown;
+  /**
+   * For state of other facts, or of another format: makes of a shard's snapshot one of these. Undefined: it
+   * cannot be read. Default: none can.
+   */
+  readonly migration?: ((then: { readonly format: number; readonly facts: unknown }) => Migration | undefined) | undefined;
 }
+
+/** Makes of what `snapshot` of a shard gave, in another version of the pipeline, what it would give now. */
+export type Migration = (state: unknown) => unknown;
 
 /** What every scan of an epoch needs to know. The same for all threads. */
 export interface EpochStart {

@@ -22,6 +22,7 @@ export type {
   ExchangeOperator,
   ExchangeShard,
   HeldRows,
+  Migration,
   OpenShard,
   OrderOfRows,
   OutputTime,
@@ -33,6 +34,6 @@ export type {
   StateFacts,
 } from './exchange-operator.ts';
 export { hashKeys } from './key-hash.ts';
-export { rowBlockMaxTime, shardRows } from './row-block.ts';
+export { type BlockColumns, rowBlockMaxTime, shardOrders, shardRows } from './row-block.ts';
 export { RowMerger } from './row-order.ts';
 export { type RowInput, RowPartitioner, type RowStage } from './row-partition.ts';

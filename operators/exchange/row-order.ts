@@ -90,11 +90,11 @@ export class RowMerger {
   #piece(block: number, number: number, shard: number): Piece | undefined {
     const memory = this.#memory;
     const input = blockInput(memory, block);
-    const { schema } = this.#inputs[input] as RowInput;
-    const rows = shardRows(memory, schema, block, shard);
+    const rows = shardRows(memory, this.#inputs[input] as RowInput, block, shard);
     if (rows === undefined) return undefined;
-    const at = shardOrders(memory, schema, block, shard) >>> 3;
-    const places = memory.f64.slice(at, at + rows.rowCount);
+    const at = shardOrders(memory, block, shard) >>> 3;
+    // Blocks of a state log are as the plan was then: without places their rows come as they are.
+    const places = at === 0 ? Float64Array.from({ length: rows.rowCount }, (_, row) => row) : memory.f64.slice(at, at + rows.rowCount);
     const isBehind = (places[0] as number) >= BLOCK_PLACES;
     if (!isBehind) for (let row = 0; row < places.length; row++) places[row] = (places[row] as number) + (number + 1) * BLOCK_PLACES;
     return { block, input, source: exchangeBlockOrigin(memory, block).source, rows, places, isBehind };

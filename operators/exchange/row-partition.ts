@@ -13,7 +13,7 @@ import { assert, type Batch, EVENT_TIME_MAX, isValid, readTimestamp, SHARD_COUNT
 import { type ChunkOrigin, ROWS_MAGIC, writeBlockHead } from './exchange-block.ts';
 import type { EpochStart, ExchangeInput, Scatter, ScatterHooks } from './exchange-operator.ts';
 import { hashKeys } from './key-hash.ts';
-import { COLUMN_BYTES, COLUMNS, MAX_TIME, SHARDS } from './row-block.ts';
+import { COLUMN_BYTES, COLUMNS, MAX_TIME, PLACES, SHARDS } from './row-block.ts';
 import { placeBits, placeFixed, placeTexts, STAYS, textBytes } from './row-places.ts';
 
 const ROW_COUNT_MIN = 64;
@@ -165,25 +165,24 @@ export class RowPartitioner implements Scatter {
     let room = 0;
     for (let shard = 0; shard < SHARD_COUNT; shard++) room += roundUp(counts[shard] as number, 8);
     // Where each part of each column lies.
-    const fieldCount = batch.schema.length;
-    let bytes = roundUp(COLUMNS + (fieldCount + 1) * COLUMN_BYTES, 64);
+    let bytes = roundUp(COLUMNS + columns.length * COLUMN_BYTES, 64);
     const take = (size: number): number => {
       const at = bytes;
       bytes += roundUp(size, 64);
       return at;
     };
-    const parts = new Uint32Array((fieldCount + 1) * 3);
-    for (const c of columns) {
+    const parts = new Uint32Array(columns.length * 3);
+    columns.forEach((c, i) => {
       const column = batch.column(c);
       const { name, width } = column.type;
-      if (column.validity !== 0) parts[c * 3 + 2] = take(room / 8);
+      if (column.validity !== 0) parts[i * 3 + 2] = take(room / 8);
       if (name === 'utf8' || name === 'binary') {
-        parts[c * 3 + 1] = take((room + 1) * 4);
-        parts[c * 3] = take(textBytes(memory, column, this.#hashes, rowCount));
-      } else parts[c * 3] = take(name === 'bool' ? room / 8 : room * width);
-    }
+        parts[i * 3 + 1] = take((room + 1) * 4);
+        parts[i * 3] = take(textBytes(memory, column, this.#hashes, rowCount));
+      } else parts[i * 3] = take(name === 'bool' ? room / 8 : room * width);
+    });
     const orderOf = this.#orderOf;
-    if (orderOf !== undefined) parts[fieldCount * 3] = take(room * 8);
+    const placesAt = orderOf === undefined ? 0 : take(room * 8);
     const block = this.#slabs.alloc(bytes);
     const { u32, f64 } = memory;
     writeBlockHead(memory, block, ROWS_MAGIC, this.#origin as ChunkOrigin, this.#sequence++, travelling, bytes, this.#inputNumber, travelling);
@@ -196,6 +195,7 @@ export class RowPartitioner implements Scatter {
       counts[shard] = start;
       start += roundUp(count, 8);
     }
+    u32[(block + PLACES) >>> 2] = placesAt;
     u32.set(parts, (block + COLUMNS) >>> 2);
     const places = this.#places;
     for (let row = 0; row < rowCount; row++) {
@@ -208,16 +208,16 @@ export class RowPartitioner implements Scatter {
       }
     }
     if (orderOf !== undefined) {
-      const to = (block + (parts[fieldCount * 3] as number)) >>> 3;
+      const to = (block + placesAt) >>> 3;
       for (let row = 0; row < rowCount; row++) if (places[row] !== STAYS) f64[to + (places[row] as number)] = orderOf(row);
     }
-    for (const c of columns) {
+    columns.forEach((c, i) => {
       const column = batch.column(c);
-      const data = block + (parts[c * 3] as number);
-      if (column.offsets !== 0) placeTexts(memory, column, data, block + (parts[c * 3 + 1] as number), places, rowCount, room);
+      const data = block + (parts[i * 3] as number);
+      if (column.offsets !== 0) placeTexts(memory, column, data, block + (parts[i * 3 + 1] as number), places, rowCount, room);
       else placeFixed(memory, column, data, places, rowCount, room);
-      if (column.validity !== 0) placeBits(memory, column.validity, block + (parts[c * 3 + 2] as number), places, rowCount, room);
-    }
+      if (column.validity !== 0) placeBits(memory, column.validity, block + (parts[i * 3 + 2] as number), places, rowCount, room);
+    });
     this.#blocks.push(block);
   }
 

@@ -21,6 +21,7 @@ import {
   type ScatterHooks,
   type ShardContext,
   type StateFacts,
+  shardOrders,
   shardRows,
 } from '../exchange/index.ts';
 import type { KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
@@ -53,7 +54,16 @@ export class KeyedExchange implements ExchangeOperator {
       keepsKeys: plan.name !== 'process',
     };
     this.travels = `rows travel whole by key to ${SHARD_COUNT} shards: ${plan.whole}`;
-    this.state = { format: plan.state.format, facts: { inputs: plan.inputs.map(inputFacts), output: String(plan.output), of: plan.state.facts } };
+    const { format, facts: of, migration } = plan.state;
+    const inputs = plan.inputs.map(inputFacts);
+    this.state = {
+      format,
+      facts: { inputs, ...(plan.isStateOfOutput === false ? {} : { output: String(plan.output) }), of },
+      // Rows in a state log are of the inputs as they were.
+      ...(migration === undefined
+        ? {}
+        : { migration: (then) => (isSameInput(then.facts, inputs) ? migration({ format: then.format, facts: ofIn(then.facts) }) : undefined) }),
+    };
   }
 
   scatter(slabs: SlabAllocator, input: number, hooks: ScatterHooks): Scatter {
@@ -87,7 +97,21 @@ export class KeyedExchange implements ExchangeOperator {
   }
 }
 
-function inputFacts({ schema, keys, columns, eventTime, isBroadcast, timeShiftMs }: RowInput): unknown {
+/** What the state of the operator alone depends on. */
+function ofIn(facts: unknown): unknown {
+  return (facts as { readonly of?: unknown } | null)?.of;
+}
+
+/** Members of what comes from a manifest are in another order. */
+function isSameInput(facts: unknown, inputs: readonly InputFacts[]): boolean {
+  const were = (facts as { readonly inputs?: readonly InputFacts[] } | null)?.inputs;
+  if (!Array.isArray(were) || were.length !== inputs.length) return false;
+  return inputs.every((input, i) => Object.entries(input).every(([name, value]) => JSON.stringify((were[i] as InputFacts)[name]) === JSON.stringify(value)));
+}
+
+type InputFacts = Readonly<Record<string, unknown>>;
+
+function inputFacts({ schema, keys, columns, eventTime, isBroadcast, timeShiftMs }: RowInput): InputFacts {
   const nameOf = (column: number): string => schema.field(column).name;
   return {
     columns: String(schema.select(columns.map(nameOf), 'state')),
@@ -105,7 +129,7 @@ class KeyedShard implements ExchangeShard {
   readonly #output: RowOutput;
   readonly #context: ShardContext;
   readonly #place: { block: number };
-  readonly #merger: RowMerger | undefined;
+  #merger: RowMerger | undefined;
 
   /**
    * @param place the block whose rows are being taken; 0: none
@@ -134,12 +158,15 @@ class KeyedShard implements ExchangeShard {
   }
 
   merge(blocks: readonly number[]): number {
-    if (this.#merger !== undefined) return this.#merger.each(blocks, this.#shard, this.#takeInOrder);
-    const { memory } = this.#context.slabs;
+    const { slabs } = this.#context;
+    const { memory } = slabs;
+    // Blocks of a state log may carry places that this plan no longer needs: what came of them then counted these.
+    const isOrdered = this.#merger !== undefined || blocks.some((block) => shardOrders(memory, block, this.#shard) !== 0);
+    if (isOrdered) return (this.#merger ??= new RowMerger(slabs, this.#plan.inputs)).each(blocks, this.#shard, this.#takeInOrder);
     let merged = 0;
     for (const block of blocks) {
       const input = blockInput(memory, block);
-      const rows = shardRows(memory, (this.#plan.inputs[input] as RowInput).schema, block, this.#shard);
+      const rows = shardRows(memory, this.#plan.inputs[input] as RowInput, block, this.#shard);
       if (rows === undefined) continue;
       this.#take(rows, input, block);
       merged += rows.rowCount;

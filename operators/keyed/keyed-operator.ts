@@ -47,6 +47,8 @@ export interface KeyedOperatorPlan extends RowStage {
   readonly isOrdered?: boolean;
   /** What decides the meaning of the state, besides inputs and output, which keyed-exchange.ts adds. */
   readonly state: StateFacts;
+  /** False: the state has nothing to do with the columns of the output. Default: it may have. */
+  readonly isStateOfOutput?: boolean;
   /** Why rows travel whole and are not combined where they are scanned: a clause, for explain. */
   readonly whole: string;
   /** Several lines, for explain. */

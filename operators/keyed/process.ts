@@ -11,9 +11,14 @@
  * time or earlier fires at the end of the next epoch. When the input has ended (watermark +Infinity), every
  * event-time timer that is set fires; timers set by these calls do not. State is JavaScript values, kept per
  * shard in a Map by key. Structured clone must be able to copy it; `snapshot` refuses it otherwise.
+ *
+ * State that an earlier `version` of the functions has left goes through `migrate`, key by key, when a shard
+ * is opened with it. A checkpoint is the state as of some epoch, and the rows behind that: these are taken in
+ * by the functions as they are now.
  */
 
 import { type AnyRow, type Batch, readTimestamp, type Schema } from '../../core/index.ts';
+import type { Migration } from '../exchange/index.ts';
 import { refusePromise } from '../rows/index.ts';
 import { KeyTimers } from './key-timers.ts';
 import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, RowFailures } from './keyed-operator.ts';
@@ -32,6 +37,10 @@ export interface ProcessFunctions {
    * epoch's clock.
    */
   readonly ttlMs: number | undefined;
+  /** Of the state; raised when it becomes another one. */
+  readonly version: number;
+  /** Makes the state of a key of one of an earlier version. */
+  readonly migrate: ((state: unknown, fromVersion: number) => unknown) | undefined;
 }
 
 export interface ProcessRequest extends ProcessFunctions {
@@ -61,16 +70,50 @@ export function planProcess(request: ProcessRequest): KeyedOperatorPlan {
     inputs: [rows],
     output,
     isOrdered: true,
+    isStateOfOutput: false,
     outputTime: carriesTime ? { column: eventTime, shiftMs: timeShiftMs } : undefined,
     lateBefore: () => Number.NEGATIVE_INFINITY,
     heldUntil: () => (request.state === undefined && request.onTimer === undefined ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY),
     state: {
-      format: 1,
-      facts: { hasState: request.state !== undefined, hasTimers: request.onTimer !== undefined, ttlMs: request.ttlMs, eventTime, timeShiftMs },
+      format: STATE_FORMAT,
+      facts: {
+        version: request.version,
+        hasState: request.state !== undefined,
+        hasTimers: request.onTimer !== undefined,
+        ttlMs: request.ttlMs,
+        eventTime,
+        timeShiftMs,
+      },
+      migration: ({ format, facts }) => migrationOf(request, format, facts),
     },
     open: (context, from) => new ProcessOperator(request, rows, time, context, from as Snapshot | undefined),
     whole: 'your function takes each row of a key, in order',
     describe: () => `process by ${request.keys.join(', ') || '(none: one key)'}\n  ${extras.join(', ')}`,
+  };
+}
+
+const STATE_FORMAT = 1;
+
+/** What has time-to-live, timers or state now need not have had them; but times must mean the same. */
+function migrationOf({ version, migrate, eventTime, timeShiftMs }: ProcessRequest, format: number, facts: unknown): Migration | undefined {
+  const was = facts as { readonly version?: unknown; readonly eventTime?: unknown; readonly timeShiftMs?: unknown } | null;
+  const from = was?.version;
+  if (migrate === undefined || format !== STATE_FORMAT || typeof from !== 'number' || from >= version) return undefined;
+  if (was?.eventTime !== eventTime || was?.timeShiftMs !== timeShiftMs) return undefined;
+  return (snapshot) => {
+    const { entries, ...rest } = snapshot as Snapshot;
+    const migrated = entries.map((entry) => {
+      let state: unknown;
+      try {
+        state = migrate(entry.state, from);
+        refusePromise(state);
+      } catch (cause) {
+        throw failed(`migrate of the state of version ${from}`, entry.key, cause);
+      }
+      refuseInstances(state);
+      return { ...entry, state };
+    });
+    return { ...rest, entries: migrated } satisfies Snapshot;
   };
 }
 
@@ -209,7 +252,8 @@ class ProcessOperator implements KeyedOperator {
         isGone: false,
       };
       this.#entries.set(entry.id, entry);
-      if (this.#functions.ttlMs !== undefined) this.#expiries.add(entry.expiry, entry);
+      // Without a time of a row it is due after the next row.
+      if (this.#functions.ttlMs !== undefined && entry.expiry !== Number.NEGATIVE_INFINITY) this.#expiries.add(entry.expiry, entry);
       return entry;
     });
     for (const [place, time] of timers) this.#timers.event.set(made[place] as ProcessEntry, time);

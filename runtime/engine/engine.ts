@@ -12,10 +12,11 @@
  * blocks, whichever worker that is.
  */
 
+import { isDeepStrictEqual } from 'node:util';
 import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
-import { type ChunkOrigin, exchangeBlockRows, orderExchangeBlocks, type Scatter } from '../../operators/index.ts';
-import { type ExchangePlan, eventTimeOf, type Plan, type RowCoordinates } from '../plan/index.ts';
+import { type ChunkOrigin, exchangeBlockRows, type Migration, orderExchangeBlocks, type Scatter } from '../../operators/index.ts';
+import { type ExchangePlan, eventTimeOf, type Plan, type Predecessor, type RowCoordinates } from '../plan/index.ts';
 import {
   type Control,
   type CounterName,
@@ -77,6 +78,10 @@ export interface EngineContext {
 export interface StoredState {
   readonly log: StateReader;
   readonly watermarks: readonly WatermarkState[];
+  /**
+   * By exchange: whose state it goes on with, where the plan has changed since. The state is then written anew.
+   */
+  readonly predecessors?: readonly (Predecessor | undefined)[] | undefined;
 }
 
 export class Engine {
@@ -96,6 +101,8 @@ export class Engine {
   #blocks: LoggedBlocks[] = [];
   /** By exchange: its event time as of the end of the last epoch. */
   #before: number[] = [];
+  /** Where the log ends. A plan that has changed since may have watermarks that are behind it. */
+  readonly #timesOfLog = new Map<ExchangePlan, number>();
   /** The clock as of the end of the last epoch. */
   #nowMs = 0;
   /** When bytes of state were last shown. */
@@ -116,6 +123,7 @@ export class Engine {
     const names = plan.sources.map(({ source }) => source.name);
     this.#place = new Place(names, context.counters, this.#restoreWatermarks());
     this.#failed = new FailedRows(context.failedRows, this.#place, (sample) => context.sample(sample));
+    this.#noteTimesOfLog();
     this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance, this.#failed);
     this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index));
     const rejects = new Rejects(slabs, this.#place, this.#balance, this.#flows.ofRejects, (sample) => context.sample(sample));
@@ -134,8 +142,12 @@ export class Engine {
     if (context.stored !== undefined) this.#redo(context.stored.log);
     this.#before = plan.exchanges.map((exchange) => this.#eventTime(exchange));
     if (context.stateLog !== undefined) {
+      const { firstEpoch, nowMs, control, stored } = context;
       const shards = this.#exchanges.flatMap((exchange, index) => exchange.logged(index));
-      this.#writer = new StateWriter(memory, context.stateLog, context.worker, shards, context.firstEpoch);
+      const before = this.#before;
+      const goesOn = stored !== undefined && stored.predecessors === undefined;
+      const start = goesOn ? undefined : { epoch: firstEpoch - 1, workers: control.shape.workers, nowMs, before, after: before };
+      this.#writer = new StateWriter(memory, context.stateLog, context.worker, shards, firstEpoch, start);
       this.#showLog(context.firstEpoch - 1);
     }
     this.#beginEpoch(context.firstEpoch, context.nowMs);
@@ -249,12 +261,14 @@ export class Engine {
     const bases = this.#exchanges.flatMap(({ oldestBase }) => oldestBase ?? []);
     for (const { epoch, nowMs, before, after } of log.epochs(Math.min(...bases))) {
       for (const [index, exchange] of this.#exchanges.entries()) {
-        const blocks = log.blockBytes(epoch, index).map((bytes, at) => {
+        const number = this.#numberInLog(index);
+        if (number === undefined) continue;
+        const blocks = log.blockBytes(epoch, number).map((bytes, at) => {
           const address = slabs.alloc(bytes);
-          log.readBlock(epoch, index, at, this.#memory.u8.subarray(address, address + bytes));
+          log.readBlock(epoch, number, at, this.#memory.u8.subarray(address, address + bytes));
           return address;
         });
-        exchange.redo(epoch, nowMs, before[index] as number, after[index] as number, orderExchangeBlocks(this.#memory, blocks));
+        exchange.redo(epoch, nowMs, before[number] as number, after[number] as number, orderExchangeBlocks(this.#memory, blocks));
         for (const block of blocks) slabs.free(block);
       }
     }
@@ -310,7 +324,22 @@ export class Engine {
    * there.
    */
   #eventTime(exchange: ExchangePlan): number {
-    return eventTimeOf(exchange, (watermark) => (this.#watermarks[watermark] as WatermarkRunner).watermark.current);
+    const time = eventTimeOf(exchange, (watermark) => (this.#watermarks[watermark] as WatermarkRunner).watermark.current);
+    return Math.max(time, this.#timesOfLog.get(exchange) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  #noteTimesOfLog(): void {
+    const last = this.#context.stored?.log.last;
+    this.#context.plan.exchanges.forEach((exchange, index) => {
+      const time = last?.after[this.#numberInLog(index) ?? -1];
+      if (time !== undefined) this.#timesOfLog.set(exchange, time);
+    });
+  }
+
+  /** The number that an exchange has in the log; undefined: it has none. */
+  #numberInLog(exchange: number): number | undefined {
+    const predecessors = this.#context.stored?.predecessors;
+    return predecessors === undefined ? exchange : predecessors[exchange]?.exchange;
   }
 
   /** The watermark of an exchange at the end of an epoch; +Infinity: its input has ended. */
@@ -385,17 +414,26 @@ export class Engine {
   #origin(exchange: number, watermark: number): ShardOrigin | undefined {
     const { from, stored } = this.#context;
     if (from !== undefined) return { stateOf: (shard) => stateOfShard(from.exchanges[exchange] as readonly ShardState[], shard) };
-    if (stored === undefined) return undefined;
-    const { log } = stored;
+    const number = this.#numberInLog(exchange);
+    if (stored === undefined || number === undefined) return undefined;
+    const { log, predecessors } = stored;
+    const of = predecessors?.[exchange];
+    const migration = of === undefined ? undefined : migrationOf(this.#context.plan.exchanges[exchange] as ExchangePlan, of);
     return {
-      stateOf: (shard) => log.stateOf(exchange, shard),
+      stateOf: (shard) => (migration === undefined ? log.stateOf(number, shard) : migration(log.stateOf(number, shard))),
       baseOf: (shard) => {
-        const epoch = log.baseOf(exchange, shard);
+        const epoch = log.baseOf(number, shard);
         const [next] = log.epochs(epoch);
-        return { epoch, watermark: next?.before[exchange] ?? watermark };
+        return { epoch, watermark: next?.before[number] ?? watermark };
       },
     };
   }
+}
+
+/** What is to be done with state that another version of an operator has left; undefined: nothing. */
+function migrationOf({ operator }: ExchangePlan, then: Predecessor): Migration | undefined {
+  const isSame = then.format === operator.state.format && isDeepStrictEqual(then.facts, JSON.parse(JSON.stringify(operator.state.facts)));
+  return isSame ? undefined : operator.state.migration?.(then);
 }
 
 function located(error: unknown, source: string, chunk: Chunk): unknown {

@@ -30,6 +30,8 @@ export interface DecisionStore {
   /** As found at the start; the head is undefined where there was nothing. */
   readonly head: JournalHead | undefined;
   readonly records: readonly JournalRecord[];
+  /** They are of other sources than those that are read now: none is repeated. */
+  readonly isOfOthers?: boolean | undefined;
   begin(head: JournalHead, records: readonly JournalRecord[]): Promise<void> | void;
   /** Settles when the record is durable. */
   append(record: JournalRecord): Promise<void> | void;
@@ -82,7 +84,14 @@ export class Decisions {
     this.firstEpoch = writtenEpoch + 1;
     this.beforeMs = this.#clock.read();
     if (store === undefined) return undefined;
-    const plan = planReplay(store.path, store.head, store.records, { pipeline, sources, positions, writtenEpoch, nowMs: this.beforeMs });
+    const plan = planReplay(store.path, store.head, store.records, {
+      pipeline,
+      sources,
+      positions,
+      writtenEpoch,
+      nowMs: this.beforeMs,
+      isOfOthers: store.isOfOthers,
+    });
     this.firstEpoch = plan.firstEpoch;
     this.beforeMs = plan.beforeMs;
     this.#replay = plan.records;

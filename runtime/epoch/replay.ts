@@ -20,6 +20,8 @@ export interface ReplayStart {
   readonly writtenEpoch: number;
   /** The clock. */
   readonly nowMs: number;
+  /** The journal is of other sources, which is allowed: nothing of it is repeated. */
+  readonly isOfOthers?: boolean | undefined;
 }
 
 export interface Replay {
@@ -47,11 +49,11 @@ export function planReplay(path: string, head: JournalHead | undefined, records:
       records: [],
       firstEpoch,
       beforeMs: start.nowMs,
-      head: { pipeline: start.pipeline, sources: start.sources, base, forgetful: head?.forgetful ?? [] },
+      head: { pipeline: start.pipeline, sources: start.sources, base, forgetful: start.isOfOthers === true ? [] : (head?.forgetful ?? []) },
       kept: [],
     };
   };
-  if (head === undefined) return fresh();
+  if (head === undefined || start.isOfOthers === true) return fresh();
   mustBeOurs(path, head, start);
   // Sources that keep no positions begin at their beginning: there is nothing to compare.
   if (head.base.epoch >= 0 && start.sources.every((_, source) => head.forgetful.includes(source))) return fresh();

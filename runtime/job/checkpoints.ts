@@ -12,8 +12,8 @@
 import { MillraceError, shown, type WatermarkState } from '../../core/index.ts';
 import type { CommittedPosition, Offset, TransactionDomain } from '../../io/index.ts';
 import { type CheckpointDir, type CheckpointId, type Manifest, packageVersion, parseManifestName } from '../checkpoint/index.ts';
-import { checkpointNamed, type DecisionStore, type JournalRecord } from '../epoch/index.ts';
-import { headOf, identityDifference, type Plan } from '../plan/index.ts';
+import { checkpointNamed, type DecisionStore, type JournalHead, type JournalRecord } from '../epoch/index.ts';
+import { type Allowed, headOf, type Plan, type Succession, succession } from '../plan/index.ts';
 import { segmentRanges } from '../state-log/index.ts';
 import type { StoredTask } from '../workers/index.ts';
 import { CheckpointStore, type StoreParts } from './checkpoint-store.ts';
@@ -28,6 +28,8 @@ export type Guarantee = 'at-least-once' | 'exactly-once';
 
 export interface CheckpointsParts {
   readonly plan: Plan;
+  /** What a changed pipeline may lose. */
+  readonly allowed: Allowed;
   readonly guarantee: Guarantee;
   readonly store: Omit<StoreParts, 'pipeline' | 'domain'>;
 }
@@ -41,17 +43,20 @@ export class Checkpoints {
   /** The last epoch whose output is final. */
   readonly written: number;
   readonly #plan: Plan;
+  /** What of the manifest goes on in this plan. */
+  readonly #heirs: Succession | undefined;
   /** By source: how many partitions it has. */
   #counts: readonly number[] = [];
   /** Watermarks of the manifest, by the partitions that there are now. */
   #watermarks: readonly WatermarkState[] = [];
 
-  private constructor({ plan, guarantee }: CheckpointsParts, store: CheckpointStore, from: Manifest | undefined, written: number) {
+  private constructor({ plan, guarantee }: CheckpointsParts, store: CheckpointStore, from: Resumed | undefined, written: number) {
     this.#plan = plan;
     this.guarantee = guarantee;
     this.store = store;
     this.dir = store.dir;
-    this.manifest = from;
+    this.manifest = from?.manifest;
+    this.#heirs = from?.heirs;
     this.written = written;
   }
 
@@ -67,8 +72,10 @@ export class Checkpoints {
     const store = await CheckpointStore.open({ ...parts.store, pipeline: plan.name, domain });
     try {
       const { manifest, written } = chosen(store.dir, plan, store.decided, store.damaged);
-      if (manifest !== undefined) mustFit(store.dir.dir, manifest, plan);
-      return new Checkpoints(parts, store, manifest, written);
+      const from = manifest === undefined ? undefined : { manifest, heirs: heirsOf(store.dir, manifest, written, parts) };
+      for (const note of from?.heirs.notes ?? [])
+        parts.store.warn(`The pipeline was changed since the checkpoint in ${shown(store.dir.dir)} was made: ${note}.`);
+      return new Checkpoints(parts, store, from, written);
     } catch (error) {
       await store.close();
       throw error;
@@ -77,7 +84,7 @@ export class Checkpoints {
 
   /** Where each source begins: by source, by partition. */
   from(source: number): ReadonlyMap<number, Offset> | undefined {
-    const positions = this.manifest?.sources[source]?.positions;
+    const positions = this.#stored(source);
     return positions === undefined ? undefined : new Map(positions.map(({ offset }, partition) => [partition, offset]));
   }
 
@@ -93,7 +100,8 @@ export class Checkpoints {
     this.#watermarks = this.#widened(manifest);
     return sources.map((positions, source) => {
       const { name } = (this.#plan.sources[source] as Plan['sources'][number]).source;
-      const stored = manifest.sources[source]?.positions ?? [];
+      const stored = this.#stored(source);
+      if (stored === undefined) return positions.map((position) => ({ ...position, metadata: 'checkpoint' }));
       return positions.map((position) => {
         const named = checkpointNamed(position.metadata);
         if (named !== undefined && named > written) {
@@ -118,11 +126,13 @@ export class Checkpoints {
    */
   get decisions(): DecisionStore {
     const { journal } = this.dir;
-    const records = this.guarantee === 'exactly-once' ? journal.records.filter(({ epoch }) => epoch <= this.written) : journal.records;
+    const found = this.guarantee === 'exactly-once' ? journal.records.filter(({ epoch }) => epoch <= this.written) : journal.records;
+    const { head, records, isOfOthers } = this.#inOrder(journal.head, found);
     return {
       path: journal.path,
-      head: journal.head,
+      head,
       records,
+      isOfOthers,
       begin: (head, kept) => journal.begin(head, kept),
       append: (record) => this.record(record),
       trim: (epoch) => journal.trim(epoch),
@@ -133,17 +143,18 @@ export class Checkpoints {
   get resume(): Resume | undefined {
     const { manifest } = this;
     if (manifest === undefined) return undefined;
-    return { written: this.written, watermarks: this.#watermarks, heldUntil: manifest.heldUntil };
+    const { exchanges } = this.#heirs as Succession;
+    const heldUntil = exchanges.map((of) => (of === undefined ? undefined : manifest.heldUntil[of.exchange]) ?? Number.NEGATIVE_INFINITY);
+    return { written: this.written, watermarks: this.#watermarks, heldUntil };
   }
 
   get task(): StoredTask {
     const { dir, manifest } = this;
-    const hasState = manifest !== undefined && manifest.segments.length > 0;
-    return {
-      dir: dir.dir,
-      run: dir.run,
-      resume: hasState ? { checkpoint: manifest.checkpoint, segments: manifest.segments, watermarks: this.#watermarks } : undefined,
-    };
+    if (manifest === undefined) return { dir: dir.dir, run: dir.run, resume: undefined };
+    const { checkpoint, segments } = manifest;
+    const { exchanges } = this.#heirs as Succession;
+    const predecessors = segments.length === 0 ? exchanges.map(() => undefined) : this.#isAnew ? exchanges : undefined;
+    return { dir: dir.dir, run: dir.run, resume: { checkpoint, segments, watermarks: this.#watermarks, predecessors } };
   }
 
   /** Keeps the decisions of an epoch; before its output is written, unless nobody sees that before the next checkpoint. */
@@ -173,6 +184,9 @@ export class Checkpoints {
       return { name: this.#plan.sources[source]?.source.name ?? '', positions: offsets.map((offset) => ({ offset })) };
     });
     const { watermarks, heldUntil, nowMs } = state;
+    // Of the start itself, when epochs behind it are written: the workers have begun with bases as of it.
+    const isStart = this.#isAnew && state.oldestBase === Number.NEGATIVE_INFINITY;
+    const carried = this.#isAnew ? [] : (this.manifest?.segments ?? []);
     return {
       format: 1,
       millrace: packageVersion(),
@@ -186,20 +200,59 @@ export class Checkpoints {
       sources,
       watermarks,
       heldUntil,
-      segments: segmentRanges(await this.dir.segments(), this.dir.run, this.manifest?.segments ?? [], checkpoint, state.oldestBase),
+      segments: segmentRanges(await this.dir.segments(), this.dir.run, carried, checkpoint, isStart ? checkpoint : state.oldestBase),
       stateBytes: Math.round(state.stateBytes),
     };
   }
 
-  /** The watermarks of a manifest, where sources have got more partitions since. */
+  /** The state log does not go on, but begins anew: numbers in it are those of the plan as it was. */
+  get #isAnew(): boolean {
+    return this.#heirs !== undefined && (this.#heirs.areExchangesMoved || this.#heirs.areSourcesMoved);
+  }
+
+  /** What the manifest has of a source; undefined: nothing. */
+  #stored(source: number): Manifest['sources'][number]['positions'] | undefined {
+    const then = this.#heirs?.sources[source];
+    return then === undefined ? undefined : this.manifest?.sources[then]?.positions;
+  }
+
+  /** What the journal has, for the sources in the order that they have now. */
+  #inOrder(head: JournalHead | undefined, records: readonly JournalRecord[]): Pick<DecisionStore, 'head' | 'records' | 'isOfOthers'> {
+    const names = this.#plan.sources.map(({ source }) => source.name);
+    if (head === undefined || this.#heirs === undefined || head.sources.join('\n') === names.join('\n')) {
+      return { head, records, isOfOthers: this.#heirs?.areSourcesMoved };
+    }
+    const free = new Set(head.sources.keys());
+    const places = names.map((name) => {
+      const place = [...free].find((at) => head.sources[at] === name);
+      if (place !== undefined) free.delete(place);
+      return place;
+    });
+    if (free.size > 0 || places.includes(undefined)) return { head, records, isOfOthers: true };
+    const moved = <T>(of: readonly T[]): T[] => places.map((place) => of[place as number] as T);
+    return {
+      head: {
+        ...head,
+        sources: names,
+        base: { ...head.base, positions: moved(head.base.positions) },
+        forgetful: places.flatMap((place, source) => (head.forgetful.includes(place as number) ? [source] : [])),
+      },
+      records: records.map((record) => ({ ...record, positions: moved(record.positions), states: moved(record.states) })),
+    };
+  }
+
+  /** The watermarks of a manifest, for those of the plan, over the partitions that there are now. */
   #widened({ watermarks, sources }: Manifest): WatermarkState[] {
+    const heirs = this.#heirs as Succession;
+    const firstThen = startsOf(sources.map(({ positions }) => positions.length));
+    const firstNow = startsOf(this.#counts);
     const place = new Map<number, number>();
-    let then = 0;
-    let now = 0;
-    sources.forEach(({ name, positions }, source) => {
+    heirs.sources.forEach((then, source) => {
+      if (then === undefined) return;
+      const { name, positions } = sources[then] as Manifest['sources'][number];
       const count = this.#counts[source] as number;
       positions.forEach(({ offset }, partition) => {
-        if (partition < count) place.set(then + partition, now + partition);
+        if (partition < count) place.set((firstThen[then] as number) + partition, (firstNow[source] as number) + partition);
         else if (offset > 0) {
           throw refused(
             this.dir.dir,
@@ -207,17 +260,36 @@ export class Checkpoints {
           );
         }
       });
-      then += positions.length;
-      now += count;
     });
-    return watermarks.map((state) => ({
-      ...state,
-      partitions: state.partitions.flatMap((of) => {
+    return heirs.watermarks.map((then, index): WatermarkState => {
+      const state = then === undefined ? undefined : watermarks[then];
+      if (state === undefined) return { currentMs: Number.NEGATIVE_INFINITY, partitions: [] };
+      const fed = (this.#plan.watermarks[index] as Plan['watermarks'][number]).sources;
+      const partitions = state.partitions.flatMap((of) => {
         const partition = place.get(of.partition);
-        return partition === undefined ? [] : [{ ...of, partition }];
-      }),
-    }));
+        const isFed =
+          partition !== undefined &&
+          fed.some((source) => partition >= (firstNow[source] as number) && partition < (firstNow[source] as number) + (this.#counts[source] as number));
+        return isFed ? [{ ...of, partition }] : [];
+      });
+      return { ...state, partitions };
+    });
   }
+}
+
+interface Resumed {
+  readonly manifest: Manifest;
+  readonly heirs: Succession;
+}
+
+/** By number, the first of so many things in a row. */
+function startsOf(counts: readonly number[]): number[] {
+  let next = 0;
+  return counts.map((count) => {
+    const first = next;
+    next += count;
+    return first;
+  });
 }
 
 /**
@@ -260,7 +332,17 @@ function chosen(
   return { manifest, written: decided };
 }
 
-function mustFit(dir: string, { plan: then, sources, segments }: Manifest, plan: Plan): void {
+/**
+ * What of a checkpoint goes on in the plan as it is now.
+ *
+ * @throws MillraceError ERR_MILLRACE_CHECKPOINT where state would be lost, or cannot be read
+ */
+function heirsOf(
+  { dir, journal }: CheckpointDir,
+  { plan: then, segments, checkpoint }: Manifest,
+  written: number,
+  { plan, allowed, guarantee, store: { warn } }: CheckpointsParts,
+): Succession {
   const now = headOf(plan);
   if (then.format !== now.format && segments.length > 0) {
     throw refused(
@@ -268,10 +350,28 @@ function mustFit(dir: string, { plan: then, sources, segments }: Manifest, plan:
       `has state of format ${then.format}; this version of millrace reads ${now.format}. Go on with the version that wrote it, or delete the folder to begin anew`,
     );
   }
-  const difference = identityDifference(then.plan, now.plan);
-  if (difference !== undefined || sources.length !== plan.sources.length) {
-    throw refused(dir, `is of the pipeline as it was before it was changed: ${difference}. Undo the change, or delete the folder to begin with empty state`);
+  const heirs = succession(then.plan, now.plan, {
+    allowed,
+    states: plan.exchanges.map(({ operator }) => operator.state),
+    sourcesOf: plan.exchanges.map(({ sources }) => sources),
+    hasRead: checkpoint > 0,
+  });
+  if (heirs.refusal !== undefined) throw refused(dir, heirs.refusal);
+  const isRepeated = journal.records.some(({ epoch }) => epoch > checkpoint);
+  if (heirs.sources.includes(undefined) || heirs.sources.length < then.plan.operators.filter(({ kind }) => kind === 'source').length) {
+    if (written > checkpoint && guarantee === 'exactly-once') {
+      throw refused(
+        dir,
+        `has output up to epoch ${written} and state up to ${checkpoint}: the epochs between must be repeated from the sources as they were. Start the pipeline once with these, until it has made a checkpoint, and change it then`,
+      );
+    }
+    if (isRepeated && guarantee === 'at-least-once') {
+      warn(
+        `The sources were changed since the checkpoint in ${shown(dir)} was made: what was read behind it is not repeated as the journal has it. Its rows are cut, and stamped with processing time, anew, and their output is written again.`,
+      );
+    }
   }
+  return heirs;
 }
 
 /** The transactions of the sinks of a plan, if there are any; all sinks must be able to be exact. */

@@ -127,7 +127,7 @@ export class Execution {
     }
   }
 
-  #openCheckpoints({ dir, kafka }: NonNullable<ResolvedOptions['checkpoint']>): Promise<Checkpoints> {
+  #openCheckpoints({ dir, kafka, allowed }: NonNullable<ResolvedOptions['checkpoint']>): Promise<Checkpoints> {
     const { guarantee, standby, sessionMs } = this.#options;
     const store: CheckpointsParts['store'] = {
       dir,
@@ -144,7 +144,7 @@ export class Execution {
         : undefined,
     };
     this.#isStandingBy = standby;
-    return Checkpoints.open({ plan: this.#plan, guarantee, store });
+    return Checkpoints.open({ plan: this.#plan, guarantee, allowed, store });
   }
 
   /** Stops reading; with `drain` everything taken in is finished, written and committed first. */

@@ -2,7 +2,7 @@
 
 export type { BadRows } from './bad-rows.ts';
 export { type CheckpointCut, Coordinator, type Effects } from './coordinator.ts';
-export { type ByteSize, failedRowsOf, type RunOptions } from './options.ts';
+export { type AllowedChanges, type ByteSize, failedRowsOf, type RunOptions } from './options.ts';
 export type { EpochTimes, JobState, PartitionProgress, Progress } from './progress.ts';
 export { grouped, ProgressPrinter } from './progress-printer.ts';
 export { explain, type Job, run, type Summary } from './run.ts';

@@ -6,12 +6,20 @@ import { fileURLToPath } from 'node:url';
 import { checkOptionNames, type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, nearNames, shown, shownPath } from '../../core/index.ts';
 import type { KafkaCheckpointOptions } from '../../io/kafka/index.ts';
 import type { Drain } from '../epoch/index.ts';
+import { type Allowed, type AllowedNames, NOTHING_ALLOWED } from '../plan/index.ts';
 import type { FailedRowsPolicy } from '../shared/index.ts';
 import type { Params } from '../stream/index.ts';
 import type { BadRows } from './bad-rows.ts';
 
 /** Bytes as a number, or with a unit: `'64MiB'`, `'1GiB'`. */
 export type ByteSize = number | `${number}${'KiB' | 'MiB' | 'GiB'}`;
+
+/** Which changes of a pipeline may cost state. */
+export interface AllowedChanges {
+  readonly dropped?: true | readonly string[];
+  readonly changed?: true | readonly string[];
+  readonly new?: true | readonly string[];
+}
 
 export interface RunOptions {
   /** Worker threads. Default: available parallelism - 1, at least 1. */
@@ -35,13 +43,18 @@ export interface RunOptions {
    * what its clock has decided. A restart goes on from there, and reads nothing again that is in a checkpoint.
    * `interval` (default '1s'): how often one is made, at the end of an epoch. One job per folder.
    *
+   * State goes on in a pipeline that was changed, wherever it is still of the same operator. A start at which
+   * some of it would be lost is refused with what would be, unless `allow` says that it may: state (and
+   * positions) of what is `dropped` or `changed`, and operators that are `new` and see only rows from now on;
+   * by their names in that message, or `true` for all.
+   *
    * With `kafka` the state is in a topic as well, so that it outlives the machine: `{ brokers, topic }`, and
    * what else a connection needs. A compacted topic of that name is created. `dir` is then the folder on this
    * machine, with which a restart reads less; default: one in the system's folder for temporary files.
    */
   readonly checkpoint?:
-    | { readonly dir: string | URL; readonly interval?: Duration; readonly kafka?: undefined }
-    | { readonly kafka: KafkaCheckpointOptions; readonly dir?: string | URL; readonly interval?: Duration };
+    | { readonly dir: string | URL; readonly interval?: Duration; readonly allow?: AllowedChanges; readonly kafka?: undefined }
+    | { readonly kafka: KafkaCheckpointOptions; readonly dir?: string | URL; readonly interval?: Duration; readonly allow?: AllowedChanges };
   /**
    * Where another process is at work with this checkpoint: wait until it ends, is killed, or was not heard of
    * for `sessionTimeout`, and go on from there. Without it the start is refused. `run` resolves at once, and
@@ -116,7 +129,7 @@ export interface ResolvedOptions {
   readonly workers: number;
   readonly triggerMs: number;
   readonly drain: Drain;
-  readonly checkpoint: (CheckpointOptions & { readonly intervalMs: number }) | undefined;
+  readonly checkpoint: (CheckpointOptions & { readonly intervalMs: number; readonly allowed: Allowed }) | undefined;
   readonly standby: boolean;
   readonly sessionMs: number;
   readonly guarantee: 'at-least-once' | 'exactly-once';
@@ -278,15 +291,16 @@ function restartsOf(restarts: NonNullable<RunOptions['restarts']>): ResolvedOpti
 }
 
 function checkpointOf(checkpoint: NonNullable<RunOptions['checkpoint']>): NonNullable<ResolvedOptions['checkpoint']> {
-  checkOptionNames('checkpoint', checkpoint, { dir: true, kafka: true, interval: true });
+  checkOptionNames('checkpoint', checkpoint, { dir: true, kafka: true, interval: true, allow: true });
   const { dir, interval, kafka } = checkpoint;
+  const allowed = allowedOf(checkpoint.allow);
   if (kafka !== undefined && (typeof kafka !== 'object' || kafka === null)) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint.kafka is ${shown(kafka)}. Give { brokers: ['127.0.0.1:9092'], topic: 'clicks-state' }.`);
   }
   const intervalMs = durationMs(interval ?? CHECKPOINT_INTERVAL_MS, 'checkpoint.interval', 1);
-  if (dir instanceof URL) return { dir: fileURLToPath(dir), kafka, intervalMs };
-  if (typeof dir === 'string' && dir !== '') return { dir: resolve(dir), kafka, intervalMs };
-  if (dir === undefined && kafka !== undefined) return { dir, kafka, intervalMs };
+  if (dir instanceof URL) return { dir: fileURLToPath(dir), kafka, intervalMs, allowed };
+  if (typeof dir === 'string' && dir !== '') return { dir: resolve(dir), kafka, intervalMs, allowed };
+  if (dir === undefined && kafka !== undefined) return { dir, kafka, intervalMs, allowed };
   throw new MillraceError('ERR_MILLRACE_OPTION', `checkpoint.dir is ${shownPath(dir)}. Give the path, or the file URL, of a folder.`);
 }
 
@@ -297,6 +311,20 @@ function standbyOf({ standby = false, checkpoint }: RunOptions): boolean {
     'ERR_MILLRACE_OPTION',
     `standby is true, and there is no checkpoint that both processes know. Say where the job keeps its state: checkpoint: { dir: './state' }, or checkpoint: { kafka: { brokers, topic } }.`,
   );
+}
+
+function allowedOf(allow: AllowedChanges | undefined): Allowed {
+  if (allow === undefined) return NOTHING_ALLOWED;
+  checkOptionNames('checkpoint.allow', allow, { dropped: true, changed: true, new: true });
+  const names = (what: keyof AllowedChanges): AllowedNames => {
+    const of: unknown = allow[what] ?? [];
+    if (of === true || (Array.isArray(of) && of.every((name) => typeof name === 'string'))) return of as AllowedNames;
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `checkpoint.allow.${what} is ${shown(of)}. Give the names of operators, as the message of the refused start has them: ['aggregate 1']; or true for all.`,
+    );
+  };
+  return { dropped: names('dropped'), changed: names('changed'), added: names('new') };
 }
 
 const BYTE_UNITS: ReadonlyMap<string, number> = new Map([

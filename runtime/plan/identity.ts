@@ -113,7 +113,7 @@ export function compareOperators(then: PlanIdentity, now: PlanIdentity): PlanDif
     if (kept.has(operator)) continue;
     const at = gone.findIndex(({ kind }) => kind === operator.kind);
     if (at < 0) added.push(operator.name);
-    else changed.push({ name: operator.name, how: factsChanged(gone.splice(at, 1)[0] as OperatorIdentity, operator) });
+    else changed.push({ name: operator.name, how: compareFacts(gone.splice(at, 1)[0] as OperatorIdentity, operator) });
   }
   return { kept: now.operators.filter((operator) => kept.has(operator)).map(({ name }) => name), changed, added, dropped: gone.map(({ name }) => name) };
 }
@@ -167,7 +167,8 @@ function commonRun(then: readonly OperatorIdentity[], now: readonly OperatorIden
 
 const FACTS_SHOWN_MAX = 3;
 
-function factsChanged(then: OperatorIdentity, now: OperatorIdentity): string {
+/** How an operator differs from what it was, as part of a sentence. */
+export function compareFacts(then: OperatorIdentity, now: OperatorIdentity): string {
   if (then.hash === now.hash && then.format === now.format) return 'it has moved';
   const found: string[] = [];
   const walk = (path: string, a: unknown, b: unknown): void => {

@@ -12,7 +12,8 @@
  *   32  the body, padded with zeros to a multiple of 8
  *
  * Each worker writes one run of frames per epoch: begin, blocks of exchanges, bases of shards, end. An epoch
- * without its end was torn by a crash.
+ * without its end was torn by a crash. A log that does not go on from another one begins with an epoch of
+ * bases alone: that in front of the first one to come.
  *
  *   begin   f64 workers, f64 clock, and for each exchange two f64: its event time before the epoch, and after
  *   blocks  one exchange block, as it was in shared memory (operators/exchange/exchange-block.ts)

@@ -114,6 +114,12 @@ export class StateReader {
     for (const epoch of this.#inOrder) if (epoch > after) yield (this.#epochs.get(epoch) as StoredEpoch).head;
   }
 
+  /** The last epoch that counts; undefined: the log has none. */
+  get last(): EpochHead | undefined {
+    const epoch = this.#inOrder.at(-1);
+    return epoch === undefined ? undefined : this.#epochs.get(epoch)?.head;
+  }
+
   /** Bytes of the blocks of an epoch for an exchange, in no order. */
   blockBytes(epoch: number, exchange: number): number[] {
     return this.#epochs.get(epoch)?.blocks[exchange]?.map(({ bodyBytes }) => bodyBytes) ?? [];

@@ -31,7 +31,7 @@ export interface LoggedShard {
   readonly exchange: number;
   readonly shard: number;
   snapshot(): unknown;
-  /** The epoch of the newest base in the log; undefined: it has none. */
+  /** The epoch of the newest base in the log that goes on; undefined: it has none. */
   readonly base: number | undefined;
 }
 
@@ -41,6 +41,8 @@ export interface LoggedBlocks {
   readonly blocks: readonly number[];
 }
 
+/** Bases of a start that are held before they are written. */
+const FLUSH_BYTES = 1 << 20;
 const NOTHING = new Uint8Array(8);
 /** A new segment begins no earlier: with little state rounds are short. */
 const SEGMENT_BYTES_MIN = 4 << 20;
@@ -64,17 +66,26 @@ export class StateWriter {
 
   /**
    * @param shards those that the worker owns
-   * @param firstEpoch the first epoch to come; shards without a base get one as of the epoch before
+   * @param start where the log does not go on from another one: the epoch in front of the first one to come.
+   *   All shards get a base as of its end. The same for all workers
    */
-  constructor(memory: SharedMemory, log: StateLog, worker: number, shards: readonly LoggedShard[], firstEpoch: number) {
+  constructor(memory: SharedMemory, log: StateLog, worker: number, shards: readonly LoggedShard[], firstEpoch: number, start: EpochHead | undefined) {
     this.#memory = memory;
     this.#log = log;
     this.#worker = worker;
     this.#shards = shards;
-    this.#bases = shards.map(({ base }) => base ?? firstEpoch - 1);
-    log.roll(firstEpoch);
-    for (const one of shards) if (one.base === undefined) this.#base(one, firstEpoch - 1);
-    this.#flush();
+    this.#bases = shards.map(({ base }) => start?.epoch ?? (base as number));
+    if (start === undefined) {
+      log.roll(firstEpoch);
+      return;
+    }
+    log.roll(start.epoch);
+    this.#frame(FRAME_KIND.begin, start.epoch, 0, worker, epochHeadBody(start));
+    for (const one of shards) {
+      this.#base(one, start.epoch);
+      if (this.#pieceBytes >= FLUSH_BYTES) this.#flush();
+    }
+    this.#end(start.epoch);
   }
 
   /** Frames of epochs up to this one are needed for none of this worker's shards. */
@@ -95,12 +106,15 @@ export class StateWriter {
     for (const { exchange, blocks: addresses } of blocks) for (const address of addresses) this.#block(epoch, exchange, address);
     this.#credit += this.#pieceBytes - before;
     const isRound = this.#writeBases(epoch);
-    const frames = this.#frames + 1;
-    this.#frame(FRAME_KIND.end, epoch, 0, frames, new Uint8Array(0));
-    this.#flush();
+    this.#end(epoch);
     if (!isRound || this.#segmentBytes < SEGMENT_BYTES_MIN) return;
     this.#segmentBytes = 0;
     this.#log.roll(epoch + 1);
+  }
+
+  #end(epoch: number): void {
+    this.#frame(FRAME_KIND.end, epoch, 0, this.#frames + 1, new Uint8Array(0));
+    this.#flush();
   }
 
   /** @returns whether a round is over */

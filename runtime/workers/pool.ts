@@ -8,7 +8,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { ERROR_CODES, type ErrorCode, MillraceError, type SharedMemoryHandle, type WatermarkState } from '../../core/index.ts';
 import type { SinkInfo } from '../../io/index.ts';
-import type { PlanIdentity } from '../plan/index.ts';
+import type { PlanIdentity, Predecessor } from '../plan/index.ts';
 import type { ControlShape, FailedRowsPolicy, LedgerSample, Restored } from '../shared/index.ts';
 import type { SegmentRange } from '../state-log/index.ts';
 import type { Params } from '../stream/index.ts';
@@ -17,7 +17,15 @@ import type { Params } from '../stream/index.ts';
 export interface StoredTask {
   readonly dir: string;
   readonly run: number;
-  readonly resume: { readonly checkpoint: number; readonly segments: readonly SegmentRange[]; readonly watermarks: readonly WatermarkState[] } | undefined;
+  readonly resume:
+    | {
+        readonly checkpoint: number;
+        readonly segments: readonly SegmentRange[];
+        readonly watermarks: readonly WatermarkState[];
+        /** By exchange: whose state it goes on with. Undefined: the plan is as it was. */
+        readonly predecessors: readonly (Predecessor | undefined)[] | undefined;
+      }
+    | undefined;
 }
 
 /** What a worker gets when it starts. Structured-cloneable. */

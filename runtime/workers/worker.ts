@@ -57,7 +57,7 @@ async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<voi
   const log = stored?.resume === undefined ? undefined : openLog(stored.dir, stored.resume);
   const engine = new Engine({
     stateLog: stored === undefined ? undefined : new SegmentFiles(stored.dir, stored.run, worker),
-    stored: log === undefined ? undefined : { log, watermarks: stored?.resume?.watermarks ?? [] },
+    stored: log === undefined ? undefined : { log, watermarks: stored?.resume?.watermarks ?? [], predecessors: stored?.resume?.predecessors },
     plan,
     memory,
     slabs: new SlabAllocator(memory),

@@ -132,7 +132,7 @@ export function runKeyed(plan: KeyedOperatorPlan, epochs: readonly KeyedEpoch[],
       clock.watermark = start;
       for (const block of blocks) {
         const input = blockInput(memory, block);
-        const rows = shardRows(memory, (plan.inputs[input] as KeyedInput).schema, block, shard);
+        const rows = shardRows(memory, plan.inputs[input] as KeyedInput, block, shard);
         if (rows !== undefined) operator.onBatch(rows, input);
       }
       clock.watermark = next;

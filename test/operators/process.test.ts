@@ -143,6 +143,8 @@ function model(cuts: readonly KeyedEpoch[], delayMs: number | undefined, ttlMs: 
 
 function planOf(delayMs: number | undefined, ttlMs: number | undefined): KeyedOperatorPlan {
   return planProcess({
+    version: 1,
+    migrate: undefined,
     input,
     keys: ['key'],
     output,

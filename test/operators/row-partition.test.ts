@@ -26,6 +26,7 @@ import {
 } from '../../core/index.ts';
 import { eachPaneOf } from '../../operators/aggregate/group-block.ts';
 import {
+  type BlockColumns,
   Combiner,
   count,
   type KeyedOperatorPlan,
@@ -56,6 +57,8 @@ const input = schema({
   raw: binary,
   name: utf8,
 });
+
+const everything = { schema: input, columns: input.fields.map((_, c) => c) };
 
 function planOf(keys: readonly string[], options: { eventTime?: boolean; columns?: number[] } = {}): KeyedOperatorPlan {
   const eventTime = options.eventTime ? input.indexOf('at') : -1;
@@ -142,7 +145,7 @@ describe('row exchange', () => {
           const shardOfKey = new Map<string, number>();
           for (let shard = 0; shard < SHARD_COUNT; shard++) {
             for (const block of blocks) {
-              for (const one of shardRows(memory, input, block, shard)?.toRows() ?? []) {
+              for (const one of shardRows(memory, everything, block, shard)?.toRows() ?? []) {
                 const key = keyOf(one);
                 assert.equal(shardOfKey.get(key) ?? shard, shard);
                 shardOfKey.set(key, shard);
@@ -190,7 +193,7 @@ describe('row exchange', () => {
             return has;
           });
           assert.deepEqual(
-            shards.filter((shard) => shardRows(memory, input, rows, shard) !== undefined),
+            shards.filter((shard) => shardRows(memory, everything, rows, shard) !== undefined),
             ofGroups,
           );
           slabs.free(rows);
@@ -207,14 +210,23 @@ describe('row exchange', () => {
     const [builder] = batches([{ at: 1, page: 'a', on: true, tiny: 1, short: 1, size: 1, ratio: 1, raw: new Uint8Array(), name: 'n' }], input, 1) as [
       BatchBuilder,
     ];
-    const partitioner = new RowPartitioner(slabs, planOf(['page'], { columns: [input.indexOf('page'), input.indexOf('name')] }), 0);
+    const columns = [input.indexOf('page'), input.indexOf('name')];
+    const partitioner = new RowPartitioner(slabs, planOf(['page'], { columns }), 0);
     partitioner.beginChunk({ source: 0, partition: 0, first: 0 });
     partitioner.add(builder.finish());
     partitioner.endChunk();
     const [block] = partitioner.takeBlocks() as [number];
-    const batch = Array.from({ length: SHARD_COUNT }, (_, shard) => shardRows(memory, input, block, shard)).find((rows) => rows !== undefined);
+    const rowsOf = (of: BlockColumns) =>
+      Array.from({ length: SHARD_COUNT }, (_, shard) => shardRows(memory, of, block, shard)).find((rows) => rows !== undefined);
+    const batch = rowsOf({ schema: input, columns });
     assert.equal(batch?.value(input.indexOf('name'), 0), 'n');
     assert.equal(batch?.column(input.indexOf('at')).data, 0);
+    // Nor does the block depend on them: a state log is read where the stream has lost or got some.
+    const other = schema({ name_: f64, page: nullable(utf8), more: utf8, name: utf8, at: f64 });
+    assert.deepEqual(
+      [1, 3].map((column) => rowsOf({ schema: other, columns: [1, 3] })?.value(column, 0)),
+      ['a', 'n'],
+    );
     slabs.free(block);
     builder.release();
   });

@@ -10,6 +10,7 @@ import { pathToFileURL } from 'node:url';
 import { JOURNAL_FILE } from '../../runtime/epoch/journal.ts';
 import { type AnyRow, type Job, type RunOptions, run } from '../../runtime/index.ts';
 import { resolveOptions } from '../../runtime/job/options.ts';
+import { NOTHING_ALLOWED } from '../../runtime/plan/index.ts';
 import { runCli } from './cli-process.ts';
 import { results } from './pipelines/repeated.ts';
 import { writeTopic } from './topics.ts';
@@ -40,12 +41,35 @@ async function windows(dir: string): Promise<readonly AnyRow[]> {
 
 test('the option: a folder by path or URL, a topic, or both', () => {
   const kafka = { brokers: ['127.0.0.1:9092'], topic: 'state' };
-  assert.deepEqual(resolveOptions({ checkpoint: { dir: pathToFileURL('/a/b') } }).checkpoint, { dir: '/a/b', kafka: undefined, intervalMs: 1_000 });
-  assert.deepEqual(resolveOptions({ checkpoint: { dir: '/a/b', interval: '50ms' } }).checkpoint, { dir: '/a/b', kafka: undefined, intervalMs: 50 });
-  assert.deepEqual(resolveOptions({ checkpoint: { kafka } }).checkpoint, { dir: undefined, kafka, intervalMs: 1_000 });
-  assert.deepEqual(resolveOptions({ checkpoint: { kafka, dir: '/a' } }).checkpoint, { dir: '/a', kafka, intervalMs: 1_000 });
+  assert.deepEqual(resolveOptions({ checkpoint: { dir: pathToFileURL('/a/b') } }).checkpoint, {
+    dir: '/a/b',
+    kafka: undefined,
+    intervalMs: 1_000,
+    allowed: NOTHING_ALLOWED,
+  });
+  assert.deepEqual(resolveOptions({ checkpoint: { dir: '/a/b', interval: '50ms' } }).checkpoint, {
+    dir: '/a/b',
+    kafka: undefined,
+    intervalMs: 50,
+    allowed: NOTHING_ALLOWED,
+  });
+  assert.deepEqual(resolveOptions({ checkpoint: { kafka } }).checkpoint, { dir: undefined, kafka, intervalMs: 1_000, allowed: NOTHING_ALLOWED });
+  assert.deepEqual(resolveOptions({ checkpoint: { kafka, dir: '/a' } }).checkpoint, { dir: '/a', kafka, intervalMs: 1_000, allowed: NOTHING_ALLOWED });
   assert.equal(resolveOptions({}).checkpoint, undefined);
-  for (const checkpoint of [{}, { dir: '' }, { dir: 7 }, null, { dir: 'a', interval: 0 }, { dir: 'a', every: '1s' }, { kafka: 'state' }, { kafka: null }]) {
+  const allow = { dropped: ['reduce 1'], new: true } as const;
+  assert.deepEqual(resolveOptions({ checkpoint: { dir: '/a/b', allow } }).checkpoint?.allowed, { dropped: ['reduce 1'], changed: [], added: true });
+  for (const checkpoint of [
+    {},
+    { dir: '' },
+    { dir: 7 },
+    null,
+    { dir: 'a', interval: 0 },
+    { dir: 'a', every: '1s' },
+    { kafka: 'state' },
+    { kafka: null },
+    { dir: 'a', allow: { old: true } },
+    { dir: 'a', allow: { dropped: 'all' } },
+  ]) {
     assert.throws(() => resolveOptions({ checkpoint } as never), { code: 'ERR_MILLRACE_OPTION', message: /checkpoint/ }, JSON.stringify(checkpoint));
   }
 });
