@@ -29,6 +29,7 @@ const onRow = () => {};
 const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   'run()': (options) => millrace.run('nowhere.ts', options),
   checkpoint: (options) => millrace.run('nowhere.ts', { checkpoint: { dir: 'x', ...options } }),
+  'checkpoint.allow': (options) => millrace.run('nowhere.ts', { checkpoint: { dir: 'x', allow: options } }),
   restarts: (options) => millrace.run('nowhere.ts', { restarts: { times: 1, ...options } }),
   badRows: (options) => millrace.run('nowhere.ts', { badRows: { fail: { above: 0.1 }, ...options } }),
   'badRows.fail': (options) => millrace.run('nowhere.ts', { badRows: { fail: { above: 0.1, ...options } } }),
