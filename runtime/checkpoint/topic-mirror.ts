@@ -139,7 +139,9 @@ export class TopicMirror {
       if (nowMs - reportedAtMs < REPORT_MS) return;
       reportedAtMs = nowMs;
       const share = Math.floor((100 * (next - from)) / (end - from));
-      this.#report(`The state is being read from ${this.#topic.name} into ${this.#disk.dir}: ${Math.round(this.bytesRead / 1024 ** 2)} MiB so far, ${share} %.`);
+      this.#report(
+        `The state is being read from ${this.#topic.name} into ${this.#disk.dir}: ${Math.round(this.bytesRead / 1024 ** 2)} MiB so far, ${share} %.`,
+      );
     });
     this.#offset = Math.max(this.#offset, end);
   }
@@ -150,7 +152,10 @@ export class TopicMirror {
    */
   async settle(): Promise<void> {
     await this.follow();
-    const newest = this.files.filter((name) => parseManifestName(name) !== undefined).sort().at(-1);
+    const newest = this.files
+      .filter((name) => parseManifestName(name) !== undefined)
+      .sort()
+      .at(-1);
     const there = (await this.#disk.list()).map(({ name }) => name);
     const isOurs = (name: string) => parseManifestName(name) !== undefined || parseSegmentName(name) !== undefined;
     for (const name of there) if (isOurs(name) && !this.#pieces.has(name)) await this.#disk.remove(name);
@@ -200,7 +205,12 @@ export class TopicMirror {
   async #note(): Promise<void> {
     // The journal in the folder is ahead of the topic's, or is it: it comes with every checkpoint.
     const files = [...this.#pieces].map(([name, pieces]) => ({ name, pieces, end: this.#ends.get(name) as number }));
-    await writeTopicIndex(this.#disk, { topic: this.#topic.id, offset: this.#offset, hasHead: this.#hasHead, files: files.filter(({ name }) => name !== JOURNAL_FILE) });
+    await writeTopicIndex(this.#disk, {
+      topic: this.#topic.id,
+      offset: this.#offset,
+      hasHead: this.#hasHead,
+      files: files.filter(({ name }) => name !== JOURNAL_FILE),
+    });
   }
 
   async #addGrowth(batch: Batch, file: string, size: number, run: number): Promise<void> {
@@ -297,10 +307,14 @@ export class TopicMirror {
       // It is not ours, then.
     }
     if (typeof head.format === 'number' && head.format > FORMAT) {
-      throw refused(`${this.#topic.name} has checkpoints of the format ${head.format}; this version of millrace reads ${FORMAT}. Go on with the version that wrote it`);
+      throw refused(
+        `${this.#topic.name} has checkpoints of the format ${head.format}; this version of millrace reads ${FORMAT}. Go on with the version that wrote it`,
+      );
     }
     if (head.pipeline !== this.#pipeline) {
-      throw refused(`${this.#topic.name} has the checkpoints of the pipeline ${shown(head.pipeline)}, not of ${shown(this.#pipeline)}. Give each pipeline a topic of its own`);
+      throw refused(
+        `${this.#topic.name} has the checkpoints of the pipeline ${shown(head.pipeline)}, not of ${shown(this.#pipeline)}. Give each pipeline a topic of its own`,
+      );
     }
     this.#hasHead = true;
   }
