@@ -15,7 +15,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
-import { type ChunkOrigin, exchangeBlockRows, type Migration, orderExchangeBlocks, type Scatter } from '../../operators/index.ts';
+import { type ChunkOrigin, exchangeBlockBytes, exchangeBlockRows, type Migration, orderExchangeBlocks, type Scatter } from '../../operators/index.ts';
 import { type ExchangePlan, eventTimeOf, type Plan, type Predecessor, type RowCoordinates } from '../plan/index.ts';
 import {
   type Control,
@@ -181,6 +181,7 @@ export class Engine {
       decoder.open(chunk);
       for (let batch = decoder.next(); batch !== undefined; batch = decoder.next()) {
         rows += batch.rowCount;
+        if (batch.rowCount > 0) control.atRows(worker, decoder.offsetOf(0), decoder.offsetOf(batch.rowCount - 1) + 1);
         flow.run(batch);
         control.goOn(worker);
       }
@@ -365,6 +366,7 @@ export class Engine {
     const blocks = (this.#flows.scatters[exchange] as readonly Scatter[]).flatMap((scatter) => scatter.takeBlocks());
     const runner = this.#exchanges[exchange] as ExchangeRunner;
     this.#balance.ofExchange(exchange, OF_EXCHANGE.pieces, runner.piecesOf(blocks));
+    for (const block of blocks) this.#balance.ofExchange(exchange, OF_EXCHANGE.bytes, exchangeBlockBytes(this.#memory, block));
     this.#memory.f64[control.held(epoch, worker, exchange)] = runner.heldUntil(blocks);
     if (this.#writer !== undefined) this.#blocks.push({ exchange, blocks });
     this.#transport.publish(epoch, exchange, blocks);

@@ -13,7 +13,7 @@
  * stops the next cut, then the credit, then the fetch.
  */
 
-import { MillraceError, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
+import type { MillraceError, SlabAllocator, WatermarkState } from '../../core/index.ts';
 import type { Chunk, CommittedPosition, Offset } from '../../io/index.ts';
 import {
   type CommitPlace,
@@ -37,10 +37,12 @@ import type { Plan, SourcePlan } from '../plan/index.ts';
 import { Control, EpochBalance, type OutputBlock, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/index.ts';
 import type { Crew, CrewEvents } from '../workers/index.ts';
 import { areTooMany, BAD_REASONS, type BadRows, shareAllowed, tooMany } from './bad-rows.ts';
+import { EpochSize } from './epoch-size.ts';
 import { Intake } from './intake.ts';
 import { Outputs } from './outputs.ts';
 import { type JobState, ProgressLog, type ProgressSources } from './progress.ts';
 import { StallWatch } from './stall-watch.ts';
+import { type AtLimit, PAUSED_EPOCH_MS, StateLimit } from './state-limit.ts';
 import { Views } from './view.ts';
 
 const EPOCHS_UNDER_WAY_MAX = 2;
@@ -109,8 +111,13 @@ export interface CoordinatorParts {
     readonly chunkBytesMin: number;
     readonly creditBytes: number;
     readonly epochBytes: number;
+    /** What may come out of an epoch before it is cut early, about. */
+    readonly outputBytes: number;
+    /** What the first epoch takes in where functions may make many rows of one. */
+    readonly firstEpochBytes: number;
     /** State may take this much, including what lies in JavaScript's heap. */
     readonly stateBytes: number;
+    readonly atLimit: AtLimit;
   };
   readonly drain: Drain;
   readonly badRows: BadRows;
@@ -149,6 +156,8 @@ export class Coordinator {
   readonly #states: PartitionStates;
   readonly #balance: EpochBalance;
   readonly #decisions: Decisions;
+  readonly #epochSize: EpochSize;
+  readonly #stateLimit: StateLimit;
   #control!: Control;
   #views!: Views;
   #watermarks!: JobWatermarks;
@@ -175,6 +184,12 @@ export class Coordinator {
   constructor(parts: CoordinatorParts) {
     this.#parts = parts;
     const { plan, slabs, effects, clocks, limits, drain, checkpointMs } = parts;
+    this.#epochSize = new EpochSize(plan, limits.epochBytes, limits.outputBytes, limits.firstEpochBytes);
+    this.#stateLimit = new StateLimit(
+      limits.stateBytes,
+      limits.atLimit,
+      plan.exchanges.some(({ watermarks }) => watermarks.length === 0 || watermarks.some((w) => plan.watermarks[w]?.strategy.isProcessingTime === true)),
+    );
     this.outputs = new Outputs(slabs);
     this.#balance = new EpochBalance(plan);
     this.commits = new Commits(
@@ -196,6 +211,7 @@ export class Coordinator {
       },
       clocks.elapsed,
     );
+    this.intake.limitEpoch(this.#epochSize.inBytes);
     this.#states = new PartitionStates(plan, this.intake, drain);
     this.progressLog = new ProgressLog(plan, clocks.elapsed, () => this.#progressSources());
   }
@@ -293,7 +309,7 @@ export class Coordinator {
   get state(): JobState {
     if (!this.#hasBegun) return 'starting';
     if (this.#isStopping) return 'draining';
-    if (this.#waiting.size > 0) return 'waiting';
+    if (this.#waiting.size > 0 || this.#stateLimit.isWaiting) return 'waiting';
     if (!this.intake.hasHeardOfAll) return 'joining';
     return this.#decisions.isReplaying ? 'restoring' : 'running';
   }
@@ -393,6 +409,7 @@ export class Coordinator {
   written(epoch: number): void {
     if (this.#isOver || this.#finishing?.epoch !== epoch || this.#committing !== undefined) return;
     this.outputs.release(epoch, { written: true });
+    this.#holdBack();
     this.#outputIsDone(this.#finishing);
   }
 
@@ -447,7 +464,11 @@ export class Coordinator {
 
   readonly #crewEvents: CrewEvents = {
     chunkDone: (address) => this.intake.chunkDone(address),
-    output: (epoch, block) => this.outputs.add(epoch, block),
+    output: (epoch, block) => {
+      this.outputs.add(epoch, block);
+      if (this.outputs.bytesOf(epoch) > this.#epochSize.outBytes && epoch === this.commits.current) this.intake.fillEpoch();
+      this.#holdBack();
+    },
     epochDone: (epoch) => {
       const record = this.commits.get(epoch);
       if (record !== undefined && ++record.workersDone === this.#parts.crew.count) this.#merged(record);
@@ -478,6 +499,7 @@ export class Coordinator {
   #hasNews(): boolean {
     if (this.#committing?.isLast === true) return false;
     if (this.#decisions.isReplaying) return !this.#isStopping && this.intake.isCutReached;
+    if (this.#stateLimit.isWaiting && this.#parts.clocks.elapsed() >= this.#epochStartedAtMs + PAUSED_EPOCH_MS) return true;
     return this.intake.epochBytes > 0 || this.#states.haveChanged || this.#watermarks.waitsForClock;
   }
 
@@ -497,7 +519,7 @@ export class Coordinator {
 
   /** All of the crew have merged the epoch: notes what windows hold now, then sees to the output. */
   #merged(record: EpochRecord): void {
-    this.#balance.check(record.epoch, this.#control);
+    const blockBytes = this.#balance.check(record.epoch, this.#control);
     const progress = this.#watermarks.merged(record.epoch);
     this.commits.merged(record, progress, this.#watermarks.metadata(record));
     if (this.#parts.checkpointMs !== undefined) {
@@ -506,17 +528,24 @@ export class Coordinator {
     }
     this.#clockAt.delete(record.epoch);
     record.mergedAtMs = this.#parts.clocks.elapsed();
-    this.#judge();
+    this.#epochSize.merged(record.bytes, this.outputs.bytesOf(record.epoch) + blockBytes);
+    this.intake.limitEpoch(this.#epochSize.inBytes);
+    this.#judge(record);
     this.#finishNext();
   }
 
   /**
    * Ends the job before the merged epoch is written, when too many rows are bad or its state is too large.
    */
-  #judge(): void {
-    const { crew, badRows, limits } = this.#parts;
+  #judge(record: EpochRecord): void {
+    const { crew, badRows, clocks, effects } = this.#parts;
     const { stateBytes } = this.#control;
-    if (stateBytes > limits.stateBytes) this.#refuse(() => tooLarge(stateBytes, limits.stateBytes));
+    const { commits } = this;
+    const mayWait = !this.#states.allEnded && !this.#isStopping && !this.#decisions.isReplaying;
+    const verdict = this.#stateLimit.judge(stateBytes, { epoch: record.epoch, open: commits.current, nowMs: clocks.elapsed(), mayWait });
+    this.#holdBack();
+    if (verdict !== undefined && 'refuse' in verdict) this.#refuse(() => verdict.refuse);
+    else if (verdict !== undefined) effects.warn(verdict.warn);
     const allowed = shareAllowed(badRows);
     if (allowed >= 1 || this.#isRefused) return;
     let rows = 0;
@@ -527,6 +556,12 @@ export class Coordinator {
     }
     const isLast = this.#isStopping || this.#states.allEnded;
     if (areTooMany({ bad, rows, isLast }, allowed)) this.#refuse(() => tooMany(bad, rows, badRows, crew.samples));
+  }
+
+  /** Nothing is asked for while output that is not written takes too much, or the state. */
+  #holdBack(): void {
+    const isLate = this.#states.allEnded || this.#isStopping;
+    this.intake.pause(this.outputs.bytes > this.#epochSize.outBytes || (this.#stateLimit.isWaiting && !isLate));
   }
 
   #refuse(reason: () => MillraceError): void {
@@ -554,6 +589,7 @@ export class Coordinator {
     // If the epoch is repeated for the sake of open windows, all of its output was written before.
     if (epoch <= this.restored.writtenEpoch) {
       this.outputs.release(epoch, { written: false });
+      this.#holdBack();
       this.#outputIsDone(record);
     } else this.#parts.effects.write(epoch, this.outputs.blocksOf(epoch));
   }
@@ -660,12 +696,4 @@ export class Coordinator {
       balance: this.#balance.totals,
     };
   }
-}
-
-function tooLarge(bytes: number, bytesMax: number): MillraceError {
-  const inMiB = (value: number) => `${Math.round(value / 1024 ** 2)} MiB`;
-  return new MillraceError(
-    'ERR_MILLRACE_MEMORY',
-    `The state of the job takes about ${inMiB(bytes)}, more than the ${inMiB(bytesMax)} that the option memory allows. What keeps it are keyed functions, joins, folds and windows: drop what is over (ttl, ctx.clear(), a shorter window or within), key by less, or give more memory.`,
-  );
 }

@@ -23,6 +23,8 @@ const CHUNK_BYTES_MAX = 1 << 20;
 /** For thousands of partitions, each of which has an open chunk. */
 const CHUNK_BYTES_MIN = 4 << 10;
 const CREDIT_BYTES_MAX = 64 << 20;
+/** Rows under way need the rest of the memory. */
+const PAUSE_SHARE = 0.75;
 const IDLE_WAIT_MS = 1_000;
 /** How often to look whether the job stands still. */
 const WATCH_MS = 1_000;
@@ -193,7 +195,7 @@ export class Execution {
   }
 
   #makeCoordinator(): Coordinator {
-    const { memoryBytes, epochBytes, drain, badRows, checkpoint, restarts } = this.#options;
+    const { memoryBytes, atLimit, epochBytes, drain, badRows, checkpoint, restarts } = this.#options;
     const done = (work: Promise<void> | undefined, tell: () => void): void => {
       work?.then(tell).catch((error) => this.fail(error));
     };
@@ -208,7 +210,11 @@ export class Execution {
         chunkBytesMin: CHUNK_BYTES_MIN,
         creditBytes: Math.min(memoryBytes / 4, CREDIT_BYTES_MAX),
         epochBytes,
-        stateBytes: memoryBytes,
+        // Slabs may be twice as large as what is in them, and three epochs may be under way.
+        outputBytes: memoryBytes / 16,
+        firstEpochBytes: memoryBytes / 16_384,
+        stateBytes: atLimit === 'pause' ? memoryBytes * PAUSE_SHARE : memoryBytes,
+        atLimit,
       },
       drain,
       badRows,

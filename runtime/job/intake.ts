@@ -98,6 +98,9 @@ export class Intake {
   readonly #slabs: SlabAllocator;
   readonly #limits: IntakeLimits;
   #chunkBytes: number;
+  #epochBytesMax: number;
+  /** State or output is at its limit: nothing is asked for, unless an epoch is repeated. */
+  #isPaused = false;
   readonly #events: IntakeEvents;
   readonly #now: () => number;
   #underWayBytes = 0;
@@ -119,6 +122,7 @@ export class Intake {
     this.#slabs = slabs;
     this.#limits = limits;
     this.#chunkBytes = limits.chunkBytes;
+    this.#epochBytesMax = limits.epochBytes;
     this.#events = events;
     this.#now = now;
   }
@@ -295,6 +299,26 @@ export class Intake {
     for (const state of this.partitions) this.#closeChunk(state);
   }
 
+  /** Sets how much an epoch may take in, from now on. */
+  limitEpoch(bytes: number): void {
+    this.#epochBytesMax = bytes;
+  }
+
+  /** The epoch is to end as soon as allowed, and takes in no more than is on its way. */
+  fillEpoch(): void {
+    if (this.#epochIsFull || this.#isCutting || this.#epochBytes === 0) return;
+    this.#epochIsFull = true;
+    this.#events.epochFull();
+  }
+
+  /** Asks for nothing more, or again. What comes all the same is taken in. */
+  pause(isPaused: boolean): void {
+    if (isPaused === this.#isPaused) return;
+    this.#isPaused = isPaused;
+    if (isPaused) this.#hadCredit = false;
+    else this.#wake();
+  }
+
   /** Hands on all open chunks: the epoch has what came in so far. */
   endEpoch(): void {
     this.handOn();
@@ -338,7 +362,7 @@ export class Intake {
   }
 
   get #hasCredit(): boolean {
-    return !this.#epochIsFull && this.#underWayBytes < this.#limits.creditBytes;
+    return !this.#epochIsFull && !(this.#isPaused && !this.#isCutting) && this.#underWayBytes < this.#limits.creditBytes;
   }
 
   /** It has reached its cut, and waits for the others. */
@@ -448,9 +472,8 @@ export class Intake {
     this.bytesIn += bytes.length;
     this.#epochBytes += weight;
     // A repeated epoch may be larger than one may be now.
-    if (!this.#isCutting && !this.#epochIsFull && this.#epochBytes >= this.#limits.epochBytes) {
-      this.#epochIsFull = true;
-      this.#events.epochFull();
+    if (!this.#isCutting && !this.#epochIsFull && this.#epochBytes >= this.#epochBytesMax) {
+      this.fillEpoch();
     }
     if (!this.#hasCredit) this.#hadCredit = false;
   }

@@ -10,6 +10,7 @@ import { type Allowed, type AllowedNames, NOTHING_ALLOWED } from '../plan/index.
 import type { FailedRowsPolicy } from '../shared/index.ts';
 import type { Params } from '../stream/index.ts';
 import type { BadRows } from './bad-rows.ts';
+import type { AtLimit } from './state-limit.ts';
 
 /** Bytes as a number, or with a unit: `'64MiB'`, `'1GiB'`. */
 export type ByteSize = number | `${number}${'KiB' | 'MiB' | 'GiB'}`;
@@ -100,9 +101,10 @@ export interface RunOptions {
   /**
    * All shared memory of the job: what is under way, and state. Default '1GiB'; at most 4 GiB. State in the
    * heaps of the workers (keyed functions, folds, joins) counts, too, by estimate. A job whose state is
-   * larger ends.
+   * larger ends, or, with `atLimit: 'pause'`, takes in nothing more, from three quarters of the limit on,
+   * until enough is freed; where nothing can free any of it, it ends. A size alone is the limit.
    */
-  readonly memory?: ByteSize;
+  readonly memory?: ByteSize | { readonly limit?: ByteSize; readonly atLimit?: AtLimit };
   /**
    * Most bytes that an epoch takes in before it is cut early. Default: an eighth of the memory, at most 64
    * MiB.
@@ -138,6 +140,7 @@ export interface ResolvedOptions {
   readonly failedRows: FailedRowsPolicy;
   readonly restarts: { readonly times: number; readonly withinMs: number; readonly hangMs: number };
   readonly memoryBytes: number;
+  readonly atLimit: AtLimit;
   readonly epochBytes: number;
   readonly params: Params;
   readonly sinkDelayMs: number;
@@ -145,6 +148,7 @@ export interface ResolvedOptions {
   readonly codeGeneration: boolean | undefined;
 }
 
+const MEMORY = '1GiB';
 const DEFAULT_TRIGGER_MS = 100;
 /** How often an epoch ends under 'availableNow', unless it is full before. */
 const DRAIN_TRIGGER_MS = 200;
@@ -194,9 +198,10 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
       `guarantee is 'exactly-once', and there is no checkpoint. Say where the job keeps its state: checkpoint: { dir: './state' }.`,
     );
   }
-  const memoryBytes = byteSize(options.memory ?? '1GiB', 'memory');
+  const { limit, atLimit } = memoryOf(options.memory);
+  const memoryBytes = byteSize(limit, 'memory');
   if (memoryBytes < MEMORY_BYTES_MIN || memoryBytes > MEMORY_BYTES_MAX) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `memory is ${shown(options.memory)}. Give at least '32MiB' and at most just under '4GiB'.`);
+    throw new MillraceError('ERR_MILLRACE_OPTION', `memory is ${shown(limit)}. Give at least '32MiB' and at most just under '4GiB'.`);
   }
   const batchRows = options.batchRows ?? 4_096;
   if (!Number.isInteger(batchRows) || batchRows < 8 || batchRows > 65_536 || batchRows % 8 !== 0) {
@@ -230,6 +235,7 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     failedRows: failedRowsOf(options.failedRows ?? 'fail'),
     restarts: restartsOf(options.restarts ?? {}),
     memoryBytes,
+    atLimit,
     epochBytes: options.epochBytes === undefined ? Math.min(memoryBytes / 8, EPOCH_BYTES_MAX) : byteSize(options.epochBytes, 'epochBytes'),
     params: options.params ?? {},
     sinkDelayMs: options.sinkDelay === undefined ? 0 : durationMs(options.sinkDelay, 'sinkDelay'),
@@ -288,6 +294,18 @@ function restartsOf(restarts: NonNullable<RunOptions['restarts']>): ResolvedOpti
   if (!Number.isInteger(times) || times < 0)
     throw new MillraceError('ERR_MILLRACE_OPTION', `restarts.times is ${shown(times)}. Give a whole number from 0 on.`);
   return { times, withinMs: durationMs(within, 'restarts.within', 1), hangMs: durationMs(hangs, 'restarts.hangs', 1) };
+}
+
+function memoryOf(memory: RunOptions['memory']): { readonly limit: ByteSize; readonly atLimit: AtLimit } {
+  if (typeof memory !== 'object' || memory === null) return { limit: memory ?? MEMORY, atLimit: 'fail' };
+  checkOptionNames('memory', memory, { limit: true, atLimit: true });
+  const { limit = MEMORY, atLimit = 'fail' } = memory;
+  if (atLimit === 'fail' || atLimit === 'pause') return { limit, atLimit };
+  const isSpill = (atLimit as unknown) === 'spill';
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    `memory.atLimit is ${shown(atLimit)}${isSpill ? ', which is not there yet' : ''}. Give 'fail' (the job ends) or 'pause' (it takes in nothing more until state is freed).`,
+  );
 }
 
 function checkpointOf(checkpoint: NonNullable<RunOptions['checkpoint']>): NonNullable<ResolvedOptions['checkpoint']> {

@@ -11,6 +11,9 @@ import { type OutputBlock, orderBlocks } from '../shared/index.ts';
 export class Outputs {
   readonly #slabs: SlabAllocator;
   readonly #blocks = new Map<number, OutputBlock[]>();
+  readonly #bytes = new Map<number, number>();
+  /** Of all blocks that are not released yet. */
+  bytes = 0;
   rowsOut = 0;
 
   constructor(slabs: SlabAllocator) {
@@ -18,9 +21,16 @@ export class Outputs {
   }
 
   add(epoch: number, block: OutputBlock): void {
+    this.#bytes.set(epoch, this.bytesOf(epoch) + block.bytes);
+    this.bytes += block.bytes;
     const blocks = this.#blocks.get(epoch);
     if (blocks === undefined) this.#blocks.set(epoch, [block]);
     else blocks.push(block);
+  }
+
+  /** Bytes of an epoch's blocks so far. */
+  bytesOf(epoch: number): number {
+    return this.#bytes.get(epoch) ?? 0;
   }
 
   /** The blocks of an epoch that have come so far, in the order in which they are written. */
@@ -40,5 +50,7 @@ export class Outputs {
       this.#slabs.free(block.address);
     }
     this.#blocks.delete(epoch);
+    this.bytes -= this.bytesOf(epoch);
+    this.#bytes.delete(epoch);
   }
 }

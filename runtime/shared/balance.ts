@@ -124,9 +124,10 @@ export class EpochBalance {
   /**
    * All workers are done with the epoch.
    *
+   * @returns bytes of the blocks that its scans have left for exchanges
    * @throws MillraceError ERR_MILLRACE_BALANCE when counts differ
    */
-  check(epoch: number, control: Control): void {
+  check(epoch: number, control: Control): number {
     const { given, rows } = this.#underWay.get(epoch) as { given: readonly Given[]; rows: readonly (number | undefined)[] };
     this.#underWay.delete(epoch);
     const { workers } = control.shape;
@@ -152,9 +153,11 @@ export class EpochBalance {
       totals.epochsCounted++;
       mustAgree(epoch, stage, 'rows in the frames', announced, 'rows decoded or in the ledger', decoded + refused);
     });
+    let blockBytes = 0;
     this.#exchanges.forEach((totals, exchange) => {
       const at = base + exchange * OF_EXCHANGE.count;
       const put = sum(at + OF_EXCHANGE.put);
+      blockBytes += sum(at + OF_EXCHANGE.bytes);
       totals.rows += put;
       totals.late += sum(at + OF_EXCHANGE.late);
       const stage = `exchange ${exchange}`;
@@ -170,6 +173,7 @@ export class EpochBalance {
       }
     });
     this.#epochs++;
+    return blockBytes;
   }
 
   get totals(): Balance {

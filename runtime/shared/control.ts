@@ -248,6 +248,14 @@ export class Control {
     Atomics.store(i32, at, (i32[at] as number) | 1);
   }
 
+  /** Worker: it is at the batch with these rows, of what it has begun. */
+  atRows(worker: number, first: number, next: number): void {
+    const { f64 } = this.memory;
+    const at = (this.#activity + worker * LINE + 16) >>> 3;
+    f64[at] = first;
+    f64[at + 1] = next;
+  }
+
   /** Worker: one more batch is done. */
   goOn(worker: number): void {
     const { i32 } = this.memory;

@@ -91,9 +91,9 @@ export default function silence({ how, ...params }: { how: string; rows?: number
         .to(results);
     case 'never returns':
       return p
-        .from(endless(1_000))
+        .from(endless(100_000))
         .filter(({ i }) => {
-          while (i === 3) {}
+          while (i === 10_003) {}
           return true;
         })
         .map(NUMBERS, ({ i }) => ({ i }))
