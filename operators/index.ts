@@ -60,6 +60,7 @@ export {
   exchangeBlockRows,
   type HeldRows,
   type Migration,
+  type OpenShard,
   type OrderOfRows,
   type OutputTime,
   orderExchangeBlocks,

@@ -19,7 +19,7 @@ import type {
 } from '../exchange/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { Combiner } from './combine.ts';
-import { groupsIn, lastPaneIn } from './group-block.ts';
+import { groupsIn, lastPaneIn, relocateGroupBlock } from './group-block.ts';
 import { HeldPaneRows } from './held-rows.ts';
 import { shardAggregate } from './open-shard.ts';
 import { ResultWriter } from './result-writer.ts';
@@ -75,6 +75,10 @@ export class AggregateExchange implements ExchangeOperator {
         },
       };
     };
+  }
+
+  relocate(memory: SharedMemory, block: number, from: number): boolean {
+    return relocateGroupBlock(memory, this.plan.layout, block, from);
   }
 
   piecesOf(memory: SharedMemory, block: number): number {

@@ -4,12 +4,16 @@
  *
  *   40   paneCount times: f64 pane, u32 position of its table in this block, u32 groups, u32 rows, u32 (free)
  *   ...  the tables, each as GroupTable.copyOut writes it: slots ordered by shard, long strings behind them
+ *
+ * Slots name long strings and states by address. A block that is copied elsewhere must be relocated.
  */
 
-import { assert, blockSlots, type GroupTable, type SharedMemory, type SlabAllocator, type SlotLayout } from '../../core/index.ts';
-import { BLOCK_HEAD_BYTES, blockCount, type ChunkOrigin, GROUPS_MAGIC, writeBlockHead } from '../exchange/index.ts';
+import { assert, blockSlots, type GroupTable, SHARD_COUNT, type SharedMemory, type SlabAllocator, type SlotLayout } from '../../core/index.ts';
+import { BLOCK_HEAD_BYTES, blockCount, type ChunkOrigin, exchangeBlockBytes, GROUPS_MAGIC, writeBlockHead } from '../exchange/index.ts';
 
 const ENTRY_BYTES = 24;
+/** What of a table is in front of its slots, at least. */
+const TABLE_HEAD_BYTES = 4 * (SHARD_COUNT + 1);
 
 /**
  * Writes the groups of some panes as one block.
@@ -55,6 +59,39 @@ export function writeGroupBlock(
     entry += ENTRY_BYTES;
   }
   return block;
+}
+
+/**
+ * Makes a copy of a block valid where it is.
+ *
+ * @param from the address that the block had
+ * @returns false: it is no copy of such a block
+ */
+export function relocateGroupBlock(memory: SharedMemory, layout: SlotLayout, block: number, from: number): boolean {
+  const { u32 } = memory;
+  const { slotBytes, outside } = layout;
+  const end = block + exchangeBlockBytes(memory, block);
+  const shift = block - from;
+  const paneCount = paneCountOf(memory, block);
+  if (block + BLOCK_HEAD_BYTES + paneCount * ENTRY_BYTES > end) return false;
+  for (let i = 0, entry = block + BLOCK_HEAD_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
+    const tableBlock = block + (u32[(entry + 8) >>> 2] as number);
+    if (tableBlock + TABLE_HEAD_BYTES > end) return false;
+    const { address, count } = blockSlots(memory, layout, tableBlock);
+    const slotsEnd = address + count * slotBytes;
+    if (slotsEnd > end) return false;
+    for (let slot = address; slot < slotsEnd; slot += slotBytes) {
+      for (const { offset, inlineBytes } of outside) {
+        const at = (slot + offset) >>> 2;
+        const bytes = u32[at] as number;
+        if (bytes <= inlineBytes) continue;
+        const moved = (u32[at + 1] as number) + shift;
+        if (moved < slotsEnd || moved + bytes > end) return false;
+        u32[at + 1] = moved;
+      }
+    }
+  }
+  return true;
 }
 
 /** Number of groups in a block, over all its panes. */

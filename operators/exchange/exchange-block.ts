@@ -74,7 +74,7 @@ export function blockCount(memory: SharedMemory, block: number): number {
   return memory.u32[(block + COUNT) >>> 2] as number;
 }
 
-/** Bytes of a block, head included. It holds no addresses: a copy of these bytes is the same block. */
+/** Bytes of a block, head included. A copy of them elsewhere must be relocated (ExchangeOperator.relocate). */
 export function exchangeBlockBytes(memory: SharedMemory, block: number): number {
   mustBeBlock(memory, block);
   return memory.u32[(block + BYTE_LENGTH) >>> 2] as number;

@@ -60,6 +60,14 @@ export interface ExchangeOperator {
    * the shards.
    */
   openShards(context: ShardContext): OpenShard;
+  /**
+   * Makes a copy of a block of this operator valid where it is, as shards read it. Default: it holds no
+   * addresses, and is.
+   *
+   * @param from the address that the block had
+   * @returns false: it is no copy of such a block
+   */
+  relocate?(memory: SharedMemory, block: number, from: number): boolean;
   /** How many pieces (groups, or rows) of a block all shards together have to merge. */
   piecesOf(memory: SharedMemory, block: number): number;
   /**

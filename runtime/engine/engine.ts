@@ -264,9 +264,12 @@ export class Engine {
       for (const [index, exchange] of this.#exchanges.entries()) {
         const number = this.#numberInLog(index);
         if (number === undefined) continue;
-        const blocks = log.blockBytes(epoch, number).map((bytes, at) => {
-          const address = slabs.alloc(bytes);
-          log.readBlock(epoch, number, at, this.#memory.u8.subarray(address, address + bytes));
+        const { operator } = exchange.plan;
+        const blocks = log.blocks(epoch, number).map(({ bodyBytes, address: was }, at) => {
+          const address = slabs.alloc(bodyBytes);
+          log.readBlock(epoch, number, at, this.#memory.u8.subarray(address, address + bodyBytes));
+          const isBlock = exchangeBlockBytes(this.#memory, address) === bodyBytes && operator.relocate?.(this.#memory, address, was) !== false;
+          if (!isBlock) throw log.refusedBlock(epoch, number, at, operator.name);
           return address;
         });
         exchange.redo(epoch, nowMs, before[number] as number, after[number] as number, orderExchangeBlocks(this.#memory, blocks));

@@ -7,7 +7,7 @@ import { identityOf, type PlanIdentity } from './identity.ts';
 import type { Plan } from './plan.ts';
 
 /** Number of the format, raised when what was written before can no longer be read. */
-export const STATE_FORMAT = 2;
+export const STATE_FORMAT = 3;
 
 export interface StateHead {
   readonly format: number;

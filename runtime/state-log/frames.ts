@@ -6,7 +6,7 @@
  *   4   u32 CRC32C of everything behind it, padding excluded
  *   8   u32 kind
  *   12  u32 exchange        of blocks and bases
- *   16  u32 number          blocks: 0; base: the shard; begin: the worker; end: how many frames the epoch has
+ *   16  u32 number          block: its address; base: the shard; begin: the worker; end: how many frames the epoch has
  *   20  u32 body bytes
  *   24  f64 epoch           the frame is as of its end
  *   32  the body, padded with zeros to a multiple of 8
@@ -16,7 +16,8 @@
  * bases alone: that in front of the first one to come.
  *
  *   begin   f64 workers, f64 clock, and for each exchange two f64: its event time before the epoch, and after
- *   blocks  one exchange block, as it was in shared memory (operators/exchange/exchange-block.ts)
+ *   blocks  one exchange block, as it was in shared memory (operators/exchange/exchange-block.ts). It may hold
+ *           addresses, which are of that memory
  *   base    the snapshot of a shard, as v8.serialize writes it
  */
 

@@ -9,6 +9,7 @@
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { deserialize } from 'node:v8';
+import type { MillraceError } from '../../core/index.ts';
 import {
   damaged,
   type EpochHead,
@@ -44,7 +45,12 @@ interface Place {
   readonly segment: number;
   readonly at: number;
   readonly bodyBytes: number;
+  /** Of a block: its address then. */
+  readonly address: number;
 }
+
+/** A block of an epoch. */
+export type StoredBlock = Pick<Place, 'bodyBytes' | 'address'>;
 
 interface StoredBase extends Place {
   readonly epoch: number;
@@ -120,15 +126,21 @@ export class StateReader {
     return epoch === undefined ? undefined : this.#epochs.get(epoch)?.head;
   }
 
-  /** Bytes of the blocks of an epoch for an exchange, in no order. */
-  blockBytes(epoch: number, exchange: number): number[] {
-    return this.#epochs.get(epoch)?.blocks[exchange]?.map(({ bodyBytes }) => bodyBytes) ?? [];
+  /** The blocks of an epoch for an exchange, in no order. */
+  blocks(epoch: number, exchange: number): readonly StoredBlock[] {
+    return this.#epochs.get(epoch)?.blocks[exchange] ?? [];
   }
 
-  /** Copies a block, by its place in `blockBytes`. */
+  /** Copies a block, by its place in `blocks`. */
   readBlock(epoch: number, exchange: number, index: number, into: Uint8Array): void {
     const place = this.#epochs.get(epoch)?.blocks[exchange]?.[index] as Place;
     (this.#files[place.segment] as SegmentBytes).read(into, place.at);
+  }
+
+  /** The error for a block that is none of this operator's. */
+  refusedBlock(epoch: number, exchange: number, index: number, operator: string): MillraceError {
+    const place = this.#epochs.get(epoch)?.blocks[exchange]?.[index] as Place;
+    return damaged(this.#nameOf(place), `what lies at byte ${place.at} is no block of ${operator}`);
   }
 
   close(): void {
@@ -190,7 +202,7 @@ export class StateReader {
         throw damaged(name, `the checksum of the frame at byte ${at} is wrong`);
       }
       if (head.epoch > last) return;
-      const place = { segment, at: at + FRAME_HEAD_BYTES, bodyBytes: head.bodyBytes };
+      const place = { segment, at: at + FRAME_HEAD_BYTES, bodyBytes: head.bodyBytes, address: head.number };
       if (head.kind === FRAME_KIND.begin) {
         frames = 0;
         open = this.#begun(name, head, body, worker);
@@ -208,6 +220,7 @@ export class StateReader {
       }
       at += frameBytes(head.bodyBytes);
     }
+    if (lastEnded < last) throw damaged(name, `it ends before epoch ${last} does`);
   }
 
   #begun(name: string, { epoch, number }: FrameHead, body: Uint8Array, worker: number): StoredEpoch {

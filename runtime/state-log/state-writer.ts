@@ -137,7 +137,7 @@ export class StateWriter {
 
   #block(epoch: number, exchange: number, address: number): void {
     const bytes = exchangeBlockBytes(this.#memory, address);
-    const head = { kind: FRAME_KIND.block, epoch, exchange, number: 0, bodyBytes: bytes } as const;
+    const head = { kind: FRAME_KIND.block, epoch, exchange, number: address, bodyBytes: bytes } as const;
     this.#push(
       frameHead(head, (seed) => crc32c(this.#memory, address, bytes, seed)),
       this.#memory.u8.subarray(address, address + bytes),
