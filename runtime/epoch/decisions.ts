@@ -63,6 +63,7 @@ export class Decisions {
    * @param writtenEpoch the last epoch that had been written when these were committed; -1: none
    * @param clockMs what the clock had shown by then, as far as the positions tell
    * @param store where decisions are kept, if anywhere
+   * @param checkpoint the epoch whose state the job has; undefined: it has none
    * @returns what the store is to begin with, if there is one
    * @throws MillraceError ERR_MILLRACE_CHECKPOINT when what is stored does not fit
    */
@@ -73,6 +74,7 @@ export class Decisions {
     writtenEpoch: number,
     clockMs: number,
     store: DecisionStore | undefined,
+    checkpoint?: number | undefined,
   ): { readonly head: JournalHead; readonly kept: readonly JournalRecord[] } | undefined {
     let global = 0;
     for (const positionsOfSource of positions) {
@@ -89,6 +91,7 @@ export class Decisions {
       sources,
       positions,
       writtenEpoch,
+      checkpoint,
       nowMs: this.beforeMs,
       isOfOthers: store.isOfOthers,
     });

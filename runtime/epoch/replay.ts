@@ -18,6 +18,8 @@ export interface ReplayStart {
   readonly positions: readonly (readonly CommittedPosition[])[];
   /** The epoch that had been written when those positions were committed; -1 when nothing ever was. */
   readonly writtenEpoch: number;
+  /** The epoch whose state the start has; undefined: it has none. */
+  readonly checkpoint?: number | undefined;
   /** The clock. */
   readonly nowMs: number;
   /** The journal is of other sources, which is allowed: nothing of it is repeated. */
@@ -74,7 +76,10 @@ export function planReplay(path: string, head: JournalHead | undefined, records:
       `ends with epoch ${lastEpoch}, but what was committed with the positions is of epoch ${start.writtenEpoch}: the file is an older one, or another run went on without it. Restore it, or delete it: what is read again is then cut and stamped anew`,
     );
   }
-  const from = kept.findIndex(({ epoch, positions }) => epoch > start.writtenEpoch || !reaches(starts, positions));
+  // With a checkpoint its epoch says it: one behind it may have had no rows.
+  const from = kept.findIndex(({ epoch, positions }) =>
+    start.checkpoint === undefined ? epoch > start.writtenEpoch || !reaches(starts, positions) : epoch > start.checkpoint,
+  );
   const first = from < 0 ? kept.length : from;
   return {
     records: kept.slice(first),

@@ -145,7 +145,7 @@ export class Checkpoints {
     if (manifest === undefined) return undefined;
     const { exchanges } = this.#heirs as Succession;
     const heldUntil = exchanges.map((of) => (of === undefined ? undefined : manifest.heldUntil[of.exchange]) ?? Number.NEGATIVE_INFINITY);
-    return { written: this.written, watermarks: this.#watermarks, heldUntil };
+    return { checkpoint: manifest.checkpoint, written: this.written, watermarks: this.#watermarks, heldUntil };
   }
 
   get task(): StoredTask {

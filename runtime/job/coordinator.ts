@@ -60,6 +60,7 @@ export interface CheckpointCut {
 
 /** What a run resumes from. */
 export interface Resume {
+  readonly checkpoint: number;
   readonly written: number;
   readonly watermarks: readonly WatermarkState[];
   readonly heldUntil: readonly number[];
@@ -250,7 +251,7 @@ export class Coordinator {
     const names = plan.sources.map(({ source }) => source.name);
     // Checkpoints count from 1 on: number 0 is that of a job that has read nothing.
     const writtenEpoch = checkpointMs === undefined ? this.restored.writtenEpoch : Math.max(0, this.restored.writtenEpoch);
-    const stored = this.#decisions.begin(plan.name, names, committed, writtenEpoch, this.#watermarks.clockMs, store);
+    const stored = this.#decisions.begin(plan.name, names, committed, writtenEpoch, this.#watermarks.clockMs, store, resume?.checkpoint);
     committed.flat().forEach(({ offset }, global) => this.intake.startAt(global, offset));
     this.#readAgain = resume === undefined ? this.#rowsReadBefore(committed) : 0;
     const start = { epoch: this.#decisions.firstEpoch - 1, positions: committed.flat().map(({ offset }) => offset) };

@@ -329,7 +329,7 @@ describe('a snapshot', () => {
       .from(memory([], { schema: clicks }))
       .to(collect());
     assert.throws(() => testDriver(named, { from: snapshot }), { code, message: /"clicks".*"others"/ });
-    assert.throws(() => testDriver(tumblingClicks(), { from: { ...snapshot, format: 1 } }), { code, message: /format 1.*reads 2/ });
+    assert.throws(() => testDriver(tumblingClicks(), { from: { ...snapshot, format: 1 } }), { code, message: /format 1.*reads 3/ });
     assert.throws(() => testDriver(tumblingClicks(), { from: 'snapshot' as unknown as DriverSnapshot }), { code, message: /is no snapshot/ });
     const cut = structuredClone(snapshot) as unknown as { state: { exchanges: { shard: number }[][] } };
     cut.state.exchanges[0]?.pop();
