@@ -49,7 +49,10 @@ export class Supervisor {
       this.#resolveDone = resolve;
       this.#rejectDone = reject;
     });
-    this.done.catch(() => {});
+    const over = (): void => {
+      this.#isOver = true;
+    };
+    this.done.then(over, over);
   }
 
   /** Starts the first execution. What fails before it reads is thrown, and nothing is started again. */
@@ -76,6 +79,7 @@ export class Supervisor {
   }
 
   async stop(how: { readonly drain: boolean | 'hold' | 'emit' }): Promise<void> {
+    if (this.#isOver) return;
     this.#stop = how;
     if (this.#isRestarting) {
       await this.done;
@@ -102,6 +106,7 @@ export class Supervisor {
   }
 
   #isRestarting = false;
+  #isOver = false;
 
   #make(): Execution {
     const execution = new Execution(this.#plan, this.#url, this.#options, this.#wall, this.#damaged);

@@ -85,7 +85,20 @@ async function killed(t: TestContext, dir: string, what: string, seed: number, w
       await sleep(10);
     }
   })();
-  const args = ['run', fileURLToPath(module), '--workers', '2', '--trigger', '5ms', '--checkpoint', join(dir, 'state'), '--param', `dir=${dir}`];
+  const args = [
+    'run',
+    fileURLToPath(module),
+    '--workers',
+    '2',
+    '--trigger',
+    '5ms',
+    '--checkpoint',
+    join(dir, 'state'),
+    '--checkpoint-interval',
+    '5m',
+    '--param',
+    `dir=${dir}`,
+  ];
   try {
     for (let kill = 0; kill < KILLS; kill++) {
       const job: CliProcess = startCli([...args, '--param', `what=${what}`]);

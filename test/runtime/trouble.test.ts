@@ -127,8 +127,10 @@ test('what a function leaves behind ends the job when it fails, though nobody wa
 test('a row that becomes a thousand', async () => {
   await (await start('flatMap 1000', { workers: 2 })).done;
   const sumOf = (20_000 * 19_999) / 2;
-  assert.equal(results.rows.length, 1_000);
-  for (const row of results.rows) assert.deepEqual({ rows: row['rows'], sum: row['sum'] }, { rows: 20_000, sum: sumOf });
+  // Epochs are small where rows become many: a key may have several updates.
+  const last = new Map(results.rows.map((row) => [row['k'], row]));
+  assert.equal(last.size, 1_000);
+  for (const row of last.values()) assert.deepEqual({ rows: row['rows'], sum: row['sum'] }, { rows: 20_000, sum: sumOf });
   assert.equal((await (await start('flatMap 1000 out', {}, { rows: 500 })).done).rowsOut, 500_000);
 });
 
