@@ -295,6 +295,8 @@ export class CheckpointDir {
     try {
       await work();
     } catch (error) {
+      // Whoever has the directory now may have removed the file.
+      await this.#mustBeOurs();
       throw this.#end(failed(this.dir, 'cannot be written', STAYS, error));
     }
   }

@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { type MillraceError, seededRng } from '../../core/index.ts';
 import { CheckpointDir, type Manifest, segmentName } from '../../runtime/checkpoint/index.ts';
 import { manifestName } from '../../runtime/checkpoint/names.ts';
+import { lockFolder, NodeDisk } from '../../runtime/disk/index.ts';
 import type { JournalHead, JournalRecord } from '../../runtime/epoch/index.ts';
 import { effortCount, seedOf } from '../seed.ts';
 import { TYPESCRIPT } from '../typescript.ts';
@@ -304,6 +305,24 @@ describe('while the job runs', () => {
       await rm(join(dir, 'job.held'), { recursive: true });
       assert.deepEqual((await seen(dir)).checkpoints, ['1:1']);
     }
+  });
+
+  test('who loses the lock in the middle of a write is told so, and not that a file is gone', async (t) => {
+    const dir = await folder(t);
+    // Stopped between the check and the rename; meanwhile a successor has the directory, and has cleaned it.
+    const disk = new NodeDisk(dir);
+    const lock = await lockFolder(dir, 'clicks');
+    const zombie = await CheckpointDir.on(disk, 'clicks', () => {}, lock);
+    const original = disk.rename.bind(disk);
+    disk.rename = async (from, to) => {
+      if (to.endsWith('.manifest')) {
+        await rm(join(dir, 'job.held'), { recursive: true });
+        await rm(join(dir, from));
+      }
+      return original(from, to);
+    };
+    await assert.rejects(zombie.write(manifestOf({ run: 1, checkpoint: 1, segments: [] })), lost);
+    await zombie.close();
   });
 
   test('who has lost the lock to another writes nothing more', async (t) => {

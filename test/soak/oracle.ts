@@ -1,15 +1,30 @@
 /**
  * The oracle: from the rows of the input topic it computes the only right output, in plain loops, and counts what the
- * output topics have less or more. While rows come it watches that those of one transaction come together: `copy` and
- * `numbers` have a row for the same input in the same epoch, and numbers of a key have no gap.
+ * output topics have less or more. And it says whether rows of one transaction were visible together, at every moment
+ * at which the brokers were asked how far a read_committed reader may read: `copy` and `numbers` have a row for the
+ * same input in the same epoch, and no number of a key comes before those below it. When its own reader has read a row
+ * makes no difference to that.
  */
 
 import { GAP, type Output, type Row, SLIDING, TUMBLING } from './pipeline.ts';
 
 type Out = Readonly<Record<string, number | string>>;
 
-/** The markers of a transaction reach all partitions, and the reader all rows, within this. */
-const TOGETHER_MS = 8_000;
+/** The markers of a transaction reach all partitions within this. */
+const TOGETHER_MS = 5_000;
+
+/** How far a read_committed reader may read, by topic and partition. */
+export interface Snapshot {
+  /** Before the brokers were asked, and behind their last answer. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly ends: ReadonlyMap<string, number>;
+}
+
+interface Visible {
+  readonly place: string;
+  readonly offset: number;
+}
 
 export interface Verdict {
   readonly rows: number;
@@ -31,12 +46,13 @@ interface Counts {
 export class Oracle {
   readonly #rows: Row[] = [];
   readonly #outputs = new Map<Output, Map<string, number>>();
-  /** By input row that only one of the two has: since when. */
-  readonly #alone = new Map<number, { readonly of: Output; readonly sinceMs: number }>();
-  readonly #together = new Set<number>();
-  /** By key: the highest number up to which there is no gap, and since when those behind a gap are there. */
-  readonly #numbers = new Map<string, { whole: number; readonly behind: Map<number, number> }>();
-  readonly #torn = new Set<string>();
+  /** By input row, and by key and number: where their rows are. */
+  readonly #copies = new Map<number, Visible>();
+  readonly #numbered = new Map<number, Visible>();
+  readonly #numbers = new Map<string, Map<number, Visible>>();
+  readonly #snapshots: Snapshot[] = [];
+  /** Brokers were away, or had just come back. */
+  readonly #outages: { readonly fromMs: number; toMs: number }[] = [];
   readonly examples: string[] = [];
 
   input(row: Row): void {
@@ -47,28 +63,36 @@ export class Oracle {
     return this.#rows.length;
   }
 
-  output(of: Output, row: Out, nowMs: number): void {
+  output(of: Output, row: Out, partition: number, offset: number): void {
     const known = this.#outputs.get(of) ?? new Map<string, number>();
     this.#outputs.set(of, known);
     const text = textOf(row);
     known.set(text, (known.get(text) ?? 0) + 1);
-    if (of === 'copy' || of === 'numbers') this.#meet(of, row['id'] as number, nowMs);
-    if (of === 'numbers') this.#count(row['key'] as string, row['number'] as number, nowMs);
+    const visible = { place: `${of} ${partition}`, offset };
+    const id = row['id'] as number;
+    // Of what comes twice the first counts here.
+    if (of === 'copy' && !this.#copies.has(id)) this.#copies.set(id, visible);
+    if (of !== 'numbers') return;
+    if (!this.#numbered.has(id)) this.#numbered.set(id, visible);
+    const key = row['key'] as string;
+    const numbers = this.#numbers.get(key) ?? new Map<number, Visible>();
+    this.#numbers.set(key, numbers);
+    if (!numbers.has(row['number'] as number)) numbers.set(row['number'] as number, visible);
   }
 
-  /** Looks for transactions of which a reader sees a part, and goes on seeing no more. */
-  watch(nowMs: number): void {
-    for (const [id, { of, sinceMs }] of this.#alone) if (nowMs - sinceMs > TOGETHER_MS) this.#tear(`row ${id}: only ${of} has it`);
-    for (const [key, { whole, behind }] of this.#numbers) {
-      const since = Math.min(...behind.values());
-      if (nowMs - since > TOGETHER_MS) this.#tear(`numbers of ${key}: ${whole + 1} is not there, and later ones are`);
-    }
+  snapshot(snapshot: Snapshot): void {
+    this.#snapshots.push(snapshot);
   }
 
-  /** The brokers were away: what is to be seen together may have come apart for longer. */
-  forgive(nowMs: number): void {
-    for (const [id, one] of this.#alone) this.#alone.set(id, { ...one, sinceMs: nowMs });
-    for (const { behind } of this.#numbers.values()) for (const number of behind.keys()) behind.set(number, nowMs);
+  /** Brokers are away from here on; `back`: until here. What should be seen together may come apart for longer. */
+  outage(fromMs: number): { back(toMs: number): void } {
+    const outage = { fromMs, toMs: Number.POSITIVE_INFINITY };
+    this.#outages.push(outage);
+    return {
+      back(toMs) {
+        outage.toMs = toMs;
+      },
+    };
   }
 
   verdict(): Verdict {
@@ -90,30 +114,48 @@ export class Oracle {
     );
     this.#compareNumbers(counts, byKey);
     this.#compareCounts(counts, byKey);
-    return { rows: rows.length, ...counts, torn: this.#torn.size, examples: this.examples };
+    return { rows: rows.length, ...counts, torn: this.#torn(), examples: this.examples };
   }
 
-  #meet(of: Output, id: number, nowMs: number): void {
-    if (this.#together.has(id)) return;
-    const other = this.#alone.get(id);
-    if (other === undefined) this.#alone.set(id, { of, sinceMs: nowMs });
-    else if (other.of !== of) {
-      this.#alone.delete(id);
-      this.#together.add(id);
+  /** Rows that were to be seen for long, while others of their transaction were not. */
+  #torn(): number {
+    let torn = 0;
+    const compare = (one: Visible, other: Visible, what: string): void => {
+      if (!this.#cameApart(one, other)) return;
+      torn++;
+      this.#note(`torn: ${what}`);
+    };
+    for (const [id, copy] of this.#copies) {
+      const numbered = this.#numbered.get(id);
+      if (numbered !== undefined) compare(copy, numbered, `row ${id}`);
     }
+    for (const [key, numbers] of this.#numbers) {
+      for (const [number, visible] of numbers) {
+        const below = numbers.get(number - 1);
+        // That the lower one comes first is as it should be.
+        if (below !== undefined && this.#firstSeen(below) > this.#firstSeen(visible)) compare(below, visible, `numbers ${number - 1} and ${number} of ${key}`);
+      }
+    }
+    return torn;
   }
 
-  #count(key: string, number: number, nowMs: number): void {
-    const known = this.#numbers.get(key) ?? { whole: 0, behind: new Map<number, number>() };
-    this.#numbers.set(key, known);
-    if (number > known.whole) known.behind.set(number, nowMs);
-    while (known.behind.delete(known.whole + 1)) known.whole++;
+  #cameApart(one: Visible, other: Visible): boolean {
+    const [first, second] = [this.#firstSeen(one), this.#firstSeen(other)].sort((a, b) => a - b) as [number, number];
+    if (first === second) return false;
+    const seen = this.#snapshots[first]?.toMs ?? Number.POSITIVE_INFINITY;
+    const missing = this.#snapshots[second - 1]?.fromMs ?? Number.NEGATIVE_INFINITY;
+    return missing - seen > TOGETHER_MS && !this.#outages.some(({ fromMs, toMs }) => fromMs < missing && toMs > seen);
   }
 
-  #tear(what: string): void {
-    if (this.#torn.has(what)) return;
-    this.#torn.add(what);
-    this.#note(`torn: ${what}`);
+  /** The place of the first snapshot in which a row can be seen. */
+  #firstSeen({ place, offset }: Visible): number {
+    let [low, high] = [0, this.#snapshots.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (((this.#snapshots[middle] as Snapshot).ends.get(place) ?? 0) > offset) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 
   #note(what: string): void {

@@ -20,8 +20,9 @@ const ENDS_MS = 60_000;
 const LAST_MS = 180_000;
 /** After this a broker that is back leads its partitions again, and readers have found it. */
 const SETTLED_MS = 10_000;
-/** The error of a process whose place another one has taken: by the brokers, or by the lock of the directory. */
-const REPLACED = /ERR_MILLRACE_FENCED|ERR_MILLRACE_CHECKPOINT: .*(no longer of this process|taken by another process)/s;
+/** The error of a process whose place another one has taken: by its transactions, its group, or the lock of its directory. */
+const REPLACED =
+  /ERR_MILLRACE_FENCED|ERR_MILLRACE_SOURCE: .*another process has (begun to read|committed)|ERR_MILLRACE_CHECKPOINT: .*(no longer of this process|taken by another process)/s;
 /** A warning, or an error, about a checkpoint that cannot be read. */
 const DAMAGE = /is damaged|ERR_MILLRACE_STATE|ERR_MILLRACE_CORRUPT|the checkpoint before that one/;
 
@@ -187,12 +188,12 @@ export class Rounds {
     const { brokers, oracle } = this.#parts;
     const broker = brokers[node % brokers.length] as RunningKafka;
     await sleep(afterMs);
-    const forgiving = setInterval(() => oracle.forgive(Date.now()), 200);
+    const outage = oracle.outage(Date.now());
     await broker.kill();
     this.tally.brokerKills++;
     await sleep(downMs);
     await broker.restart();
-    setTimeout(() => clearInterval(forgiving), SETTLED_MS).unref();
+    outage.back(Date.now() + SETTLED_MS);
     await this.progress(job, await this.#parts.stage.committed(), 'a checkpoint after a broker was away');
   }
 

@@ -8,7 +8,7 @@ import { describe, test } from 'node:test';
 import { kafkaBroker } from '../kafka-broker.ts';
 import { effortCount, seedOf } from '../seed.ts';
 import { readLedger } from './ledger.ts';
-import { Oracle } from './oracle.ts';
+import { Oracle, type Snapshot } from './oracle.ts';
 import type { Output, Row } from './pipeline.ts';
 import { FAULTS, planOf } from './plan.ts';
 import { CHECKPOINT_POINTS, START_POINTS, WORKER_POINTS } from './points.ts';
@@ -63,7 +63,7 @@ describe('the oracle', () => {
   type Change = (outputs: [Output, Record<string, number | string>][]) => void;
 
   /** What a job that is right gives, changed. */
-  function judged(change: Change = () => {}, waitMs = 0) {
+  function judged(change: Change = () => {}, snapshots: readonly Snapshot[] = []) {
     const oracle = new Oracle();
     for (const row of rows) oracle.input(row);
     const outputs: [Output, Record<string, number | string>][] = [];
@@ -92,8 +92,8 @@ describe('the oracle', () => {
         outputs.push(['totals', { windowStart: start, windowEnd: start + 800, windows: inside.length, n: inside.reduce((sum, { n }) => sum + n, 0) }]);
     }
     change(outputs);
-    for (const [of, row] of outputs) oracle.output(of, row, 0);
-    oracle.watch(waitMs);
+    outputs.forEach(([of, row], offset) => oracle.output(of, row, 0, offset));
+    for (const snapshot of snapshots) oracle.snapshot(snapshot);
     const { rows: _, examples: __, ...counts } = oracle.verdict();
     return counts;
   }
@@ -101,11 +101,7 @@ describe('the oracle', () => {
   const clean = { lost: 0, duplicated: 0, wrong: 0, torn: 0 };
   const first = (outputs: [Output, Record<string, number | string>][], of: Output) => outputs.findIndex(([output]) => output === of);
 
-  test('has nothing to say where all is right', () =>
-    assert.deepEqual(
-      judged(() => {}, 1e6),
-      clean,
-    ));
+  test('has nothing to say where all is right', () => assert.deepEqual(judged(), clean));
 
   for (const of of ['copy', 'windows', 'sessions', 'totals', 'numbers'] as const) {
     test(`notices what is lost of ${of}, and what comes twice`, () => {
@@ -132,10 +128,19 @@ describe('the oracle', () => {
     );
   });
 
-  test('notices a transaction of which only a part is seen, but not before the rest may have come', () => {
-    const part: Change = (outputs) => outputs.splice(first(outputs, 'numbers'), 1);
-    assert.equal(judged(part, 100).torn, 0);
-    assert.ok(judged(part, 1e6).torn > 0);
+  test('notices a transaction of which only a part can be seen, for longer than markers take', () => {
+    const at = (ms: number, copy: number, numbers: number): Snapshot => ({
+      fromMs: ms,
+      toMs: ms + 10,
+      ends: new Map([
+        ['copy 0', copy],
+        ['numbers 0', numbers],
+      ]),
+    });
+    assert.equal(judged(undefined, [at(0, 50, 50), at(20_000, 50, 50), at(30_000, 1e6, 1e6)]).torn, 0);
+    assert.equal(judged(undefined, [at(0, 50, 20), at(1_000, 50, 20), at(30_000, 1e6, 1e6)]).torn, 0);
+    assert.ok(judged(undefined, [at(0, 50, 20), at(20_000, 50, 20), at(30_000, 1e6, 1e6)]).torn > 0);
+    assert.ok(judged(undefined, [at(0, 20, 50), at(20_000, 20, 50), at(30_000, 1e6, 1e6)]).torn > 0);
   });
 });
 

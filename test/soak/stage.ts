@@ -6,6 +6,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Admin, type Consumer, Kafka, logLevel, type Producer } from 'kafkajs';
 import { seededRng } from '../../core/index.ts';
+import { Cluster, logOffsets, READ_COMMITTED } from '../../io/kafka/client/index.ts';
+import { Connection } from '../../io/kafka/kafkajs/index.ts';
 import type { Oracle } from './oracle.ts';
 import { OUTPUTS, type Output, type Row } from './pipeline.ts';
 
@@ -34,7 +36,9 @@ export class Stage {
   /** By topic and partition: the next offset. After a rebalance kafkajs may hand records over again. */
   readonly #next = new Map<string, number>();
   readonly #ended = new Set<string>();
-  #watchTimer: NodeJS.Timeout | undefined;
+  readonly #cluster: Cluster;
+  #watching: Promise<void> | undefined;
+  #isClosed = false;
 
   private constructor(brokers: readonly string[], name: string, seed: number, oracle: Oracle) {
     this.name = name;
@@ -47,6 +51,7 @@ export class Stage {
       requestTimeout: 5_000,
       retry: { retries: 200, initialRetryTime: 50, maxRetryTime: 1_000 },
     });
+    this.#cluster = new Cluster(new Connection({ brokers: [...brokers], clientId: 'soak', requestTimeout: 5_000 }));
     this.#admin = client.admin();
     // Rows come once, and in order: what is late would not be in the windows.
     this.#producer = client.producer({ allowAutoTopicCreation: false, idempotent: true, maxInFlightRequests: 1 });
@@ -116,8 +121,10 @@ export class Stage {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#watchTimer);
     this.#isFed = true;
+    this.#isClosed = true;
+    await this.#watching;
+    this.#cluster.close();
     await Promise.allSettled([this.#consumer.disconnect(), this.#producer.disconnect(), this.#admin.disconnect()]);
   }
 
@@ -132,10 +139,31 @@ export class Stage {
           this.#next.set(place, Number(offset) + 1);
           if (key?.toString() === END) this.#ended.add(place);
           else if (of === 'in') this.#oracle.input(JSON.parse(String(value)) as Row);
-          else this.#oracle.output(of as Output, JSON.parse(String(value)) as Record<string, number | string>, Date.now());
+          else this.#oracle.output(of as Output, JSON.parse(String(value)) as Record<string, number | string>, partition, Number(offset));
         }
       },
     });
-    this.#watchTimer = setInterval(() => this.#oracle.watch(Date.now()), WATCH_MS);
+    this.#watching = this.#watch();
+  }
+
+  /** Asks again and again how far a read_committed reader may read. While brokers are away there is no answer. */
+  async #watch(): Promise<void> {
+    const partitions = Array.from({ length: OUT_PARTITIONS }, (_, partition) => partition);
+    while (!this.#isClosed) {
+      const fromMs = Date.now();
+      try {
+        const ends = new Map<string, number>();
+        await Promise.all(
+          (['copy', 'numbers'] as const).map(async (of) => {
+            for (const [partition, end] of await logOffsets(this.#cluster, `${this.name}-${of}`, partitions, 'end', READ_COMMITTED))
+              ends.set(`${of} ${partition}`, end);
+          }),
+        );
+        this.#oracle.snapshot({ fromMs, toMs: Date.now(), ends });
+      } catch {
+        await sleep(WATCH_MS);
+      }
+      await sleep(WATCH_MS);
+    }
   }
 }
