@@ -103,10 +103,10 @@ describe('the oracle', () => {
 
   test('has nothing to say where all is right', () => assert.deepEqual(judged(), clean));
 
-  for (const of of ['copy', 'windows', 'sessions', 'totals', 'numbers'] as const) {
-    test(`notices what is lost of ${of}, and what comes twice`, () => {
-      assert.ok(judged((outputs) => outputs.splice(first(outputs, of), 1)).lost > 0);
-      assert.ok(judged((outputs) => outputs.push(outputs[first(outputs, of)] as (typeof outputs)[number])).duplicated > 0);
+  for (const one of ['copy', 'windows', 'sessions', 'totals', 'numbers'] as const) {
+    test(`notices what is lost of ${one}, and what comes twice`, () => {
+      assert.ok(judged((outputs) => outputs.splice(first(outputs, one), 1)).lost > 0);
+      assert.ok(judged((outputs) => outputs.push(outputs[first(outputs, one)] as (typeof outputs)[number])).duplicated > 0);
     });
   }
 
@@ -115,7 +115,7 @@ describe('the oracle', () => {
       (of: Output): Change =>
       (outputs) =>
         void (outputs[first(outputs, of)] = [of, { ...(outputs[first(outputs, of)]?.[1] as object), n: -1 }]);
-    for (const of of ['windows', 'sessions', 'totals'] as const) assert.equal(judged(changed(of)).wrong, 1);
+    for (const one of ['windows', 'sessions', 'totals'] as const) assert.equal(judged(changed(one)).wrong, 1);
     assert.equal(judged((outputs) => outputs.push(outputs[first(outputs, 'counts')] as (typeof outputs)[number])).duplicated, 1);
     assert.equal(
       judged((outputs) =>
