@@ -147,7 +147,6 @@ export class CheckpointStore {
     const mirror = this.#mirror;
     const [first] = this.#transactions;
     if (mirror === undefined || first === undefined) return;
-    await mirror.committed();
     await mirror.add(first.transaction, manifest, this.dir.journal.hasBegun ? this.dir.journal.image() : undefined);
   }
 
@@ -155,6 +154,8 @@ export class CheckpointStore {
   async commit(written: number, positions: (domain: string) => readonly unknown[]): Promise<void> {
     for (const [index, { transaction, domain }] of this.#transactions.entries()) {
       await transaction.commit(written, index === this.#transactions.length - 1 ? positions(domain) : []);
+      // That of the topic comes first.
+      if (index === 0) await this.#mirror?.committed();
     }
   }
 
