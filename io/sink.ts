@@ -82,6 +82,11 @@ export interface TransactionContext {
   /** Names the job. Whoever opens a transaction by the same name later fences this one. */
   readonly id: string;
   readonly signal: AbortSignal;
+  /**
+   * Whether another process is known to have the job now. Asked when the outside refuses this one: to ask
+   * there who has the name can disturb the other one's transaction.
+   */
+  isTaken?(): Promise<boolean>;
   waiting?(what: string | undefined): void;
 }
 

@@ -53,7 +53,7 @@ export class KafkaTransaction implements Transaction {
   readonly #topics = new Set<string>();
   #isRecovered = false;
 
-  constructor(options: KafkaTransactionOptions, { id, signal, waiting }: TransactionContext) {
+  constructor(options: KafkaTransactionOptions, { id, signal, isTaken, waiting }: TransactionContext) {
     this.transactionalId = options.transactionalId ?? `millrace.${id}`;
     this.timeoutMs = options.transactionTimeout ?? TRANSACTION_TIMEOUT_MS;
     this.domain = domainOf(options);
@@ -67,6 +67,7 @@ export class KafkaTransaction implements Transaction {
       name: this.#name,
       transactionalId: this.transactionalId,
       timeoutMs: this.timeoutMs,
+      ...(isTaken === undefined ? {} : { isTaken }),
       brokerTimeoutMs,
       requestTimeoutMs: options.requestTimeout ?? REQUEST_TIMEOUT_MS,
       deliveryTimeoutMs: options.deliveryTimeout ?? DELIVERY_TIMEOUT_MS,

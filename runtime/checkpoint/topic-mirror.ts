@@ -70,6 +70,8 @@ export class TopicMirror {
   readonly #before: ReadonlySet<string>;
   readonly #unsynced = new Set<string>();
   #sinceIndex = 0;
+  /** What was added last may not be committed yet. */
+  #isOpen = false;
   readonly costs: MirrorCosts = { bytes: 0, records: 0 };
 
   private constructor({ topic, disk, pipeline, report }: MirrorParts, before: ReadonlySet<string>) {
@@ -175,6 +177,7 @@ export class TopicMirror {
    */
   async add(transaction: Transaction, manifest: Manifest, journal: Uint8Array | undefined): Promise<void> {
     const there = new Map((await this.#disk.list()).map(({ name, bytes }) => [name, bytes]));
+    this.#isOpen = true;
     const name = manifestName(manifest);
     const batch = new Batch(this.#topic, transaction, this.costs);
     if (!this.#hasHead) await batch.add(PIPELINE_KEY, Buffer.from(JSON.stringify({ format: FORMAT, pipeline: this.#pipeline })));
@@ -192,11 +195,13 @@ export class TopicMirror {
 
   /** What was added is committed. To be awaited before the next `add`. */
   async committed(): Promise<void> {
+    this.#isOpen = false;
     if (this.costs.bytes - this.#sinceIndex >= INDEX_BYTES) await this.keep();
   }
 
   /** Notes in the folder what it has, so that the next start need not read it. */
   async keep(): Promise<void> {
+    if (this.#isOpen) return;
     this.#offset = await this.#topic.end();
     this.#sinceIndex = this.costs.bytes;
     await this.#note();

@@ -95,7 +95,7 @@ export class CheckpointStore {
           await lock.renewEvery(sessionMs / RENEWALS, () => void store?.fenced().then(lost));
           if (parts.kafka !== undefined) await openTopic(parts.kafka, parts, disk, locked);
           if (parts.domain !== undefined && locked.ofSinks === undefined) {
-            locked.ofSinks = await transactionOf(parts.domain, pipeline, signal);
+            locked.ofSinks = await transactionOf(parts.domain, pipeline, signal, isTakenOf(locked));
             locked.transactions.push({ transaction: locked.ofSinks, domain: parts.domain.domain });
             locked.decided = await locked.ofSinks.recover();
           }
@@ -147,7 +147,6 @@ export class CheckpointStore {
     const mirror = this.#mirror;
     const [first] = this.#transactions;
     if (mirror === undefined || first === undefined) return;
-    await mirror.committed();
     await mirror.add(first.transaction, manifest, this.dir.journal.hasBegun ? this.dir.journal.image() : undefined);
   }
 
@@ -155,6 +154,8 @@ export class CheckpointStore {
   async commit(written: number, positions: (domain: string) => readonly unknown[]): Promise<void> {
     for (const [index, { transaction, domain }] of this.#transactions.entries()) {
       await transaction.commit(written, index === this.#transactions.length - 1 ? positions(domain) : []);
+      // That of the topic comes first.
+      if (index === 0) await this.#mirror?.committed();
     }
   }
 
@@ -239,10 +240,10 @@ async function openTopic(
   await lease.wait(parts.standBy === undefined ? undefined : { signal, meanwhile: () => mirror.follow() });
   const isShared = domain !== undefined && domain.domain === topic.transactions.domain;
   // Whoever was at work with other sinks, or another guarantee, had the other name.
-  const own = await transactionOf(topic.transactions, `${pipeline}.checkpoint`, signal);
+  const own = await transactionOf(topic.transactions, `${pipeline}.checkpoint`, signal, isTakenOf(locked));
   locked.transactions.push({ transaction: own, domain: topic.transactions.domain });
   let decided = await own.recover();
-  const other = await transactionOf(isShared ? domain : topic.transactions, pipeline, signal);
+  const other = await transactionOf(isShared ? domain : topic.transactions, pipeline, signal, isTakenOf(locked));
   if (isShared) locked.transactions.splice(0, 1, { transaction: other, domain: domain.domain });
   decided = Math.max(decided ?? -1, (await other.recover()) ?? -1);
   if (isShared) locked.ofSinks = other;
@@ -260,8 +261,13 @@ function mustHave({ topic, committed }: Locked, newest: number, pipeline: string
   );
 }
 
-function transactionOf(domain: TransactionDomain, id: string, signal: AbortSignal): Promise<Transaction> {
-  return guarded('ERR_MILLRACE_SINK', 'The transactions of the sinks cannot be opened', () => domain.open({ id, signal }));
+function transactionOf(domain: TransactionDomain, id: string, signal: AbortSignal, isTaken: () => Promise<boolean>): Promise<Transaction> {
+  return guarded('ERR_MILLRACE_SINK', 'The transactions of the sinks cannot be opened', () => domain.open({ id, signal, isTaken }));
+}
+
+/** Whether the lock of the folder, or the topic, is another's by now. */
+function isTakenOf(locked: Locked): () => Promise<boolean> {
+  return async () => (await locked.lock.otherHolder()) !== undefined || (await locked.lease?.takenBy()) !== undefined;
 }
 
 function isSame(a: CheckpointId, b: CheckpointId): boolean {

@@ -73,6 +73,8 @@ export interface TransactionOptions {
   readonly transactionalId: string;
   /** Milliseconds after which the broker aborts a transaction that is still open. */
   readonly timeoutMs: number;
+  /** See TransactionContext. */
+  readonly isTaken?: () => Promise<boolean>;
   /** Milliseconds for which a passing refusal is asked again. */
   readonly brokerTimeoutMs: number;
   readonly requestTimeoutMs: number;
@@ -329,8 +331,8 @@ export class ProducerTransaction implements BatchNumbering {
 
   /**
    * A broker refuses this producer: the transaction timed out, or another process has the id. The broker
-   * tells by a question with the own identity. It is asked once, because with a stale one it aborts what the
-   * other process has open.
+   * tells by a question with the own identity. It is asked once, and not where the job knows it already, because
+   * with a stale one it aborts what the other process has open.
    */
   #whoHasIt(): Promise<MillraceError> {
     this.#verdict ??= this.#findOut();
@@ -338,7 +340,8 @@ export class ProducerTransaction implements BatchNumbering {
   }
 
   async #findOut(): Promise<MillraceError> {
-    const { name, timeoutMs } = this.#options;
+    const { name, timeoutMs, isTaken } = this.#options;
+    if ((await isTaken?.().catch(() => false)) === true) return fenced(name, this.transactionalId);
     try {
       return await this.#patience.through('who has the transactional id cannot be found out', async () => {
         const { code } = await this.#cluster.askCoordinator(
