@@ -50,7 +50,7 @@ test('rows that become a thousand each come out whole, though all of them are mo
 });
 
 test('state at its limit: the job waits, state by the clock is freed, and all rows come out', async () => {
-  const rows = 30_000;
+  const rows = 120_000;
   const warnings: string[] = [];
   const states: string[] = [];
   const job = await run(pipeline, { workers: 1, memory: { limit: '32MiB', atLimit: 'pause' }, epochBytes: '64KiB', params: { dir, kind: 'clock', rows } });
