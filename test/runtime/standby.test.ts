@@ -11,7 +11,7 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { run } from '../../runtime/index.ts';
 import { openStage, until as untilSoon } from '../io/kafka-fixture.ts';
-import { seedOf } from '../seed.ts';
+import { effortCount, seedOf } from '../seed.ts';
 import { type CliProcess, startCli } from './cli-process.ts';
 import { EXACT, Feed, isExact, type Row } from './exact-model.ts';
 import type { Params } from './pipelines/exact.ts';
@@ -116,6 +116,9 @@ async function checked(t: TestContext, { params, folders, topic }: Scene, feed: 
 
 type Fault = 'SIGKILL' | 'SIGSTOP' | 'SIGTERM';
 
+/** Each take-over takes half a minute: all of them with MILLRACE_TEST_EFFORT=2, else one, and SIGSTOP where it matters most. */
+const FAULTS: readonly Fault[] = effortCount(1) > 1 ? ['SIGKILL', 'SIGTERM', 'SIGSTOP'] : ['SIGKILL'];
+
 async function takesOver(t: TestContext, scene: Scene, fault: Fault): Promise<void> {
   const feed = new Feed(seedOf(9), scene.write);
   try {
@@ -144,13 +147,13 @@ async function takesOver(t: TestContext, scene: Scene, fault: Fault): Promise<vo
   await checked(t, scene, feed);
 }
 
-for (const fault of ['SIGKILL', 'SIGTERM', 'SIGSTOP'] as const) test(`log sinks, ${fault}`, async (t) => takesOver(t, await onLog(t, false), fault));
+for (const fault of FAULTS) test(`log sinks, ${fault}`, async (t) => takesOver(t, await onLog(t, false), fault));
 test('files sinks, SIGSTOP', async (t) => takesOver(t, await onLog(t, true), 'SIGSTOP'));
 test('Kafka sinks, SIGSTOP', async (t) => {
   const scene = await onKafka(t, false);
   if (scene !== undefined) await takesOver(t, scene, 'SIGSTOP');
 });
-for (const fault of ['SIGKILL', 'SIGTERM', 'SIGSTOP'] as const) {
+for (const fault of FAULTS) {
   test(`Kafka sinks, the state in a topic, each process with a folder of its own, ${fault}`, async (t) => {
     const scene = await onKafka(t, true);
     if (scene !== undefined) await takesOver(t, scene, fault);
