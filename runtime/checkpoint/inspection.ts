@@ -78,8 +78,8 @@ export function describeInspection({ dir, checkpoints, segments, journal, damage
     );
     for (const { name, positions } of manifest.sources) {
       lines.push(`  source ${name}`);
-      positions.forEach(({ offset, read }, partition) => {
-        lines.push(`    partition ${partition} at ${offset}${read === true ? ', read to its end' : ''}`);
+      positions.forEach(({ offset, drained }, partition) => {
+        lines.push(`    partition ${partition} at ${offset}${drained === undefined ? '' : `, drained at ${drained}`}`);
       });
     }
     manifest.watermarks.forEach(({ currentMs, partitions }, w) => {

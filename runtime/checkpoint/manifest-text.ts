@@ -181,11 +181,8 @@ function sourcePositions(path: string, value: unknown): SourcePositions {
 function position(path: string, value: unknown): SourcePositions['positions'][number] {
   const read = fields(path, value);
   const offset = read('offset', whole());
-  const isRead = read('read', (where, found) => {
-    if (found === undefined || typeof found === 'boolean') return found;
-    throw new MemberError(`${where} is ${shown(found)}`);
-  });
-  return isRead === undefined ? { offset } : { offset, read: isRead };
+  const drained = read('drained', (where, found) => (found === undefined ? undefined : whole()(where, found)));
+  return drained === undefined ? { offset } : { offset, drained };
 }
 
 function watermarkState(path: string, value: unknown): WatermarkState {

@@ -17,8 +17,11 @@ export interface CheckpointId {
 
 export interface SourcePositions {
   readonly name: string;
-  /** By partition. */
-  readonly positions: readonly { readonly offset: number; readonly read?: boolean }[];
+  /**
+   * By partition. `drained`: where a run was when it drained. What was open by then has come out, and that
+   * output is final.
+   */
+  readonly positions: readonly { readonly offset: number; readonly drained?: number }[];
 }
 
 /** Frames of epochs `from` to `to` in this file count. Others in it do not. */

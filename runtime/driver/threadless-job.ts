@@ -117,7 +117,9 @@ export class ThreadlessJob {
       const stored = coordinator.begin(
         resumed === undefined ? outside.committed : this.#positionsOf(resumed.cut),
         outside.decisions,
-        resumed === undefined ? undefined : { checkpoint: resumed.cut.checkpoint, written: resumed.cut.written, ...resumed.cut.state },
+        resumed === undefined
+          ? undefined
+          : { checkpoint: resumed.cut.checkpoint, written: resumed.cut.written, drainedAt: resumed.cut.drainedAt, ...resumed.cut.state },
       );
       if (stored !== undefined) outside.decisions?.begin(stored.head, stored.kept);
       if (resumed === undefined) state?.write(coordinator.firstCut, []);

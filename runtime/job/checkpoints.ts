@@ -145,7 +145,13 @@ export class Checkpoints {
     if (manifest === undefined) return undefined;
     const { exchanges } = this.#heirs as Succession;
     const heldUntil = exchanges.map((of) => (of === undefined ? undefined : manifest.heldUntil[of.exchange]) ?? Number.NEGATIVE_INFINITY);
-    return { checkpoint: manifest.checkpoint, written: this.written, watermarks: this.#watermarks, heldUntil };
+    return { checkpoint: manifest.checkpoint, written: this.written, watermarks: this.#watermarks, heldUntil, drainedAt: this.#drainedAt() };
+  }
+
+  /** Where the last run drained, by global partition; undefined: it did not, or it had other partitions. */
+  #drainedAt(): Offset[] | undefined {
+    const drained = this.#counts.flatMap((count, source) => Array.from({ length: count }, (_, partition) => this.#stored(source)?.[partition]?.drained));
+    return drained.every((at) => at !== undefined) ? drained : undefined;
   }
 
   get task(): StoredTask {
@@ -177,11 +183,13 @@ export class Checkpoints {
     if (oldest !== undefined) this.dir.journal.trim(oldest.checkpoint);
   }
 
-  async #manifestOf({ checkpoint, written, positions, state }: CheckpointCut): Promise<Manifest> {
+  async #manifestOf({ checkpoint, written, positions, drainedAt, state }: CheckpointCut): Promise<Manifest> {
     let first = 0;
     const sources = this.#counts.map((count, source) => {
-      const offsets = positions.slice(first, (first += count));
-      return { name: this.#plan.sources[source]?.source.name ?? '', positions: offsets.map((offset) => ({ offset })) };
+      const from = first;
+      first += count;
+      const ofPartition = (offset: Offset, at: number) => (drainedAt === undefined ? { offset } : { offset, drained: drainedAt[from + at] as Offset });
+      return { name: this.#plan.sources[source]?.source.name ?? '', positions: positions.slice(from, first).map(ofPartition) };
     });
     const { watermarks, heldUntil, nowMs } = state;
     // Of the start itself, when epochs behind it are written: the workers have begun with bases as of it.

@@ -55,6 +55,8 @@ export interface CheckpointCut {
   readonly written: number;
   /** By global partition. */
   readonly positions: readonly Offset[];
+  /** Where this run, or the one before it, was drained: that output is written; undefined: it was not. */
+  readonly drainedAt: readonly Offset[] | undefined;
   readonly state: EpochState;
 }
 
@@ -64,6 +66,7 @@ export interface Resume {
   readonly written: number;
   readonly watermarks: readonly WatermarkState[];
   readonly heldUntil: readonly number[];
+  readonly drainedAt: readonly Offset[] | undefined;
 }
 
 /**
@@ -167,6 +170,10 @@ export class Coordinator {
   #isRefused = false;
   #partitionCounts: readonly number[] = [];
   #epochStartedAtMs = 0;
+  /** Epochs in which this run was drained. */
+  readonly #drains = new Set<number>();
+  /** Where this run, or the one before it, was when it drained, and that was written. */
+  #drainedAt: readonly Offset[] | undefined;
   /** By epoch under way: the clock at its end. */
   readonly #clockAt = new Map<number, number>();
   #hasBegun = false;
@@ -247,6 +254,7 @@ export class Coordinator {
   ): { readonly head: JournalHead; readonly kept: readonly JournalRecord[] } | undefined {
     if (resume === undefined) this.#watermarks.restore(committed, this.#partitionCounts);
     else this.#watermarks.resume(resume.watermarks, resume.heldUntil, resume.written);
+    this.#drainedAt = resume?.drainedAt;
     const { plan, checkpointMs } = this.#parts;
     const names = plan.sources.map(({ source }) => source.name);
     // Checkpoints count from 1 on: number 0 is that of a job that has read nothing.
@@ -264,7 +272,7 @@ export class Coordinator {
   /** What a checkpoint of the start is made of: nothing is read, but it is known where reading begins. */
   get firstCut(): CheckpointCut {
     const { epoch, positions, state } = this.commits.start;
-    return { checkpoint: epoch, written: Math.max(epoch, this.restored.writtenEpoch), positions, state: state as EpochState };
+    return { checkpoint: epoch, written: Math.max(epoch, this.restored.writtenEpoch), positions, drainedAt: this.#drainedAt, state: state as EpochState };
   }
 
   /**
@@ -382,7 +390,9 @@ export class Coordinator {
     states.forEach((state, global) => this.#control.setPartition(epoch, global, state));
     this.#watermarks.endEpoch(epoch, nowMs);
     this.#balance.end(epoch, intake.takeRows());
-    const isFinal = states.length > 0 && (states.includes(PARTITION_DRAINED) || states.every((state) => state === PARTITION_ENDED));
+    const isDrained = states.includes(PARTITION_DRAINED);
+    if (isDrained) this.#drains.add(epoch);
+    const isFinal = states.length > 0 && (isDrained || states.every((state) => state === PARTITION_ENDED));
     commits.end(intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, record === undefined, isFinal);
     this.#clockAt.set(epoch, nowMs);
     this.#epochStartedAtMs = clocks.elapsed();
@@ -587,15 +597,21 @@ export class Coordinator {
       return;
     this.#finishing = record;
     const { epoch } = record;
-    // If the epoch is repeated for the sake of open windows, all of its output was written before.
-    if (epoch <= this.restored.writtenEpoch) {
+    // If the epoch is repeated for the sake of open windows, all of its output was written before. So was that
+    // of a drain behind which no rows have come.
+    if (epoch <= this.restored.writtenEpoch || this.#isDrainedAgain(record)) {
       this.outputs.release(epoch, { written: false });
       this.#holdBack();
       this.#outputIsDone(record);
     } else this.#parts.effects.write(epoch, this.outputs.blocksOf(epoch));
   }
 
+  #isDrainedAgain({ epoch, positions }: EpochRecord): boolean {
+    return this.#drains.has(epoch) && this.#drainedAt !== undefined && positions.every((offset, global) => offset === this.#drainedAt?.[global]);
+  }
+
   #outputIsDone(record: EpochRecord): void {
+    if (this.#drains.has(record.epoch)) this.#drainedAt = record.positions;
     this.#writtenAtMs = this.#parts.clocks.elapsed();
     const commit = this.commits.written(record, this.#writtenAtMs);
     if (commit === undefined) {
@@ -615,7 +631,7 @@ export class Coordinator {
     if (!hasState) this.#commitNext(this.#committing);
     else {
       const { epoch, positions, state } = record;
-      this.#parts.effects.checkpoint({ checkpoint: epoch, written: latest.epoch, positions, state: state as EpochState });
+      this.#parts.effects.checkpoint({ checkpoint: epoch, written: latest.epoch, positions, drainedAt: this.#drainedAt, state: state as EpochState });
     }
   }
 

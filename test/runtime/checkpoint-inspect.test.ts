@@ -41,7 +41,7 @@ checkpoint 12, run 1, 90 s old, 4096 bytes of state
   written by millrace 0.1.0; the run began from nothing
   source log in-1
     partition 0 at 120
-    partition 1 at 7, read to its end
+    partition 1 at 7, drained at 9
   watermark 1 at 2025-10-09T08:36:40.000Z
     partition 0 has seen 2025-10-09T08:36:45.000Z, active
     partition 1 has seen no time yet, idle

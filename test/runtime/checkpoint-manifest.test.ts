@@ -37,7 +37,7 @@ describe('a manifest', () => {
       .split('\n');
     assert.match(lines[0] as string, /^millrace checkpoint 1 [0-9a-f]{8} \d+$/);
     assert.deepEqual(lines.slice(1, 4), ['{', '"format": 1,', '"millrace": "0.1.0",']);
-    assert.ok(lines.includes('  {"name":"log in-1","positions":[{"offset":120},{"offset":7,"read":true}]}'));
+    assert.ok(lines.includes('  {"name":"log in-1","positions":[{"offset":120},{"offset":7,"drained":9}]}'));
     assert.ok(lines.includes('"heldUntil": ["-Infinity"],'), lines.join('\n'));
   });
 
@@ -206,7 +206,7 @@ function checkInvariants(manifest: Manifest, what: string): void {
   assert.equal(manifest.watermarks.length, operators.filter(({ kind }) => kind === 'watermark').length, what);
   for (const { name, positions } of manifest.sources) {
     assert.equal(typeof name, 'string', what);
-    for (const { offset, read: isRead } of positions) assert.ok(isWhole(offset) && [undefined, true, false].includes(isRead), what);
+    for (const { offset, drained } of positions) assert.ok(isWhole(offset) && (drained === undefined || isWhole(drained)), what);
   }
   for (const { currentMs, partitions } of manifest.watermarks) {
     assert.ok(isTime(currentMs), what);

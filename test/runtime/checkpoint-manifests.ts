@@ -40,7 +40,7 @@ export function manifestOf(of: Partial<Manifest> & { readonly run: number; reado
     writtenAtMs: 1_760_000_000_000 + checkpoint,
     plan: { format: 2, plan: planOf('p') },
     nowMs: 1_760_000_000_000.5,
-    sources: [{ name: 'log in-1', positions: [{ offset: 10 * checkpoint }, { offset: 7, read: true }] }],
+    sources: [{ name: 'log in-1', positions: [{ offset: 10 * checkpoint }, { offset: 7, drained: 9 }] }],
     watermarks: [
       {
         currentMs: 1_759_999_000_000,
@@ -96,7 +96,7 @@ export const manifests: fc.Arbitrary<Manifest> = fc
       sources: fc.array(
         fc.record({
           name: texts,
-          positions: fc.array(fc.oneof(fc.record({ offset: wholeNumbers }), fc.record({ offset: wholeNumbers, read: fc.boolean() })), { maxLength: 4 }),
+          positions: fc.array(fc.oneof(fc.record({ offset: wholeNumbers }), fc.record({ offset: wholeNumbers, drained: wholeNumbers })), { maxLength: 4 }),
         }),
         { minLength: sources, maxLength: sources },
       ),

@@ -157,6 +157,13 @@ test('a manifest that is damaged: the one before falls in, and what was final is
   await isExact(dir);
 });
 
+test('a run that is started again behind its end, with no more rows, puts nothing out again', async (t) => {
+  // As after a kill between the last commit and the end of the process: what was open has come out.
+  const dir = await folder(t);
+  for (let run = 0; run < 3; run++) await (await start(dir, {})).done;
+  await isExact(dir);
+});
+
 test('results become visible at the interval, though no more rows come', async (t) => {
   const dir = await folder(t);
   // The one window that is open waits for rows; the numbers do not.
