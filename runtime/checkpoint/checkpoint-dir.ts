@@ -20,10 +20,11 @@ import { assert, MillraceError, shown } from '../../core/index.ts';
 import type { ProcessLock } from '../../io/index.ts';
 import { type Disk, type LockOptions, lockFolder, NodeDisk } from '../disk/index.ts';
 import { Journal } from '../epoch/index.ts';
+import { segmentNamed } from '../state-log/index.ts';
 import { type Damage, type Found, findCheckpoints, greatestRun, lineOf } from './found.ts';
 import type { CheckpointId, Manifest } from './manifest.ts';
 import { encodeManifest } from './manifest-text.ts';
-import { isStrayManifest, manifestName, parseManifestName, parseSegmentName, RUN_MAX, segmentPath, TEMPORARY } from './names.ts';
+import { isStrayManifest, manifestName, parseManifestName, RUN_MAX, segmentPath, TEMPORARY } from './names.ts';
 
 export interface OpenOptions extends LockOptions {
   /** Called when the directory is locked, before anything in it is looked at. */
@@ -118,7 +119,7 @@ export class CheckpointDir {
     const files = await this.#disk.list().catch((error) => {
       throw failed(this.dir, 'cannot be read', '', error);
     });
-    return files.map(({ name }) => name).filter((name) => parseSegmentName(name) !== undefined);
+    return files.map(({ name }) => name).filter((name) => segmentNamed(name) !== undefined);
   }
 
   /**
@@ -203,7 +204,7 @@ export class CheckpointDir {
     const grown = manifest.segments.filter(({ name }) => {
       if (!sizes.has(name)) throw this.#end(this.#gone(name, manifest));
       // Those of earlier runs were synced for the manifest that this run began from.
-      return parseSegmentName(name)?.run === this.run && this.#synced.get(name) !== sizes.get(name);
+      return segmentNamed(name)?.run === this.run && this.#synced.get(name) !== sizes.get(name);
     });
     const areNamesNew = grown.some(({ name }) => !this.#synced.has(name));
     for (const { name } of grown) {
@@ -225,13 +226,13 @@ export class CheckpointDir {
    * in front of one that the newest manifest names are closed, and what they hold is named by it, or never.
    */
   #isObsolete(name: string, kept: readonly Manifest[]): boolean {
-    const id = parseSegmentName(name);
+    const id = segmentNamed(name);
     if (id === undefined || kept.some(({ segments }) => segments.some((one) => one.name === name))) return false;
     if (id.run !== this.run) return true;
     return (
       kept[0]?.segments.some((one) => {
-        const named = parseSegmentName(one.name);
-        return named?.run === id.run && named.writer === id.writer && named.sequence > id.sequence;
+        const named = segmentNamed(one.name);
+        return named?.run === id.run && named.worker === id.worker && named.from > id.from;
       }) === true
     );
   }

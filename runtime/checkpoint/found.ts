@@ -5,9 +5,10 @@
 
 import { join } from 'node:path';
 import type { Disk, DiskFile } from '../disk/index.ts';
+import { segmentNamed } from '../state-log/index.ts';
 import type { CheckpointId, Manifest } from './manifest.ts';
 import { decodeManifest, MANIFEST_BYTES_MAX } from './manifest-text.ts';
-import { parseManifestName, parseSegmentName } from './names.ts';
+import { parseManifestName } from './names.ts';
 
 /** A manifest that cannot be used. */
 export interface Damage {
@@ -77,7 +78,7 @@ export function lineOf(manifests: readonly Manifest[]): Manifest[] {
 
 /** The greatest run that anything here was written by; 0: none. What is damaged counts, by its name. */
 export function greatestRun(files: readonly DiskFile[]): number {
-  return files.reduce((run, { name }) => Math.max(run, parseManifestName(name)?.run ?? 0, parseSegmentName(name)?.run ?? 0), 0);
+  return files.reduce((run, { name }) => Math.max(run, parseManifestName(name)?.run ?? 0, segmentNamed(name)?.run ?? 0), 0);
 }
 
 /** A file that the medium does not give back is damaged. Other errors say that something else is wrong. */

@@ -4,6 +4,6 @@ export { CheckpointDir } from './checkpoint-dir.ts';
 export type { Damage } from './found.ts';
 export { describeInspection, type Inspection, inspectCheckpoints } from './inspection.ts';
 export { type CheckpointId, MANIFEST_FORMAT, type Manifest, type ManifestSegment, type SourcePositions } from './manifest.ts';
-export { parseManifestName, parseSegmentName, type SegmentName, segmentName } from './names.ts';
+export { parseManifestName } from './names.ts';
 export { packageVersion } from './package-version.ts';
 export { TopicMirror } from './topic-mirror.ts';

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { MillraceError } from '../../core/index.ts';
 import { NodeDisk } from '../disk/index.ts';
 import { JOURNAL_FILE, readJournal } from '../epoch/index.ts';
+import { segmentNamed } from '../state-log/index.ts';
 import { type Damage, findCheckpoints, lineOf } from './found.ts';
 import type { Manifest } from './manifest.ts';
-import { parseSegmentName } from './names.ts';
 
 export interface Inspection {
   readonly dir: string;
@@ -35,7 +35,7 @@ async function look(dir: string): Promise<Inspection> {
     const { files, manifests, damaged } = await findCheckpoints(disk);
     const checkpoints = lineOf(manifests);
     const named = new Set(checkpoints.flatMap(({ segments }) => segments.map(({ name }) => name)));
-    const segments = files.filter(({ name }) => parseSegmentName(name) !== undefined).map(({ name, bytes }) => ({ name, bytes, isNamed: named.has(name) }));
+    const segments = files.filter(({ name }) => segmentNamed(name) !== undefined).map(({ name, bytes }) => ({ name, bytes, isNamed: named.has(name) }));
     const bytes = await disk.read(JOURNAL_FILE, Number.POSITIVE_INFINITY);
     const journal = bytes === undefined ? undefined : journalOf(join(dir, JOURNAL_FILE), bytes);
     if (typeof journal === 'string') return { dir, checkpoints, segments, journal: undefined, damaged: [...damaged, { file: JOURNAL_FILE, reason: journal }] };

@@ -15,9 +15,10 @@
 
 import { crc32cBytes, MillraceError, shown, type WatermarkState } from '../../core/index.ts';
 import type { OperatorIdentity, PlanIdentity, StateHead } from '../plan/index.ts';
+import { segmentNamed } from '../state-log/index.ts';
 import { type CheckpointId, MANIFEST_FORMAT, type Manifest, type ManifestSegment, type SourcePositions } from './manifest.ts';
 import { type FieldReader, fields, list, MemberError, plainValue, text, time, unique, whole } from './manifest-members.ts';
-import { parseSegmentName, RUN_MAX } from './names.ts';
+import { RUN_MAX } from './names.ts';
 
 /** Longest file that is read. */
 export const MANIFEST_BYTES_MAX = 64 << 20;
@@ -138,7 +139,7 @@ function manifestOf(value: unknown): Manifest {
   );
   for (const { name, to } of manifest.segments) {
     if (to > id.checkpoint) throw new MemberError(`the segment ${name} goes on to epoch ${to}, behind the checkpoint`);
-    if ((parseSegmentName(name)?.run as number) > id.run) throw new MemberError(`the segment ${name} is of a later run`);
+    if ((segmentNamed(name)?.run as number) > id.run) throw new MemberError(`the segment ${name} is of a later run`);
   }
   if (manifest.from !== null && manifest.from.run >= id.run)
     throw new MemberError(`the run ${id.run} began from run ${manifest.from.run}, which is not before it`);
@@ -208,7 +209,7 @@ function watermarkPartition(path: string, value: unknown): WatermarkState['parti
 function segment(path: string, value: unknown): ManifestSegment {
   const read = fields(path, value);
   const name = read('name', text);
-  if (parseSegmentName(name) === undefined) throw new MemberError(`${path}.name is ${shown(name)}, which is no segment's`);
+  if (segmentNamed(name) === undefined) throw new MemberError(`${path}.name is ${shown(name)}, which is no segment's`);
   const from = read('from', whole());
   return { name, from, to: read('to', whole(from)) };
 }

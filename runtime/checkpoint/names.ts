@@ -2,25 +2,23 @@
  * Names of the files of a checkpoint directory.
  *
  *   checkpoint-<run>-<checkpoint>.manifest
- *   segment-<run>-<writer>-<sequence>.redo
+ *   segment-<run>-<worker>-<first epoch>.redo      see state-log/frames.ts
  *
- * A writer is whoever appends to one segment at a time: a worker. Its next segment has the next sequence, and
- * it never goes back to an earlier one. So those before the newest are closed.
+ * A worker appends to one segment at a time, and never goes back to an earlier one. So those before its newest
+ * are closed.
  */
 
 import { join } from 'node:path';
 import { assert } from '../../core/index.ts';
+import { segmentNamed } from '../state-log/index.ts';
 
 const RUN_DIGITS = 8;
 const CHECKPOINT_DIGITS = 16;
-const WRITER_DIGITS = 3;
-const SEQUENCE_DIGITS = 10;
 
 /** As many digits as a file name has for it. */
 export const RUN_MAX = 10 ** RUN_DIGITS - 1;
 
 const MANIFEST = new RegExp(`^checkpoint-(\\d{${RUN_DIGITS}})-(\\d{${CHECKPOINT_DIGITS}})\\.manifest$`);
-const SEGMENT = new RegExp(`^segment-(\\d{${RUN_DIGITS}})-(\\d{${WRITER_DIGITS}})-(\\d{${SEQUENCE_DIGITS}})\\.redo$`);
 
 /** Ends the name of a file that is being written, and is nothing yet. */
 export const TEMPORARY = '.new';
@@ -30,23 +28,13 @@ export interface ManifestName {
   readonly checkpoint: number;
 }
 
-export interface SegmentName {
-  readonly run: number;
-  readonly writer: number;
-  readonly sequence: number;
-}
-
 export function manifestName({ run, checkpoint }: ManifestName): string {
   return `checkpoint-${padded(run, RUN_DIGITS)}-${padded(checkpoint, CHECKPOINT_DIGITS)}.manifest`;
 }
 
-export function segmentName({ run, writer, sequence }: SegmentName): string {
-  return `segment-${padded(run, RUN_DIGITS)}-${padded(writer, WRITER_DIGITS)}-${padded(sequence, SEQUENCE_DIGITS)}.redo`;
-}
-
 /** Where a segment is. A name that is no segment's could lead anywhere. */
 export function segmentPath(dir: string, name: string): string {
-  assert(parseSegmentName(name) !== undefined, `${name} is no name of a segment`);
+  assert(segmentNamed(name) !== undefined, `${name} is no name of a segment`);
   return join(dir, name);
 }
 
@@ -54,12 +42,6 @@ export function segmentPath(dir: string, name: string): string {
 export function parseManifestName(name: string): ManifestName | undefined {
   const [, run, checkpoint] = MANIFEST.exec(name) ?? [];
   return run === undefined ? undefined : { run: Number(run), checkpoint: Number(checkpoint) };
-}
-
-/** undefined: it is no segment's name. */
-export function parseSegmentName(name: string): SegmentName | undefined {
-  const [, run, writer, sequence] = SEGMENT.exec(name) ?? [];
-  return run === undefined ? undefined : { run: Number(run), writer: Number(writer), sequence: Number(sequence) };
 }
 
 /** A manifest that is being written, or was when a crash came. */

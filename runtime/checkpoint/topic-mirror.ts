@@ -21,10 +21,11 @@ import { assert, MillraceError, shown } from '../../core/index.ts';
 import type { CheckpointTopic, TopicRecord, Transaction } from '../../io/index.ts';
 import type { Disk, DiskFile } from '../disk/index.ts';
 import { JOURNAL_FILE } from '../epoch/index.ts';
+import { segmentNamed } from '../state-log/index.ts';
 import { findCheckpoints, lineOf } from './found.ts';
 import type { Manifest } from './manifest.ts';
 import { encodeManifest } from './manifest-text.ts';
-import { manifestName, parseManifestName, parseSegmentName } from './names.ts';
+import { manifestName, parseManifestName } from './names.ts';
 import { readTopicIndex, type TopicIndex, writeTopicIndex } from './topic-index.ts';
 
 const FORMAT = 1;
@@ -159,7 +160,7 @@ export class TopicMirror {
       .sort()
       .at(-1);
     const there = (await this.#disk.list()).map(({ name }) => name);
-    const isOurs = (name: string) => parseManifestName(name) !== undefined || parseSegmentName(name) !== undefined;
+    const isOurs = (name: string) => parseManifestName(name) !== undefined || segmentNamed(name) !== undefined;
     for (const name of there) if (isOurs(name) && !this.#pieces.has(name)) await this.#disk.remove(name);
     // Behind its own newest checkpoint a folder has decisions that the topic has not got yet.
     const isOwn = newest !== undefined && this.#before.has(newest) && there.includes(JOURNAL_FILE);
@@ -221,7 +222,7 @@ export class TopicMirror {
   async #addGrowth(batch: Batch, file: string, size: number, run: number): Promise<void> {
     const from = this.#ends.get(file) ?? 0;
     // Those of earlier runs may have bytes that no checkpoint counts.
-    if (from > 0 && parseSegmentName(file)?.run !== run) return;
+    if (from > 0 && segmentNamed(file)?.run !== run) return;
     for (let at = from; at < size; ) {
       const bytes = await this.#disk.readAt(file, at, Math.min(PIECE_BYTES_MAX, size - at));
       assert(bytes.length > 0, `${file} has become shorter`);
@@ -264,7 +265,7 @@ export class TopicMirror {
     const space = key.lastIndexOf(' ');
     const file = key.slice(0, Math.max(0, space));
     const position = Number(key.slice(space + 1));
-    const isKnown = file === JOURNAL_FILE || parseManifestName(file) !== undefined || parseSegmentName(file) !== undefined;
+    const isKnown = file === JOURNAL_FILE || parseManifestName(file) !== undefined || segmentNamed(file) !== undefined;
     if (!this.#hasHead || !isKnown || !Number.isSafeInteger(position) || position < 0) {
       throw refused(`${this.#topic.name} has records that are not of checkpoints (with the key ${shown(key)}). Give the job a topic of its own`);
     }

@@ -101,8 +101,4 @@ export class KeptDecisions implements DecisionStore {
     this.records = this.records.filter((record) => record.epoch > epoch);
     this.head = { ...this.head, base: { epoch: last.epoch, nowMs: last.nowMs, positions: last.positions } };
   }
-
-  forgets(source: number): void {
-    if (this.head !== undefined) this.head = { ...this.head, forgetful: [...this.head.forgetful, source] };
-  }
 }

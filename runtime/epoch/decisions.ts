@@ -37,8 +37,6 @@ export interface DecisionStore {
   append(record: JournalRecord): Promise<void> | void;
   /** The positions of this epoch are committed: its record, and earlier ones, are no longer needed. */
   trim(epoch: number): void;
-  /** A source keeps no positions. */
-  forgets(source: number): void;
 }
 
 export class Decisions {
@@ -158,11 +156,6 @@ export class Decisions {
   /** The positions of an epoch are committed. */
   committed(epoch: number): void {
     this.#store?.trim(epoch);
-  }
-
-  /** A source keeps no positions. */
-  forgets(source: number): void {
-    this.#store?.forgets(source);
   }
 
   #bySource(values: readonly number[]): number[][] {

@@ -69,11 +69,6 @@ export interface JournalHead {
   readonly sources: readonly string[];
   /** The epoch in front of the first record: when it was cut, and where. */
   readonly base: { readonly epoch: number; readonly nowMs: number; readonly positions: Positions };
-  /**
-   * Sources, by number, that keep no positions: a restart reads them from their beginning, whatever was
-   * committed.
-   */
-  readonly forgetful: readonly number[];
 }
 
 export class Journal {
@@ -188,14 +183,6 @@ export class Journal {
     now.records = now.records.filter((record) => record.epoch > until);
     now.head = { ...now.head, base: { epoch: last.epoch, nowMs: last.nowMs, positions: last.positions } };
     if (this.#lines - 1 - now.records.length < TRIM_LINES) return;
-    void this.#rewrite();
-  }
-
-  /** See {@link JournalHead.forgetful}. */
-  forgets(source: number): void {
-    const now = this.#begun();
-    if (now.head.forgetful.includes(source)) return;
-    now.head = { ...now.head, forgetful: [...now.head.forgetful, source] };
     void this.#rewrite();
   }
 

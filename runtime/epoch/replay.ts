@@ -51,14 +51,12 @@ export function planReplay(path: string, head: JournalHead | undefined, records:
       records: [],
       firstEpoch,
       beforeMs: start.nowMs,
-      head: { pipeline: start.pipeline, sources: start.sources, base, forgetful: start.isOfOthers === true ? [] : (head?.forgetful ?? []) },
+      head: { pipeline: start.pipeline, sources: start.sources, base },
       kept: [],
     };
   };
   if (head === undefined || start.isOfOthers === true) return fresh();
   mustBeOurs(path, head, start);
-  // Sources that keep no positions begin at their beginning: there is nothing to compare.
-  if (head.base.epoch >= 0 && start.sources.every((_, source) => head.forgetful.includes(source))) return fresh();
   const base = { ...head.base, positions: widened(path, head, head.base.positions, starts) };
   const kept = records.map((record) => ({
     ...record,
@@ -66,7 +64,7 @@ export function planReplay(path: string, head: JournalHead | undefined, records:
     states: record.states.map((states, source) => padded(states, (starts[source] as number[]).length, () => PARTITION_ACTIVE)),
   }));
   const last = kept.at(-1)?.positions ?? base.positions;
-  mustFit(path, start, starts, [base.positions, ...kept.map(({ positions }) => positions)], head.forgetful);
+  mustFit(path, start, starts, [base.positions, ...kept.map(({ positions }) => positions)]);
   const lastEpoch = kept.at(-1)?.epoch ?? base.epoch;
   // What was committed names the last epoch that was written. The journal must reach that far: epochs behind
   // its end would be cut anew, though their output was sent.
@@ -106,11 +104,10 @@ function mustBeOurs(path: string, head: JournalHead, start: ReplayStart): void {
  * Whether every start is a cut that the journal knows. All may also lie behind all cuts, which is refused for
  * another reason.
  */
-function mustFit(path: string, start: ReplayStart, starts: Positions, cuts: readonly Positions[], forgetful: readonly number[]): void {
+function mustFit(path: string, start: ReplayStart, starts: Positions, cuts: readonly Positions[]): void {
   const last = cuts.at(-1) as Positions;
   if (start.positions.flat().some(({ metadata }) => metadata !== '') && reaches(starts, last)) return;
   starts.forEach((offsets, source) => {
-    if (forgetful.includes(source)) return;
     offsets.forEach((offset, partition) => {
       const known = cuts.map((positions) => positions[source]?.[partition] as number);
       const isNew = start.positions[source]?.find((position) => position.partition === partition)?.metadata === '';

@@ -136,7 +136,6 @@ export class Checkpoints {
       begin: (head, kept) => journal.begin(head, kept),
       append: (record) => this.record(record),
       trim: (epoch) => journal.trim(epoch),
-      forgets: (source) => journal.forgets(source),
     };
   }
 
@@ -243,7 +242,6 @@ export class Checkpoints {
         ...head,
         sources: names,
         base: { ...head.base, positions: moved(head.base.positions) },
-        forgetful: places.flatMap((place, source) => (head.forgetful.includes(place as number) ? [source] : [])),
       },
       records: records.map((record) => ({ ...record, positions: moved(record.positions), states: moved(record.states) })),
     };

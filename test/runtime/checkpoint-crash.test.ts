@@ -6,14 +6,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { MillraceError, type Rng, seededRng } from '../../core/index.ts';
-import { CheckpointDir, type Manifest, parseSegmentName, segmentName } from '../../runtime/checkpoint/index.ts';
+import { CheckpointDir, type Manifest } from '../../runtime/checkpoint/index.ts';
 import { manifestName } from '../../runtime/checkpoint/names.ts';
 import { SimulatedDisk } from '../../runtime/disk/index.ts';
 import type { JournalHead, JournalRecord } from '../../runtime/epoch/index.ts';
+import { segmentName, segmentNamed } from '../../runtime/state-log/frames.ts';
 import { caseCount, seedOf } from '../seed.ts';
 import { manifestOf } from './checkpoint-manifests.ts';
 
-const head: JournalHead = { pipeline: 'p', sources: ['log in-1'], base: { epoch: -1, nowMs: 0, positions: [[0]] }, forgetful: [] };
+const head: JournalHead = { pipeline: 'p', sources: ['log in-1'], base: { epoch: -1, nowMs: 0, positions: [[0]] } };
 const WRITERS = 2;
 const KEEP = 2;
 
@@ -51,7 +52,7 @@ class Story {
     this.disk.onOperation = () => {};
     const dir = await this.#opened();
     // A run of which nothing is left has its number again.
-    for (const name of [...this.#contents.keys()]) if ((parseSegmentName(name)?.run as number) >= dir.run) this.#contents.delete(name);
+    for (const name of [...this.#contents.keys()]) if ((segmentNamed(name)?.run as number) >= dir.run) this.#contents.delete(name);
     const [newest] = dir.candidates();
     const from = newest === undefined ? null : { run: newest.run, checkpoint: newest.checkpoint };
     let left = rng.int(60);
@@ -101,7 +102,7 @@ class Story {
       }
       for (let writer = 0; writer < WRITERS; writer++) {
         if (rng.chance(0.2)) sequences[writer] = (sequences[writer] as number) + 1;
-        const name = segmentName({ run: dir.run, writer, sequence: sequences[writer] as number });
+        const name = segmentName({ run: dir.run, worker: writer, from: sequences[writer] as number });
         const frame = `epoch ${epoch} of run ${dir.run}, ${'x'.repeat(rng.int(900))}\n`;
         this.#append(name, frame);
         if (!live.has(name)) live.set(name, epoch);
@@ -113,9 +114,8 @@ class Story {
       lastCheckpoint = epoch;
       // Bases have been written: what is closed is not needed any more.
       for (const name of [...live.keys()])
-        if (!sequences.some((sequence, writer) => name === segmentName({ run: dir.run, writer, sequence }))) live.delete(name);
+        if (!sequences.some((sequence, writer) => name === segmentName({ run: dir.run, worker: writer, from: sequence }))) live.delete(name);
       if (rng.chance(0.6)) await dir.prune(KEEP);
-      if (rng.chance(0.1)) journal.forgets(rng.int(4));
     }
   }
 
@@ -239,7 +239,7 @@ test('what is written after a sync has failed is either refused or durable', asy
     const disk = new SimulatedDisk(seedOf(0) + seed);
     const dir = await CheckpointDir.on(disk, 'p', () => {});
     await dir.journal.begin(head, []);
-    const name = segmentName({ run: 1, writer: 0, sequence: 1 });
+    const name = segmentName({ run: 1, worker: 0, from: 1 });
     disk.append(name, Buffer.alloc(2_000, 1));
     disk.failAfter(seed % 5, 'EIO');
     await assert.rejects(dir.write(manifestOf({ run: 1, checkpoint: 1 })), { code: 'ERR_MILLRACE_CHECKPOINT', message: /EIO.*The disk has failed\. Check it/ });

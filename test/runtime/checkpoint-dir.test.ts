@@ -10,10 +10,11 @@ import { createInterface } from 'node:readline';
 import { describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type MillraceError, seededRng } from '../../core/index.ts';
-import { CheckpointDir, type Manifest, segmentName } from '../../runtime/checkpoint/index.ts';
+import { CheckpointDir, type Manifest } from '../../runtime/checkpoint/index.ts';
 import { manifestName } from '../../runtime/checkpoint/names.ts';
 import { lockFolder, NodeDisk } from '../../runtime/disk/index.ts';
 import type { JournalHead, JournalRecord } from '../../runtime/epoch/index.ts';
+import { segmentName } from '../../runtime/state-log/frames.ts';
 import { effortCount, seedOf } from '../seed.ts';
 import { TYPESCRIPT } from '../typescript.ts';
 import { manifestOf, planOf, sealed } from './checkpoint-manifests.ts';
@@ -38,7 +39,7 @@ async function seen(dir: string): Promise<{ checkpoints: string[]; warnings: str
 
 /** A segment as a worker would leave it. */
 async function segment(dir: CheckpointDir, sequence: number, writer = 0): Promise<string> {
-  const name = segmentName({ run: dir.run, writer, sequence });
+  const name = segmentName({ run: dir.run, worker: writer, from: sequence });
   await writeFile(dir.path(name), `${name}\n`, { flag: 'a' });
   return name;
 }
@@ -78,7 +79,7 @@ describe('what a restart finds', () => {
     await open.close();
     const again = await opened(dir);
     assert.deepEqual(again.candidates(), written);
-    assert.deepEqual(await again.segments(), [segmentName({ run: 1, writer: 0, sequence: 1 })]);
+    assert.deepEqual(await again.segments(), [segmentName({ run: 1, worker: 0, from: 1 })]);
     assert.equal(again.run, 2);
     await again.close();
   });
@@ -86,7 +87,7 @@ describe('what a restart finds', () => {
   test('a run is greater than that of any file, damaged or left behind', async (t) => {
     const dir = await folder(t);
     await run(dir, [3]);
-    await writeFile(join(dir, segmentName({ run: 7, writer: 0, sequence: 1 })), '');
+    await writeFile(join(dir, segmentName({ run: 7, worker: 0, from: 1 })), '');
     assert.equal((await seen(dir)).run, 8);
     await writeFile(file(dir, 9, 4), 'nothing');
     assert.equal((await seen(dir)).run, 10);
@@ -146,7 +147,7 @@ describe('what a restart finds', () => {
     assert.match((await seen(dir)).warnings.join(), /it is that of checkpoint 5 of run 1/);
     await rm(file(dir, 1, 6));
     await run(dir, [12], { from: { run: 1, checkpoint: 5 } });
-    await rm(join(dir, segmentName({ run: 2, writer: 0, sequence: 1 })));
+    await rm(join(dir, segmentName({ run: 2, worker: 0, from: 1 })));
     const { checkpoints, warnings } = await seen(dir);
     assert.deepEqual(checkpoints, ['1:5']);
     assert.match(warnings.join(), /its segment segment-00000002-000-0000000001\.redo is missing/);
@@ -184,7 +185,7 @@ describe('what is removed', () => {
     await run(dir, [10, 20]);
     const open = await opened(dir);
     const from = { run: 1, checkpoint: 20 };
-    const old = { name: segmentName({ run: 1, writer: 0, sequence: 1 }), from: 0, to: 20 };
+    const old = { name: segmentName({ run: 1, worker: 0, from: 1 }), from: 0, to: 20 };
     await writeFile(`${file(dir, 2, 21)}.new`, 'torn');
     await writeFile(join(dir, 'notes.txt'), 'of somebody else');
     const [a1, a2, a3, b1, b2] = [await segment(open, 1), await segment(open, 2), await segment(open, 3), await segment(open, 1, 1), await segment(open, 2, 1)];
@@ -230,12 +231,12 @@ describe('what is removed', () => {
     assert.deepEqual(await names(dir), [
       manifestName({ run: 3, checkpoint: 25 }),
       manifestName({ run: 3, checkpoint: 35 }),
-      segmentName({ run: 3, writer: 0, sequence: 1 }),
+      segmentName({ run: 3, worker: 0, from: 1 }),
     ]);
   });
 });
 
-const head: JournalHead = { pipeline: 'p', sources: ['log in-1'], base: { epoch: -1, nowMs: 0, positions: [[0]] }, forgetful: [] };
+const head: JournalHead = { pipeline: 'p', sources: ['log in-1'], base: { epoch: -1, nowMs: 0, positions: [[0]] } };
 const record = (epoch: number): JournalRecord => ({ epoch, startMs: epoch, nowMs: epoch + 1, positions: [[10 * (epoch + 1)]], states: [[0]] });
 
 describe('the journal in it', () => {
@@ -252,7 +253,6 @@ describe('the journal in it', () => {
         journal.trim(epoch);
       }
     }
-    // What is no longer needed goes out of the file with the next begin.
     await open.close();
     const again = await opened(dir);
     assert.deepEqual(
@@ -263,17 +263,26 @@ describe('the journal in it', () => {
       again.journal.records.slice(-10),
       Array.from({ length: 10 }, (_, i) => record(20 + i)),
     );
-    await again.journal.begin(again.journal.head as JournalHead, again.journal.records);
-    again.journal.trim(29);
-    again.journal.forgets(0);
+    // As many as make it write its file anew, whose begin is then behind the older one.
+    await again.journal.begin(again.journal.head as JournalHead, [...again.journal.records, ...Array.from({ length: 1_100 }, (_, i) => record(30 + i))]);
+    again.journal.trim(1_100);
     await again.close();
     const third = await opened(dir);
-    assert.deepEqual(
-      third.journal.records.map(({ epoch }) => epoch),
-      [20, 21, 22, 23, 24, 25, 26, 27, 28, 29],
-    );
-    assert.equal(third.journal.head?.base.epoch, 19);
+    assert.equal(third.journal.records.length, 1_130);
+    await checkpoint(third, 1_099);
+    await third.prune(2);
+    await third.journal.begin(third.journal.head as JournalHead, third.journal.records);
+    await checkpoint(third, 1_109);
+    await third.prune(2);
+    third.journal.trim(1_120);
     await third.close();
+    const fourth = await opened(dir);
+    assert.equal(fourth.journal.head?.base.epoch, 1_099);
+    assert.deepEqual(
+      fourth.journal.records,
+      Array.from({ length: 30 }, (_, i) => record(1_100 + i)),
+    );
+    await fourth.close();
   });
 
   test('that is damaged is refused, and the lock is given back', async (t) => {
@@ -345,7 +354,7 @@ describe('while the job runs', () => {
     const dir = await folder(t);
     const open = await opened(dir);
     await checkpoint(open, 1);
-    await rm(open.path(segmentName({ run: 1, writer: 0, sequence: 1 })));
+    await rm(open.path(segmentName({ run: 1, worker: 0, from: 1 })));
     await assert.rejects(open.write(manifestOf({ run: 1, checkpoint: 2 })), {
       code: 'ERR_MILLRACE_CHECKPOINT',
       message: /segment-00000001-000-0000000001\.redo was removed while the job ran: checkpoint 2 cannot be written\. The checkpoint before stays/,

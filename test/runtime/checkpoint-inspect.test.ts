@@ -5,9 +5,10 @@ import { appendFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { CheckpointDir, describeInspection, inspectCheckpoints, segmentName } from '../../runtime/checkpoint/index.ts';
+import { CheckpointDir, describeInspection, inspectCheckpoints } from '../../runtime/checkpoint/index.ts';
 import { manifestName } from '../../runtime/checkpoint/names.ts';
 import type { Journal } from '../../runtime/epoch/index.ts';
+import { segmentName } from '../../runtime/state-log/frames.ts';
 import { manifestOf } from './checkpoint-manifests.ts';
 import { runCli } from './cli-process.ts';
 
@@ -22,9 +23,9 @@ async function written(t: TestContext): Promise<CheckpointDir> {
   const dir = await CheckpointDir.open(await folder(t), 'p', () => {});
   t.after(() => dir.close());
   const record = (epoch: number): Parameters<Journal['append']>[0] => ({ epoch, startMs: 1, nowMs: 2, positions: [[0]], states: [[0]] });
-  await dir.journal.begin({ pipeline: 'p', sources: ['log in-1'], base: { epoch: 4, nowMs: 0, positions: [[0]] }, forgetful: [] }, []);
+  await dir.journal.begin({ pipeline: 'p', sources: ['log in-1'], base: { epoch: 4, nowMs: 0, positions: [[0]] } }, []);
   for (let epoch = 5; epoch <= 12; epoch++) await dir.journal.append(record(epoch), { sync: false });
-  for (const sequence of [1, 2]) await writeFile(dir.path(segmentName({ run: 1, writer: 0, sequence })), Buffer.alloc(3_000));
+  for (const sequence of [1, 2]) await writeFile(dir.path(segmentName({ run: 1, worker: 0, from: sequence })), Buffer.alloc(3_000));
   await dir.write(manifestOf({ run: 1, checkpoint: 5 }));
   await dir.write(manifestOf({ run: 1, checkpoint: 12 }));
   return dir;

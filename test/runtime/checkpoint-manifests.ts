@@ -1,9 +1,10 @@
 /** Manifests for tests. */
 
 import { crc32cBytes } from '../../core/index.ts';
-import { MANIFEST_FORMAT, type Manifest, segmentName } from '../../runtime/checkpoint/index.ts';
+import { MANIFEST_FORMAT, type Manifest } from '../../runtime/checkpoint/index.ts';
 import { encodeManifest } from '../../runtime/checkpoint/manifest-text.ts';
 import type { PlanIdentity } from '../../runtime/plan/index.ts';
+import { segmentName } from '../../runtime/state-log/frames.ts';
 import { fc } from '../seed.ts';
 
 const operator = (kind: string, number: number, format: number, facts: unknown) => ({
@@ -51,7 +52,7 @@ export function manifestOf(of: Partial<Manifest> & { readonly run: number; reado
       },
     ],
     heldUntil: [Number.NEGATIVE_INFINITY],
-    segments: [{ name: segmentName({ run, writer: 0, sequence: 1 }), from: 0, to: checkpoint }],
+    segments: [{ name: segmentName({ run, worker: 0, from: 1 }), from: 0, to: checkpoint }],
     stateBytes: 4_096,
     operators: [{ name: 'aggregate 1', shards: 64, bytes: 4_096 }],
     ...of,
@@ -120,7 +121,11 @@ export const manifests: fc.Arbitrary<Manifest> = fc
             fc.nat({ max: checkpoint }),
             fc.nat({ max: checkpoint }),
           )
-          .map(([of, writer, sequence, a, b]) => ({ name: segmentName({ run: of, writer, sequence }), from: Math.min(a, b), to: Math.max(a, b) })),
+          .map(([of, writer, sequence, a, b]) => ({
+            name: segmentName({ run: of, worker: writer, from: sequence }),
+            from: Math.min(a, b),
+            to: Math.max(a, b),
+          })),
         { selector: ({ name }) => name, maxLength: 4 },
       ),
       stateBytes: wholeNumbers,

@@ -8,7 +8,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { MillraceError } from '../../core/index.ts';
 import { JOURNAL_FILE, Journal, type JournalHead, type JournalRecord, readJournal } from '../../runtime/epoch/index.ts';
 
-const head: JournalHead = { pipeline: 'p', sources: ['log in'], base: { epoch: -1, nowMs: 0, positions: [[0]] }, forgetful: [] };
+const head: JournalHead = { pipeline: 'p', sources: ['log in'], base: { epoch: -1, nowMs: 0, positions: [[0]] } };
 const record = (epoch: number): JournalRecord => ({ epoch, startMs: epoch, nowMs: epoch + 1, positions: [[10 * (epoch + 1)]], states: [[0]] });
 const records = (count: number) => Array.from({ length: count }, (_, epoch) => record(epoch));
 
@@ -109,13 +109,13 @@ describe('records that are not synced', () => {
   test('trim keeps what is behind the epoch that was named', async (t) => {
     const dir = await folder(t);
     const journal = await Journal.open(dir, 'p');
-    await journal.begin(head, records(8));
-    journal.keepBehind(2);
-    journal.trim(6);
-    journal.forgets(0);
+    // As many as make it write its file anew.
+    await journal.begin(head, records(1_200));
+    journal.keepBehind(1_100);
+    journal.trim(1_150);
     await journal.close();
     const again = await Journal.open(dir, 'p');
-    assert.deepEqual([again.head?.base.epoch, again.records], [2, records(8).slice(3)]);
+    assert.deepEqual([again.head?.base.epoch, again.records], [1_100, records(1_200).slice(1_101)]);
     await again.close();
   });
 });

@@ -20,7 +20,7 @@ async function folder(t: TestContext): Promise<string> {
   return dir;
 }
 
-const head: JournalHead = { pipeline: 'p', sources: ['log in'], base: { epoch: -1, nowMs: 90, positions: [[0, 5]] }, forgetful: [] };
+const head: JournalHead = { pipeline: 'p', sources: ['log in'], base: { epoch: -1, nowMs: 90, positions: [[0, 5]] } };
 
 /** Epoch n: partition 0 has come to 10 rows an epoch, partition 1 stands still and is idle from epoch 2 on. */
 function record(epoch: number): JournalRecord {
@@ -301,7 +301,7 @@ describe('which epochs are repeated', () => {
       records: [],
       firstEpoch: 5,
       beforeMs: 5_000,
-      head: { pipeline: 'p', sources: ['log in'], base: { epoch: 4, nowMs: 5_000, positions: [[7, 8]] }, forgetful: [] },
+      head: { pipeline: 'p', sources: ['log in'], base: { epoch: 4, nowMs: 5_000, positions: [[7, 8]] } },
       kept: [],
     });
   });
@@ -332,12 +332,6 @@ describe('which epochs are repeated', () => {
     // Positions were lost, or reset.
     assert.throws(() => planReplay('j', { ...head, base: { epoch: 1, nowMs: 0, positions: [[20, 5]] } }, records(2, 4), start([0, 5], -1)), { code });
     assert.throws(() => plan([20, 5], -1), { code });
-  });
-
-  test('sources that keep no positions begin anew', () => {
-    const forgetful = { ...head, forgetful: [0], base: { epoch: 1, nowMs: 0, positions: [[20, 5]] } };
-    const { records: again, firstEpoch, kept } = planReplay('j', forgetful, records(2, 4), start([0, 0], -1));
-    assert.deepEqual([again, firstEpoch, kept], [[], 4, []]);
   });
 });
 

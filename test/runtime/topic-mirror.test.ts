@@ -10,9 +10,10 @@ import { type SeekableRng, seededRng } from '../../core/index.ts';
 import type { CheckpointTopic, TopicRecord, Transaction } from '../../io/index.ts';
 import type { Manifest } from '../../runtime/checkpoint/index.ts';
 import { encodeManifest } from '../../runtime/checkpoint/manifest-text.ts';
-import { manifestName, segmentName } from '../../runtime/checkpoint/names.ts';
+import { manifestName } from '../../runtime/checkpoint/names.ts';
 import { PIECE_BYTES_MAX, TopicMirror } from '../../runtime/checkpoint/topic-mirror.ts';
 import { SimulatedDisk } from '../../runtime/disk/index.ts';
+import { segmentName } from '../../runtime/state-log/frames.ts';
 import { caseCount, seedOf } from '../seed.ts';
 import { manifestOf } from './checkpoint-manifests.ts';
 
@@ -113,7 +114,7 @@ async function lives(seed: number): Promise<{ checkpoints: number; starts: numbe
     done.starts++;
     const began = newest === undefined ? null : { run: newest.run, checkpoint: newest.checkpoint };
     let carried = newest?.segments ?? [];
-    const own = segmentName({ run, writer: 0, sequence: run });
+    const own = segmentName({ run, worker: 0, from: run });
     disk.append(own, new Uint8Array(0));
     let epoch = newest?.checkpoint ?? -1;
     const crashAt = rng.int(8);
@@ -179,7 +180,7 @@ test('any run finds the last committed checkpoint, whatever its folder has', asy
 
 /** A checkpoint with one segment, in the folder and in the topic. */
 async function made(topic: ListedTopic, disk: SimulatedDisk, mirror: TopicMirror, checkpoint: number, bytes: number): Promise<string[]> {
-  const segment = segmentName({ run: 1, writer: 0, sequence: checkpoint });
+  const segment = segmentName({ run: 1, worker: 0, from: checkpoint });
   disk.append(segment, new Uint8Array(bytes));
   const manifest = manifestOf({ run: 1, checkpoint, written: checkpoint, segments: [{ name: segment, from: checkpoint, to: checkpoint }] });
   await disk.create(manifestName(manifest), encodeManifest(manifest));
