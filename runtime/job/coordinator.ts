@@ -170,7 +170,7 @@ export class Coordinator {
   #isRefused = false;
   #partitionCounts: readonly number[] = [];
   #epochStartedAtMs = 0;
-  /** Epochs in which this run was drained. */
+  /** Epochs in which this run was drained: no partition is read any longer. */
   readonly #drains = new Set<number>();
   /** Where this run, or the one before it, was when it drained, and that was written. */
   #drainedAt: readonly Offset[] | undefined;
@@ -390,9 +390,9 @@ export class Coordinator {
     states.forEach((state, global) => this.#control.setPartition(epoch, global, state));
     this.#watermarks.endEpoch(epoch, nowMs);
     this.#balance.end(epoch, intake.takeRows());
-    const isDrained = states.includes(PARTITION_DRAINED);
-    if (isDrained) this.#drains.add(epoch);
-    const isFinal = states.length > 0 && (isDrained || states.every((state) => state === PARTITION_ENDED));
+    // While a partition is read, only some windows are put out for the sake of those that are drained.
+    const isFinal = states.length > 0 && states.every((state) => state === PARTITION_ENDED || state === PARTITION_DRAINED);
+    if (isFinal && states.includes(PARTITION_DRAINED)) this.#drains.add(epoch);
     commits.end(intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, record === undefined, isFinal);
     this.#clockAt.set(epoch, nowMs);
     this.#epochStartedAtMs = clocks.elapsed();

@@ -137,6 +137,9 @@ export async function openStage(t: TestContext, own?: string[]): Promise<Stage |
           () => false,
         ),
       );
+      // A leader that does not know of its partition yet refuses rows, and kafkajs then sends the request once more
+      // whole, to the partitions that had taken it as well.
+      await until(`the leaders of ${topic}`, async () => (await admin.fetchTopicOffsets(topic).catch(() => [])).length === numPartitions);
       return topic;
     },
     async open(options, contextOptions = {}) {

@@ -142,6 +142,14 @@ test('a stop holds open windows back, or puts them out, as is wished', async (t)
   });
 });
 
+test('partitions that end one after the other: what is open comes out when the last one has', async (t) => {
+  const dir = await folder(t);
+  await writeTopic(dir, 'in', 3, values(clicks(0, 3_000)));
+  const rows = await drain(dir, { slide: SIZE_MS, endsApartMs: 200 }, { trigger: 5 });
+  assert.deepEqual(new Map([...rows].map((row) => [keyOf(row), valueOf(row)])), model(clicks(0, 3_000), SIZE_MS));
+  assert.equal(rows.length, model(clicks(0, 3_000), SIZE_MS).size);
+});
+
 test('windows of windows are whole at last, though a job stops while some are open that others have fed', async (t) => {
   const dir = await folder(t);
   const whole = SIZE_MS * 4;
