@@ -161,8 +161,9 @@ export class Execution {
       this.#abort.abort(new MillraceError('ERR_MILLRACE_OPTION', 'The job was stopped while it stood by.'));
       return;
     }
-    this.#coordinator.stop({ drain: drain === true ? this.#options.drain.open : drain });
+    // First: a job that has nothing left to do ends within the call.
     if (drain !== false) this.#drainTimer ??= setTimeout(() => void this.fail(this.#stopsTooLong()), this.#options.drainTimeoutMs);
+    this.#coordinator.stop({ drain: drain === true ? this.#options.drain.open : drain });
     if (drain !== false) await this.done;
     else await this.#end();
   }

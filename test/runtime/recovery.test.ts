@@ -142,6 +142,18 @@ test('a stop holds open windows back, or puts them out, as is wished', async (t)
   });
 });
 
+test('a stop of a job that has nothing left to do leaves no timer behind, which would keep the process', async (t) => {
+  const dir = await folder(t);
+  await writeTopic(dir, 'in', 3, values(clicks(0, 30)));
+  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+  const before = timers();
+  // Without state every epoch is committed.
+  const running = await run(new URL('./pipelines/values.ts', import.meta.url), { workers: 1, trigger: 5, params: { dir, as: 'raw' } });
+  await new Promise<void>((resolve) => running.on('progress', ({ epoch, committedEpoch }) => committedEpoch >= 0 && committedEpoch === epoch - 1 && resolve()));
+  await running.stop();
+  assert.equal(timers(), before);
+});
+
 test('partitions that end one after the other: what is open comes out when the last one has', async (t) => {
   const dir = await folder(t);
   await writeTopic(dir, 'in', 3, values(clicks(0, 3_000)));
