@@ -170,8 +170,8 @@ export class Coordinator {
   #isRefused = false;
   #partitionCounts: readonly number[] = [];
   #epochStartedAtMs = 0;
-  /** Epochs in which this run was drained: no partition is read any longer. */
-  readonly #drains = new Set<number>();
+  /** Epochs for which a partition was drained, and whether by then none was read any longer. */
+  readonly #drains = new Map<number, boolean>();
   /** Where this run, or the one before it, was when it drained, and that was written. */
   #drainedAt: readonly Offset[] | undefined;
   /** By epoch under way: the clock at its end. */
@@ -390,9 +390,10 @@ export class Coordinator {
     states.forEach((state, global) => this.#control.setPartition(epoch, global, state));
     this.#watermarks.endEpoch(epoch, nowMs);
     this.#balance.end(epoch, intake.takeRows());
-    // While a partition is read, only some windows are put out for the sake of those that are drained.
-    const isFinal = states.length > 0 && states.every((state) => state === PARTITION_ENDED || state === PARTITION_DRAINED);
-    if (isFinal && states.includes(PARTITION_DRAINED)) this.#drains.add(epoch);
+    const isDrained = states.includes(PARTITION_DRAINED);
+    const areAllOver = states.every((state) => state === PARTITION_ENDED || state === PARTITION_DRAINED);
+    if (isDrained) this.#drains.set(epoch, areAllOver);
+    const isFinal = states.length > 0 && (isDrained || areAllOver);
     commits.end(intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, record === undefined, isFinal);
     this.#clockAt.set(epoch, nowMs);
     this.#epochStartedAtMs = clocks.elapsed();
@@ -611,7 +612,7 @@ export class Coordinator {
   }
 
   #outputIsDone(record: EpochRecord): void {
-    if (this.#drains.has(record.epoch)) this.#drainedAt = record.positions;
+    if (this.#drains.get(record.epoch) === true) this.#drainedAt = record.positions;
     this.#writtenAtMs = this.#parts.clocks.elapsed();
     const commit = this.commits.written(record, this.#writtenAtMs);
     if (commit === undefined) {

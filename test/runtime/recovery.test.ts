@@ -157,9 +157,15 @@ test('a stop of a job that has nothing left to do leaves no timer behind, which 
 test('partitions that end one after the other: what is open comes out when the last one has', async (t) => {
   const dir = await folder(t);
   await writeTopic(dir, 'in', 3, values(clicks(0, 3_000)));
-  const rows = await drain(dir, { slide: SIZE_MS, endsApartMs: 200 }, { trigger: 5 });
-  assert.deepEqual(new Map([...rows].map((row) => [keyOf(row), valueOf(row)])), model(clicks(0, 3_000), SIZE_MS));
-  assert.equal(rows.length, model(clicks(0, 3_000), SIZE_MS).size);
+  const whole = model(clicks(0, 3_000), SIZE_MS);
+  const params = { slide: SIZE_MS, endsApartMs: 200 };
+  const stored: RunOptions = { trigger: 5, checkpoint: { dir: join(dir, 'state'), interval: 20 } };
+  for (const rows of [await drain(dir, params, { trigger: 5 }), await drain(dir, { ...params, group: 'stored' }, stored)]) {
+    assert.deepEqual(new Map(rows.map((row) => [keyOf(row), valueOf(row)])), whole);
+    assert.equal(rows.length, whole.size);
+  }
+  // With no more rows they do not come again, neither when the first partition ends nor when the last one has.
+  assert.deepEqual(await drain(dir, { ...params, group: 'stored' }, stored), []);
 });
 
 test('windows of windows are whole at last, though a job stops while some are open that others have fed', async (t) => {
