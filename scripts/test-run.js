@@ -21,6 +21,8 @@ const CONCURRENCY = Number(process.env.MILLRACE_TEST_CONCURRENCY ?? 2);
  */
 const COMMITTED = join(root, 'test/durations.json');
 const MEASURED = join(root, '.cache/test-durations.json');
+/** Node 22.1 and newer keep what they have compiled: a job with two workers then starts in half the CPU time. */
+const COMPILE_CACHE = join(root, '.cache/compiled');
 const SECONDS_UNKNOWN = 10;
 
 /** The totals of the spec reporter at the end of a file. All files are summed up together. */
@@ -60,7 +62,7 @@ export async function runFiles(files, { cwd = root, env = {}, flags = [], isQuie
     const at = (name) => pathToFileURL(join(cwd, 'scripts', name)).href;
     const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout', `--test-reporter=${at('test-record.js')}`];
     const args = ['--import', at('typescript.js'), ...reporters, `--test-reporter-destination=${record}`, ...flags, relative(cwd, file)];
-    const child = spawn(process.execPath, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, args, { cwd, env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     running.add(child);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));

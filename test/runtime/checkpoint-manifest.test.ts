@@ -133,8 +133,8 @@ describe('what has the right checksum, and is no manifest', () => {
   }
 
   test('facts too deep for those who compare plans', () => {
+    // What compares them calls itself; so does JSON.stringify of older versions of Node.
     const deep = '['.repeat(5_000) + ']'.repeat(5_000);
-    assert.throws(() => JSON.stringify(JSON.parse(deep)), RangeError);
     const json = JSON.stringify(jsonOf(manifestOf({ run: 1, checkpoint: 1 })));
     const hostile = json.replace(/"facts":\{[^}]*\}/, `"facts":${deep}`);
     assert.notEqual(hostile, json);

@@ -130,8 +130,10 @@ test('a slowed sink and many epochs: memory stays flat, and nothing is lost', as
     const module = new URL('./test/runtime/pipelines/steady.ts', base);
     const samples = [];
     const job = await run(module, { workers: 2, trigger: 10, bounded: true, drain: 'emit', memory: '64MiB', epochBytes: '1MiB', sinkDelay: 15, params: { rows: ${rows} } });
-    job.on('progress', ({ rowsIn, memory }) => samples.push({ rowsIn, used: memory.usedBytes, rss: process.memoryUsage.rss() }));
+    const sample = ({ rowsIn, memory } = job.progress()) => samples.push({ rowsIn, used: memory.usedBytes, rss: process.memoryUsage.rss() });
+    const timer = setInterval(sample, 50);
     await job.done;
+    clearInterval(timer);
     const { results } = await import(module.href);
     console.log(JSON.stringify({ samples, windows: results.rows.length, clicks: results.rows.reduce((sum, row) => sum + row.clicks, 0) }));`;
   const { code, stdout, stderr } = await startProcess([...TYPESCRIPT, '--input-type=module', '--eval', program]).ended;
