@@ -17,7 +17,7 @@ import { type Allowed, headOf, type Plan, type Succession, succession } from '..
 import { segmentRanges } from '../state-log/index.ts';
 import type { StoredTask } from '../workers/index.ts';
 import { CheckpointStore, type StoreParts } from './checkpoint-store.ts';
-import type { CheckpointCut, Resume } from './coordinator.ts';
+import type { CheckpointCut, Resume } from './coordinator-parts.ts';
 import type { Sinks } from './sinks.ts';
 import type { Sources } from './sources.ts';
 

@@ -13,12 +13,11 @@
  * stops the next cut, then the credit, then the fetch.
  */
 
-import type { MillraceError, SlabAllocator, WatermarkState } from '../../core/index.ts';
-import type { Chunk, CommittedPosition, Offset } from '../../io/index.ts';
+import type { MillraceError } from '../../core/index.ts';
+import type { Chunk, CommittedPosition } from '../../io/index.ts';
 import {
   type CommitPlace,
   Commits,
-  checkpointMetadata,
   type DecisionStore,
   Decisions,
   type Drain,
@@ -28,126 +27,24 @@ import {
   JobWatermarks,
   type JournalHead,
   type JournalRecord,
-  metadataToCommit,
   PartitionStates,
   positionOf,
-  positionsOf,
 } from '../epoch/index.ts';
-import type { Plan, SourcePlan } from '../plan/index.ts';
-import { Control, EpochBalance, type OutputBlock, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/index.ts';
-import type { Crew, CrewEvents } from '../workers/index.ts';
-import { areTooMany, BAD_REASONS, type BadRows, shareAllowed, tooMany } from './bad-rows.ts';
+import type { SourcePlan } from '../plan/index.ts';
+import { Control, EpochBalance, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/index.ts';
+import type { CrewEvents } from '../workers/index.ts';
+import { areTooMany, BAD_REASONS, shareAllowed, tooMany } from './bad-rows.ts';
+import type { CheckpointCut, CoordinatorParts, Resume } from './coordinator-parts.ts';
 import { EpochSize } from './epoch-size.ts';
+import { Finisher } from './finisher.ts';
 import { Intake } from './intake.ts';
 import { Outputs } from './outputs.ts';
 import { type JobState, ProgressLog, type ProgressSources } from './progress.ts';
 import { StallWatch } from './stall-watch.ts';
-import { type AtLimit, PAUSED_EPOCH_MS, StateLimit } from './state-limit.ts';
+import { PAUSED_EPOCH_MS, StateLimit } from './state-limit.ts';
 import { Views } from './view.ts';
 
 const EPOCHS_UNDER_WAY_MAX = 2;
-
-/** What a checkpoint is made of, on the coordinator's side. */
-export interface CheckpointCut {
-  /** The epoch whose state it has. */
-  readonly checkpoint: number;
-  /** The last epoch whose output has been written; it may be a later one. */
-  readonly written: number;
-  /** By global partition. */
-  readonly positions: readonly Offset[];
-  /** Where this run, or the one before it, was drained: that output is written; undefined: it was not. */
-  readonly drainedAt: readonly Offset[] | undefined;
-  readonly state: EpochState;
-}
-
-/** What a run resumes from. */
-export interface Resume {
-  readonly checkpoint: number;
-  readonly written: number;
-  readonly watermarks: readonly WatermarkState[];
-  readonly heldUntil: readonly number[];
-  readonly drainedAt: readonly Offset[] | undefined;
-}
-
-/**
- * What the coordinator asks for. Each request is answered by the call that it names, at once or later.
- * Requests may be answered in any order.
- */
-export interface Effects {
-  /** Keep the decisions of an epoch: `recorded`. Not asked for where there is no store. */
-  record(record: JournalRecord): void;
-  /** Write an epoch's blocks, in their order, and make them final: `written`. One epoch at a time. */
-  write(epoch: number, blocks: readonly OutputBlock[]): void;
-  /**
-   * Make a checkpoint, and with it the output so far, final: `checkpointed`. Not asked for without
-   * checkpoints.
-   */
-  checkpoint(cut: CheckpointCut): void;
-  /** Commit positions of one source: `committed`. One source at a time. */
-  commit(source: number, positions: readonly CommittedPosition[]): void;
-  /** Everything is done. No answer. */
-  finished(): void;
-  /** End the job with this error. `source`: the one that reported it. No answer. */
-  failed(error: unknown, source?: number): void;
-  /** End the job with the error that this returns, once the crew's samples have come. No answer. */
-  refuse(reason: () => MillraceError): void;
-  /** Warn people: the job goes on, but not as they may expect. No answer. */
-  warn(message: string): void;
-  /** A member of the crew does not return from what it is doing. No answer. */
-  hangs?(what: string): void;
-}
-
-/** What it needs from outside. */
-export interface CoordinatorParts {
-  readonly plan: Plan;
-  readonly slabs: SlabAllocator;
-  readonly crew: Crew;
-  readonly effects: Effects;
-  readonly clocks: {
-    /** ms since 1970; it may be set. */
-    readonly wall: () => number;
-    /** ms of a monotonic clock. */
-    readonly elapsed: () => number;
-  };
-  readonly limits: {
-    readonly chunkBytes: number;
-    /** With many partitions chunks are made smaller, down to this. */
-    readonly chunkBytesMin: number;
-    readonly creditBytes: number;
-    readonly epochBytes: number;
-    /** What may come out of an epoch before it is cut early, about. */
-    readonly outputBytes: number;
-    /** What the first epoch takes in where functions may make many rows of one. */
-    readonly firstEpochBytes: number;
-    /** State may take this much, including what lies in JavaScript's heap. */
-    readonly stateBytes: number;
-    readonly atLimit: AtLimit;
-  };
-  readonly drain: Drain;
-  readonly badRows: BadRows;
-  /** ms between checkpoints; undefined: there are none. */
-  readonly checkpointMs?: number | undefined;
-  /** ms after which a member of the crew that does not return counts as hanging; undefined: never. */
-  readonly hangMs?: number | undefined;
-  /**
-   * Makes a call soon, but not within this one. With it epochs end by themselves, without it when `endEpoch`
-   * is called.
-   */
-  readonly later?: (call: () => void) => void;
-}
-
-/** A commit that is under way. */
-interface Committing {
-  readonly record: CommitPlace;
-  /** The last epoch whose output has been written. */
-  readonly written: number;
-  /** The last one of the job. */
-  readonly isLast: boolean;
-  /** By global partition. */
-  readonly metadata: readonly string[];
-  /** The source whose turn it is. */
-  source: number;
-}
 
 export class Coordinator {
   readonly intake: Intake;
@@ -162,6 +59,7 @@ export class Coordinator {
   readonly #decisions: Decisions;
   readonly #epochSize: EpochSize;
   readonly #stateLimit: StateLimit;
+  readonly #finisher: Finisher;
   #control!: Control;
   #views!: Views;
   #watermarks!: JobWatermarks;
@@ -170,21 +68,12 @@ export class Coordinator {
   #isRefused = false;
   #partitionCounts: readonly number[] = [];
   #epochStartedAtMs = 0;
-  /** Epochs for which a partition was drained, and whether by then none was read any longer. */
-  readonly #drains = new Map<number, boolean>();
-  /** Where this run, or the one before it, was when it drained, and that was written. */
-  #drainedAt: readonly Offset[] | undefined;
   /** By epoch under way: the clock at its end. */
   readonly #clockAt = new Map<number, number>();
   #hasBegun = false;
   /** By source: what it waits for outside. */
   readonly #waiting = new Map<number, string>();
   #isEpochWanted = false;
-  /** What is being written, and then committed. */
-  #finishing: EpochRecord | undefined;
-  /** What is being committed after it, source by source. */
-  #committing: Committing | undefined;
-  #writtenAtMs = 0;
   #isStopping = false;
   #readAgain: number | 'all' = 0;
   #isOver = false;
@@ -221,6 +110,16 @@ export class Coordinator {
     );
     this.intake.limitEpoch(this.#epochSize.inBytes);
     this.#states = new PartitionStates(plan, this.intake, drain);
+    this.#finisher = new Finisher(parts, this.commits, this.outputs, {
+      mayGoOn: () => !this.#isOver && !this.#isRefused,
+      released: () => this.#holdBack(),
+      committed: (record) => this.#committed(record),
+      finished: ({ epoch, bytes, startedAtMs, mergedAtMs }, writtenAtMs) => {
+        const times = { startedAtMs, mergedAtMs: mergedAtMs as number, writtenAtMs, committedAtMs: clocks.elapsed() };
+        this.progressLog.epoch({ epoch, bytes, ...times });
+      },
+      idle: () => this.#goOn(),
+    });
     this.progressLog = new ProgressLog(plan, clocks.elapsed, () => this.#progressSources());
   }
 
@@ -254,7 +153,7 @@ export class Coordinator {
   ): { readonly head: JournalHead; readonly kept: readonly JournalRecord[] } | undefined {
     if (resume === undefined) this.#watermarks.restore(committed, this.#partitionCounts);
     else this.#watermarks.resume(resume.watermarks, resume.heldUntil, resume.written);
-    this.#drainedAt = resume?.drainedAt;
+    this.#finisher.begin(this.#partitionCounts, this.restored.writtenEpoch, resume?.drainedAt);
     const { plan, checkpointMs } = this.#parts;
     const names = plan.sources.map(({ source }) => source.name);
     // Checkpoints count from 1 on: number 0 is that of a job that has read nothing.
@@ -272,7 +171,13 @@ export class Coordinator {
   /** What a checkpoint of the start is made of: nothing is read, but it is known where reading begins. */
   get firstCut(): CheckpointCut {
     const { epoch, positions, state } = this.commits.start;
-    return { checkpoint: epoch, written: Math.max(epoch, this.restored.writtenEpoch), positions, drainedAt: this.#drainedAt, state: state as EpochState };
+    return {
+      checkpoint: epoch,
+      written: Math.max(epoch, this.restored.writtenEpoch),
+      positions,
+      drainedAt: this.#finisher.drainedAt,
+      state: state as EpochState,
+    };
   }
 
   /**
@@ -294,6 +199,7 @@ export class Coordinator {
   beginFrom(epoch: number, nowMs: number): void {
     this.#decisions.beginFrom(epoch, nowMs);
     this.#watermarks.holdAll();
+    this.#finisher.begin(this.#partitionCounts, this.restored.writtenEpoch, undefined);
     this.#started();
   }
 
@@ -330,7 +236,7 @@ export class Coordinator {
     this.progressLog.tick();
     if (!this.mayEndEpoch) this.#isEpochWanted = true;
     else if (this.#hasNews()) this.endEpoch();
-    else this.#checkpointIfDue();
+    else this.#finisher.checkpointIfDue();
   }
 
   /** Warns of what stands still. To be called about once per second. */
@@ -353,10 +259,7 @@ export class Coordinator {
   get outstanding(): string {
     const long = this.#watch?.longWork(this.#parts.clocks.elapsed()) ?? [];
     if (long.length > 0) return long.join('. ');
-    const { plan } = this.#parts;
-    if (this.#committing !== undefined) return `The source ${plan.sources[this.#committing.source]?.source.name} has not committed its positions`;
-    if (this.#finishing !== undefined) return `Sinks have not written epoch ${this.#finishing.epoch}: ${plan.sinks.map(({ sink }) => sink.name).join(', ')}`;
-    return `Epoch ${this.commits.oldest?.epoch ?? this.commits.current} is not merged`;
+    return this.#finisher.outstanding ?? `Epoch ${this.commits.oldest?.epoch ?? this.commits.current} is not merged`;
   }
 
   /** When everything has ended there is nothing to wait for. */
@@ -392,7 +295,7 @@ export class Coordinator {
     this.#balance.end(epoch, intake.takeRows());
     const isDrained = states.includes(PARTITION_DRAINED);
     const areAllOver = states.every((state) => state === PARTITION_ENDED || state === PARTITION_DRAINED);
-    if (isDrained) this.#drains.set(epoch, areAllOver);
+    if (isDrained) this.#finisher.drained(epoch, areAllOver);
     const isFinal = states.length > 0 && (isDrained || areAllOver);
     commits.end(intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, record === undefined, isFinal);
     this.#clockAt.set(epoch, nowMs);
@@ -415,27 +318,19 @@ export class Coordinator {
     const record = this.commits.get(epoch);
     if (record === undefined || this.#isOver) return;
     record.isRecorded = true;
-    this.#finishNext();
+    this.#finisher.next();
   }
 
   written(epoch: number): void {
-    if (this.#isOver || this.#finishing?.epoch !== epoch || this.#committing !== undefined) return;
-    this.outputs.release(epoch, { written: true });
-    this.#holdBack();
-    this.#outputIsDone(this.#finishing);
+    if (!this.#isOver) this.#finisher.written(epoch);
   }
 
   checkpointed(): void {
-    const committing = this.#committing;
-    if (this.#isOver || committing === undefined) return;
-    this.#commitNext(committing);
+    if (!this.#isOver) this.#finisher.checkpointed();
   }
 
   committed(source: number): void {
-    const committing = this.#committing;
-    if (this.#isOver || committing === undefined || committing.source !== source) return;
-    committing.source++;
-    this.#commitNext(committing);
+    if (!this.#isOver) this.#finisher.committed(source);
   }
 
   /**
@@ -446,7 +341,7 @@ export class Coordinator {
     if (drain === false) return;
     this.#states.stop(drain);
     this.#isStopping = true;
-    if (this.#isFinished()) this.#conclude();
+    if (this.#isFinished()) this.#finisher.conclude();
     else this.#wantEpoch();
   }
 
@@ -500,16 +395,9 @@ export class Coordinator {
     this.#epochStartedAtMs = this.#parts.clocks.elapsed();
   }
 
-  /** Nothing comes in: what was written may still wait for its checkpoint. */
-  #checkpointIfDue(): void {
-    if (this.#isOver || this.#isRefused || this.#finishing !== undefined || this.#committing !== undefined) return;
-    const due = this.commits.due(this.#parts.clocks.elapsed());
-    if (due !== undefined) this.#commit(due.at, due.latest, false);
-  }
-
   /** Since the last epoch rows came or a partition changed its state; or windows wait for the clock. */
   #hasNews(): boolean {
-    if (this.#committing?.isLast === true) return false;
+    if (this.#finisher.isConcluding) return false;
     if (this.#decisions.isReplaying) return !this.#isStopping && this.intake.isCutReached;
     if (this.#stateLimit.isWaiting && this.#parts.clocks.elapsed() >= this.#epochStartedAtMs + PAUSED_EPOCH_MS) return true;
     return this.intake.epochBytes > 0 || this.#states.haveChanged || this.#watermarks.waitsForClock;
@@ -543,7 +431,7 @@ export class Coordinator {
     this.#epochSize.merged(record.bytes, this.outputs.bytesOf(record.epoch) + blockBytes);
     this.intake.limitEpoch(this.#epochSize.inBytes);
     this.#judge(record);
-    this.#finishNext();
+    this.#finisher.next();
   }
 
   /**
@@ -581,108 +469,18 @@ export class Coordinator {
     this.#parts.effects.refuse(reason);
   }
 
-  /**
-   * Has the oldest epoch written, once it is merged and recorded, and nothing else is being written or
-   * committed.
-   */
-  #finishNext(): void {
-    const record = this.commits.oldest;
-    if (
-      this.#isOver ||
-      this.#isRefused ||
-      this.#finishing !== undefined ||
-      this.#committing !== undefined ||
-      record?.mergedAtMs === undefined ||
-      !record.isRecorded
-    )
-      return;
-    this.#finishing = record;
-    const { epoch } = record;
-    // If the epoch is repeated for the sake of open windows, all of its output was written before. So was that
-    // of a drain behind which no rows have come.
-    if (epoch <= this.restored.writtenEpoch || this.#isDrainedAgain(record)) {
-      this.outputs.release(epoch, { written: false });
-      this.#holdBack();
-      this.#outputIsDone(record);
-    } else this.#parts.effects.write(epoch, this.outputs.blocksOf(epoch));
-  }
-
-  #isDrainedAgain({ epoch, positions }: EpochRecord): boolean {
-    return this.#drains.has(epoch) && this.#drainedAt !== undefined && positions.every((offset, global) => offset === this.#drainedAt?.[global]);
-  }
-
-  #outputIsDone(record: EpochRecord): void {
-    if (this.#drains.get(record.epoch) === true) this.#drainedAt = record.positions;
-    this.#writtenAtMs = this.#parts.clocks.elapsed();
-    const commit = this.commits.written(record, this.#writtenAtMs);
-    if (commit === undefined) {
-      this.#finished(record);
-      return;
-    }
-    this.#commit(commit, record, false);
-  }
-
-  /** Commits positions, with what the latest written epoch knows; and the state first, where it is kept. */
-  #commit(record: CommitPlace, latest: EpochRecord, isLast: boolean): void {
-    const hasState = this.#parts.checkpointMs !== undefined;
-    const metadata = record.metadata.map((text, global) =>
-      hasState ? checkpointMetadata(latest.epoch) : metadataToCommit(text, latest.metadata[global] as string),
-    );
-    this.#committing = { record, written: latest.epoch, isLast, metadata, source: 0 };
-    if (!hasState) this.#commitNext(this.#committing);
-    else {
-      const { epoch, positions, state } = record;
-      this.#parts.effects.checkpoint({ checkpoint: epoch, written: latest.epoch, positions, drainedAt: this.#drainedAt, state: state as EpochState });
-    }
-  }
-
-  /** Commits the next source that has partitions, if there is one. */
-  #commitNext(committing: Committing): void {
-    const { record, metadata } = committing;
-    const counts = this.#partitionCounts;
-    while (committing.source < counts.length && counts[committing.source] === 0) committing.source++;
-    const { source } = committing;
-    if (source < counts.length) {
-      const firstGlobal = counts.slice(0, source).reduce((sum, count) => sum + count, 0);
-      this.#parts.effects.commit(source, positionsOf(record, firstGlobal, counts[source] as number, metadata));
-      return;
-    }
-    this.#committing = undefined;
-    if (committing.isLast) {
-      this.#parts.effects.finished();
-      return;
-    }
+  #committed(record: CommitPlace): void {
     this.intake.committed(record.positions);
     // With checkpoints the older one is kept as well, and the records behind it with it.
     if (this.#parts.checkpointMs === undefined) this.#decisions.committed(record.epoch);
-    if (this.#finishing === undefined) this.#goOn();
-    else this.#finished(this.#finishing);
-  }
-
-  #finished({ epoch, bytes, startedAtMs, mergedAtMs }: EpochRecord): void {
-    this.#finishing = undefined;
-    const times = { startedAtMs, mergedAtMs: mergedAtMs as number, writtenAtMs: this.#writtenAtMs, committedAtMs: this.#parts.clocks.elapsed() };
-    this.progressLog.epoch({ epoch, bytes, ...times });
-    this.#goOn();
   }
 
   /** Nothing is being written or committed: sees to what waited for that. */
   #goOn(): void {
     if (this.#isEpochWanted) this.#endWantedEpoch();
-    if (this.#isFinished()) this.#conclude();
+    if (this.#isFinished()) this.#finisher.conclude();
     else if (this.#isStopping || this.#states.allEnded) this.#wantEpoch();
-    this.#finishNext();
-  }
-
-  /** Everything is written. Commits for the next run what was closed since the last commit. */
-  #conclude(): void {
-    if (this.#committing !== undefined) return;
-    const last = this.commits.takeLast();
-    if (last === undefined) {
-      this.#parts.effects.finished();
-      return;
-    }
-    this.#commit(last.at, last.latest, true);
+    this.#finisher.next();
   }
 
   /**
@@ -690,7 +488,7 @@ export class Coordinator {
    * taken in since.
    */
   #isFinished(): boolean {
-    if (this.commits.underWay > 0 || this.#finishing !== undefined) return false;
+    if (this.commits.underWay > 0 || this.#finisher.isFinishing) return false;
     // An epoch is repeated whole, or read once more at the next start.
     if (this.#decisions.isReplaying) return this.#isStopping;
     return (this.#isStopping || this.#states.allEnded) && this.intake.epochBytes === 0 && !this.#states.haveChanged;

@@ -1,7 +1,8 @@
 /** The door of runtime/job: a job: its coordinator, its ends, its handle. */
 
 export type { BadRows } from './bad-rows.ts';
-export { type CheckpointCut, Coordinator, type Effects } from './coordinator.ts';
+export { Coordinator } from './coordinator.ts';
+export type { CheckpointCut, Effects } from './coordinator-parts.ts';
 export { type AllowedChanges, type ByteSize, failedRowsOf, type RunOptions } from './options.ts';
 export type { EpochTimes, JobState, PartitionProgress, Progress } from './progress.ts';
 export { grouped, ProgressPrinter } from './progress-printer.ts';
