@@ -64,6 +64,8 @@ export class Rounds {
   #copies = 0;
   #deaths = 0;
   #isDamaged = false;
+  /** How much of the output of a process was looked at for damage. */
+  readonly #looked = new WeakMap<JobProcess, number>();
   /** Something was committed before: the next start is a recovery. */
   #hasBegun = false;
 
@@ -222,11 +224,12 @@ export class Rounds {
 
   /** A checkpoint that is damaged, and that nobody has damaged, is a bug; even if the one before falls in. */
   #fallback(job: JobProcess): void {
-    if (!DAMAGE.test(job.output)) return;
+    const from = this.#looked.get(job) ?? 0;
+    this.#looked.set(job, job.output.length);
+    if (!DAMAGE.test(job.output.slice(from))) return;
     if (!this.#isDamaged) this.#unexplained('a checkpoint is damaged that nobody has damaged', job);
     else this.tally.fellBack++;
     this.#isDamaged = false;
-    job.output = '';
   }
 
   #unexplained(what: string, job: JobProcess): void {
