@@ -33,6 +33,8 @@ export class JobProcess {
   readonly ended: Promise<void>;
   /** The end of what it has printed. */
   output = '';
+  /** What it has printed since `news` was asked for last. */
+  #unread = '';
 
   constructor({ dir, params, killAt, stopAt, canary, isLast = false }: JobOptions) {
     this.dir = dir;
@@ -69,6 +71,7 @@ export class JobProcess {
     alive.add(this.#child);
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.output = (this.output + text).slice(-OUTPUT_CHARS);
+      this.#unread = (this.#unread + text).slice(-OUTPUT_CHARS);
     });
     this.ended = new Promise((resolve) => {
       this.#child.once('close', () => {
@@ -76,6 +79,13 @@ export class JobProcess {
         resolve();
       });
     });
+  }
+
+  /** The end of what it has printed since the last call. */
+  news(): string {
+    const text = this.#unread;
+    this.#unread = '';
+    return text;
   }
 
   get isRunning(): boolean {

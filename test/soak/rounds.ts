@@ -64,8 +64,6 @@ export class Rounds {
   #copies = 0;
   #deaths = 0;
   #isDamaged = false;
-  /** How much of the output of a process was looked at for damage. */
-  readonly #looked = new WeakMap<JobProcess, number>();
   /** Something was committed before: the next start is a recovery. */
   #hasBegun = false;
 
@@ -224,9 +222,7 @@ export class Rounds {
 
   /** A checkpoint that is damaged, and that nobody has damaged, is a bug; even if the one before falls in. */
   #fallback(job: JobProcess): void {
-    const from = this.#looked.get(job) ?? 0;
-    this.#looked.set(job, job.output.length);
-    if (!DAMAGE.test(job.output.slice(from))) return;
+    if (!DAMAGE.test(job.news())) return;
     if (!this.#isDamaged) this.#unexplained('a checkpoint is damaged that nobody has damaged', job);
     else this.tally.fellBack++;
     this.#isDamaged = false;
