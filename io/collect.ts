@@ -12,7 +12,12 @@ export interface CollectSink<R> extends Sink<R> {
   readonly rows: readonly R[];
 }
 
+/** So that each has a name of its own. */
+let made = 0;
+
 /**
+ * Takes one stream. The rows of two go in through `a.union(b)`, or into an array each.
+ *
  * Exactly-once, it keeps the rows up to the checkpoint that a job resumes from, as long as the process lives:
  * they are in its memory. A job that resumes in another process starts with an empty array there.
  *
@@ -22,6 +27,7 @@ export interface CollectSink<R> extends Sink<R> {
  * // after `await job.done`, on the main thread: result.rows
  */
 export function collect<R = AnyRow>(): CollectSink<R> {
+  const place = `collect() number ${++made}`;
   let committed = new Map<number, R[]>();
   /** Rows that are not visible; exactly-once, those that were prepared outlive their writer. */
   let prepared = new Map<number, R[]>();
@@ -40,6 +46,7 @@ export function collect<R = AnyRow>(): CollectSink<R> {
   return {
     name: 'collect',
     delivery: 'replayed by epoch',
+    place,
     get rows() {
       flat ??= [...committed.entries()].sort(([a], [b]) => a - b).flatMap(([, rows]) => rows);
       return flat;

@@ -40,6 +40,11 @@ export interface Sink<R = unknown> {
   /** For a transactional sink: where its transactions are. */
   readonly transactions?: TransactionDomain;
   /**
+   * What one writer alone may write: a topic of a log, the names of files. A pipeline with two such sinks is
+   * refused when its plan is made. Undefined: any number of sinks may write there.
+   */
+  readonly place?: string | undefined;
+  /**
    * Checks the sink against the schema of the stream when the plan is made. Throws MillraceError
    * ERR_MILLRACE_PIPELINE.
    */

@@ -73,6 +73,7 @@ export function filesSink(options: FilesSinkOptions): Sink {
   return {
     name: `files ${dir}`,
     delivery: 'replayed by epoch',
+    place: `the files ${prefix}-*.${ext} in ${shownPath(resolve(dir))}`,
     check(_schema: Schema): void {
       if (value.name === 'arrow')
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'files.sink writes lines, which the arrow codec does not. Use json(), csv() or text().');

@@ -12,8 +12,8 @@
  */
 
 import { mkdir, rmdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
+import { join, resolve } from 'node:path';
+import { checkOptionNames, MillraceError, shown, shownPath } from '../../core/index.ts';
 import { type Codec, mustBeCodec } from '../codec.ts';
 import { type Deposed, ProcessLock } from '../process-lock.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
@@ -63,6 +63,7 @@ export function logSink(options: LogSinkOptions): Sink {
   return {
     name: `log ${topic}`,
     delivery: 'replayed by epoch',
+    place: `the topic ${topic} of the log in ${shownPath(resolve(dir))}`,
     check(schema) {
       for (const key of [options.key ?? []].flat()) schema.require(key, `The key of the log sink ${topic}`);
       if (options.timestamp !== undefined && options.timestamp !== 'now') schema.require(options.timestamp, `The timestamp of the log sink ${topic}`);

@@ -26,7 +26,23 @@ export function makePlan(graph: Graph, options: PlanOptions = {}): Plan {
       `The pipeline "${graph.name}" writes nothing. End it with to(sink), print() or forEachBatch(), or name a running aggregate with as(name) to view it.`,
     );
   }
+  mustHavePlacesOfTheirOwn(graph);
   return new Planner(graph, options).plan();
+}
+
+/** Each of two sinks in one place would replace what the other writes. */
+function mustHavePlacesOfTheirOwn({ name, sinks }: Graph): void {
+  const places = new Set<string>();
+  for (const { sink } of sinks) {
+    if (sink.place === undefined) continue;
+    if (places.has(sink.place)) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `The pipeline "${name}" has two streams that go to ${sink.place}, which takes one. Give each a sink of its own, or put them together: a.union(b).to(sink).`,
+      );
+    }
+    places.add(sink.place);
+  }
 }
 
 /** `input`: the position of this edge among the parents of `to`. */

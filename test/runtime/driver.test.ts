@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { collect, f64, json, log, memory, pipeline, utf8 } from '../../runtime/index.ts';
+import { collect, f64, files, json, log, memory, pipeline, type Sink, utf8 } from '../../runtime/index.ts';
 import { testDriver } from '../../runtime/testing.ts';
 
 test('a source and a sink are named by themselves, by number, by name, or by topic', () => {
@@ -55,4 +55,23 @@ test('a clock that would go back, or stands between two milliseconds, is refused
   assert.throws(() => driver.send([{ key: '' }]), { code: 'ERR_MILLRACE_USER_FUNCTION' });
   assert.throws(() => driver.send([{ key: 'a' }]), { code: 'ERR_MILLRACE_OPTION', message: /has failed before/ });
   assert.throws(() => driver.endEpoch(), { code: 'ERR_MILLRACE_OPTION', message: /has failed before/ });
+});
+
+test('two streams cannot go where one sink alone may write: their rows would replace each other', () => {
+  const columns = { page: utf8, ms: f64 };
+  const planned = (one: Sink, other: Sink) => {
+    const rows = pipeline('twice').from(memory([], { schema: columns }));
+    rows.filter((r) => r.ms > 10).to(one);
+    return testDriver(rows.to(other));
+  };
+  const same = collect() as Sink;
+  const refused: [Sink, Sink, RegExp][] = [
+    [same, same, /two streams that go to collect\(\) number \d+, which takes one.*a\.union\(b\)\.to\(sink\)/],
+    [files.sink({ dir: 'out', value: json() }), files.sink({ dir: './out/', value: json() }), /two streams that go to the files part-\*\.jsonl in .*out/],
+    [log.sink({ dir: 'out', topic: 't', value: json() }), log.sink({ dir: 'out', topic: 't', value: json() }), /the topic t of the log in .*out/],
+  ];
+  for (const [one, other, message] of refused) assert.throws(() => planned(one, other), { code: 'ERR_MILLRACE_PIPELINE', message });
+  planned(collect() as Sink, collect() as Sink).close();
+  planned(files.sink({ dir: 'out', value: json() }), files.sink({ dir: 'out', prefix: 'slow', value: json() })).close();
+  planned(log.sink({ dir: 'out', topic: 't', value: json() }), log.sink({ dir: 'out', topic: 'u', value: json() })).close();
 });
