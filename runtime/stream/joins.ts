@@ -129,6 +129,13 @@ export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | u
       `join() has within: [${shown(within[0])}, ${shown(within[1])}], from ${beforeMs} ms before to ${afterMs} ms after: nothing lies there. Their sum must be at least 0.`,
     );
   }
+  if (beforeMs + afterMs === 0 && beforeMs < 0) {
+    const from = shown(within[1]);
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `join() has within: [${shown(within[0])}, ${from}], which is one point in time, ${afterMs} ms after: the first is how long before, not a time that is negative. For up to ${afterMs} ms before and after give within: [${from}, ${from}].`,
+    );
+  }
   return planIntervalJoin({ ...request, left: timed(left, 'left'), right: timed(right, 'right'), beforeMs, afterMs });
 }
 

@@ -166,6 +166,10 @@ test('the types of a join: names, nulls, suffixes; and what does not compile', (
   // @ts-expect-error no such duration
   assert.throws(() => orders.keyBy('order').join(payments.keyBy('id'), { within: ['1x', 0] }), { code: 'ERR_MILLRACE_OPTION' });
   assert.throws(() => orders.keyBy('order').join(payments.keyBy('id'), { within: ['1s', '-2s'] }), { code: 'ERR_MILLRACE_OPTION', message: /-2000|nothing/ });
+  assert.throws(() => orders.keyBy('order').join(payments.keyBy('id'), { within: ['-10m', '10m'] }), {
+    code: 'ERR_MILLRACE_OPTION',
+    message: /one point in time, 600000 ms after.*give within: \["10m", "10m"\]/,
+  });
   // @ts-expect-error there is no such type of join
   assert.throws(() => orders.keyBy('order').join(payments.keyBy('id'), { within: [0, 0], type: 'outer' }), { code: 'ERR_MILLRACE_OPTION', message: /'full'/ });
   // @ts-expect-error a stream without keys
