@@ -9,8 +9,12 @@ export type RowOperation =
   | { readonly kind: 'map'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
   /** The columns of `schema`, added to the others or replacing those of the same names. */
   | { readonly kind: 'keyBy'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
+  /** The same with a function for each column of `schema`, which returns its value. All see the row as it came. */
+  | { readonly kind: 'withColumns'; readonly schema: Schema; readonly fns: readonly ((row: any) => unknown)[] }
   | { readonly kind: 'flatMap'; readonly schema: Schema; readonly fn: (row: any, emit: (row: AnyRow) => void) => unknown }
   | { readonly kind: 'select'; readonly columns: readonly string[] }
+  /** New names, by the old ones. */
+  | { readonly kind: 'rename'; readonly names: ReadonlyMap<string, string> }
   | { readonly kind: 'mapBatches'; readonly schema: Schema; readonly fn: (batch: Batch, out: BatchBuilder) => void };
 
 // biome-ignore-end lint/suspicious/noExplicitAny: see above
@@ -24,7 +28,11 @@ export function schemaAfter(schema: Schema, operation: RowOperation): Schema {
       return schema;
     case 'select':
       return schema.select(operation.columns, 'select');
+    case 'rename':
+      for (const name of operation.names.keys()) schema.require(name, 'rename');
+      return new Schema(schema.fields.map(({ name, type }) => ({ name: operation.names.get(name) ?? name, type })));
     case 'keyBy':
+    case 'withColumns':
       return new Schema([
         ...schema.fields.map((field) => operation.schema.fields[operation.schema.indexOf(field.name)] ?? field),
         ...operation.schema.fields.filter(({ name }) => schema.indexOf(name) < 0),

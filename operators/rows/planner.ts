@@ -31,6 +31,12 @@ export function planLoop(input: Schema, operations: readonly LoopOperation[], fi
   return planner.finish(needed);
 }
 
+/** An operation with one user-defined function. */
+type FunctionOperation =
+  | Exclude<LoopOperation, { kind: 'select' | 'rename' | 'withColumns' }>
+  /** One of the columns. */
+  | { readonly kind: 'withColumns'; readonly schema: Schema; readonly fn: RowFunction };
+
 class LoopPlanner {
   readonly #input: Schema;
   readonly #mode: PlanMode;
@@ -62,9 +68,33 @@ class LoopPlanner {
       this.#notes.push({ kind: 'select', how: '', reads: operation.columns.join(', ') || '(no columns)' });
       return;
     }
+    if (operation.kind === 'rename') {
+      this.#schema = schemaAfter(before, operation);
+      this.#notes.push({ kind: 'rename', how: '', reads: [...operation.names].map(([from, to]) => `${from} to ${to}`).join(', ') });
+      return;
+    }
     const slots = this.#slots;
-    this.#function(operation, number);
-    if (operation.kind === 'keyBy') this.#keep(before, slots, schemaAfter(before, operation));
+    if (operation.kind === 'withColumns') this.#columns(operation, number);
+    else this.#function(operation, number);
+    if (operation.kind === 'keyBy' || operation.kind === 'withColumns') this.#keep(before, slots, schemaAfter(before, operation));
+  }
+
+  /** A function for each column. Each sees the row as it was before all of them. */
+  #columns({ schema, fns }: LoopOperation & { kind: 'withColumns' }, number: number): void {
+    const before = this.#schema;
+    const slots = this.#slots;
+    const made = schema.fields.map((field, c): Slot => {
+      this.#schema = before;
+      this.#slots = slots;
+      this.#function({ kind: 'withColumns', schema: new Schema([field]), fn: fns[c] as RowFunction }, number);
+      return this.#slots[0] as Slot;
+    });
+    const notes = this.#notes.splice(this.#notes.length - fns.length);
+    const how = [...new Set(notes.map((note) => note.how))].join(', ');
+    const reads = [...new Set(notes.flatMap((note) => note.reads.split(', ')))].join(', ');
+    this.#notes.push({ kind: 'withColumns', how, reads });
+    this.#schema = schema;
+    this.#slots = made;
   }
 
   /** Columns that an operation left as they were, together with those that it made. */
@@ -76,7 +106,7 @@ class LoopPlanner {
   }
 
   /** An operation with a user-defined function. */
-  #function(operation: Exclude<LoopOperation, { kind: 'select' }>, number: number): void {
+  #function(operation: FunctionOperation, number: number): void {
     const before = this.#schema;
     const parsed = parseRowFunction(operation.fn as RowFunction, `${operation.kind} #${number}`);
     const mayEmit = operation.kind !== 'flatMap' && this.#mode.generate && this.#mode.expressions;
@@ -98,8 +128,8 @@ class LoopPlanner {
     if (this.#isHead && operation.kind === 'filter' && this.#mode.generate && this.#selection.tryClosure(number, operation.fn as RowFunction, row)) return;
     this.#isHead = false;
     if (operation.kind === 'filter') this.#filter(operation.fn, number, row);
-    else if (operation.kind !== 'flatMap') this.#map(operation.fn as RowFunction, number, row, operation.schema);
-    else this.#flatMap(operation.fn as RowFunction, number, row, operation.schema);
+    else if (operation.kind === 'flatMap') this.#flatMap(operation.fn as RowFunction, number, row, operation.schema);
+    else this.#map(operation.kind === 'withColumns' ? asRow(operation) : (operation.fn as RowFunction), number, row, operation.schema);
   }
 
   #rowParts(parsed: ParsedFunction): RowPart[] {
@@ -132,7 +162,7 @@ class LoopPlanner {
   }
 
   /** Emits the operation as an expression; false when that cannot be done exactly. */
-  #tryExpression(operation: LoopOperation & { fn: unknown }, number: number, { body }: ParsedFunction): boolean {
+  #tryExpression(operation: FunctionOperation, number: number, { body }: ParsedFunction): boolean {
     if (body === undefined) return false;
     const source = this.#source;
     const slotOf = (name: string) => this.#slots[this.#schema.indexOf(name)];
@@ -150,6 +180,10 @@ class LoopPlanner {
         this.#declareAll(number, declarations);
         this.#mark(number, term.throws);
         source.effect(`if(!${condition(term)})continue;`);
+      } else if (operation.kind === 'withColumns') {
+        const term = emitter.term(body.result);
+        this.#declareAll(number, declarations);
+        this.#mapTerms(number, operation.schema, new Map([[operation.schema.field(0).name, term]]));
       } else if (operation.kind === 'map' || operation.kind === 'keyBy') {
         const object = body.result;
         if (object.type !== 'ObjectExpression') return false;
@@ -299,6 +333,12 @@ class LoopPlanner {
       loaded,
     };
   }
+}
+
+/** The function of a column as one that returns a row. */
+function asRow({ schema, fn }: FunctionOperation & { kind: 'withColumns' }): RowFunction {
+  const { name } = schema.field(0);
+  return (row) => ({ [name]: fn(row) });
 }
 
 function columnList(parsed: ParsedFunction, schema: Schema): string {

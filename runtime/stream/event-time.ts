@@ -48,8 +48,10 @@ export function eventTimeColumn(node: Node): string | undefined {
       const columns = new Set(node.parents.map(eventTimeColumn));
       return columns.size === 1 ? [...columns][0] : undefined;
     }
-    case 'rows':
-      return eventTimeColumn(node.parent);
+    case 'rows': {
+      const column = eventTimeColumn(node.parent);
+      return column !== undefined && node.operation.kind === 'rename' ? (node.operation.names.get(column) ?? column) : column;
+    }
     case 'exchange':
       return node.operator.outputTime?.column;
     case 'late': {
@@ -74,7 +76,10 @@ export function isAddedTime(node: Node, name: string): boolean {
     case 'late':
     case 'errors':
       return false;
-    case 'rows':
+    case 'rows': {
+      const names = node.operation.kind === 'rename' ? [...node.operation.names] : [];
+      return isAddedTime(node.parent, names.find(([, to]) => to === name)?.[0] ?? name);
+    }
     case 'watermark':
       return isAddedTime(node.parent, name);
     case 'union':

@@ -29,16 +29,17 @@ import {
   type RowFold,
   type RowOperation,
   reduceFold,
+  schemaAfter,
   type WindowShape,
   WindowSpec,
 } from '../../operators/index.ts';
 import { type ErrorRow, GRAPH, type Graph, type Node, type PipelineLike, type RowCoordinates, type Upstream } from '../plan/index.ts';
-import { mustBeFunction, mustHaveColumns } from './arguments.ts';
+import { columnFunctions, mustBeFunction, mustHaveColumns, newNames } from './arguments.ts';
 import { presentTime } from './event-time.ts';
 import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
 import { aggregateNode, columnsBesides, distinctNode, errorsNode, foldNode, joinNode, joinSide, lateNode, nameView, runningFoldNode } from './nodes.ts';
 import { type ProcessOptions, processNode } from './process.ts';
-import type { OrNull, Results, Simplify, TimeColumn, WindowBounds } from './row-types.ts';
+import type { OrNull, Renamed, Results, Simplify, TimeColumn, WindowBounds } from './row-types.ts';
 import { type TopOptions, topNode } from './top.ts';
 import { eventTimeNode, processingTimeNode, type WatermarkStreamOptions } from './watermark-nodes.ts';
 
@@ -135,10 +136,43 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     return this.#rows(this.schema.select(kept, 'drop'), { kind: 'select', columns: kept });
   }
 
-  /** The rows of both streams, which must have the same columns. */
+  /**
+   * All columns, and these besides; one of a name that is there replaces it. Each function sees the row as it
+   * came, without the new columns.
+   *
+   * @example .withColumns({ total: [f64, (r) => r.price * r.count], page: [utf8, (r) => r.page.toLowerCase()] })
+   */
+  withColumns<S extends SchemaFields>(
+    columns: {
+      readonly [P in keyof S]: readonly [type: S[P], fn: (row: R) => NoInfer<RowOf<S>[P & keyof RowOf<S>]>];
+    },
+  ): Stream<Simplify<Omit<R, keyof S> & RowOf<S>>> {
+    const { schema, fns } = columnFunctions(columns);
+    const operation: RowOperation = { kind: 'withColumns', schema, fns };
+    return this.#rows(schemaAfter(this.schema, operation), operation);
+  }
+
+  /**
+   * The same columns, some under other names. The event time goes along.
+   *
+   * @example .rename({ ts: 'at', usr: 'user' })
+   */
+  rename<const M extends { readonly [P in keyof R & string]?: string }>(
+    names: M & { readonly [P in Exclude<keyof M, keyof R>]: never },
+  ): Stream<Renamed<R, M>> {
+    const operation: RowOperation = { kind: 'rename', names: newNames(names) };
+    return this.#rows(schemaAfter(this.schema, operation), operation);
+  }
+
+  /** The rows of both streams, which must have the same columns; their order may differ. */
   union(other: Stream<R>): Stream<R> {
     if (!(other instanceof Stream))
       throw new MillraceError('ERR_MILLRACE_PIPELINE', `union() got ${shown(other)}, which is no stream. Pass one of this pipeline.`);
+    const names = this.schema.fields.map(({ name }) => name);
+    if (names.length === other.schema.length && names.every((name) => other.schema.indexOf(name) >= 0) && !this.schema.equals(other.schema)) {
+      const ordered = other.schema.select(names, 'union');
+      if (this.schema.equals(ordered)) return this.union(other.#rows<R>(ordered, { kind: 'select', columns: names }));
+    }
     if (!this.schema.equals(other.schema)) {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',

@@ -55,7 +55,11 @@ export function mustBeFacts(node: Node, what: string): void {
  * updates apart. The last update is the same, however often updates come.
  */
 export function isLatestOfEach(node: Node, keys: readonly string[], aggregates: Readonly<Record<string, unknown>>): boolean {
-  if (node.kind === 'rows') return isLatestOfEach(node.parent, keys, aggregates);
+  if (node.kind === 'rows') {
+    const names = node.operation.kind === 'rename' ? [...node.operation.names] : [];
+    const before = keys.map((key) => names.find(([, to]) => to === key)?.[0] ?? key);
+    return isLatestOfEach(node.parent, before, aggregates);
+  }
   if (node.kind !== 'exchange' || node.latestBy === undefined) return false;
   const hasKeys = node.latestBy.every((key) => keys.includes(key));
   return hasKeys && Object.values(aggregates).every((of) => (of as { name?: unknown }).name === 'last' && (of as { by?: unknown }).by === undefined);

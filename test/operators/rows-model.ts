@@ -110,6 +110,12 @@ export function expected(batch: Batch, operations: readonly RowOperation[]): Out
         else if (operation.kind === 'keyBy') {
           const added = stored(operation.schema, operation.fn({ ...row }));
           produced.push(Object.fromEntries([...Object.entries(row), ...Object.entries(added)]));
+        } else if (operation.kind === 'withColumns') {
+          const { fields } = operation.schema;
+          const added = stored(operation.schema, Object.fromEntries(fields.map(({ name }, c) => [name, operation.fns[c]?.({ ...row })])));
+          produced.push(Object.fromEntries([...Object.entries(row), ...Object.entries(added)]));
+        } else if (operation.kind === 'rename') {
+          produced.push(Object.fromEntries(Object.entries(row).map(([name, value]) => [operation.names.get(name) ?? name, value])));
         } else if (operation.kind === 'flatMap') {
           const returned = operation.fn({ ...row }, (out) => produced.push(stored(operation.schema, out)));
           if (typeof returned === 'object' && returned !== null) for (const out of returned as Iterable<AnyRow>) produced.push(stored(operation.schema, out));

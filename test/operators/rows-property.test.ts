@@ -179,7 +179,7 @@ function operations(random: Random, first: readonly Field[]): RowOperation[] {
   const list: RowOperation[] = [];
   let current = first;
   for (let n = 1 + random.below(3); n > 0; n--) {
-    const kind = random.below(9);
+    const kind = random.below(11);
     if (kind < 3) list.push({ kind: 'filter', fn: wrapped(random, current, expression(random, current, 3)) });
     else if (kind < 6) {
       const next = fields(random);
@@ -193,6 +193,20 @@ function operations(random: Random, first: readonly Field[]): RowOperation[] {
       list.push({ kind: 'keyBy', schema: new Schema(added), fn: wrapped(random, current, body) });
       const at = (name: string) => added.find((field) => field.name === name);
       current = [...current.map((field) => at(field.name) ?? field), ...added.filter(({ name }) => !current.some((field) => field.name === name))];
+    } else if (kind === 9) {
+      const added = fields(random);
+      const fns = added.map(({ type }) => wrapped(random, current, `(${fitting(random, current, type)})`));
+      list.push({ kind: 'withColumns', schema: new Schema(added), fns });
+      const at = (name: string) => added.find((field) => field.name === name);
+      current = [...current.map((field) => at(field.name) ?? field), ...added.filter(({ name }) => !current.some((field) => field.name === name))];
+    } else if (kind === 10) {
+      // Names go round, so that a new one was another column's; or one is new.
+      const renamed = current.filter(() => random.below(2) === 0).map(({ name }) => name);
+      const names = new Map(renamed.map((name, at) => [name, random.below(4) === 0 ? `new ${list.length} ${at}` : (renamed[(at + 1) % renamed.length] as string)]));
+      const columns = current.map(({ name, type }) => ({ name: names.get(name) ?? name, type }));
+      if (new Set(columns.map(({ name }) => name)).size < columns.length) continue;
+      list.push({ kind: 'rename', names });
+      current = columns;
     } else if (kind === 6) {
       const next = fields(random);
       const row = `{${next.map(({ name, type }) => `[${JSON.stringify(name)}]: ${fitting(random, current, type)}`).join(', ')}}`;
@@ -235,7 +249,7 @@ test(`${CASES} generated chains give the model's rows, origins and failures in e
       const plan = planRows(schema, chain, needed, options);
       emitted += plan.describe().filter((line) => line.includes('expression')).length;
       const note = () =>
-        `seed ${SEED + n}, ${mode}, needed ${needed}\n${schema}\n${chain.map((operation) => ('fn' in operation ? operation.fn : JSON.stringify(operation))).join('\n')}\n${plan.code.join('\n')}`;
+        `seed ${SEED + n}, ${mode}, needed ${needed}\n${schema}\n${chain.map((operation) => ('fn' in operation ? operation.fn : 'fns' in operation ? operation.fns.join() : JSON.stringify(operation))).join('\n')}\n${plan.code.join('\n')}`;
       const got = outcome(batch, chain, options, needed, 64);
       try {
         assert.deepEqual(
