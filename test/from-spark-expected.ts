@@ -249,11 +249,17 @@ export const EXPECTED_CALLS: Readonly<Record<string, ExpectedRows>> = {
     { user: 'ann', page: '/b', at: 12000 },
     { user: 'bob', page: '/b', at: 2500 },
   ],
-  '.map({ user: utf8, at: timestamp, seconds: f64 }, (r) => ({ user: r.user, at: r.at, seconds: r.ms / 1_000 }))': [
-    { user: 'ann', at: 1000, seconds: 0.1 },
-    { user: 'ann', at: 12000, seconds: 0.3 },
-    { user: 'ann', at: 61000, seconds: 0.05 },
-    { user: 'bob', at: 2500, seconds: 0 },
+  '.withColumns({ seconds: [f64, (r) => r.ms / 1_000] })': [
+    { user: 'ann', page: '/a/x', ms: 100, at: 1000, seconds: 0.1 },
+    { user: 'ann', page: '/b', ms: 300, at: 12000, seconds: 0.3 },
+    { user: 'ann', page: '/a/x', ms: 50, at: 61000, seconds: 0.05 },
+    { user: 'bob', page: '/b', ms: 0, at: 2500, seconds: 0 },
+  ],
+  ".rename({ ms: 'took' })": [
+    { user: 'ann', page: '/a/x', took: 100, at: 1000 },
+    { user: 'ann', page: '/b', took: 300, at: 12000 },
+    { user: 'ann', page: '/a/x', took: 50, at: 61000 },
+    { user: 'bob', page: '/b', took: 0, at: 2500 },
   ],
   ".keyBy('page').window(tumbling('1h'))": [
     { page: '/a/x', windowStart: 0, windowEnd: 3600000, count: 2 },

@@ -202,7 +202,9 @@ function operations(random: Random, first: readonly Field[]): RowOperation[] {
     } else if (kind === 10) {
       // Names go round, so that a new one was another column's; or one is new.
       const renamed = current.filter(() => random.below(2) === 0).map(({ name }) => name);
-      const names = new Map(renamed.map((name, at) => [name, random.below(4) === 0 ? `new ${list.length} ${at}` : (renamed[(at + 1) % renamed.length] as string)]));
+      const names = new Map(
+        renamed.map((name, at) => [name, random.below(4) === 0 ? `new ${list.length} ${at}` : (renamed[(at + 1) % renamed.length] as string)]),
+      );
       const columns = current.map(({ name, type }) => ({ name: names.get(name) ?? name, type }));
       if (new Set(columns.map(({ name }) => name)).size < columns.length) continue;
       list.push({ kind: 'rename', names });
