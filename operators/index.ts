@@ -72,6 +72,7 @@ export {
   type ShardContext,
   type ShardPublisher,
   type StateFacts,
+  type StateRow,
   shardRows,
 } from './exchange/index.ts';
 export { type FoldRequest, planFold, type Reducer, type RowFold, reduceFold, type TopRequest, topFold } from './fold/index.ts';

@@ -17,6 +17,7 @@
 
 import type { Batch, Schema, SharedMemory, SlabAllocator } from '../../core/index.ts';
 import type { ChunkOrigin } from './exchange-block.ts';
+import type { StateRow } from './state-row.ts';
 
 /** Takes a result batch. Its bytes are valid during the call only. */
 export type Emit = (batch: Batch) => void;
@@ -234,6 +235,11 @@ export interface ExchangeShard {
    * changes nothing, and resuming from it yields the same bytes. Cost: O(state).
    */
   snapshot(): unknown;
+  /**
+   * The state between two epochs, row by row, for people. What is emitted later may differ afterwards: this is
+   * for shards that were opened to be looked at. User functions that make values of state may be called.
+   */
+  stateRows(): Iterable<StateRow>;
   /** Bytes of state held, or an estimate of them. */
   readonly stateBytes: number;
 }

@@ -37,3 +37,4 @@ export { hashKeys } from './key-hash.ts';
 export { type BlockColumns, rowBlockMaxTime, shardOrders, shardRows } from './row-block.ts';
 export { RowMerger } from './row-order.ts';
 export { type RowInput, RowPartitioner, type RowStage } from './row-partition.ts';
+export { named, type ResultParts, resultParts, type StateRow } from './state-row.ts';

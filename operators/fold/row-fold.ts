@@ -3,7 +3,8 @@
  * and windowed-fold.ts.
  */
 
-import type { Batch, Field } from '../../core/index.ts';
+import type { AnyRow, Batch, Field } from '../../core/index.ts';
+import { named } from '../exchange/index.ts';
 import { type Key, type KeyedContext, type KeyedInput, keyReader, type RowFailures, type RowOutput, roughBytes, stateCopy } from '../keyed/index.ts';
 
 /** How rows become one value. Structured clone must be able to copy the values. */
@@ -49,6 +50,7 @@ export class Groups {
   readonly fold: RowFold;
   readonly #keyOf: (batch: Batch, row: number) => Key;
   readonly #keys: readonly number[];
+  readonly #names: readonly string[];
   readonly #output: RowOutput;
   readonly #failures: RowFailures;
   readonly isGuarded: boolean;
@@ -59,6 +61,7 @@ export class Groups {
     this.fold = fold;
     this.#keyOf = keyReader(input.keys, input.schema);
     this.#keys = input.keys;
+    this.#names = input.keys.map((key) => input.schema.field(key).name);
     this.#output = output;
     this.#failures = failures;
     this.isGuarded = failures.areSkipped && fold.callsFunctions;
@@ -98,6 +101,11 @@ export class Groups {
   failed(error: unknown): void {
     this.hasFailed = true;
     this.#failures.skip(error);
+  }
+
+  /** The key columns of a group by name. */
+  keyRow({ key }: Group): AnyRow {
+    return named(this.#names, key);
   }
 
   put({ key, value }: Group, bounds: readonly unknown[]): void {

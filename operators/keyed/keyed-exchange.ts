@@ -21,6 +21,7 @@ import {
   type ScatterHooks,
   type ShardContext,
   type StateFacts,
+  type StateRow,
   shardOrders,
   shardRows,
 } from '../exchange/index.ts';
@@ -197,5 +198,11 @@ class KeyedShard implements ExchangeShard {
 
   snapshot(): unknown {
     return this.#operator.snapshot();
+  }
+
+  stateRows(): Iterable<StateRow> {
+    // What all shards hold is shown once.
+    const isShared = this.#plan.inputs.some(({ isBroadcast }) => isBroadcast === true);
+    return isShared && this.#shard > 0 ? [] : this.#operator.stateRows();
   }
 }

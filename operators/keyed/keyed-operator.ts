@@ -15,7 +15,7 @@
  */
 
 import type { Batch, Schema, SlabAllocator } from '../../core/index.ts';
-import type { EpochClock, OutputTime, RowFailures, RowInput, RowStage, StateFacts } from '../exchange/index.ts';
+import type { EpochClock, OutputTime, RowFailures, RowInput, RowStage, StateFacts, StateRow } from '../exchange/index.ts';
 import type { RowOutput } from './row-output.ts';
 
 export type { EpochClock, OutputTime, RowFailures, RowInput as KeyedInput };
@@ -80,6 +80,8 @@ export interface KeyedOperator {
    * out what this one would have, in the same order.
    */
   snapshot(): unknown;
+  /** The state row by row, for people: see ExchangeShard.stateRows. */
+  stateRows(): Iterable<StateRow>;
   /** An estimate of the bytes of state held. */
   readonly stateBytes: number;
   /** Gives shared memory back, where the operator holds some. The operator is not used afterwards. */

@@ -18,7 +18,7 @@
  */
 
 import { type AnyRow, type Batch, readTimestamp, type Schema } from '../../core/index.ts';
-import type { Migration } from '../exchange/index.ts';
+import type { Migration, StateRow } from '../exchange/index.ts';
 import { refusePromise } from '../rows/index.ts';
 import { KeyTimers } from './key-timers.ts';
 import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, RowFailures } from './keyed-operator.ts';
@@ -239,6 +239,14 @@ class ProcessOperator implements KeyedOperator {
     });
     const timers = (of: KeyTimers<ProcessEntry>) => of.inOrder().map(({ owner, time }) => [places.get(owner) as number, time] as const);
     return { entries, timers: timers(this.#timers.event), processingTimers: timers(this.#timers.processing) };
+  }
+
+  *stateRows(): Generator<StateRow> {
+    const inOrder = (timers: ReadonlyMap<number, number>): number[] => [...timers.keys()].sort((a, b) => a - b);
+    for (const { key, state, timers, processingTimers, expiry } of this.#entries.values()) {
+      const expires = this.#functions.ttlMs === undefined ? {} : { expires: expiry };
+      yield { key, value: state, timers: inOrder(timers), processingTimers: inOrder(processingTimers), ...expires };
+    }
   }
 
   #restore({ entries, timers, processingTimers }: Snapshot): void {

@@ -3,9 +3,9 @@
  * of a window are added one by one to its own state.
  */
 
-import type { SlabAllocator } from '../../core/index.ts';
+import type { AnyRow, SlabAllocator } from '../../core/index.ts';
 import { type Key, type KeyedInput, type RowFailures, roughBytes } from '../keyed/index.ts';
-import { interleaved, type MixedPlan, UserFunction } from '../user-aggregates/index.ts';
+import { interleaved, type MixedPlan, namedValues, UserFunction } from '../user-aggregates/index.ts';
 import { AggregateEvaluator, type Evaluator, type Firing, type Totals } from './row-window-evaluation.ts';
 
 export class MixedEvaluator implements Evaluator {
@@ -77,6 +77,15 @@ export class MixedEvaluator implements Evaluator {
         }
       });
       return own.has(id) ? [{ ...firing, rows }] : [];
+    });
+  }
+
+  show(firings: readonly Firing[], totals: Totals, put: (firing: Firing, value: unknown) => void): void {
+    const { builtIn, own } = totals as MixedTotals;
+    const names = this.#plan.builtIn.results.map(({ name }) => name);
+    this.#builtIn.show(firings, builtIn, (firing, value) => {
+      const values = names.map((name) => (value as AnyRow)[name]);
+      put(firing, namedValues(this.#plan, names, values, own.get(firing.entry.id) ?? []));
     });
   }
 

@@ -19,6 +19,7 @@ import {
   smallTable,
 } from '../../core/index.ts';
 import { type AggregatePlan, ResultWriter } from '../aggregate/index.ts';
+import { named } from '../exchange/index.ts';
 import type { RowFold } from '../fold/index.ts';
 import { type Key, type KeyedInput, keyReader, type RowFailures, stateCopy } from '../keyed/index.ts';
 
@@ -57,6 +58,8 @@ export interface Evaluator {
    * `totals` held.
    */
   round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void;
+  /** What `totals` has of windows, for people: results; of user-defined aggregates and of folds, the values. */
+  show(firings: readonly Firing[], totals: Totals, put: (firing: Firing, value: unknown) => void): void;
   /** Gives shared memory back. Not used afterwards. */
   release(): void;
 }
@@ -142,6 +145,11 @@ export class AggregateEvaluator implements Evaluator {
     table?.mergeTable(fresh);
     if (put !== undefined) this.#write(firings, table, put);
     fresh.clear();
+  }
+
+  show(firings: readonly Firing[], totals: Totals, put: (firing: Firing, value: unknown) => void): void {
+    const names = this.#plan.results.map(({ name }) => name);
+    this.#write(firings, (totals as TableTotals).table, (firing, values) => put(firing, named(names, values)));
   }
 
   release(): void {
@@ -251,6 +259,10 @@ export class FoldEvaluator implements Evaluator {
       }
     });
     if (put !== undefined) for (const firing of firings) this.#fold.results(values.get(firing.entry.id), (row) => put(firing, row));
+  }
+
+  show(firings: readonly Firing[], totals: Totals, put: (firing: Firing, value: unknown) => void): void {
+    for (const firing of firings) put(firing, (totals as FoldTotals).values.get(firing.entry.id));
   }
 
   release(): void {

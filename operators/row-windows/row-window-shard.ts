@@ -1,6 +1,7 @@
 /** One shard of windows of rows (row-windows.ts): the rows by key, and the windows that fire. */
 
 import { type Batch, readTimestamp } from '../../core/index.ts';
+import { named, type StateRow } from '../exchange/index.ts';
 import {
   type EpochClock,
   type Key,
@@ -112,6 +113,23 @@ export class RowWindows implements KeyedOperator {
       if (place !== undefined && owner.deadline === time) deadlines.add(place);
     }
     return structuredClone({ entries, deadlines: [...deadlines], totals: this.#totals?.snapshot() });
+  }
+
+  stateRows(): StateRow[] {
+    const names = this.#input.keys.map((key) => this.#input.schema.field(key).name);
+    const rows: StateRow[] = [];
+    const totalled: Firing[] = [];
+    for (const entry of this.#entries.values()) {
+      const { key, start, end, deadline } = entry;
+      if (this.#totals === undefined) rows.push({ key: named(names, key), value: entry.rows, ...(deadline === undefined ? {} : { fires: deadline }) });
+      else totalled.push({ entry, rows: [], start, end });
+    }
+    if (this.#totals !== undefined && totalled.length > 0) {
+      this.#evaluator.show(totalled, this.#totals, ({ entry, start, end }, value) => {
+        rows.push({ key: named(names, entry.key), windowStart: start, windowEnd: end, value });
+      });
+    }
+    return rows;
   }
 
   release(): void {

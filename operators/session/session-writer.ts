@@ -26,6 +26,8 @@ export class SessionWriter {
   #own: (readonly unknown[] | undefined)[] = [];
   readonly #failures: RowFailures;
   readonly #ownColumns: UserColumns | undefined;
+  /** Takes the built-in results in place of the output, while somebody looks at the state. */
+  #taker: ((batch: Batch) => void) | undefined;
 
   /** The writer of this output. */
   static of({ output, slabs, failures }: KeyedContext, plan: SessionPlan): SessionWriter {
@@ -49,7 +51,8 @@ export class SessionWriter {
     this.#emit = (values) => {
       const head = this.#head.finish(values.rowCount);
       const batch = new Batch(values.memory, builtIn, values.rowCount, [...head.columns, ...values.columns]);
-      output.forward(this.#ownColumns?.beside(batch, (row) => this.#own[row]) ?? batch);
+      if (this.#taker !== undefined) this.#taker(batch);
+      else output.forward(this.#ownColumns?.beside(batch, (row) => this.#own[row]) ?? batch);
       this.#head.reset();
       this.#own = [];
     };
@@ -105,6 +108,14 @@ export class SessionWriter {
       this.#failures.skip(error);
       return undefined;
     }
+  }
+
+  /** What `write` writes goes to `take`, without user-defined results. */
+  divert(take: (batch: Batch) => void, write: () => void): void {
+    this.#taker = take;
+    write();
+    this.flush();
+    this.#taker = undefined;
   }
 
   flush(): void {

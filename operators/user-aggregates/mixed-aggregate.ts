@@ -11,9 +11,10 @@
 
 import { assert, type Batch, BatchBuilder, type ColumnSpace, readTimestamp, type SlabAllocator } from '../../core/index.ts';
 import { Combiner, ResultWriter, type ShardAggregate, type ShardSnapshot, shardAggregate } from '../aggregate/index.ts';
+import { resultParts, type StateRow } from '../exchange/index.ts';
 import { type Key, type KeyedContext, type KeyedInput, type KeyedOperator, keyReader, type RowOutput, RowReader } from '../keyed/index.ts';
 import { gather } from '../rows/index.ts';
-import type { MixedPlan } from './aggregate-split.ts';
+import { type MixedPlan, namedValues } from './aggregate-split.ts';
 import { PaneStates, type PaneStatesSnapshot, type UserStrategy } from './pane-states.ts';
 import { UserColumns } from './user-columns.ts';
 import { UserFunction } from './user-function.ts';
@@ -94,6 +95,29 @@ export class MixedAggregate implements KeyedOperator {
 
   snapshot(): MixedSnapshot {
     return { builtIn: this.#builtIn.snapshot(), own: this.#own.snapshot() };
+  }
+
+  stateRows(): StateRow[] {
+    const { builtIn } = this.#plan;
+    const { keys, output, grid } = builtIn;
+    const keyOf = keyReader(
+      keys.map((_, k) => k),
+      output,
+    );
+    const rows: StateRow[] = [];
+    this.#builtIn.emitState((batch) => {
+      for (let row = 0; row < batch.rowCount; row++) {
+        const { key, bounds, names, values } = resultParts(batch, row, keys.length, grid !== undefined);
+        const window = bounds === undefined ? 0 : (grid?.lastWindowEndedBy(bounds.windowEnd) ?? 0);
+        try {
+          const states = this.#own.statesOf(keyOf(batch, row), window);
+          rows.push({ key, ...bounds, value: namedValues(this.#plan, names, values, states) });
+        } catch (error) {
+          this.#context.failures.skip(error);
+        }
+      }
+    });
+    return rows;
   }
 
   release(): void {

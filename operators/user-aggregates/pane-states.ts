@@ -183,6 +183,18 @@ export class PaneStates {
     return results;
   }
 
+  /**
+   * The states of a key's window, one per aggregator, as if each were merged from those of its panes. The key
+   * must have a row in it, and failing rows must be left out: then every pane has states.
+   */
+  statesOf(id: Key, window: number): unknown[] {
+    const entry = this.#entries.get(id);
+    assert(entry !== undefined && this.#failures.areSkipped, 'states of panes that have rows only');
+    const first = this.#grid?.firstPane(window) ?? 0;
+    const last = this.#grid?.lastPane(window) ?? 0;
+    return this.#functions.map((_, i) => this.#mergedOf(entry, i, first, last));
+  }
+
   /** Drops the panes before this one. */
   dropBelow(pane: number): void {
     if (pane <= this.#first) return;

@@ -12,10 +12,9 @@
  * blocks, whichever worker that is.
  */
 
-import { isDeepStrictEqual } from 'node:util';
 import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
-import { type ChunkOrigin, exchangeBlockBytes, exchangeBlockRows, type Migration, orderExchangeBlocks, type Scatter } from '../../operators/index.ts';
+import { type ChunkOrigin, exchangeBlockBytes, exchangeBlockRows, type Scatter } from '../../operators/index.ts';
 import { type ExchangePlan, eventTimeOf, type Plan, type Predecessor, type RowCoordinates } from '../plan/index.ts';
 import {
   type Control,
@@ -39,6 +38,7 @@ import { FailedRows } from './failed-rows.ts';
 import type { Flow } from './flow.ts';
 import { Flows } from './flows.ts';
 import { Place } from './place.ts';
+import { originInLog, redo } from './redo.ts';
 import { Rejects } from './rejects.ts';
 import { type EngineState, type ShardState, stateOfShard } from './state-snapshot.ts';
 import { WatermarkRunner } from './watermark-runner.ts';
@@ -139,7 +139,7 @@ export class Engine {
         reject: (rejection) => rejects.take(rejection),
       }),
     );
-    if (context.stored !== undefined) this.#redo(context.stored.log);
+    if (context.stored !== undefined) redo(context.stored.log, this.#exchanges, slabs, (exchange) => this.#numberInLog(exchange));
     this.#before = plan.exchanges.map((exchange) => this.#eventTime(exchange));
     if (context.stateLog !== undefined) {
       const { firstEpoch, nowMs, control, stored } = context;
@@ -254,28 +254,6 @@ export class Engine {
 
   #showLog(epoch: number): void {
     if (this.#writer !== undefined) this.#context.control.setLog(epoch, this.#context.worker, this.#writer.oldestBase, this.#writer.bytesWritten);
-  }
-
-  /** Brings the shards from their bases to where the log ends. */
-  #redo(log: StateReader): void {
-    const { slabs } = this.#context;
-    const bases = this.#exchanges.flatMap(({ oldestBase }) => oldestBase ?? []);
-    for (const { epoch, nowMs, before, after } of log.epochs(Math.min(...bases))) {
-      for (const [index, exchange] of this.#exchanges.entries()) {
-        const number = this.#numberInLog(index);
-        if (number === undefined) continue;
-        const { operator } = exchange.plan;
-        const blocks = log.blocks(epoch, number).map(({ bodyBytes, address: was }, at) => {
-          const address = slabs.alloc(bodyBytes);
-          log.readBlock(epoch, number, at, this.#memory.u8.subarray(address, address + bodyBytes));
-          const isBlock = exchangeBlockBytes(this.#memory, address) === bodyBytes && operator.relocate?.(this.#memory, address, was) !== false;
-          if (!isBlock) throw log.refusedBlock(epoch, number, at, operator.name);
-          return address;
-        });
-        exchange.redo(epoch, nowMs, before[number] as number, after[number] as number, orderExchangeBlocks(this.#memory, blocks));
-        for (const block of blocks) slabs.free(block);
-      }
-    }
   }
 
   /** Not in every short epoch, as looking at all shards costs something. */
@@ -422,23 +400,8 @@ export class Engine {
     const number = this.#numberInLog(exchange);
     if (stored === undefined || number === undefined) return undefined;
     const { log, predecessors } = stored;
-    const of = predecessors?.[exchange];
-    const migration = of === undefined ? undefined : migrationOf(this.#context.plan.exchanges[exchange] as ExchangePlan, of);
-    return {
-      stateOf: (shard) => (migration === undefined ? log.stateOf(number, shard) : migration(log.stateOf(number, shard))),
-      baseOf: (shard) => {
-        const epoch = log.baseOf(number, shard);
-        const [next] = log.epochs(epoch);
-        return { epoch, watermark: next?.before[number] ?? watermark };
-      },
-    };
+    return originInLog(log, number, this.#context.plan.exchanges[exchange] as ExchangePlan, predecessors?.[exchange], watermark);
   }
-}
-
-/** What is to be done with state that another version of an operator has left; undefined: nothing. */
-function migrationOf({ operator }: ExchangePlan, then: Predecessor): Migration | undefined {
-  const isSame = then.format === operator.state.format && isDeepStrictEqual(then.facts, JSON.parse(JSON.stringify(operator.state.facts)));
-  return isSame ? undefined : operator.state.migration?.(then);
 }
 
 function located(error: unknown, source: string, chunk: Chunk): unknown {

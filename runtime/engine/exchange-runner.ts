@@ -5,7 +5,7 @@
  */
 
 import { type Batch, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
-import { type ChunkOrigin, type ExchangeShard, exchangeBlockOrigin, type HeldRows, type ShardPublisher } from '../../operators/index.ts';
+import { type ChunkOrigin, type ExchangeShard, exchangeBlockOrigin, type HeldRows, type ShardPublisher, type StateRow } from '../../operators/index.ts';
 import type { ExchangePlan } from '../plan/index.ts';
 import type { LoggedShard } from '../state-log/index.ts';
 import { isOfFunction } from './failed-rows.ts';
@@ -110,6 +110,11 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
 
   get stateBytes(): number {
     return this.groups.reduce((sum, { shards }) => sum + shards.reduce((bytes, { shard }) => bytes + shard.stateBytes, 0), 0);
+  }
+
+  /** What the operator keeps, row by row, for people: see ExchangeShard.stateRows. */
+  *stateRows(): Generator<StateRow> {
+    for (const { shards } of this.groups) for (const { shard } of shards) yield* shard.stateRows();
   }
 
   /** The state of its shards, between two epochs. */
