@@ -59,6 +59,7 @@ export {
   exchangeBlockOrigin,
   exchangeBlockRows,
   type HeldRows,
+  type LeftOut,
   type Migration,
   type OpenShard,
   type OrderOfRows,

@@ -15,7 +15,7 @@
  * shard and its order follow from offsets and from where epochs were cut; so its results do, too.
  */
 
-import type { Batch, Schema, SharedMemory, SlabAllocator } from '../../core/index.ts';
+import type { AnyRow, Batch, Schema, SharedMemory, SlabAllocator } from '../../core/index.ts';
 import type { ChunkOrigin } from './exchange-block.ts';
 import type { StateRow } from './state-row.ts';
 
@@ -140,6 +140,10 @@ export interface ScatterHooks {
    */
   orderOf?(row: number): number;
   /**
+   * Where a row of the batch that is being added was read; -1: it was not read, but made. Default: nobody asks.
+   */
+  offsetOf?(row: number): number;
+  /**
    * Whether a row of the batch that is being added was already read before the restart that began this run.
    * Default: it was not.
    */
@@ -172,8 +176,23 @@ export interface RowFailures {
    * may change.
    */
   readonly areSkipped: boolean;
-  /** Takes note of what is left out. Throws the error where the job is to end. */
-  skip(error: unknown): void;
+  /**
+   * Takes note of what is left out. Throws the error where the job is to end.
+   *
+   * @param of the row, by its place in the batch that is being taken, or by its values; of a timer or a result
+   *   the key columns
+   */
+  skip(error: unknown, of: number | AnyRow): void;
+}
+
+/** What is left out. */
+export interface LeftOut {
+  /** Its columns; of a timer or a result the key columns. */
+  readonly values: AnyRow;
+  /** Where the row lies; 0: it is no row of a block that is being merged, but a timer, a result, or an older row. */
+  readonly block: number;
+  /** Where it was read, if the block has that ({@link ScatterHooks.offsetOf}). */
+  readonly offset: number | undefined;
 }
 
 /** Time as an operator may see it: the same for all workers, and the same in a replay of recorded epochs. */
@@ -196,8 +215,7 @@ export interface ShardContext {
   readonly emit: Emit;
   readonly failures: {
     readonly areSkipped: boolean;
-    /** @param block where the row lies; 0: it is no row, but a timer or a result */
-    skip(error: unknown, block: number): void;
+    skip(error: unknown, of: LeftOut): void;
   };
   /**
    * An error that a row of a block caused, with the place where the row was read, as far as the block knows.

@@ -7,7 +7,8 @@
  *   48   64 times: u32 start, u32 count of the shard's rows. A start is a multiple of 8: bitmaps begin on a
  *        byte
  *   560  u32 position of f64 places, one per row, where rows carry their order (row-order.ts); 0: they do
- *        not. Two words are unused
+ *        not. u32 position of f64 offsets, one per row, where failing rows are to be named; 0: not. In blocks
+ *        of an earlier state log the second word may be anything. One word is unused
  *   572  each column that travels, in their order: u32 data, u32 offsets, u32 validity: positions in this
  *        block; 0: none
  *   ...  the columns, each part at a multiple of 64
@@ -22,6 +23,7 @@ import { BLOCK_HEAD_BYTES, ROWS_MAGIC } from './exchange-block.ts';
 export const MAX_TIME = BLOCK_HEAD_BYTES;
 export const SHARDS = MAX_TIME + 8;
 export const PLACES = SHARDS + SHARD_COUNT * 8;
+export const OFFSETS = PLACES + 4;
 export const COLUMN_BYTES = 12;
 export const COLUMNS = PLACES + COLUMN_BYTES;
 
@@ -63,6 +65,12 @@ export function shardRows(memory: SharedMemory, input: BlockColumns, block: numb
 export function shardOrders({ u32 }: SharedMemory, block: number, shard: number): number {
   const at = u32[(block + PLACES) >>> 2] as number;
   return at === 0 ? 0 : block + at + (u32[(block + SHARDS + shard * 8) >>> 2] as number) * 8;
+}
+
+/** The offset of a shard's row; undefined: the rows of this block carry none. Not for blocks of a state log. */
+export function offsetInShard({ u32, f64 }: SharedMemory, block: number, shard: number, row: number): number | undefined {
+  const at = u32[(block + OFFSETS) >>> 2] as number;
+  return at === 0 ? undefined : f64[((block + at) >>> 3) + (u32[(block + SHARDS + shard * 8) >>> 2] as number) + row];
 }
 
 /** The greatest event time of a block's rows: +Infinity where the input has no event time. */

@@ -79,7 +79,7 @@ export class Groups {
         try {
           known.value = this.fold.add(before, batch, row);
         } catch (error) {
-          this.failed(error);
+          this.failed(error, row);
           known.value = kept;
           return undefined;
         }
@@ -97,10 +97,10 @@ export class Groups {
     return this.#keyOf(batch, row);
   }
 
-  /** A function has failed: what it was called for is left out, or the job ends. */
-  failed(error: unknown): void {
+  /** A function has failed: what it was called for (see RowFailures.skip) is left out, or the job ends. */
+  failed(error: unknown, of: number | AnyRow): void {
     this.hasFailed = true;
-    this.#failures.skip(error);
+    this.#failures.skip(error, of);
   }
 
   /** The key columns of a group by name. */
@@ -108,13 +108,14 @@ export class Groups {
     return named(this.#names, key);
   }
 
-  put({ key, value }: Group, bounds: readonly unknown[]): void {
+  put(group: Group, bounds: readonly unknown[]): void {
+    const { key, value } = group;
     if (this.isGuarded) this.#output.mark();
     try {
       this.fold.results(value, (values) => this.#output.append([...key, ...bounds, ...values]));
     } catch (error) {
       if (!this.isGuarded) throw error;
-      this.failed(error);
+      this.failed(error, this.keyRow(group));
       this.#output.takeBack();
       return;
     }

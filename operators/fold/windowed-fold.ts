@@ -204,7 +204,7 @@ export class WindowedFold implements KeyedOperator {
           try {
             known.value = fold.merge(known.value, group.value);
           } catch (error) {
-            this.#groups.failed(error);
+            this.#groups.failed(error, this.#groups.keyRow(group));
             merged.delete(group.id);
             failed.add(group.id);
           }

@@ -4,15 +4,17 @@
  * block.
  */
 
-import { type Batch, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import { type AnyRow, type Batch, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import {
   blockInput,
   type ExchangeOperator,
   type ExchangeShard,
   exchangeBlockRows,
+  type LeftOut,
   type OpenShard,
   type OrderOfRows,
   type OutputTime,
+  offsetInShard,
   type RowInput,
   RowMerger,
   RowPartitioner,
@@ -27,6 +29,7 @@ import {
 } from '../exchange/index.ts';
 import type { KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import { RowOutput } from './row-output.ts';
+import { RowReader } from './row-values.ts';
 
 export class KeyedExchange implements ExchangeOperator {
   readonly name: string;
@@ -73,8 +76,11 @@ export class KeyedExchange implements ExchangeOperator {
 
   openShards(context: ShardContext): OpenShard {
     const { slabs, clock, emit, carriesOrder } = context;
-    const place = { block: 0 };
-    const failures = { areSkipped: context.failures.areSkipped, skip: (error: unknown) => context.failures.skip(error, place.block) };
+    const place: PlaceInBlock = { block: 0, shard: 0, rows: undefined, input: 0 };
+    const failures = {
+      areSkipped: context.failures.areSkipped,
+      skip: (error: unknown, of: number | AnyRow): void => context.failures.skip(error, this.#leftOut(slabs.memory, place, of)),
+    };
     const output = new RowOutput(slabs, this.output, emit);
     const merger = carriesOrder ? new RowMerger(slabs, this.inputs) : undefined;
     if (carriesOrder) output.keepOrder();
@@ -82,6 +88,12 @@ export class KeyedExchange implements ExchangeOperator {
       const operator = this.#plan.open({ slabs, shard, clock, output, failures }, from);
       return new KeyedShard(this.#plan, operator, shard, output, context, place, merger);
     };
+  }
+
+  #leftOut(memory: SharedMemory, { block, shard, rows, input }: PlaceInBlock, of: number | AnyRow): LeftOut {
+    if (typeof of !== 'number' || rows === undefined) return { values: typeof of === 'number' ? {} : of, block: 0, offset: undefined };
+    const { schema, columns } = this.inputs[input] as RowInput;
+    return { values: new RowReader(schema, columns).read(rows, of), block, offset: offsetInShard(memory, block, shard, of) };
   }
 
   piecesOf(memory: SharedMemory, block: number): number {
@@ -123,17 +135,25 @@ function inputFacts({ schema, keys, columns, eventTime, isBroadcast, timeShiftMs
   };
 }
 
+/** The rows that are being taken: of which block (0: of none), shard and input. */
+interface PlaceInBlock {
+  block: number;
+  shard: number;
+  rows: Batch | undefined;
+  input: number;
+}
+
 class KeyedShard implements ExchangeShard {
   readonly #plan: KeyedOperatorPlan;
   readonly #operator: KeyedOperator;
   readonly #shard: number;
   readonly #output: RowOutput;
   readonly #context: ShardContext;
-  readonly #place: { block: number };
+  readonly #place: PlaceInBlock;
   #merger: RowMerger | undefined;
 
   /**
-   * @param place the block whose rows are being taken; 0: none
+   * @param place of the rows that are being taken
    * @param merger where rows carry their order
    */
   constructor(
@@ -142,7 +162,7 @@ class KeyedShard implements ExchangeShard {
     shard: number,
     output: RowOutput,
     context: ShardContext,
-    place: { block: number },
+    place: PlaceInBlock,
     merger: RowMerger | undefined,
   ) {
     this.#plan = plan;
@@ -182,13 +202,13 @@ class KeyedShard implements ExchangeShard {
   };
 
   #take(rows: Batch, input: number, block: number): void {
-    this.#place.block = block;
+    Object.assign(this.#place, { block, shard: this.#shard, rows, input });
     try {
       this.#operator.onBatch(rows, input);
     } catch (error) {
       throw this.#context.located(error, block);
     }
-    this.#place.block = 0;
+    Object.assign(this.#place, { block: 0, rows: undefined });
   }
 
   advance(watermark: number): void {

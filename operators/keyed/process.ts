@@ -206,7 +206,7 @@ class ProcessOperator implements KeyedOperator {
       try {
         refusePromise(onRow(object, context));
       } catch (cause) {
-        this.#failures.skip(failed('onRow', object, cause));
+        this.#failures.skip(failed('onRow', object, cause), row);
         this.#takeBack(entry, before as Before);
         continue;
       }
@@ -276,7 +276,7 @@ class ProcessOperator implements KeyedOperator {
       try {
         refusePromise(this.#functions.onTimer?.(time, context));
       } catch (cause) {
-        this.#failures.skip(failed(`onTimer at ${time}`, entry.key, cause));
+        this.#failures.skip(failed(`onTimer at ${time}`, entry.key, cause), entry.key);
         this.#takeBack(entry, before as Before);
         return;
       }
@@ -328,7 +328,7 @@ class ProcessOperator implements KeyedOperator {
     let entry = this.#entries.get(id);
     if (entry === undefined) {
       const key = Object.freeze(this.#keys.read(rows, row));
-      const state = this.#newState(key);
+      const state = this.#newState(key, row);
       if (state === NO_STATE) return undefined;
       entry = { id, key, state, timers: new Map(), processingTimers: new Map(), expiry: Number.NEGATIVE_INFINITY, isGone: false };
       this.#entries.set(id, entry);
@@ -336,12 +336,12 @@ class ProcessOperator implements KeyedOperator {
     return entry;
   }
 
-  #newState(key: AnyRow): unknown {
+  #newState(key: AnyRow, row: number): unknown {
     let state: unknown;
     try {
       state = this.#functions.state?.();
     } catch (cause) {
-      this.#failures.skip(failed('state', key, cause));
+      this.#failures.skip(failed('state', key, cause), row);
       return NO_STATE;
     }
     // The first one stands for all.

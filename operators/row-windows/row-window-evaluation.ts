@@ -21,7 +21,7 @@ import {
 import { type AggregatePlan, ResultWriter } from '../aggregate/index.ts';
 import { named } from '../exchange/index.ts';
 import type { RowFold } from '../fold/index.ts';
-import { type Key, type KeyedInput, keyReader, type RowFailures, stateCopy } from '../keyed/index.ts';
+import { type Key, type KeyedInput, keyReader, type RowFailures, RowReader, stateCopy } from '../keyed/index.ts';
 
 /** The rows of a key. */
 export interface Entry {
@@ -228,12 +228,14 @@ class TableTotals implements Totals {
 export class FoldEvaluator implements Evaluator {
   readonly #fold: RowFold;
   readonly #failures: RowFailures;
+  readonly #reader: RowReader;
   readonly #batches: FiringBatches;
   readonly #keyOf: (batch: Batch, row: number) => Key;
 
   constructor(slabs: SlabAllocator, input: KeyedInput, fold: RowFold, failures: RowFailures) {
     this.#fold = fold;
     this.#failures = failures;
+    this.#reader = new RowReader(input.schema, input.columns);
     this.#batches = new FiringBatches(slabs, input);
     this.#keyOf = keyReader(input.keys, input.schema);
   }
@@ -253,7 +255,7 @@ export class FoldEvaluator implements Evaluator {
         try {
           values.set(key, this.#fold.add(value, batch, row));
         } catch (error) {
-          this.#failures.skip(error);
+          this.#failures.skip(error, this.#reader.read(batch, row));
           values.set(key, kept);
         }
       }

@@ -1,6 +1,6 @@
 /** One shard of windows of rows (row-windows.ts): the rows by key, and the windows that fire. */
 
-import { type Batch, readTimestamp } from '../../core/index.ts';
+import { type AnyRow, type Batch, readTimestamp } from '../../core/index.ts';
 import { named, type StateRow } from '../exchange/index.ts';
 import {
   type EpochClock,
@@ -116,20 +116,26 @@ export class RowWindows implements KeyedOperator {
   }
 
   stateRows(): StateRow[] {
-    const names = this.#input.keys.map((key) => this.#input.schema.field(key).name);
     const rows: StateRow[] = [];
     const totalled: Firing[] = [];
     for (const entry of this.#entries.values()) {
-      const { key, start, end, deadline } = entry;
-      if (this.#totals === undefined) rows.push({ key: named(names, key), value: entry.rows, ...(deadline === undefined ? {} : { fires: deadline }) });
+      const { start, end, deadline } = entry;
+      if (this.#totals === undefined) rows.push({ key: this.#keyRow(entry), value: entry.rows, ...(deadline === undefined ? {} : { fires: deadline }) });
       else totalled.push({ entry, rows: [], start, end });
     }
     if (this.#totals !== undefined && totalled.length > 0) {
       this.#evaluator.show(totalled, this.#totals, ({ entry, start, end }, value) => {
-        rows.push({ key: named(names, entry.key), windowStart: start, windowEnd: end, value });
+        rows.push({ key: this.#keyRow(entry), windowStart: start, windowEnd: end, value });
       });
     }
     return rows;
+  }
+
+  #keyRow({ key }: Entry): AnyRow {
+    return named(
+      this.#input.keys.map((column) => this.#input.schema.field(column).name),
+      key,
+    );
   }
 
   release(): void {
@@ -179,7 +185,7 @@ export class RowWindows implements KeyedOperator {
     try {
       this.#output.append([...entry.key, start, end, ...values]);
     } catch (error) {
-      this.#failures.skip(error);
+      this.#failures.skip(error, this.#keyRow(entry));
       this.#output.takeBack();
       return;
     }

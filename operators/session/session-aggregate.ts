@@ -146,7 +146,7 @@ export class SessionAggregate implements KeyedOperator {
     try {
       return own.tried(into, from, Object.freeze(this.#reader.read(rows, row)));
     } catch (error) {
-      this.#context.failures.skip(error);
+      this.#context.failures.skip(error, row);
       return undefined;
     }
   }

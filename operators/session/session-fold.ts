@@ -141,7 +141,7 @@ class SessionFold implements KeyedOperator {
       const value = from < 0 ? copies[0] : this.#fold.merge(copies[0], copies[1]);
       return { isLeftOut: false, value: this.#fold.add(value, rows, row) };
     } catch (error) {
-      this.#groups.failed(error);
+      this.#groups.failed(error, row);
       return { isLeftOut: true };
     }
   }

@@ -4,10 +4,10 @@
  * shards: each flushes before it returns.
  */
 
-import { Batch, BatchBuilder, type ColumnSpace, type GroupTable, Schema, type SlabAllocator } from '../../core/index.ts';
+import { type AnyRow, Batch, BatchBuilder, type ColumnSpace, type GroupTable, Schema, type SlabAllocator } from '../../core/index.ts';
 import { RESULT_ROWS_MAX, ResultWriter } from '../aggregate/index.ts';
 import { type KeyIndex, putTime } from '../by-key/index.ts';
-import type { KeyedContext, RowFailures, RowOutput } from '../keyed/index.ts';
+import { type KeyedContext, type RowFailures, type RowOutput, RowReader } from '../keyed/index.ts';
 import { type SessionStates, UserColumns } from '../user-aggregates/index.ts';
 import type { SessionPlan } from './session-layout.ts';
 
@@ -86,7 +86,8 @@ export class SessionWriter {
       putTime(head.memory, starts, row, list.starts[session] as number);
       putTime(head.memory, ends, row, (list.lasts[session] as number) + gapMs);
       if (this.#plan.isRevised) head.setValue(this.#keysTo.length + 2, row, isRetracted);
-      if (own !== undefined) this.#own.push(this.#resultsOf(own, list.numbers[session] as number));
+      if (own !== undefined)
+        this.#own.push(this.#resultsOf(own, list.numbers[session] as number, () => new RowReader(this.#plan.head, this.#keysTo).read(head.finish(), row)));
     }
   }
 
@@ -101,11 +102,11 @@ export class SessionWriter {
   }
 
   /** @returns undefined: a function failed, and the result is left out */
-  #resultsOf(own: SessionStates, session: number): readonly unknown[] | undefined {
+  #resultsOf(own: SessionStates, session: number, keyOf: () => AnyRow): readonly unknown[] | undefined {
     try {
       return own.results(session);
     } catch (error) {
-      this.#failures.skip(error);
+      this.#failures.skip(error, keyOf());
       return undefined;
     }
   }

@@ -62,7 +62,7 @@ export class MixedAggregate implements KeyedOperator {
     this.#emit = (batch) => {
       const ends = grid === undefined ? undefined : batch.column(builtIn.keys.length + 1).data;
       const windowOf = (row: number) => (ends === undefined ? 0 : (grid?.lastWindowEndedBy(readTimestamp(batch.memory, ends, row)) ?? 0));
-      output.forward(this.#parts.columns.beside(batch, (row) => this.#resultsOf(keyOf(batch, row), windowOf(row))));
+      output.forward(this.#parts.columns.beside(batch, (row) => this.#resultsOf(batch, row, keyOf(batch, row), windowOf(row))));
     };
   }
 
@@ -81,7 +81,7 @@ export class MixedAggregate implements KeyedOperator {
     const times = grid === undefined ? 0 : rows.column(input.eventTime).data;
     for (let row = 0; row < rows.rowCount; row++) {
       const pane = grid === undefined ? 0 : grid.paneOf(readTimestamp(rows.memory, times, row) + input.timeShiftMs);
-      const isTaken = this.#own.add(keyOf(rows, row), pane, Object.freeze(reader.read(rows, row)), () => input.keys.map((key) => rows.value(key, row)));
+      const isTaken = this.#own.add(keyOf(rows, row), pane, Object.freeze(reader.read(rows, row)), row, () => input.keys.map((key) => rows.value(key, row)));
       if (isTaken && taken !== undefined) taken[count++] = row;
     }
     if (taken !== undefined && count > 0) this.#combine(count === rows.rowCount ? rows : this.#parts.some(rows, taken, count));
@@ -113,7 +113,7 @@ export class MixedAggregate implements KeyedOperator {
           const states = this.#own.statesOf(keyOf(batch, row), window);
           rows.push({ key, ...bounds, value: namedValues(this.#plan, names, values, states) });
         } catch (error) {
-          this.#context.failures.skip(error);
+          this.#context.failures.skip(error, key);
         }
       }
     });
@@ -126,11 +126,11 @@ export class MixedAggregate implements KeyedOperator {
   }
 
   /** @returns undefined: a function failed, and the result is left out */
-  #resultsOf(key: Key, window: number): readonly unknown[] | undefined {
+  #resultsOf(batch: Batch, row: number, key: Key, window: number): readonly unknown[] | undefined {
     try {
       return this.#own.results(key, window);
     } catch (error) {
-      this.#context.failures.skip(error);
+      this.#context.failures.skip(error, resultParts(batch, row, this.#plan.builtIn.keys.length, false).key);
       return undefined;
     }
   }

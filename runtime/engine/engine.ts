@@ -14,8 +14,8 @@
 
 import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
-import { type ChunkOrigin, exchangeBlockBytes, exchangeBlockRows, type Scatter } from '../../operators/index.ts';
-import { type ExchangePlan, eventTimeOf, type Plan, type Predecessor, type RowCoordinates } from '../plan/index.ts';
+import { exchangeBlockBytes, exchangeBlockRows, type Scatter } from '../../operators/index.ts';
+import { type ExchangePlan, eventTimeOf, type Plan, type Predecessor } from '../plan/index.ts';
 import {
   type Control,
   type CounterName,
@@ -35,6 +35,7 @@ import { type LoggedBlocks, type StateLog, type StateReader, StateWriter } from 
 import { type BlockTransport, SharedMemoryTransport } from './block-transport.ts';
 import { ExchangeRunner, ownGroups, type ShardOrigin } from './exchange-runner.ts';
 import { FailedRows } from './failed-rows.ts';
+import { Failures } from './failures.ts';
 import type { Flow } from './flow.ts';
 import { Flows } from './flows.ts';
 import { Place } from './place.ts';
@@ -90,8 +91,8 @@ export class Engine {
   readonly #place: Place;
   readonly #firstGlobal: number[] = [];
   readonly #watermarks: WatermarkRunner[];
-  readonly #failed: FailedRows;
   readonly #flows: Flows;
+  readonly #failures: Failures;
   readonly #exchanges: ExchangeRunner<Flow>[];
   readonly #decoders: ChunkDecoder[];
   readonly #balance: WorkerBalance;
@@ -122,9 +123,10 @@ export class Engine {
     this.#watermarks = plan.watermarks.map((watermark, index) => new WatermarkRunner(watermark, index, context, this.#firstGlobal));
     const names = plan.sources.map(({ source }) => source.name);
     this.#place = new Place(names, context.counters, this.#restoreWatermarks());
-    this.#failed = new FailedRows(context.failedRows, this.#place, (sample) => context.sample(sample));
+    const failed = new FailedRows(context.failedRows, this.#place, (sample) => context.sample(sample));
     this.#noteTimesOfLog();
-    this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance, this.#failed);
+    this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance, failed);
+    this.#failures = new Failures(plan, slabs, this.#place, failed, this.#flows.ofFailures);
     this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index));
     const rejects = new Rejects(slabs, this.#place, this.#balance, this.#flows.ofRejects, (sample) => context.sample(sample));
     this.#decoders = plan.sources.map(({ source, flow, rejects: takers }) =>
@@ -271,7 +273,7 @@ export class Engine {
     control.beginWork(worker, 1 + index, 0, 0, 0, 0);
     exchange.beginEpoch(epoch, nowMs);
     let merged = exchange.settle(blocks);
-    const flows = [exchange.flow];
+    const flows = [exchange.flow, ...(this.#flows.ofFailures[index] as readonly Flow[])];
     for (const group of exchange.groups) {
       this.#place.atShards(index, group.number);
       for (const { number, shard } of group.shards) {
@@ -378,19 +380,10 @@ export class Engine {
       this.#eventTime(exchange),
       this.#flows.ofExchanges[index] as Flow,
       groups,
-      {
-        areSkipped: this.#failed.areSkipped,
-        note: (message, origin) => this.#failed.note(message, this.#coordinatesOf(origin)),
-      },
+      this.#failures.of(index),
       this.#origin(index, this.#eventTime(exchange)),
       viewed,
     );
-  }
-
-  /** Where a row that came to an exchange was read, as far as its block knows. */
-  #coordinatesOf(origin: ChunkOrigin | undefined): RowCoordinates {
-    if (origin === undefined) return this.#place.coordinates(undefined, 0);
-    return { source: this.#context.plan.sources[origin.source]?.source.name ?? '', partition: origin.partition, offset: origin.first };
   }
 
   /** What the shards of an exchange are opened from; undefined: they begin with nothing. */

@@ -38,6 +38,8 @@ export class Flows {
   readonly ofRejects: (readonly Flow[])[];
   /** By exchange: the flow of its results. */
   readonly ofExchanges: readonly Flow[];
+  /** By exchange: the flows that take the rows on which its functions fail. */
+  readonly ofFailures: readonly (readonly Flow[])[];
   readonly #context: FlowsContext;
   readonly #place: Place;
   readonly #watermarks: readonly WatermarkRunner[];
@@ -64,12 +66,13 @@ export class Flows {
         block: (outputPartition, rows, address, bytes) => this.#handOver(index, outputPartition, rows, address, bytes),
       }),
     );
-    this.scatters = plan.exchanges.map(({ operator, carriesOrder }, index) =>
+    this.scatters = plan.exchanges.map(({ operator, carriesOrder, errors }, index) =>
       operator.inputs.map((_, input) =>
         operator.scatter(slabs, input, {
           late: (batch, rows) => this.#late({ exchange: index, input }, batch, rows),
           isReplayed: (row) => place.isReplayed(place.adding, row),
           ...(carriesOrder ? { orderOf: (row: number) => this.#orderOf(row) } : {}),
+          ...(errors.length > 0 || failed.areSkipped ? { offsetOf: (row: number) => place.offset(place.adding, row) } : {}),
         }),
       ),
     );
@@ -85,6 +88,7 @@ export class Flows {
     this.ofRejects = plan.sources.map(({ rejects }) => rejects.map((flow) => this.#flow(flow)));
     this.ofSources = plan.sources.map(({ flow }) => this.#flow(flow));
     this.ofExchanges = plan.exchanges.map(({ flow }) => this.#flow(flow));
+    this.ofFailures = plan.exchanges.map(({ errors }) => errors.map((flow) => this.#flow(flow)));
   }
 
   /** Begins a run of rows through these flows, all of one origin: a chunk, or a shard. */

@@ -84,9 +84,15 @@ export class Place {
    */
   coordinates(flow: RowTrail | undefined, row: number): RowCoordinates {
     if (this.stage > 0) return { source: `exchange ${this.stage - 1}`, partition: this.unit, offset: -1 };
+    return { source: this.sourceName, partition: this.partition, offset: this.offset(flow, row) };
+  }
+
+  /** The offset at which row `row` of the last output of `flow` was read; -1: behind an exchange. */
+  offset(flow: RowTrail | undefined, row: number): number {
+    if (this.stage > 0) return -1;
     let origin = row;
     for (let at = flow; at !== undefined; at = at.parent) origin = at.program.originOf(origin);
-    return { source: this.sourceName, partition: this.partition, offset: (this.#decoder as ChunkDecoder).offsetOf(origin) };
+    return (this.#decoder as ChunkDecoder).offsetOf(origin);
   }
 
   /**
