@@ -64,6 +64,7 @@ export {
   type OpenShard,
   type OrderOfRows,
   type OutputTime,
+  offsetInShard,
   orderExchangeBlocks,
   RowMerger,
   RowPartitioner,

@@ -40,6 +40,7 @@ export class AggregateExchange implements ExchangeOperator {
   readonly travels = `rows are combined in the scan, merged by ${SHARD_COUNT} shards`;
   readonly state: StateFacts;
   readonly order = undefined;
+  readonly callsFunctions = false;
   readonly isViewable: boolean;
   readonly heldRows: ((memory: SharedMemory) => HeldRows) | undefined;
 

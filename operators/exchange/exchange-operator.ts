@@ -52,6 +52,8 @@ export interface ExchangeOperator {
   readonly state: StateFacts;
   /** Undefined: the results have no place among the input rows, as with partial aggregates. */
   readonly order: OrderOfRows | undefined;
+  /** Whether its shards call user-defined functions for rows: their blocks then say where each was read. */
+  readonly callsFunctions: boolean;
   /** Whether its shards notify a publisher of changes, so that a view (view/live-rows.ts) may read them. */
   readonly isViewable: boolean;
   /** The scan's half, for one input. One per thread. */
@@ -191,7 +193,7 @@ export interface LeftOut {
   readonly values: AnyRow;
   /** Where the row lies; 0: it is no row of a block that is being merged, but a timer, a result, or an older row. */
   readonly block: number;
-  /** Where it was read, if the block has that ({@link ScatterHooks.offsetOf}). */
+  /** Where it was read; undefined: unknown. */
   readonly offset: number | undefined;
 }
 
@@ -223,6 +225,10 @@ export interface ShardContext {
   located(error: unknown, block: number): unknown;
   /** Rows carry their places in the epoch, and come to each shard in their order. */
   readonly carriesOrder: boolean;
+  /** A word that other threads see: the row, in its batch, that a function is called for; -1: unknown. */
+  readonly atWork?: Int32Array;
+  /** Told whose rows are being taken: a shard's rows of a block, as they lie there; 0: none, or not as they lie. */
+  taking?(block: number, shard: number): void;
   /** Where the exchange is viewed: notifies readers of the changes of a shard. */
   publisher?(shard: number): ShardPublisher;
 }

@@ -13,7 +13,7 @@ import { assert, type Batch, EVENT_TIME_MAX, isValid, readTimestamp, SHARD_COUNT
 import { type ChunkOrigin, ROWS_MAGIC, writeBlockHead } from './exchange-block.ts';
 import type { EpochStart, ExchangeInput, Scatter, ScatterHooks } from './exchange-operator.ts';
 import { hashKeys } from './key-hash.ts';
-import { COLUMN_BYTES, COLUMNS, MAX_TIME, OFFSETS, PLACES, SHARDS } from './row-block.ts';
+import { COLUMN_BYTES, COLUMNS, MAX_TIME, NO_OFFSET, OFFSETS, PLACES, SHARDS } from './row-block.ts';
 import { placeBits, placeFixed, placeTexts, STAYS, textBytes } from './row-places.ts';
 
 const ROW_COUNT_MIN = 64;
@@ -186,7 +186,7 @@ export class RowPartitioner implements Scatter {
     const orderOf = this.#orderOf;
     const placesAt = orderOf === undefined ? 0 : take(room * 8);
     const offsetOf = this.#offsetOf;
-    const offsetsAt = offsetOf === undefined ? 0 : take(room * 8);
+    const offsetsAt = offsetOf === undefined ? 0 : take(room * 4);
     const block = this.#slabs.alloc(bytes);
     const { u32, f64 } = memory;
     writeBlockHead(memory, block, ROWS_MAGIC, this.#origin as ChunkOrigin, this.#sequence++, travelling, bytes, this.#inputNumber, travelling);
@@ -217,8 +217,13 @@ export class RowPartitioner implements Scatter {
       for (let row = 0; row < rowCount; row++) if (places[row] !== STAYS) f64[to + (places[row] as number)] = orderOf(row);
     }
     if (offsetOf !== undefined) {
-      const to = (block + offsetsAt) >>> 3;
-      for (let row = 0; row < rowCount; row++) if (places[row] !== STAYS) f64[to + (places[row] as number)] = offsetOf(row);
+      const to = (block + offsetsAt) >>> 2;
+      const { first } = this.#origin as ChunkOrigin;
+      for (let row = 0; row < rowCount; row++) {
+        if (places[row] === STAYS) continue;
+        const offset = offsetOf(row) - first;
+        u32[to + (places[row] as number)] = offset >= 0 && offset < NO_OFFSET ? offset : NO_OFFSET;
+      }
     }
     columns.forEach((c, i) => {
       const column = batch.column(c);

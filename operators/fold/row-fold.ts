@@ -53,22 +53,25 @@ export class Groups {
   readonly #names: readonly string[];
   readonly #output: RowOutput;
   readonly #failures: RowFailures;
+  readonly #atWork: Int32Array;
   readonly isGuarded: boolean;
   /** The last row that was to be added was left out. */
   hasFailed = false;
 
-  constructor(fold: RowFold, input: KeyedInput, { output, failures }: Pick<KeyedContext, 'output' | 'failures'>) {
+  constructor(fold: RowFold, input: KeyedInput, { output, failures, atWork }: Pick<KeyedContext, 'output' | 'failures' | 'atWork'>) {
     this.fold = fold;
     this.#keyOf = keyReader(input.keys, input.schema);
     this.#keys = input.keys;
     this.#names = input.keys.map((key) => input.schema.field(key).name);
     this.#output = output;
     this.#failures = failures;
+    this.#atWork = atWork;
     this.isGuarded = failures.areSkipped && fold.callsFunctions;
   }
 
   /** Adds a row to its group among `groups`. Returns the group, or undefined when nothing changed. */
   add<G extends Group>(groups: Map<Key, G>, batch: Batch, row: number, make: (group: Group) => G): G | undefined {
+    this.#atWork[0] = row;
     const id = this.#keyOf(batch, row);
     const known = groups.get(id);
     if (known !== undefined) {
@@ -94,6 +97,7 @@ export class Groups {
   }
 
   keyOf(batch: Batch, row: number): Key {
+    this.#atWork[0] = row;
     return this.#keyOf(batch, row);
   }
 

@@ -40,6 +40,7 @@ export class KeyedExchange implements ExchangeOperator {
   readonly travels: string;
   readonly state: StateFacts;
   readonly order: OrderOfRows;
+  readonly callsFunctions: boolean;
   readonly isViewable = false;
   readonly heldRows = undefined;
   readonly #plan: KeyedOperatorPlan;
@@ -51,6 +52,7 @@ export class KeyedExchange implements ExchangeOperator {
     this.output = plan.output;
     this.outputTime = plan.outputTime;
     this.loadsFirst = plan.loadsFirst;
+    this.callsFunctions = plan.callsFunctions === true;
     this.order = {
       isNeeded: plan.isOrdered === true,
       keys: plan.inputs.map(({ schema, keys }) => keys.map((key) => schema.field(key).name)),
@@ -81,11 +83,12 @@ export class KeyedExchange implements ExchangeOperator {
       areSkipped: context.failures.areSkipped,
       skip: (error: unknown, of: number | AnyRow): void => context.failures.skip(error, this.#leftOut(slabs.memory, place, of)),
     };
+    const atWork = context.atWork ?? new Int32Array(1);
     const output = new RowOutput(slabs, this.output, emit);
     const merger = carriesOrder ? new RowMerger(slabs, this.inputs) : undefined;
     if (carriesOrder) output.keepOrder();
     return (shard, from) => {
-      const operator = this.#plan.open({ slabs, shard, clock, output, failures }, from);
+      const operator = this.#plan.open({ slabs, shard, clock, output, failures, atWork }, from);
       return new KeyedShard(this.#plan, operator, shard, output, context, place, merger);
     };
   }
@@ -203,12 +206,14 @@ class KeyedShard implements ExchangeShard {
 
   #take(rows: Batch, input: number, block: number): void {
     Object.assign(this.#place, { block, shard: this.#shard, rows, input });
+    this.#context.taking?.(block, this.#shard);
     try {
       this.#operator.onBatch(rows, input);
     } catch (error) {
       throw this.#context.located(error, block);
     }
     Object.assign(this.#place, { block: 0, rows: undefined });
+    this.#context.taking?.(0, this.#shard);
   }
 
   advance(watermark: number): void {

@@ -70,6 +70,7 @@ export function planProcess(request: ProcessRequest): KeyedOperatorPlan {
     inputs: [rows],
     output,
     isOrdered: true,
+    callsFunctions: true,
     isStateOfOutput: false,
     outputTime: carriesTime ? { column: eventTime, shiftMs: timeShiftMs } : undefined,
     lateBefore: () => Number.NEGATIVE_INFINITY,
@@ -148,6 +149,7 @@ class ProcessOperator implements KeyedOperator {
   readonly #time: number;
   readonly #clock: EpochClock;
   readonly #failures: RowFailures;
+  readonly #atWork: Int32Array;
   readonly #keyOf: (batch: Batch, row: number) => Key;
   readonly #rows: RowReader;
   readonly #keys: RowReader;
@@ -170,6 +172,7 @@ class ProcessOperator implements KeyedOperator {
     this.#time = time;
     this.#clock = context.clock;
     this.#failures = context.failures;
+    this.#atWork = context.atWork;
     this.#keyOf = keyReader(input.keys, input.schema);
     this.#rows = new RowReader(input.schema);
     this.#keys = new RowReader(input.schema, input.keys);
@@ -202,6 +205,7 @@ class ProcessOperator implements KeyedOperator {
       this.#touch(entry, time);
       this.#output.at(row);
       context.enter(entry, time, 'event');
+      this.#atWork[0] = row;
       const object = this.#rows.read(rows, row);
       try {
         refusePromise(onRow(object, context));

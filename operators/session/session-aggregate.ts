@@ -88,7 +88,7 @@ export class SessionAggregate implements KeyedOperator {
   }
 
   onBatch(rows: Batch): void {
-    const { slabs } = this.#context;
+    const { slabs, atWork } = this.#context;
     const { u32: words } = slabs.memory;
     const { eventTime, timeShiftMs } = this.#plan.input;
     const { rowCount } = rows;
@@ -105,6 +105,7 @@ export class SessionAggregate implements KeyedOperator {
       const key = this.#keys.intern(keyColumns, row, this.#hashes[row] as number);
       list.reserveKeys(this.#keys.idLimit);
       const time = readTimestamp(slabs.memory, times, row) + timeShiftMs;
+      atWork[0] = row;
       let tried: unknown[] | undefined;
       if (this.#own !== undefined && this.#context.failures.areSkipped) {
         tried = this.#try(this.#own, rows, row, key, time);

@@ -33,6 +33,7 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
   return {
     name: fold.kind,
     isOrdered: true,
+    callsFunctions: fold.callsFunctions,
     inputs: [rows],
     output: resultSchema(
       keyColumns.map((key) => input.field(key)),

@@ -72,6 +72,7 @@ export class MixedAggregate implements KeyedOperator {
 
   onBatch(rows: Batch): void {
     const { input, builtIn } = this.#plan;
+    const { atWork } = this.#context;
     const { grid } = builtIn;
     const { keyOf, reader } = this.#parts;
     const taken = this.#context.failures.areSkipped ? new Int32Array(rows.rowCount) : undefined;
@@ -81,6 +82,7 @@ export class MixedAggregate implements KeyedOperator {
     const times = grid === undefined ? 0 : rows.column(input.eventTime).data;
     for (let row = 0; row < rows.rowCount; row++) {
       const pane = grid === undefined ? 0 : grid.paneOf(readTimestamp(rows.memory, times, row) + input.timeShiftMs);
+      atWork[0] = row;
       const isTaken = this.#own.add(keyOf(rows, row), pane, Object.freeze(reader.read(rows, row)), row, () => input.keys.map((key) => rows.value(key, row)));
       if (isTaken && taken !== undefined) taken[count++] = row;
     }

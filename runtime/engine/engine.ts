@@ -122,7 +122,7 @@ export class Engine {
     }
     this.#watermarks = plan.watermarks.map((watermark, index) => new WatermarkRunner(watermark, index, context, this.#firstGlobal));
     const names = plan.sources.map(({ source }) => source.name);
-    this.#place = new Place(names, context.counters, this.#restoreWatermarks());
+    this.#place = new Place(names, context.counters, this.#restoreWatermarks(), context.control.rowAtWork(context.worker));
     const failed = new FailedRows(context.failedRows, this.#place, (sample) => context.sample(sample));
     this.#noteTimesOfLog();
     this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance, failed);
@@ -183,7 +183,6 @@ export class Engine {
       decoder.open(chunk);
       for (let batch = decoder.next(); batch !== undefined; batch = decoder.next()) {
         rows += batch.rowCount;
-        if (batch.rowCount > 0) control.atRows(worker, decoder.offsetOf(0), decoder.offsetOf(batch.rowCount - 1) + 1);
         flow.run(batch);
         control.goOn(worker);
       }
@@ -381,6 +380,7 @@ export class Engine {
       this.#flows.ofExchanges[index] as Flow,
       groups,
       this.#failures.of(index),
+      control.rowAtWork(worker),
       this.#origin(index, this.#eventTime(exchange)),
       viewed,
     );

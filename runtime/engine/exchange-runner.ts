@@ -15,6 +15,7 @@ import {
   type StateRow,
 } from '../../operators/index.ts';
 import type { ExchangePlan } from '../plan/index.ts';
+import type { RowAtWork } from '../shared/index.ts';
 import type { LoggedShard } from '../state-log/index.ts';
 import { isOfFunction } from './failed-rows.ts';
 import type { ShardState } from './state-snapshot.ts';
@@ -81,6 +82,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   /**
    * @param watermark as committed, after a restart: what it has closed stays closed
    * @param failures takes rows on which functions fail
+   * @param row for whoever watches this thread; undefined: nobody does
    * @param from the state to resume from
    * @param viewed undefined: nobody views the exchange
    */
@@ -91,6 +93,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     flow: F,
     groups: readonly (readonly number[])[],
     failures: RunnerFailures,
+    row: RowAtWork | undefined,
     from?: ShardOrigin | undefined,
     viewed?: ViewedShards | undefined,
   ) {
@@ -107,11 +110,14 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
       slabs,
       clock: this.#clock,
       emit: (batch) => {
-        if (!this.#isRedoing) flow.run(batch);
+        if (this.#isRedoing) return;
+        if (row === undefined) flow.run(batch);
+        else row.aside(() => flow.run(batch));
       },
       failures: { areSkipped: failures.areSkipped, skip: (error, of) => this.#skip(failures, error, of) },
       located: (error, block) => located(error, exchangeBlockOrigin(slabs.memory, block), plan.sources),
       carriesOrder: plan.carriesOrder,
+      ...(row === undefined ? {} : { atWork: row.words, taking: (block: number, shard: number) => row.atBlock(block, shard) }),
       ...(viewed === undefined ? {} : { publisher: (shard: number) => this.#publisher(viewed.cell(shard)) }),
     });
     const opened = (number: number): OwnShard => {

@@ -94,7 +94,7 @@ export interface RunOptions {
   /**
    * With a checkpoint: how often the job goes on from it, in the same process, after a worker thread has died,
    * run out of heap, or hung. Default: 3 times within 10 minutes; then it ends with the cause. A function that
-   * has not returned for `hangs` (default '60s') counts as hanging.
+   * has not returned for `hangs` (default '60s') counts as hanging; the message has the row that it was called for.
    */
   readonly restarts?: { readonly times?: number; readonly within?: Duration; readonly hangs?: Duration };
   /**

@@ -117,6 +117,7 @@ function stateOf(plan: Plan, exchange: number, manifest: Manifest, heirs: Succes
     ownGroups(1, 0),
     // Rows that a function failed on were left out when they came, or the job had ended.
     { areSkipped: true, note: () => {} },
+    undefined,
     originInLog(log, then.exchange, of, then, watermark),
   );
   redo(log, [runner], slabs, () => then.exchange);
