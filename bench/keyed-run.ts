@@ -37,7 +37,9 @@ export function measure(
     const failed = (error: unknown): never => {
       throw error;
     };
-    const shards = Array.from({ length: SHARD_COUNT }, (_, shard) => plan.open({ slabs, shard, clock, output, failures: { areSkipped: false, skip: failed } }));
+    const shards = Array.from({ length: SHARD_COUNT }, (_, shard) =>
+      plan.open({ slabs, shard, clock, output, atWork: new Int32Array(1), failures: { areSkipped: false, skip: failed } }),
+    );
     const scatters = plan.inputs.map((_, input) => new RowPartitioner(slabs, plan, input));
     const builders = plan.inputs.map(({ schema }: { schema: Schema }) => new BatchBuilder(slabs, schema, BATCH_ROWS));
     let ms = 0;

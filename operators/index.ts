@@ -59,10 +59,12 @@ export {
   exchangeBlockOrigin,
   exchangeBlockRows,
   type HeldRows,
+  type LeftOut,
   type Migration,
   type OpenShard,
   type OrderOfRows,
   type OutputTime,
+  offsetInShard,
   orderExchangeBlocks,
   RowMerger,
   RowPartitioner,
@@ -72,6 +74,7 @@ export {
   type ShardContext,
   type ShardPublisher,
   type StateFacts,
+  type StateRow,
   shardRows,
 } from './exchange/index.ts';
 export { type FoldRequest, planFold, type Reducer, type RowFold, reduceFold, type TopRequest, topFold } from './fold/index.ts';

@@ -5,17 +5,20 @@
  */
 
 import { type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
-import type {
-  ExchangeInput,
-  ExchangeOperator,
-  ExchangeShard,
-  HeldRows,
-  OpenShard,
-  OutputTime,
-  Scatter,
-  ScatterHooks,
-  ShardContext,
-  StateFacts,
+import {
+  type ExchangeInput,
+  type ExchangeOperator,
+  type ExchangeShard,
+  type HeldRows,
+  named,
+  type OpenShard,
+  type OutputTime,
+  resultParts,
+  type Scatter,
+  type ScatterHooks,
+  type ShardContext,
+  type StateFacts,
+  type StateRow,
 } from '../exchange/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { Combiner } from './combine.ts';
@@ -23,7 +26,7 @@ import { groupsIn, lastPaneIn, relocateGroupBlock } from './group-block.ts';
 import { HeldPaneRows } from './held-rows.ts';
 import { shardAggregate } from './open-shard.ts';
 import { ResultWriter } from './result-writer.ts';
-import type { ShardSnapshot } from './shard-aggregate.ts';
+import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
 
 /** The format of the shards' snapshots. */
 const STATE_FORMAT = 1;
@@ -37,6 +40,7 @@ export class AggregateExchange implements ExchangeOperator {
   readonly travels = `rows are combined in the scan, merged by ${SHARD_COUNT} shards`;
   readonly state: StateFacts;
   readonly order = undefined;
+  readonly callsFunctions = false;
   readonly isViewable: boolean;
   readonly heldRows: ((memory: SharedMemory) => HeldRows) | undefined;
 
@@ -70,6 +74,7 @@ export class AggregateExchange implements ExchangeOperator {
         settle: () => aggregate.settle?.(),
         advance: (watermark) => aggregate.advance(watermark, emit),
         snapshot: () => aggregate.snapshot(),
+        stateRows: () => this.#stateRows(aggregate),
         get stateBytes() {
           return aggregate.stateBytes;
         },
@@ -87,6 +92,18 @@ export class AggregateExchange implements ExchangeOperator {
 
   heldUntil(memory: SharedMemory, block: number): number {
     return this.plan.openWindows?.paneHeldUntil(lastPaneIn(memory, block)) ?? Number.POSITIVE_INFINITY;
+  }
+
+  #stateRows(aggregate: ShardAggregate): StateRow[] {
+    const { keys, window } = this.plan;
+    const rows: StateRow[] = [];
+    aggregate.emitState((batch) => {
+      for (let row = 0; row < batch.rowCount; row++) {
+        const { key, bounds, names, values } = resultParts(batch, row, keys.length, window !== undefined);
+        rows.push({ key, ...bounds, value: named(names, values) });
+      }
+    });
+    return rows;
   }
 
   describe(): string {

@@ -93,6 +93,11 @@ export class RunningAggregate implements ShardAggregate {
     return { watermark: this.#watermark, state: out.finish() };
   }
 
+  emitState(emit: Emit): void {
+    this.#writer.writeTable(this.#table, 0, 0, emit);
+    this.#writer.flush(emit);
+  }
+
   #restore(from: StateReader): void {
     this.#table.restore(from);
     this.#changes.restore(from);

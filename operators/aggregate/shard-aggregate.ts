@@ -45,6 +45,11 @@ export interface ShardAggregate {
    * As of the last `advance`. Changes nothing, and resuming from it yields the same bytes. Cost: O(state).
    */
   snapshot(): ShardSnapshot;
+  /**
+   * All groups, of all windows that are open, as results, for people: not in the order of emission. Windows
+   * that come later may be combined anew afterwards.
+   */
+  emitState(emit: Emit): void;
   /** Bytes of state held, without memory kept for reuse. */
   readonly stateBytes: number;
   /** Groups held, over all panes. An upper bound: in a pane that is runs, a key counts once per run. */

@@ -120,6 +120,13 @@ export class WindowAggregate implements ShardAggregate {
     return { watermark: this.#watermark, state: out.finish() };
   }
 
+  emitState(emit: Emit): void {
+    this.#state.restart();
+    this.#emitFrom(this.#next, Number.POSITIVE_INFINITY, emit);
+    this.#state.restart();
+    this.#writer.flush(emit);
+  }
+
   #restore(from: StateReader): void {
     this.#store.restore(from);
     for (let count = from.count(); count > 0; count--) this.#panes.open(from.number()).restore(from);
@@ -164,9 +171,15 @@ export class WindowAggregate implements ShardAggregate {
    * out.
    */
   #revise(until: number, emit: Emit): void {
-    const grid = this.#grid;
     this.#emitChanges(this.#due, emit);
-    for (let window = this.#due; ; window++) {
+    this.#emitFrom(this.#due, until, emit);
+    this.#due = Math.max(this.#due, until);
+  }
+
+  /** Emits the windows from `first` on, before `until`, that have a row. They stay open. */
+  #emitFrom(first: number, until: number, emit: Emit): void {
+    const grid = this.#grid;
+    for (let window = first; ; window++) {
       const pane = this.#panes.indexFrom(grid.firstPane(window));
       if (pane >= this.#panes.size) break;
       window = Math.max(window, grid.firstWindowOf(this.#panes.number(pane)));
@@ -174,7 +187,6 @@ export class WindowAggregate implements ShardAggregate {
       this.#writer.writeTable(this.#state.moveTo(window), grid.windowStart(window), grid.windowEnd(window), emit);
       this.#restartIfNonFinite();
     }
-    this.#due = Math.max(this.#due, until);
   }
 
   #restartIfNonFinite(): void {

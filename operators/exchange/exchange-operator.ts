@@ -15,8 +15,9 @@
  * shard and its order follow from offsets and from where epochs were cut; so its results do, too.
  */
 
-import type { Batch, Schema, SharedMemory, SlabAllocator } from '../../core/index.ts';
+import type { AnyRow, Batch, Schema, SharedMemory, SlabAllocator } from '../../core/index.ts';
 import type { ChunkOrigin } from './exchange-block.ts';
+import type { StateRow } from './state-row.ts';
 
 /** Takes a result batch. Its bytes are valid during the call only. */
 export type Emit = (batch: Batch) => void;
@@ -51,6 +52,8 @@ export interface ExchangeOperator {
   readonly state: StateFacts;
   /** Undefined: the results have no place among the input rows, as with partial aggregates. */
   readonly order: OrderOfRows | undefined;
+  /** Whether its shards call user-defined functions for rows: their blocks then say where each was read. */
+  readonly callsFunctions: boolean;
   /** Whether its shards notify a publisher of changes, so that a view (view/live-rows.ts) may read them. */
   readonly isViewable: boolean;
   /** The scan's half, for one input. One per thread. */
@@ -139,6 +142,10 @@ export interface ScatterHooks {
    */
   orderOf?(row: number): number;
   /**
+   * Where a row of the batch that is being added was read; -1: it was not read, but made. Default: nobody asks.
+   */
+  offsetOf?(row: number): number;
+  /**
    * Whether a row of the batch that is being added was already read before the restart that began this run.
    * Default: it was not.
    */
@@ -171,8 +178,23 @@ export interface RowFailures {
    * may change.
    */
   readonly areSkipped: boolean;
-  /** Takes note of what is left out. Throws the error where the job is to end. */
-  skip(error: unknown): void;
+  /**
+   * Takes note of what is left out. Throws the error where the job is to end.
+   *
+   * @param of the row, by its place in the batch that is being taken, or by its values; of a timer or a result
+   *   the key columns
+   */
+  skip(error: unknown, of: number | AnyRow): void;
+}
+
+/** What is left out. */
+export interface LeftOut {
+  /** Its columns; of a timer or a result the key columns. */
+  readonly values: AnyRow;
+  /** Where the row lies; 0: it is no row of a block that is being merged, but a timer, a result, or an older row. */
+  readonly block: number;
+  /** Where it was read; undefined: unknown. */
+  readonly offset: number | undefined;
 }
 
 /** Time as an operator may see it: the same for all workers, and the same in a replay of recorded epochs. */
@@ -195,8 +217,7 @@ export interface ShardContext {
   readonly emit: Emit;
   readonly failures: {
     readonly areSkipped: boolean;
-    /** @param block where the row lies; 0: it is no row, but a timer or a result */
-    skip(error: unknown, block: number): void;
+    skip(error: unknown, of: LeftOut): void;
   };
   /**
    * An error that a row of a block caused, with the place where the row was read, as far as the block knows.
@@ -204,6 +225,10 @@ export interface ShardContext {
   located(error: unknown, block: number): unknown;
   /** Rows carry their places in the epoch, and come to each shard in their order. */
   readonly carriesOrder: boolean;
+  /** A word that other threads see: the row, in its batch, that a function is called for; -1: unknown. */
+  readonly atWork?: Int32Array;
+  /** Told whose rows are being taken: a shard's rows of a block, as they lie there; 0: none, or not as they lie. */
+  taking?(block: number, shard: number): void;
   /** Where the exchange is viewed: notifies readers of the changes of a shard. */
   publisher?(shard: number): ShardPublisher;
 }
@@ -234,6 +259,11 @@ export interface ExchangeShard {
    * changes nothing, and resuming from it yields the same bytes. Cost: O(state).
    */
   snapshot(): unknown;
+  /**
+   * The state between two epochs, row by row, for people. What is emitted later may differ afterwards: this is
+   * for shards that were opened to be looked at. User functions that make values of state may be called.
+   */
+  stateRows(): Iterable<StateRow>;
   /** Bytes of state held, or an estimate of them. */
   readonly stateBytes: number;
 }

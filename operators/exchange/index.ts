@@ -22,6 +22,7 @@ export type {
   ExchangeOperator,
   ExchangeShard,
   HeldRows,
+  LeftOut,
   Migration,
   OpenShard,
   OrderOfRows,
@@ -34,6 +35,7 @@ export type {
   StateFacts,
 } from './exchange-operator.ts';
 export { hashKeys } from './key-hash.ts';
-export { type BlockColumns, rowBlockMaxTime, shardOrders, shardRows } from './row-block.ts';
+export { type BlockColumns, offsetInShard, rowBlockMaxTime, shardOrders, shardRows } from './row-block.ts';
 export { RowMerger } from './row-order.ts';
 export { type RowInput, RowPartitioner, type RowStage } from './row-partition.ts';
+export { named, type ResultParts, resultParts, type StateRow } from './state-row.ts';

@@ -7,7 +7,9 @@
  *   48   64 times: u32 start, u32 count of the shard's rows. A start is a multiple of 8: bitmaps begin on a
  *        byte
  *   560  u32 position of f64 places, one per row, where rows carry their order (row-order.ts); 0: they do
- *        not. Two words are unused
+ *        not. u32 position of u32 offsets, one per row, less that of the chunk's first row, where functions take
+ *        the rows; 0: not. In blocks of an earlier state log the second word may be anything. One word is
+ *        unused
  *   572  each column that travels, in their order: u32 data, u32 offsets, u32 validity: positions in this
  *        block; 0: none
  *   ...  the columns, each part at a multiple of 64
@@ -17,12 +19,15 @@
  */
 
 import { assert, Batch, type Column, type Schema, SHARD_COUNT, type SharedMemory } from '../../core/index.ts';
-import { BLOCK_HEAD_BYTES, ROWS_MAGIC } from './exchange-block.ts';
+import { BLOCK_HEAD_BYTES, exchangeBlockOrigin, ROWS_MAGIC } from './exchange-block.ts';
 
 export const MAX_TIME = BLOCK_HEAD_BYTES;
 export const SHARDS = MAX_TIME + 8;
 export const PLACES = SHARDS + SHARD_COUNT * 8;
+export const OFFSETS = PLACES + 4;
 export const COLUMN_BYTES = 12;
+/** In place of an offset that is not known, or too far from the chunk's first. */
+export const NO_OFFSET = 0xffff_ffff;
 export const COLUMNS = PLACES + COLUMN_BYTES;
 
 /** What of an input says how its blocks are to be read. */
@@ -63,6 +68,15 @@ export function shardRows(memory: SharedMemory, input: BlockColumns, block: numb
 export function shardOrders({ u32 }: SharedMemory, block: number, shard: number): number {
   const at = u32[(block + PLACES) >>> 2] as number;
   return at === 0 ? 0 : block + at + (u32[(block + SHARDS + shard * 8) >>> 2] as number) * 8;
+}
+
+/** Where a shard's row was read; undefined: unknown. Not for blocks of a state log. */
+export function offsetInShard(memory: SharedMemory, block: number, shard: number, row: number): number | undefined {
+  const { u32 } = memory;
+  const at = u32[(block + OFFSETS) >>> 2] as number;
+  if (at === 0) return undefined;
+  const offset = u32[((block + at) >>> 2) + (u32[(block + SHARDS + shard * 8) >>> 2] as number) + row] as number;
+  return offset === NO_OFFSET ? undefined : exchangeBlockOrigin(memory, block).first + offset;
 }
 
 /** The greatest event time of a block's rows: +Infinity where the input has no event time. */

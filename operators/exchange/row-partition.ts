@@ -13,7 +13,7 @@ import { assert, type Batch, EVENT_TIME_MAX, isValid, readTimestamp, SHARD_COUNT
 import { type ChunkOrigin, ROWS_MAGIC, writeBlockHead } from './exchange-block.ts';
 import type { EpochStart, ExchangeInput, Scatter, ScatterHooks } from './exchange-operator.ts';
 import { hashKeys } from './key-hash.ts';
-import { COLUMN_BYTES, COLUMNS, MAX_TIME, PLACES, SHARDS } from './row-block.ts';
+import { COLUMN_BYTES, COLUMNS, MAX_TIME, NO_OFFSET, OFFSETS, PLACES, SHARDS } from './row-block.ts';
 import { placeBits, placeFixed, placeTexts, STAYS, textBytes } from './row-places.ts';
 
 const ROW_COUNT_MIN = 64;
@@ -52,6 +52,7 @@ export class RowPartitioner implements Scatter {
   readonly #inputNumber: number;
   readonly #late: ((batch: Batch, rows: Uint32Array) => void) | undefined;
   readonly #orderOf: ((row: number) => number) | undefined;
+  readonly #offsetOf: ((row: number) => number) | undefined;
   readonly #isReplayed: ((row: number) => boolean) | undefined;
   /** By shard: the number of rows; then the place of the next one. */
   readonly #counts = new Uint32Array(SHARD_COUNT);
@@ -70,6 +71,7 @@ export class RowPartitioner implements Scatter {
     this.#inputNumber = input;
     this.#late = hooks.late?.bind(hooks);
     this.#orderOf = hooks.orderOf?.bind(hooks);
+    this.#offsetOf = hooks.offsetOf?.bind(hooks);
     this.#isReplayed = stage.uselessBefore === undefined ? undefined : hooks.isReplayed?.bind(hooks);
   }
 
@@ -183,6 +185,8 @@ export class RowPartitioner implements Scatter {
     });
     const orderOf = this.#orderOf;
     const placesAt = orderOf === undefined ? 0 : take(room * 8);
+    const offsetOf = this.#offsetOf;
+    const offsetsAt = offsetOf === undefined ? 0 : take(room * 4);
     const block = this.#slabs.alloc(bytes);
     const { u32, f64 } = memory;
     writeBlockHead(memory, block, ROWS_MAGIC, this.#origin as ChunkOrigin, this.#sequence++, travelling, bytes, this.#inputNumber, travelling);
@@ -196,6 +200,7 @@ export class RowPartitioner implements Scatter {
       start += roundUp(count, 8);
     }
     u32[(block + PLACES) >>> 2] = placesAt;
+    u32[(block + OFFSETS) >>> 2] = offsetsAt;
     u32.set(parts, (block + COLUMNS) >>> 2);
     const places = this.#places;
     for (let row = 0; row < rowCount; row++) {
@@ -210,6 +215,15 @@ export class RowPartitioner implements Scatter {
     if (orderOf !== undefined) {
       const to = (block + placesAt) >>> 3;
       for (let row = 0; row < rowCount; row++) if (places[row] !== STAYS) f64[to + (places[row] as number)] = orderOf(row);
+    }
+    if (offsetOf !== undefined) {
+      const to = (block + offsetsAt) >>> 2;
+      const { first } = this.#origin as ChunkOrigin;
+      for (let row = 0; row < rowCount; row++) {
+        if (places[row] === STAYS) continue;
+        const offset = offsetOf(row) - first;
+        u32[to + (places[row] as number)] = offset >= 0 && offset < NO_OFFSET ? offset : NO_OFFSET;
+      }
     }
     columns.forEach((c, i) => {
       const column = batch.column(c);

@@ -51,6 +51,7 @@ export function planFold(request: FoldRequest): KeyedOperatorPlan {
   return {
     name: fold.kind,
     isOrdered: true,
+    callsFunctions: fold.callsFunctions,
     inputs: [rows],
     output,
     outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },

@@ -3,7 +3,8 @@
  * and windowed-fold.ts.
  */
 
-import type { Batch, Field } from '../../core/index.ts';
+import type { AnyRow, Batch, Field } from '../../core/index.ts';
+import { named } from '../exchange/index.ts';
 import { type Key, type KeyedContext, type KeyedInput, keyReader, type RowFailures, type RowOutput, roughBytes, stateCopy } from '../keyed/index.ts';
 
 /** How rows become one value. Structured clone must be able to copy the values. */
@@ -49,23 +50,28 @@ export class Groups {
   readonly fold: RowFold;
   readonly #keyOf: (batch: Batch, row: number) => Key;
   readonly #keys: readonly number[];
+  readonly #names: readonly string[];
   readonly #output: RowOutput;
   readonly #failures: RowFailures;
+  readonly #atWork: Int32Array;
   readonly isGuarded: boolean;
   /** The last row that was to be added was left out. */
   hasFailed = false;
 
-  constructor(fold: RowFold, input: KeyedInput, { output, failures }: Pick<KeyedContext, 'output' | 'failures'>) {
+  constructor(fold: RowFold, input: KeyedInput, { output, failures, atWork }: Pick<KeyedContext, 'output' | 'failures' | 'atWork'>) {
     this.fold = fold;
     this.#keyOf = keyReader(input.keys, input.schema);
     this.#keys = input.keys;
+    this.#names = input.keys.map((key) => input.schema.field(key).name);
     this.#output = output;
     this.#failures = failures;
+    this.#atWork = atWork;
     this.isGuarded = failures.areSkipped && fold.callsFunctions;
   }
 
   /** Adds a row to its group among `groups`. Returns the group, or undefined when nothing changed. */
   add<G extends Group>(groups: Map<Key, G>, batch: Batch, row: number, make: (group: Group) => G): G | undefined {
+    this.#atWork[0] = row;
     const id = this.#keyOf(batch, row);
     const known = groups.get(id);
     if (known !== undefined) {
@@ -76,7 +82,7 @@ export class Groups {
         try {
           known.value = this.fold.add(before, batch, row);
         } catch (error) {
-          this.failed(error);
+          this.failed(error, row);
           known.value = kept;
           return undefined;
         }
@@ -91,22 +97,29 @@ export class Groups {
   }
 
   keyOf(batch: Batch, row: number): Key {
+    this.#atWork[0] = row;
     return this.#keyOf(batch, row);
   }
 
-  /** A function has failed: what it was called for is left out, or the job ends. */
-  failed(error: unknown): void {
+  /** A function has failed: what it was called for (see RowFailures.skip) is left out, or the job ends. */
+  failed(error: unknown, of: number | AnyRow): void {
     this.hasFailed = true;
-    this.#failures.skip(error);
+    this.#failures.skip(error, of);
   }
 
-  put({ key, value }: Group, bounds: readonly unknown[]): void {
+  /** The key columns of a group by name. */
+  keyRow({ key }: Group): AnyRow {
+    return named(this.#names, key);
+  }
+
+  put(group: Group, bounds: readonly unknown[]): void {
+    const { key, value } = group;
     if (this.isGuarded) this.#output.mark();
     try {
       this.fold.results(value, (values) => this.#output.append([...key, ...bounds, ...values]));
     } catch (error) {
       if (!this.isGuarded) throw error;
-      this.failed(error);
+      this.failed(error, this.keyRow(group));
       this.#output.takeBack();
       return;
     }

@@ -3,6 +3,7 @@
  */
 
 import { type Batch, readTimestamp } from '../../core/index.ts';
+import type { StateRow } from '../exchange/index.ts';
 import { type EpochClock, type Key, type KeyedContext, type KeyedInput, type KeyedOperator, TimerQueue } from '../keyed/index.ts';
 import { type Group, Groups, type RowFold, sampledBytes } from './row-fold.ts';
 
@@ -69,6 +70,12 @@ export class RunningFold implements KeyedOperator {
 
   snapshot(): RunningSnapshot {
     return structuredClone({ groups: [...this.#values.values()].map(({ id, key, value, expiry }) => ({ id, key, value, expiry })) });
+  }
+
+  *stateRows(): Generator<StateRow> {
+    for (const group of this.#values.values()) {
+      yield { key: this.#groups.keyRow(group), value: group.value, ...(this.#ttlMs === undefined ? {} : { expires: group.expiry }) };
+    }
   }
 
   #touch(group: RunningGroup, rows: Batch, row: number): void {

@@ -4,6 +4,7 @@
  */
 
 import { type Batch, type OpenWindows, type PaneGrid, PaneRing, readTimestamp } from '../../core/index.ts';
+import type { StateRow } from '../exchange/index.ts';
 import type { Key, KeyedContext, KeyedInput, KeyedOperator } from '../keyed/index.ts';
 import type { Emission } from '../windows.ts';
 import { type Group, Groups, type RowFold, sampledBytes } from './row-fold.ts';
@@ -104,6 +105,13 @@ export class WindowedFold implements KeyedOperator {
     });
   }
 
+  *stateRows(): Generator<StateRow> {
+    for (const window of this.#windowsFrom(this.#next, Number.POSITIVE_INFINITY)) {
+      const bounds = { windowStart: this.#grid.windowStart(window), windowEnd: this.#grid.windowEnd(window) };
+      for (const group of this.#merged(window, undefined)) yield { key: this.#groups.keyRow(group), ...bounds, value: group.value };
+    }
+  }
+
   /** The values of a pane, to add to. */
   #open(pane: number): PaneValues {
     // What the running window holds of this pane is out of date.
@@ -141,15 +149,23 @@ export class WindowedFold implements KeyedOperator {
   #revise(until: number): void {
     const grid = this.#grid;
     this.#emitChanges(this.#due);
-    for (let window = this.#due; ; window++) {
-      const pane = this.#panes.indexFrom(grid.firstPane(window));
-      if (pane >= this.#panes.size) break;
-      window = Math.max(window, grid.firstWindowOf(this.#panes.number(pane)));
-      if (window >= until) break;
+    for (const window of this.#windowsFrom(this.#due, until)) {
       const bounds = [grid.windowStart(window), grid.windowEnd(window)];
       for (const group of this.#merged(window, undefined)) this.#groups.put(group, bounds);
     }
     this.#due = Math.max(this.#due, until);
+  }
+
+  /** The windows from `first` on, before `until`, that have a row. */
+  *#windowsFrom(first: number, until: number): Generator<number> {
+    const grid = this.#grid;
+    for (let window = first; ; window++) {
+      const pane = this.#panes.indexFrom(grid.firstPane(window));
+      if (pane >= this.#panes.size) break;
+      window = Math.max(window, grid.firstWindowOf(this.#panes.number(pane)));
+      if (window >= until) break;
+      yield window;
+    }
   }
 
   /** Emits, for each open window before `until`, the groups that changed in this epoch. */
@@ -188,7 +204,7 @@ export class WindowedFold implements KeyedOperator {
           try {
             known.value = fold.merge(known.value, group.value);
           } catch (error) {
-            this.#groups.failed(error);
+            this.#groups.failed(error, this.#groups.keyRow(group));
             merged.delete(group.id);
             failed.add(group.id);
           }

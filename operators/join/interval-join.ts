@@ -31,6 +31,7 @@
 
 import type { Batch, ColumnSpace } from '../../core/index.ts';
 import { putTime, TimeHeap } from '../by-key/index.ts';
+import type { StateRow } from '../exchange/index.ts';
 import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
 import { isKept, type JoinColumns, type JoinSide, type JoinType, joinColumns } from './join-columns.ts';
 import { type HeldRows, JoinRows } from './join-rows.ts';
@@ -161,6 +162,10 @@ class IntervalJoin implements KeyedOperator {
 
   snapshot(): HeldRows {
     return this.#rows.snapshot();
+  }
+
+  stateRows(): Iterable<StateRow> {
+    return this.#rows.stateRows();
   }
 
   release(): void {

@@ -5,8 +5,9 @@
 
 import { type Batch, type BatchBuilder, type Column, readTimestamp, type SharedMemory } from '../../core/index.ts';
 import { KeyIndex } from '../by-key/index.ts';
-import { hashKeys } from '../exchange/index.ts';
+import { hashKeys, type StateRow } from '../exchange/index.ts';
 import type { KeyedContext, KeyedInput } from '../keyed/index.ts';
+import { HeldRowReader } from './held-row-reader.ts';
 import { type JoinColumns, pick, type SideColumns } from './join-columns.ts';
 import { KeyedRows, NONE } from './keyed-rows.ts';
 
@@ -127,6 +128,19 @@ export class JoinRows {
         return { input, time: side.times[row] as number, matched, hash: this.keys.hashOf(key), key: this.keys.copyOut(key), values: side.copyOut(row) };
       }),
     };
+  }
+
+  /** The rows held, by side. */
+  *stateRows(): Generator<StateRow> {
+    for (const input of [0, 1] as const) {
+      const held = this.sides[input];
+      const reader = new HeldRowReader(this.#context.slabs, this.#inputs[input] as KeyedInput, this.#columns.sides[input]);
+      for (const row of held.inOrder()) {
+        const { key, value } = reader.read(this.keys, held.keys[row] as number, held.image, held.records[row] as number);
+        yield { key, side: input === 0 ? 'left' : 'right', time: held.times[row] as number, value };
+      }
+      reader.release();
+    }
   }
 
   restore({ rows }: HeldRows): void {

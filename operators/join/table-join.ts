@@ -16,8 +16,9 @@
 
 import { type Batch, type Column, MillraceError, type PagePool, type SlabAllocator, shown } from '../../core/index.ts';
 import { KeyIndex, RowImage, recordPages } from '../by-key/index.ts';
-import { hashKeys } from '../exchange/index.ts';
+import { hashKeys, type StateRow } from '../exchange/index.ts';
 import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
+import { HeldRowReader } from './held-row-reader.ts';
 import { inputOf } from './interval-join.ts';
 import { type JoinColumns, type JoinSide, type JoinType, joinColumns, pick } from './join-columns.ts';
 
@@ -79,7 +80,7 @@ export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
     lateBefore: () => Number.NEGATIVE_INFINITY,
     heldUntil: (_, input) => (input === LEFT ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY),
     state: { format: 1, facts: { type, deleted } },
-    open: (context, from) => new TableJoin(context, columns, deletedAt, from as HeldTable | undefined),
+    open: (context, from) => new TableJoin(context, columns, table, deletedAt, from as HeldTable | undefined),
     whole: 'rows are joined with rows',
     describe: () =>
       [
@@ -97,6 +98,7 @@ interface HeldTable {
 class TableJoin implements KeyedOperator {
   readonly #context: KeyedContext;
   readonly #columns: JoinColumns;
+  readonly #table: KeyedInput;
   readonly #deletedAt: number;
   readonly #keys: KeyIndex;
   readonly #left: RowImage;
@@ -119,10 +121,11 @@ class TableJoin implements KeyedOperator {
   readonly #keyColumns: Column[] = [];
   readonly #valueColumns: readonly [Column[], Column[]] = [[], []];
 
-  constructor(context: KeyedContext, columns: JoinColumns, deletedAt: number, from: HeldTable | undefined) {
+  constructor(context: KeyedContext, columns: JoinColumns, table: KeyedInput, deletedAt: number, from: HeldTable | undefined) {
     const { slabs } = context;
     this.#context = context;
     this.#columns = columns;
+    this.#table = table;
     this.#deletedAt = deletedAt;
     const keyTypes = columns.keysTo.map((to) => columns.output.field(to).type);
     this.#isNullable = keyTypes.some((type) => type.nullable);
@@ -213,6 +216,14 @@ class TableJoin implements KeyedOperator {
         return { hash: this.#keys.hashOf(key), key: this.#keys.copyOut(key), values: u8.slice(record, record + this.#right.recordBytes(record)) };
       }),
     };
+  }
+
+  *stateRows(): Generator<StateRow> {
+    const reader = new HeldRowReader(this.#context.slabs, this.#table, this.#columns.sides[RIGHT]);
+    for (const [id, record] of this.#record.entries()) {
+      if (record !== 0) yield { ...reader.read(this.#keys, id, this.#right, record), side: 'right' };
+    }
+    reader.release();
   }
 
   release(): void {

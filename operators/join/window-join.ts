@@ -12,6 +12,7 @@
 
 import { type Batch, type ColumnSpace, MillraceError, type OpenWindows } from '../../core/index.ts';
 import { putTime } from '../by-key/index.ts';
+import type { StateRow } from '../exchange/index.ts';
 import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
 import { openWindowsOf, type WindowSpec } from '../windows.ts';
 import { inputOf } from './interval-join.ts';
@@ -104,6 +105,10 @@ class WindowJoin implements KeyedOperator {
 
   snapshot(): HeldRows {
     return this.#rows.snapshot();
+  }
+
+  stateRows(): Iterable<StateRow> {
+    return this.#rows.stateRows();
   }
 
   release(): void {

@@ -9,9 +9,10 @@
  */
 
 import { type Batch, readTimestamp, type Schema } from '../../core/index.ts';
+import { named, type StateRow } from '../exchange/index.ts';
 import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import type { RowOutput } from './row-output.ts';
-import { type Key, keyReader, roughBytes } from './row-values.ts';
+import { type Key, keyReader, keyValues, roughBytes } from './row-values.ts';
 import { TimerQueue } from './timer-queue.ts';
 
 export interface DropDuplicatesRequest {
@@ -116,6 +117,15 @@ class DropDuplicates implements KeyedOperator {
 
   snapshot(): Snapshot {
     return { passed: [...this.#passed].map(([key, times]) => [key, [...times]]) };
+  }
+
+  *stateRows(): Generator<StateRow> {
+    const fields = this.#input.keys.map((key) => this.#input.schema.field(key));
+    const names = fields.map(({ name }) => name);
+    for (const [key, times] of this.#passed) {
+      const expires = Math.max(...times) + this.#withinMs;
+      yield { key: named(names, keyValues(key, fields)), expires: Number.isFinite(expires) ? expires : null };
+    }
   }
 
   #pass(key: Key, time: number): void {

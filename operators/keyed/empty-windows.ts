@@ -9,6 +9,7 @@
  */
 
 import { type AnyRow, type Batch, MillraceError, nullable, type PaneGrid, Schema } from '../../core/index.ts';
+import type { StateRow } from '../exchange/index.ts';
 import { EMPTY_WINDOWS_MAX, paneGridOf, type WindowSpec } from '../windows.ts';
 import type { KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import type { RowOutput } from './row-output.ts';
@@ -92,6 +93,10 @@ class EmptyWindows implements KeyedOperator {
 
   snapshot(): EmptyWindowsSnapshot {
     return { last: this.#last };
+  }
+
+  stateRows(): StateRow[] {
+    return Number.isNaN(this.#last) ? [] : [{ key: {}, lastWindowEnd: this.#grid.windowEnd(this.#last) }];
   }
 
   /** Emits the windows between the last one and this one. */

@@ -4,15 +4,17 @@
  * block.
  */
 
-import { type Batch, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import { type AnyRow, type Batch, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import {
   blockInput,
   type ExchangeOperator,
   type ExchangeShard,
   exchangeBlockRows,
+  type LeftOut,
   type OpenShard,
   type OrderOfRows,
   type OutputTime,
+  offsetInShard,
   type RowInput,
   RowMerger,
   RowPartitioner,
@@ -21,11 +23,13 @@ import {
   type ScatterHooks,
   type ShardContext,
   type StateFacts,
+  type StateRow,
   shardOrders,
   shardRows,
 } from '../exchange/index.ts';
 import type { KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import { RowOutput } from './row-output.ts';
+import { RowReader } from './row-values.ts';
 
 export class KeyedExchange implements ExchangeOperator {
   readonly name: string;
@@ -36,6 +40,7 @@ export class KeyedExchange implements ExchangeOperator {
   readonly travels: string;
   readonly state: StateFacts;
   readonly order: OrderOfRows;
+  readonly callsFunctions: boolean;
   readonly isViewable = false;
   readonly heldRows = undefined;
   readonly #plan: KeyedOperatorPlan;
@@ -47,6 +52,7 @@ export class KeyedExchange implements ExchangeOperator {
     this.output = plan.output;
     this.outputTime = plan.outputTime;
     this.loadsFirst = plan.loadsFirst;
+    this.callsFunctions = plan.callsFunctions === true;
     this.order = {
       isNeeded: plan.isOrdered === true,
       keys: plan.inputs.map(({ schema, keys }) => keys.map((key) => schema.field(key).name)),
@@ -72,15 +78,25 @@ export class KeyedExchange implements ExchangeOperator {
 
   openShards(context: ShardContext): OpenShard {
     const { slabs, clock, emit, carriesOrder } = context;
-    const place = { block: 0 };
-    const failures = { areSkipped: context.failures.areSkipped, skip: (error: unknown) => context.failures.skip(error, place.block) };
+    const place: PlaceInBlock = { block: 0, shard: 0, rows: undefined, input: 0 };
+    const failures = {
+      areSkipped: context.failures.areSkipped,
+      skip: (error: unknown, of: number | AnyRow): void => context.failures.skip(error, this.#leftOut(slabs.memory, place, of)),
+    };
+    const atWork = context.atWork ?? new Int32Array(1);
     const output = new RowOutput(slabs, this.output, emit);
     const merger = carriesOrder ? new RowMerger(slabs, this.inputs) : undefined;
     if (carriesOrder) output.keepOrder();
     return (shard, from) => {
-      const operator = this.#plan.open({ slabs, shard, clock, output, failures }, from);
+      const operator = this.#plan.open({ slabs, shard, clock, output, failures, atWork }, from);
       return new KeyedShard(this.#plan, operator, shard, output, context, place, merger);
     };
+  }
+
+  #leftOut(memory: SharedMemory, { block, shard, rows, input }: PlaceInBlock, of: number | AnyRow): LeftOut {
+    if (typeof of !== 'number' || rows === undefined) return { values: typeof of === 'number' ? {} : of, block: 0, offset: undefined };
+    const { schema, columns } = this.inputs[input] as RowInput;
+    return { values: new RowReader(schema, columns).read(rows, of), block, offset: offsetInShard(memory, block, shard, of) };
   }
 
   piecesOf(memory: SharedMemory, block: number): number {
@@ -122,17 +138,25 @@ function inputFacts({ schema, keys, columns, eventTime, isBroadcast, timeShiftMs
   };
 }
 
+/** The rows that are being taken: of which block (0: of none), shard and input. */
+interface PlaceInBlock {
+  block: number;
+  shard: number;
+  rows: Batch | undefined;
+  input: number;
+}
+
 class KeyedShard implements ExchangeShard {
   readonly #plan: KeyedOperatorPlan;
   readonly #operator: KeyedOperator;
   readonly #shard: number;
   readonly #output: RowOutput;
   readonly #context: ShardContext;
-  readonly #place: { block: number };
+  readonly #place: PlaceInBlock;
   #merger: RowMerger | undefined;
 
   /**
-   * @param place the block whose rows are being taken; 0: none
+   * @param place of the rows that are being taken
    * @param merger where rows carry their order
    */
   constructor(
@@ -141,7 +165,7 @@ class KeyedShard implements ExchangeShard {
     shard: number,
     output: RowOutput,
     context: ShardContext,
-    place: { block: number },
+    place: PlaceInBlock,
     merger: RowMerger | undefined,
   ) {
     this.#plan = plan;
@@ -181,13 +205,15 @@ class KeyedShard implements ExchangeShard {
   };
 
   #take(rows: Batch, input: number, block: number): void {
-    this.#place.block = block;
+    Object.assign(this.#place, { block, shard: this.#shard, rows, input });
+    this.#context.taking?.(block, this.#shard);
     try {
       this.#operator.onBatch(rows, input);
     } catch (error) {
       throw this.#context.located(error, block);
     }
-    this.#place.block = 0;
+    Object.assign(this.#place, { block: 0, rows: undefined });
+    this.#context.taking?.(0, this.#shard);
   }
 
   advance(watermark: number): void {
@@ -197,5 +223,11 @@ class KeyedShard implements ExchangeShard {
 
   snapshot(): unknown {
     return this.#operator.snapshot();
+  }
+
+  stateRows(): Iterable<StateRow> {
+    // What all shards hold is shown once.
+    const isShared = this.#plan.inputs.some(({ isBroadcast }) => isBroadcast === true);
+    return isShared && this.#shard > 0 ? [] : this.#operator.stateRows();
   }
 }

@@ -15,7 +15,7 @@
  */
 
 import type { Batch, Schema, SlabAllocator } from '../../core/index.ts';
-import type { EpochClock, OutputTime, RowFailures, RowInput, RowStage, StateFacts } from '../exchange/index.ts';
+import type { EpochClock, OutputTime, RowFailures, RowInput, RowStage, StateFacts, StateRow } from '../exchange/index.ts';
 import type { RowOutput } from './row-output.ts';
 
 export type { EpochClock, OutputTime, RowFailures, RowInput as KeyedInput };
@@ -45,6 +45,8 @@ export interface KeyedOperatorPlan extends RowStage {
    * (exchange/row-order.ts). Default: false.
    */
   readonly isOrdered?: boolean;
+  /** Whether `onBatch` calls user-defined functions. Default: false. */
+  readonly callsFunctions?: boolean;
   /** What decides the meaning of the state, besides inputs and output, which keyed-exchange.ts adds. */
   readonly state: StateFacts;
   /** False: the state has nothing to do with the columns of the output. Default: it may have. */
@@ -63,6 +65,8 @@ export interface KeyedContext {
   /** Where result rows go, during onBatch and onWatermark. One per thread, shared by its shards. */
   readonly output: RowOutput;
   readonly failures: RowFailures;
+  /** Where the number of the row is written before a function is called for it: see ShardContext.atWork. */
+  readonly atWork: Int32Array;
 }
 
 /** One shard of an operator. */
@@ -80,6 +84,8 @@ export interface KeyedOperator {
    * out what this one would have, in the same order.
    */
   snapshot(): unknown;
+  /** The state row by row, for people: see ExchangeShard.stateRows. */
+  stateRows(): Iterable<StateRow>;
   /** An estimate of the bytes of state held. */
   readonly stateBytes: number;
   /** Gives shared memory back, where the operator holds some. The operator is not used afterwards. */

@@ -18,7 +18,7 @@
  */
 
 import { type AnyRow, type Batch, readTimestamp, type Schema } from '../../core/index.ts';
-import type { Migration } from '../exchange/index.ts';
+import type { Migration, StateRow } from '../exchange/index.ts';
 import { refusePromise } from '../rows/index.ts';
 import { KeyTimers } from './key-timers.ts';
 import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, RowFailures } from './keyed-operator.ts';
@@ -70,6 +70,7 @@ export function planProcess(request: ProcessRequest): KeyedOperatorPlan {
     inputs: [rows],
     output,
     isOrdered: true,
+    callsFunctions: true,
     isStateOfOutput: false,
     outputTime: carriesTime ? { column: eventTime, shiftMs: timeShiftMs } : undefined,
     lateBefore: () => Number.NEGATIVE_INFINITY,
@@ -148,6 +149,7 @@ class ProcessOperator implements KeyedOperator {
   readonly #time: number;
   readonly #clock: EpochClock;
   readonly #failures: RowFailures;
+  readonly #atWork: Int32Array;
   readonly #keyOf: (batch: Batch, row: number) => Key;
   readonly #rows: RowReader;
   readonly #keys: RowReader;
@@ -170,6 +172,7 @@ class ProcessOperator implements KeyedOperator {
     this.#time = time;
     this.#clock = context.clock;
     this.#failures = context.failures;
+    this.#atWork = context.atWork;
     this.#keyOf = keyReader(input.keys, input.schema);
     this.#rows = new RowReader(input.schema);
     this.#keys = new RowReader(input.schema, input.keys);
@@ -202,11 +205,12 @@ class ProcessOperator implements KeyedOperator {
       this.#touch(entry, time);
       this.#output.at(row);
       context.enter(entry, time, 'event');
+      this.#atWork[0] = row;
       const object = this.#rows.read(rows, row);
       try {
         refusePromise(onRow(object, context));
       } catch (cause) {
-        this.#failures.skip(failed('onRow', object, cause));
+        this.#failures.skip(failed('onRow', object, cause), row);
         this.#takeBack(entry, before as Before);
         continue;
       }
@@ -241,6 +245,14 @@ class ProcessOperator implements KeyedOperator {
     return { entries, timers: timers(this.#timers.event), processingTimers: timers(this.#timers.processing) };
   }
 
+  *stateRows(): Generator<StateRow> {
+    const inOrder = (timers: ReadonlyMap<number, number>): number[] => [...timers.keys()].sort((a, b) => a - b);
+    for (const { key, state, timers, processingTimers, expiry } of this.#entries.values()) {
+      const expires = this.#functions.ttlMs === undefined ? {} : { expires: expiry };
+      yield { key, value: state, timers: inOrder(timers), processingTimers: inOrder(processingTimers), ...expires };
+    }
+  }
+
   #restore({ entries, timers, processingTimers }: Snapshot): void {
     const made = entries.map((saved): ProcessEntry => {
       const entry = {
@@ -268,7 +280,7 @@ class ProcessOperator implements KeyedOperator {
       try {
         refusePromise(this.#functions.onTimer?.(time, context));
       } catch (cause) {
-        this.#failures.skip(failed(`onTimer at ${time}`, entry.key, cause));
+        this.#failures.skip(failed(`onTimer at ${time}`, entry.key, cause), entry.key);
         this.#takeBack(entry, before as Before);
         return;
       }
@@ -320,7 +332,7 @@ class ProcessOperator implements KeyedOperator {
     let entry = this.#entries.get(id);
     if (entry === undefined) {
       const key = Object.freeze(this.#keys.read(rows, row));
-      const state = this.#newState(key);
+      const state = this.#newState(key, row);
       if (state === NO_STATE) return undefined;
       entry = { id, key, state, timers: new Map(), processingTimers: new Map(), expiry: Number.NEGATIVE_INFINITY, isGone: false };
       this.#entries.set(id, entry);
@@ -328,12 +340,12 @@ class ProcessOperator implements KeyedOperator {
     return entry;
   }
 
-  #newState(key: AnyRow): unknown {
+  #newState(key: AnyRow, row: number): unknown {
     let state: unknown;
     try {
       state = this.#functions.state?.();
     } catch (cause) {
-      this.#failures.skip(failed('state', key, cause));
+      this.#failures.skip(failed('state', key, cause), row);
       return NO_STATE;
     }
     // The first one stands for all.

@@ -3,7 +3,7 @@
  * a Map. Each row is a fresh object that the function may keep; nobody else sees what it writes into it.
  */
 
-import { type AnyRow, type Batch, readValue, type Schema } from '../../core/index.ts';
+import { type AnyRow, assert, type Batch, type Field, readValue, type Schema } from '../../core/index.ts';
 
 /**
  * Reads the named columns of rows as objects. Names are own properties, even where a column is named
@@ -64,6 +64,29 @@ function encoded(value: unknown): string {
   if (typeof value === 'number') return `${value === 0 ? 0 : value};`;
   if (value instanceof Uint8Array) return `${value.length}:${Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1')}`;
   return `${String(value)};`;
+}
+
+/** The values of the columns that {@link keyReader} made a key of. */
+export function keyValues(key: Key, fields: readonly Field[]): unknown[] {
+  if (fields.length === 1 && fields[0]?.type.name !== 'binary') return [key];
+  assert(typeof key === 'string', 'a key of several columns is a text');
+  let at = 0;
+  return fields.map(({ type: { name } }) => {
+    if (key[at] === 'n') {
+      at++;
+      return null;
+    }
+    const isText = name === 'utf8' || name === 'binary';
+    const end = key.indexOf(isText ? ':' : ';', at);
+    const head = key.slice(at, end);
+    at = end + 1;
+    if (isText) {
+      const text = key.slice(at, at + Number(head));
+      at += text.length;
+      return name === 'utf8' ? text : Uint8Array.from(Buffer.from(text, 'latin1'));
+    }
+    return name === 'bool' ? head === 'true' : name === 'i64' ? BigInt(head) : Number(head);
+  });
 }
 
 /**

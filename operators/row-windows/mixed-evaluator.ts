@@ -3,9 +3,10 @@
  * of a window are added one by one to its own state.
  */
 
-import type { SlabAllocator } from '../../core/index.ts';
+import type { AnyRow, SlabAllocator } from '../../core/index.ts';
+import { named } from '../exchange/index.ts';
 import { type Key, type KeyedInput, type RowFailures, roughBytes } from '../keyed/index.ts';
-import { interleaved, type MixedPlan, UserFunction } from '../user-aggregates/index.ts';
+import { interleaved, type MixedPlan, namedValues, UserFunction } from '../user-aggregates/index.ts';
 import { AggregateEvaluator, type Evaluator, type Firing, type Totals } from './row-window-evaluation.ts';
 
 export class MixedEvaluator implements Evaluator {
@@ -13,10 +14,12 @@ export class MixedEvaluator implements Evaluator {
   readonly #builtIn: AggregateEvaluator;
   readonly #functions: readonly UserFunction[];
   readonly #failures: RowFailures;
+  readonly #keyNames: readonly string[];
 
   constructor(slabs: SlabAllocator, input: KeyedInput, plan: MixedPlan, failures: RowFailures) {
     this.#plan = plan;
     this.#failures = failures;
+    this.#keyNames = input.keys.map((key) => input.schema.field(key).name);
     this.#builtIn = new AggregateEvaluator(slabs, input, plan.builtIn);
     this.#functions = plan.split.own.map((named) => new UserFunction(named));
   }
@@ -37,7 +40,7 @@ export class MixedEvaluator implements Evaluator {
       try {
         results = this.#functions.map((fn, i) => fn.result(states[i], firing.entry.key));
       } catch (error) {
-        this.#failures.skip(error);
+        this.#failures.skip(error, named(this.#keyNames, firing.entry.key));
         return;
       }
       put?.(firing, interleaved(this.#plan.split, values, results));
@@ -71,12 +74,21 @@ export class MixedEvaluator implements Evaluator {
           );
           return true;
         } catch (error) {
-          this.#failures.skip(error);
+          this.#failures.skip(error, row);
           if (kept !== undefined) own.set(id, kept);
           return false;
         }
       });
       return own.has(id) ? [{ ...firing, rows }] : [];
+    });
+  }
+
+  show(firings: readonly Firing[], totals: Totals, put: (firing: Firing, value: unknown) => void): void {
+    const { builtIn, own } = totals as MixedTotals;
+    const names = this.#plan.builtIn.results.map(({ name }) => name);
+    this.#builtIn.show(firings, builtIn, (firing, value) => {
+      const values = names.map((name) => (value as AnyRow)[name]);
+      put(firing, namedValues(this.#plan, names, values, own.get(firing.entry.id) ?? []));
     });
   }
 

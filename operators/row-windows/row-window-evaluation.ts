@@ -19,8 +19,9 @@ import {
   smallTable,
 } from '../../core/index.ts';
 import { type AggregatePlan, ResultWriter } from '../aggregate/index.ts';
+import { named } from '../exchange/index.ts';
 import type { RowFold } from '../fold/index.ts';
-import { type Key, type KeyedInput, keyReader, type RowFailures, stateCopy } from '../keyed/index.ts';
+import { type Key, type KeyedInput, keyReader, type RowFailures, RowReader, stateCopy } from '../keyed/index.ts';
 
 /** The rows of a key. */
 export interface Entry {
@@ -57,6 +58,8 @@ export interface Evaluator {
    * `totals` held.
    */
   round(firings: readonly Firing[], totals: Totals | undefined, put: ((firing: Firing, values: readonly unknown[]) => void) | undefined): void;
+  /** What `totals` has of windows, for people: results; of user-defined aggregates and of folds, the values. */
+  show(firings: readonly Firing[], totals: Totals, put: (firing: Firing, value: unknown) => void): void;
   /** Gives shared memory back. Not used afterwards. */
   release(): void;
 }
@@ -144,6 +147,11 @@ export class AggregateEvaluator implements Evaluator {
     fresh.clear();
   }
 
+  show(firings: readonly Firing[], totals: Totals, put: (firing: Firing, value: unknown) => void): void {
+    const names = this.#plan.results.map(({ name }) => name);
+    this.#write(firings, (totals as TableTotals).table, (firing, values) => put(firing, named(names, values)));
+  }
+
   release(): void {
     this.#batches.release();
     this.#fresh.release();
@@ -220,12 +228,14 @@ class TableTotals implements Totals {
 export class FoldEvaluator implements Evaluator {
   readonly #fold: RowFold;
   readonly #failures: RowFailures;
+  readonly #reader: RowReader;
   readonly #batches: FiringBatches;
   readonly #keyOf: (batch: Batch, row: number) => Key;
 
   constructor(slabs: SlabAllocator, input: KeyedInput, fold: RowFold, failures: RowFailures) {
     this.#fold = fold;
     this.#failures = failures;
+    this.#reader = new RowReader(input.schema, input.columns);
     this.#batches = new FiringBatches(slabs, input);
     this.#keyOf = keyReader(input.keys, input.schema);
   }
@@ -245,12 +255,16 @@ export class FoldEvaluator implements Evaluator {
         try {
           values.set(key, this.#fold.add(value, batch, row));
         } catch (error) {
-          this.#failures.skip(error);
+          this.#failures.skip(error, this.#reader.read(batch, row));
           values.set(key, kept);
         }
       }
     });
     if (put !== undefined) for (const firing of firings) this.#fold.results(values.get(firing.entry.id), (row) => put(firing, row));
+  }
+
+  show(firings: readonly Firing[], totals: Totals, put: (firing: Firing, value: unknown) => void): void {
+    for (const firing of firings) put(firing, (totals as FoldTotals).values.get(firing.entry.id));
   }
 
   release(): void {

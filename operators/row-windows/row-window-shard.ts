@@ -1,6 +1,7 @@
 /** One shard of windows of rows (row-windows.ts): the rows by key, and the windows that fire. */
 
-import { type Batch, readTimestamp } from '../../core/index.ts';
+import { type AnyRow, type Batch, readTimestamp } from '../../core/index.ts';
+import { named, type StateRow } from '../exchange/index.ts';
 import {
   type EpochClock,
   type Key,
@@ -114,6 +115,29 @@ export class RowWindows implements KeyedOperator {
     return structuredClone({ entries, deadlines: [...deadlines], totals: this.#totals?.snapshot() });
   }
 
+  stateRows(): StateRow[] {
+    const rows: StateRow[] = [];
+    const totalled: Firing[] = [];
+    for (const entry of this.#entries.values()) {
+      const { start, end, deadline } = entry;
+      if (this.#totals === undefined) rows.push({ key: this.#keyRow(entry), value: entry.rows, ...(deadline === undefined ? {} : { fires: deadline }) });
+      else totalled.push({ entry, rows: [], start, end });
+    }
+    if (this.#totals !== undefined && totalled.length > 0) {
+      this.#evaluator.show(totalled, this.#totals, ({ entry, start, end }, value) => {
+        rows.push({ key: this.#keyRow(entry), windowStart: start, windowEnd: end, value });
+      });
+    }
+    return rows;
+  }
+
+  #keyRow({ key }: Entry): AnyRow {
+    return named(
+      this.#input.keys.map((column) => this.#input.schema.field(column).name),
+      key,
+    );
+  }
+
   release(): void {
     this.#totals?.release();
     this.#released();
@@ -161,7 +185,7 @@ export class RowWindows implements KeyedOperator {
     try {
       this.#output.append([...entry.key, start, end, ...values]);
     } catch (error) {
-      this.#failures.skip(error);
+      this.#failures.skip(error, this.#keyRow(entry));
       this.#output.takeBack();
       return;
     }

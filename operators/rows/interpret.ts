@@ -12,6 +12,7 @@ import { emitReturned, fitted, ownValue, refusePromise, requireRow } from './val
 /** What the interpreted loop needs from its program. */
 export interface LoopHost {
   readonly state: Int32Array;
+  readonly atWork: Int32Array;
   batch(): Batch;
   builder(): BatchBuilder;
   origins(): Int32Array;
@@ -63,6 +64,7 @@ export function interpretedLoop(plan: LoopPlan, host: LoopHost): (rowCount: numb
       if (state[STATE.pending] !== 0) return;
       const row = state[STATE.position] as number;
       state[STATE.row] = row;
+      host.atWork[0] = row;
       state[STATE.rowsOutBefore] = state[STATE.rowsOut] as number;
       const locals = new Map<string, unknown>();
       if (passes(row, locals) && !plan.expands) append(host, stored, (output) => locals.get(output.id));

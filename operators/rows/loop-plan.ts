@@ -15,6 +15,8 @@ export interface PlanMode {
   readonly generate: boolean;
   /** Emit expressions; otherwise call closures. */
   readonly expressions: boolean;
+  /** Show at which row a function is. */
+  readonly watched: boolean;
 }
 
 /** The steps of the interpreter, in order. Slots with an id are places in its array of locals. */

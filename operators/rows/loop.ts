@@ -2,7 +2,7 @@
  * The text around the statements of a generated loop: captured constants, addresses, the loop itself, and
  * what is known about it when a statement throws.
  *
- *   factory(memory, constants, helpers, state, addressesIn, addressesOut, origins, selection)
+ *   factory(memory, constants, helpers, state, addressesIn, addressesOut, origins, selection, atWork)
  *     -> [select(rowCount), compute(rowsSelected)], undefined where there is nothing to do
  *
  *   1. select   the filters at the head: the numbers of the rows that pass (selection.ts)
@@ -11,6 +11,9 @@
  * Either part starts at state.position and leaves its position there, with the number of rows written so far,
  * also when it throws. The caller reports the row, steps over it and calls again. A failing row costs one
  * call; a loop that never throws costs nothing extra.
+ *
+ * Where a function is called, the number of its row goes to a word of memory that other threads see: who watches
+ * this one can name the row at which it does not come back. Expressions end, and cost nothing.
  *
  * Branch-free selection: Ross, "Selection conditions in main memory", TODS 29(1), 2004.
  */
@@ -54,6 +57,9 @@ export const STATE = { rowsOut: 0, row: 1, pending: 2, rowsOutBefore: 3, emittin
 /** Numbers per column in the address lists: data, offsets, validity. */
 export const ADDRESSES_A_COLUMN = 3;
 
+/** Captured constants in a text. */
+const CONSTANT = /\bk\d+\b/g;
+
 const VIEWS = ['u8', 'i8', 'i16', 'i32', 'u32', 'f32', 'f64', 'i64'] as const;
 
 /** Where an output column comes from. */
@@ -74,6 +80,7 @@ export interface LoopParts {
   readonly stores: readonly string[];
   readonly outputs: readonly Output[];
   readonly expands: boolean;
+  readonly isWatched: boolean;
 }
 
 /** Input columns whose addresses are used. */
@@ -81,7 +88,12 @@ export function loadedColumns(input: Schema, uses: ReadonlySet<string>): number[
   return input.fields.flatMap((_, c) => (['d', 't', 'q', 'w'].some((base) => uses.has(`${base}${c}`)) ? [c] : []));
 }
 
-export function loopText({ input, output, source, selection, body, stores, outputs, expands }: LoopParts): string {
+export function loopText({ input, output, source, selection, body, stores, outputs, expands, isWatched }: LoopParts): string {
+  const isFunction = (id: string): boolean => typeof source.constants[Number(id.slice(1))] === 'function';
+  const watched = (lines: readonly string[]): string => {
+    const calls = lines.some((line) => line.match(CONSTANT)?.some(isFunction));
+    return isWatched && calls ? 'wo0[0]=i0;' : '';
+  };
   const emit = expands ? emitText(source, output, outputs) : '';
   const select =
     selection === undefined
@@ -90,6 +102,7 @@ export function loopText({ input, output, source, selection, body, stores, outpu
           'function(n0){',
           ...inputBases(input, selection.uses),
           'let i0=st0[7];let m0=st0[8];let z0=0;try{for(;i0<n0;i0++){',
+          watched(selection.lines),
           ...selection.lines,
           '}st0[8]=m0;}catch(er0){st0[7]=i0;st0[8]=m0;st0[5]=z0;throw er0;}},',
         ];
@@ -101,6 +114,7 @@ export function loopText({ input, output, source, selection, body, stores, outpu
     expands ? 'let at0=st0[7];' : 'let at0=st0[7];let j0=st0[0];',
     'let z0=0;try{for(;at0<m0;at0++){',
     selection === undefined ? 'const i0=at0;' : 'const i0=se0[at0];',
+    watched([...body.lines, ...stores]),
     expands ? 'st0[3]=st0[0];' : '',
     ...body.lines,
     ...stores,

@@ -318,7 +318,17 @@ class LoopPlanner {
     const loaded = generate ? loadedColumns(this.#input, new Set([...body.uses, ...(selection?.uses ?? [])])) : [...this.#stepColumns];
     const gathered = outputs.flatMap((output) => (output.from === 'input' ? [output.column] : []));
     const hasLoop = this.#expands || stores.length > 0 || this.#steps.length > 0 || body.lines.length > 0 || selection !== undefined;
-    const text = { input: this.#input, output: this.#schema, source: this.#source, selection, body, stores, outputs, expands: this.#expands };
+    const text = {
+      input: this.#input,
+      output: this.#schema,
+      source: this.#source,
+      selection,
+      body,
+      stores,
+      outputs,
+      expands: this.#expands,
+      isWatched: this.#mode.watched,
+    };
     return {
       kind: 'loop',
       outputSchema: this.#schema,

@@ -37,6 +37,11 @@ export interface RowContext {
    * @param operation `filter #2`: kind and number in the chain, from 1
    */
   onError(error: MillraceError, row: number, operation: string): 'fail' | 'skip';
+  /**
+   * Two words that other threads see: the row that a function is called for, relative to the second word; -1:
+   * unknown. Default: nobody watches.
+   */
+  readonly atWork?: Int32Array;
 }
 
 /** One part of a program: batches in, batches out. */
@@ -81,6 +86,7 @@ export class LoopSegment implements Segment {
    */
   readonly #selection: Int32Array;
   readonly #capacity: number;
+  readonly #atWork: Int32Array;
   #batch: Batch | undefined;
   #base = 0;
   #origins: Int32Array | undefined;
@@ -89,6 +95,7 @@ export class LoopSegment implements Segment {
     this.#plan = plan;
     this.#context = context;
     this.#report = report;
+    this.#atWork = context.atWork ?? new Int32Array(2);
     this.#outs = [this.#newOut(context.batchRows)];
     const first = this.#outs[0] as Out;
     this.#capacity = first.builder.capacity;
@@ -106,6 +113,7 @@ export class LoopSegment implements Segment {
     for (let from = 0; from < batch.rowCount; from += this.#capacity) {
       const piece = batch.slice(from, Math.min(from + this.#capacity, batch.rowCount));
       this.#base = from;
+      this.#atWork[1] = from;
       if (this.#plan.hasLoop) this.#runPiece(piece, emit);
       else {
         this.#origins = undefined;
@@ -266,6 +274,7 @@ export class LoopSegment implements Segment {
     if (code === undefined) {
       const host = {
         state: this.#state,
+        atWork: this.#atWork,
         batch: () => this.#batch as Batch,
         builder,
         origins: () => this.#originsHolder[0] as Int32Array,
@@ -296,7 +305,7 @@ export class LoopSegment implements Segment {
       converted,
     };
     // Every program gets code of its own: V8's type feedback is not shared with other pipelines.
-    const factory = new Function('me0', 'ka0', 'he0', 'st0', 'ai0', 'ao0', 'or0', 'se0', code.text);
+    const factory = new Function('me0', 'ka0', 'he0', 'st0', 'ai0', 'ao0', 'or0', 'se0', 'wo0', code.text);
     return factory(
       memory,
       code.constants,
@@ -306,6 +315,7 @@ export class LoopSegment implements Segment {
       this.#addressesOut,
       expands ? this.#originsHolder : (this.#originsHolder[0] as Int32Array),
       this.#selection,
+      this.#atWork,
     );
   }
 }

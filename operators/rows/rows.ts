@@ -35,6 +35,8 @@ export interface RowPlanOptions {
   readonly codeGeneration?: boolean;
   /** False: call every function as a closure, emit no expression. For tests and benchmarks. */
   readonly expressions?: boolean;
+  /** False: nobody can see at which row a function is (RowContext.atWork). For benchmarks. */
+  readonly watched?: boolean;
 }
 
 export interface RowProgram {
@@ -81,7 +83,7 @@ interface Part {
  * is not a function
  */
 export function planRows(input: Schema, operations: readonly RowOperation[], needed: readonly number[] | 'all', options: RowPlanOptions = {}): RowPlan {
-  const mode: PlanMode = { generate: options.codeGeneration ?? mayGenerate(), expressions: options.expressions ?? true };
+  const mode: PlanMode = { generate: options.codeGeneration ?? mayGenerate(), expressions: options.expressions ?? true, watched: options.watched ?? true };
   const parts = cut(input, operations);
   const outputSchema = operations.reduce(schemaAfter, input);
   // From last to first: the columns that a part reads are those that the one before it must give.
@@ -117,7 +119,11 @@ export function planRows(input: Schema, operations: readonly RowOperation[], nee
         parts,
         (report, at) => {
           const plan = plans[at] as (typeof plans)[number];
-          return plan.kind === 'loop' ? new LoopSegment(plan, context, report) : new BatchSegment(plan, (parts[at] as Part).first, context, report);
+          // The rows of later parts are none of the batch that came.
+          const { atWork, ...others } = context;
+          return plan.kind === 'loop'
+            ? new LoopSegment(plan, at === 0 || atWork === undefined ? context : others, report)
+            : new BatchSegment(plan, (parts[at] as Part).first, context, report);
         },
         plans.map((plan, at) => (plan.kind === 'loop' ? plan.columnsRead : (parts[at] as Part).input.fields.map((_, c) => c))),
       );
@@ -185,7 +191,11 @@ class Program implements RowProgram {
     const entries: ((batch: Batch) => void)[] = [(batch) => this.#emit(batch)];
     for (const segment of this.#segments.toReversed()) {
       const next = entries[0] as (batch: Batch) => void;
-      entries.unshift((batch) => segment.run(batch, next));
+      entries.unshift((batch) => {
+        // Of a part that is one call, or whose rows were made by an earlier one, no row is known.
+        if (context.atWork !== undefined) context.atWork[0] = -1;
+        segment.run(batch, next);
+      });
     }
     this.#entries = entries;
   }

@@ -12,9 +12,9 @@
 
 import { type Batch, type Column, GroupTable, readTimestamp, SLAB_BYTES_MIN, StateReader, StateWriter, u32 } from '../../core/index.ts';
 import { KeyIndex } from '../by-key/index.ts';
-import { hashKeys } from '../exchange/index.ts';
+import { hashKeys, resultParts, type StateRow } from '../exchange/index.ts';
 import { type KeyedContext, type KeyedOperator, RowReader } from '../keyed/index.ts';
-import { SessionStates } from '../user-aggregates/index.ts';
+import { namedValues, SessionStates } from '../user-aggregates/index.ts';
 import { type PublishedSessions, type Retraction, SessionEmission } from './session-emission.ts';
 import type { SessionPlan } from './session-layout.ts';
 import { SessionList } from './session-list.ts';
@@ -88,7 +88,7 @@ export class SessionAggregate implements KeyedOperator {
   }
 
   onBatch(rows: Batch): void {
-    const { slabs } = this.#context;
+    const { slabs, atWork } = this.#context;
     const { u32: words } = slabs.memory;
     const { eventTime, timeShiftMs } = this.#plan.input;
     const { rowCount } = rows;
@@ -105,6 +105,7 @@ export class SessionAggregate implements KeyedOperator {
       const key = this.#keys.intern(keyColumns, row, this.#hashes[row] as number);
       list.reserveKeys(this.#keys.idLimit);
       const time = readTimestamp(slabs.memory, times, row) + timeShiftMs;
+      atWork[0] = row;
       let tried: unknown[] | undefined;
       if (this.#own !== undefined && this.#context.failures.areSkipped) {
         tried = this.#try(this.#own, rows, row, key, time);
@@ -146,7 +147,7 @@ export class SessionAggregate implements KeyedOperator {
     try {
       return own.tried(into, from, Object.freeze(this.#reader.read(rows, row)));
     } catch (error) {
-      this.#context.failures.skip(error);
+      this.#context.failures.skip(error, row);
       return undefined;
     }
   }
@@ -190,6 +191,25 @@ export class SessionAggregate implements KeyedOperator {
     const table = new StateWriter();
     this.#table.snapshot(table);
     return { sessions, nextNumber: list.nextNumber, table: table.finish(), published: this.#emission.snapshot() };
+  }
+
+  stateRows(): StateRow[] {
+    const list = this.#list;
+    const sessions = list.inOrder();
+    const numbers = sessions.map((session) => list.numbers[session] as number);
+    const { keyTypes, head, mixed } = this.#plan;
+    const rows: StateRow[] = [];
+    const take = (batch: Batch): void => {
+      for (let row = 0; row < batch.rowCount; row++) {
+        const { key, bounds, names, values } = resultParts(batch, row, keyTypes.length, true, head.length);
+        const own = this.#own?.copy(numbers[rows.length] as number) ?? [];
+        rows.push({ key, ...bounds, value: namedValues(mixed, names, values, own) });
+      }
+    };
+    const write = (from: number, count: number, slots: number): void =>
+      this.#writer.write(this.#table, slots, sessions.slice(from, from + count), list, this.#keys, undefined);
+    this.#writer.divert(take, () => this.#eachTile(this.#table, numbers, write));
+    return rows;
   }
 
   release(): void {

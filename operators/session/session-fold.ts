@@ -5,6 +5,7 @@
  */
 
 import { type Batch, MillraceError, readTimestamp } from '../../core/index.ts';
+import type { StateRow } from '../exchange/index.ts';
 import { type FoldRequest, type Group, Groups, type RowFold, resultSchema, sampledBytes } from '../fold/index.ts';
 import { type Key, type KeyedContext, type KeyedInput, type KeyedOperator, type KeyedOperatorPlan, stateCopy } from '../keyed/index.ts';
 import type { WindowSpec } from '../windows.ts';
@@ -32,6 +33,7 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
   return {
     name: fold.kind,
     isOrdered: true,
+    callsFunctions: fold.callsFunctions,
     inputs: [rows],
     output: resultSchema(
       keyColumns.map((key) => input.field(key)),
@@ -140,7 +142,7 @@ class SessionFold implements KeyedOperator {
       const value = from < 0 ? copies[0] : this.#fold.merge(copies[0], copies[1]);
       return { isLeftOut: false, value: this.#fold.add(value, rows, row) };
     } catch (error) {
-      this.#groups.failed(error);
+      this.#groups.failed(error, row);
       return { isLeftOut: true };
     }
   }
@@ -181,6 +183,15 @@ class SessionFold implements KeyedOperator {
       group: this.#valueOf(session),
     }));
     return structuredClone({ sessions, published: this.#emission.snapshot() });
+  }
+
+  *stateRows(): Generator<StateRow> {
+    const list = this.#list;
+    for (const session of list.inOrder()) {
+      const group = this.#valueOf(session);
+      const bounds = { windowStart: list.starts[session] as number, windowEnd: (list.lasts[session] as number) + this.#gapMs };
+      yield { key: this.#groups.keyRow(group), ...bounds, value: group.value };
+    }
   }
 
   #valueOf(session: number): Group {

@@ -69,7 +69,7 @@ export function planSession(request: MixedRequest): KeyedOperatorPlan {
   };
   return {
     name: 'session windows',
-    ...(mixed === undefined ? {} : { isOrdered: true }),
+    ...(mixed === undefined ? {} : { isOrdered: true, callsFunctions: true }),
     inputs: [plan.input],
     output: plan.output,
     outputTime: { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs + 1 },

@@ -4,10 +4,10 @@
  * shards: each flushes before it returns.
  */
 
-import { Batch, BatchBuilder, type ColumnSpace, type GroupTable, Schema, type SlabAllocator } from '../../core/index.ts';
+import { type AnyRow, Batch, BatchBuilder, type ColumnSpace, type GroupTable, Schema, type SlabAllocator } from '../../core/index.ts';
 import { RESULT_ROWS_MAX, ResultWriter } from '../aggregate/index.ts';
 import { type KeyIndex, putTime } from '../by-key/index.ts';
-import type { KeyedContext, RowFailures, RowOutput } from '../keyed/index.ts';
+import { type KeyedContext, type RowFailures, type RowOutput, RowReader } from '../keyed/index.ts';
 import { type SessionStates, UserColumns } from '../user-aggregates/index.ts';
 import type { SessionPlan } from './session-layout.ts';
 
@@ -26,6 +26,8 @@ export class SessionWriter {
   #own: (readonly unknown[] | undefined)[] = [];
   readonly #failures: RowFailures;
   readonly #ownColumns: UserColumns | undefined;
+  /** Takes the built-in results in place of the output, while somebody looks at the state. */
+  #taker: ((batch: Batch) => void) | undefined;
 
   /** The writer of this output. */
   static of({ output, slabs, failures }: KeyedContext, plan: SessionPlan): SessionWriter {
@@ -49,7 +51,8 @@ export class SessionWriter {
     this.#emit = (values) => {
       const head = this.#head.finish(values.rowCount);
       const batch = new Batch(values.memory, builtIn, values.rowCount, [...head.columns, ...values.columns]);
-      output.forward(this.#ownColumns?.beside(batch, (row) => this.#own[row]) ?? batch);
+      if (this.#taker !== undefined) this.#taker(batch);
+      else output.forward(this.#ownColumns?.beside(batch, (row) => this.#own[row]) ?? batch);
       this.#head.reset();
       this.#own = [];
     };
@@ -83,7 +86,8 @@ export class SessionWriter {
       putTime(head.memory, starts, row, list.starts[session] as number);
       putTime(head.memory, ends, row, (list.lasts[session] as number) + gapMs);
       if (this.#plan.isRevised) head.setValue(this.#keysTo.length + 2, row, isRetracted);
-      if (own !== undefined) this.#own.push(this.#resultsOf(own, list.numbers[session] as number));
+      if (own !== undefined)
+        this.#own.push(this.#resultsOf(own, list.numbers[session] as number, () => new RowReader(this.#plan.head, this.#keysTo).read(head.finish(), row)));
     }
   }
 
@@ -98,13 +102,21 @@ export class SessionWriter {
   }
 
   /** @returns undefined: a function failed, and the result is left out */
-  #resultsOf(own: SessionStates, session: number): readonly unknown[] | undefined {
+  #resultsOf(own: SessionStates, session: number, keyOf: () => AnyRow): readonly unknown[] | undefined {
     try {
       return own.results(session);
     } catch (error) {
-      this.#failures.skip(error);
+      this.#failures.skip(error, keyOf());
       return undefined;
     }
+  }
+
+  /** What `write` writes goes to `take`, without user-defined results. */
+  divert(take: (batch: Batch) => void, write: () => void): void {
+    this.#taker = take;
+    write();
+    this.flush();
+    this.#taker = undefined;
   }
 
   flush(): void {

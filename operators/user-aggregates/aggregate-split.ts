@@ -4,7 +4,7 @@
  * written.
  */
 
-import { type Field, type Schema, timestamp } from '../../core/index.ts';
+import { type AnyRow, type Field, type Schema, timestamp } from '../../core/index.ts';
 import {
   type Aggregate,
   type AggregatePlan,
@@ -15,6 +15,7 @@ import {
   planAggregate,
   type UserAggregate,
 } from '../aggregate/index.ts';
+import { named } from '../exchange/index.ts';
 
 /** An aggregate as it may appear in a call. */
 export type AnyAggregate = Aggregate | UserAggregate;
@@ -64,6 +65,19 @@ export function splitAggregates(aggregates: MixedRequest['aggregates'], keys: re
 /** Merges a list per kind, each in its own order, into the order of the columns. */
 export function interleaved<T>({ order }: AggregateSplit, builtIn: readonly T[], own: readonly T[]): T[] {
   return order.map(({ isOwn, place }) => (isOwn ? own : builtIn)[place] as T);
+}
+
+/**
+ * Aggregates of a group by name, for people: the built-in ones with their results, the user-defined ones with
+ * their states.
+ *
+ * @param plan undefined: there are built-in ones only
+ */
+export function namedValues(plan: MixedPlan | undefined, names: readonly string[], values: readonly unknown[], states: readonly unknown[]): AnyRow {
+  if (plan === undefined) return named(names, values);
+  const { split, ownFields } = plan;
+  const own = ownFields.map(({ name }) => name);
+  return named(interleaved(split, names, own), interleaved(split, values, states));
 }
 
 export interface MixedPlan {

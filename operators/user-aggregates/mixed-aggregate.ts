@@ -11,9 +11,10 @@
 
 import { assert, type Batch, BatchBuilder, type ColumnSpace, readTimestamp, type SlabAllocator } from '../../core/index.ts';
 import { Combiner, ResultWriter, type ShardAggregate, type ShardSnapshot, shardAggregate } from '../aggregate/index.ts';
+import { resultParts, type StateRow } from '../exchange/index.ts';
 import { type Key, type KeyedContext, type KeyedInput, type KeyedOperator, keyReader, type RowOutput, RowReader } from '../keyed/index.ts';
 import { gather } from '../rows/index.ts';
-import type { MixedPlan } from './aggregate-split.ts';
+import { type MixedPlan, namedValues } from './aggregate-split.ts';
 import { PaneStates, type PaneStatesSnapshot, type UserStrategy } from './pane-states.ts';
 import { UserColumns } from './user-columns.ts';
 import { UserFunction } from './user-function.ts';
@@ -61,7 +62,7 @@ export class MixedAggregate implements KeyedOperator {
     this.#emit = (batch) => {
       const ends = grid === undefined ? undefined : batch.column(builtIn.keys.length + 1).data;
       const windowOf = (row: number) => (ends === undefined ? 0 : (grid?.lastWindowEndedBy(readTimestamp(batch.memory, ends, row)) ?? 0));
-      output.forward(this.#parts.columns.beside(batch, (row) => this.#resultsOf(keyOf(batch, row), windowOf(row))));
+      output.forward(this.#parts.columns.beside(batch, (row) => this.#resultsOf(batch, row, keyOf(batch, row), windowOf(row))));
     };
   }
 
@@ -71,6 +72,7 @@ export class MixedAggregate implements KeyedOperator {
 
   onBatch(rows: Batch): void {
     const { input, builtIn } = this.#plan;
+    const { atWork } = this.#context;
     const { grid } = builtIn;
     const { keyOf, reader } = this.#parts;
     const taken = this.#context.failures.areSkipped ? new Int32Array(rows.rowCount) : undefined;
@@ -80,7 +82,8 @@ export class MixedAggregate implements KeyedOperator {
     const times = grid === undefined ? 0 : rows.column(input.eventTime).data;
     for (let row = 0; row < rows.rowCount; row++) {
       const pane = grid === undefined ? 0 : grid.paneOf(readTimestamp(rows.memory, times, row) + input.timeShiftMs);
-      const isTaken = this.#own.add(keyOf(rows, row), pane, Object.freeze(reader.read(rows, row)), () => input.keys.map((key) => rows.value(key, row)));
+      atWork[0] = row;
+      const isTaken = this.#own.add(keyOf(rows, row), pane, Object.freeze(reader.read(rows, row)), row, () => input.keys.map((key) => rows.value(key, row)));
       if (isTaken && taken !== undefined) taken[count++] = row;
     }
     if (taken !== undefined && count > 0) this.#combine(count === rows.rowCount ? rows : this.#parts.some(rows, taken, count));
@@ -96,17 +99,40 @@ export class MixedAggregate implements KeyedOperator {
     return { builtIn: this.#builtIn.snapshot(), own: this.#own.snapshot() };
   }
 
+  stateRows(): StateRow[] {
+    const { builtIn } = this.#plan;
+    const { keys, output, grid } = builtIn;
+    const keyOf = keyReader(
+      keys.map((_, k) => k),
+      output,
+    );
+    const rows: StateRow[] = [];
+    this.#builtIn.emitState((batch) => {
+      for (let row = 0; row < batch.rowCount; row++) {
+        const { key, bounds, names, values } = resultParts(batch, row, keys.length, grid !== undefined);
+        const window = bounds === undefined ? 0 : (grid?.lastWindowEndedBy(bounds.windowEnd) ?? 0);
+        try {
+          const states = this.#own.statesOf(keyOf(batch, row), window);
+          rows.push({ key, ...bounds, value: namedValues(this.#plan, names, values, states) });
+        } catch (error) {
+          this.#context.failures.skip(error, key);
+        }
+      }
+    });
+    return rows;
+  }
+
   release(): void {
     this.#builtIn.release();
     ThreadParts.release(this.#context.output);
   }
 
   /** @returns undefined: a function failed, and the result is left out */
-  #resultsOf(key: Key, window: number): readonly unknown[] | undefined {
+  #resultsOf(batch: Batch, row: number, key: Key, window: number): readonly unknown[] | undefined {
     try {
       return this.#own.results(key, window);
     } catch (error) {
-      this.#context.failures.skip(error);
+      this.#context.failures.skip(error, resultParts(batch, row, this.#plan.builtIn.keys.length, false).key);
       return undefined;
     }
   }

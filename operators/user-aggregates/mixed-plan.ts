@@ -30,6 +30,7 @@ export function planMixedAggregate(request: MixedRequest): KeyedOperatorPlan {
   return {
     name: 'aggregate',
     isOrdered: true,
+    callsFunctions: true,
     inputs: [plan.input],
     output,
     outputTime: window === undefined ? undefined : { column: 'windowEnd', shiftMs: -1, delayMs: window.latenessMs },

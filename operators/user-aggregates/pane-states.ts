@@ -108,12 +108,13 @@ export class PaneStates {
   }
 
   /**
-   * Adds a row of a key to a pane. `keyOf` is called where the key is new.
+   * Adds a row of a key, at a place in the batch that is being taken, to a pane. `keyOf` is called where the
+   * key is new.
    *
    * @returns false: a function failed, and nothing has changed
    */
-  add(id: Key, number: number, row: AnyRow, keyOf: () => readonly unknown[]): boolean {
-    if (this.#failures.areSkipped) return this.#try(id, number, row, keyOf);
+  add(id: Key, number: number, row: AnyRow, place: number, keyOf: () => readonly unknown[]): boolean {
+    if (this.#failures.areSkipped) return this.#try(id, number, row, place, keyOf);
     let entry = this.#entries.get(id);
     if (entry === undefined) this.#entries.set(id, (entry = { id, key: keyOf(), panes: [], moving: undefined }));
     const { states, rows } = this.#paneOf(entry, number);
@@ -126,7 +127,7 @@ export class PaneStates {
   }
 
   /** `add`, on copies of the states. */
-  #try(id: Key, number: number, row: AnyRow, keyOf: () => readonly unknown[]): boolean {
+  #try(id: Key, number: number, row: AnyRow, place: number, keyOf: () => readonly unknown[]): boolean {
     const known = this.#entries.get(id);
     const pane = known?.panes.findLast((one) => one.number === number);
     const kept = pane?.states.map((state, i) => (this.#functions[i] as UserFunction).kept(state));
@@ -134,7 +135,7 @@ export class PaneStates {
     try {
       states = this.#functions.map((fn, i) => fn.add(pane === undefined ? fn.init() : pane.states[i], row));
     } catch (error) {
-      this.#failures.skip(error);
+      this.#failures.skip(error, place);
       if (kept !== undefined) pane?.states.splice(0, kept.length, ...kept);
       return false;
     }
@@ -156,7 +157,7 @@ export class PaneStates {
         try {
           states[i] = fn.add(states[i], row);
         } catch (error) {
-          this.#failures.skip(error);
+          this.#failures.skip(error, row);
           states[i] = kept;
         }
       }
@@ -181,6 +182,18 @@ export class PaneStates {
     const hasLost = results.some((value, i) => this.#strategies[i] === 'remove' && typeof value === 'number' && !Number.isFinite(value));
     if (hasLost) entry.moving = undefined;
     return results;
+  }
+
+  /**
+   * The states of a key's window, one per aggregator, as if each were merged from those of its panes. The key
+   * must have a row in it, and failing rows must be left out: then every pane has states.
+   */
+  statesOf(id: Key, window: number): unknown[] {
+    const entry = this.#entries.get(id);
+    assert(entry !== undefined && this.#failures.areSkipped, 'states of panes that have rows only');
+    const first = this.#grid?.firstPane(window) ?? 0;
+    const last = this.#grid?.lastPane(window) ?? 0;
+    return this.#functions.map((_, i) => this.#mergedOf(entry, i, first, last));
   }
 
   /** Drops the panes before this one. */

@@ -12,11 +12,10 @@
  * blocks, whichever worker that is.
  */
 
-import { isDeepStrictEqual } from 'node:util';
 import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
-import { type ChunkOrigin, exchangeBlockBytes, exchangeBlockRows, type Migration, orderExchangeBlocks, type Scatter } from '../../operators/index.ts';
-import { type ExchangePlan, eventTimeOf, type Plan, type Predecessor, type RowCoordinates } from '../plan/index.ts';
+import { exchangeBlockBytes, exchangeBlockRows, type Scatter } from '../../operators/index.ts';
+import { type ExchangePlan, eventTimeOf, type Plan, type Predecessor } from '../plan/index.ts';
 import {
   type Control,
   type CounterName,
@@ -36,9 +35,11 @@ import { type LoggedBlocks, type StateLog, type StateReader, StateWriter } from 
 import { type BlockTransport, SharedMemoryTransport } from './block-transport.ts';
 import { ExchangeRunner, ownGroups, type ShardOrigin } from './exchange-runner.ts';
 import { FailedRows } from './failed-rows.ts';
+import { Failures } from './failures.ts';
 import type { Flow } from './flow.ts';
 import { Flows } from './flows.ts';
 import { Place } from './place.ts';
+import { originInLog, redo } from './redo.ts';
 import { Rejects } from './rejects.ts';
 import { type EngineState, type ShardState, stateOfShard } from './state-snapshot.ts';
 import { WatermarkRunner } from './watermark-runner.ts';
@@ -90,8 +91,8 @@ export class Engine {
   readonly #place: Place;
   readonly #firstGlobal: number[] = [];
   readonly #watermarks: WatermarkRunner[];
-  readonly #failed: FailedRows;
   readonly #flows: Flows;
+  readonly #failures: Failures;
   readonly #exchanges: ExchangeRunner<Flow>[];
   readonly #decoders: ChunkDecoder[];
   readonly #balance: WorkerBalance;
@@ -121,10 +122,11 @@ export class Engine {
     }
     this.#watermarks = plan.watermarks.map((watermark, index) => new WatermarkRunner(watermark, index, context, this.#firstGlobal));
     const names = plan.sources.map(({ source }) => source.name);
-    this.#place = new Place(names, context.counters, this.#restoreWatermarks());
-    this.#failed = new FailedRows(context.failedRows, this.#place, (sample) => context.sample(sample));
+    this.#place = new Place(names, context.counters, this.#restoreWatermarks(), context.control.rowAtWork(context.worker));
+    const failed = new FailedRows(context.failedRows, this.#place, (sample) => context.sample(sample));
     this.#noteTimesOfLog();
-    this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance, this.#failed);
+    this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance, failed);
+    this.#failures = new Failures(plan, slabs, this.#place, failed, this.#flows.ofFailures);
     this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index));
     const rejects = new Rejects(slabs, this.#place, this.#balance, this.#flows.ofRejects, (sample) => context.sample(sample));
     this.#decoders = plan.sources.map(({ source, flow, rejects: takers }) =>
@@ -139,7 +141,7 @@ export class Engine {
         reject: (rejection) => rejects.take(rejection),
       }),
     );
-    if (context.stored !== undefined) this.#redo(context.stored.log);
+    if (context.stored !== undefined) redo(context.stored.log, this.#exchanges, slabs, (exchange) => this.#numberInLog(exchange));
     this.#before = plan.exchanges.map((exchange) => this.#eventTime(exchange));
     if (context.stateLog !== undefined) {
       const { firstEpoch, nowMs, control, stored } = context;
@@ -181,7 +183,6 @@ export class Engine {
       decoder.open(chunk);
       for (let batch = decoder.next(); batch !== undefined; batch = decoder.next()) {
         rows += batch.rowCount;
-        if (batch.rowCount > 0) control.atRows(worker, decoder.offsetOf(0), decoder.offsetOf(batch.rowCount - 1) + 1);
         flow.run(batch);
         control.goOn(worker);
       }
@@ -256,28 +257,6 @@ export class Engine {
     if (this.#writer !== undefined) this.#context.control.setLog(epoch, this.#context.worker, this.#writer.oldestBase, this.#writer.bytesWritten);
   }
 
-  /** Brings the shards from their bases to where the log ends. */
-  #redo(log: StateReader): void {
-    const { slabs } = this.#context;
-    const bases = this.#exchanges.flatMap(({ oldestBase }) => oldestBase ?? []);
-    for (const { epoch, nowMs, before, after } of log.epochs(Math.min(...bases))) {
-      for (const [index, exchange] of this.#exchanges.entries()) {
-        const number = this.#numberInLog(index);
-        if (number === undefined) continue;
-        const { operator } = exchange.plan;
-        const blocks = log.blocks(epoch, number).map(({ bodyBytes, address: was }, at) => {
-          const address = slabs.alloc(bodyBytes);
-          log.readBlock(epoch, number, at, this.#memory.u8.subarray(address, address + bodyBytes));
-          const isBlock = exchangeBlockBytes(this.#memory, address) === bodyBytes && operator.relocate?.(this.#memory, address, was) !== false;
-          if (!isBlock) throw log.refusedBlock(epoch, number, at, operator.name);
-          return address;
-        });
-        exchange.redo(epoch, nowMs, before[number] as number, after[number] as number, orderExchangeBlocks(this.#memory, blocks));
-        for (const block of blocks) slabs.free(block);
-      }
-    }
-  }
-
   /** Not in every short epoch, as looking at all shards costs something. */
   #showStateBytes(nowMs: number): void {
     if (nowMs < this.#stateShownMs + STATE_SHOWN_MS) return;
@@ -293,7 +272,7 @@ export class Engine {
     control.beginWork(worker, 1 + index, 0, 0, 0, 0);
     exchange.beginEpoch(epoch, nowMs);
     let merged = exchange.settle(blocks);
-    const flows = [exchange.flow];
+    const flows = [exchange.flow, ...(this.#flows.ofFailures[index] as readonly Flow[])];
     for (const group of exchange.groups) {
       this.#place.atShards(index, group.number);
       for (const { number, shard } of group.shards) {
@@ -400,19 +379,11 @@ export class Engine {
       this.#eventTime(exchange),
       this.#flows.ofExchanges[index] as Flow,
       groups,
-      {
-        areSkipped: this.#failed.areSkipped,
-        note: (message, origin) => this.#failed.note(message, this.#coordinatesOf(origin)),
-      },
+      this.#failures.of(index),
+      control.rowAtWork(worker),
       this.#origin(index, this.#eventTime(exchange)),
       viewed,
     );
-  }
-
-  /** Where a row that came to an exchange was read, as far as its block knows. */
-  #coordinatesOf(origin: ChunkOrigin | undefined): RowCoordinates {
-    if (origin === undefined) return this.#place.coordinates(undefined, 0);
-    return { source: this.#context.plan.sources[origin.source]?.source.name ?? '', partition: origin.partition, offset: origin.first };
   }
 
   /** What the shards of an exchange are opened from; undefined: they begin with nothing. */
@@ -422,23 +393,8 @@ export class Engine {
     const number = this.#numberInLog(exchange);
     if (stored === undefined || number === undefined) return undefined;
     const { log, predecessors } = stored;
-    const of = predecessors?.[exchange];
-    const migration = of === undefined ? undefined : migrationOf(this.#context.plan.exchanges[exchange] as ExchangePlan, of);
-    return {
-      stateOf: (shard) => (migration === undefined ? log.stateOf(number, shard) : migration(log.stateOf(number, shard))),
-      baseOf: (shard) => {
-        const epoch = log.baseOf(number, shard);
-        const [next] = log.epochs(epoch);
-        return { epoch, watermark: next?.before[number] ?? watermark };
-      },
-    };
+    return originInLog(log, number, this.#context.plan.exchanges[exchange] as ExchangePlan, predecessors?.[exchange], watermark);
   }
-}
-
-/** What is to be done with state that another version of an operator has left; undefined: nothing. */
-function migrationOf({ operator }: ExchangePlan, then: Predecessor): Migration | undefined {
-  const isSame = then.format === operator.state.format && isDeepStrictEqual(then.facts, JSON.parse(JSON.stringify(operator.state.facts)));
-  return isSame ? undefined : operator.state.migration?.(then);
 }
 
 function located(error: unknown, source: string, chunk: Chunk): unknown {

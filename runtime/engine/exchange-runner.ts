@@ -4,9 +4,18 @@
  * (operators/exchange/exchange-operator.ts).
  */
 
-import { type Batch, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
-import { type ChunkOrigin, type ExchangeShard, exchangeBlockOrigin, type HeldRows, type ShardPublisher } from '../../operators/index.ts';
+import { type AnyRow, type Batch, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import {
+  type ChunkOrigin,
+  type ExchangeShard,
+  exchangeBlockOrigin,
+  type HeldRows,
+  type LeftOut,
+  type ShardPublisher,
+  type StateRow,
+} from '../../operators/index.ts';
 import type { ExchangePlan } from '../plan/index.ts';
+import type { RowAtWork } from '../shared/index.ts';
 import type { LoggedShard } from '../state-log/index.ts';
 import { isOfFunction } from './failed-rows.ts';
 import type { ShardState } from './state-snapshot.ts';
@@ -19,8 +28,16 @@ interface ResultFlow {
 /** What an exchange does with rows on which functions fail. */
 export interface RunnerFailures {
   readonly areSkipped: boolean;
-  /** @param origin the chunk that the row was in, where it is known */
-  note(message: string, origin: ChunkOrigin | undefined): void;
+  note(failure: FailedRow): void;
+}
+
+/** A row, a timer or a result on which a function has failed. */
+export interface FailedRow {
+  readonly message: string;
+  /** The columns of the row; of a timer or a result the key columns. */
+  readonly values: AnyRow;
+  /** The chunk that the row was in, and its offset or, where its block does not have that, the chunk's first. */
+  readonly origin: (Pick<ChunkOrigin, 'source' | 'partition'> & { readonly offset: number }) | undefined;
 }
 
 /** What an exchange knows of the view of it. */
@@ -65,6 +82,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   /**
    * @param watermark as committed, after a restart: what it has closed stays closed
    * @param failures takes rows on which functions fail
+   * @param row for whoever watches this thread; undefined: nobody does
    * @param from the state to resume from
    * @param viewed undefined: nobody views the exchange
    */
@@ -75,6 +93,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     flow: F,
     groups: readonly (readonly number[])[],
     failures: RunnerFailures,
+    row: RowAtWork | undefined,
     from?: ShardOrigin | undefined,
     viewed?: ViewedShards | undefined,
   ) {
@@ -91,11 +110,14 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
       slabs,
       clock: this.#clock,
       emit: (batch) => {
-        if (!this.#isRedoing) flow.run(batch);
+        if (this.#isRedoing) return;
+        if (row === undefined) flow.run(batch);
+        else row.aside(() => flow.run(batch));
       },
-      failures: { areSkipped: failures.areSkipped, skip: (error, block) => this.#skip(failures, error, block) },
+      failures: { areSkipped: failures.areSkipped, skip: (error, of) => this.#skip(failures, error, of) },
       located: (error, block) => located(error, exchangeBlockOrigin(slabs.memory, block), plan.sources),
       carriesOrder: plan.carriesOrder,
+      ...(row === undefined ? {} : { atWork: row.words, taking: (block: number, shard: number) => row.atBlock(block, shard) }),
       ...(viewed === undefined ? {} : { publisher: (shard: number) => this.#publisher(viewed.cell(shard)) }),
     });
     const opened = (number: number): OwnShard => {
@@ -104,12 +126,20 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
       if (base !== undefined) this.#clock.watermark = base.watermark;
       return { number, shard: open(number, from.stateOf(number)), base: base?.epoch };
     };
+    // What fails while state is read has failed when it came first.
+    this.#isRedoing = true;
     this.groups = groups.map((shards) => ({ number: shards[0] as number, shards: shards.map(opened) }));
+    this.#isRedoing = false;
     this.#clock.watermark = watermark;
   }
 
   get stateBytes(): number {
     return this.groups.reduce((sum, { shards }) => sum + shards.reduce((bytes, { shard }) => bytes + shard.stateBytes, 0), 0);
+  }
+
+  /** What the operator keeps, row by row, for people: see ExchangeShard.stateRows. */
+  *stateRows(): Generator<StateRow> {
+    for (const { shards } of this.groups) for (const { shard } of shards) yield* shard.stateRows();
   }
 
   /** The state of its shards, between two epochs. */
@@ -207,13 +237,15 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     return last;
   }
 
-  /** A function has failed, on a row of a block or (0) on a timer or result. */
-  #skip({ areSkipped, note }: RunnerFailures, error: unknown, block: number): void {
+  /** A function has failed. */
+  #skip({ areSkipped, note }: RunnerFailures, error: unknown, { values, block, offset }: LeftOut): void {
     if (!areSkipped || !isOfFunction(error)) throw error;
     // It was counted when it came first.
     if (this.#isRedoing) return;
     const origin = block === 0 ? undefined : exchangeBlockOrigin(this.#memory, block);
-    note(error.message, origin !== undefined && this.plan.sources.includes(origin.source) ? origin : undefined);
+    const { message } = error;
+    if (origin === undefined || !this.plan.sources.includes(origin.source)) note({ message, values, origin: undefined });
+    else note({ message, values, origin: { source: origin.source, partition: origin.partition, offset: offset ?? origin.first } });
   }
 
   /** Notifies the readers of a view when a shard changes. */

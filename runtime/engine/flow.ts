@@ -19,6 +19,10 @@ export interface FlowParts {
   readonly encoders: readonly SinkEncoder[];
   /** Where its batches come from: another flow; undefined: the source or exchange itself. */
   readonly parent: Flow | undefined;
+  /** Its rows are those of its source, or come from those by its parents; not late or failed ones. */
+  readonly isTraced: boolean;
+  /** Its parents make no more rows than they get. */
+  readonly isAscending: boolean;
   readonly place: Place;
   readonly balance: WorkerBalance;
 }
@@ -27,6 +31,8 @@ export interface FlowParts {
 export class Flow {
   readonly program: RowProgram;
   readonly parent: Flow | undefined;
+  readonly isTraced: boolean;
+  readonly isAscending: boolean;
   readonly next: Flow[] = [];
   /** Everything fed by this flow, by flows behind it, and by flows that take its late rows and errors. */
   exchanges: readonly ExchangeTarget[] = [];
@@ -40,9 +46,11 @@ export class Flow {
   readonly #balance: WorkerBalance;
   readonly #emit = (batch: Batch): void => this.#forward(batch);
 
-  constructor({ program, watermark, scatters, encoders, parent, place, balance }: FlowParts) {
+  constructor({ program, watermark, scatters, encoders, parent, isTraced, isAscending, place, balance }: FlowParts) {
     this.program = program;
     this.parent = parent;
+    this.isTraced = isTraced;
+    this.isAscending = isAscending;
     this.#watermark = watermark;
     this.#scatters = scatters;
     this.#encoders = encoders;
@@ -59,11 +67,19 @@ export class Flow {
   /** Runs one batch through, to everything behind. */
   run(batch: Batch): void {
     this.input = batch;
+    this.#enter(batch);
     this.program.run(batch, this.#emit);
+  }
+
+  /** For whoever watches this thread: whose rows functions are called for. */
+  #enter(batch: Batch): void {
+    if (this.isTraced) this.#place.atBatch(this.parent, batch.rowCount, this.isAscending);
+    else this.#place.row.atOther();
   }
 
   #forward(rows: Batch): void {
     if (rows.rowCount === 0) return;
+    this.#place.row.rest();
     const batch = this.#watermark === undefined ? rows : this.#watermark.observe(rows, this.#place.global);
     for (const { scatter, exchange } of this.#scatters) {
       this.#place.adding = this;
@@ -72,7 +88,10 @@ export class Flow {
       if (late > 0) this.#balance.ofExchange(exchange, OF_EXCHANGE.late, late);
     }
     for (const encoder of this.#encoders) encoder.write(batch);
+    if (this.next.length === 0) return;
     for (const flow of this.next) flow.run(batch);
+    // A program may go on with its batch.
+    this.#enter(this.input as Batch);
   }
 }
 

@@ -38,6 +38,8 @@ export class Flows {
   readonly ofRejects: (readonly Flow[])[];
   /** By exchange: the flow of its results. */
   readonly ofExchanges: readonly Flow[];
+  /** By exchange: the flows that take the rows on which its functions fail. */
+  readonly ofFailures: readonly (readonly Flow[])[];
   readonly #context: FlowsContext;
   readonly #place: Place;
   readonly #watermarks: readonly WatermarkRunner[];
@@ -70,6 +72,7 @@ export class Flows {
           late: (batch, rows) => this.#late({ exchange: index, input }, batch, rows),
           isReplayed: (row) => place.isReplayed(place.adding, row),
           ...(carriesOrder ? { orderOf: (row: number) => this.#orderOf(row) } : {}),
+          ...(operator.callsFunctions ? { offsetOf: (row: number) => this.#offsetOf(row) } : {}),
         }),
       ),
     );
@@ -83,8 +86,9 @@ export class Flows {
       );
     }
     this.ofRejects = plan.sources.map(({ rejects }) => rejects.map((flow) => this.#flow(flow)));
-    this.ofSources = plan.sources.map(({ flow }) => this.#flow(flow));
+    this.ofSources = plan.sources.map(({ flow }) => this.#flow(flow, undefined, true));
     this.ofExchanges = plan.exchanges.map(({ flow }) => this.#flow(flow));
+    this.ofFailures = plan.exchanges.map(({ errors }) => errors.map((flow) => this.#flow(flow)));
   }
 
   /** Begins a run of rows through these flows, all of one origin: a chunk, or a shard. */
@@ -106,8 +110,11 @@ export class Flows {
     return (this.scatters[exchange] as readonly Scatter[])[input] as Scatter;
   }
 
-  /** @param parent the flow whose batches come to this one */
-  #flow(plan: FlowPlan, parent?: Flow): Flow {
+  /**
+   * @param parent the flow whose batches come to this one
+   * @param isTraced see FlowParts, as isAscending
+   */
+  #flow(plan: FlowPlan, parent?: Flow, isTraced = false, isAscending = true): Flow {
     const { memory, slabs, batchRows } = this.#context;
     const errors = plan.errors.map(({ covers, flow }) => ({ covers, flow: this.#flow(flow) }));
     // Each flow has its own, as a function that takes errors may fail in turn.
@@ -132,15 +139,18 @@ export class Flows {
       return 'skip';
     };
     const flow: Flow = new Flow({
-      program: plan.rows.instantiate({ memory, slabs, batchRows, onError }),
+      program: plan.rows.instantiate({ memory, slabs, batchRows, onError, atWork: this.#place.row.words }),
       watermark: plan.watermark === undefined ? undefined : (this.#watermarks[plan.watermark] as WatermarkRunner),
       scatters: plan.exchanges.map((target) => ({ scatter: this.#scatter(target), exchange: target.exchange })),
       encoders: plan.sinks.map((sink) => this.#encoders[sink] as SinkEncoder),
       parent,
+      isTraced,
+      isAscending,
       place: this.#place,
       balance: this.#balance,
     });
-    flow.next.push(...plan.next.map((next) => this.#flow(next, flow)));
+    const multiplies = plan.operations.some(({ kind }) => kind === 'flatMap' || kind === 'mapBatches');
+    flow.next.push(...plan.next.map((next) => this.#flow(next, flow, isTraced, isAscending && !multiplies)));
     const late = plan.exchanges.flatMap(({ exchange, input }) => this.#lateOutputs[exchange]?.[input]?.flow ?? []);
     const fed = [...flow.next, ...errors.map((of) => of.flow), ...late];
     flow.feeds(plan.exchanges, plan.sinks, fed);
@@ -160,6 +170,12 @@ export class Flows {
       input = at.input;
     }
     return (input === undefined ? undefined : placesOf(input)?.[origin]) ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Where a row that is being added to an exchange was read; -1: it was not, or not as a row of its batch. */
+  #offsetOf(row: number): number {
+    const adding = this.#place.adding as Flow | undefined;
+    return adding?.isTraced === true ? this.#place.offset(adding, row) : -1;
   }
 
   /** Takes rows of a batch that came too late for an exchange, or that were counted before a restart. */

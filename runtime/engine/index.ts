@@ -2,4 +2,6 @@
 
 export { headOf, type StateHead } from '../plan/index.ts';
 export { Engine, type EngineContext } from './engine.ts';
+export { ExchangeRunner, ownGroups } from './exchange-runner.ts';
+export { originInLog, redo } from './redo.ts';
 export { checkState, type EngineState, joinStates } from './state-snapshot.ts';

@@ -7,7 +7,7 @@
 import type { Counters } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder } from '../../io/index.ts';
 import type { RowCoordinates } from '../plan/index.ts';
-import type { CounterName, Restored } from '../shared/index.ts';
+import type { CounterName, Restored, RowAtWork } from '../shared/index.ts';
 
 /** The part of a flow by which rows are traced back: its row program, and where its batches come from. */
 export interface RowTrail {
@@ -33,6 +33,8 @@ export class Place {
   readonly #sources: readonly string[];
   readonly #counters: readonly Counters<CounterName>[];
   readonly #restored: Restored;
+  /** At which row functions are, for whoever watches this thread. */
+  readonly row: RowAtWork;
   #decoder: ChunkDecoder | undefined;
   #chunkFirst = 0;
 
@@ -41,10 +43,11 @@ export class Place {
    * @param counters one region per global partition
    * @param restored what had been read before the restart
    */
-  constructor(sources: readonly string[], counters: readonly Counters<CounterName>[], restored: Restored) {
+  constructor(sources: readonly string[], counters: readonly Counters<CounterName>[], restored: Restored, row: RowAtWork) {
     this.#sources = sources;
     this.#counters = counters;
     this.#restored = restored;
+    this.row = row;
   }
 
   /** Moves to a chunk, which `decoder` will open. */
@@ -73,6 +76,17 @@ export class Place {
     return this.#sources[this.source] ?? '';
   }
 
+  /**
+   * Functions are called for rows of the batch that came to a flow.
+   *
+   * @param parent of the flow
+   * @param isAscending each row of the batch is of a row of its own that was read, in their order
+   */
+  atBatch(parent: RowTrail | undefined, rowCount: number, isAscending: boolean): void {
+    if (this.stage > 0 || rowCount === 0) return;
+    this.row.atBatch(this.offset(parent, 0), this.offset(parent, rowCount - 1) + 1, isAscending ? rowCount : 0);
+  }
+
   /** Adds to a count of the ledger. */
   count(name: CounterName, count: number): void {
     this.#counters[this.global]?.add(name, count);
@@ -84,9 +98,15 @@ export class Place {
    */
   coordinates(flow: RowTrail | undefined, row: number): RowCoordinates {
     if (this.stage > 0) return { source: `exchange ${this.stage - 1}`, partition: this.unit, offset: -1 };
+    return { source: this.sourceName, partition: this.partition, offset: this.offset(flow, row) };
+  }
+
+  /** The offset at which row `row` of the last output of `flow` was read; -1: behind an exchange. */
+  offset(flow: RowTrail | undefined, row: number): number {
+    if (this.stage > 0) return -1;
     let origin = row;
     for (let at = flow; at !== undefined; at = at.parent) origin = at.program.originOf(origin);
-    return { source: this.sourceName, partition: this.partition, offset: (this.#decoder as ChunkDecoder).offsetOf(origin) };
+    return (this.#decoder as ChunkDecoder).offsetOf(origin);
   }
 
   /**

@@ -27,7 +27,7 @@ export class EpochSize {
   constructor(plan: Plan, inBytesMax: number, outBytes: number, firstBytes: number) {
     this.#inBytesMax = inBytesMax;
     this.outBytes = outBytes;
-    this.inBytes = [...plan.sources, ...plan.exchanges].some(({ flow }) => multiplies(flow)) ? Math.min(inBytesMax, firstBytes) : inBytesMax;
+    this.inBytes = flowsOf(plan).some(multiplies) ? Math.min(inBytesMax, firstBytes) : inBytesMax;
   }
 
   /** An epoch took in so much, and so much came out of its scans and merges. */
@@ -37,6 +37,10 @@ export class EpochSize {
     const fitting = this.#ratio === 0 ? Number.POSITIVE_INFINITY : this.outBytes / this.#ratio;
     this.inBytes = Math.min(this.#inBytesMax, this.inBytes * GROWTH, Math.max(1, fitting));
   }
+}
+
+function flowsOf({ sources, exchanges }: Plan): FlowPlan[] {
+  return [...sources.map(({ flow }) => flow), ...exchanges.flatMap(({ flow, errors }) => [flow, ...errors])];
 }
 
 /** Whether a function of it can make more rows than it gets. */

@@ -82,8 +82,7 @@ export interface RunOptions {
    * What happens to rows on which a function of the pipeline throws: `fail` (default) ends the job; `skip`
    * leaves them out and counts them in the ledger as failed. A keyed function's state, timers and results are
    * then as if the row had never come, which costs a copy of the state for each call. Where the stream's
-   * `errors` are taken, failed rows of row functions go there, whatever is set here. `badRows` counts these
-   * rows, too.
+   * `errors` are taken, failed rows go there, whatever is set here. `badRows` counts these rows, too.
    */
   readonly failedRows?: FailedRowsPolicy;
   /**
@@ -95,7 +94,7 @@ export interface RunOptions {
   /**
    * With a checkpoint: how often the job goes on from it, in the same process, after a worker thread has died,
    * run out of heap, or hung. Default: 3 times within 10 minutes; then it ends with the cause. A function that
-   * has not returned for `hangs` (default '60s') counts as hanging.
+   * has not returned for `hangs` (default '60s') counts as hanging; the message has the row that it was called for.
    */
   readonly restarts?: { readonly times?: number; readonly within?: Duration; readonly hangs?: Duration };
   /**

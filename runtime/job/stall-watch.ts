@@ -6,9 +6,10 @@
  */
 
 import type { Counters, Watermark } from '../../core/index.ts';
+import { exchangeBlockOrigin, offsetInShard } from '../../operators/index.ts';
 import type { PartitionState } from '../epoch/index.ts';
-import type { FlowPlan, Plan, SourcePlan } from '../plan/index.ts';
-import type { Control, CounterName, LedgerSample, WorkerActivity } from '../shared/index.ts';
+import type { ExchangePlan, FlowPlan, Plan, SourcePlan } from '../plan/index.ts';
+import type { Control, CounterName, LedgerSample, SeenRow, WorkerActivity } from '../shared/index.ts';
 
 /** What has not moved for this long is reported. */
 export const STALL_MS = 5_000;
@@ -103,17 +104,32 @@ export class StallWatch {
     );
   }
 
-  #describe({ stage, partition, first, next }: WorkerActivity): string {
+  /** What a worker is at: its functions, and the row as exactly as is known. */
+  #describe({ stage, partition, at }: WorkerActivity): string {
     const { plan } = this.#of;
     if (stage > 0) {
       const exchange = plan.exchanges[stage - 1];
+      const row = exchange === undefined ? undefined : this.#rowOfBlock(exchange, at);
+      if (row !== undefined) return `the end of an epoch, in ${exchange?.operator.name} (exchange ${stage - 1}), with ${row}`;
       const name = exchange?.operator.name ?? '';
       return `the end of an epoch, in ${[name, ...(exchange === undefined ? [] : operatorsOf(exchange.flow))].join(', ')} (exchange ${stage - 1})`;
     }
     const source = plan.sources[partition.source] as SourcePlan;
     const operators = operatorsOf(source.flow);
     const where = operators.length === 0 ? '' : `, in ${operators.join(', ')}`;
-    return `the rows from offset ${first} to ${next} of partition ${partition.number} of ${source.source.name}${where}`;
+    return `${rowsOfBatch(at)} of partition ${partition.number} of ${source.source.name}${where}`;
+  }
+
+  /** The row that a shard has taken out of a block; undefined: it is at a timer or a result, or its rows were not read but made. */
+  #rowOfBlock({ sources }: ExchangePlan, { block, shard, row }: SeenRow): string | undefined {
+    const { plan, control } = this.#of;
+    if (block === 0) return undefined;
+    const { source, partition, first } = exchangeBlockOrigin(control.memory, block);
+    const read = plan.sources[source];
+    if (read === undefined || !sources.includes(source)) return undefined;
+    const of = `of partition ${partition} of ${read.source.name}`;
+    const offset = row < 0 ? undefined : offsetInShard(control.memory, block, shard, row);
+    return offset === undefined ? `a row ${of}, one of the chunk from offset ${first} on` : `the row at offset ${offset} ${of}`;
   }
 
   #lookAtWatermark(seen: WatermarkSeen, index: number, nowMs: number): void {
@@ -171,6 +187,16 @@ export class StallWatch {
 /** The functions that rows run through, in their order, up to exchanges and sinks. */
 function operatorsOf({ operations, next }: FlowPlan): string[] {
   return [...operations.map(({ kind }) => kind).filter((kind) => kind !== 'select'), ...next.flatMap(operatorsOf)];
+}
+
+/**
+ * The row of a batch by its offset, or between which offsets it is. Offsets that ascend one by one, `rows` of
+ * them from `first` to `next`, leave that many open as are missing between.
+ */
+function rowsOfBatch({ first, next, row, rows }: SeenRow): string {
+  if (row < 0 || row >= rows) return `the rows from offset ${first} to ${next}`;
+  const [least, most] = [first + row, next - rows + row];
+  return least === most ? `the row at offset ${least}` : `a row between offsets ${least} and ${most}`;
 }
 
 function timeText(ms: number): string {

@@ -32,6 +32,7 @@ export function describePlan(plan: Plan): string {
     exchange.late.forEach((late, input) => {
       if (late !== undefined) lines.push(`  late rows${inputName(plan, index, input)}:`, ...describeFlow(plan, late, '    '));
     });
+    for (const errors of exchange.errors) lines.push('  rows that fail:', ...describeFlow(plan, errors, '    '));
   });
   plan.sinks.forEach(({ sink, schema }, index) => lines.push(`sink ${index}: ${sink.name} (${schema})`));
   return lines.join('\n');
@@ -109,9 +110,10 @@ export function mermaidPlan(plan: Plan): string {
     lines.push(`  s${index}[(${label(source.name)})]`);
     draw(`s${index}`, flow);
   });
-  plan.exchanges.forEach(({ flow, late }, index) => {
+  plan.exchanges.forEach(({ flow, late, errors }, index) => {
     draw(`x${index}`, flow);
     for (const rows of late) if (rows !== undefined) draw(`x${index}`, rows);
+    for (const rows of errors) draw(`x${index}`, rows);
   });
   return lines.join('\n');
 }

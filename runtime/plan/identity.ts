@@ -79,11 +79,12 @@ export function identityOf(plan: Plan): PlanIdentity {
     walk(sources[index] as string, flow);
     for (const rejected of rejects) walk(`what ${sources[index]} cannot decode`, rejected);
   });
-  plan.exchanges.forEach(({ flow, late }, index) => {
+  plan.exchanges.forEach(({ flow, late, errors }, index) => {
     walk(exchanges[index] as string, flow);
     late.forEach((rows, input) => {
       if (rows !== undefined) walk(`late rows of ${exchanges[index]}, input ${input}`, rows);
     });
+    for (const failed of errors) walk(`errors of ${exchanges[index]}`, failed);
   });
   return { pipeline: plan.name, operators, wires, views: plan.views.map(({ name, exchange }) => `${name} of ${exchanges[exchange]}`) };
 }

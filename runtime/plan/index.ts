@@ -15,6 +15,6 @@ export {
   type WatermarkPlan,
 } from './plan.ts';
 export { makePlan } from './planner.ts';
-export { ERROR_SCHEMA, type ErrorRow, ErrorRows, LateRows, lateSchema, type RowCoordinates, rowText } from './side-outputs.ts';
+export { ERROR_SCHEMA, type ErrorRow, ErrorRows, LateRows, lateSchema, type RowCoordinates, rowText, valuesText } from './side-outputs.ts';
 export { headOf, STATE_FORMAT, type StateHead } from './state-head.ts';
-export { type Allowed, type AllowedNames, NOTHING_ALLOWED, type Predecessor, type Succession, succession } from './succession.ts';
+export { type Allowed, type AllowedNames, NOTHING_ALLOWED, type Predecessor, type Succession, stateOperators, succession } from './succession.ts';

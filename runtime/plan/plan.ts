@@ -71,6 +71,8 @@ export interface ExchangePlan {
   readonly flow: FlowPlan;
   /** By input, what happens to late rows; undefined: they are only counted. */
   readonly late: readonly (FlowPlan | undefined)[];
+  /** What happens to the error rows for rows on which its functions fail; without any, the job's policy counts. */
+  readonly errors: readonly FlowPlan[];
 }
 
 /** An input of an exchange: 0, or 1 for the second stream of an operator of two. */

@@ -100,6 +100,7 @@ class Planner {
           upstream: unique(parents.flatMap((parent) => this.#upstreamOf(parent))),
           flow: this.#flow(node, node.schema),
           late: parents.map((_, input) => this.#lateFlow(node, input)),
+          errors: this.#errorFlows([node]).map(({ flow }) => flow),
         };
       }),
       sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
@@ -271,7 +272,7 @@ class Planner {
 
 /**
  * The nodes whose failures the errors of a stream take: its row functions, back to the source or operator
- * that made its rows.
+ * that made its rows, and that one.
  */
 function chainOf(node: Node): ReadonlySet<Node> {
   const chain = new Set<Node>();

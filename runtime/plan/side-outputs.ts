@@ -1,7 +1,8 @@
 /**
  * Side outputs: the rows that a result does not count, as streams of their own. Late rows come with the
  * columns that they had, and their coordinates. Rows that failed, in a row function or in the decoder, come
- * as text, with what failed and why. This is the cold path: rows are written one by one.
+ * as text, with what failed and why. So do keys whose timer or result failed. This is the cold path: rows are
+ * written one by one.
  *
  * Coordinates name the source, the partition and the offset that a row was read at. A row that fails or is
  * late behind an exchange has no such place: its source is `exchange n`, its partition the shard group, its
@@ -9,6 +10,7 @@
  */
 
 import {
+  type AnyRow,
   type Batch,
   BatchBuilder,
   binary,
@@ -33,12 +35,13 @@ export interface RowCoordinates {
 
 /** A row of `stream.errors`. */
 export interface ErrorRow extends RowCoordinates {
-  /** What failed: `map #2`, the second operation of its chain; or `decode`. */
+  /** What failed: `map #2`, the second operation of its chain; `process 1`, an operator by key; or `decode`. */
   readonly operator: string;
   readonly message: string;
   /**
-   * The row at the start of the chain, as JSON of the columns that the chain reads; empty for what could not
-   * be decoded.
+   * The row at the start of the chain, as JSON of the columns that the chain reads; that which came to an
+   * operator by key, or the key columns, where it is a timer or a result that failed; empty for what could
+   * not be decoded.
    */
   readonly row: string;
   /**
@@ -125,6 +128,13 @@ export class ErrorRows {
 export function rowText(batch: Batch, row: number, columns: readonly number[]): string {
   const members = columns.map((c) => `${JSON.stringify(batch.schema.field(c).name)}:${JSON.stringify(plain(batch.value(c, row)))}`);
   return `{${members.join(',')}}`;
+}
+
+/** The same of values by name. */
+export function valuesText(values: AnyRow): string {
+  return `{${Object.entries(values)
+    .map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(plain(value))}`)
+    .join(',')}}`;
 }
 
 function plain(value: unknown): unknown {

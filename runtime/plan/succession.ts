@@ -132,6 +132,11 @@ interface Found {
 }
 
 /** Exchanges, in the order of their numbers. */
+/** Operators with state, in the order of the plan's exchanges. */
+export function stateOperators({ operators }: PlanIdentity): readonly OperatorIdentity[] {
+  return operators.filter(hasState);
+}
+
 function hasState({ kind, format }: OperatorIdentity): boolean {
   return format > 0 && kind !== 'watermark';
 }

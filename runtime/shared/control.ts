@@ -11,7 +11,8 @@
  *   live          [view][shard] LiveCell: where the state of a view lies; by the shard's owner
  *   state         [worker] f64: bytes of state of the worker's shards, as of some epoch of the last second
  *   log           [parity][worker] f64 pair: the oldest base in its state log, bytes written so far
- *   activity      [worker] one line each: what it is doing, for people; the count is odd while it works
+ *   activity      [worker] one line each: what it is doing, for people; the count is odd while it works. From
+ *                 byte 16 on: at which row (row-at-work.ts)
  *   balance       [parity][worker] f64s: what the worker has counted in the epoch (balance-counts.ts)
  *
  * Everything with a parity exists twice, for epoch & 1. So a worker may go on with the next epoch's scan
@@ -22,6 +23,7 @@
 import { LIVE_CELL_BYTES, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import type { Plan } from '../plan/index.ts';
 import { balanceCounts } from './balance-counts.ts';
+import { RowAtWork, type SeenRow } from './row-at-work.ts';
 import { ring, waitBlocking } from './wait.ts';
 
 const LINE = 64;
@@ -49,8 +51,7 @@ export interface WorkerActivity {
   /** 0: a scan; n + 1: the merge of exchange n. */
   readonly stage: number;
   readonly partition: { readonly source: number; readonly number: number };
-  readonly first: number;
-  readonly next: number;
+  readonly at: SeenRow;
 }
 
 /** Thrown in a worker's wait when another part of the job has failed. */
@@ -74,6 +75,7 @@ export class Control {
   readonly #log: number;
   readonly #balance: number;
   readonly #activity: number;
+  readonly #rows: RowAtWork[] = [];
 
   /** Attaches to a block that the coordinator allocated and cleared with {@link Control.clear}. */
   constructor(memory: SharedMemory, address: number, shape: ControlShape) {
@@ -238,22 +240,18 @@ export class Control {
 
   /** Worker: it begins to scan rows of a partition, or (stage n + 1) to merge exchange n. */
   beginWork(worker: number, stage: number, source: number, partition: number, first: number, next: number): void {
-    const { i32, f64 } = this.memory;
+    const { i32 } = this.memory;
     const at = (this.#activity + worker * LINE) >>> 2;
     i32[at + 1] = stage;
     i32[at + 2] = source;
     i32[at + 3] = partition;
-    f64[(at + 4) >>> 1] = first;
-    f64[(at + 6) >>> 1] = next;
+    this.rowAtWork(worker).begin(first, next);
     Atomics.store(i32, at, (i32[at] as number) | 1);
   }
 
-  /** Worker: it is at the batch with these rows, of what it has begun. */
-  atRows(worker: number, first: number, next: number): void {
-    const { f64 } = this.memory;
-    const at = (this.#activity + worker * LINE + 16) >>> 3;
-    f64[at] = first;
-    f64[at + 1] = next;
+  /** At which row a worker is. */
+  rowAtWork(worker: number): RowAtWork {
+    return (this.#rows[worker] ??= new RowAtWork(this.memory, this.#activity + worker * LINE + 16));
   }
 
   /** Worker: one more batch is done. */
@@ -272,7 +270,7 @@ export class Control {
 
   /** What a worker is doing. Between its writes it may be seen half changed: for people only. */
   activity(worker: number): WorkerActivity {
-    const { i32, f64 } = this.memory;
+    const { i32 } = this.memory;
     const at = (this.#activity + worker * LINE) >>> 2;
     const count = Atomics.load(i32, at);
     const partition = { source: i32[at + 2] as number, number: i32[at + 3] as number };
@@ -281,8 +279,7 @@ export class Control {
       isAtWork: (count & 1) === 1,
       stage: i32[at + 1] as number,
       partition,
-      first: f64[(at + 4) >>> 1] as number,
-      next: f64[(at + 6) >>> 1] as number,
+      at: this.rowAtWork(worker).seen(),
     };
   }
 

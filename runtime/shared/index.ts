@@ -27,4 +27,5 @@ export {
 export { type OutputBlock, orderBlocks } from './output-block.ts';
 export { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED, PARTITION_IDLE } from './partition-codes.ts';
 export { nothingRestored, type Restored, restoreWatermarks } from './restored.ts';
+export { RowAtWork, type SeenRow } from './row-at-work.ts';
 export { ring, spinUntil, waitAsync, waitBlocking } from './wait.ts';

@@ -74,10 +74,11 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /**
-   * The rows that failed on the way here: those that the source could not decode, and those for which a row
-   * function threw. Where it is used, such a row does not end the job. It is left out, counted in the ledger,
-   * and comes here. Errors in functions of keyed operators always end the job: half a call may have changed
-   * their state.
+   * The rows that failed on the way here: those that the source could not decode, those for which a row
+   * function threw, and those for which a function of the operator by key threw that made the rows here. Where
+   * it is used, such a row does not end the job. It is left out, counted in the ledger, and comes here; state,
+   * timers and results are as if it had never come, which costs a copy of the state for each call of such a
+   * function. Where a timer or a result failed, its key comes, without a place.
    */
   get errors(): Stream<ErrorRow> {
     return new Stream(this[GRAPH], errorsNode(this.node));

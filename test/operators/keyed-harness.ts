@@ -84,7 +84,7 @@ class Site {
     };
     const { output } = this;
     this.shards = Array.from({ length: SHARD_COUNT }, (_, shard) =>
-      plan.open({ slabs, shard, clock, output, failures: { areSkipped: false, skip } }, structuredClone(from?.[shard])),
+      plan.open({ slabs, shard, clock, output, failures: { areSkipped: false, skip }, atWork: new Int32Array(1) }, structuredClone(from?.[shard])),
     );
   }
 

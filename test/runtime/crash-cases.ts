@@ -252,6 +252,24 @@ export const CRASH_CASES: Readonly<Record<string, CrashCase>> = {
         ),
       ),
   },
+  'errors of process': {
+    isNeverCommitted: true,
+    make() {
+      const passed = stream()
+        .keyBy('key')
+        .process({
+          schema: SCHEMA,
+          state: () => ({ rows: 0 }),
+          onRow(row, ctx) {
+            ctx.state.rows++;
+            if (row.n % 3 === 0) throw new Error(`no ${row.n}`);
+            ctx.emit(row);
+          },
+        });
+      return passed.union(passed.errors.map(SCHEMA, ({ row }) => JSON.parse(row) as Row)).to(collect());
+    },
+    check: (written, [rows = []]) => exactly(written, rows),
+  },
   dropDuplicates: {
     isNeverCommitted: true,
     twice: true,

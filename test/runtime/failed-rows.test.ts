@@ -24,6 +24,10 @@ import {
   tumbling,
   utf8,
 } from '../../runtime/index.ts';
+import { graphOf } from '../../runtime/plan/graph.ts';
+import type { ErrorRow } from '../../runtime/plan/index.ts';
+import { describePlan } from '../../runtime/plan/index.ts';
+import { makePlan } from '../../runtime/plan/planner.ts';
 import { testDriver } from '../../runtime/testing.ts';
 import { caseCount, fc } from '../seed.ts';
 
@@ -165,10 +169,21 @@ const plan = fc.array(
   { minLength: 1, maxLength: 60 },
 );
 
-function run(of: () => unknown, epochs: readonly (readonly Row[])[], policy: 'fail' | 'skip', restoreAfter = -1) {
-  const stream = (of() as Result).to(collect());
-  let driver = testDriver(stream, { ...SMALL, failedRows: policy });
+/** @param policy `errors`: the stream's errors are taken, and `errors` of the result has them */
+function run(of: () => unknown, epochs: readonly (readonly Row[])[], policy: 'fail' | 'skip' | 'errors', restoreAfter = -1) {
+  const failedRows = policy === 'errors' ? 'fail' : policy;
+  const made = () => {
+    const stream = of() as Result;
+    if (policy === 'errors') stream.errors.to(collect());
+    return stream.to(collect());
+  };
+  let driver = testDriver(made(), { ...SMALL, failedRows });
   const out: unknown[] = [];
+  const errors: ErrorRow[] = [];
+  const take = () => {
+    out.push(...driver.output(policy === 'errors' ? 1 : 0));
+    if (policy === 'errors') errors.push(...(driver.output(0) as unknown as ErrorRow[]));
+  };
   epochs.forEach((epoch, number) => {
     driver.send(
       epoch.map((row) => ({ ...row })),
@@ -177,12 +192,12 @@ function run(of: () => unknown, epochs: readonly (readonly Row[])[], policy: 'fa
     driver.advanceTime(500);
     driver.endEpoch();
     if (number !== restoreAfter) return;
-    out.push(...driver.output());
-    driver = testDriver((of() as Result).to(collect()), { ...SMALL, failedRows: policy, from: driver.snapshot() });
+    take();
+    driver = testDriver(made(), { ...SMALL, failedRows, from: driver.snapshot() });
   });
   driver.close();
-  out.push(...driver.output());
-  return { out, failed: driver.counts.get('failed') ?? 0, samples: driver.samples };
+  take();
+  return { out, errors, failed: driver.counts.get('failed') ?? 0, samples: driver.samples };
 }
 
 for (const [name, { of, sameTime }] of Object.entries(CASES)) {
@@ -211,6 +226,17 @@ for (const [name, { of, sameTime }] of Object.entries(CASES)) {
         assert.deepEqual(got.out, expected.out);
         assert.equal(expected.failed, 0);
         assert.equal(got.failed, poisoned, 'every poisoned row is in the ledger');
+        const taken = run(of, all, 'errors', Math.floor(all.length / 2));
+        assert.deepEqual(taken.out, expected.out);
+        // A driver that goes on from a snapshot goes on with the offsets, too.
+        const wanted = all.flat().flatMap((row, offset) => (row.bad === 0 ? [] : [{ source: 'memory', partition: 0, offset, row }]));
+        const found = taken.errors.map(({ source, partition, offset, row }) => ({ source, partition, offset, row: JSON.parse(row) as Row }));
+        assert.deepEqual(
+          found.toSorted((a, b) => a.offset - b.offset),
+          wanted,
+        );
+        assert.equal(taken.failed, poisoned);
+        for (const { message, offset } of taken.errors) assert.match(message, new RegExp(`poison ${name.startsWith('filter') ? '' : all.flat()[offset]?.bad}`));
       }),
       { numRuns: caseCount(10) },
     );
@@ -312,6 +338,92 @@ test('a timer whose function throws has fired, and changes nothing else', () => 
     [1_001, 1_002],
   );
   assert.equal(failed, 2);
+});
+
+test('errors: a timer and a result come with their key, without a place', () => {
+  const timers = () =>
+    timed()
+      .keyBy('k', 'bad')
+      .process({
+        schema: { k: utf8 },
+        onRow: (row, ctx) => ctx.timer(row.at),
+        onTimer: (_, ctx) => {
+          throw new Error(`no timers of ${ctx.key.k}`);
+        },
+      });
+  const fussy = aggregator({
+    init: () => 0,
+    add: (state: number, row: Row) => state + row.n,
+    merge: (a: number, b: number) => a + b,
+    result: (): number => {
+      throw new Error('no results');
+    },
+  });
+  const sent = [[at('a', 1), at('b', 2)]];
+  const results = [
+    () => timed().keyBy('k', 'bad').window(tumbling('10s')).aggregate({ n: count(), fussy }),
+    () => timed().keyBy('k', 'bad').window(session('10s')).aggregate({ fussy }),
+    () => rows().keyBy('k', 'bad').window(countWindow(1)).aggregate({ fussy }),
+    () => rows().keyBy('k', 'bad').aggregate({ fussy }),
+  ];
+  for (const [of, message] of [[timers, /onTimer at 1000 .*no timers of [ab]/] as const, ...results.map((one) => [one, /no results/] as const)]) {
+    const { out, errors } = run(of, sent, 'errors');
+    assert.deepEqual(out, []);
+    assert.deepEqual(errors.map(({ row }) => row).sort(), ['{"k":"a","bad":0}', '{"k":"b","bad":0}']);
+    for (const error of errors) {
+      assert.match(error.message, message);
+      assert.deepEqual([error.source, error.offset, error.bytes], ['exchange 0', -1, null]);
+      assert.match(error.operator, /^(process|aggregate|session windows|window of rows) 1$/);
+    }
+  }
+});
+
+test('errors of windows of rows: the row, whose place is not kept with it', () => {
+  const sent = [[at('a', 1), at('a', 2), at('a', 7, 1), at('a', 4)]];
+  for (const of of [() => rows().keyBy('k').window(countWindow(4)).reduce(reducer), () => rows().keyBy('k').window(countWindow(4)).aggregate({ listed })]) {
+    const { out, errors } = run(of, sent, 'errors');
+    assert.equal(out.length, 1);
+    assert.deepEqual(
+      errors.map(({ source, offset, row }) => [source, offset, (JSON.parse(row) as Row).n]),
+      [['exchange 0', -1, 7]],
+    );
+  }
+});
+
+test('errors behind a filter, a fork and an operator by other keys', () => {
+  const poisonous = () => {
+    const base = rows().filter((row) => row.n !== 2);
+    base.to(collect());
+    const kept = base
+      .filter((row) => row.n !== 3)
+      .keyBy('k')
+      .process({
+        schema: SCHEMA,
+        onRow: (row, ctx) => {
+          boom({ bad: row.bad === 1 ? 1 : 0 });
+          ctx.emit(row);
+        },
+      });
+    return { kept, behind: kept.keyBy('n').process({ schema: { n: f64 }, onRow: (row) => boom(row) }) };
+  };
+  const sent = [at('a', 2), at('a', 7, 1), at('b', 3), at('a', 8, 2), at('b', 9, 1)].map((row) => ({ ...row }));
+  const { kept, behind } = poisonous();
+  behind.to(collect());
+  behind.errors.to(collect());
+  kept.errors.to(collect());
+  const explained = describePlan(makePlan(graphOf(kept) as NonNullable<ReturnType<typeof graphOf>>));
+  assert.equal(explained.match(/ {2}rows that fail:/g)?.length, 2);
+  const driver = testDriver(kept.to(collect()), { partitions: 1 });
+  driver.send(sent.slice(0, 2));
+  driver.send(sent.slice(2));
+  driver.close();
+  const found = (sink: number) =>
+    (driver.output(sink) as unknown as ErrorRow[]).map(({ source, offset, operator, row }) => [source, offset, operator, (JSON.parse(row) as Row).n]);
+  assert.deepEqual(found(2), [['exchange 1', -1, 'process 2', 8]]);
+  assert.deepEqual(found(3), [
+    ['memory', 1, 'process 1', 7],
+    ['memory', 4, 'process 1', 9],
+  ]);
 });
 
 test('what is no fault of a row ends the job all the same', () => {

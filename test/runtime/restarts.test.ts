@@ -65,7 +65,7 @@ for (const [fault, message] of [
   ['exit', /died|left/],
   ['rejection', /A promise was rejected that nobody handles.*nobody waits for this/],
   ['throw', /A callback threw.*a timer that throws/],
-  ['loop', /Worker \d has been at the rows from offset \d+ to \d+ of partition 0 of log in, in map for \d+ s. It does not return/],
+  ['loop', /Worker \d has been at the row at offset \d+ of partition 0 of log in, in map for \d+ s. It does not return/],
   ['heap', /ran out of heap/],
 ] as const) {
   test(`${fault}, once: the job goes on, and nothing is lost or doubled`, async (t) => {

@@ -83,10 +83,8 @@ test('a function that never returns is named, and a stop does not wait for it fo
   const [warning] = await once(job, 'warning');
   const stopped = job.stop();
   assert.equal(job.state, 'draining');
-  const named = /Worker 0 has been at the rows from offset \d+ to \d+ of partition 0 of generator, in filter, map for \d+ s/;
+  const named = /Worker 0 has been at the row at offset 10003 of partition 0 of generator, in filter, map for \d+ s/;
   assert.match(warning, named);
-  const [first, next] = (warning.match(/offset (\d+) to (\d+)/) as RegExpMatchArray).slice(1).map(Number) as [number, number];
-  assert.ok(first <= 10_003 && 10_003 < next && next - first <= 4_096, `${first} to ${next} is the batch with the row`);
   await assert.rejects(stopped, (error: MillraceError) => {
     assert.equal(error.code, 'ERR_MILLRACE_WORKER');
     assert.match(error.message, /could not finish within 20 ms/);

@@ -1,0 +1,107 @@
+// One operator of each kind over the rows of a topic, for an export of their state.
+
+import {
+  aggregator,
+  collect,
+  count,
+  countWindow,
+  f64,
+  globalWindow,
+  i64,
+  json,
+  log,
+  max,
+  pipeline,
+  session,
+  sliding,
+  sum,
+  timestamp,
+  tumbling,
+  utf8,
+} from 'millrace';
+
+export const DELAY_MS = 10;
+
+/** The rows of a user, and how many of them were even. */
+const evens = aggregator({
+  init: () => ({ ids: [] as number[], even: new Set<number>() }),
+  add(state, row: { id: number }) {
+    state.ids.push(row.id);
+    if (row.id % 2 === 0) state.even.add(row.id);
+  },
+  merge: (a, b) => ({ ids: [...a.ids, ...b.ids], even: new Set([...a.even, ...b.even]) }),
+  result: (state) => state.even.size,
+});
+
+export default ({ dir }: { dir: string }) => {
+  const rows = pipeline('exported')
+    .from(log.source({ dir, topic: 'in', value: json({ id: f64, user: utf8, page: utf8, big: i64, at: timestamp }) }))
+    .withWatermark('at', DELAY_MS);
+  const byUser = rows.keyBy('user');
+  const byBoth = rows.keyBy('user', 'page');
+  const out = collect();
+  byUser.aggregate({ rows: count(), big: sum('big'), newest: max('at') }).to(out);
+  byUser
+    .window(tumbling(50))
+    .aggregate({ rows: count() })
+    .to(out as never);
+  byUser
+    .window(sliding(100, 50).lateness(30))
+    .aggregate({ rows: count(), id: max('id') })
+    .to(out as never);
+  byBoth
+    .window(sliding(100, 50))
+    .aggregate({ evens, rows: count() })
+    .to(out as never);
+  byUser.aggregate({ evens }).to(out as never);
+  byBoth.reduce((a, b) => ({ ...b, id: a.id + b.id })).to(out as never);
+  byUser
+    .window(sliding(100, 50))
+    .reduce((a, b) => ({ ...b, id: a.id + b.id }))
+    .to(out as never);
+  byUser.top(2, { by: 'id' }).to(out as never);
+  byBoth
+    .process({
+      schema: { user: utf8 },
+      state: () => ({ ids: [] as number[], pages: new Map<string, bigint>() }),
+      onRow(row, ctx) {
+        if (ctx.state.ids.push(row.id) > 2) ctx.state.ids.shift();
+        ctx.state.pages.set(row.page, row.big);
+        ctx.timer(row.at + 60);
+      },
+      onTimer: () => {},
+    })
+    .to(out as never);
+  byBoth.dropDuplicates({ within: 40 }).to(out as never);
+  rows
+    .keyBy('big')
+    .dropDuplicates()
+    .to(out as never);
+  const [left, right] = [rows.filter((r) => r.id % 3 === 0).keyBy('user'), rows.filter((r) => r.id % 3 === 1).keyBy('user')];
+  left.join(right, { within: [20, 30] }).to(out as never);
+  left
+    .window(tumbling(50))
+    .join(right)
+    .to(out as never);
+  left.join(right, { table: 'growing' }).to(out as never);
+  byUser
+    .window(session(12))
+    .aggregate({ rows: count(), evens })
+    .to(out as never);
+  byUser
+    .window(session(12))
+    .top(1, { by: 'id' })
+    .to(out as never);
+  byUser
+    .window(countWindow(7))
+    .aggregate({ rows: count() })
+    .to(out as never);
+  byUser
+    .window(globalWindow({ count: 4 }))
+    .aggregate({ rows: count(), evens })
+    .to(out as never);
+  return byUser
+    .window(globalWindow({ count: 4 }))
+    .reduce((a, b) => ({ ...b, id: a.id + b.id }))
+    .to(out as never);
+};
