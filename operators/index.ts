@@ -105,7 +105,16 @@ export {
   RowOutput,
 } from './keyed/index.ts';
 export { planRowWindow, type RowWindowRequest } from './row-windows/index.ts';
-export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram, schemaAfter } from './rows/index.ts';
+export {
+  type ColumnValue,
+  planRows,
+  type RowContext,
+  type RowOperation,
+  type RowPlan,
+  type RowPlanOptions,
+  type RowProgram,
+  schemaAfter,
+} from './rows/index.ts';
 export { planSession, planSessionFold } from './session/index.ts';
 export { type AnyAggregate, hasUserAggregate, type MixedPlan, type MixedRequest, planMixed, planMixedAggregate } from './user-aggregates/index.ts';
 export { type LiveCandidate, type LiveRanking, LiveRanks, LiveRows, openView } from './view/index.ts';

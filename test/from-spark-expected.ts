@@ -340,6 +340,18 @@ export const EXPECTED_CALLS: Readonly<Record<string, ExpectedRows>> = {
     { user: 'ann', value: 450 },
     { user: 'bob', value: 0 },
   ],
+  'sum((r) => r.ms * 2)': [
+    { user: 'ann', value: 900 },
+    { user: 'bob', value: 0 },
+  ],
+  'count({ where: (r) => r.ms > 60 })': [
+    { user: 'ann', value: 2 },
+    { user: 'bob', value: 0 },
+  ],
+  "sum('ms', { where: (r) => r.ms > 60 })": [
+    { user: 'ann', value: 400 },
+    { user: 'bob', value: null },
+  ],
   "mean('ms')": [
     { user: 'ann', value: 150 },
     { user: 'bob', value: 0 },

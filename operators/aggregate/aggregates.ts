@@ -58,6 +58,10 @@ export type SameAsColumn = { readonly [sameAsColumn]: true };
 /** Marks a result that is a bigint for a bigint column, and a number for any other. */
 export type SumOfColumn = { readonly [sumOfColumn]: true };
 
+declare const ofSomeRows: unique symbol;
+/** Marks a result that is null where a condition held for no row. */
+export type OfSomeRows = { readonly [ofSomeRows]: true };
+
 /** Marks a result that may be null whatever the column is. */
 export type NumberOrNull = { readonly [numberOrNull]: true };
 /** The values of columns that can be summed. */
@@ -85,6 +89,18 @@ export interface Aggregate<V = unknown, C extends string = string, T = never, B 
   readonly _takes?: (value: T) => void;
 }
 
+/** What an aggregate reads of rows by functions: its values, and of which rows. */
+export interface RowFunctions<Row> {
+  /** In place of a column. */
+  readonly of?: ((row: Row) => unknown) | undefined;
+  readonly where?: ((row: Row) => unknown) | undefined;
+}
+
+/** The rows that count. */
+export interface Where<Row> {
+  readonly where: (row: Row) => unknown;
+}
+
 export interface AggregateParameters {
   /** 1: of a population, not of a sample. */
   readonly population?: number;
@@ -101,15 +117,16 @@ export interface AggregateParameters {
 type OrderColumn<Row> = { [K in keyof Row & string]: Row[K] extends number | bigint | null ? K : never }[keyof Row & string];
 type AggregateOf<Row> =
   | UserAggregate<unknown, Row>
-  | Aggregate<unknown, never, unknown, never>
-  | { [C in keyof Row & string]: Aggregate<unknown, C, Row[C], OrderColumn<Row>> }[keyof Row & string];
+  | (Aggregate<unknown, never, unknown, never> & RowFunctions<Row>)
+  | { [C in keyof Row & string]: Aggregate<unknown, C, Row[C], OrderColumn<Row>> & RowFunctions<Row> }[keyof Row & string];
 /** What `.aggregate` takes for a row type. */
 export type AggregatesOf<Row> = Readonly<Record<string, AggregateOf<Row>>>;
 
 type NullOf<T> = null extends T ? null : never;
 /** The type of an aggregate's result over rows of type `Row`. */
 export type ResultOf<A, Row> = A extends { readonly name: 'aggregator'; readonly _result?: infer V } ? V : BuiltInResultOf<A, Row>;
-type BuiltInResultOf<A, Row> =
+type BuiltInResultOf<A, Row> = A extends Aggregate<infer V> ? (V extends OfSomeRows ? null : never) | ValueOf<A, Row> : never;
+type ValueOf<A, Row> =
   A extends Aggregate<infer V, infer C>
     ? V extends NumberOrNull
       ? number | null
@@ -144,32 +161,82 @@ function required<A extends Aggregate>(name: AggregateName, column: unknown, par
   return describe(name, column, parameters, by);
 }
 
+/** An aggregate of a column or a function, perhaps with a condition. */
+function overRows<A extends Aggregate>(name: AggregateName, of: unknown, options: unknown): A {
+  if (options === undefined && typeof of !== 'function') return required(name, of);
+  checkOptionNames(`${name}()`, options ?? {}, { where: true });
+  const { where } = (options ?? {}) as { readonly where?: unknown };
+  if (where !== undefined && typeof where !== 'function') {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', `${name}() has where: ${shown(where)}. Give a function of a row: ${name}({ where: (r) => r.ms > 0 }).`);
+  }
+  if (typeof of !== 'function') return Object.freeze({ ...required<A>(name, of), where });
+  return Object.freeze({ ...describe<A>(name, undefined), of, ...(where === undefined ? {} : { where }) });
+}
+
 function within(name: AggregateName, what: string, value: unknown, least: number, most: number, isWhole: boolean): number {
   if (typeof value === 'number' && value >= least && value <= most && (!isWhole || Number.isInteger(value))) return value;
   throw new MillraceError('ERR_MILLRACE_OPTION', `${name}() has ${what} of ${shown(value)}. Give a ${isWhole ? 'whole ' : ''}number from ${least} to ${most}.`);
 }
 
-/** Rows; or, of a named column, its values that are not null. */
+/** An aggregate of numbers that a function makes of rows. */
+type OfRows<V, Row> = Aggregate<V, never, unknown, never> & RowFunctions<Row>;
+/** Any of these, as each of their signatures takes it. */
+type OverRows = Aggregate<never, never, unknown, never>;
+/** An aggregate of a column, over the rows for which a condition holds: null where it holds for none. */
+type OfSome<V, C extends string, T, Row> = Aggregate<V & OfSomeRows, C, T, never> & RowFunctions<Row>;
+
+/**
+ * Rows; or, of a named column, its values that are not null; or the rows for which a condition holds.
+ *
+ * @example count({ where: (r) => r.status >= 500 })
+ */
 export function count(): Aggregate<number, never, unknown, never>;
 export function count<C extends string>(column: C): Aggregate<number, C, unknown, never>;
-export function count(column?: string): Aggregate<number, string, unknown, never> {
-  return describe('count', column);
+export function count<Row>(options: Where<Row>): OfRows<number, Row>;
+export function count(of?: unknown): OverRows {
+  return typeof of === 'object' && of !== null ? overRows('count', () => true, of) : describe('count', of);
 }
 
-export function sum<C extends string>(column: C): Aggregate<SumOfColumn, C, NumberLike, never> {
-  return required('sum', column);
+/**
+ * The sum of a column, or of what a function makes of each row, a number; of all rows, or of those for which a
+ * condition holds. Functions are compiled as those of `map` are.
+ *
+ * @example sum((r) => r.price * r.count)
+ * @example sum('ms', { where: (r) => r.status < 500 })
+ */
+export function sum<C extends string>(column: C): Aggregate<SumOfColumn, C, NumberLike, never>;
+export function sum<C extends string, Row>(column: C, options: Where<Row>): OfSome<SumOfColumn, C, NumberLike, Row>;
+export function sum<Row>(of: (row: Row) => number): OfRows<number, Row>;
+export function sum<Row>(of: (row: Row) => number, options: Where<Row>): OfRows<NumberOrNull, Row>;
+export function sum(of: unknown, options?: unknown): OverRows {
+  return overRows('sum', of, options);
 }
 
-export function min<C extends string>(column: C): Aggregate<SameAsColumn, C, unknown, never> {
-  return required('min', column);
+/** The least value of a column, or of what a function makes of each row; with a condition as in {@link sum}. */
+export function min<C extends string>(column: C): Aggregate<SameAsColumn, C, unknown, never>;
+export function min<C extends string, Row>(column: C, options: Where<Row>): OfSome<SameAsColumn, C, unknown, Row>;
+export function min<Row>(of: (row: Row) => number): OfRows<number, Row>;
+export function min<Row>(of: (row: Row) => number, options: Where<Row>): OfRows<NumberOrNull, Row>;
+export function min(of: unknown, options?: unknown): OverRows {
+  return overRows('min', of, options);
 }
 
-export function max<C extends string>(column: C): Aggregate<SameAsColumn, C, unknown, never> {
-  return required('max', column);
+/** The greatest value of a column, or of what a function makes of each row; with a condition as in {@link sum}. */
+export function max<C extends string>(column: C): Aggregate<SameAsColumn, C, unknown, never>;
+export function max<C extends string, Row>(column: C, options: Where<Row>): OfSome<SameAsColumn, C, unknown, Row>;
+export function max<Row>(of: (row: Row) => number): OfRows<number, Row>;
+export function max<Row>(of: (row: Row) => number, options: Where<Row>): OfRows<NumberOrNull, Row>;
+export function max(of: unknown, options?: unknown): OverRows {
+  return overRows('max', of, options);
 }
 
-export function mean<C extends string>(column: C): Aggregate<number | null, C, NumberLike, never> {
-  return required('mean', column);
+/** The mean of a column, or of what a function makes of each row; with a condition as in {@link sum}. */
+export function mean<C extends string>(column: C): Aggregate<number | null, C, NumberLike, never>;
+export function mean<C extends string, Row>(column: C, options: Where<Row>): Aggregate<NumberOrNull, C, NumberLike, never> & RowFunctions<Row>;
+export function mean<Row>(of: (row: Row) => number): OfRows<number, Row>;
+export function mean<Row>(of: (row: Row) => number, options: Where<Row>): OfRows<NumberOrNull, Row>;
+export function mean(of: unknown, options?: unknown): OverRows {
+  return overRows('mean', of, options);
 }
 
 /**

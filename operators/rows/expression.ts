@@ -30,7 +30,7 @@ import {
   valueText,
 } from './slots.ts';
 import { numberText, type Source } from './source.ts';
-import { bigOrNumber, bits, condition, halvesCompared, isWithin, NotEmittable, refuseObject, type Term, toNumber } from './term.ts';
+import { bigOrNumber, bits, condition, conditional, halvesCompared, isWithin, NotEmittable, NULL_TERM, refuseObject, type Term, toNumber } from './term.ts';
 
 export class ExpressionEmitter {
   readonly #source: Source;
@@ -72,7 +72,7 @@ export class ExpressionEmitter {
       case 'LogicalExpression':
         return this.#logical(e.operator, this.term(e.left), this.term(e.right));
       case 'ConditionalExpression':
-        return this.#conditional(this.term(e.test), this.term(e.consequent), this.term(e.alternate));
+        return conditional(this.term(e.test), this.term(e.consequent), this.term(e.alternate));
       case 'TemplateLiteral':
         return this.#template(
           e.quasis.map((quasi) => quasi.value.cooked ?? ''),
@@ -86,7 +86,7 @@ export class ExpressionEmitter {
   #literal(value: unknown, bigint: string | undefined): Term {
     const literal = { value };
     if (bigint !== undefined && typeof value === 'bigint') return { text: value < 0n ? `(-${-value}n)` : `${value}n`, mask: BIGINT, throws: false, literal };
-    if (value === null) return { text: 'null', mask: NULL, throws: false, number: '0', literal };
+    if (value === null) return NULL_TERM;
     if (typeof value === 'number') return { text: numberText(this.#source, value), mask: NUMBER, throws: false, literal };
     if (typeof value === 'boolean') return { text: String(value), mask: BOOLEAN, throws: false, literal };
     if (typeof value === 'string') return { text: this.#source.constant(value), mask: STRING, throws: false, literal };
@@ -282,18 +282,6 @@ export class ExpressionEmitter {
       return { text: `(${valid}===1?${raw}:${b.text})`, number: `(${valid}===1?${raw}:${toNumber(b)})`, mask, throws };
     }
     return { text, mask, throws };
-  }
-
-  #conditional(test: Term, a: Term, b: Term): Term {
-    const choice = (left: string, right: string) => `(${condition(test)}?${left}:${right})`;
-    const mask = a.mask | b.mask;
-    return {
-      text: choice(a.text, b.text),
-      mask,
-      throws: test.throws || a.throws || b.throws,
-      condition: choice(condition(a), condition(b)),
-      ...(isWithin(mask, NUMERIC) && mask !== NUMBER ? { number: choice(toNumber(a), toNumber(b)) } : {}),
-    };
   }
 
   #template(texts: readonly string[], terms: readonly Term[]): Term {

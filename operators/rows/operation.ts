@@ -9,13 +9,18 @@ export type RowOperation =
   | { readonly kind: 'map'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
   /** The columns of `schema`, added to the others or replacing those of the same names. */
   | { readonly kind: 'keyBy'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
-  /** The same with a function for each column of `schema`, which returns its value. All see the row as it came. */
-  | { readonly kind: 'withColumns'; readonly schema: Schema; readonly fns: readonly ((row: any) => unknown)[] }
+  /** The same with a value for each column of `schema`. All see the row as it came. */
+  | { readonly kind: 'withColumns'; readonly schema: Schema; readonly values: readonly ColumnValue[]; readonly isHidden?: boolean }
   | { readonly kind: 'flatMap'; readonly schema: Schema; readonly fn: (row: any, emit: (row: AnyRow) => void) => unknown }
   | { readonly kind: 'select'; readonly columns: readonly string[] }
   /** New names, by the old ones. */
   | { readonly kind: 'rename'; readonly names: ReadonlyMap<string, string> }
   | { readonly kind: 'mapBatches'; readonly schema: Schema; readonly fn: (batch: Batch, out: BatchBuilder) => void };
+
+/** What a new column has: what a function gives, or what another column has; null where the condition does not hold. */
+export type ColumnValue =
+  | { readonly fn: (row: any) => unknown; readonly where?: ((row: any) => unknown) | undefined }
+  | { readonly column: string; readonly where: (row: any) => unknown };
 
 // biome-ignore-end lint/suspicious/noExplicitAny: see above
 

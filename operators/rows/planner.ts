@@ -10,16 +10,17 @@
  */
 
 import { assert, type Field, Schema, shown } from '../../core/index.ts';
+import { columnFunction, type ParsedColumn, parseColumn } from './column-value.ts';
 import { ExpressionEmitter } from './expression.ts';
 import { loadedColumns, loopText, type Output } from './loop.ts';
 import type { LoopPlan, OperationNote, PlanMode, Step } from './loop-plan.ts';
-import { type LoopOperation, schemaAfter } from './operation.ts';
+import { type ColumnValue, type LoopOperation, schemaAfter } from './operation.ts';
 import { fitText, resultText, storeText } from './output.ts';
-import { type ParsedFunction, parseRowFunction, propertyName, type RowFunction } from './parse.ts';
+import { type ExpressionBody, type ParsedFunction, parseRowFunction, propertyName, type RowFunction } from './parse.ts';
 import { Selection } from './selection.ts';
 import { ANY, isNullText, mayBeNull, NULL, type RowPart, rowText, type Slot, UNDEFINED } from './slots.ts';
 import { Source } from './source.ts';
-import { condition, NotEmittable, type Term } from './term.ts';
+import { condition, conditional, NotEmittable, NULL_TERM, type Term } from './term.ts';
 
 /**
  * @param first number of the first operation in the pipeline's chain, from 1: for messages
@@ -32,10 +33,7 @@ export function planLoop(input: Schema, operations: readonly LoopOperation[], fi
 }
 
 /** An operation with one user-defined function. */
-type FunctionOperation =
-  | Exclude<LoopOperation, { kind: 'select' | 'rename' | 'withColumns' }>
-  /** One of the columns. */
-  | { readonly kind: 'withColumns'; readonly schema: Schema; readonly fn: RowFunction };
+type FunctionOperation = Exclude<LoopOperation, { kind: 'select' | 'rename' | 'withColumns' }>;
 
 class LoopPlanner {
   readonly #input: Schema;
@@ -80,16 +78,16 @@ class LoopPlanner {
   }
 
   /** A function for each column. Each sees the row as it was before all of them. */
-  #columns({ schema, fns }: LoopOperation & { kind: 'withColumns' }, number: number): void {
+  #columns({ schema, values }: LoopOperation & { kind: 'withColumns' }, number: number): void {
     const before = this.#schema;
     const slots = this.#slots;
     const made = schema.fields.map((field, c): Slot => {
       this.#schema = before;
       this.#slots = slots;
-      this.#function({ kind: 'withColumns', schema: new Schema([field]), fn: fns[c] as RowFunction }, number);
+      this.#column(field, values[c] as ColumnValue, number);
       return this.#slots[0] as Slot;
     });
-    const notes = this.#notes.splice(this.#notes.length - fns.length);
+    const notes = this.#notes.splice(this.#notes.length - values.length);
     const how = [...new Set(notes.map((note) => note.how))].join(', ');
     const reads = [...new Set(notes.flatMap((note) => note.reads.split(', ')))].join(', ');
     this.#notes.push({ kind: 'withColumns', how, reads });
@@ -103,6 +101,44 @@ class LoopPlanner {
     const made = this.#slots;
     this.#slots = widened.fields.map(({ name }) => made[added.indexOf(name)] ?? (slots[before.indexOf(name)] as Slot));
     this.#schema = widened;
+  }
+
+  #column(field: Field, value: ColumnValue, number: number): void {
+    const before = this.#schema;
+    const schema = new Schema([field]);
+    const parsed = parseColumn(value, `withColumns #${number}`);
+    const isEmitted = this.#mode.generate && this.#mode.expressions && this.#tryColumn(schema, parsed, number);
+    this.#isHead = false;
+    if (isEmitted) this.#notes.push({ kind: 'withColumns', how: 'expression over', reads: columnList(parsed, before) });
+    else {
+      const row = this.#rowParts(parsed);
+      this.#notes.push(this.#closureNote('withColumns', parsed, row));
+      this.#map(columnFunction(field.name, value), number, row, schema);
+    }
+  }
+
+  #tryColumn(schema: Schema, { body, where }: ParsedColumn, number: number): boolean {
+    return (
+      body !== undefined &&
+      this.#emittable(() => {
+        const { emitter, declarations } = this.#emitterOf(body);
+        const value = emitter.term(body.result);
+        const term = where === undefined ? value : conditional(this.#emitterOf(where).emitter.term(where.result), value, NULL_TERM);
+        this.#declareAll(number, declarations);
+        this.#mapTerms(number, schema, new Map([[schema.field(0).name, term]]));
+        return true;
+      })
+    );
+  }
+
+  #closureNote(kind: OperationNote['kind'], parsed: Pick<ParsedFunction, 'reads'>, row: readonly RowPart[]): OperationNote {
+    const { length } = this.#schema;
+    const readsAll = row.length === length && row.length > 0 && parsed.reads === 'all';
+    return {
+      kind,
+      how: this.#mode.generate ? 'closure reading' : 'interpreted closure reading',
+      reads: readsAll ? 'every column' : nameList(row.map((part) => part.name)),
+    };
   }
 
   /** An operation with a user-defined function. */
@@ -120,19 +156,15 @@ class LoopPlanner {
       return;
     }
     const row = this.#rowParts(parsed);
-    this.#notes.push({
-      kind: operation.kind,
-      how: this.#mode.generate ? 'closure reading' : 'interpreted closure reading',
-      reads: row.length === before.length && row.length > 0 && parsed.reads === 'all' ? 'every column' : nameList(row.map((part) => part.name)),
-    });
+    this.#notes.push(this.#closureNote(operation.kind, parsed, row));
     if (this.#isHead && operation.kind === 'filter' && this.#mode.generate && this.#selection.tryClosure(number, operation.fn as RowFunction, row)) return;
     this.#isHead = false;
     if (operation.kind === 'filter') this.#filter(operation.fn, number, row);
     else if (operation.kind === 'flatMap') this.#flatMap(operation.fn as RowFunction, number, row, operation.schema);
-    else this.#map(operation.kind === 'withColumns' ? asRow(operation) : (operation.fn as RowFunction), number, row, operation.schema);
+    else this.#map(operation.fn as RowFunction, number, row, operation.schema);
   }
 
-  #rowParts(parsed: ParsedFunction): RowPart[] {
+  #rowParts(parsed: Pick<ParsedFunction, 'reads'>): RowPart[] {
     const { fields } = this.#schema;
     // A name that is no column may be inherited and look at the whole row (toString): then all columns are
     // provided.
@@ -165,25 +197,13 @@ class LoopPlanner {
   #tryExpression(operation: FunctionOperation, number: number, { body }: ParsedFunction): boolean {
     if (body === undefined) return false;
     const source = this.#source;
-    const slotOf = (name: string) => this.#slots[this.#schema.indexOf(name)];
-    try {
-      const emitter = new ExpressionEmitter(source, body, slotOf);
-      const declarations: [id: string, term: Term][] = [];
-      const evaluate = (name: string, term: Term): void => {
-        const id = source.local('v');
-        emitter.bindLocal(name, id, term);
-        if (term.slot === undefined && term.literal === undefined) declarations.push([id, term]);
-      };
-      for (const { name, value } of body.locals) evaluate(name, emitter.term(value));
+    return this.#emittable(() => {
+      const { emitter, declarations } = this.#emitterOf(body);
       if (operation.kind === 'filter') {
         const term = emitter.term(body.result);
         this.#declareAll(number, declarations);
         this.#mark(number, term.throws);
         source.effect(`if(!${condition(term)})continue;`);
-      } else if (operation.kind === 'withColumns') {
-        const term = emitter.term(body.result);
-        this.#declareAll(number, declarations);
-        this.#mapTerms(number, operation.schema, new Map([[operation.schema.field(0).name, term]]));
       } else if (operation.kind === 'map' || operation.kind === 'keyBy') {
         const object = body.result;
         if (object.type !== 'ObjectExpression') return false;
@@ -199,6 +219,25 @@ class LoopPlanner {
         this.#mapTerms(number, operation.schema, terms);
       }
       return true;
+    });
+  }
+
+  /** An emitter of a function's expression, and what is to be declared before it. */
+  #emitterOf(body: ExpressionBody): { readonly emitter: ExpressionEmitter; readonly declarations: [id: string, term: Term][] } {
+    const emitter = new ExpressionEmitter(this.#source, body, (name) => this.#slots[this.#schema.indexOf(name)]);
+    const declarations: [id: string, term: Term][] = [];
+    for (const { name, value } of body.locals) {
+      const term = emitter.term(value);
+      const id = this.#source.local('v');
+      emitter.bindLocal(name, id, term);
+      if (term.slot === undefined && term.literal === undefined) declarations.push([id, term]);
+    }
+    return { emitter, declarations };
+  }
+
+  #emittable(emit: () => boolean): boolean {
+    try {
+      return emit();
     } catch (error) {
       if (error instanceof NotEmittable) return false;
       throw error;
@@ -345,13 +384,7 @@ class LoopPlanner {
   }
 }
 
-/** The function of a column as one that returns a row. */
-function asRow({ schema, fn }: FunctionOperation & { kind: 'withColumns' }): RowFunction {
-  const { name } = schema.field(0);
-  return (row) => ({ [name]: fn(row) });
-}
-
-function columnList(parsed: ParsedFunction, schema: Schema): string {
+function columnList(parsed: Pick<ParsedFunction, 'reads'>, schema: Schema): string {
   const names = parsed.reads === 'all' ? schema.fields.map((field) => field.name) : [...parsed.reads];
   return nameList(names);
 }

@@ -3,7 +3,7 @@
  * value (bytes of a text, halves of an i64). expression.ts makes them.
  */
 
-import { BIGINT, BOOLEAN, halves, mayBeNull, NUMBER, OBJECT, type Slot, validText } from './slots.ts';
+import { BIGINT, BOOLEAN, halves, mayBeNull, NULL, NUMBER, NUMERIC, OBJECT, type Slot, validText } from './slots.ts';
 import type { Source } from './source.ts';
 
 export class NotEmittable extends Error {}
@@ -50,6 +50,21 @@ export function toNumber(term: Term): string {
 export function isWithin(mask: number, set: number): boolean {
   return (mask & ~set) === 0;
 }
+
+/** `test ? a : b`. */
+export function conditional(test: Term, a: Term, b: Term): Term {
+  const choice = (left: string, right: string) => `(${condition(test)}?${left}:${right})`;
+  const mask = a.mask | b.mask;
+  return {
+    text: choice(a.text, b.text),
+    mask,
+    throws: test.throws || a.throws || b.throws,
+    condition: choice(condition(a), condition(b)),
+    ...(isWithin(mask, NUMERIC) && mask !== NUMBER ? { number: choice(toNumber(a), toNumber(b)) } : {}),
+  };
+}
+
+export const NULL_TERM: Term = { text: 'null', mask: NULL, throws: false, number: '0', literal: { value: null } };
 
 export function refuseObject(...terms: Term[]): void {
   if (terms.some((term) => (term.mask & OBJECT) !== 0)) throw new NotEmittable();

@@ -1,6 +1,7 @@
 /** Checks of what a method of a stream is given, for callers without types. */
 
 import { MillraceError, type Schema, shown, schema as toSchema } from '../../core/index.ts';
+import type { ColumnValue } from '../../operators/index.ts';
 
 /** Columns come first, then the function. */
 export function mustHaveColumns(schema: unknown, fn: unknown, what: string, example: string): void {
@@ -18,7 +19,7 @@ export function mustBeFunction(fn: unknown, what: string): void {
 }
 
 /** Columns of withColumns(): the type of each, and the function that gives its value. */
-export function columnFunctions(columns: unknown): { readonly schema: Schema; readonly fns: readonly ((row: unknown) => unknown)[] } {
+export function newColumns(columns: unknown): { readonly schema: Schema; readonly values: readonly ColumnValue[] } {
   const example = 'withColumns({ total: [f64, (r) => r.price * r.count] })';
   if (typeof columns !== 'object' || columns === null || Array.isArray(columns) || Object.keys(columns).length === 0) {
     throw new MillraceError(
@@ -34,7 +35,7 @@ export function columnFunctions(columns: unknown): { readonly schema: Schema; re
   });
   return {
     schema: toSchema(Object.fromEntries(entries.map(([name, [type]]) => [name, type]))),
-    fns: entries.map(([, [, fn]]) => fn as (row: unknown) => unknown),
+    values: entries.map(([, [, fn]]) => ({ fn: fn as (row: unknown) => unknown })),
   };
 }
 

@@ -30,6 +30,7 @@ import {
 } from '../../operators/index.ts';
 import { ERROR_SCHEMA, type ExchangeNode, type Graph, lateSchema, type Node, type Upstream } from '../plan/index.ts';
 import { isAddedTime, orderingTime, presentTime, windowTime } from './event-time.ts';
+import { withExpressions } from './expressions.ts';
 import { isLatestOfEach, mustBeFacts, updatesOf } from './updates.ts';
 
 /** Aggregates by key, running or in windows; with windows that have no rows, where asked for. */
@@ -49,6 +50,8 @@ function aggregationNode(stream: Upstream, keys: readonly string[], aggregates: 
       `aggregate() is given ${shown(aggregates)}. Give at least one aggregate by name: aggregate({ rows: count() }).`,
     );
   }
+  const computed = withExpressions(stream, aggregates);
+  if (computed.stream !== stream) return aggregationNode(computed.stream, keys, computed.aggregates, window);
   const isLatest = window === undefined && isLatestOfEach(stream.node, keys, aggregates);
   if (!isLatest) mustBeFacts(stream.node, window === undefined ? 'aggregate()' : `aggregate() in ${window}`);
   const isMixed = hasUserAggregate(aggregates);

@@ -34,8 +34,9 @@ import {
   WindowSpec,
 } from '../../operators/index.ts';
 import { type ErrorRow, GRAPH, type Graph, type Node, type PipelineLike, type RowCoordinates, type Upstream } from '../plan/index.ts';
-import { columnFunctions, mustBeFunction, mustHaveColumns, newNames } from './arguments.ts';
+import { mustBeFunction, mustHaveColumns, newColumns, newNames } from './arguments.ts';
 import { presentTime } from './event-time.ts';
+import { withoutHidden } from './expressions.ts';
 import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
 import { aggregateNode, columnsBesides, distinctNode, errorsNode, foldNode, joinNode, joinSide, lateNode, nameView, runningFoldNode } from './nodes.ts';
 import { type ProcessOptions, processNode } from './process.ts';
@@ -63,14 +64,14 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    * @throws MillraceError ERR_MILLRACE_PIPELINE when no row can be late for this stream
    */
   get late(): Stream<Simplify<L & RowCoordinates>> {
-    return new Stream(this[GRAPH], lateNode(this.node, 0));
+    return new Stream(this[GRAPH], withoutHidden(lateNode(this.node, 0)));
   }
 
   /**
    * Of a join by time: the rows of the other stream that came too late. {@link late} has those of this one.
    */
   get lateRight(): Stream<Simplify<LR & RowCoordinates>> {
-    return new Stream(this[GRAPH], lateNode(this.node, 1));
+    return new Stream(this[GRAPH], withoutHidden(lateNode(this.node, 1)));
   }
 
   /**
@@ -148,8 +149,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
       readonly [P in keyof S]: readonly [type: S[P], fn: (row: R) => NoInfer<RowOf<S>[P & keyof RowOf<S>]>];
     },
   ): Stream<Simplify<Omit<R, keyof S> & RowOf<S>>> {
-    const { schema, fns } = columnFunctions(columns);
-    const operation: RowOperation = { kind: 'withColumns', schema, fns };
+    const operation: RowOperation = { kind: 'withColumns', ...newColumns(columns) };
     return this.#rows(schemaAfter(this.schema, operation), operation);
   }
 

@@ -23,6 +23,7 @@ import {
   u32,
   utf8,
 } from '../../core/index.ts';
+import type { ColumnValue } from '../../operators/rows/operation.ts';
 import { planRows, type RowOperation, type RowPlanOptions } from '../../operators/rows/rows.ts';
 
 export const TYPES: readonly DataType[] = [
@@ -112,7 +113,9 @@ export function expected(batch: Batch, operations: readonly RowOperation[]): Out
           produced.push(Object.fromEntries([...Object.entries(row), ...Object.entries(added)]));
         } else if (operation.kind === 'withColumns') {
           const { fields } = operation.schema;
-          const added = stored(operation.schema, Object.fromEntries(fields.map(({ name }, c) => [name, operation.fns[c]?.({ ...row })])));
+          const valueOf = (value: (typeof operation.values)[number]) =>
+            value.where === undefined || value.where({ ...row }) ? ('fn' in value ? value.fn({ ...row }) : row[value.column]) : null;
+          const added = stored(operation.schema, Object.fromEntries(fields.map(({ name }, c) => [name, valueOf(operation.values[c] as ColumnValue)])));
           produced.push(Object.fromEntries([...Object.entries(row), ...Object.entries(added)]));
         } else if (operation.kind === 'rename') {
           produced.push(Object.fromEntries(Object.entries(row).map(([name, value]) => [operation.names.get(name) ?? name, value])));

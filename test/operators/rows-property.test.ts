@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type AnyRow, type DataType, type Field, Schema } from '../../core/index.ts';
+import type { ColumnValue } from '../../operators/rows/operation.ts';
 import { planRows, type RowOperation } from '../../operators/rows/rows.ts';
 import { GENERATED_TOKEN } from '../../operators/rows/source.ts';
 import { effortCount, seedOf } from '../seed.ts';
@@ -195,8 +196,13 @@ function operations(random: Random, first: readonly Field[]): RowOperation[] {
       current = [...current.map((field) => at(field.name) ?? field), ...added.filter(({ name }) => !current.some((field) => field.name === name))];
     } else if (kind === 9) {
       const added = fields(random);
-      const fns = added.map(({ type }) => wrapped(random, current, `(${fitting(random, current, type)})`));
-      list.push({ kind: 'withColumns', schema: new Schema(added), fns });
+      const values = added.map((field): ColumnValue => {
+        const where = field.type.nullable && random.below(2) === 0 ? wrapped(random, current, `(${expression(random, current, 2)})`) : undefined;
+        const same = current.find(({ type }) => type.name === field.type.name && !type.nullable);
+        if (where !== undefined && same !== undefined) return { column: same.name, where };
+        return { fn: wrapped(random, current, `(${fitting(random, current, field.type)})`), where };
+      });
+      list.push({ kind: 'withColumns', schema: new Schema(added), values });
       const at = (name: string) => added.find((field) => field.name === name);
       current = [...current.map((field) => at(field.name) ?? field), ...added.filter(({ name }) => !current.some((field) => field.name === name))];
     } else if (kind === 10) {
@@ -251,7 +257,7 @@ test(`${CASES} generated chains give the model's rows, origins and failures in e
       const plan = planRows(schema, chain, needed, options);
       emitted += plan.describe().filter((line) => line.includes('expression')).length;
       const note = () =>
-        `seed ${SEED + n}, ${mode}, needed ${needed}\n${schema}\n${chain.map((operation) => ('fn' in operation ? operation.fn : 'fns' in operation ? operation.fns.join() : JSON.stringify(operation))).join('\n')}\n${plan.code.join('\n')}`;
+        `seed ${SEED + n}, ${mode}, needed ${needed}\n${schema}\n${chain.map((operation) => ('fn' in operation ? operation.fn : 'values' in operation ? operation.values.map((value) => Object.values(value).join(' where ')).join() : JSON.stringify(operation))).join('\n')}\n${plan.code.join('\n')}`;
       const got = outcome(batch, chain, options, needed, 64);
       try {
         assert.deepEqual(
