@@ -340,17 +340,9 @@ export const EXPECTED_CALLS: Readonly<Record<string, ExpectedRows>> = {
     { user: 'ann', value: 450 },
     { user: 'bob', value: 0 },
   ],
-  'sum((r) => r.ms * 2)': [
-    { user: 'ann', value: 900 },
-    { user: 'bob', value: 0 },
-  ],
-  'count({ where: (r) => r.ms > 60 })': [
-    { user: 'ann', value: 2 },
-    { user: 'bob', value: 0 },
-  ],
-  "sum('ms', { where: (r) => r.ms > 60 })": [
-    { user: 'ann', value: 400 },
-    { user: 'bob', value: null },
+  ".keyBy('user').aggregate({ twice: sum((r) => r.ms * 2), slow: count({ where: (r) => r.ms > 60 }), slowMs: sum('ms', { where: (r) => r.ms > 60 }) })": [
+    { user: 'ann', twice: 900, slow: 2, slowMs: 400 },
+    { user: 'bob', twice: 0, slow: 0, slowMs: null },
   ],
   "mean('ms')": [
     { user: 'ann', value: 150 },
