@@ -44,6 +44,11 @@ export class RunningAggregate implements ShardAggregate {
     return this.#table.bytes;
   }
 
+  /** Only what changes comes out. */
+  get dueTime(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
   get groupCount(): number {
     return this.#table.size;
   }

@@ -7,6 +7,7 @@
 import { type Batch, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import {
   blockInput,
+  type DueTimes,
   type ExchangeOperator,
   type ExchangeShard,
   exchangeBlockRows,
@@ -23,6 +24,7 @@ import {
   type StateFacts,
   shardOrders,
   shardRows,
+  shardsWithRows,
 } from '../exchange/index.ts';
 import type { KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import { RowOutput } from './row-output.ts';
@@ -75,17 +77,21 @@ export class KeyedExchange implements ExchangeOperator {
     const place = { block: 0 };
     const failures = { areSkipped: context.failures.areSkipped, skip: (error: unknown) => context.failures.skip(error, place.block) };
     const output = new RowOutput(slabs, this.output, emit);
-    const merger = carriesOrder ? new RowMerger(slabs, this.inputs) : undefined;
+    const merging: Merging = { merger: carriesOrder ? new RowMerger(slabs, this.inputs) : undefined };
     if (carriesOrder) output.keepOrder();
     return (shard, from) => {
       const operator = this.#plan.open({ slabs, shard, clock, output, failures }, from);
-      return new KeyedShard(this.#plan, operator, shard, output, context, place, merger);
+      return new KeyedShard(this.#plan, operator, shard, output, context, place, merging);
     };
   }
 
   piecesOf(memory: SharedMemory, block: number): number {
     const isForAll = this.inputs[blockInput(memory, block)]?.isBroadcast === true;
     return exchangeBlockRows(memory, block) * (isForAll ? SHARD_COUNT : 1);
+  }
+
+  shardsIn(memory: SharedMemory, block: number, found: Uint8Array): void {
+    shardsWithRows(memory, block, found);
   }
 
   heldUntil(memory: SharedMemory, block: number): number {
@@ -122,6 +128,11 @@ function inputFacts({ schema, keys, columns, eventTime, isBroadcast, timeShiftMs
   };
 }
 
+/** Where rows carry their order. One per thread, shared by its shards. */
+interface Merging {
+  merger: RowMerger | undefined;
+}
+
 class KeyedShard implements ExchangeShard {
   readonly #plan: KeyedOperatorPlan;
   readonly #operator: KeyedOperator;
@@ -129,12 +140,9 @@ class KeyedShard implements ExchangeShard {
   readonly #output: RowOutput;
   readonly #context: ShardContext;
   readonly #place: { block: number };
-  #merger: RowMerger | undefined;
+  readonly #merging: Merging;
 
-  /**
-   * @param place the block whose rows are being taken; 0: none
-   * @param merger where rows carry their order
-   */
+  /** @param place the block whose rows are being taken; 0: none */
   constructor(
     plan: KeyedOperatorPlan,
     operator: KeyedOperator,
@@ -142,7 +150,7 @@ class KeyedShard implements ExchangeShard {
     output: RowOutput,
     context: ShardContext,
     place: { block: number },
-    merger: RowMerger | undefined,
+    merging: Merging,
   ) {
     this.#plan = plan;
     this.#operator = operator;
@@ -150,19 +158,23 @@ class KeyedShard implements ExchangeShard {
     this.#output = output;
     this.#context = context;
     this.#place = place;
-    this.#merger = merger;
+    this.#merging = merging;
   }
 
   get stateBytes(): number {
     return this.#operator.stateBytes;
   }
 
+  get due(): DueTimes {
+    return this.#operator.due;
+  }
+
   merge(blocks: readonly number[]): number {
     const { slabs } = this.#context;
     const { memory } = slabs;
     // Blocks of a state log may carry places that this plan no longer needs: what came of them then counted these.
-    const isOrdered = this.#merger !== undefined || blocks.some((block) => shardOrders(memory, block, this.#shard) !== 0);
-    if (isOrdered) return (this.#merger ??= new RowMerger(slabs, this.#plan.inputs)).each(blocks, this.#shard, this.#takeInOrder);
+    const isOrdered = this.#merging.merger !== undefined || blocks.some((block) => shardOrders(memory, block, this.#shard) !== 0);
+    if (isOrdered) return (this.#merging.merger ??= new RowMerger(slabs, this.#plan.inputs)).each(blocks, this.#shard, this.#takeInOrder);
     let merged = 0;
     for (const block of blocks) {
       const input = blockInput(memory, block);
@@ -197,5 +209,9 @@ class KeyedShard implements ExchangeShard {
 
   snapshot(): unknown {
     return this.#operator.snapshot();
+  }
+
+  close(): void {
+    this.#operator.release?.();
   }
 }

@@ -2,4 +2,5 @@
 
 export { headOf, type StateHead } from '../plan/index.ts';
 export { Engine, type EngineContext } from './engine.ts';
+export type { SpillPlace } from './state-budget.ts';
 export { checkState, type EngineState, joinStates } from './state-snapshot.ts';

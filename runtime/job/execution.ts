@@ -17,6 +17,8 @@ import type { ResolvedOptions } from './options.ts';
 import type { JobState, ProgressLog } from './progress.ts';
 import { Sinks } from './sinks.ts';
 import { Sources } from './sources.ts';
+import { SpillFolder } from './spill-folder.ts';
+import { thoughSpilled } from './state-limit.ts';
 import type { View } from './view.ts';
 
 const CHUNK_BYTES_MAX = 1 << 20;
@@ -25,6 +27,8 @@ const CHUNK_BYTES_MIN = 4 << 10;
 const CREDIT_BYTES_MAX = 64 << 20;
 /** Rows under way need the rest of the memory. */
 const PAUSE_SHARE = 0.75;
+/** Tables that grow need as much again for a while. */
+const SPILL_SHARE = 0.5;
 const IDLE_WAIT_MS = 1_000;
 /** How often to look whether the job stands still. */
 const WATCH_MS = 1_000;
@@ -40,6 +44,8 @@ export class Execution {
   readonly #sinks: Sinks;
   readonly #workers: Workers;
   #checkpoints: Checkpoints | undefined;
+  /** Where state goes that memory has no room for. */
+  #spill: SpillFolder | undefined;
   readonly #damaged: readonly CheckpointId[];
   readonly #coordinator: Coordinator;
   #timer: NodeJS.Timeout | undefined;
@@ -112,6 +118,8 @@ export class Execution {
       );
       if (stored !== undefined) await checkpoints?.dir.journal.begin(stored.head, stored.kept);
       if (checkpoints?.manifest === undefined) await checkpoints?.make(coordinator.firstCut, this.#sinks, this.#sources);
+      if (this.#options.atLimit === 'spill') this.#spill = await SpillFolder.open(checkpoints?.dir.dir);
+      else if (checkpoints !== undefined) await SpillFolder.clear(checkpoints.dir.dir);
       this.#startWorkers();
       this.#isStarted = true;
       if (this.#failure !== undefined) throw this.#failure;
@@ -170,7 +178,8 @@ export class Execution {
   /** The first fatal error ends the job. Uncommitted work is dropped. */
   async fail(error: unknown): Promise<void> {
     if (this.#failure !== undefined || this.#outcome !== undefined) return;
-    this.#failure = error;
+    const isFull = this.#spill !== undefined && error instanceof MillraceError && error.code === 'ERR_MILLRACE_MEMORY';
+    this.#failure = isFull ? thoughSpilled(error, this.#coordinator.control.stateBytes()) : error;
     // `#end` handles what fails while everything is being closed.
     if (this.#isStarted) await this.#end();
   }
@@ -248,7 +257,7 @@ export class Execution {
   }
 
   #startWorkers(): void {
-    const { params, batchRows, failedRows, codeGeneration } = this.#options;
+    const { params, batchRows, failedRows, codeGeneration, memoryBytes } = this.#options;
     const coordinator = this.#coordinator;
     this.#workers.start(coordinator.control, {
       url: this.#url,
@@ -262,6 +271,7 @@ export class Execution {
       batchRows,
       failedRows,
       stored: this.#checkpoints?.task,
+      spill: this.#spill && { dir: this.#spill.dir, limitBytes: memoryBytes * SPILL_SHARE },
       ...(codeGeneration === undefined ? {} : { codeGeneration }),
     });
   }
@@ -315,6 +325,7 @@ export class Execution {
       () => this.#sources.close(),
       () => this.#sinks.close(),
       () => this.#workers.close(),
+      () => this.#spill?.remove(),
       () => coordinator.lookBack(),
       () => (this.#failure === undefined ? this.#checkpoints?.store.rest() : undefined),
       () => this.#checkpoints?.store.close(),
