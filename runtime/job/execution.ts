@@ -27,8 +27,9 @@ const CHUNK_BYTES_MIN = 4 << 10;
 const CREDIT_BYTES_MAX = 64 << 20;
 /** Rows under way need the rest of the memory. */
 const PAUSE_SHARE = 0.75;
-/** Tables that grow need as much again for a while. */
-const SPILL_SHARE = 0.5;
+/** Rings, batches of decoders and results. */
+const OWN_BYTES = 6 << 20;
+const SPILL_SHARE = 0.75;
 const IDLE_WAIT_MS = 1_000;
 /** How often to look whether the job stands still. */
 const WATCH_MS = 1_000;
@@ -217,7 +218,7 @@ export class Execution {
       limits: {
         chunkBytes: CHUNK_BYTES_MAX,
         chunkBytesMin: CHUNK_BYTES_MIN,
-        creditBytes: Math.min(memoryBytes / 4, CREDIT_BYTES_MAX),
+        creditBytes: creditBytes(memoryBytes),
         epochBytes,
         // Slabs may be twice as large as what is in them, and three epochs may be under way.
         outputBytes: memoryBytes / 16,
@@ -257,7 +258,7 @@ export class Execution {
   }
 
   #startWorkers(): void {
-    const { params, batchRows, failedRows, codeGeneration, memoryBytes } = this.#options;
+    const { params, batchRows, failedRows, codeGeneration, memoryBytes, epochBytes } = this.#options;
     const coordinator = this.#coordinator;
     this.#workers.start(coordinator.control, {
       url: this.#url,
@@ -271,7 +272,7 @@ export class Execution {
       batchRows,
       failedRows,
       stored: this.#checkpoints?.task,
-      spill: this.#spill && { dir: this.#spill.dir, limitBytes: memoryBytes * SPILL_SHARE },
+      spill: this.#spill && { dir: this.#spill.dir, limitBytes: stateBytesBeside(memoryBytes, epochBytes) },
       ...(codeGeneration === undefined ? {} : { codeGeneration }),
     });
   }
@@ -342,6 +343,19 @@ export class Execution {
     if (this.#failure !== undefined) this.#rejectDone(this.#failure);
     else this.#resolveDone();
   }
+}
+
+function creditBytes(memoryBytes: number): number {
+  return Math.min(memoryBytes / 4, CREDIT_BYTES_MAX);
+}
+
+/**
+ * How much of the memory is for state where the rest of it is put away. Rows under way take the credit of the
+ * sources; two epochs of blocks, tables of scans and output are about six times the bytes of an epoch, in
+ * slabs. Tables that grow, and slabs that are larger than what is in them, need some of what is left.
+ */
+function stateBytesBeside(memoryBytes: number, epochBytes: number): number {
+  return Math.max(memoryBytes - OWN_BYTES - creditBytes(memoryBytes) - 6 * epochBytes, memoryBytes / 8) * SPILL_SHARE;
 }
 
 function hangs(what: string): MillraceError {
