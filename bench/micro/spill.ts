@@ -23,14 +23,16 @@ const { values } = parseArgs({
 const keys = Number(values.keys);
 const rows = Number(values.rows);
 const IN_MEMORY = 2 * 1024 ** 3;
-/** The half of the limit is for state. */
-const LIMIT_OF_STATE = 2 / 4;
+const EPOCH_BYTES = 1 << 20;
+/** The limit of which this much is for state (job/execution.ts). */
+const limitFor = (state: number): number => Math.round((state / 0.75 + (6 << 20) + 6 * EPOCH_BYTES) / 0.75);
 
 async function measured(again: number, memory: number, atLimit: 'fail' | 'spill') {
   const job = await run(new URL('../jobs/spilled-keys.ts', import.meta.url), {
     workers: Number(values.workers),
     trigger: values.trigger as Duration,
     memory: { limit: memory, atLimit },
+    epochBytes: EPOCH_BYTES,
     params: { keys, again, rows },
   });
   let stateBytes = 0;
@@ -52,8 +54,8 @@ const inMiB = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
 const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
 
 const { stateBytes } = await measured(keys, IN_MEMORY, 'fail');
-const limit = Math.round(stateBytes * LIMIT_OF_STATE);
-console.log(`state ${inMiB(stateBytes)}, of which ${inMiB(limit / 2)} may be in memory`);
+const limit = limitFor(stateBytes / 4);
+console.log(`state ${inMiB(stateBytes)}, of which ${inMiB(stateBytes / 4)} may be in memory (a limit of ${inMiB(limit)})`);
 for (const [name, again] of [
   ['uniform', keys],
   ['cold', 8],

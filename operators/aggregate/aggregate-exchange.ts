@@ -72,6 +72,9 @@ export class AggregateExchange implements ExchangeOperator {
         get stateBytes() {
           return aggregate.stateBytes;
         },
+        get spareBytes() {
+          return aggregate.spareBytes;
+        },
         get due() {
           return { time: aggregate.dueTime, clock: Number.POSITIVE_INFINITY };
         },

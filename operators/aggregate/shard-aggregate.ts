@@ -58,6 +58,8 @@ export interface ShardAggregate {
   snapshot(): ShardSnapshot;
   /** Bytes of state held, without memory kept for reuse. */
   readonly stateBytes: number;
+  /** Bytes of memory kept for reuse. */
+  readonly spareBytes: number;
   /** The watermark from which on `advance` has something to do without blocks; +Infinity: there is none. */
   readonly dueTime: number;
   /** Groups held, over all panes. An upper bound: in a pane that is runs, a key counts once per run. */

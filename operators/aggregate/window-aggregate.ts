@@ -78,6 +78,10 @@ export class WindowAggregate implements ShardAggregate {
     return this.#state.bytes + this.#store.bytes;
   }
 
+  get spareBytes(): number {
+    return (this.#changesStore?.bytes ?? 0) + (this.#changesState?.bytes ?? 0);
+  }
+
   /** When a window comes out, or the first pane goes. */
   get dueTime(): number {
     const { first } = this.#panes;

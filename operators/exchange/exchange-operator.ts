@@ -238,6 +238,8 @@ export interface ExchangeShard {
   snapshot(): unknown;
   /** Bytes of state held, or an estimate of them. */
   readonly stateBytes: number;
+  /** Bytes beside that which it keeps for reuse. Default: few. */
+  readonly spareBytes?: number;
   /** Between two epochs: when `advance` next has something to do without blocks. */
   readonly due: DueTimes;
   /** Gives its memory back. The shard is not used afterwards; another one may be opened from its snapshot. */

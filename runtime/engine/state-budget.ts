@@ -92,7 +92,8 @@ export class StateBudget {
   }
 
   #count(own: OwnShard): void {
-    own.bytes = own.shard.stateBytes;
+    const { shard } = own;
+    own.bytes = shard.stateBytes + (shard.spareBytes ?? 0);
     this.#held += own.bytes;
   }
 

@@ -84,7 +84,9 @@ export const KINDS = {
   'interval join': (params: Params) => {
     const p = pipeline('spill');
     const right = source(params, p).drop('n', 'text').keyBy('key');
-    return source(params, p).keyBy('key').join(right, { within: [200, 200] });
+    return source(params, p)
+      .keyBy('key')
+      .join(right, { within: [200, 200] });
   },
   'table join': (params: Params) => {
     const [left, right] = pair(params);
