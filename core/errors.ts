@@ -23,6 +23,7 @@ export const ERROR_CODES = [
   'ERR_MILLRACE_SCHEMA', // a schema, or a value that does not fit its column
   'ERR_MILLRACE_SINK', // a sink failed to write
   'ERR_MILLRACE_SOURCE', // a source failed to read
+  'ERR_MILLRACE_SPILL', // state that was put away on disk cannot be written or read
   'ERR_MILLRACE_STATE', // the state of a checkpoint is damaged
   'ERR_MILLRACE_TOPIC', // a topic that does not exist
   'ERR_MILLRACE_TRANSACTION', // a transaction was not committed, or may not have been

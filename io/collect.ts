@@ -12,11 +12,26 @@ export interface CollectSink<R> extends Sink<R> {
   readonly rows: readonly R[];
 }
 
-/** So that each has a name of its own. */
-let made = 0;
+/** The rows of one stream. A job that gives a `collect()` to several streams opens it once for each. */
+class Collected<R> {
+  committed = new Map<number, R[]>();
+  /** Rows that are not visible; exactly-once, those that were prepared outlive their writer. */
+  prepared = new Map<number, R[]>();
+  /** How often it was opened. The last writer is the one that counts. */
+  writers = 0;
+
+  /** Makes rows of these epochs visible. */
+  publish(epochs: Map<number, R[]>, until: number): void {
+    for (const [epoch, rows] of epochs) {
+      if (epoch > until) continue;
+      epochs.delete(epoch);
+      this.committed.set(epoch, rows);
+    }
+  }
+}
 
 /**
- * Takes one stream. The rows of two go in through `a.union(b)`, or into an array each.
+ * Several streams of a job may go into one: its rows are those of all of them.
  *
  * Exactly-once, it keeps the rows up to the checkpoint that a job resumes from, as long as the process lives:
  * they are in its memory. A job that resumes in another process starts with an empty array there.
@@ -27,51 +42,51 @@ let made = 0;
  * // after `await job.done`, on the main thread: result.rows
  */
 export function collect<R = AnyRow>(): CollectSink<R> {
-  const place = `collect() number ${++made}`;
-  let committed = new Map<number, R[]>();
-  /** Rows that are not visible; exactly-once, those that were prepared outlive their writer. */
-  let prepared = new Map<number, R[]>();
+  /** In the order in which a job opens them, which is that of the pipeline. */
+  let streams: Collected<R>[] = [];
+  let opened = 0;
+  /** Of the job that has opened it last. */
+  let job: AbortSignal | undefined;
   let flat: R[] | undefined;
-  let writers = 0;
 
-  function publish(epochs: Map<number, R[]>, until: number): void {
-    for (const [epoch, rows] of epochs) {
-      if (epoch > until) continue;
-      epochs.delete(epoch);
-      committed.set(epoch, rows);
-      flat = undefined;
+  function streamOf(signal: AbortSignal, isExactlyOnce: boolean): Collected<R> {
+    if (signal !== job) {
+      job = signal;
+      opened = 0;
+      if (!isExactlyOnce) streams = [];
     }
+    flat = undefined;
+    streams[opened] ??= new Collected();
+    return streams[opened++] as Collected<R>;
   }
 
   return {
     name: 'collect',
     delivery: 'replayed by epoch',
-    place,
     get rows() {
-      flat ??= [...committed.entries()].sort(([a], [b]) => a - b).flatMap(([, rows]) => rows);
+      flat ??= streams
+        .flatMap(({ committed }) => [...committed])
+        .sort(([a], [b]) => a - b)
+        .flatMap(([, rows]) => rows);
       return flat;
     },
     check: () => {},
-    async open({ schema, guarantee }) {
+    async open({ schema, guarantee, signal }) {
       const isExactlyOnce = guarantee === 'exactly-once';
-      if (!isExactlyOnce) {
-        committed = new Map();
-        prepared = new Map();
-        flat = undefined;
-      }
+      const stream = streamOf(signal, isExactlyOnce);
       const pending = new Map<number, R[]>();
       const reader = new ArrowBlockReader(schema);
-      const writer = ++writers;
+      const writer = ++stream.writers;
       const mustBeNewest = (): void => {
-        if (isExactlyOnce && writer !== writers) throw new MillraceError('ERR_MILLRACE_FENCED', 'A later run collects these rows now. This one ends.');
+        if (isExactlyOnce && writer !== stream.writers) throw new MillraceError('ERR_MILLRACE_FENCED', 'A later run collects these rows now. This one ends.');
       };
       return {
         info: { partitionCount: 1 },
         async recover(checkpoint) {
           mustBeNewest();
-          publish(prepared, checkpoint);
-          prepared = new Map();
-          committed = new Map([...committed].filter(([epoch]) => epoch <= checkpoint));
+          stream.publish(stream.prepared, checkpoint);
+          stream.prepared = new Map();
+          stream.committed = new Map([...stream.committed].filter(([epoch]) => epoch <= checkpoint));
           flat = undefined;
         },
         async write(block) {
@@ -85,13 +100,13 @@ export function collect<R = AnyRow>(): CollectSink<R> {
           for (const [epoch, rows] of pending) {
             if (epoch > checkpoint) continue;
             pending.delete(epoch);
-            prepared.set(epoch, rows);
+            stream.prepared.set(epoch, rows);
           }
         },
         async commit(epoch) {
           mustBeNewest();
-          if (isExactlyOnce) publish(prepared, epoch);
-          else publish(pending, epoch);
+          stream.publish(isExactlyOnce ? stream.prepared : pending, epoch);
+          flat = undefined;
         },
         async close() {},
       };

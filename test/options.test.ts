@@ -165,7 +165,7 @@ test('messages say what to write', async () => {
     [() => millrace.run('x.ts', { params: { day: 1, of: () => 1 } }), 'OPTION', /^params has function of in "of", which cannot be sent to a worker thread/],
     [() => millrace.run('x.ts', { params: 'day=1' as never }), 'OPTION', /^params is "day=1"\. Give an object/],
     [() => millrace.run('x.ts', { failedRows: 'drop' as never }), 'OPTION', /^failedRows is "drop"\. Give 'fail'/],
-    [() => millrace.run('x.ts', { memory: { atLimit: 'spill' as never } }), 'OPTION', /^memory\.atLimit is "spill", which is not there yet\. Give 'fail'/],
+    [() => millrace.run('x.ts', { memory: { atLimit: 'disk' as never } }), 'OPTION', /^memory\.atLimit is "disk"\. Give 'fail'.*'pause'.*or 'spill'/],
     [() => millrace.run('x.ts', { memory: { limit: '1MiB' } }), 'OPTION', /^memory is "1MiB"\. Give at least/],
     [() => millrace.run('x.ts', { badRows: 'drop' as never }), 'OPTION', /^badRows is "drop"\. Give 'ledger'/],
     [() => millrace.run('x.ts', { badRows: { fail: { above: 2 } } }), 'OPTION', /^badRows is /],

@@ -55,6 +55,21 @@ export class OpenWindows {
   }
 
   /**
+   * The watermark at which the next window from `from` on that has a row closes.
+   *
+   * @param firstPane the first pane that has rows; +Infinity, as is the answer: none has
+   */
+  nextClose(from: number, firstPane: number): number {
+    return this.nextEnd(from, firstPane) + this.latenessMs;
+  }
+
+  /** The watermark at which that window ends, whatever the lateness. */
+  nextEnd(from: number, firstPane: number): number {
+    if (firstPane === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
+    return this.grid.windowEnd(Math.max(from, this.grid.firstWindowOf(firstPane)));
+  }
+
+  /**
    * Calls `visit`, in ascending order, with each window from `from` to before `until` that has a row.
    * Stretches without rows cost nothing.
    *

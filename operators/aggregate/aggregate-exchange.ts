@@ -22,11 +22,11 @@ import {
 } from '../exchange/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { Combiner } from './combine.ts';
-import { groupsIn, lastPaneIn, relocateGroupBlock } from './group-block.ts';
+import { groupsIn, lastPaneIn, relocateGroupBlock, shardsWithGroups } from './group-block.ts';
 import { HeldPaneRows } from './held-rows.ts';
 import { shardAggregate } from './open-shard.ts';
 import { ResultWriter } from './result-writer.ts';
-import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
+import { type ShardAggregate, type ShardSnapshot, startingAt } from './shard-aggregate.ts';
 
 /** The format of the shards' snapshots. */
 const STATE_FORMAT = 1;
@@ -61,10 +61,9 @@ export class AggregateExchange implements ExchangeOperator {
 
   openShards({ slabs, clock, emit, publisher }: ShardContext): OpenShard {
     const writer = new ResultWriter(slabs, this.plan);
-    // After a restart the windows up to the committed watermark are closed.
-    const closed = Number.isFinite(clock.watermark) ? { watermark: clock.watermark, state: undefined } : undefined;
-    return (shard, from = closed): ExchangeShard => {
-      const aggregate = shardAggregate(slabs, this.plan, shard, writer, from as ShardSnapshot | undefined, publisher?.(shard));
+    return (shard, from): ExchangeShard => {
+      const start = startingAt(clock.watermark, from as ShardSnapshot | undefined);
+      const aggregate = shardAggregate(slabs, this.plan, shard, writer, start, publisher?.(shard));
       return {
         merge(blocks) {
           let merged = 0;
@@ -78,6 +77,13 @@ export class AggregateExchange implements ExchangeOperator {
         get stateBytes() {
           return aggregate.stateBytes;
         },
+        get spareBytes() {
+          return aggregate.spareBytes;
+        },
+        get due() {
+          return { time: aggregate.dueTime, clock: Number.POSITIVE_INFINITY };
+        },
+        close: () => aggregate.release(),
       };
     };
   }
@@ -88,6 +94,10 @@ export class AggregateExchange implements ExchangeOperator {
 
   piecesOf(memory: SharedMemory, block: number): number {
     return groupsIn(memory, block);
+  }
+
+  shardsIn(memory: SharedMemory, block: number, found: Uint8Array): void {
+    shardsWithGroups(memory, this.plan.layout, block, found);
   }
 
   heldUntil(memory: SharedMemory, block: number): number {

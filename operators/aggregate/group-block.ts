@@ -143,6 +143,15 @@ export function eachPaneOf(
   return groups;
 }
 
+/** Puts a 1 into `found`, by shard, for each shard that a block has groups of. */
+export function shardsWithGroups(memory: SharedMemory, layout: SlotLayout, block: number, found: Uint8Array): void {
+  const paneCount = paneCountOf(memory, block);
+  for (let i = 0, entry = block + BLOCK_HEAD_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
+    const tableBlock = block + (memory.u32[(entry + 8) >>> 2] as number);
+    for (let shard = 0; shard < SHARD_COUNT; shard++) if (blockSlots(memory, layout, tableBlock, shard).count > 0) found[shard] = 1;
+  }
+}
+
 function paneCountOf(memory: SharedMemory, block: number): number {
   // Making the text of the message costs more than the check.
   if (memory.u32[block >>> 2] !== GROUPS_MAGIC) assert(false, `${block} is no block of groups`);

@@ -8,4 +8,4 @@ export { type AggregatorFunctions, aggregator, isUserAggregate, type UserAggrega
 export { Combiner } from './combine.ts';
 export { shardAggregate } from './open-shard.ts';
 export { RESULT_ROWS_MAX, ResultWriter } from './result-writer.ts';
-export type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
+export { type ShardAggregate, type ShardSnapshot, startingAt } from './shard-aggregate.ts';

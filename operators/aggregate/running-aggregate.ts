@@ -44,6 +44,16 @@ export class RunningAggregate implements ShardAggregate {
     return this.#table.bytes;
   }
 
+  /** Of the epoch's changes, which are gone after it. */
+  get spareBytes(): number {
+    return this.#changes.bytes;
+  }
+
+  /** Only what changes comes out. */
+  get dueTime(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
   get groupCount(): number {
     return this.#table.size;
   }

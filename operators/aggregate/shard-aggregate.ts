@@ -22,6 +22,17 @@ export interface ShardSnapshot {
   readonly state: Uint8Array | undefined;
 }
 
+/**
+ * What a shard is opened with. Windows up to the watermark are closed: after a restart without state, and
+ * where the shard slept since its snapshot was taken.
+ *
+ * @param watermark as of the epoch before the first one to come
+ */
+export function startingAt(watermark: number, from: ShardSnapshot | undefined): ShardSnapshot | undefined {
+  if (from === undefined) return Number.isFinite(watermark) ? { watermark, state: undefined } : undefined;
+  return watermark > from.watermark ? { watermark, state: from.state } : from;
+}
+
 export interface ShardAggregate {
   /**
    * Merges this shard's part of an exchange block and returns its number of groups. The block is not needed
@@ -52,6 +63,10 @@ export interface ShardAggregate {
   emitState(emit: Emit): void;
   /** Bytes of state held, without memory kept for reuse. */
   readonly stateBytes: number;
+  /** Bytes of memory kept for reuse. */
+  readonly spareBytes: number;
+  /** The watermark from which on `advance` has something to do without blocks; +Infinity: there is none. */
+  readonly dueTime: number;
   /** Groups held, over all panes. An upper bound: in a pane that is runs, a key counts once per run. */
   readonly groupCount: number;
   release(): void;

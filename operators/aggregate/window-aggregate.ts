@@ -78,6 +78,21 @@ export class WindowAggregate implements ShardAggregate {
     return this.#state.bytes + this.#store.bytes;
   }
 
+  get spareBytes(): number {
+    return (this.#changesStore?.bytes ?? 0) + (this.#changesState?.bytes ?? 0);
+  }
+
+  /** When a window comes out, or the first pane goes. */
+  get dueTime(): number {
+    const { first } = this.#panes;
+    const emission = this.plan.window?.emission;
+    if (emission === 'final' || first === Number.POSITIVE_INFINITY) return this.#windows.nextClose(this.#next, first);
+    const gone = this.#windows.paneHeldUntil(first);
+    if (emission === 'update') return gone;
+    const at = this.#panes.indexFrom(this.#grid.firstPane(this.#due));
+    return at < this.#panes.size ? Math.min(gone, this.#windows.nextEnd(this.#due, this.#panes.number(at))) : gone;
+  }
+
   get groupCount(): number {
     let count = 0;
     for (let i = 0; i < this.#panes.size; i++) count += this.#panes.state(i).size;

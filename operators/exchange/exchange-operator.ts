@@ -73,6 +73,8 @@ export interface ExchangeOperator {
   relocate?(memory: SharedMemory, block: number, from: number): boolean;
   /** How many pieces (groups, or rows) of a block all shards together have to merge. */
   piecesOf(memory: SharedMemory, block: number): number;
+  /** Puts a 1 into `found`, by shard, for each shard that has to merge pieces of a block. Cost: O(shards). */
+  shardsIn(memory: SharedMemory, block: number, found: Uint8Array): void;
   /**
    * The event time until which the rows of a block are held in state. Their positions are committed no
    * earlier. -Infinity: they are not held; +Infinity: for ever.
@@ -266,7 +268,27 @@ export interface ExchangeShard {
   stateRows(): Iterable<StateRow>;
   /** Bytes of state held, or an estimate of them. */
   readonly stateBytes: number;
+  /** Bytes beside that which it keeps for reuse. Default: few. */
+  readonly spareBytes?: number;
+  /** Between two epochs: when `advance` next has something to do without blocks. */
+  readonly due: DueTimes;
+  /** Gives its memory back. The shard is not used afterwards; another one may be opened from its snapshot. */
+  close(): void;
 }
+
+/**
+ * Until when a shard may sleep: as long as it has no pieces to merge, calls of `advance` before these times
+ * change nothing, neither its output nor its state. They may be too early. +Infinity: never.
+ */
+export interface DueTimes {
+  /** The watermark from which on something is due; MAX_VALUE: the one of the end of the input. */
+  readonly time: number;
+  /** The epoch's clock from which on something is due. */
+  readonly clock: number;
+}
+
+/** Nothing is ever due by itself. */
+export const NEVER_DUE: DueTimes = { time: Number.POSITIVE_INFINITY, clock: Number.POSITIVE_INFINITY };
 
 /** Notified when the table of a shard changes, so that others may read it meanwhile. */
 export interface ShardPublisher {

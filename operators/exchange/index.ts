@@ -14,28 +14,30 @@ export {
   orderExchangeBlocks,
   writeBlockHead,
 } from './exchange-block.ts';
-export type {
-  Emit,
-  EpochClock,
-  EpochStart,
-  ExchangeInput,
-  ExchangeOperator,
-  ExchangeShard,
-  HeldRows,
-  LeftOut,
-  Migration,
-  OpenShard,
-  OrderOfRows,
-  OutputTime,
-  RowFailures,
-  Scatter,
-  ScatterHooks,
-  ShardContext,
-  ShardPublisher,
-  StateFacts,
+export {
+  type DueTimes,
+  type Emit,
+  type EpochClock,
+  type EpochStart,
+  type ExchangeInput,
+  type ExchangeOperator,
+  type ExchangeShard,
+  type HeldRows,
+  type LeftOut,
+  type Migration,
+  NEVER_DUE,
+  type OpenShard,
+  type OrderOfRows,
+  type OutputTime,
+  type RowFailures,
+  type Scatter,
+  type ScatterHooks,
+  type ShardContext,
+  type ShardPublisher,
+  type StateFacts,
 } from './exchange-operator.ts';
 export { hashKeys } from './key-hash.ts';
-export { type BlockColumns, offsetInShard, rowBlockMaxTime, shardOrders, shardRows } from './row-block.ts';
+export { type BlockColumns, offsetInShard, rowBlockMaxTime, shardOrders, shardRows, shardsWithRows } from './row-block.ts';
 export { RowMerger } from './row-order.ts';
 export { type RowInput, RowPartitioner, type RowStage } from './row-partition.ts';
 export { named, type ResultParts, resultParts, type StateRow } from './state-row.ts';

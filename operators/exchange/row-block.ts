@@ -64,6 +64,11 @@ export function shardRows(memory: SharedMemory, input: BlockColumns, block: numb
   return new Batch(memory, input.schema, rowCount, columns);
 }
 
+/** Puts a 1 into `found`, by shard, for each shard that a block has rows of. */
+export function shardsWithRows({ u32 }: SharedMemory, block: number, found: Uint8Array): void {
+  for (let shard = 0; shard < SHARD_COUNT; shard++) if (u32[(block + SHARDS + shard * 8 + 4) >>> 2] !== 0) found[shard] = 1;
+}
+
 /** Address of the places (f64) of a shard's rows; 0: the rows of this block carry none. */
 export function shardOrders({ u32 }: SharedMemory, block: number, shard: number): number {
   const at = u32[(block + PLACES) >>> 2] as number;

@@ -4,7 +4,7 @@
 
 import { type Batch, readTimestamp } from '../../core/index.ts';
 import type { StateRow } from '../exchange/index.ts';
-import { type EpochClock, type Key, type KeyedContext, type KeyedInput, type KeyedOperator, TimerQueue } from '../keyed/index.ts';
+import { type DueTimes, dueIn, type EpochClock, type Key, type KeyedContext, type KeyedInput, type KeyedOperator, TimerQueue } from '../keyed/index.ts';
 import { type Group, Groups, type RowFold, sampledBytes } from './row-fold.ts';
 
 interface RunningGroup extends Group {
@@ -43,6 +43,10 @@ export class RunningFold implements KeyedOperator {
 
   get stateBytes(): number {
     return sampledBytes(this.#values) + this.#expiries.size * 56;
+  }
+
+  get due(): DueTimes {
+    return dueIn(this.#time >= 0, this.#expiries.firstTime);
   }
 
   onBatch(rows: Batch): void {

@@ -5,7 +5,7 @@
 
 import { type Batch, type OpenWindows, type PaneGrid, PaneRing, readTimestamp } from '../../core/index.ts';
 import type { StateRow } from '../exchange/index.ts';
-import type { Key, KeyedContext, KeyedInput, KeyedOperator } from '../keyed/index.ts';
+import type { DueTimes, Key, KeyedContext, KeyedInput, KeyedOperator } from '../keyed/index.ts';
 import type { Emission } from '../windows.ts';
 import { type Group, Groups, type RowFold, sampledBytes } from './row-fold.ts';
 
@@ -52,8 +52,8 @@ export class WindowedFold implements KeyedOperator {
     this.#grid = windows.grid;
     this.#windows = windows;
     this.#emission = emission;
-    // After a restart the windows up to the committed watermark are closed.
-    this.#watermark = from?.watermark ?? context.clock.watermark;
+    // After a restart the windows up to the committed watermark are closed; so are those that a shard slept through.
+    this.#watermark = Math.max(from?.watermark ?? Number.NEGATIVE_INFINITY, context.clock.watermark);
     this.#next = this.#windows.firstOpen(this.#watermark);
     this.#due = this.#windows.firstNotEnded(this.#watermark);
     for (const { number, groups } of from?.panes ?? []) for (const [id, group] of groups) this.#panes.open(number).set(id, group);
@@ -64,6 +64,20 @@ export class WindowedFold implements KeyedOperator {
     let bytes = 0;
     for (let i = 0; i < this.#panes.size; i++) bytes += 200 + sampledBytes(this.#panes.state(i));
     return bytes + (this.#running === undefined ? 0 : this.#running.groups.size * 96);
+  }
+
+  /** When a window comes out, or the first pane goes. */
+  get due(): DueTimes {
+    return { time: this.#dueTime, clock: Number.POSITIVE_INFINITY };
+  }
+
+  get #dueTime(): number {
+    const { first } = this.#panes;
+    if (this.#emission === 'final' || first === Number.POSITIVE_INFINITY) return this.#windows.nextClose(this.#next, first);
+    const gone = this.#windows.paneHeldUntil(first);
+    if (this.#emission === 'update') return gone;
+    const at = this.#panes.indexFrom(this.#grid.firstPane(this.#due));
+    return at < this.#panes.size ? Math.min(gone, this.#windows.nextEnd(this.#due, this.#panes.number(at))) : gone;
   }
 
   onBatch(rows: Batch): void {

@@ -32,7 +32,7 @@
 import type { Batch, ColumnSpace } from '../../core/index.ts';
 import { putTime, TimeHeap } from '../by-key/index.ts';
 import type { StateRow } from '../exchange/index.ts';
-import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
+import type { DueTimes, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
 import { isKept, type JoinColumns, type JoinSide, type JoinType, joinColumns } from './join-columns.ts';
 import { type HeldRows, JoinRows } from './join-rows.ts';
 import { NONE } from './keyed-rows.ts';
@@ -134,6 +134,14 @@ class IntervalJoin implements KeyedOperator {
 
   get stateBytes(): number {
     return this.#rows.bytes + (this.#undecided[0]?.bytes ?? 0) + (this.#undecided[1]?.bytes ?? 0);
+  }
+
+  /** When a row comes out alone, or goes: once the watermark has passed these times. */
+  get due(): DueTimes {
+    const { ahead, hold } = this.#interval;
+    const decided = [0, 1].map((input) => (this.#undecided[input as 0 | 1]?.firstTime ?? Number.POSITIVE_INFINITY) + (ahead[input as 0 | 1] as number));
+    const gone = [0, 1].map((input) => this.#rows.sides[input as 0 | 1].firstTime + (hold[input as 0 | 1] as number));
+    return { time: Math.min(...decided, ...gone) + 1, clock: Number.POSITIVE_INFINITY };
   }
 
   onBatch(rows: Batch, input: number): void {

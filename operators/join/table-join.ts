@@ -16,8 +16,8 @@
 
 import { type Batch, type Column, MillraceError, type PagePool, type SlabAllocator, shown } from '../../core/index.ts';
 import { KeyIndex, RowImage, recordPages } from '../by-key/index.ts';
-import { hashKeys, type StateRow } from '../exchange/index.ts';
-import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
+import { hashKeys, NEVER_DUE, type StateRow } from '../exchange/index.ts';
+import type { DueTimes, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
 import { HeldRowReader } from './held-row-reader.ts';
 import { inputOf } from './interval-join.ts';
 import { type JoinColumns, type JoinSide, type JoinType, joinColumns, pick } from './join-columns.ts';
@@ -146,6 +146,10 @@ class TableJoin implements KeyedOperator {
 
   get stateBytes(): number {
     return this.#keys.bytes + this.#tablePages.bytes + this.#pendingPages.bytes + this.#record.length * 12;
+  }
+
+  get due(): DueTimes {
+    return NEVER_DUE;
   }
 
   onBatch(rows: Batch, input: number): void {

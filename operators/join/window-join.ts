@@ -13,7 +13,7 @@
 import { type Batch, type ColumnSpace, MillraceError, type OpenWindows } from '../../core/index.ts';
 import { putTime } from '../by-key/index.ts';
 import type { StateRow } from '../exchange/index.ts';
-import type { KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
+import type { DueTimes, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from '../keyed/index.ts';
 import { openWindowsOf, type WindowSpec } from '../windows.ts';
 import { inputOf } from './interval-join.ts';
 import { isKept, type JoinColumns, type JoinSide, type JoinType, joinColumns } from './join-columns.ts';
@@ -82,6 +82,13 @@ class WindowJoin implements KeyedOperator {
 
   get stateBytes(): number {
     return this.#rows.bytes;
+  }
+
+  get due(): DueTimes {
+    const [left, right] = this.#rows.sides;
+    const first = Math.min(left.firstTime, right.firstTime);
+    const pane = first === Number.POSITIVE_INFINITY ? first : this.#windows.grid.paneOf(first);
+    return { time: this.#windows.nextClose(this.#next, pane), clock: Number.POSITIVE_INFINITY };
   }
 
   onBatch(rows: Batch, input: number): void {

@@ -10,7 +10,7 @@
 
 import { type Batch, readTimestamp, type Schema } from '../../core/index.ts';
 import { named, type StateRow } from '../exchange/index.ts';
-import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
+import { type DueTimes, dueIn, type EpochClock, type KeyedContext, type KeyedInput, type KeyedOperator, type KeyedOperatorPlan } from './keyed-operator.ts';
 import type { RowOutput } from './row-output.ts';
 import { type Key, keyReader, keyValues, roughBytes } from './row-values.ts';
 import { TimerQueue } from './timer-queue.ts';
@@ -85,6 +85,10 @@ class DropDuplicates implements KeyedOperator {
       bytes += 120 + roughBytes(key);
     }
     return Math.round(looked === 0 ? 0 : bytes * Math.max(1, this.#passed.size / 100)) + this.#expiries.size * 56;
+  }
+
+  get due(): DueTimes {
+    return dueIn(this.#input.eventTime >= 0, this.#expiries.firstTime);
   }
 
   onBatch(rows: Batch): void {

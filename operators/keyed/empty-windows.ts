@@ -9,7 +9,7 @@
  */
 
 import { type AnyRow, type Batch, MillraceError, nullable, type PaneGrid, Schema } from '../../core/index.ts';
-import type { StateRow } from '../exchange/index.ts';
+import { type DueTimes, NEVER_DUE, type StateRow } from '../exchange/index.ts';
 import { EMPTY_WINDOWS_MAX, paneGridOf, type WindowSpec } from '../windows.ts';
 import type { KeyedInput, KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import type { RowOutput } from './row-output.ts';
@@ -73,6 +73,11 @@ class EmptyWindows implements KeyedOperator {
     this.#empty = empty;
     this.#output = output;
     this.#last = from?.last ?? Number.NaN;
+  }
+
+  /** When the window behind the last one is over. */
+  get due(): DueTimes {
+    return Number.isNaN(this.#last) ? NEVER_DUE : { time: this.#grid.windowEnd(this.#last + 1), clock: Number.POSITIVE_INFINITY };
   }
 
   onBatch(rows: Batch): void {

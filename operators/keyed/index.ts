@@ -6,7 +6,16 @@
 export { type DropDuplicatesRequest, planDropDuplicates } from './drop-duplicates.ts';
 export { EMPTY_WINDOWS, planEmptyWindows } from './empty-windows.ts';
 export { KeyedExchange } from './keyed-exchange.ts';
-export type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, RowFailures } from './keyed-operator.ts';
+export {
+  type DueTimes,
+  dueIn,
+  type EpochClock,
+  type KeyedContext,
+  type KeyedInput,
+  type KeyedOperator,
+  type KeyedOperatorPlan,
+  type RowFailures,
+} from './keyed-operator.ts';
 export { type ProcessRequest, planProcess } from './process.ts';
 export type { ProcessContext } from './process-context.ts';
 export { placesOf, RowOutput } from './row-output.ts';

@@ -31,6 +31,11 @@ export class KeyTimers<E extends { readonly isGone: boolean }> {
     return this.#queue.size;
   }
 
+  /** No timer is due before this time; +Infinity: there is none. */
+  get firstTime(): number {
+    return this.#queue.firstTime;
+  }
+
   set(owner: E, time: number): void {
     const timers = this.#timersOf(owner);
     if (timers.has(time) || owner.isGone) return;

@@ -7,6 +7,7 @@
 import { type AnyRow, type Batch, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import {
   blockInput,
+  type DueTimes,
   type ExchangeOperator,
   type ExchangeShard,
   exchangeBlockRows,
@@ -26,6 +27,7 @@ import {
   type StateRow,
   shardOrders,
   shardRows,
+  shardsWithRows,
 } from '../exchange/index.ts';
 import type { KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import { RowOutput } from './row-output.ts';
@@ -85,11 +87,11 @@ export class KeyedExchange implements ExchangeOperator {
     };
     const atWork = context.atWork ?? new Int32Array(1);
     const output = new RowOutput(slabs, this.output, emit);
-    const merger = carriesOrder ? new RowMerger(slabs, this.inputs) : undefined;
+    const merging: Merging = { merger: carriesOrder ? new RowMerger(slabs, this.inputs) : undefined };
     if (carriesOrder) output.keepOrder();
     return (shard, from) => {
       const operator = this.#plan.open({ slabs, shard, clock, output, failures, atWork }, from);
-      return new KeyedShard(this.#plan, operator, shard, output, context, place, merger);
+      return new KeyedShard(this.#plan, operator, shard, output, context, place, merging);
     };
   }
 
@@ -102,6 +104,10 @@ export class KeyedExchange implements ExchangeOperator {
   piecesOf(memory: SharedMemory, block: number): number {
     const isForAll = this.inputs[blockInput(memory, block)]?.isBroadcast === true;
     return exchangeBlockRows(memory, block) * (isForAll ? SHARD_COUNT : 1);
+  }
+
+  shardsIn(memory: SharedMemory, block: number, found: Uint8Array): void {
+    shardsWithRows(memory, block, found);
   }
 
   heldUntil(memory: SharedMemory, block: number): number {
@@ -146,6 +152,11 @@ interface PlaceInBlock {
   input: number;
 }
 
+/** Where rows carry their order. One per thread, shared by its shards. */
+interface Merging {
+  merger: RowMerger | undefined;
+}
+
 class KeyedShard implements ExchangeShard {
   readonly #plan: KeyedOperatorPlan;
   readonly #operator: KeyedOperator;
@@ -153,12 +164,9 @@ class KeyedShard implements ExchangeShard {
   readonly #output: RowOutput;
   readonly #context: ShardContext;
   readonly #place: PlaceInBlock;
-  #merger: RowMerger | undefined;
+  readonly #merging: Merging;
 
-  /**
-   * @param place of the rows that are being taken
-   * @param merger where rows carry their order
-   */
+  /** @param place of the rows that are being taken */
   constructor(
     plan: KeyedOperatorPlan,
     operator: KeyedOperator,
@@ -166,7 +174,7 @@ class KeyedShard implements ExchangeShard {
     output: RowOutput,
     context: ShardContext,
     place: PlaceInBlock,
-    merger: RowMerger | undefined,
+    merging: Merging,
   ) {
     this.#plan = plan;
     this.#operator = operator;
@@ -174,19 +182,23 @@ class KeyedShard implements ExchangeShard {
     this.#output = output;
     this.#context = context;
     this.#place = place;
-    this.#merger = merger;
+    this.#merging = merging;
   }
 
   get stateBytes(): number {
     return this.#operator.stateBytes;
   }
 
+  get due(): DueTimes {
+    return this.#operator.due;
+  }
+
   merge(blocks: readonly number[]): number {
     const { slabs } = this.#context;
     const { memory } = slabs;
     // Blocks of a state log may carry places that this plan no longer needs: what came of them then counted these.
-    const isOrdered = this.#merger !== undefined || blocks.some((block) => shardOrders(memory, block, this.#shard) !== 0);
-    if (isOrdered) return (this.#merger ??= new RowMerger(slabs, this.#plan.inputs)).each(blocks, this.#shard, this.#takeInOrder);
+    const isOrdered = this.#merging.merger !== undefined || blocks.some((block) => shardOrders(memory, block, this.#shard) !== 0);
+    if (isOrdered) return (this.#merging.merger ??= new RowMerger(slabs, this.#plan.inputs)).each(blocks, this.#shard, this.#takeInOrder);
     let merged = 0;
     for (const block of blocks) {
       const input = blockInput(memory, block);
@@ -229,5 +241,9 @@ class KeyedShard implements ExchangeShard {
     // What all shards hold is shown once.
     const isShared = this.#plan.inputs.some(({ isBroadcast }) => isBroadcast === true);
     return isShared && this.#shard > 0 ? [] : this.#operator.stateRows();
+  }
+
+  close(): void {
+    this.#operator.release?.();
   }
 }

@@ -15,10 +15,10 @@
  */
 
 import type { Batch, Schema, SlabAllocator } from '../../core/index.ts';
-import type { EpochClock, OutputTime, RowFailures, RowInput, RowStage, StateFacts, StateRow } from '../exchange/index.ts';
+import type { DueTimes, EpochClock, OutputTime, RowFailures, RowInput, RowStage, StateFacts, StateRow } from '../exchange/index.ts';
 import type { RowOutput } from './row-output.ts';
 
-export type { EpochClock, OutputTime, RowFailures, RowInput as KeyedInput };
+export type { DueTimes, EpochClock, OutputTime, RowFailures, RowInput as KeyedInput };
 
 /** What an operator is: the same on every thread, derived from the pipeline alone. */
 export interface KeyedOperatorPlan extends RowStage {
@@ -69,6 +69,11 @@ export interface KeyedContext {
   readonly atWork: Int32Array;
 }
 
+/** What is due at a time of one of the clocks: event time, or the epoch's. */
+export function dueIn(isEventTime: boolean, time: number): DueTimes {
+  return isEventTime ? { time, clock: Number.POSITIVE_INFINITY } : { time: Number.POSITIVE_INFINITY, clock: time };
+}
+
 /** One shard of an operator. */
 export interface KeyedOperator {
   /** Rows of this shard, in the order of (source, partition, offset). The batch is valid during the call. */
@@ -88,6 +93,8 @@ export interface KeyedOperator {
   stateRows(): Iterable<StateRow>;
   /** An estimate of the bytes of state held. */
   readonly stateBytes: number;
+  /** Between two epochs: when `onWatermark` next has something to do without rows. */
+  readonly due: DueTimes;
   /** Gives shared memory back, where the operator holds some. The operator is not used afterwards. */
   release?(): void;
 }

@@ -18,7 +18,7 @@
  */
 
 import { type AnyRow, type Batch, readTimestamp, type Schema } from '../../core/index.ts';
-import type { Migration, StateRow } from '../exchange/index.ts';
+import type { DueTimes, Migration, StateRow } from '../exchange/index.ts';
 import { refusePromise } from '../rows/index.ts';
 import { KeyTimers } from './key-timers.ts';
 import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, RowFailures } from './keyed-operator.ts';
@@ -178,6 +178,8 @@ class ProcessOperator implements KeyedOperator {
     this.#keys = new RowReader(input.schema, input.keys);
     this.#output = context.output;
     this.#context = new ShardContext(context.clock, context.output, this.#timers, (entry) => this.#forget(entry));
+    // Timers that were set at the end of the input do not fire.
+    this.#hasEnded = context.clock.watermark === Number.POSITIVE_INFINITY;
     if (from !== undefined) this.#restore(from);
   }
 
@@ -191,6 +193,13 @@ class ProcessOperator implements KeyedOperator {
     }
     const scale = this.#entries.size <= 100 ? 1 : this.#entries.size / 100;
     return Math.round(bytes * scale) + (this.#timers.event.size + this.#timers.processing.size + this.#expiries.size) * 56;
+  }
+
+  get due(): DueTimes {
+    const event = this.#hasEnded ? Number.POSITIVE_INFINITY : this.#timers.event.firstTime;
+    const processing = this.#timers.processing.firstTime;
+    const expiry = this.#expiries.firstTime;
+    return this.#time >= 0 ? { time: Math.min(event, expiry), clock: processing } : { time: event, clock: Math.min(processing, expiry) };
   }
 
   onBatch(rows: Batch): void {

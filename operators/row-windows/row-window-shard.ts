@@ -3,6 +3,8 @@
 import { type AnyRow, type Batch, readTimestamp } from '../../core/index.ts';
 import { named, type StateRow } from '../exchange/index.ts';
 import {
+  type DueTimes,
+  dueIn,
   type EpochClock,
   type Key,
   type KeyedContext,
@@ -71,6 +73,14 @@ export class RowWindows implements KeyedOperator {
     let bytes = this.#totals?.bytes ?? 0;
     for (const { id, rows } of this.#entries.values()) bytes += 200 + roughBytes(id) + (rows.length === 0 ? 0 : rows.length * (16 + roughBytes(rows[0])));
     return bytes;
+  }
+
+  get due(): DueTimes {
+    const { time, clock } = dueIn(this.#time >= 0, this.#deadlines.firstTime);
+    if (this.#shape.kind !== 'global') return { time, clock };
+    // What has not fired comes out at the end of the input.
+    for (const entry of this.#entries.values()) if (entry.news > 0) return { time: Math.min(time, Number.MAX_VALUE), clock };
+    return { time, clock };
   }
 
   onBatch(rows: Batch): void {

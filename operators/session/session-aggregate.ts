@@ -13,11 +13,11 @@
 import { type Batch, type Column, GroupTable, readTimestamp, SLAB_BYTES_MIN, StateReader, StateWriter, u32 } from '../../core/index.ts';
 import { KeyIndex } from '../by-key/index.ts';
 import { hashKeys, resultParts, type StateRow } from '../exchange/index.ts';
-import { type KeyedContext, type KeyedOperator, RowReader } from '../keyed/index.ts';
+import { type DueTimes, type KeyedContext, type KeyedOperator, RowReader } from '../keyed/index.ts';
 import { namedValues, SessionStates } from '../user-aggregates/index.ts';
 import { type PublishedSessions, type Retraction, SessionEmission } from './session-emission.ts';
 import type { SessionPlan } from './session-layout.ts';
-import { SessionList } from './session-list.ts';
+import { BEHIND_MS, SessionList } from './session-list.ts';
 import { SessionWriter } from './session-writer.ts';
 
 const TILE = 1_024;
@@ -75,7 +75,7 @@ export class SessionAggregate implements KeyedOperator {
     this.#plan = plan;
     this.#keys = new KeyIndex(context.slabs, plan.keyTypes);
     this.#list = new SessionList(plan.gapMs);
-    this.#writer = SessionWriter.of(context, plan);
+    this.#writer = SessionWriter.taken(context, plan);
     this.#own = plan.mixed === undefined ? undefined : new SessionStates(plan.mixed.split.own);
     this.#reader = new RowReader(plan.input.schema);
     this.#emission = new SessionEmission(this.#list, plan.gapMs, plan.window.emission);
@@ -85,6 +85,11 @@ export class SessionAggregate implements KeyedOperator {
 
   get stateBytes(): number {
     return this.#keys.bytes + this.#list.bytes + this.#table.bytes + (this.#own?.bytes ?? 0) + this.#emission.bytes + (this.#saved?.table.bytes ?? 0);
+  }
+
+  get due(): DueTimes {
+    const closing = this.#list.firstEnd + this.#plan.window.latenessMs;
+    return { time: Math.min(closing, this.#emission.firstDue) + BEHIND_MS, clock: Number.POSITIVE_INFINITY };
   }
 
   onBatch(rows: Batch): void {
@@ -216,7 +221,7 @@ export class SessionAggregate implements KeyedOperator {
     this.#keys.release();
     this.#table.release();
     this.#saved?.table.release();
-    SessionWriter.release(this.#context.output);
+    SessionWriter.leave(this.#context.output);
   }
 
   #restore({ sessions, nextNumber, table, published }: HeldSessions): void {

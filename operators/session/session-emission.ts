@@ -92,6 +92,11 @@ export class SessionEmission {
     this.#published.delete(number);
   }
 
+  /** No session that is not out is over before; +Infinity: there is none. */
+  get firstDue(): number {
+    return this.#due.firstTime;
+  }
+
   get bytes(): number {
     return this.#published.size * 100 + this.#due.bytes;
   }

@@ -7,10 +7,10 @@
 import { type Batch, MillraceError, readTimestamp } from '../../core/index.ts';
 import type { StateRow } from '../exchange/index.ts';
 import { type FoldRequest, type Group, Groups, type RowFold, resultSchema, sampledBytes } from '../fold/index.ts';
-import { type Key, type KeyedContext, type KeyedInput, type KeyedOperator, type KeyedOperatorPlan, stateCopy } from '../keyed/index.ts';
+import { type DueTimes, type Key, type KeyedContext, type KeyedInput, type KeyedOperator, type KeyedOperatorPlan, stateCopy } from '../keyed/index.ts';
 import type { WindowSpec } from '../windows.ts';
 import { type PublishedSessions, retractedField, SessionEmission } from './session-emission.ts';
-import { SessionList } from './session-list.ts';
+import { BEHIND_MS, SessionList } from './session-list.ts';
 
 /**
  * @param request with a window whose shape is a session, and with event time
@@ -100,6 +100,11 @@ class SessionFold implements KeyedOperator {
 
   get stateBytes(): number {
     return this.#list.bytes + sampledBytes(this.#values) + this.#keys.size * 40 + this.#emission.bytes;
+  }
+
+  get due(): DueTimes {
+    const closing = this.#list.firstEnd + this.#window.latenessMs;
+    return { time: Math.min(closing, this.#emission.firstDue) + BEHIND_MS, clock: Number.POSITIVE_INFINITY };
   }
 
   onBatch(rows: Batch): void {

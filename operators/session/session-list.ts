@@ -7,6 +7,8 @@
 import { TimeHeap } from '../by-key/index.ts';
 
 const NONE = -1;
+/** A watermark has passed an end, not only reached it, from this long behind it on: times are whole. */
+export const BEHIND_MS = 1;
 const SESSIONS_MIN = 64;
 
 export class SessionList {
@@ -44,6 +46,11 @@ export class SessionList {
 
   get bytes(): number {
     return this.starts.length * 34 + this.#head.length * 8 + this.#byEnd.bytes;
+  }
+
+  /** No session ends before; +Infinity: there is none. */
+  get firstEnd(): number {
+    return this.#byEnd.firstTime;
   }
 
   reserveKeys(limit: number): void {

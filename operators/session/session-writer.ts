@@ -29,13 +29,17 @@ export class SessionWriter {
   /** Takes the built-in results in place of the output, while somebody looks at the state. */
   #taker: ((batch: Batch) => void) | undefined;
 
-  /** The writer of this output. */
-  static of({ output, slabs, failures }: KeyedContext, plan: SessionPlan): SessionWriter {
+  /** How many shards use it. */
+  #users = 0;
+
+  /** The writer of this output, for one more shard. */
+  static taken({ output, slabs, failures }: KeyedContext, plan: SessionPlan): SessionWriter {
     let writer = writers.get(output);
     if (writer === undefined) {
       writer = new SessionWriter(output, slabs, failures, plan);
       writers.set(output, writer);
     }
+    writer.#users++;
     return writer;
   }
 
@@ -91,11 +95,11 @@ export class SessionWriter {
     }
   }
 
-  /** Frees the memory of the writer of this output when the first of its shards is released. */
-  static release(output: RowOutput): void {
+  /** Frees the memory of the writer of this output when the last of its shards is released. */
+  static leave(output: RowOutput): void {
     const writer = writers.get(output);
+    if (writer === undefined || --writer.#users > 0) return;
     writers.delete(output);
-    if (writer === undefined) return;
     writer.#values.release();
     writer.#head.release();
     writer.#ownColumns?.release();

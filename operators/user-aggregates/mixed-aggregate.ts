@@ -10,9 +10,9 @@
  */
 
 import { assert, type Batch, BatchBuilder, type ColumnSpace, readTimestamp, type SlabAllocator } from '../../core/index.ts';
-import { Combiner, ResultWriter, type ShardAggregate, type ShardSnapshot, shardAggregate } from '../aggregate/index.ts';
+import { Combiner, ResultWriter, type ShardAggregate, type ShardSnapshot, shardAggregate, startingAt } from '../aggregate/index.ts';
 import { resultParts, type StateRow } from '../exchange/index.ts';
-import { type Key, type KeyedContext, type KeyedInput, type KeyedOperator, keyReader, type RowOutput, RowReader } from '../keyed/index.ts';
+import { type DueTimes, type Key, type KeyedContext, type KeyedInput, type KeyedOperator, keyReader, type RowOutput, RowReader } from '../keyed/index.ts';
 import { gather } from '../rows/index.ts';
 import { type MixedPlan, namedValues } from './aggregate-split.ts';
 import { PaneStates, type PaneStatesSnapshot, type UserStrategy } from './pane-states.ts';
@@ -49,10 +49,8 @@ export class MixedAggregate implements KeyedOperator {
     const { grid } = builtIn;
     this.#plan = plan;
     this.#context = context;
-    this.#parts = ThreadParts.of(output, slabs, plan);
-    // After a restart the windows up to the committed watermark are closed.
-    const start = Number.isFinite(clock.watermark) ? { watermark: clock.watermark, state: undefined } : undefined;
-    this.#builtIn = shardAggregate(slabs, builtIn, shard, this.#parts.writer, from?.builtIn ?? start);
+    this.#parts = ThreadParts.taken(output, slabs, plan);
+    this.#builtIn = shardAggregate(slabs, builtIn, shard, this.#parts.writer, startingAt(clock.watermark, from?.builtIn));
     const functions = plan.split.own.map((named) => new UserFunction(named));
     this.#own = new PaneStates(functions, strategies, grid, context.failures, from?.own);
     const keyOf = keyReader(
@@ -68,6 +66,10 @@ export class MixedAggregate implements KeyedOperator {
 
   get stateBytes(): number {
     return this.#builtIn.stateBytes + this.#own.bytes;
+  }
+
+  get due(): DueTimes {
+    return { time: this.#builtIn.dueTime, clock: Number.POSITIVE_INFINITY };
   }
 
   onBatch(rows: Batch): void {
@@ -124,7 +126,7 @@ export class MixedAggregate implements KeyedOperator {
 
   release(): void {
     this.#builtIn.release();
-    ThreadParts.release(this.#context.output);
+    ThreadParts.leave(this.#context.output);
   }
 
   /** @returns undefined: a function failed, and the result is left out */
@@ -167,9 +169,13 @@ class ThreadParts {
   readonly #slabs: SlabAllocator;
   #some: BatchBuilder | undefined;
 
-  static of(output: RowOutput, slabs: SlabAllocator, plan: MixedAggregatePlan): ThreadParts {
+  /** How many shards use it. */
+  #users = 0;
+
+  static taken(output: RowOutput, slabs: SlabAllocator, plan: MixedAggregatePlan): ThreadParts {
     let known = parts.get(output);
     if (known === undefined) parts.set(output, (known = new ThreadParts(slabs, plan)));
+    known.#users++;
     return known;
   }
 
@@ -195,11 +201,11 @@ class ThreadParts {
     return builder.finish(count);
   }
 
-  /** Frees the memory when the first of the shards is released. */
-  static release(output: RowOutput): void {
+  /** Frees the memory when the last of the shards is released. */
+  static leave(output: RowOutput): void {
     const known = parts.get(output);
+    if (known === undefined || --known.#users > 0) return;
     parts.delete(output);
-    if (known === undefined) return;
     known.combiner.release();
     known.writer.release();
     known.columns.release();

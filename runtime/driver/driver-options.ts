@@ -31,6 +31,12 @@ export interface TestDriverOptions {
   readonly from?: DriverSnapshot;
   /** Shared memory, bytes (default 64 MiB per engine). */
   readonly memoryBytes?: number;
+  /**
+   * Most bytes of state at hand: shards beyond it are put away as bytes, and read back when rows or times need
+   * them, as in a job with `memory: { atLimit: 'spill' }`. 0 puts every shard away after its turn. Results are
+   * the same, which a test may show. Default: no limit.
+   */
+  readonly stateBytesMax?: number;
   /** What happens to rows on which a function fails. Default 'fail': the call throws. */
   readonly failedRows?: FailedRowsPolicy;
   /** False: run user functions without generated code. */
@@ -73,6 +79,7 @@ export interface ResolvedOptions {
   readonly seed: number | undefined;
   readonly now: number;
   readonly memoryBytes: number;
+  readonly stateBytesMax: number | undefined;
   readonly failedRows: FailedRowsPolicy;
 }
 
@@ -90,6 +97,7 @@ export function resolved(options: TestDriverOptions, head: StateHead): ResolvedO
     now: true,
     from: true,
     memoryBytes: true,
+    stateBytesMax: true,
     failedRows: true,
     codeGeneration: true,
   });
@@ -113,6 +121,10 @@ export function resolved(options: TestDriverOptions, head: StateHead): ResolvedO
       `testDriver() got partitions: ${partitions}, and the snapshot is of a driver with ${from.partitions}. Positions and watermarks go by partition: leave the option out.`,
     );
   }
+  const { stateBytesMax } = options;
+  if (stateBytesMax !== undefined && !(stateBytesMax >= 0)) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `testDriver() got stateBytesMax: ${shown(stateBytesMax)}; give a number of bytes, from 0 on.`);
+  }
   const failedRows = failedRowsOf(options.failedRows ?? 'fail');
   const now = options.now ?? from?.clockMs ?? 0;
   if (!Number.isSafeInteger(now)) {
@@ -124,5 +136,6 @@ export function resolved(options: TestDriverOptions, head: StateHead): ResolvedO
       `testDriver() got now: ${now}, before the clock of the snapshot, ${from.clockMs}. Time does not go back: leave it out.`,
     );
   }
-  return { from, shards, partitions, seed: seed ?? from?.seed, now, memoryBytes: options.memoryBytes ?? MEMORY_BYTES_A_SHARD * shards, failedRows };
+  const memoryBytes = options.memoryBytes ?? MEMORY_BYTES_A_SHARD * shards;
+  return { from, shards, partitions, seed: seed ?? from?.seed, now, memoryBytes, stateBytesMax, failedRows };
 }

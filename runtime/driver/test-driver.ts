@@ -54,7 +54,7 @@ export class TestDriver {
 
   constructor(plan: Plan, options: TestDriverOptions) {
     this.#head = headOf(plan);
-    const { from, shards, partitions, seed, now, memoryBytes, failedRows } = resolved(options, this.#head);
+    const { from, shards, partitions, seed, now, memoryBytes, stateBytesMax, failedRows } = resolved(options, this.#head);
     this.#plan = plan;
     this.#partitions = partitions;
     this.#now = now;
@@ -68,6 +68,7 @@ export class TestDriver {
       shards,
       partitions,
       memoryBytes,
+      stateBytesMax,
       failedRows,
       clock: () => this.#now,
       choose: (engines) => {

@@ -14,6 +14,7 @@ import type { FailedRowsPolicy } from '../shared/index.ts';
 import { type SegmentRange, StateReader } from '../state-log/index.ts';
 import { EngineCrew } from '../workers/index.ts';
 import { FRAME_OF_RECORDS, FRAME_OF_ROWS, Held, handFed, keptRows } from './hand-fed.ts';
+import { KeptShards } from './kept-shards.ts';
 import type { Outside } from './outside.ts';
 import { type RawRecord, rawFrame } from './raw-records.ts';
 
@@ -44,6 +45,8 @@ export interface ThreadlessJobParts {
   readonly outside: Outside;
   /** The state to resume from, in place of what is committed outside. */
   readonly from?: EngineState | undefined;
+  /** Most bytes of state in memory: the rest is put away, as bytes. Undefined: no limit. */
+  readonly stateBytesMax?: number | undefined;
   /** Takes what is asked for. */
   readonly wish: (wish: Wish) => void;
   /** Where `outside` has a store for state: ms between checkpoints, and whether output is final with them. */
@@ -66,7 +69,7 @@ export class ThreadlessJob {
   readonly #carried: readonly SegmentRange[];
 
   constructor(parts: ThreadlessJobParts) {
-    const { shards, partitions, clock, outside, from, checkpoints } = parts;
+    const { shards, partitions, clock, outside, from, checkpoints, stateBytesMax } = parts;
     const { state } = outside;
     const resumed = state?.newest;
     this.#isExact = checkpoints?.isExact ?? false;
@@ -139,6 +142,7 @@ export class ThreadlessJob {
           ? undefined
           : { log: new StateReader(resumed.segments, resumed.cut.checkpoint, state.open), watermarks: resumed.cut.state.watermarks },
       stateLog: state === undefined ? undefined : (engine) => state.log(engine),
+      spill: stateBytesMax === undefined ? undefined : () => ({ limitBytes: stateBytesMax, store: new KeptShards() }),
     });
   }
 

@@ -12,7 +12,7 @@
  * blocks, whichever worker that is.
  */
 
-import { type Counters, MillraceError, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
+import { type Counters, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
 import { exchangeBlockBytes, exchangeBlockRows, type Scatter } from '../../operators/index.ts';
 import { type ExchangePlan, eventTimeOf, type Plan, type Predecessor } from '../plan/index.ts';
@@ -41,6 +41,7 @@ import { Flows } from './flows.ts';
 import { Place } from './place.ts';
 import { originInLog, redo } from './redo.ts';
 import { Rejects } from './rejects.ts';
+import { type SpillPlace, StateBudget } from './state-budget.ts';
 import { type EngineState, type ShardState, stateOfShard } from './state-snapshot.ts';
 import { WatermarkRunner } from './watermark-runner.ts';
 
@@ -71,6 +72,8 @@ export interface EngineContext {
   readonly stored?: StoredState | undefined;
   /** Where the state is logged; undefined: nowhere. */
   readonly stateLog?: StateLog | undefined;
+  /** Where state goes that memory has no room for; undefined: all of it stays in memory. */
+  readonly spill?: SpillPlace | undefined;
   output(epoch: number, block: OutputBlock): void;
   sample(sample: LedgerSample): void;
 }
@@ -98,6 +101,8 @@ export class Engine {
   readonly #balance: WorkerBalance;
   readonly #transport: BlockTransport;
   readonly #writer: StateWriter | undefined;
+  /** Which shards are in memory; undefined: all. */
+  readonly #budget: StateBudget | undefined;
   /** What the scans of this epoch have left, by exchange, for the log. */
   #blocks: LoggedBlocks[] = [];
   /** By exchange: its event time as of the end of the last epoch. */
@@ -127,6 +132,7 @@ export class Engine {
     this.#noteTimesOfLog();
     this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance, failed);
     this.#failures = new Failures(plan, slabs, this.#place, failed, this.#flows.ofFailures);
+    this.#budget = this.#makeBudget();
     this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index));
     const rejects = new Rejects(slabs, this.#place, this.#balance, this.#flows.ofRejects, (sample) => context.sample(sample));
     this.#decoders = plan.sources.map(({ source, flow, rejects: takers }) =>
@@ -210,6 +216,7 @@ export class Engine {
     // All engines are past the merges of the epoch before.
     this.#transport.takeBack(epoch - 1);
     for (const watermark of this.#watermarks) watermark.advance(epoch, nowMs);
+    this.#budget?.beginEpoch(epoch, this.#viewedBytes);
     for (const [index, exchange] of this.#exchanges.entries()) {
       if (exchange.upstream.length > 0) {
         this.#publish(epoch, index);
@@ -237,9 +244,14 @@ export class Engine {
     };
   }
 
-  /** Bytes of state of the shards that this engine owns. */
+  /** Bytes of state in memory, of the shards that this engine owns. */
   get stateBytes(): number {
     return this.#exchanges.reduce((sum, exchange) => sum + exchange.stateBytes, 0);
+  }
+
+  /** Of these: of exchanges that are viewed. */
+  get #viewedBytes(): number {
+    return this.#exchanges.reduce((sum, exchange) => sum + (exchange.isViewed ? exchange.stateBytes : 0), 0);
   }
 
   /** Writes the merged epoch to the state log, while its blocks are still there. */
@@ -257,11 +269,14 @@ export class Engine {
     if (this.#writer !== undefined) this.#context.control.setLog(epoch, this.#context.worker, this.#writer.oldestBase, this.#writer.bytesWritten);
   }
 
-  /** Not in every short epoch, as looking at all shards costs something. */
+  /** Not in every short epoch, as looking at all shards costs something. A budget knows them. */
   #showStateBytes(nowMs: number): void {
-    if (nowMs < this.#stateShownMs + STATE_SHOWN_MS) return;
+    const { control, worker } = this.#context;
+    const budget = this.#budget;
+    if (budget === undefined && nowMs < this.#stateShownMs + STATE_SHOWN_MS) return;
     this.#stateShownMs = nowMs;
-    this.#context.control.setStateBytes(this.#context.worker, this.stateBytes);
+    const viewed = this.#viewedBytes;
+    control.setStateBytes(worker, { held: budget === undefined ? this.stateBytes : budget.bytes, away: budget?.bytesAway ?? 0, viewed });
   }
 
   #merge(exchange: ExchangeRunner<Flow>, index: number, epoch: number, nowMs: number): void {
@@ -273,12 +288,12 @@ export class Engine {
     exchange.beginEpoch(epoch, nowMs);
     let merged = exchange.settle(blocks);
     const flows = [exchange.flow, ...(this.#flows.ofFailures[index] as readonly Flow[])];
+    exchange.await(blocks, watermark);
     for (const group of exchange.groups) {
       this.#place.atShards(index, group.number);
-      for (const { number, shard } of group.shards) {
-        this.#flows.begin(flows, { source: this.#decoders.length + index, partition: number, first: epoch });
-        merged += exchange.merge(shard, blocks);
-        exchange.step(shard, watermark);
+      for (const own of group.shards) {
+        this.#flows.begin(flows, { source: this.#decoders.length + index, partition: own.number, first: epoch });
+        merged += exchange.pass(own, blocks, watermark);
         this.#flows.end(flows);
         control.goOn(worker);
       }
@@ -375,6 +390,7 @@ export class Engine {
     const viewed = view < 0 ? undefined : { firstEpoch, cell: (shard: number) => control.live(view, shard) };
     return new ExchangeRunner(
       exchange,
+      index,
       slabs,
       this.#eventTime(exchange),
       this.#flows.ofExchanges[index] as Flow,
@@ -383,7 +399,16 @@ export class Engine {
       control.rowAtWork(worker),
       this.#origin(index, this.#eventTime(exchange)),
       viewed,
+      this.#budget,
     );
+  }
+
+  #makeBudget(): StateBudget | undefined {
+    const { spill, control, worker } = this.#context;
+    if (spill === undefined) return undefined;
+    const { workers } = control.shape;
+    const shards = ownGroups(workers, worker).reduce((count, group) => count + group.length, 0);
+    return new StateBudget(spill, shards / SHARD_COUNT, () => control.stateBytes(worker).held);
   }
 
   /** What the shards of an exchange are opened from; undefined: they begin with nothing. */

@@ -18,6 +18,8 @@ import type { ExchangePlan } from '../plan/index.ts';
 import type { RowAtWork } from '../shared/index.ts';
 import type { LoggedShard } from '../state-log/index.ts';
 import { isOfFunction } from './failed-rows.ts';
+import { OwnShard } from './own-shard.ts';
+import type { StateBudget } from './state-budget.ts';
 import type { ShardState } from './state-snapshot.ts';
 
 /** Takes the results of an exchange. */
@@ -47,13 +49,6 @@ export interface ViewedShards {
   cell(shard: number): number;
 }
 
-interface OwnShard {
-  readonly number: number;
-  readonly shard: ExchangeShard;
-  /** The epoch of the base that it was opened from, where there is a log of what came later. */
-  readonly base: number | undefined;
-}
-
 /** What shards are opened from. */
 export interface ShardOrigin {
   stateOf(shard: number): unknown;
@@ -74,6 +69,10 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   readonly groups: readonly { readonly number: number; readonly shards: readonly OwnShard[] }[];
   readonly #memory: SharedMemory;
   readonly #isViewed: boolean;
+  /** Undefined: all state stays in memory. */
+  readonly #budget: StateBudget | undefined;
+  /** By shard: whether there are pieces for it in the epoch that is being merged. Only with a budget. */
+  readonly #found = new Uint8Array(SHARD_COUNT);
   /** Results were put out before the restart, and are not again. */
   #isRedoing = false;
   /** What the operator sees of time. */
@@ -85,9 +84,11 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
    * @param row for whoever watches this thread; undefined: nobody does
    * @param from the state to resume from
    * @param viewed undefined: nobody views the exchange
+   * @param budget where its shards may be put away; viewed ones are not
    */
   constructor(
     plan: ExchangePlan,
+    number: number,
     slabs: SlabAllocator,
     watermark: number,
     flow: F,
@@ -96,6 +97,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     row: RowAtWork | undefined,
     from?: ShardOrigin | undefined,
     viewed?: ViewedShards | undefined,
+    budget?: StateBudget | undefined,
   ) {
     const { operator } = plan;
     this.plan = plan;
@@ -105,6 +107,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     this.#clock.watermark = watermark;
     this.held = operator.heldRows?.(slabs.memory);
     this.#isViewed = viewed !== undefined;
+    this.#budget = this.#isViewed ? undefined : budget;
     if (viewed !== undefined) this.#clock.epoch = viewed.firstEpoch - 1;
     const open = operator.openShards({
       slabs,
@@ -120,11 +123,13 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
       ...(row === undefined ? {} : { atWork: row.words, taking: (block: number, shard: number) => row.atBlock(block, shard) }),
       ...(viewed === undefined ? {} : { publisher: (shard: number) => this.#publisher(viewed.cell(shard)) }),
     });
-    const opened = (number: number): OwnShard => {
-      if (from === undefined) return { number, shard: open(number), base: undefined };
-      const base = from.baseOf?.(number);
+    const opened = (shard: number): OwnShard => {
+      const base = from?.baseOf?.(shard);
       if (base !== undefined) this.#clock.watermark = base.watermark;
-      return { number, shard: open(number, from.stateOf(number)), base: base?.epoch };
+      const state = from?.stateOf(shard);
+      const own = new OwnShard({ exchange: number, number: shard, base: base?.epoch, shard: open(shard, state), open: (then) => open(shard, then) });
+      this.#budget?.add(own);
+      return own;
     };
     // What fails while state is read has failed when it came first.
     this.#isRedoing = true;
@@ -133,8 +138,13 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     this.#clock.watermark = watermark;
   }
 
+  /** Bytes of its state in memory. */
   get stateBytes(): number {
-    return this.groups.reduce((sum, { shards }) => sum + shards.reduce((bytes, { shard }) => bytes + shard.stateBytes, 0), 0);
+    return this.groups.reduce((sum, { shards }) => sum + shards.reduce((bytes, own) => bytes + (own.isAway ? 0 : own.shard.stateBytes), 0), 0);
+  }
+
+  get isViewed(): boolean {
+    return this.#isViewed;
   }
 
   /** What the operator keeps, row by row, for people: see ExchangeShard.stateRows. */
@@ -144,13 +154,13 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
 
   /** The state of its shards, between two epochs. */
   snapshot(): ShardState[] {
-    return this.groups.flatMap(({ shards }) => shards.map(({ number, shard }) => ({ shard: number, state: shard.snapshot() })));
+    return this.groups.flatMap(({ shards }) => shards.map((own) => ({ shard: own.number, state: own.snapshot() })));
   }
 
   /** Its shards, as the writer of the state log sees them. */
   logged(exchange: number): LoggedShard[] {
     return this.groups.flatMap(({ shards }) =>
-      shards.map(({ number, shard, base }): LoggedShard => ({ exchange, shard: number, base, snapshot: () => shard.snapshot() })),
+      shards.map((own): LoggedShard => ({ exchange, shard: own.number, base: own.base, stateBytes: () => own.stateBytes() })),
     );
   }
 
@@ -171,10 +181,17 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     this.beginEpoch(epoch, nowMs);
     this.#clock.watermark = before;
     const behind = this.groups.flatMap(({ shards }) => shards.filter(({ base }) => base !== undefined && base < epoch));
-    for (const { shard } of behind) {
+    this.#budget?.beginEpoch(epoch, 0);
+    this.await(blocks, after);
+    for (const own of behind) {
+      if (!this.#isViewed) {
+        this.pass(own, blocks, after);
+        continue;
+      }
+      const { shard } = own;
       shard.merge(blocks);
-      if (this.#isViewed) shard.settle?.();
-      this.step(shard, after);
+      shard.settle?.();
+      this.#step(shard, after);
     }
     this.endEpoch(after);
     this.#isRedoing = false;
@@ -199,17 +216,41 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
     return merged;
   }
 
+  /** Where shards may be put away: finds out for which of them there will be something in this epoch. */
+  await(blocks: readonly number[], watermark: number): void {
+    if (this.#budget === undefined) return;
+    const { operator } = this.plan;
+    this.#found.fill(0);
+    for (const block of blocks) operator.shardsIn(this.#memory, block, this.#found);
+    for (const { shards } of this.groups) for (const own of shards) own.isAwaited = this.#found[own.number] === 1 || own.isDue(watermark, this.#clock.nowMs);
+  }
+
   /**
-   * Merges the epoch's blocks into one shard, where {@link settle} has not.
+   * Merges the epoch's blocks into one shard, where {@link settle} has not, and ends the epoch for it.
    *
    * @returns how many pieces (groups, or rows) were merged
    */
-  merge(shard: ExchangeShard, blocks: readonly number[]): number {
-    return this.#isViewed ? 0 : shard.merge(blocks);
+  pass(own: OwnShard, blocks: readonly number[], watermark: number): number {
+    if (this.#budget !== undefined) return this.#passWithin(this.#budget, own, blocks, watermark);
+    const { shard } = own;
+    const merged = this.#isViewed ? 0 : shard.merge(blocks);
+    this.#step(shard, watermark);
+    return merged;
+  }
+
+  /** A shard that is put away sleeps on where there is nothing for it. */
+  #passWithin(budget: StateBudget, own: OwnShard, blocks: readonly number[], watermark: number): number {
+    if (own.isAway && !own.isAwaited) return 0;
+    const shard = budget.take(own);
+    const merged = shard.merge(blocks);
+    this.#step(shard, watermark);
+    own.hasEnded = watermark === Number.POSITIVE_INFINITY;
+    budget.leave(own, own.isAwaited);
+    return merged;
   }
 
   /** Ends the epoch for one shard whose blocks are merged. */
-  step(shard: ExchangeShard, watermark: number): void {
+  #step(shard: ExchangeShard, watermark: number): void {
     const before = this.#clock.watermark;
     this.#clock.watermark = watermark;
     shard.advance(watermark);

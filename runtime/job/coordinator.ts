@@ -424,7 +424,8 @@ export class Coordinator {
     this.commits.merged(record, progress, this.#watermarks.metadata(record));
     if (this.#parts.checkpointMs !== undefined) {
       const { oldestBase } = this.#control.log(record.epoch);
-      record.state = { nowMs: this.#clockAt.get(record.epoch) as number, ...this.#watermarks.state, oldestBase, stateBytes: this.#control.stateBytes };
+      const { held, away } = this.#control.stateBytes();
+      record.state = { nowMs: this.#clockAt.get(record.epoch) as number, ...this.#watermarks.state, oldestBase, stateBytes: held + away };
     }
     this.#clockAt.delete(record.epoch);
     record.mergedAtMs = this.#parts.clocks.elapsed();
@@ -439,7 +440,7 @@ export class Coordinator {
    */
   #judge(record: EpochRecord): void {
     const { crew, badRows, clocks, effects } = this.#parts;
-    const { stateBytes } = this.#control;
+    const stateBytes = this.#control.stateBytes();
     const { commits } = this;
     const mayWait = !this.#states.allEnded && !this.#isStopping && !this.#decisions.isReplaying;
     const verdict = this.#stateLimit.judge(stateBytes, { epoch: record.epoch, open: commits.current, nowMs: clocks.elapsed(), mayWait });
@@ -496,6 +497,7 @@ export class Coordinator {
 
   #progressSources(): ProgressSources {
     const { crew, slabs } = this.#parts;
+    const state = this.#control?.stateBytes();
     return {
       state: this.state,
       partitions: this.intake.partitions,
@@ -505,7 +507,8 @@ export class Coordinator {
       bytesIn: this.intake.bytesIn,
       memory: slabs.usage(),
       readAgain: this.#readAgain,
-      stateBytes: this.#control?.stateBytes ?? 0,
+      stateBytes: state?.held ?? 0,
+      spilledBytes: state?.away ?? 0,
       epoch: this.commits.current,
       committedEpoch: this.commits.committed,
       samples: crew.samples,

@@ -17,6 +17,8 @@ import type { ResolvedOptions } from './options.ts';
 import type { JobState, ProgressLog } from './progress.ts';
 import { Sinks } from './sinks.ts';
 import { Sources } from './sources.ts';
+import { SpillFolder } from './spill-folder.ts';
+import { thoughSpilled } from './state-limit.ts';
 import type { View } from './view.ts';
 
 const CHUNK_BYTES_MAX = 1 << 20;
@@ -25,6 +27,9 @@ const CHUNK_BYTES_MIN = 4 << 10;
 const CREDIT_BYTES_MAX = 64 << 20;
 /** Rows under way need the rest of the memory. */
 const PAUSE_SHARE = 0.75;
+/** Rings, batches of decoders and results. */
+const OWN_BYTES = 6 << 20;
+const SPILL_SHARE = 0.75;
 const IDLE_WAIT_MS = 1_000;
 /** How often to look whether the job stands still. */
 const WATCH_MS = 1_000;
@@ -40,6 +45,8 @@ export class Execution {
   readonly #sinks: Sinks;
   readonly #workers: Workers;
   #checkpoints: Checkpoints | undefined;
+  /** Where state goes that memory has no room for. */
+  #spill: SpillFolder | undefined;
   readonly #damaged: readonly CheckpointId[];
   readonly #coordinator: Coordinator;
   #timer: NodeJS.Timeout | undefined;
@@ -112,6 +119,8 @@ export class Execution {
       );
       if (stored !== undefined) await checkpoints?.dir.journal.begin(stored.head, stored.kept);
       if (checkpoints?.manifest === undefined) await checkpoints?.make(coordinator.firstCut, this.#sinks, this.#sources);
+      if (this.#options.atLimit === 'spill') this.#spill = await SpillFolder.open(checkpoints?.dir.dir);
+      else if (checkpoints !== undefined) await SpillFolder.clear(checkpoints.dir.dir);
       this.#startWorkers();
       this.#isStarted = true;
       if (this.#failure !== undefined) throw this.#failure;
@@ -171,7 +180,8 @@ export class Execution {
   /** The first fatal error ends the job. Uncommitted work is dropped. */
   async fail(error: unknown): Promise<void> {
     if (this.#failure !== undefined || this.#outcome !== undefined) return;
-    this.#failure = error;
+    const isFull = this.#spill !== undefined && error instanceof MillraceError && error.code === 'ERR_MILLRACE_MEMORY';
+    this.#failure = isFull ? thoughSpilled(error, this.#coordinator.control.stateBytes()) : error;
     // `#end` handles what fails while everything is being closed.
     if (this.#isStarted) await this.#end();
   }
@@ -209,7 +219,7 @@ export class Execution {
       limits: {
         chunkBytes: CHUNK_BYTES_MAX,
         chunkBytesMin: CHUNK_BYTES_MIN,
-        creditBytes: Math.min(memoryBytes / 4, CREDIT_BYTES_MAX),
+        creditBytes: creditBytes(memoryBytes),
         epochBytes,
         // Slabs may be twice as large as what is in them, and three epochs may be under way.
         outputBytes: memoryBytes / 16,
@@ -249,7 +259,7 @@ export class Execution {
   }
 
   #startWorkers(): void {
-    const { params, batchRows, failedRows, codeGeneration } = this.#options;
+    const { params, batchRows, failedRows, codeGeneration, memoryBytes, epochBytes } = this.#options;
     const coordinator = this.#coordinator;
     this.#workers.start(coordinator.control, {
       url: this.#url,
@@ -263,6 +273,7 @@ export class Execution {
       batchRows,
       failedRows,
       stored: this.#checkpoints?.task,
+      spill: this.#spill && { dir: this.#spill.dir, limitBytes: stateBytesBeside(memoryBytes, epochBytes) },
       ...(codeGeneration === undefined ? {} : { codeGeneration }),
     });
   }
@@ -316,6 +327,7 @@ export class Execution {
       () => this.#sources.close(),
       () => this.#sinks.close(),
       () => this.#workers.close(),
+      () => this.#spill?.remove(),
       () => coordinator.lookBack(),
       () => (this.#failure === undefined ? this.#checkpoints?.store.rest() : undefined),
       () => this.#checkpoints?.store.close(),
@@ -332,6 +344,19 @@ export class Execution {
     if (this.#failure !== undefined) this.#rejectDone(this.#failure);
     else this.#resolveDone();
   }
+}
+
+function creditBytes(memoryBytes: number): number {
+  return Math.min(memoryBytes / 4, CREDIT_BYTES_MAX);
+}
+
+/**
+ * How much of the memory is for state where the rest of it is put away. Rows under way take the credit of the
+ * sources; two epochs of blocks, tables of scans and output are about six times the bytes of an epoch, in
+ * slabs. Tables that grow, and slabs that are larger than what is in them, need some of what is left.
+ */
+function stateBytesBeside(memoryBytes: number, epochBytes: number): number {
+  return Math.max(memoryBytes - OWN_BYTES - creditBytes(memoryBytes) - 6 * epochBytes, memoryBytes / 8) * SPILL_SHARE;
 }
 
 function hangs(what: string): MillraceError {

@@ -100,13 +100,16 @@ export interface RunOptions {
   /**
    * All shared memory of the job: what is under way, and state. Default '1GiB'; at most 4 GiB. State in the
    * heaps of the workers (keyed functions, folds, joins) counts, too, by estimate. A job whose state is
-   * larger ends, or, with `atLimit: 'pause'`, takes in nothing more, from three quarters of the limit on,
-   * until enough is freed; where nothing can free any of it, it ends. A size alone is the limit.
+   * larger ends. With `atLimit: 'pause'` it takes in nothing more, from three quarters of the limit on, until
+   * enough is freed; where nothing can free any of it, it ends. With `atLimit: 'spill'` state that has no room
+   * beside the rows under way (beyond about half of the limit, a quarter of a small one) is on disk, in the folder `spill` of the checkpoint directory or a temporary one, and is read
+   * back when rows or times need it; results are the same. What `job.view` reads stays in memory. A size alone
+   * is the limit.
    */
   readonly memory?: ByteSize | { readonly limit?: ByteSize; readonly atLimit?: AtLimit };
   /**
-   * Most bytes that an epoch takes in before it is cut early. Default: an eighth of the memory, at most 64
-   * MiB.
+   * Most bytes that an epoch takes in before it is cut early. Default: an eighth of the memory, with `atLimit:
+   * 'spill'` a thirty-second, and at most 64 MiB.
    */
   readonly epochBytes?: ByteSize;
   /** Passed to the module's default export where that is a function. Structured-cloneable. */
@@ -235,7 +238,8 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     restarts: restartsOf(options.restarts ?? {}),
     memoryBytes,
     atLimit,
-    epochBytes: options.epochBytes === undefined ? Math.min(memoryBytes / 8, EPOCH_BYTES_MAX) : byteSize(options.epochBytes, 'epochBytes'),
+    epochBytes:
+      options.epochBytes === undefined ? Math.min(memoryBytes / (atLimit === 'spill' ? 32 : 8), EPOCH_BYTES_MAX) : byteSize(options.epochBytes, 'epochBytes'),
     params: options.params ?? {},
     sinkDelayMs: options.sinkDelay === undefined ? 0 : durationMs(options.sinkDelay, 'sinkDelay'),
     batchRows,
@@ -299,11 +303,10 @@ function memoryOf(memory: RunOptions['memory']): { readonly limit: ByteSize; rea
   if (typeof memory !== 'object' || memory === null) return { limit: memory ?? MEMORY, atLimit: 'fail' };
   checkOptionNames('memory', memory, { limit: true, atLimit: true });
   const { limit = MEMORY, atLimit = 'fail' } = memory;
-  if (atLimit === 'fail' || atLimit === 'pause') return { limit, atLimit };
-  const isSpill = (atLimit as unknown) === 'spill';
+  if (atLimit === 'fail' || atLimit === 'pause' || atLimit === 'spill') return { limit, atLimit };
   throw new MillraceError(
     'ERR_MILLRACE_OPTION',
-    `memory.atLimit is ${shown(atLimit)}${isSpill ? ', which is not there yet' : ''}. Give 'fail' (the job ends) or 'pause' (it takes in nothing more until state is freed).`,
+    `memory.atLimit is ${shown(atLimit)}. Give 'fail' (the job ends), 'pause' (it takes in nothing more until state is freed) or 'spill' (state goes to disk).`,
   );
 }
 

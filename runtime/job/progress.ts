@@ -64,10 +64,12 @@ export interface Progress {
   /** Shared memory in use: state, and what is under way. */
   readonly memory: SlabUsage;
   /**
-   * Bytes of the state of windows, aggregates, joins and keyed functions, as of the last second; JavaScript
-   * values by estimate.
+   * Bytes of the state of windows, aggregates, joins and keyed functions in memory, as of the last second;
+   * JavaScript values by estimate.
    */
   readonly stateBytes: number;
+  /** Bytes of state that was put away on disk (`memory: { atLimit: 'spill' }`). */
+  readonly spilledBytes: number;
   readonly partitions: readonly PartitionProgress[];
   /** Rows that no result counts, by reason; with samples. */
   readonly ledger: Readonly<Record<Exclude<CounterName, 'rowsIn'>, number>>;
@@ -93,6 +95,7 @@ export interface ProgressSources {
   readonly bytesIn: number;
   readonly memory: SlabUsage;
   readonly stateBytes: number;
+  readonly spilledBytes: number;
   readonly epoch: number;
   readonly committedEpoch: number;
   readonly readAgain: number | 'all';

@@ -2,12 +2,14 @@
  * What happens where state is larger than the job may hold. `fail` ends the job, before the epoch is written.
  * `pause` takes in nothing more until enough of it is freed: rows on their way may still close windows, and
  * state that goes by the clock frees itself. Where neither is the case nothing can free any more, as no event
- * time moves without rows, and the job ends all the same.
+ * time moves without rows, and the job ends all the same. `spill` has workers put state away on disk
+ * (engine/state-budget.ts); what is left in memory is judged here, and ends the job as with `fail`.
  */
 
 import { MillraceError } from '../../core/index.ts';
+import type { StateBytes } from '../shared/index.ts';
 
-export type AtLimit = 'fail' | 'pause';
+export type AtLimit = 'fail' | 'pause' | 'spill';
 
 /** While it waits, an epoch ends this often, so that state by the clock is freed and counted anew. */
 export const PAUSED_EPOCH_MS = 600;
@@ -33,19 +35,20 @@ export class StateLimit {
   /**
    * An epoch was merged.
    *
+   * @param state what it takes
    * @param epoch its number, and that of the epoch that is open now
    * @param mayWait false: there is nothing left to take in, or an epoch is repeated and must be read
    * @returns what follows: undefined: nothing changes
    */
   judge(
-    bytes: number,
+    { held: bytes }: StateBytes,
     { epoch, open, nowMs, mayWait }: { readonly epoch: number; readonly open: number; readonly nowMs: number; readonly mayWait: boolean },
   ): { readonly refuse: MillraceError } | { readonly warn: string } | undefined {
     if (bytes <= this.#bytesMax) {
       this.#since = undefined;
       return undefined;
     }
-    if (this.#atLimit === 'fail') return { refuse: tooLarge(bytes, this.#bytesMax, '') };
+    if (this.#atLimit !== 'pause') return { refuse: tooLarge(bytes, this.#bytesMax, '') };
     if (!mayWait) return undefined;
     if (this.#since === undefined) {
       this.#since = { epoch: open, ms: nowMs };
@@ -57,6 +60,16 @@ export class StateLimit {
     if (this.#goesByClock || epoch <= this.#since.epoch || nowMs < this.#since.ms + 2 * PAUSED_EPOCH_MS) return undefined;
     return { refuse: tooLarge(bytes, this.#bytesMax, ' The job has waited, and nothing can free it: event time does not move without rows.') };
   }
+}
+
+/** An error of memory that is used up, with what is in memory though state may be put away. */
+export function thoughSpilled(error: MillraceError, { held, away, viewed }: StateBytes): MillraceError {
+  const views = viewed === 0 ? '' : ` ${inMiB(viewed)} of it are read by views (job.view), and stay in memory.`;
+  return new MillraceError(
+    error.code,
+    `${error.message} What can be put away on disk is: ${inMiB(away)} of state are there, ${inMiB(held)} in memory.${views} The rest is the shards at work, one for each worker, and what is under way: an epoch can be made smaller (epochBytes).`,
+    { cause: error.cause },
+  );
 }
 
 const inMiB = (value: number): string => `${Math.round(value / 1024 ** 2)} MiB`;

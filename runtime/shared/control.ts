@@ -9,7 +9,8 @@
  *   directory     [parity][worker][exchange] u32 pair: address and length of the worker's list of blocks
  *   held          [parity][worker][exchange] f64: end of the last window that a row of the epoch went into
  *   live          [view][shard] LiveCell: where the state of a view lies; by the shard's owner
- *   state         [worker] f64: bytes of state of the worker's shards, as of some epoch of the last second
+ *   state         [worker] f64s: bytes of state of the worker's shards, as of some epoch of the last second: in
+ *                 memory, on disk, and those of the first that views read
  *   log           [parity][worker] f64 pair: the oldest base in its state log, bytes written so far
  *   activity      [worker] one line each: what it is doing, for people; the count is odd while it works. From
  *                 byte 16 on: at which row (row-at-work.ts)
@@ -31,6 +32,7 @@ const ABORTED = 0;
 const DOORBELL = LINE;
 const ARRIVED = 2 * LINE;
 const GENERATION = 3 * LINE;
+const STATE_BYTES = 24;
 const DOORBELLS = 4 * LINE;
 
 export interface ControlShape {
@@ -41,6 +43,16 @@ export interface ControlShape {
   readonly exchanges: number;
   readonly views: number;
   readonly sources: number;
+}
+
+/** Bytes of state. */
+export interface StateBytes {
+  /** In memory, that of views included; JavaScript values by estimate. */
+  readonly held: number;
+  /** Put away on disk. */
+  readonly away: number;
+  /** Read by views, so that it stays in memory. */
+  readonly viewed: number;
 }
 
 /** What a worker is doing. */
@@ -203,16 +215,27 @@ export class Control {
     return this.#live + (view * SHARD_COUNT + shard) * LIVE_CELL_BYTES;
   }
 
-  /** Worker: bytes of state of its shards, for progress. */
-  setStateBytes(worker: number, bytes: number): void {
-    this.memory.f64[(this.#state >>> 3) + worker] = bytes;
+  /** Worker: bytes of state of its shards. */
+  setStateBytes(worker: number, { held, away, viewed }: StateBytes): void {
+    const { f64 } = this.memory;
+    const at = (this.#state + worker * STATE_BYTES) >>> 3;
+    f64[at] = held;
+    f64[at + 1] = away;
+    f64[at + 2] = viewed;
   }
 
-  /** Bytes of state of all shards. */
-  get stateBytes(): number {
-    let bytes = 0;
-    for (let worker = 0; worker < this.shape.workers; worker++) bytes += this.memory.f64[(this.#state >>> 3) + worker] as number;
-    return bytes;
+  /** Bytes of state of all shards; without those of one worker, if asked so. */
+  stateBytes(except = -1): StateBytes {
+    const { f64 } = this.memory;
+    const sum = { held: 0, away: 0, viewed: 0 };
+    for (let worker = 0; worker < this.shape.workers; worker++) {
+      if (worker === except) continue;
+      const at = (this.#state + worker * STATE_BYTES) >>> 3;
+      sum.held += f64[at] as number;
+      sum.away += f64[at + 1] as number;
+      sum.viewed += f64[at + 2] as number;
+    }
+    return sum;
   }
 
   /**
@@ -298,7 +321,7 @@ function layout({ workers, partitions, watermarks, exchanges, views, sources }: 
   const held = align(directory + 2 * workers * exchanges * 8);
   const live = align(held + 2 * workers * exchanges * 8);
   const state = align(live + views * SHARD_COUNT * LIVE_CELL_BYTES);
-  const log = align(state + workers * 8);
+  const log = align(state + workers * STATE_BYTES);
   const activity = align(log + 4 * workers * 8);
   const balance = activity + workers * LINE;
   const bytes = align(balance + 2 * workers * balanceCounts(sources, exchanges) * 8);

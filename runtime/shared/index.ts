@@ -2,7 +2,7 @@
 
 export { type Balance, EpochBalance, type ExchangeBalance, type SourceBalance, WorkerBalance } from './balance.ts';
 export { OF_EXCHANGE, OF_SOURCE } from './balance-counts.ts';
-export { Aborted, Control, type ControlShape, type WorkerActivity } from './control.ts';
+export { Aborted, Control, type ControlShape, type StateBytes, type WorkerActivity } from './control.ts';
 export { COUNTER_NAMES, type CounterName, type FailedRowsPolicy, type LedgerSample, SAMPLES_MAX } from './ledger.ts';
 export {
   type ChunkMessage,

@@ -111,6 +111,7 @@ function stateOf(plan: Plan, exchange: number, manifest: Manifest, heirs: Succes
   const slabs = new SlabAllocator(createMemory(Math.min(MEMORY_BYTES_MAX, Math.max(MEMORY_BYTES_MIN, manifest.stateBytes * MEMORY_FACTOR))));
   const runner = new ExchangeRunner(
     of,
+    exchange,
     slabs,
     log.last?.after[then.exchange] ?? watermark,
     { run: () => {} },

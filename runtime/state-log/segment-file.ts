@@ -59,7 +59,7 @@ export class SegmentFiles implements StateLog {
 }
 
 /** What is left of pieces when this many bytes of them are written. */
-function behind(pieces: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
+export function behind(pieces: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
   let done = bytes;
   let at = 0;
   while (at < pieces.length && done >= (pieces[at] as Uint8Array).length) done -= (pieces[at++] as Uint8Array).length;

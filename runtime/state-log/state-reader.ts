@@ -8,7 +8,6 @@
  */
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { deserialize } from 'node:v8';
 import type { MillraceError } from '../../core/index.ts';
 import {
   damaged,
@@ -22,6 +21,7 @@ import {
   readFrameHead,
   segmentNamed,
 } from './frames.ts';
+import { stateOfBytes } from './shard-state.ts';
 
 /** A segment of a checkpoint. Frames of epochs `from` to `to` count; there may be others, which do not. */
 export interface SegmentRange {
@@ -104,7 +104,7 @@ export class StateReader {
   stateOf(exchange: number, shard: number): unknown {
     const stored = this.#stored(exchange, shard);
     try {
-      return deserialize(this.#body(stored));
+      return stateOfBytes(this.#body(stored));
     } catch (cause) {
       throw damaged(this.#nameOf(stored), `the base of shard ${shard} of exchange ${exchange} cannot be read (${(cause as Error).message})`);
     }

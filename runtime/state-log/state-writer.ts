@@ -13,7 +13,6 @@
  * changes: VoltDB's command log.)
  */
 
-import { serialize } from 'node:v8';
 import { crc32c, crc32cBytes, type SharedMemory } from '../../core/index.ts';
 import { exchangeBlockBytes } from '../../operators/index.ts';
 import { type EpochHead, epochHeadBody, FRAME_KIND, type FrameKind, frameHead, framePadding } from './frames.ts';
@@ -30,7 +29,8 @@ export interface StateLog {
 export interface LoggedShard {
   readonly exchange: number;
   readonly shard: number;
-  snapshot(): unknown;
+  /** Its state (shard-state.ts). */
+  stateBytes(): Uint8Array;
   /** The epoch of the newest base in the log that goes on; undefined: it has none. */
   readonly base: number | undefined;
 }
@@ -144,8 +144,8 @@ export class StateWriter {
     );
   }
 
-  #base({ exchange, shard, snapshot }: LoggedShard, epoch: number): void {
-    this.#frame(FRAME_KIND.base, epoch, exchange, shard, serialize(snapshot()));
+  #base({ exchange, shard, stateBytes }: LoggedShard, epoch: number): void {
+    this.#frame(FRAME_KIND.base, epoch, exchange, shard, stateBytes());
   }
 
   #frame(kind: FrameKind, epoch: number, exchange: number, number: number, body: Uint8Array): void {

@@ -6,15 +6,17 @@
  */
 
 import { Counters, SlabAllocator } from '../../core/index.ts';
-import { Engine, type EngineContext } from '../engine/index.ts';
+import { Engine, type EngineContext, type SpillPlace } from '../engine/index.ts';
 import { type ChunkMessage, COUNTER_NAMES, type Control, type CounterName, type EpochEndMessage, type LedgerSample } from '../shared/index.ts';
 import type { StateLog } from '../state-log/index.ts';
 import type { Crew, CrewEvents } from './crew.ts';
 
 /** What an engine needs that the crew does not know by itself. */
-export type EngineTask = Omit<EngineContext, 'memory' | 'slabs' | 'control' | 'worker' | 'counters' | 'output' | 'sample' | 'stateLog'> & {
+export type EngineTask = Omit<EngineContext, 'memory' | 'slabs' | 'control' | 'worker' | 'counters' | 'output' | 'sample' | 'stateLog' | 'spill'> & {
   /** Where an engine writes its state; undefined: nowhere. */
   readonly stateLog?: ((engine: number) => StateLog) | undefined;
+  /** Where an engine puts state away; undefined: nowhere. */
+  readonly spill?: ((engine: number) => SpillPlace) | undefined;
 };
 
 interface Member {
@@ -60,6 +62,7 @@ export class EngineCrew implements Crew {
       engine: new Engine({
         ...task,
         stateLog: task.stateLog?.(worker),
+        spill: task.spill?.(worker),
         memory,
         // One per engine, as with workers: work space is per allocator.
         slabs: new SlabAllocator(memory),

@@ -53,6 +53,8 @@ export interface WorkerTask {
   readonly failedRows: FailedRowsPolicy;
   /** Where the state is written, and what it resumes from; undefined: nowhere, from nothing. */
   readonly stored: StoredTask | undefined;
+  /** Where state goes that memory has no room for; undefined: all of it stays there. */
+  readonly spill: { readonly dir: string; readonly limitBytes: number } | undefined;
   readonly codeGeneration?: boolean;
   readonly port: MessagePort;
 }
@@ -88,11 +90,11 @@ const passing = new WeakSet<object>();
 
 /**
  * Whether a failure may not come again when the job goes on from a checkpoint: a thread died, a function left
- * something running that failed, a transaction was lost.
+ * something running that failed, a transaction was lost, state that was put away cannot be read.
  */
 export function mayPass(error: unknown): boolean {
   if (!(error instanceof MillraceError)) return false;
-  return passing.has(error) || error.code === 'ERR_MILLRACE_TRANSACTION';
+  return passing.has(error) || error.code === 'ERR_MILLRACE_TRANSACTION' || error.code === 'ERR_MILLRACE_SPILL';
 }
 
 /** Marks a failure as one that may not come again. */

@@ -10,7 +10,7 @@ import { attachMemory, Counters, MillraceError, SlabAllocator } from '../../core
 import { Engine } from '../engine/index.ts';
 import { identityDifference, identityOf, makePlan, type Plan } from '../plan/index.ts';
 import { Aborted, type ChunkMessage, COUNTER_NAMES, Control, type EpochEndMessage, readChunk, readEpochEnd, TO_WORKER } from '../shared/index.ts';
-import { openSegmentFile, SegmentFiles, StateReader } from '../state-log/index.ts';
+import { openSegmentFile, SegmentFiles, SpillFiles, StateReader } from '../state-log/index.ts';
 import { enterWorker, loadGraph } from '../stream/index.ts';
 import { CoordinatorLink } from './coordinator-link.ts';
 import { type PortableError, portableError, type WorkerMessage, type WorkerTask } from './pool.ts';
@@ -51,13 +51,14 @@ export async function work(task: WorkerTask): Promise<PortableError | undefined>
 
 async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<void> {
   const { memory } = control;
-  const { worker, shape, partitions, restored, firstEpoch, nowMs, sinks, batchRows, failedRows, stored } = task;
+  const { worker, shape, partitions, restored, firstEpoch, nowMs, sinks, batchRows, failedRows, stored, spill } = task;
   const link = new CoordinatorLink(control, worker, task.ringIn, task.ringOut);
   const regionBytes = Counters.bytesFor(COUNTER_NAMES);
   const log = stored?.resume === undefined ? undefined : openLog(stored.dir, stored.resume);
   const engine = new Engine({
     stateLog: stored === undefined ? undefined : new SegmentFiles(stored.dir, stored.run, worker),
     stored: log === undefined ? undefined : { log, watermarks: stored?.resume?.watermarks ?? [], predecessors: stored?.resume?.predecessors },
+    spill: spill && { limitBytes: spill.limitBytes, store: new SpillFiles(spill.dir, worker) },
     plan,
     memory,
     slabs: new SlabAllocator(memory),

@@ -1,6 +1,9 @@
 /** Whole jobs on real threads: the same results however the work is cut and spread, and nothing lost on the way. */
 
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Job, type RunOptions, run, seededRng } from '../../runtime/index.ts';
 import { results as oneKey } from './pipelines/one-key.ts';
@@ -88,3 +91,24 @@ test('a job that is stopped finishes what it has read', async () => {
   assert.ok(summary.rowsIn > 0 && summary.rowsIn < 50_000_000, `${summary.rowsIn} rows`);
   assert.equal((oneKey.rows.at(-1) as { count: number }).count, summary.rowsIn);
 });
+
+test('one collect takes the rows of several streams, also when the job is run again', async (t) => {
+  const { all } = await import('./pipelines/both.ts');
+  const dir = await mkdtemp(join(tmpdir(), 'millrace-test-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  const exactly: RunOptions = { guarantee: 'exactly-once', checkpoint: { dir } };
+  for (const [upTo, options] of [
+    [6, {}],
+    [3, {}],
+    [4, exactly],
+    // It goes on behind the rows that it has collected, as long as the process lives.
+    [9, exactly],
+  ] as const) {
+    await (await run(new URL('./pipelines/both.ts', import.meta.url), { workers: 2, ...options, params: { upTo } })).done;
+    const one = Array.from({ length: upTo }, (_, at) => at + 1);
+    const expected = [...one.map((n) => -n), ...one.filter((n) => n % 2 === 0)];
+    assert.deepEqual([...all.rows].map(({ n }) => n).sort(byNumber), expected.sort(byNumber));
+  }
+});
+
+const byNumber = (a: number, b: number) => a - b;

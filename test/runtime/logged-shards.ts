@@ -18,7 +18,7 @@ import {
   sum,
   topK,
 } from '../../operators/index.ts';
-import { type OpenSegment, type SegmentRange, type StateLog, type StateReader, StateWriter, segmentName } from '../../runtime/state-log/index.ts';
+import { type OpenSegment, type SegmentRange, type StateLog, type StateReader, StateWriter, segmentName, stateBytesOf } from '../../runtime/state-log/index.ts';
 
 const input = schema({ key: utf8, text: nullable(utf8), n: f64, at: timestamp });
 const LONG = 'a text that has more bytes than a slot has room for, so that it lies outside of it: ';
@@ -95,7 +95,7 @@ export function logged(shardCount = SHARD_COUNT, all = true): { readonly bytes: 
   world.shards = Array.from({ length: shardCount }, (_, shard) => world.open(shard));
   const pieces: Uint8Array[] = [];
   const log: StateLog = { roll: () => {}, append: (more) => void pieces.push(...more.map((piece) => piece.slice())) };
-  const shards = world.shards.map((shard, number) => ({ exchange: 0, shard: number, snapshot: () => shard.snapshot(), base: undefined }));
+  const shards = world.shards.map((shard, number) => ({ exchange: 0, shard: number, stateBytes: () => stateBytesOf(shard.snapshot()), base: undefined }));
   const head = { workers: 1, nowMs: 0, before: [Number.NEGATIVE_INFINITY], after: [Number.NEGATIVE_INFINITY] };
   const writer = new StateWriter(world.slabs.memory, log, 0, shards, 1, { ...head, epoch: 0 });
   for (let epoch = 1; epoch <= EPOCHS; epoch++) {

@@ -39,27 +39,20 @@ export default ({ dir }: { dir: string }) => {
     .withWatermark('at', DELAY_MS);
   const byUser = rows.keyBy('user');
   const byBoth = rows.keyBy('user', 'page');
-  const out = collect();
-  byUser.aggregate({ rows: count(), big: sum('big'), newest: max('at') }).to(out);
-  byUser
-    .window(tumbling(50))
-    .aggregate({ rows: count() })
-    .to(out as never);
+  byUser.aggregate({ rows: count(), big: sum('big'), newest: max('at') }).to(collect());
+  byUser.window(tumbling(50)).aggregate({ rows: count() }).to(collect());
   byUser
     .window(sliding(100, 50).lateness(30))
     .aggregate({ rows: count(), id: max('id') })
-    .to(out as never);
-  byBoth
-    .window(sliding(100, 50))
-    .aggregate({ evens, rows: count() })
-    .to(out as never);
-  byUser.aggregate({ evens }).to(out as never);
-  byBoth.reduce((a, b) => ({ ...b, id: a.id + b.id })).to(out as never);
+    .to(collect());
+  byBoth.window(sliding(100, 50)).aggregate({ evens, rows: count() }).to(collect());
+  byUser.aggregate({ evens }).to(collect());
+  byBoth.reduce((a, b) => ({ ...b, id: a.id + b.id })).to(collect());
   byUser
     .window(sliding(100, 50))
     .reduce((a, b) => ({ ...b, id: a.id + b.id }))
-    .to(out as never);
-  byUser.top(2, { by: 'id' }).to(out as never);
+    .to(collect());
+  byUser.top(2, { by: 'id' }).to(collect());
   byBoth
     .process({
       schema: { user: utf8 },
@@ -71,37 +64,22 @@ export default ({ dir }: { dir: string }) => {
       },
       onTimer: () => {},
     })
-    .to(out as never);
-  byBoth.dropDuplicates({ within: 40 }).to(out as never);
-  rows
-    .keyBy('big')
-    .dropDuplicates()
-    .to(out as never);
+    .to(collect());
+  byBoth.dropDuplicates({ within: 40 }).to(collect());
+  rows.keyBy('big').dropDuplicates().to(collect());
   const [left, right] = [rows.filter((r) => r.id % 3 === 0).keyBy('user'), rows.filter((r) => r.id % 3 === 1).keyBy('user')];
-  left.join(right, { within: [20, 30] }).to(out as never);
-  left
-    .window(tumbling(50))
-    .join(right)
-    .to(out as never);
-  left.join(right, { table: 'growing' }).to(out as never);
-  byUser
-    .window(session(12))
-    .aggregate({ rows: count(), evens })
-    .to(out as never);
-  byUser
-    .window(session(12))
-    .top(1, { by: 'id' })
-    .to(out as never);
-  byUser
-    .window(countWindow(7))
-    .aggregate({ rows: count() })
-    .to(out as never);
+  left.join(right, { within: [20, 30] }).to(collect());
+  left.window(tumbling(50)).join(right).to(collect());
+  left.join(right, { table: 'growing' }).to(collect());
+  byUser.window(session(12)).aggregate({ rows: count(), evens }).to(collect());
+  byUser.window(session(12)).top(1, { by: 'id' }).to(collect());
+  byUser.window(countWindow(7)).aggregate({ rows: count() }).to(collect());
   byUser
     .window(globalWindow({ count: 4 }))
     .aggregate({ rows: count(), evens })
-    .to(out as never);
+    .to(collect());
   return byUser
     .window(globalWindow({ count: 4 }))
     .reduce((a, b) => ({ ...b, id: a.id + b.id }))
-    .to(out as never);
+    .to(collect());
 };
