@@ -495,6 +495,7 @@ export class Coordinator {
     const of = { plan, control: this.#control, partitions: this.intake.partitions, watermarks: this.#watermarks.all, counters, samples };
     this.#watch = new StallWatch(of, clocks.elapsed(), (message) => effects.warn(message));
     this.commits.current = this.#decisions.firstEpoch;
+    this.intake.repeats(this.#decisions.cuts);
     this.intake.cutAt(this.#decisions.cut);
     this.#epochStartedAtMs = this.#parts.clocks.elapsed();
   }
