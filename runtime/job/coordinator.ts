@@ -512,7 +512,9 @@ export class Coordinator {
     if (this.#committing?.isLast === true) return false;
     if (this.#decisions.isReplaying) return !this.#isStopping && this.intake.isCutReached;
     if (this.#stateLimit.isWaiting && this.#parts.clocks.elapsed() >= this.#epochStartedAtMs + PAUSED_EPOCH_MS) return true;
-    return this.intake.epochBytes > 0 || this.#states.haveChanged || this.#watermarks.waitsForClock;
+    if (this.intake.epochBytes > 0 || this.#states.haveChanged) return true;
+    // What waits for the clock when nothing more comes waits for the next run.
+    return this.#watermarks.waitsForClock && !this.#isStopping && !this.#states.allEnded;
   }
 
   #wantEpoch(): void {
