@@ -11,6 +11,7 @@ import { type TestContext, test } from 'node:test';
 import { run } from '../../runtime/index.ts';
 import { openStage, type Stage } from '../io/kafka-fixture.ts';
 import { type Params, type Row, rowOf } from './pipelines/sums.ts';
+import { writeTopic } from './topics.ts';
 import { until } from './until.ts';
 
 const SUMS = new URL('./pipelines/sums.ts', import.meta.url);
@@ -114,6 +115,29 @@ test('a file that is gone is refused by name', async (t) => {
   await done(dir, { input });
   await rm(join(input, 'a.jsonl'));
   await assert.rejects(done(dir, { input }), { code: 'ERR_MILLRACE_CHECKPOINT', message: /"a\.jsonl" .* is gone. Put it back/ });
+});
+
+test('a topic of the log that was removed and made anew is refused, whatever is in it', async (t) => {
+  const dir = await folder(t);
+  const logDir = join(dir, 'log');
+  const write = (of: readonly Row[], epoch = 0) =>
+    writeTopic(
+      logDir,
+      'in',
+      1,
+      of.map((row) => JSON.stringify(row)),
+      epoch,
+    );
+  await write([]);
+  await done(dir, { logDir });
+  await write(rows(0, 100), 1);
+  await done(dir, { logDir });
+  await write(rows(100, 200), 2);
+  await done(dir, { logDir });
+  assert.deepEqual(await results(dir), totals(rows(0, 200)));
+  await rm(join(logDir, 'in'), { recursive: true });
+  await write(rows(0, 900));
+  await assert.rejects(done(dir, { logDir }), { code: 'ERR_MILLRACE_CHECKPOINT', message: /was made anew since the checkpoint/ });
 });
 
 const send = ({ producer }: Stage, topic: string, of: readonly Row[]) => producer.send({ topic, messages: of.map((row) => ({ value: JSON.stringify(row) })) });

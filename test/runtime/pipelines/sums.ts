@@ -1,6 +1,6 @@
 // Running sums by key over whatever there is to read: files of a folder, one file, a topic, or rows that are made.
 
-import { count, f64, files, generator, json, memory, pipeline, type Source, sum, utf8 } from 'millrace';
+import { count, f64, files, generator, json, log, memory, pipeline, type Source, sum, utf8 } from 'millrace';
 import { kafka } from 'millrace/io/kafka';
 
 const schema = { key: utf8, n: f64 };
@@ -11,6 +11,8 @@ export interface Params {
   readonly path?: string;
   readonly brokers?: readonly string[];
   readonly topic?: string;
+  /** The folder of a log that has the topic `in`. */
+  readonly logDir?: string;
   /** Rows in memory; or of a generator, with a pace or without. */
   readonly inMemory?: number;
   readonly generated?: number;
@@ -25,7 +27,8 @@ export interface Row {
 
 export const rowOf = (n: number): Row => ({ key: `k${n % 7}`, n });
 
-function source({ input, path, brokers = [], topic = '', inMemory, generated, rowsPerSecond }: Params): Source<Row> {
+function source({ input, path, brokers = [], topic = '', logDir, inMemory, generated, rowsPerSecond }: Params): Source<Row> {
+  if (logDir !== undefined) return log.source({ dir: logDir, topic: 'in', value });
   if (inMemory !== undefined)
     return memory(
       Array.from({ length: inMemory }, (_, n) => rowOf(n)),
