@@ -147,8 +147,10 @@ class GeneratorReader implements SourceReader {
         await sleep(Math.max(TICK_MS, Math.min(100, 1 / rowsPerMs)), undefined, { signal: this.#signal });
         continue;
       }
-      // Frames end at multiples of their size, wherever they start, so a replay cuts the same frames.
-      const next = Math.min(due, at + FRAME_ROWS - (at % FRAME_ROWS));
+      // Frames end at multiples of their size, wherever they start, so a replay cuts the same frames. It ends them
+      // where rows were not due by then, or were the last, too.
+      const cut = this.#context.cutBehind?.(partition, at) ?? Number.POSITIVE_INFINITY;
+      const next = Math.min(due, cut, at + FRAME_ROWS - (at % FRAME_ROWS));
       body[BODY.firstRow / 8] = partition + at * step;
       context.high(partition, due === Number.POSITIVE_INFINITY ? next : due);
       const hasCredit = context.emit(partition, bytes, at, next);

@@ -156,13 +156,14 @@ class MemoryReader implements SourceReader {
     for (let at = context.from?.get(partition) ?? 0; at < total; ) {
       if (this.#isClosed || context.signal.aborted) return;
       const first = at;
+      const cut = context.cutBehind?.(partition, at) ?? total;
       // Filled and taken in one step, because the partitions share the writer.
       const frames = this.#frames;
       do {
         const number = partition + at * step;
         frames.append(this.#rows[number] as object, number);
         at++;
-      } while (at < total && !frames.isFull);
+      } while (at < total && at !== cut && !frames.isFull);
       let hasCredit = true;
       frames.take((bytes) => {
         hasCredit = context.emit(partition, bytes, first, at);

@@ -70,6 +70,13 @@ export interface SourceContext {
   readonly drain: boolean;
   /** Where to start, where the caller knows better than the source's own committed positions. */
   readonly from?: ReadonlyMap<number, Offset>;
+  /** With `from`: the identity of the reader that had come so far (see SourceReader). */
+  readonly identity?: readonly string[];
+  /**
+   * Where an epoch that is repeated was cut next behind an offset; undefined: nowhere. A source that could hand
+   * over more there than it could then (a file that has grown) ends a frame at it.
+   */
+  cutBehind?(partition: number, offset: Offset): Offset | undefined;
   /** See SinkContext. */
   readonly deposed?: Deposed;
   /** Aborted when the job stops: stop reading at once. */
@@ -118,6 +125,12 @@ export interface SourceReader {
    * begin at 0, uncommitted.
    */
   readonly partitionCount: number;
+  /**
+   * What positions are positions in, where another thing could come to stand in its place: the id of a topic, the
+   * names of files by partition. It is kept with each checkpoint, and the next `open` gets it. A source refuses
+   * there what it cannot go on with.
+   */
+  readonly identity?: readonly string[];
   /**
    * Where each partition starts: the committed positions and the text committed with them. Called before
    * `start`.

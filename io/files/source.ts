@@ -71,26 +71,61 @@ export function filesSource<R>(options: FilesSourceOptions<R>): CodedSource<R> {
     bounded: true,
     codec: value,
     async open(context) {
-      const paths = await listFiles(options);
-      const sizes = await Promise.all(paths.map(fileSize));
-      return new FilesReader(context, paths, sizes, { skipLines, lineBytesMax, breaksAtCr: value.breaksAtCr === true });
+      const found = inOrder(where, await listFiles(options), context.identity);
+      const sizes = await Promise.all(found.map(({ path }) => fileSize(path)));
+      found.forEach(({ path }, partition) => mustReach(path, sizes[partition] as number, context.from?.get(partition)));
+      return new FilesReader(context, found, sizes, { skipLines, lineBytesMax, breaksAtCr: value.breaksAtCr === true });
     },
     decoder: (context) => new LineDecoder(context, value),
   };
 }
 
-async function listFiles(location: FilesLocation): Promise<string[]> {
-  if (location.path !== undefined) return [resolve(location.path)];
-  if (location.paths !== undefined) return location.paths.map((path) => resolve(path));
-  const { dir, ext = '' } = location;
+interface FoundFile {
+  /** As it was given, or in its folder: it stays the same where a folder of files is moved. */
+  readonly name: string;
+  readonly path: string;
+}
+
+async function listFiles(location: FilesLocation): Promise<FoundFile[]> {
+  const given = location.path !== undefined ? [location.path] : location.paths;
+  if (given !== undefined) return given.map((name) => ({ name, path: resolve(name) }));
+  const { dir, ext = '' } = location as { readonly dir: string; readonly ext?: string };
   try {
     const entries = await readdir(dir, { withFileTypes: true });
     // Hidden files are unfinished work, such as that of the files sink.
     const names = entries.filter((entry) => entry.isFile() && !entry.name.startsWith('.') && entry.name.endsWith(ext)).map((entry) => entry.name);
-    return names.sort((a, b) => (a < b ? -1 : 1)).map((name) => resolve(join(dir, name)));
+    return names.sort((a, b) => (a < b ? -1 : 1)).map((name) => ({ name, path: resolve(join(dir, name)) }));
   } catch (cause) {
     throw fileError(`The folder ${shownPath(dir)} cannot be listed`, cause);
   }
+}
+
+/**
+ * Files in the order of their partitions: those that a checkpoint knows stay what they were, new ones follow.
+ *
+ * @param known names by partition; undefined: there is no checkpoint, or it knows none
+ * @throws MillraceError ERR_MILLRACE_CHECKPOINT when one of them is gone
+ */
+function inOrder(where: string, found: readonly FoundFile[], known: readonly string[] = []): FoundFile[] {
+  const left = [...found];
+  const first = known.map((name) => {
+    const at = left.findIndex((file) => file.name === name);
+    if (at >= 0) return left.splice(at, 1)[0] as FoundFile;
+    throw new MillraceError(
+      'ERR_MILLRACE_CHECKPOINT',
+      `The file ${shownPath(name)} of files.source ${shownPath(where)}, which the checkpoint goes on with, is gone. Put it back; or begin anew, with another checkpoint.`,
+    );
+  });
+  return [...first, ...left];
+}
+
+/** @throws MillraceError ERR_MILLRACE_CHECKPOINT */
+function mustReach(path: string, size: number, from: Offset = 0): void {
+  if (from <= size) return;
+  throw new MillraceError(
+    'ERR_MILLRACE_CHECKPOINT',
+    `The file ${shownPath(path)} has ${size} bytes, and the checkpoint goes on at byte ${from}: it was cut, or written anew. Put it back as it was; or begin anew, with another checkpoint.`,
+  );
 }
 
 async function fileSize(path: string): Promise<number> {
@@ -116,6 +151,7 @@ interface Cutting {
 
 class FilesReader implements SourceReader {
   readonly partitionCount: number;
+  readonly identity: readonly string[];
   readonly #context: SourceContext;
   readonly #paths: readonly string[];
   readonly #sizes: readonly number[];
@@ -124,10 +160,11 @@ class FilesReader implements SourceReader {
   readonly #signal: AbortSignal;
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(context: SourceContext, paths: readonly string[], sizes: readonly number[], cutting: Cutting) {
-    this.partitionCount = paths.length;
+  constructor(context: SourceContext, files: readonly FoundFile[], sizes: readonly number[], cutting: Cutting) {
+    this.partitionCount = files.length;
+    this.identity = files.map(({ name }) => name);
     this.#context = context;
-    this.#paths = paths;
+    this.#paths = files.map(({ path }) => path);
     this.#sizes = sizes;
     this.#cutting = cutting;
     this.#signal = AbortSignal.any([context.signal, this.#closed.signal]);
@@ -185,14 +222,17 @@ class FilesReader implements SourceReader {
     let filled = 0; // bytes of `buffer` in use; they begin at `position` of the file
     while (position < size && !this.#signal.aborted) {
       const wanted = Math.min(buffer.length - filled, size - position - filled);
-      const { bytesRead } = await file.read(buffer, filled, wanted, position + filled);
-      if (bytesRead === 0) throw new Error(`it has become shorter while it was read: it had ${size} bytes, and ends at ${position + filled}`);
+      const { bytesRead } = wanted === 0 ? { bytesRead: 0 } : await file.read(buffer, filled, wanted, position + filled);
+      if (bytesRead === 0 && wanted > 0) throw new Error(`it has become shorter while it was read: it had ${size} bytes, and ends at ${position + filled}`);
       filled += bytesRead;
       const isEnd = position + filled >= size;
       let from = position === 0 && filled >= 3 && buffer[0] === 0xef && buffer[1] === 0xbb && buffer[2] === 0xbf ? 3 : 0;
       let to = isEnd ? filled : buffer.lastIndexOf(LF, filled - 1) + 1;
       // A \r as the last byte may be half of a line end.
       if (to === 0 && breaksAtCr) to = buffer.lastIndexOf(CR, filled - 2) + 1;
+      // The file may have ended there then.
+      const cut = this.#context.cutBehind?.(partition, position);
+      if (cut !== undefined && cut < position + to) to = cut - position;
       for (; skip > 0; skip--) {
         const behind = lineEnd(buffer.subarray(0, to), from, breaksAtCr);
         if (behind < 0 && !isEnd) break;

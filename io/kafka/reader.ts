@@ -125,6 +125,11 @@ export class KafkaReader implements SourceReader {
     context.signal.addEventListener('abort', () => this.#stop(), { once: true });
   }
 
+  /** The topic's id, where brokers tell it. */
+  get identity(): readonly string[] {
+    return this.#topicId === undefined ? [] : [this.#topicId];
+  }
+
   async positions(): Promise<CommittedPosition[]> {
     // From here on no earlier process can commit any more: the committed positions stay as they are.
     this.#joined ??= this.#member.join();
@@ -196,7 +201,13 @@ export class KafkaReader implements SourceReader {
   /** Settles where each partition begins. */
   async #begin(committed: ReadonlyMap<number, Committed>): Promise<void> {
     const { topic, fromBeginning = true } = this.#options;
-    const { from } = this.#context;
+    const { from, identity } = this.#context;
+    if (identity?.[0] !== undefined && this.#topicId !== undefined && identity[0] !== this.#topicId) {
+      throw new MillraceError(
+        'ERR_MILLRACE_CHECKPOINT',
+        `${this.#name}: the topic was made anew since the checkpoint was made, so the positions in it mean nothing. To read the new topic, begin anew: with another checkpoint, and another group.`,
+      );
+    }
     const ask = (ids: readonly number[], which: 'earliest' | 'end') =>
       this.#patience.through('where the log begins and ends cannot be read', () => logOffsets(this.#cluster, topic, ids, which));
     const missing = this.#ids.filter((id) => !committed.has(id) && !from?.has(id));

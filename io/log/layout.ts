@@ -10,11 +10,12 @@
  *       groups/
  *         dashboard.json               positions that the group `dashboard` has committed
  *         dashboard.json.held/         the job that reads with this group, while there is one
+ *       topic-id                       tells the topic from one that is made anew in its place
  *       stable-offsets                 where readers stop, once the topic was written exactly-once
  *       writer.held/                   the one writer, while there is one
  */
 
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MillraceError, shown, shownPath } from '../../core/index.ts';
@@ -33,6 +34,22 @@ export function topicPath(dir: string, topic: string): string {
     );
   }
   return join(dir, topic);
+}
+
+/** Made with the topic. One that an earlier version made has none. */
+export function topicIdPath(topicDir: string): string {
+  return join(topicDir, 'topic-id');
+}
+
+/** The id of a topic; undefined: it has none. */
+export async function topicId(topicDir: string): Promise<string | undefined> {
+  try {
+    const id = (await readFile(topicIdPath(topicDir), 'utf8')).trim();
+    return id === '' ? undefined : id;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw fileError('cannot be read', topicIdPath(topicDir), cause);
+  }
 }
 
 export function partitionPath(dir: string, topic: string, partition: number): string {

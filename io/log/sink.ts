@@ -11,14 +11,15 @@
  * notes where they end, so that `recover` can tell what a checkpoint has, and cut off the rest.
  */
 
-import { mkdir, rmdir } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, rmdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { checkOptionNames, MillraceError, shown, shownPath } from '../../core/index.ts';
 import { type Codec, mustBeCodec } from '../codec.ts';
 import { type Deposed, ProcessLock } from '../process-lock.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
 import type { Sink, SinkBlock, SinkContext, SinkInfo, SinkWriter } from '../sink.ts';
-import { dirPath, fileError, listPartitions, listSegments, lockPath, partitionPath, topicPath } from './layout.ts';
+import { dirPath, fileError, listPartitions, listSegments, lockPath, partitionPath, topicId, topicIdPath, topicPath } from './layout.ts';
 import { PartitionWriter } from './partition-writer.ts';
 import { syncDir } from './positions.ts';
 import { type CheckpointEnds, keptName, StableWriter } from './stable-offsets.ts';
@@ -321,6 +322,16 @@ async function makePartitions(path: string, dirs: readonly string[]): Promise<vo
   // Only empty folders can be removed in this way.
   for (let partition = left - 1; partition >= dirs.length; partition--) await rmdir(join(path, `partition-${partition}`));
   for (const dir of dirs) await mkdir(dir, { recursive: true });
+  // Making it was begun, or it is empty.
+  if ((await topicId(path)) === undefined) {
+    const file = await open(topicIdPath(path), 'w');
+    try {
+      await file.writeFile(`${randomUUID()}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
   await syncDir(path);
 }
 

@@ -16,7 +16,7 @@ import { type Deposed, ProcessLock } from '../process-lock.ts';
 import { baseOffsetAt, FRAME_DAMAGED, nextOffsetAt, recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
 import { type Gap, PartitionCursor, visibleEnds } from './cursor.ts';
-import { dirPath, fileError, groupPath, listPartitions, listSegments, listTopics, partitionPath, topicPath } from './layout.ts';
+import { dirPath, fileError, groupPath, listPartitions, listSegments, listTopics, partitionPath, topicId, topicPath } from './layout.ts';
 import { readPositions, writePositions } from './positions.ts';
 import { StableReader } from './stable-offsets.ts';
 
@@ -83,6 +83,7 @@ export function logSource<R>(options: LogSourceOptions<R>): CodedSource<R> {
 
 class LogReader implements SourceReader {
   readonly partitionCount: number;
+  readonly identity: readonly string[];
   readonly #context: SourceContext;
   readonly #dir: string;
   readonly #topic: string;
@@ -105,7 +106,9 @@ class LogReader implements SourceReader {
     lock: ProcessLock | undefined,
     partitionCount: number,
     committed: Map<number, CommittedPosition>,
+    id: string | undefined,
   ) {
+    this.identity = id === undefined ? [] : [id];
     this.#context = context;
     this.#dir = dir;
     this.#topic = topic;
@@ -137,6 +140,14 @@ class LogReader implements SourceReader {
         `The topic ${shown(topic)} in ${dir} has ${partitionCount} partitions, not ${shown(partitions)}. Leave the option out, or correct it.`,
       );
     }
+    const id = await topicId(topicPath(dir, topic));
+    const known = context.identity?.[0];
+    if (known !== undefined && id !== undefined && known !== id) {
+      throw new MillraceError(
+        'ERR_MILLRACE_CHECKPOINT',
+        `The topic ${shown(topic)} in ${dir} was made anew since the checkpoint was made, so the positions in it mean nothing. Restore the topic; or begin anew, with another checkpoint, and another group.`,
+      );
+    }
     const path = group === undefined ? undefined : groupPath(dir, topic, group);
     const lock = path === undefined ? undefined : await lockGroup(path, topic, group as string, context.deposed);
     try {
@@ -148,7 +159,7 @@ class LogReader implements SourceReader {
             `The group ${shown(group)} has a position in partition ${partition} of ${shown(topic)}, which has ${partitionCount}: the topic was replaced. Delete ${path} to read it from its beginning.`,
           );
       }
-      return new LogReader(context, dir, topic, path, lock, partitionCount, committed);
+      return new LogReader(context, dir, topic, path, lock, partitionCount, committed, id);
     } catch (error) {
       await lock?.release();
       throw error;

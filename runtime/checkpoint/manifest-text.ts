@@ -176,7 +176,9 @@ function operator(path: string, value: unknown): OperatorIdentity {
 
 function sourcePositions(path: string, value: unknown): SourcePositions {
   const read = fields(path, value);
-  return { name: read('name', text), positions: read('positions', list(position)) };
+  const identity = read('identity', (where, found) => (found === undefined ? undefined : list(text)(where, found)));
+  const positions = { name: read('name', text), positions: read('positions', list(position)) };
+  return identity === undefined ? positions : { ...positions, identity };
 }
 
 function position(path: string, value: unknown): SourcePositions['positions'][number] {

@@ -17,6 +17,8 @@ export interface CheckpointId {
 
 export interface SourcePositions {
   readonly name: string;
+  /** What they are positions in, as the source says it (see SourceReader); undefined: it says nothing. */
+  readonly identity?: readonly string[];
   /**
    * By partition. `drained`: where a run was when it drained. What was open by then has come out, and that
    * output is final.

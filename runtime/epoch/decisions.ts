@@ -5,7 +5,7 @@
  * keeping a record is up to the owner of the store.
  */
 
-import type { CommittedPosition } from '../../io/index.ts';
+import type { CommittedPosition, Offset } from '../../io/index.ts';
 import { PARTITION_ACTIVE, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/index.ts';
 import type { JobClock } from './job-clock.ts';
 import type { JournalHead, JournalRecord } from './journal.ts';
@@ -118,6 +118,11 @@ export class Decisions {
     const record = this.#replay[0];
     if (record === undefined) return undefined;
     return { positions: record.positions.flat(), ended: record.states.flat().map((state) => state === PARTITION_ENDED) };
+  }
+
+  /** Where the epochs to repeat are to be cut, in their order, by global partition. */
+  get cuts(): readonly (readonly Offset[])[] {
+    return this.#replay.map(({ positions }) => positions.flat());
   }
 
   /** The clock at the first row of the open epoch. */

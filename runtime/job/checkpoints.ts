@@ -10,8 +10,8 @@
  */
 
 import { MillraceError, shown, type WatermarkState } from '../../core/index.ts';
-import type { CommittedPosition, Offset, TransactionDomain } from '../../io/index.ts';
-import { type CheckpointDir, type CheckpointId, type Manifest, packageVersion, parseManifestName } from '../checkpoint/index.ts';
+import type { CommittedPosition, Offset, SourceContext, TransactionDomain } from '../../io/index.ts';
+import { type CheckpointDir, type CheckpointId, type Manifest, packageVersion, parseManifestName, type SourcePositions } from '../checkpoint/index.ts';
 import { checkpointNamed, type DecisionStore, type JournalHead, type JournalRecord } from '../epoch/index.ts';
 import { type Allowed, headOf, type Plan, type Succession, succession } from '../plan/index.ts';
 import { segmentRanges } from '../state-log/index.ts';
@@ -82,10 +82,12 @@ export class Checkpoints {
     }
   }
 
-  /** Where each source begins: by source, by partition. */
-  from(source: number): ReadonlyMap<number, Offset> | undefined {
-    const positions = this.#stored(source);
-    return positions === undefined ? undefined : new Map(positions.map(({ offset }, partition) => [partition, offset]));
+  /** Where a source begins, by partition, and in what; undefined: it is new. */
+  from(source: number): Pick<SourceContext, 'from' | 'identity'> | undefined {
+    const stored = this.#stored(source);
+    if (stored === undefined) return undefined;
+    const from = new Map(stored.positions.map(({ offset }, partition) => [partition, offset]));
+    return stored.identity === undefined ? { from } : { from, identity: stored.identity };
   }
 
   /**
@@ -100,7 +102,7 @@ export class Checkpoints {
     this.#watermarks = this.#widened(manifest);
     return sources.map((positions, source) => {
       const { name } = (this.#plan.sources[source] as Plan['sources'][number]).source;
-      const stored = this.#stored(source);
+      const stored = this.#stored(source)?.positions;
       if (stored === undefined) return positions.map((position) => ({ ...position, metadata: 'checkpoint' }));
       return positions.map((position) => {
         const named = checkpointNamed(position.metadata);
@@ -149,7 +151,9 @@ export class Checkpoints {
 
   /** Where the last run drained, by global partition; undefined: it did not, or it had other partitions. */
   #drainedAt(): Offset[] | undefined {
-    const drained = this.#counts.flatMap((count, source) => Array.from({ length: count }, (_, partition) => this.#stored(source)?.[partition]?.drained));
+    const drained = this.#counts.flatMap((count, source) =>
+      Array.from({ length: count }, (_, partition) => this.#stored(source)?.positions[partition]?.drained),
+    );
     return drained.every((at) => at !== undefined) ? drained : undefined;
   }
 
@@ -173,7 +177,7 @@ export class Checkpoints {
     const { written } = cut;
     await this.store.mustBeOurs();
     if (isExact) await sinks.prepare(written);
-    await this.store.write(await this.#manifestOf(cut));
+    await this.store.write(await this.#manifestOf(cut, sources));
     await this.store.commit(written, (domain) => sources.transactional(domain, positionsBySource(cut, this.#counts)));
     await this.store.mustBeOurs();
     if (isExact) await sinks.commit(written);
@@ -182,13 +186,18 @@ export class Checkpoints {
     if (oldest !== undefined) this.dir.journal.trim(oldest.checkpoint);
   }
 
-  async #manifestOf({ checkpoint, written, positions, drainedAt, state }: CheckpointCut): Promise<Manifest> {
+  async #manifestOf({ checkpoint, written, positions, drainedAt, state }: CheckpointCut, readers: Sources): Promise<Manifest> {
     let first = 0;
     const sources = this.#counts.map((count, source) => {
       const from = first;
       first += count;
       const ofPartition = (offset: Offset, at: number) => (drainedAt === undefined ? { offset } : { offset, drained: drainedAt[from + at] as Offset });
-      return { name: this.#plan.sources[source]?.source.name ?? '', positions: positions.slice(from, first).map(ofPartition) };
+      const identity = readers.identityOf(source);
+      return {
+        name: this.#plan.sources[source]?.source.name ?? '',
+        ...(identity === undefined ? {} : { identity }),
+        positions: positions.slice(from, first).map(ofPartition),
+      };
     });
     const { watermarks, heldUntil, nowMs } = state;
     // Of the start itself, when epochs behind it are written: the workers have begun with bases as of it.
@@ -218,9 +227,9 @@ export class Checkpoints {
   }
 
   /** What the manifest has of a source; undefined: nothing. */
-  #stored(source: number): Manifest['sources'][number]['positions'] | undefined {
+  #stored(source: number): SourcePositions | undefined {
     const then = this.#heirs?.sources[source];
-    return then === undefined ? undefined : this.manifest?.sources[then]?.positions;
+    return then === undefined ? undefined : this.manifest?.sources[then];
   }
 
   /** What the journal has, for the sources in the order that they have now. */

@@ -391,6 +391,7 @@ export class Coordinator {
     const of = { plan, control: this.#control, partitions: this.intake.partitions, watermarks: this.#watermarks.all, counters, samples };
     this.#watch = new StallWatch(of, clocks.elapsed(), (message) => effects.warn(message));
     this.commits.current = this.#decisions.firstEpoch;
+    this.intake.repeats(this.#decisions.cuts);
     this.intake.cutAt(this.#decisions.cut);
     this.#epochStartedAtMs = this.#parts.clocks.elapsed();
   }
@@ -400,7 +401,9 @@ export class Coordinator {
     if (this.#finisher.isConcluding) return false;
     if (this.#decisions.isReplaying) return !this.#isStopping && this.intake.isCutReached;
     if (this.#stateLimit.isWaiting && this.#parts.clocks.elapsed() >= this.#epochStartedAtMs + PAUSED_EPOCH_MS) return true;
-    return this.intake.epochBytes > 0 || this.#states.haveChanged || this.#watermarks.waitsForClock;
+    if (this.intake.epochBytes > 0 || this.#states.haveChanged) return true;
+    // What waits for the clock when nothing more comes waits for the next run.
+    return this.#watermarks.waitsForClock && !this.#isStopping && !this.#states.allEnded;
   }
 
   #wantEpoch(): void {

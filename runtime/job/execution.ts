@@ -104,6 +104,8 @@ export class Execution {
       const warn = (message: string) => this.onWarning(message);
       const plan = this.#plan;
       if (checkpoint !== undefined) this.#checkpoints = await this.#openCheckpoints(checkpoint);
+      // It was stopped in the moment in which there was nobody left to wait for.
+      signal.throwIfAborted();
       const checkpoints = this.#checkpoints;
       const { transaction, deposed } = checkpoints?.store ?? {};
       await this.#sinks.open(plan, { signal, guarantee, transaction, deposed });

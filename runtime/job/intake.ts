@@ -112,6 +112,8 @@ export class Intake {
   #creditSinceMs = Number.NEGATIVE_INFINITY;
   #hadCredit = true;
   #isCutting = false;
+  /** Of epochs that are repeated, in their order, by global partition. */
+  #cuts: readonly (readonly Offset[])[] = [];
   #waiting: { readonly state: IntakePartition; readonly resolve: () => void }[] = [];
   /** Sources that have reported something of their partitions. */
   readonly #heard = new Set<number>();
@@ -241,6 +243,11 @@ export class Intake {
     this.#checkCut();
   }
 
+  /** Sets where epochs that are repeated will be cut, in their order, by global partition. Before any frame. */
+  repeats(cuts: readonly (readonly Offset[])[]): void {
+    this.#cuts = cuts;
+  }
+
   /** Every partition has reached its cut. */
   get isCutReached(): boolean {
     return this.#isCutting && this.partitions.every((state) => positionOf(state) >= state.cut && (!state.endsAtCut || state.ended || state.held.length > 0));
@@ -252,6 +259,10 @@ export class Intake {
       drain: options.drain,
       signal: options.signal,
       emit: (partition, bytes, first, next, flags = 0, cut = 0) => this.#emit(this.#state(source, partition), bytes, first, next, flags, cut),
+      cutBehind: (partition, offset) => {
+        const { global } = this.#state(source, partition);
+        return this.#cuts.find((positions) => (positions[global] as Offset) > offset)?.[global];
+      },
       credit: (partition) => this.#credit(this.#state(source, partition)),
       end: (partition) => {
         const state = this.#state(source, partition);

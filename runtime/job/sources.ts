@@ -4,7 +4,7 @@
  */
 
 import type { MillraceError } from '../../core/index.ts';
-import type { CommittedPosition, Deposed, Offset, SourceReader } from '../../io/index.ts';
+import type { CommittedPosition, Deposed, SourceContext, SourceReader } from '../../io/index.ts';
 import type { SourcePlan } from '../plan/index.ts';
 import { guarded, wrapped } from './endpoint-error.ts';
 import type { Intake } from './intake.ts';
@@ -21,16 +21,15 @@ export class Sources {
   /**
    * Opens them, one after the other, and adds their partitions to the intake.
    *
-   * @param from where a source begins, by partition, where that is known better than by what it has committed
+   * @param from where a source begins, where that is known better than by what it has committed
    */
   async open(
     intake: Intake,
     { deposed, ...options }: { readonly drain: boolean; readonly signal: AbortSignal; readonly deposed?: Deposed | undefined },
-    from: (source: number) => ReadonlyMap<number, Offset> | undefined = () => undefined,
+    from: (source: number) => Pick<SourceContext, 'from' | 'identity'> | undefined = () => undefined,
   ): Promise<void> {
     for (const [index, { source }] of this.#plans.entries()) {
-      const start = from(index);
-      const context = { ...intake.context(index, options), ...(start === undefined ? {} : { from: start }), ...(deposed === undefined ? {} : { deposed }) };
+      const context = { ...intake.context(index, options), ...from(index), ...(deposed === undefined ? {} : { deposed }) };
       const reader = await guarded('ERR_MILLRACE_SOURCE', `The source ${source.name} cannot be opened`, () => source.open(context));
       this.#readers.push(reader);
       intake.addSource(reader.partitionCount, source.offsetBytes, source.frameRows?.bind(source), source.isPaced);
@@ -40,6 +39,11 @@ export class Sources {
   /** Partitions of each source. */
   get partitionCounts(): number[] {
     return this.#readers.map((reader) => reader.partitionCount);
+  }
+
+  /** What the positions of a source are positions in. */
+  identityOf(source: number): readonly string[] | undefined {
+    return this.#readers[source]?.identity;
   }
 
   /** Where each source begins: behind what was committed. */

@@ -67,12 +67,14 @@ export class Supervisor {
 
   /** The first execution starts when the process that is at work has ended. */
   async #standBy(): Promise<void> {
+    this.#isStarting = true;
     try {
       await this.#execution.start();
     } catch (error) {
-      if (this.#stop === undefined || this.#execution.state !== 'stopped') this.#rejectDone(error);
-      else this.#resolveDone();
+      this.#hasNotStarted(error);
       return;
+    } finally {
+      this.#isStarting = false;
     }
     if (this.#stop !== undefined) void this.#execution.stop(this.#stop).catch(() => {});
     await this.#watch();
@@ -81,7 +83,8 @@ export class Supervisor {
   async stop(how: { readonly drain: boolean | 'hold' | 'emit' }): Promise<void> {
     if (this.#isOver) return;
     this.#stop = how;
-    if (this.#isRestarting) {
+    // Not before everything is open; one that still stands by has nothing open.
+    if (this.#isStarting && this.#execution.state !== 'standby') {
       await this.done;
       return;
     }
@@ -93,7 +96,7 @@ export class Supervisor {
 
   get state(): JobState {
     const { state } = this.#execution;
-    return this.#isRestarting ? 'restoring' : state;
+    return this.#restarts > 0 && this.#isStarting ? 'restoring' : state;
   }
 
   progress(): Progress {
@@ -105,7 +108,8 @@ export class Supervisor {
     return this.#execution.view<R>(name);
   }
 
-  #isRestarting = false;
+  /** A start is under way of which nobody who calls `stop` knows: it stops when it is through. */
+  #isStarting = false;
   #isOver = false;
 
   #make(): Execution {
@@ -144,22 +148,28 @@ export class Supervisor {
       try {
         await this.#restart();
       } catch (error) {
-        this.#rejectDone(error);
+        this.#hasNotStarted(error);
         return;
       }
     }
+  }
+
+  /** A job that was stopped while it stood by is over, and has not failed. */
+  #hasNotStarted(error: unknown): void {
+    if (this.#stop === undefined || this.#execution.state !== 'stopped') this.#rejectDone(error);
+    else this.#resolveDone();
   }
 
   async #restart(): Promise<void> {
     const { rowsIn, rowsOut, seconds } = this.progress();
     this.#before = { rowsIn, rowsOut, seconds };
     this.#restarts++;
-    this.#isRestarting = true;
+    this.#isStarting = true;
     this.#execution = this.#make();
     try {
       await this.#execution.start();
     } finally {
-      this.#isRestarting = false;
+      this.#isStarting = false;
     }
     // It was stopped meanwhile.
     if (this.#stop !== undefined) void this.#execution.stop(this.#stop).catch(() => {});

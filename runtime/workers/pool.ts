@@ -169,7 +169,7 @@ export class WorkerPool {
         );
       }
       throw asPassing(
-        new MillraceError('ERR_MILLRACE_WORKER', `Worker ${task.worker} died: ${error instanceof Error ? error.message : String(error)}`, { cause: error }),
+        new MillraceError('ERR_MILLRACE_WORKER', `Worker ${task.worker} died: ${error instanceof Error ? error.message : String(error)}.`, { cause: error }),
       );
     }
     await told;

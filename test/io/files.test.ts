@@ -120,6 +120,48 @@ describe('files.source', () => {
     );
   });
 
+  test('a frame ends where an epoch was cut, within what is read at once and in the middle of a line, too', async () => {
+    const lines = Array.from({ length: 100 }, (_, i) => line(i));
+    const text = lines.join('\n');
+    const path = await file(text);
+    const cuts = [300, Buffer.byteLength(lines.slice(0, 50).join('\n')) + 1];
+    const { frames } = await readSource(files.source({ path, value: json(fields) }), {
+      cutBehind: (_, offset) => cuts.find((cut) => cut > offset),
+    });
+    assert.deepEqual(
+      frames.map(({ first, next }) => [first, next]),
+      [
+        [0, cuts[0]],
+        [cuts[0], cuts[1]],
+        [cuts[1], Buffer.byteLength(text)],
+      ],
+    );
+    assert.equal(Buffer.concat(frames.map(({ bytes }) => bytes)).toString(), text);
+  });
+
+  test('files stay the partitions that a checkpoint knows; one that is gone or too short is refused', async () => {
+    const folder = join(dir, 'known');
+    await mkdir(folder);
+    for (const [name, i] of [
+      ['a.jsonl', 1],
+      ['b.jsonl', 2],
+      ['c.jsonl', 3],
+    ] as const)
+      await writeFile(join(folder, name), `${line(i)}\n`);
+    const source = files.source({ dir: folder, value: json(fields) });
+    const { reader, frames } = await readSource(source, { from: new Map(), identity: ['c.jsonl', 'a.jsonl'] });
+    assert.deepEqual(reader.identity, ['c.jsonl', 'a.jsonl', 'b.jsonl']);
+    assert.deepEqual(
+      frames.map(({ partition, bytes }) => [partition, Buffer.from(bytes).toString()]).sort(([a], [b]) => Number(a) - Number(b)),
+      [3, 1, 2].map((i, partition) => [partition, `${line(i)}\n`]),
+    );
+    await assert.rejects(readSource(source, { identity: ['c.jsonl', 'x.jsonl'] }), { code: 'ERR_MILLRACE_CHECKPOINT', message: /"x\.jsonl" .* is gone/ });
+    await assert.rejects(readSource(source, { from: new Map([[1, 40]]) }), {
+      code: 'ERR_MILLRACE_CHECKPOINT',
+      message: /b\.jsonl" has \d+ bytes, and the checkpoint goes on at byte 40/,
+    });
+  });
+
   test('a partition per file, in the order of the names; hidden files and folders are left alone', async () => {
     const folder = join(dir, 'many');
     await mkdir(join(folder, 'd.jsonl'), { recursive: true });

@@ -35,6 +35,8 @@ export interface EmittedFrame {
 export interface SourceRunOptions {
   readonly drain?: boolean;
   readonly from?: ReadonlyMap<number, Offset>;
+  readonly identity?: readonly string[];
+  readonly cutBehind?: NonNullable<SourceContext['cutBehind']>;
   /** Stop once this many frames were emitted. */
   readonly framesMax?: number;
   /** `emit` says that credit is used up after every so many frames; it is given back a turn later. */
@@ -52,7 +54,7 @@ export interface SourceRun {
 
 /** Opens the source, reads until all partitions have ended (or `framesMax`), and closes it. Rejects with what `fail` was told. */
 export async function readSource(source: Source, options: SourceRunOptions = {}): Promise<SourceRun> {
-  const { drain = false, from, framesMax = Number.POSITIVE_INFINITY, creditFrames = Number.POSITIVE_INFINITY } = options;
+  const { drain = false, from, identity, cutBehind, framesMax = Number.POSITIVE_INFINITY, creditFrames = Number.POSITIVE_INFINITY } = options;
   const abort = new AbortController();
   const frames: EmittedFrame[] = [];
   const high = new Map<number, Offset>();
@@ -62,6 +64,8 @@ export async function readSource(source: Source, options: SourceRunOptions = {})
   const context: SourceContext = {
     drain,
     ...(from && { from }),
+    ...(identity && { identity }),
+    ...(cutBehind && { cutBehind }),
     signal: abort.signal,
     emit(partition, bytes, first, next, flags = 0, cut = 0) {
       // A copy at once (slice would be none for a Buffer): the source may use its bytes again when emit has returned.

@@ -177,6 +177,28 @@ test('without standby a second process is refused, and told who works', async (t
   }
 });
 
+test('a stop that comes just as the process takes over ends it when it has taken over', async (t) => {
+  for (const drain of [true, false]) {
+    const dir = await folder(t);
+    await writeTopic(dir, 'exact-in', PARTITIONS, []);
+    const checkpoint = { dir: join(dir, 'state') };
+    const first = await run(EXACT, { workers: 1, checkpoint, params: { dir } });
+    const second = await run(EXACT, { workers: 1, checkpoint, standby: true, params: { dir } });
+    const waits = new Promise<void>((resolve) => second.once('warning', () => resolve()));
+    await waits;
+    // Within the take-over: nothing is open yet.
+    const stopped = new Promise((resolve, reject) => {
+      second.on('warning', (warning) => warning.includes('takes over') && second.stop({ drain }).then(resolve, reject));
+    });
+    await first.stop();
+    await stopped;
+    await second.done;
+    assert.equal(second.state, 'stopped');
+    const third = await run(EXACT, { workers: 1, checkpoint, params: { dir } });
+    await third.stop();
+  }
+});
+
 test('a process that stands by can be stopped; standby asks for a checkpoint', async (t) => {
   const dir = await folder(t);
   await writeTopic(dir, 'exact-in', PARTITIONS, []);
