@@ -427,11 +427,11 @@ export class Engine {
   }
 
   #makeBudget(): StateBudget | undefined {
-    const { spill, control, worker } = this.#context;
+    const { spill, control, worker, slabs } = this.#context;
     if (spill === undefined) return undefined;
     const { workers } = control.shape;
     const shards = ownGroups(workers, worker).reduce((count, group) => count + group.length, 0);
-    return new StateBudget(spill, shards / SHARD_COUNT, () => control.stateBytes(worker).held);
+    return new StateBudget(slabs, spill, shards / SHARD_COUNT, () => control.stateBytes(worker).held);
   }
 
   /** Where a row that came to an exchange was read, as far as its block knows. */

@@ -20,7 +20,7 @@ const module = new URL('./pipelines/spill.ts', import.meta.url);
 const ROWS = 32_000;
 const KEYS = 26_000;
 const TEXT_BYTES = 500;
-/** 5 MiB of it are for state, for texts of 13 MB and what is kept beside them. */
+/** 4 MiB of it are for state, for texts of 13 MB and what is kept beside them. */
 const LIMIT = '32MiB';
 const EPOCH_BYTES = '2MiB';
 
