@@ -25,7 +25,7 @@ const rows = Number(values.rows);
 const IN_MEMORY = 2 * 1024 ** 3;
 const EPOCH_BYTES = 1 << 20;
 /** The limit of which this much is for state (job/execution.ts). */
-const limitFor = (state: number): number => Math.round((state / 0.75 + (6 << 20) + 6 * EPOCH_BYTES) / 0.75);
+const limitFor = (state: number): number => Math.round((state / 0.6 + (6 << 20) + 6 * EPOCH_BYTES) / 0.75);
 
 async function measured(again: number, memory: number, atLimit: 'fail' | 'spill') {
   const job = await run(new URL('../jobs/spilled-keys.ts', import.meta.url), {

@@ -48,6 +48,8 @@ export interface SimulatedInput {
    * earlier.
    */
   readonly checkpoints?: { readonly intervalMs: number; readonly isExact: boolean };
+  /** Most bytes of state in memory; shards beyond it are put away, and lost with a crash. Default: no limit. */
+  readonly stateBytesMax?: number;
   /** Replaces the steps `act`, then `tell`, to plant a fault and see whether it is found. */
   readonly plant?: (wish: Wish, job: ThreadlessJob) => readonly SimulatedStep[];
 }
@@ -127,6 +129,7 @@ export class SimulatedJob {
       outside: world.outside,
       wish: (wish) => this.#take(wish),
       checkpoints: input.checkpoints,
+      stateBytesMax: input.stateBytesMax,
     });
     this.#unread = logOf(input).map((frames, global) => {
       const start = this.#job.coordinator.intake.partitions[global]?.start ?? 0;

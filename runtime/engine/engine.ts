@@ -404,11 +404,11 @@ export class Engine {
   }
 
   #makeBudget(): StateBudget | undefined {
-    const { spill, control, worker } = this.#context;
+    const { spill, control, worker, slabs } = this.#context;
     if (spill === undefined) return undefined;
     const { workers } = control.shape;
     const shards = ownGroups(workers, worker).reduce((count, group) => count + group.length, 0);
-    return new StateBudget(spill, shards / SHARD_COUNT, () => control.stateBytes(worker).held);
+    return new StateBudget(slabs, spill, shards / SHARD_COUNT, () => control.stateBytes(worker).held);
   }
 
   /** What the shards of an exchange are opened from; undefined: they begin with nothing. */

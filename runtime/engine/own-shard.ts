@@ -29,6 +29,8 @@ export class OwnShard {
   #due: DueTimes = NEVER_DUE;
   /** Bytes of state in memory, as last counted; of one that is put away: that it will take there. */
   bytes = 0;
+  /** Of one that was put away: how much of that is in shared memory, about. */
+  slabBytes = 0;
   /** Bytes on disk; 0: it is in memory. */
   bytesAway = 0;
   /** The last epoch that had something for it. */

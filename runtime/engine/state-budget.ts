@@ -11,6 +11,7 @@
  * 1966. The least recently used one would be the next to be needed: every shard would be read in every epoch.)
  */
 
+import type { SlabAllocator } from '../../core/index.ts';
 import type { ExchangeShard } from '../../operators/index.ts';
 import type { SpillStore } from '../state-log/index.ts';
 import type { OwnShard } from './own-shard.ts';
@@ -22,6 +23,7 @@ export interface SpillPlace {
 }
 
 export class StateBudget {
+  readonly #slabs: SlabAllocator;
   readonly #store: SpillStore;
   readonly #limitBytes: number;
   readonly #shareBytes: number;
@@ -38,7 +40,8 @@ export class StateBudget {
   bytesAway = 0;
 
   /** @param share of the limit that this worker may always use; more only where others leave it */
-  constructor({ store, limitBytes }: SpillPlace, share: number, others: () => number) {
+  constructor(slabs: SlabAllocator, { store, limitBytes }: SpillPlace, share: number, others: () => number) {
+    this.#slabs = slabs;
     this.#store = store;
     this.#limitBytes = limitBytes;
     this.#shareBytes = limitBytes * share;
@@ -71,6 +74,7 @@ export class StateBudget {
   take(own: OwnShard): ExchangeShard {
     if (!own.isAway) return own.shard;
     this.#makeRoom(own.bytes, own);
+    this.#makeSlabRoom(own);
     this.bytesAway -= own.bytesAway;
     const { shard } = own;
     this.#held += own.bytes;
@@ -102,10 +106,36 @@ export class StateBudget {
     while (this.#held + bytes > this.#allowed) {
       const own = this.#next(except);
       if (own === undefined) return;
-      own.putAway(this.#store);
-      this.#held -= own.bytes;
-      this.bytesAway += own.bytesAway;
+      this.#putAway(own);
     }
+  }
+
+  /**
+   * A table that grows needs a slab of twice its size for a while. Where the memory is in small pieces there may
+   * be none, though there is room: others go until there is, or going no longer helps.
+   */
+  #makeSlabRoom(own: OwnShard): void {
+    if (own.slabBytes === 0) return;
+    for (;;) {
+      const slab = this.#slabs.tryAlloc(own.slabBytes * 2);
+      if (slab !== 0) {
+        this.#slabs.free(slab);
+        return;
+      }
+      const other = this.#next(own);
+      if (other === undefined) return;
+      this.#putAway(other);
+      if (other.slabBytes === 0) return;
+    }
+  }
+
+  #putAway(own: OwnShard): void {
+    const before = this.#slabs.usage().usedBytes;
+    own.putAway(this.#store);
+    // Other threads take and free slabs meanwhile: about.
+    own.slabBytes = Math.min(own.bytes, Math.max(0, before - this.#slabs.usage().usedBytes));
+    this.#held -= own.bytes;
+    this.bytesAway += own.bytesAway;
   }
 
   /** The shard that goes next; undefined: none has anything in memory. */

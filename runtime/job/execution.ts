@@ -29,7 +29,7 @@ const CREDIT_BYTES_MAX = 64 << 20;
 const PAUSE_SHARE = 0.75;
 /** Rings, batches of decoders and results. */
 const OWN_BYTES = 6 << 20;
-const SPILL_SHARE = 0.75;
+const SPILL_SHARE = 0.6;
 const IDLE_WAIT_MS = 1_000;
 /** How often to look whether the job stands still. */
 const WATCH_MS = 1_000;

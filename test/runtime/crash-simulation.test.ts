@@ -90,8 +90,16 @@ interface Found {
 }
 
 /** Leaves a run before each of its steps. */
-function crashEverywhere(name: string, seed: number, plant?: SimulatedInput['plant'], checkpoints?: SimulatedInput['checkpoints']): Found {
-  const { input, rows } = inputOf(name, seed, plant, checkpoints);
+function crashEverywhere(
+  name: string,
+  seed: number,
+  plant?: SimulatedInput['plant'],
+  checkpoints?: SimulatedInput['checkpoints'],
+  stateBytesMax?: number,
+): Found {
+  const made = inputOf(name, seed, plant, checkpoints);
+  const { rows } = made;
+  const input: SimulatedInput = stateBytesMax === undefined ? made.input : { ...made.input, stateBytesMax };
   const isExact = checkpoints?.isExact === true;
   const once = isExact ? writtenOnce(name, seed, checkpoints) : undefined;
   const check: CrashCase['check'] = (written, inputs) => (CRASH_CASES[name] as CrashCase).check(written, inputs) ?? once?.(written);
@@ -154,6 +162,14 @@ for (const [guarantee, isExact] of [
     }
   });
 }
+
+describe('a crash at every step, exactly once, with every shard put away after its turn', () => {
+  for (const name of Object.keys(CRASH_CASES)) {
+    test(name, () => {
+      for (const seed of SEEDS) assert.deepEqual(crashEverywhere(name, seed, undefined, { intervalMs: 20, isExact: true }, 0).wrong, [], `seed ${seed}`);
+    });
+  }
+});
 
 describe('a fault that is planted is found', () => {
   const told: Readonly<Record<string, string>> = TOLD;

@@ -20,11 +20,14 @@ const module = new URL('./pipelines/spill.ts', import.meta.url);
 const ROWS = 32_000;
 const KEYS = 26_000;
 const TEXT_BYTES = 500;
-/** 5 MiB of it are for state, for texts of 13 MB and what is kept beside them. */
+/** 4 MiB of it are for state, for texts of 13 MB and what is kept beside them. */
 const LIMIT = '32MiB';
 const EPOCH_BYTES = '2MiB';
 
 const dir = await mkdtemp(join(tmpdir(), 'millrace-spill-test-'));
+// Folders for state are made here.
+process.env['TMPDIR'] = dir;
+process.env['TEMP'] = dir;
 after(() => rm(dir, { recursive: true, force: true }));
 const rng = seededRng(seedOf(1));
 const rows = Array.from(
@@ -73,6 +76,10 @@ for (const kind of Object.keys(KINDS).filter((name) => name !== 'viewed')) {
     assert.equal(plain.spilledMax, 0);
     assert.ok(plain.rows.length >= KEYS, `${plain.rows.length} results`);
     assert.deepEqual(spilled.rows, plain.rows);
+    assert.deepEqual(
+      (await readdir(dir)).filter((name) => name.startsWith('millrace-spill-')),
+      [],
+    );
     assert.ok(spilled.spilledMax > 2 << 20, `at most ${spilled.spilledMax} bytes were on disk`);
   });
 }

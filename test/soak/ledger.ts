@@ -8,8 +8,8 @@ export type Counts = Readonly<Record<string, unknown>>;
 
 export interface LedgerEntry {
   readonly date: string;
-  /** `soak`: processes and brokers. `simulation`: schedules in memory. */
-  readonly kind: 'soak' | 'simulation';
+  /** `soak`: processes and brokers. `simulation`: schedules in memory. `hostile`: damaged input to a reader. */
+  readonly kind: 'soak' | 'simulation' | 'hostile';
   readonly command: string;
   readonly counts: Counts;
 }

@@ -104,7 +104,7 @@ export const KINDS = {
       },
       onTimer: (_, ctx) => ctx.emit({ key: ctx.key.key, n: ctx.state.n, text: ctx.state.text }),
     }),
-  reduce: (params: Params) => keyed(params).reduce((a, b) => ({ ...a, n: a.n + b.n, text: later(a.text, b.text), at: b.at })),
+  reduce: (params: Params) => keyed(params).reduce((a, b) => ({ id: b.id, key: a.key, n: a.n + b.n, text: later(a.text, b.text), at: b.at })),
   dropDuplicates: (params: Params) => source(params).keyBy('key', 'text').dropDuplicates(),
   top: (params: Params) => keyed(params).window(tumbling(2_000)).top(1, { by: 'id' }),
 } as const;
