@@ -37,7 +37,7 @@ const HELP_OF = {
       --mermaid               as a Mermaid flowchart
       --param <key=value>     handed to the module's default export; may be repeated
 `,
-  checkpoint: `  millrace checkpoint inspect <dir>   what is in a checkpoint directory; a job may be running there
+  checkpoint: `  millrace checkpoint inspect <dir>   what is in a checkpoint directory, and whether it is whole; a job may be running there
       --json                  as one JSON object
   millrace checkpoint export <dir>   the rows of its newest state, as JSON lines; a job may be running there
       --pipeline <module>     the pipeline that wrote it: rows behind the last full copy of the state go through its functions
@@ -198,7 +198,7 @@ async function explainCommand(args: string[]): Promise<number> {
   return 0;
 }
 
-/** Fails where something is damaged. */
+/** Fails where something is damaged, or there is no checkpoint. */
 async function checkpointCommand(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, {
     json: { type: 'boolean' },
@@ -215,9 +215,9 @@ async function checkpointCommand(args: string[]): Promise<number> {
     return exportCommand(dir, pipeline, params(param), operator);
   }
   for (const name of ['pipeline', 'param', 'operator']) if (values[name] !== undefined) throw new UsageError(`--${name} goes with checkpoint export`);
-  const found = await inspectCheckpoints(dir);
+  const found = await inspectCheckpoints(dir, { segments: true });
   console.log(values.json === true ? JSON.stringify(found, infiniteAsText) : describeInspection(found, Date.now()));
-  return found.damaged.length === 0 ? 0 : 1;
+  return found.damaged.length === 0 && found.checkpoints.length > 0 ? 0 : 1;
 }
 
 const LINES_BYTES = 1 << 16;

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { MillraceError } from '../../core/index.ts';
 import { NodeDisk } from '../disk/index.ts';
 import { JOURNAL_FILE, readJournal } from '../epoch/index.ts';
-import { segmentNamed } from '../state-log/index.ts';
+import { openSegmentFile, StateReader, segmentNamed } from '../state-log/index.ts';
 import { type Damage, findCheckpoints, lineOf } from './found.ts';
 import type { Manifest } from './manifest.ts';
+import { manifestName } from './names.ts';
 
 export interface Inspection {
   readonly dir: string;
@@ -22,24 +23,33 @@ export interface Inspection {
   readonly damaged: readonly Damage[];
 }
 
-/** @throws MillraceError ERR_MILLRACE_CHECKPOINT when it cannot be read, or was written by a later version */
-export async function inspectCheckpoints(dir: string): Promise<Inspection> {
-  const first = await look(dir);
+/**
+ * @param options segments: read them, too, every checksum of what the checkpoints need; takes as long as
+ *   reading the state does
+ * @throws MillraceError ERR_MILLRACE_CHECKPOINT when it cannot be read, or was written by a later version
+ */
+export async function inspectCheckpoints(dir: string, options: { readonly segments?: boolean } = {}): Promise<Inspection> {
+  const isDeep = options.segments === true;
+  const first = await look(dir, isDeep);
   // A job that prunes or rewrites at this moment can look like damage.
-  return first.damaged.length === 0 ? first : look(dir);
+  return first.damaged.length === 0 ? first : look(dir, isDeep);
 }
 
-async function look(dir: string): Promise<Inspection> {
+async function look(dir: string, isDeep: boolean): Promise<Inspection> {
   const disk = new NodeDisk(dir);
   try {
     const { files, manifests, damaged } = await findCheckpoints(disk);
-    const checkpoints = lineOf(manifests);
-    const named = new Set(checkpoints.flatMap(({ segments }) => segments.map(({ name }) => name)));
+    const all = lineOf(manifests);
+    const found = all.map((manifest) => (isDeep ? damageIn(dir, manifest) : undefined));
+    const checkpoints = all.filter((_, i) => found[i] === undefined);
+    const inSegments = found.filter((damage) => damage !== undefined);
+    const named = new Set(all.flatMap(({ segments }) => segments.map(({ name }) => name)));
     const segments = files.filter(({ name }) => segmentNamed(name) !== undefined).map(({ name, bytes }) => ({ name, bytes, isNamed: named.has(name) }));
     const bytes = await disk.read(JOURNAL_FILE, Number.POSITIVE_INFINITY);
     const journal = bytes === undefined ? undefined : journalOf(join(dir, JOURNAL_FILE), bytes);
-    if (typeof journal === 'string') return { dir, checkpoints, segments, journal: undefined, damaged: [...damaged, { file: JOURNAL_FILE, reason: journal }] };
-    return { dir, checkpoints, segments, journal, damaged };
+    const inFiles = [...damaged, ...inSegments];
+    if (typeof journal === 'string') return { dir, checkpoints, segments, journal: undefined, damaged: [...inFiles, { file: JOURNAL_FILE, reason: journal }] };
+    return { dir, checkpoints, segments, journal, damaged: inFiles };
   } catch (cause) {
     if (cause instanceof MillraceError) throw cause;
     throw new MillraceError(
@@ -47,6 +57,17 @@ async function look(dir: string): Promise<Inspection> {
       `The checkpoint directory ${dir} cannot be read (${(cause as Error).message}). Give the directory that the job was started with.`,
       { cause },
     );
+  }
+}
+
+/** Reads the state of a checkpoint as a restart does. */
+function damageIn(dir: string, { run, checkpoint, segments }: Manifest): Damage | undefined {
+  try {
+    new StateReader(segments, checkpoint, (name) => openSegmentFile(join(dir, name), name)).close();
+    return undefined;
+  } catch (error) {
+    if (error instanceof MillraceError) return { file: manifestName({ run, checkpoint }), reason: error.message };
+    throw error;
   }
 }
 
