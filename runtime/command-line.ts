@@ -22,6 +22,7 @@ const HELP_OF = {
       --bad-rows <what>       rows that cannot be decoded: ledger (counted, default), fail, or the share above which the job fails, as 0.01
       --failed-rows <what>    rows on which a function throws: fail (default), or skip (left out and counted)
       --memory <size>         all shared memory of the job (default 1GiB)
+      --at-limit <policy>     where state is larger than that allows: fail (default), pause, or spill (to disk)
       --checkpoint <dir>      keep the state there: a restart goes on from it
       --checkpoint-interval <time>   how often (default 1s)
       --checkpoint-topic <topic>     keep it in this Kafka topic as well, so that it outlives the machine
@@ -108,6 +109,7 @@ async function runCommand(args: string[]): Promise<number> {
     'bad-rows': { type: 'string' },
     'failed-rows': { type: 'string' },
     memory: { type: 'string' },
+    'at-limit': { type: 'string' },
     checkpoint: { type: 'string' },
     'checkpoint-interval': { type: 'string' },
     'checkpoint-topic': { type: 'string' },
@@ -134,7 +136,7 @@ async function runCommand(args: string[]): Promise<number> {
     ...option('drainTimeout', values['drain-timeout'] as RunOptions['drainTimeout']),
     ...option('badRows', badRows(values['bad-rows'] as string | undefined)),
     ...option('failedRows', values['failed-rows'] as RunOptions['failedRows']),
-    ...option('memory', values.memory as RunOptions['memory']),
+    ...option('memory', memory(values.memory as Memory['limit'], values['at-limit'] as Memory['atLimit'])),
     ...option('checkpoint', checkpoint(values as Readonly<Record<string, string | undefined>>, values.allow as string[] | undefined)),
     ...option('standby', values.standby as boolean | undefined),
     ...option('sessionTimeout', values['session-timeout'] as Duration | undefined),
@@ -317,6 +319,12 @@ function oneModule(positionals: readonly string[]): string {
 function badRows(value: string | undefined): RunOptions['badRows'] {
   if (value === undefined || value === 'ledger' || value === 'fail') return value;
   return { fail: { above: value.trim() === '' ? Number.NaN : Number(value) } };
+}
+
+type Memory = Exclude<RunOptions['memory'], string | number | undefined>;
+
+function memory(limit: Memory['limit'], atLimit: Memory['atLimit']): RunOptions['memory'] {
+  return atLimit === undefined ? limit : { ...option('limit', limit), atLimit };
 }
 
 function wholeNumber(name: string, value: string): number {

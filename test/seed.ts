@@ -38,3 +38,14 @@ export function effortCount(usual: number): number {
 export function seedOf(usual: number): number {
   return seed ?? usual;
 }
+
+/**
+ * The cases of a list, or with a small effort a share of them, at least one, spread evenly. For lists of whole
+ * jobs, each of which takes seconds: at the usual effort all of them run.
+ */
+export function shareOf<T>(cases: readonly T[]): readonly T[] {
+  if (effort >= 1) return cases;
+  const count = Math.max(1, Math.ceil(cases.length * effort));
+  const first = Math.abs(seed ?? 0) % cases.length;
+  return Array.from({ length: count }, (_, i) => cases[(first + Math.floor((i * cases.length) / count)) % cases.length] as T);
+}

@@ -90,6 +90,8 @@ test('used wrongly: exit code 2, what is wrong, and nothing on stdout', async (t
     [['run', clicks, '--workers', '0'], /workers is 0/],
     [['run', clicks, '--trigger', '5x'], /trigger.*"5x"/],
     [['run', clicks, '--memory', '1TB'], /memory.*1TB/],
+    [['run', clicks, '--memory', '64MiB', '--at-limit', 'disk'], /atLimit is "disk".*'spill'/],
+    [['run', clicks, '--memory', '1TB', '--at-limit', 'spill'], /memory.*1TB/],
     [['run', clicks, '--param', 'dir'], /--param.*"dir"/],
     [['demo', '--format', 'xml'], /--format.*"xml"/],
     [['demo', '--rows', '-5'], /--rows/],

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { MillraceError } from '../../core/index.ts';
 import { run } from '../../runtime/index.ts';
+import { shareOf } from '../seed.ts';
 import { WHERE } from './pipelines/hanging.ts';
 import { writeTopic } from './topics.ts';
 
@@ -55,7 +56,7 @@ const CASES = [
   },
 ];
 
-for (const { where, gone, said } of CASES) {
+for (const { where, gone, said } of shareOf(CASES)) {
   test(`in ${where}${gone === 0 ? '' : ', behind records that cannot be decoded'}`, async (t) => {
     const dir = await mkdtemp(join(tmpdir(), 'millrace-test-'));
     t.after(() => rm(dir, { recursive: true, force: true }));

@@ -11,6 +11,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RunOptions, run } from '../../runtime/index.ts';
 import { frameBytes, readFrameHead } from '../../runtime/state-log/frames.ts';
+import { shareOf } from '../seed.ts';
 import type { Params } from './pipelines/dying.ts';
 import { writeTopic } from './topics.ts';
 import { until } from './until.ts';
@@ -61,13 +62,13 @@ async function isExact(dir: string): Promise<void> {
   }
 }
 
-for (const [fault, message] of [
+for (const [fault, message] of shareOf([
   ['exit', /died|left/],
   ['rejection', /A promise was rejected that nobody handles.*nobody waits for this/],
   ['throw', /A callback threw.*a timer that throws/],
   ['loop', /Worker \d has been at the row at offset \d+ of partition 0 of log in, in map for \d+ s. It does not return/],
   ['heap', /ran out of heap/],
-] as const) {
+] as const)) {
   test(`${fault}, once: the job goes on, and nothing is lost or doubled`, async (t) => {
     const dir = await folder(t);
     const job = await start(dir, { fault }, fault === 'loop' ? { restarts: { hangs: '1s' } } : { memory: '32MiB', restarts: { hangs: '10m' } });
