@@ -161,8 +161,8 @@ test('a method that is gone is an error, not a fault that is never planted', () 
 test('the ledger has the command and the commit of each run', async () => {
   for (const { date, kind, command, counts } of await readLedger()) {
     assert.match(date, /^\d{4}-\d\d-\d\d$/);
-    assert.ok(kind === 'soak' || kind === 'simulation');
-    assert.match(command, /^npm run soak -- /);
+    assert.ok(['soak', 'simulation', 'hostile'].includes(kind));
+    assert.match(command, kind === 'hostile' ? /^MILLRACE_TEST_RUNS=\d+ npm test -- / : /^npm run (soak|demo:kill) -- /);
     assert.match(String(counts['commit']), /^[0-9a-f]{7,}\+?$/);
     if (kind === 'soak') for (const canary of Object.keys(counts['canaries'] as object)) assert.ok((CANARIES as readonly string[]).includes(canary));
   }
