@@ -125,6 +125,8 @@ describe('the tidy rules object', () => {
       undefined,
     ],
     ['code in a template does', 'core/a.ts', 'const a = `${await x}`;', /await/],
+    ['a loop that Node cannot strip', 'test/a.ts', 'for (const of of [1]) f(of);', /called of/],
+    ['which it can', 'test/a.ts', 'for (const one of of) f(one);', undefined],
     ['names that say nothing', 'io/utils.ts', '', /says nothing/],
     ['in any form', 'io/kafka-helpers.ts', '', /says nothing/],
     ['names in another case', 'io/recordIndex.ts', '', /kebab-case/],

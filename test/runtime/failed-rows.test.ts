@@ -301,16 +301,16 @@ test('a result that cannot be made is left out, and the others come', () => {
     },
   });
   const sent = [[at('a', 13), at('b', 2), at('c', 13), at('d', 4)]];
-  for (const of of [
+  for (const make of [
     () => timed().keyBy('k').window(tumbling('10s')).aggregate({ n: count(), fussy }),
     () => timed().keyBy('k').window(session('10s')).aggregate({ fussy }),
     () => rows().keyBy('k').window(countWindow(1)).aggregate({ fussy }),
     () => rows().keyBy('k').aggregate({ fussy }),
   ]) {
-    const { out, failed } = run(of, sent, 'skip');
+    const { out, failed } = run(make, sent, 'skip');
     assert.deepEqual(out.map((row) => (row as { k: string }).k).sort(), ['b', 'd']);
     assert.equal(failed, 2);
-    assert.throws(() => run(of, sent, 'fail'), /thirteen/);
+    assert.throws(() => run(make, sent, 'fail'), /thirteen/);
   }
 });
 
@@ -380,8 +380,8 @@ test('errors: a timer and a result come with their key, without a place', () => 
 
 test('errors of windows of rows: the row, whose place is not kept with it', () => {
   const sent = [[at('a', 1), at('a', 2), at('a', 7, 1), at('a', 4)]];
-  for (const of of [() => rows().keyBy('k').window(countWindow(4)).reduce(reducer), () => rows().keyBy('k').window(countWindow(4)).aggregate({ listed })]) {
-    const { out, errors } = run(of, sent, 'errors');
+  for (const make of [() => rows().keyBy('k').window(countWindow(4)).reduce(reducer), () => rows().keyBy('k').window(countWindow(4)).aggregate({ listed })]) {
+    const { out, errors } = run(make, sent, 'errors');
     assert.equal(out.length, 1);
     assert.deepEqual(
       errors.map(({ source, offset, row }) => [source, offset, (JSON.parse(row) as Row).n]),
