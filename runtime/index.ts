@@ -64,24 +64,23 @@ export {
   variance,
   type WindowSpec,
 } from '../operators/index.ts';
-export {
-  type AllowedChanges,
-  type BadRows,
-  type ByteSize,
-  type EpochTimes,
-  explain,
-  type Job,
-  type JobState,
-  type PartitionProgress,
-  type Progress,
-  type RunOptions,
-  run,
-  type Summary,
-  type View,
-  type ViewTopOptions,
+export type {
+  AllowedChanges,
+  BadRows,
+  ByteSize,
+  EpochTimes,
+  Job,
+  JobState,
+  PartitionProgress,
+  Progress,
+  RunOptions,
+  Summary,
+  View,
+  ViewTopOptions,
 } from './job/index.ts';
 export { describePlan, type ErrorRow, mermaidPlan, type PipelineLike, type Plan, type RowCoordinates } from './plan/index.ts';
 export type { Balance, ExchangeBalance, LedgerSample, SourceBalance } from './shared/index.ts';
+export { explain, run } from './start.ts';
 export {
   type BroadcastTable,
   broadcast,

@@ -34,18 +34,7 @@ interface JobEvents {
   stopped: [Summary];
 }
 
-/**
- * Starts a job: the pipeline that a module exports by default, on worker threads of this process. A module
- * that runs its own pipeline does so in `main(import.meta.url, ...)`, not at its top level.
- *
- * @param module URL (or path) of the module, which every worker imports too:
- *   `new URL('./clicks.ts', import.meta.url)`
- * @throws MillraceError ERR_MILLRACE_MODULE, ERR_MILLRACE_PIPELINE, ERR_MILLRACE_OPTION before a thread
- *   starts; ERR_MILLRACE_BROKER, ERR_MILLRACE_TOPIC, ERR_MILLRACE_FILE when a source or sink is not there
- * @example
- * const job = await run(new URL('./clicks.ts', import.meta.url), { workers: 2, trigger: '100ms' });
- * await job.done;
- */
+/** See ../start.ts. */
 export async function run(module: URL | string, options: RunOptions = {}): Promise<Job> {
   const url = moduleUrl(module);
   const resolved = resolveOptions(options);
@@ -58,7 +47,7 @@ export async function run(module: URL | string, options: RunOptions = {}): Promi
   return job.started();
 }
 
-/** The plan of a module, without running it. */
+/** See ../start.ts. */
 export async function explain(module: URL | string, params: RunOptions['params'] = {}): Promise<Plan> {
   return makePlan(await loadGraph(moduleUrl(module), params));
 }

@@ -6,12 +6,13 @@
 
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
-import { ERROR_CODES, type ErrorCode, MillraceError, type SharedMemoryHandle, type WatermarkState } from '../../core/index.ts';
+import { MillraceError, type SharedMemoryHandle, type WatermarkState } from '../../core/index.ts';
 import type { SinkInfo } from '../../io/index.ts';
 import type { PlanIdentity, Predecessor } from '../plan/index.ts';
 import type { ControlShape, FailedRowsPolicy, LedgerSample, Restored } from '../shared/index.ts';
 import type { SegmentRange } from '../state-log/index.ts';
 import type { Params } from '../stream/index.ts';
+import { type PortableError, revive } from './portable-error.ts';
 
 /** Where a worker writes its state, and what it resumes from. */
 export interface StoredTask {
@@ -67,24 +68,6 @@ export type WorkerMessage =
   /** Something failed outside the task: a promise, a timer. */
   | { readonly failed: PortableError };
 
-/** An error that crosses a thread boundary, as structured cloning loses the class and the code. */
-export interface PortableError {
-  readonly code: string;
-  readonly message: string;
-  readonly stack: string | undefined;
-  readonly cause: string | undefined;
-}
-
-export function portableError(error: unknown): PortableError {
-  const isOurs = error instanceof Error && ERROR_CODES.includes((error as { code?: ErrorCode }).code as ErrorCode);
-  return {
-    code: isOurs ? (error as MillraceError).code : 'ERR_MILLRACE_WORKER',
-    message: error instanceof Error ? (isOurs ? error.message : `A worker failed: ${error.message}`) : `A worker failed: ${String(error)}`,
-    stack: error instanceof Error ? error.stack : undefined,
-    cause: error instanceof Error && error.cause !== undefined ? String((error.cause as Error)?.stack ?? error.cause) : undefined,
-  };
-}
-
 /** Failures of threads, not of what they were given. */
 const passing = new WeakSet<object>();
 
@@ -101,12 +84,6 @@ export function mayPass(error: unknown): boolean {
 export function asPassing(error: MillraceError): MillraceError {
   passing.add(error);
   return error;
-}
-
-export function revive(error: PortableError): MillraceError {
-  const revived = new MillraceError(error.code as ErrorCode, error.message, error.cause === undefined ? {} : { cause: error.cause });
-  if (error.stack !== undefined) revived.stack = error.stack;
-  return revived;
 }
 
 /** Flags that load something before the program: loaders. Other flags concern the program, or the process. */

@@ -13,7 +13,8 @@ import { Aborted, type ChunkMessage, COUNTER_NAMES, Control, type EpochEndMessag
 import { openSegmentFile, SegmentFiles, SpillFiles, StateReader } from '../state-log/index.ts';
 import { enterWorker, loadGraph } from '../stream/index.ts';
 import { CoordinatorLink } from './coordinator-link.ts';
-import { type PortableError, portableError, type WorkerMessage, type WorkerTask } from './pool.ts';
+import type { WorkerMessage, WorkerTask } from './pool.ts';
+import { type PortableError, portableError } from './portable-error.ts';
 
 const STOP = { isStop: true } as const;
 /** How often the thread looks after timers while some wait. */

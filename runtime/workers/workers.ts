@@ -6,7 +6,8 @@
 import { Counters, MillraceError, memoryHandle, type SlabAllocator } from '../../core/index.ts';
 import { type ChunkMessage, COUNTER_NAMES, type Control, type CounterName, type EpochEndMessage, type LedgerSample, SAMPLES_MAX } from '../shared/index.ts';
 import type { Crew, CrewEvents } from './crew.ts';
-import { asPassing, revive, type WorkerMessage, WorkerPool, type WorkerTask } from './pool.ts';
+import { asPassing, type WorkerMessage, WorkerPool, type WorkerTask } from './pool.ts';
+import { revive } from './portable-error.ts';
 import { WorkerLink } from './worker-link.ts';
 
 /** The part of a worker's task that is the same for all, without the shared memory. */

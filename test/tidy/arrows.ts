@@ -75,6 +75,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['state-export', 'plan', 'disk', 'state-log', 'checkpoint', 'engine'],
       ['driver', 'plan', 'shared', 'disk', 'epoch', 'state-log', 'checkpoint', 'engine', 'workers', 'job'],
       ['testing', 'driver'],
+      ['start', 'plan', 'job'],
       ['index', '*'],
       ['demo', 'stream', 'checkpoint', 'job', 'index'],
       ['command-line', '*'],
