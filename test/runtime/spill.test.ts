@@ -17,12 +17,12 @@ import { KINDS, type Params, type Result, type Row, results } from './pipelines/
 import { writeTopic } from './topics.ts';
 
 const module = new URL('./pipelines/spill.ts', import.meta.url);
-const ROWS = 32_000;
-const KEYS = 26_000;
+const ROWS = 24_000;
+const KEYS = 20_000;
 const TEXT_BYTES = 500;
 /** 4 MiB of it are for state, for texts of 13 MB and what is kept beside them. */
 const LIMIT = '32MiB';
-const EPOCH_BYTES = '2MiB';
+const EPOCH_BYTES = '1MiB';
 
 const dir = await mkdtemp(join(tmpdir(), 'millrace-spill-test-'));
 // Folders for state are made here.
@@ -113,7 +113,7 @@ for (const kind of ['tumbling windows', 'process with timers and ttl'] as const)
       guarantee: 'exactly-once',
       checkpoint: { dir: state, interval: '20ms' },
       ...SPILLING,
-      params: { dir: place, kind, isExact: true, dieAt: 24_000 },
+      params: { dir: place, kind, isExact: true, dieAt: 18_000 },
     });
     job.on('warning', () => {});
     await job.done;
