@@ -88,7 +88,8 @@ export async function demo(options: DemoOptions): Promise<boolean> {
     say(
       `${grouped(rows)} rows in ${seconds.toFixed(2)} s: ${grouped(rows / seconds)} rows/s; ${grouped(result.length)} results, checksum ${sum}, ${isVerified ? 'as the plain loop has it' : `but the plain loop has ${grouped(expected.length)} results with checksum ${checksum(expected)}`}`,
     );
-    if (killed !== undefined)
+    if (killed?.kills === 0) say('0 kills: the job was over before its time. Give more --rows, or a shorter --kill-every.');
+    else if (killed !== undefined)
       say(`${killed.kills} kill${killed.kills === 1 ? '' : 's'}, ${isVerified ? 'no result lost, none twice' : 'AND THE RESULT IS WRONG'}`);
     if (options.json) {
       console.log(

@@ -1,6 +1,7 @@
 /**
  * The demo's job under kill -9: processes of `millrace run`, exactly-once, one after the other. Each is killed
- * at a random time after its first checkpoint, until one comes to the end.
+ * at a random time after its first checkpoint behind that of its predecessor, until one comes to the end. A
+ * checkpoint at the same positions does not count: else a process that is killed early would never get on.
  */
 
 import { spawn } from 'node:child_process';
@@ -28,7 +29,7 @@ export interface KilledOptions {
 
 export interface Killed {
   readonly kills: number;
-  /** From the start of a successor to its first checkpoint. */
+  /** From the start of a successor to its first checkpoint behind that of its predecessor. */
   readonly recoverySeconds: readonly number[];
 }
 
@@ -54,14 +55,14 @@ export async function runKilled({ module, params, workers, dir, everyMs, times, 
     const killAt = kills < times ? startedAt + everyMs * (0.5 + rng()) : Number.POSITIVE_INFINITY;
     let now = before;
     let seconds = 0;
-    while (isRunning() && (now === before || performance.now() < killAt)) {
+    while (isRunning() && (now.at === before.at || performance.now() < killAt)) {
       await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, LOOK_MS))]);
-      if (now !== before) continue;
+      if (now.at !== before.at) continue;
       now = await newest(dir);
       seconds = (performance.now() - startedAt) / 1_000;
-      if (now !== before && kills > 0) {
+      if (now.at !== before.at && kills > 0) {
         recoverySeconds.push(seconds);
-        say(`process ${child.pid} goes on from checkpoint ${before}: its first own one is there after ${Math.round(1_000 * seconds)} ms`);
+        say(`process ${child.pid} goes on from checkpoint ${before.number}: its first one behind that is there after ${Math.round(1_000 * seconds)} ms`);
       }
     }
     if (isRunning()) child.kill('SIGKILL');
@@ -72,16 +73,21 @@ export async function runKilled({ module, params, workers, dir, everyMs, times, 
       throw new MillraceError('ERR_MILLRACE_WORKER', `The job under kill -9 ended by itself, with ${child.exitCode ?? child.signalCode}: ${stderr.trim()}`);
     }
     before = await newest(dir);
-    say(`kill ${kills + 1}: process ${child.pid}, ${((performance.now() - startedAt) / 1_000).toFixed(1)} s old, is gone; checkpoint ${before} is the last`);
+    say(
+      `kill ${kills + 1}: process ${child.pid}, ${((performance.now() - startedAt) / 1_000).toFixed(1)} s old, is gone; checkpoint ${before.number} is the last`,
+    );
   }
 }
 
-/** The number of the newest checkpoint; undefined: there is none. */
-async function newest(dir: string): Promise<number | undefined> {
+/** The newest checkpoint: its number, and its positions as text. */
+async function newest(dir: string): Promise<{ readonly number: number | undefined; readonly at: string }> {
   try {
-    return (await inspectCheckpoints(dir)).checkpoints[0]?.checkpoint;
+    const [found] = (await inspectCheckpoints(dir)).checkpoints;
+    const offsets = found?.sources.map(({ positions }) => positions.map(({ offset }) => offset).join()).join(' ');
+    // Where nothing is read yet there is no progress, whether there is a checkpoint or not.
+    return { number: found?.checkpoint, at: offsets === undefined || /^[0, ]*$/.test(offsets) ? '' : offsets };
   } catch (error) {
-    if (error instanceof MillraceError) return undefined;
+    if (error instanceof MillraceError) return { number: undefined, at: '' };
     throw error;
   }
 }

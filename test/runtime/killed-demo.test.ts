@@ -7,8 +7,8 @@ import { runCli } from './cli-process.ts';
 const KILLS = 2;
 
 test('the demo survives kill -9, and its result is right', async (t) => {
-  // So many rows that the job outlives two kills: it is killed at its first checkpoint, and has read the first epoch by then.
-  const { code, stdout, stderr } = await runCli(['demo', '--rows', '1000000', '--workers', '1', '--kill-every', '1ms', '--kills', String(KILLS), '--json']);
+  // So many rows that the job outlives two kills. Each comes as soon as a process has got on, which it must: none is too early for that.
+  const { code, stdout, stderr } = await runCli(['demo', '--rows', '3000000', '--workers', '1', '--kill-every', '1ms', '--kills', String(KILLS), '--json']);
   assert.equal(code, 0, stderr);
   const result = JSON.parse(stdout) as { verified: boolean; kills: number; recoverySeconds: number[] };
   assert.equal(result.verified, true);
@@ -17,6 +17,13 @@ test('the demo survives kill -9, and its result is right', async (t) => {
   assert.match(stderr, /goes on from checkpoint \d+/);
   assert.match(stderr, /2 kills, no result lost, none twice/);
   t.diagnostic(`recovery ${result.recoverySeconds.map((seconds) => seconds.toFixed(2)).join(', ')} s`);
+});
+
+test('a job that is over before anybody is killed claims nothing', async () => {
+  const { code, stdout } = await runCli(['demo', '--rows', '1000', '--workers', '1', '--kill-every', '10m']);
+  assert.equal(code, 0);
+  assert.match(stdout, /^0 kills: the job was over before its time\. Give more --rows/m);
+  assert.doesNotMatch(stdout, /no result lost/);
 });
 
 test('what it does not go with', async () => {
