@@ -83,6 +83,13 @@ export interface TransactionDomain {
   open(context: TransactionContext): Promise<Transaction>;
 }
 
+/**
+ * What a process holds outside, by name: the identity of a producer, the membership of a group. It outlives a
+ * job's restarts within the process. Who opens the same thing again shows what it had. So it gets that back, or
+ * learns that another process has taken it over; it never takes it back from that one.
+ */
+export type Holdings = Map<string, unknown>;
+
 export interface TransactionContext {
   /** Names the job. Whoever opens a transaction by the same name later fences this one. */
   readonly id: string;
@@ -92,6 +99,8 @@ export interface TransactionContext {
    * there who has the name can disturb the other one's transaction.
    */
   isTaken?(): Promise<boolean>;
+  /** See {@link Holdings}. */
+  readonly holdings?: Holdings;
   waiting?(what: string | undefined): void;
 }
 

@@ -14,6 +14,7 @@
 
 import type { Batch, Schema, SharedMemory, SlabAllocator } from '../core/index.ts';
 import type { Deposed } from './process-lock.ts';
+import type { Holdings } from './sink.ts';
 
 /**
  * Position in a partition: the offset of the next row to read. What an offset counts (records, bytes, rows)
@@ -79,6 +80,8 @@ export interface SourceContext {
   cutBehind?(partition: number, offset: Offset): Offset | undefined;
   /** See SinkContext. */
   readonly deposed?: Deposed;
+  /** See sink.ts. */
+  readonly holdings?: Holdings;
   /** Aborted when the job stops: stop reading at once. */
   readonly signal: AbortSignal;
   /**

@@ -11,7 +11,7 @@
 
 import { assert, MillraceError, shown } from '../../core/index.ts';
 import type { Transaction, TransactionContext, TransactionDomain } from '../sink.ts';
-import { Cluster, type GroupOffsets, Patience, ProducerTransaction } from './client/index.ts';
+import { Cluster, type GroupOffsets, Held, Patience, ProducerTransaction } from './client/index.ts';
 import { Connection } from './kafkajs/index.ts';
 import {
   BROKER_TIMEOUT_MS,
@@ -22,7 +22,7 @@ import {
   REQUEST_TIMEOUT_MS,
   TRANSACTION_TIMEOUT_MS,
 } from './options.ts';
-import { NO_MEMBER } from './protocol/index.ts';
+import { NO_MEMBER, type ProducerIdentity } from './protocol/index.ts';
 
 /** What a Kafka source hands over for the transaction (SourceReader.transactional). */
 export class KafkaPositions {
@@ -53,7 +53,7 @@ export class KafkaTransaction implements Transaction {
   readonly #topics = new Set<string>();
   #isRecovered = false;
 
-  constructor(options: KafkaTransactionOptions, { id, signal, isTaken, waiting }: TransactionContext) {
+  constructor(options: KafkaTransactionOptions, { id, signal, isTaken, holdings, waiting }: TransactionContext) {
     this.transactionalId = options.transactionalId ?? `millrace.${id}`;
     this.timeoutMs = options.transactionTimeout ?? TRANSACTION_TIMEOUT_MS;
     this.domain = domainOf(options);
@@ -68,6 +68,7 @@ export class KafkaTransaction implements Transaction {
       transactionalId: this.transactionalId,
       timeoutMs: this.timeoutMs,
       ...(isTaken === undefined ? {} : { isTaken }),
+      ...(holdings === undefined ? {} : { held: new Held<ProducerIdentity>(holdings, `transactions of ${this.domain} ${this.transactionalId}`) }),
       brokerTimeoutMs,
       requestTimeoutMs: options.requestTimeout ?? REQUEST_TIMEOUT_MS,
       deliveryTimeoutMs: options.deliveryTimeout ?? DELIVERY_TIMEOUT_MS,

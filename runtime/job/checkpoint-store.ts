@@ -12,7 +12,7 @@ import { lstat, mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32cBytes, MillraceError, shown } from '../../core/index.ts';
-import type { CheckpointTopic, Deposed, ProcessLock, Transaction, TransactionDomain } from '../../io/index.ts';
+import type { CheckpointTopic, Deposed, Holdings, ProcessLock, Transaction, TransactionDomain } from '../../io/index.ts';
 import { CheckpointDir, type CheckpointId, type Manifest, TopicMirror } from '../checkpoint/index.ts';
 import { guarded } from './endpoint-error.ts';
 import type { CheckpointOptions } from './options.ts';
@@ -28,6 +28,7 @@ export interface StoreParts extends CheckpointOptions {
   readonly signal: AbortSignal;
   readonly warn: (message: string) => void;
   readonly damaged: readonly CheckpointId[];
+  readonly holdings: Holdings;
   readonly sessionMs: number;
   /** Waits for whoever has the job, and takes over. Called when there is nobody to wait for any more. */
   readonly standBy?: (() => void) | undefined;
@@ -95,7 +96,7 @@ export class CheckpointStore {
           await lock.renewEvery(sessionMs / RENEWALS, () => void store?.fenced().then(lost));
           if (parts.kafka !== undefined) await openTopic(parts.kafka, parts, disk, locked);
           if (parts.domain !== undefined && locked.ofSinks === undefined) {
-            locked.ofSinks = await transactionOf(parts.domain, pipeline, signal, isTakenOf(locked));
+            locked.ofSinks = await transactionOf(parts.domain, pipeline, parts, locked);
             locked.transactions.push({ transaction: locked.ofSinks, domain: parts.domain.domain });
             locked.decided = await locked.ofSinks.recover();
           }
@@ -240,10 +241,10 @@ async function openTopic(
   await lease.wait(parts.standBy === undefined ? undefined : { signal, meanwhile: () => mirror.follow() });
   const isShared = domain !== undefined && domain.domain === topic.transactions.domain;
   // Whoever was at work with other sinks, or another guarantee, had the other name.
-  const own = await transactionOf(topic.transactions, `${pipeline}.checkpoint`, signal, isTakenOf(locked));
+  const own = await transactionOf(topic.transactions, `${pipeline}.checkpoint`, parts, locked);
   locked.transactions.push({ transaction: own, domain: topic.transactions.domain });
   let decided = await own.recover();
-  const other = await transactionOf(isShared ? domain : topic.transactions, pipeline, signal, isTakenOf(locked));
+  const other = await transactionOf(isShared ? domain : topic.transactions, pipeline, parts, locked);
   if (isShared) locked.transactions.splice(0, 1, { transaction: other, domain: domain.domain });
   decided = Math.max(decided ?? -1, (await other.recover()) ?? -1);
   if (isShared) locked.ofSinks = other;
@@ -261,8 +262,9 @@ function mustHave({ topic, committed }: Locked, newest: number, pipeline: string
   );
 }
 
-function transactionOf(domain: TransactionDomain, id: string, signal: AbortSignal, isTaken: () => Promise<boolean>): Promise<Transaction> {
-  return guarded('ERR_MILLRACE_SINK', 'The transactions of the sinks cannot be opened', () => domain.open({ id, signal, isTaken }));
+function transactionOf(domain: TransactionDomain, id: string, { signal, holdings }: StoreParts, locked: Locked): Promise<Transaction> {
+  const context = { id, signal, holdings, isTaken: isTakenOf(locked) };
+  return guarded('ERR_MILLRACE_SINK', 'The transactions of the sinks cannot be opened', () => domain.open(context));
 }
 
 /** Whether the lock of the folder, or the topic, is another's by now. */

@@ -7,6 +7,7 @@
 
 import { setMaxListeners } from 'node:events';
 import { createMemory, MillraceError, SlabAllocator } from '../../core/index.ts';
+import type { Holdings } from '../../io/index.ts';
 import type { CheckpointId } from '../checkpoint/index.ts';
 import { identityOf, type Plan } from '../plan/index.ts';
 import { waitAsync } from '../shared/index.ts';
@@ -34,6 +35,13 @@ const IDLE_WAIT_MS = 1_000;
 /** How often to look whether the job stands still. */
 const WATCH_MS = 1_000;
 
+/** What executions of the job before this one leave to it. */
+interface Before {
+  /** Checkpoints that it must not resume from. */
+  readonly damaged: readonly CheckpointId[];
+  readonly holdings: Holdings;
+}
+
 export class Execution {
   readonly #plan: Plan;
   readonly #url: string;
@@ -47,7 +55,7 @@ export class Execution {
   #checkpoints: Checkpoints | undefined;
   /** Where state goes that memory has no room for. */
   #spill: SpillFolder | undefined;
-  readonly #damaged: readonly CheckpointId[];
+  readonly #before: Before;
   readonly #coordinator: Coordinator;
   #timer: NodeJS.Timeout | undefined;
   #watchTimer: NodeJS.Timeout | undefined;
@@ -72,9 +80,8 @@ export class Execution {
    */
   readonly done: Promise<void>;
 
-  /** @param damaged checkpoints that it must not resume from */
-  constructor(plan: Plan, url: string, options: ResolvedOptions, wall: () => number, damaged: readonly CheckpointId[] = []) {
-    this.#damaged = damaged;
+  constructor(plan: Plan, url: string, options: ResolvedOptions, wall: () => number, before: Before) {
+    this.#before = before;
     this.#plan = plan;
     this.#url = url;
     this.#options = options;
@@ -110,7 +117,7 @@ export class Execution {
       const { transaction, deposed } = checkpoints?.store ?? {};
       await this.#sinks.open(plan, { signal, guarantee, transaction, deposed });
       if (guarantee === 'exactly-once') await this.#sinks.recover(checkpoints?.written ?? -1);
-      await this.#sources.open(coordinator.intake, { drain: bounded, signal, deposed }, (source) => checkpoints?.from(source));
+      await this.#sources.open(coordinator.intake, { drain: bounded, signal, deposed, holdings: this.#before.holdings }, (source) => checkpoints?.from(source));
       const positions = await this.#sources.positions();
       const committed = checkpoints?.begin(positions, warn) ?? positions;
       coordinator.lay(this.#sources.partitionCounts);
@@ -148,7 +155,7 @@ export class Execution {
       sessionMs,
       signal: this.#abort.signal,
       warn: (message) => this.onWarning(message),
-      damaged: this.#damaged,
+      ...this.#before,
       lost: (error) => void this.fail(error),
       standBy: standby
         ? () => {

@@ -9,6 +9,7 @@
  */
 
 import { MillraceError } from '../../core/index.ts';
+import type { Holdings } from '../../io/index.ts';
 import type { CheckpointId } from '../checkpoint/index.ts';
 import type { Plan } from '../plan/index.ts';
 import { mayPass } from '../workers/index.ts';
@@ -27,6 +28,8 @@ export class Supervisor {
   readonly #failedAtMs: number[] = [];
   /** Checkpoints whose state is damaged. */
   readonly #damaged: CheckpointId[] = [];
+  /** Of all executions: a job that goes on does not take back what another process has taken over. */
+  readonly #holdings: Holdings = new Map();
   #restarts = 0;
   /** Rows that executions before the current one have read and emitted. */
   #before = { rowsIn: 0, rowsOut: 0, seconds: 0 };
@@ -113,7 +116,7 @@ export class Supervisor {
   #isOver = false;
 
   #make(): Execution {
-    const execution = new Execution(this.#plan, this.#url, this.#options, this.#wall, this.#damaged);
+    const execution = new Execution(this.#plan, this.#url, this.#options, this.#wall, { damaged: this.#damaged, holdings: this.#holdings });
     execution.onWarning = (message) => this.onWarning(message);
     execution.progressLog.onTick = (progress) => this.onProgress(this.#total(progress));
     return execution;

@@ -9,6 +9,7 @@ import { type Admin, Kafka, logLevel, type Producer } from 'kafkajs';
 import { type Batch, BatchBuilder, nullable, schema, utf8 } from '../../core/index.ts';
 import type { Codec, RecordIndex } from '../../io/codec.ts';
 import { type KafkaSourceOptions, kafka } from '../../io/kafka/index.ts';
+import type { Holdings } from '../../io/sink.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../../io/source.ts';
 import { kafkaBroker } from '../kafka-broker.ts';
 import { decodeFrames, type EmittedFrame } from './harness.ts';
@@ -82,6 +83,7 @@ export interface Stage {
 export interface ContextOptions {
   readonly drain?: boolean;
   readonly from?: ReadonlyMap<number, Offset>;
+  readonly holdings?: Holdings;
   /** Frames that a partition may emit before it has to wait. Default: no limit. */
   readonly credit?: number;
 }
@@ -150,7 +152,10 @@ export async function openStage(t: TestContext, own?: string[]): Promise<Stage |
   };
 }
 
-async function openReading(options: KafkaSourceOptions, { drain = false, from, credit = Number.POSITIVE_INFINITY }: ContextOptions): Promise<Reading> {
+async function openReading(
+  options: KafkaSourceOptions,
+  { drain = false, from, holdings, credit = Number.POSITIVE_INFINITY }: ContextOptions,
+): Promise<Reading> {
   const source = kafka.source(options);
   const frames: EmittedFrame[] = [];
   const ended = new Set<number>();
@@ -164,6 +169,7 @@ async function openReading(options: KafkaSourceOptions, { drain = false, from, c
   const context: SourceContext = {
     drain,
     ...(from && { from }),
+    ...(holdings && { holdings }),
     signal: new AbortController().signal,
     emit(partition, bytes, first, next, flags = 0, cut = 0) {
       frames.push({ partition, bytes: bytes.slice(), first, next, flags, cut });

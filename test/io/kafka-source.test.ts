@@ -278,6 +278,35 @@ test('says so when rows were deleted before they were read, or goes on behind th
   assert.equal(lenient.rejected('lost'), 3, 'what is passed over is counted');
 });
 
+test('a job that goes on in its process is the member that it was, and never takes the place of another process', async (t) => {
+  const stage = await openStage(t);
+  if (stage === undefined) return;
+  const topic = await stage.topic(1);
+  const holdings = new Map<string, unknown>();
+  const one = await stage.open({ topic, sessionTimeout: 10_000 }, { holdings });
+  assert.equal(holdings.size, 1);
+  // As after a failure that came before it could leave: its session goes on.
+  const again = await stage.open({ topic, sessionTimeout: 10_000 }, { holdings });
+  await again.reader.commit([{ partition: 0, offset: 0, metadata: 'again' }]);
+  assert.equal(holdings.size, 1);
+  const successor = await stage.open({ topic });
+  // The broker tells who leaves that his place is another's: it is not given back then.
+  await again.reader.close();
+  assert.equal(holdings.size, 1);
+  await assert.rejects(stage.open({ topic }, { holdings }), (error: Error) => {
+    return codeOf(error) === 'ERR_MILLRACE_SOURCE' && /another process has begun to read as group/.test(error.message);
+  });
+  await successor.reader.commit([{ partition: 0, offset: 0, metadata: 'successor' }]);
+  await successor.reader.close();
+  assert.deepEqual(successor.failures, []);
+  // Nobody has it any more: who had it before gets it.
+  const last = await stage.open({ topic }, { holdings });
+  await last.reader.commit([{ partition: 0, offset: 0, metadata: 'last' }]);
+  await last.reader.close();
+  assert.equal(holdings.size, 0);
+  await one.reader.close();
+});
+
 test('a second member takes over from what was committed; the first one ends, and can commit no more', async (t) => {
   const stage = await openStage(t);
   if (stage === undefined) return;

@@ -7,7 +7,7 @@ import { MillraceError, type Schema } from '../../core/index.ts';
 import { Cluster } from '../../io/kafka/client/index.ts';
 import { type KafkaSinkOptions, kafka } from '../../io/kafka/index.ts';
 import { Connection } from '../../io/kafka/kafkajs/index.ts';
-import type { SinkWriter, Transaction } from '../../io/sink.ts';
+import type { Holdings, SinkWriter, Transaction } from '../../io/sink.ts';
 import { API, holdRequest, loseAnswer } from './kafka-faults.ts';
 import { openStage, pause, recordBatchOf, type Stage, textValue, until } from './kafka-fixture.ts';
 
@@ -25,10 +25,16 @@ function blockOf(values: readonly string[], partition: number) {
 }
 
 /** What the runtime does at a start. */
-async function openJob(t: TestContext, stage: Stage, id: string, options: Partial<KafkaSinkOptions> & { topic: string }): Promise<Job> {
+async function openJob(
+  t: TestContext,
+  stage: Stage,
+  id: string,
+  options: Partial<KafkaSinkOptions> & { topic: string },
+  holdings: Holdings = new Map(),
+): Promise<Job> {
   const sink = kafka.sink({ brokers: stage.brokers, value: textValue, ...options });
   const { signal } = new AbortController();
-  const transaction = (await sink.transactions?.open({ id, signal })) as Transaction;
+  const transaction = (await sink.transactions?.open({ id, signal, holdings })) as Transaction;
   t.after(() => transaction.close());
   const recovered = await transaction.recover();
   const writer = await sink.open({ schema: columns, pipeline: 'test', signal, guarantee: 'exactly-once', transaction });
@@ -261,6 +267,37 @@ test('a job that was taken over can write no row, and says so', async (t) => {
   );
   assert.ok(ended === 'committed' || ended === 'ERR_MILLRACE_TRANSACTION', String(ended));
   await assertCommitted(stage, topic, ended === 'committed' ? ['zombie, committed', 'owner, first'] : ['zombie, committed']);
+});
+
+test('a job that goes on in its process gets its transactions back, and never those that another process has taken over', async (t) => {
+  const stage = await openStage(t);
+  if (stage === undefined) return;
+  const [topic, id] = [await stage.topic(1), newId()];
+  const holdings: Holdings = new Map();
+  const first = await openJob(t, stage, id, { topic, transactionTimeout: 500 }, holdings);
+  await first.write(['kept']);
+  await checkpoint(first, 1);
+  await first.write(['gone']);
+  // It has failed for another reason, and goes on: what was open is aborted.
+  const second = await openJob(t, stage, id, { topic, transactionTimeout: 500 }, holdings);
+  assert.equal(second.recovered, 1);
+  await second.write(['too slow']);
+  await assert.rejects(
+    (async () => {
+      for (;;) await second.write(['more']).then(() => new Promise((resolve) => setTimeout(resolve, 50)));
+    })(),
+    is('ERR_MILLRACE_TRANSACTION', /open for longer/),
+  );
+  const third = await openJob(t, stage, id, { topic }, holdings);
+  await third.write(['again']);
+  await checkpoint(third, 2);
+  const successor = await openJob(t, stage, id, { topic });
+  await assert.rejects(openJob(t, stage, id, { topic }, holdings), is('ERR_MILLRACE_FENCED', /another process has taken this job over/));
+  // Asking may have aborted what the successor had open; it has the id all the same, and this is its first row.
+  await successor.write(['successor']);
+  await checkpoint(successor, 3);
+  await assert.rejects(third.write(['zombie']), is('ERR_MILLRACE_FENCED', /taken this job over/));
+  await assertCommitted(stage, topic, ['kept', 'again', 'successor']);
 });
 
 test('a transaction that is open for too long is aborted by the broker; a timeout that brokers refuse is an error of the option', async (t) => {

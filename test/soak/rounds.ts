@@ -23,6 +23,8 @@ const SETTLED_MS = 10_000;
 /** The error of a process whose place another one has taken: by its transactions, its group, or the lock of its directory. */
 const REPLACED =
   /ERR_MILLRACE_FENCED|ERR_MILLRACE_SOURCE: .*another process has (begun to read|committed)|ERR_MILLRACE_CHECKPOINT: .*(no longer of this process|taken by another process)/s;
+/** Lines that say how far it is. */
+const PROGRESS = /^.* rows in, .* out, .*\n/gm;
 /** A warning, or an error, about a checkpoint that cannot be read. */
 const DAMAGE = /is damaged|ERR_MILLRACE_STATE|ERR_MILLRACE_CORRUPT|the checkpoint before that one/;
 
@@ -229,7 +231,7 @@ export class Rounds {
   }
 
   #unexplained(what: string, job: JobProcess): void {
-    const text = job.output.trim();
+    const text = job.output.replaceAll(PROGRESS, '').trim();
     this.tally.unexplained.push(text === '' ? what : `${what}: ${text.slice(-600)}`);
     this.#parts.say(`UNEXPLAINED ${this.tally.unexplained.at(-1)}`);
   }

@@ -4,6 +4,7 @@ export { Cluster } from './cluster.ts';
 export { type Committed, committedOffsets, metadataWith } from './committed.ts';
 export { FetchedRecords } from './fetched.ts';
 export { type Fetched, Fetcher, type FetchTarget } from './fetcher.ts';
+export { Held } from './held.ts';
 export { Idempotence } from './idempotence.ts';
 export { GroupMember } from './member.ts';
 export { readPartition } from './partition-read.ts';

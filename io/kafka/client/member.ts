@@ -5,7 +5,8 @@
  * is let in at once, without waiting for the dead one's session. A process that replaces a living one fences
  * it: the broker refuses the older one's next heartbeat and all of its commits. Kafka's own sharing of
  * partitions among members is not used: a job that lost some of them would hold state of rows that another
- * one counts.
+ * one counts. A job that is started again in its process joins as the member that it was: so it is refused if
+ * another process is that by now.
  *
  * A member whose session expired (a machine that slept) joins again. It can then check whether anybody has
  * committed in the meantime.
@@ -29,6 +30,7 @@ import {
   WireReader,
 } from '../protocol/index.ts';
 import type { Cluster } from './cluster.ts';
+import type { Held } from './held.ts';
 import type { Patience } from './patience.ts';
 
 /** How partitions are assigned: not at all. Members that want to share cannot join the same group. */
@@ -42,6 +44,8 @@ export interface MemberOptions {
   readonly sessionMs: number;
   readonly heartbeatMs: number;
   readonly rebalanceMs: number;
+  /** The member that this process was before, and is now. */
+  readonly held?: Held<string>;
 }
 
 export interface MemberEvents {
@@ -77,6 +81,7 @@ export class GroupMember {
     this.#partitions = partitions;
     this.#events = events;
     this.#instanceId = `millrace-${options.topic}`;
+    this.#memberId = options.held?.value ?? '';
   }
 
   /**
@@ -119,7 +124,8 @@ export class GroupMember {
     this.#isClosed = true;
     clearInterval(this.#timer);
     if (this.#memberId === '' || this.#failure !== undefined) return;
-    await this.#cluster.askCoordinator(this.#options.group, leaveGroupRequest(this.#membership));
+    const { code } = await this.#cluster.askCoordinator(this.#options.group, leaveGroupRequest(this.#membership));
+    if (code === 0) this.#hold('');
   }
 
   /** As whom positions are committed in a transaction: the broker refuses them once the membership is another's. */
@@ -199,6 +205,7 @@ export class GroupMember {
       mustSucceed(answer.code);
       this.#memberId = answer.memberId;
       this.#generation = answer.generation;
+      this.#hold(answer.memberId);
       const { code } = await this.#cluster.askCoordinator(group, syncGroupRequest(this.#membership, this.#assignments(answer), this.#options.rebalanceMs));
       if (code === CODE.fencedInstance) throw this.#takenOver();
       // Somebody else joined in between: try again.
@@ -234,6 +241,11 @@ export class GroupMember {
       'ERR_MILLRACE_SOURCE',
       `${name}: group ${group} is in use by consumers that share its partitions (another kind of client). Stop them, or give this job a group of its own.`,
     );
+  }
+
+  #hold(memberId: string): void {
+    const { held } = this.#options;
+    if (held !== undefined) held.value = memberId === '' ? undefined : memberId;
   }
 
   #lose(error: MillraceError): void {

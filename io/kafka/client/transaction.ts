@@ -4,7 +4,8 @@
  *
  *   begin | send ... send ... commit | send ... commit | abort
  *
- *   begin    InitProducerId: fences whoever had the id, and aborts what he left open
+ *   begin    InitProducerId: fences whoever had the id, and aborts what he left open. A job that was started
+ *            again in its process shows the identity that it had, and is refused if another process has the id
  *   send     AddPartitionsToTxn, where a partition is new to the transaction; Produce
  *   commit   AddOffsetsToTxn, TxnOffsetCommit, and EndTxn if every code of every answer was 0
  *
@@ -38,6 +39,7 @@ import {
   type TransactionalProducer,
 } from '../protocol/index.ts';
 import { type Cluster, offered } from './cluster.ts';
+import type { Held } from './held.ts';
 import type { Patience } from './patience.ts';
 import { type BatchNumbering, BatchProducer } from './producer.ts';
 import { brokenTransaction, fenced, lostAnswer, oldBrokers, refusal, timedOut, timeoutRefused } from './transaction-errors.ts';
@@ -75,6 +77,8 @@ export interface TransactionOptions {
   readonly timeoutMs: number;
   /** See TransactionContext. */
   readonly isTaken?: () => Promise<boolean>;
+  /** The identity that this process had before, and gets now. */
+  readonly held?: Held<ProducerIdentity>;
   /** Milliseconds for which a passing refusal is asked again. */
   readonly brokerTimeoutMs: number;
   readonly requestTimeoutMs: number;
@@ -132,24 +136,29 @@ export class ProducerTransaction implements BatchNumbering {
    * Takes the id. From then on nobody who had it before can write or commit, and what he left open is
    * aborted.
    *
-   * @throws MillraceError ERR_MILLRACE_BROKER, ERR_MILLRACE_OPTION when the brokers do not take the timeout
+   * @throws MillraceError ERR_MILLRACE_BROKER, ERR_MILLRACE_OPTION when the brokers do not take the timeout,
+   *   ERR_MILLRACE_FENCED when this process had the id, and another one has it now
    */
   async begin(): Promise<void> {
     assert(this.#identity === undefined, 'a transactional producer begins once');
-    const { name, timeoutMs } = this.#options;
+    const { name, timeoutMs, held, isTaken } = this.#options;
+    const own = held?.value;
+    if (own !== undefined && (await isTaken?.().catch(() => false)) === true) throw fenced(name, this.transactionalId);
     this.#identity = await this.#patience.through(`the transactional id ${this.transactionalId} cannot be taken`, async () => {
       const { code, producerId, epoch } = await this.#cluster.askCoordinator(
         this.transactionalId,
         (broker) => {
           if (offered(broker, INIT_PRODUCER_ID) < INIT_PRODUCER_ID_VERSION) throw oldBrokers(name);
-          return producerIdRequest(this.transactionalId, timeoutMs);
+          return producerIdRequest(this.transactionalId, timeoutMs, own);
         },
         'transaction',
       );
+      if (own !== undefined && FENCED.has(code)) throw fenced(name, this.transactionalId);
       if (code === CODE.invalidTransactionTimeout) throw timeoutRefused(name, timeoutMs);
       if (code !== 0) throw answered(code);
       return { producerId, epoch };
     });
+    if (held !== undefined) held.value = this.#identity;
   }
 
   /** What a group has committed, of all topics. Waits for transactions that are still pending. */
@@ -340,17 +349,18 @@ export class ProducerTransaction implements BatchNumbering {
   }
 
   async #findOut(): Promise<MillraceError> {
-    const { name, timeoutMs, isTaken } = this.#options;
+    const { name, timeoutMs, isTaken, held } = this.#options;
     if ((await isTaken?.().catch(() => false)) === true) return fenced(name, this.transactionalId);
     try {
       return await this.#patience.through('who has the transactional id cannot be found out', async () => {
-        const { code } = await this.#cluster.askCoordinator(
+        const { code, producerId, epoch } = await this.#cluster.askCoordinator(
           this.transactionalId,
           producerIdRequest(this.transactionalId, timeoutMs, this.#identity),
           'transaction',
         );
         if (FENCED.has(code)) return fenced(name, this.transactionalId);
         if (code !== 0) throw answered(code);
+        if (held !== undefined) held.value = { producerId, epoch };
         return timedOut(name, timeoutMs);
       });
     } catch (error) {

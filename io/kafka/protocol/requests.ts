@@ -295,7 +295,16 @@ export function leaveGroupRequest({ group, memberId, instanceId }: Membership): 
   return request(
     { apiKey: LEAVE_GROUP, apiName: 'LeaveGroup', version: 3 },
     (to) => to.string(group).list([memberId], (id) => to.string(id).string(instanceId)),
-    codeAlone,
+    (from) => {
+      from.i32();
+      const code = from.i16();
+      const [ofMember = 0] = from.list(() => {
+        from.string();
+        from.nullableString();
+        return from.i16();
+      });
+      return { code: code === 0 ? ofMember : code };
+    },
   );
 }
 
