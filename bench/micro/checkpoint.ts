@@ -28,6 +28,37 @@ const module = new URL('../jobs/many-keys.ts', import.meta.url);
 const scratch = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
 
+/** Bytes of the state log that were ever seen in the folder. Segments only grow, until they go. */
+class LogBytes {
+  readonly #dir: string | undefined;
+  readonly #sizes = new Map<string, number>();
+
+  constructor(dir: string | undefined) {
+    this.#dir = dir;
+    this.look();
+    this.before = this.#total;
+  }
+
+  readonly before: number;
+
+  get #total(): number {
+    return [...this.#sizes.values()].reduce((sum, size) => sum + size, 0);
+  }
+
+  get written(): number {
+    return this.#total - this.before;
+  }
+
+  look(): void {
+    if (this.#dir === undefined) return;
+    for (const name of readdirSync(this.#dir)) {
+      if (!name.endsWith('.redo')) continue;
+      const size = statSync(join(this.#dir, name), { throwIfNoEntry: false })?.size ?? 0;
+      this.#sizes.set(name, Math.max(size, this.#sizes.get(name) ?? 0));
+    }
+  }
+}
+
 const bytesIn = (dir: string): number => readdirSync(dir).reduce((sum, name) => sum + statSync(join(dir, name)).size, 0);
 const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
 
@@ -35,6 +66,7 @@ interface Run {
   readonly stateBytes: number;
   /** ms from the end of an epoch's rows to when it was merged and written, for epochs with all keys there. */
   readonly epochsMs: readonly number[];
+  /** Of the state log, per epoch. */
   readonly writtenBytes: number;
   /** s until the first epoch was over. */
   readonly readySeconds: number;
@@ -42,7 +74,7 @@ interface Run {
 
 async function measured(dir: string | undefined, first: number, rows: number): Promise<Run> {
   const startMs = performance.now();
-  const before = dir === undefined ? 0 : bytesIn(dir);
+  const logBytes = new LogBytes(dir);
   const job = await run(module, {
     workers: 2,
     trigger: '50ms',
@@ -57,13 +89,15 @@ async function measured(dir: string | undefined, first: number, rows: number): P
   const timer = setInterval(() => {
     const { lastEpoch, stateBytes: bytes } = job.progress();
     stateBytes = Math.max(stateBytes, bytes);
+    logBytes.look();
     if (lastEpoch === undefined) return;
     if (Number.isNaN(readySeconds)) readySeconds = (performance.now() - startMs) / 1_000;
     epochs.set(lastEpoch.epoch, lastEpoch.scanMs);
   }, 5);
   await job.done;
   clearInterval(timer);
-  return { stateBytes, epochsMs: [...epochs.values()].slice(-intervals), writtenBytes: dir === undefined ? 0 : bytesIn(dir) - before, readySeconds };
+  logBytes.look();
+  return { stateBytes, epochsMs: [...epochs.values()].slice(-intervals), writtenBytes: logBytes.written / epochs.size, readySeconds };
 }
 
 const plain = await measured(undefined, 0, keys + intervals * changed);
@@ -81,6 +115,11 @@ const result = {
     with: { median: median(more.epochsMs), max: Math.max(...more.epochsMs) },
   },
   restartSeconds: more.readySeconds,
+  /** Per epoch; the state has so many bytes for each group. */
+  writtenBytes: Math.round(more.writtenBytes),
+  bytesPerGroup: Math.round(plain.stateBytes / keys),
+  writtenPerChangedByte: more.writtenBytes / ((plain.stateBytes / keys) * changed),
+  writtenPerChangedGroup: Math.round(more.writtenBytes / changed),
 };
 if (values.json) console.log(JSON.stringify(result));
 else console.table(result);

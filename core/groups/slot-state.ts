@@ -13,6 +13,9 @@ import { BASE, CAPACITY, SKIP_BITS, USED } from './header.ts';
 import type { SlotLayout } from './slot-layout.ts';
 import type { GroupStorage } from './storage.ts';
 
+/** Room for what is written besides a table, so that it does not make a large one grow. */
+const STATE_BYTES = 256;
+
 /** Writes the slot at `slot`. */
 export function snapshotSlot(memory: SharedMemory, layout: SlotLayout, slot: number, out: StateWriter): void {
   const { u32 } = memory;
@@ -53,9 +56,11 @@ export function snapshotTable(storage: GroupStorage, out: StateWriter): void {
   const { u32 } = memory;
   const capacity = storage.get(CAPACITY);
   const base = storage.get(BASE);
+  const used = storage.get(USED);
+  out.reserve(24 + used * ((layout.slotBytes + 7) & ~7) + STATE_BYTES);
   out.number(capacity);
-  out.number(storage.get(USED));
-  if (storage.get(USED) === 0) return;
+  out.number(used);
+  if (used === 0) return;
   out.number(storage.isCrowded ? 1 : 0);
   // The slots of a crowded table are at the front, in their order.
   let first = storage.isCrowded ? capacity - 1 : 0;

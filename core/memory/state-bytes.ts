@@ -13,6 +13,8 @@ import type { SharedMemory } from './shared-memory.ts';
 const FIRST_BYTES = 256;
 /** Below this, words are copied one by one: a view for `set` costs more. */
 const SHORT_BYTES = 128;
+/** A buffer of which less than this share is unused is given away as it is. */
+const SPARE_SHARE = 1 / 64;
 
 /**
  * @example
@@ -26,15 +28,20 @@ export class StateWriter {
   #f64 = new Float64Array(this.#u32.buffer);
   #at = 0;
 
+  /** Makes room for this many bytes more. A hint: a writer that knows how much it will write grows once. */
+  reserve(bytes: number): void {
+    if (this.#at + bytes > this.#u32.byteLength) this.#grow(this.#at + bytes);
+  }
+
   number(value: number): void {
-    this.#reserve(8);
+    this.#need(8);
     this.#f64[this.#at >>> 3] = value;
     this.#at += 8;
   }
 
   /** Writes `length` bytes of the shared memory, starting at `address`, a multiple of 4. */
   copy(memory: SharedMemory, address: number, length: number): void {
-    this.#reserve(length + 8);
+    this.#need(length + 8);
     const u32 = this.#u32;
     const start = this.#at;
     // The bytes after it were never written to: zeros.
@@ -52,15 +59,20 @@ export class StateWriter {
     this.#u32[position >>> 2] = value;
   }
 
-  /** What was written, as an array of its own. */
+  /** What was written. The writer is not used afterwards. */
   finish(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#u32.buffer.slice(0, this.#at));
+    const { buffer } = this.#u32;
+    // What is left over of a large buffer, whose size was known, is not worth a copy.
+    return this.#at * SPARE_SHARE < buffer.byteLength - this.#at ? new Uint8Array(buffer.slice(0, this.#at)) : new Uint8Array(buffer, 0, this.#at);
   }
 
-  #reserve(bytes: number): void {
-    if (this.#at + bytes <= this.#u32.byteLength) return;
-    const larger = new Uint32Array(Math.max(this.#u32.length * 2, Math.ceil((this.#at + bytes) / 8) * 2));
-    larger.set(this.#u32);
+  #need(bytes: number): void {
+    if (this.#at + bytes > this.#u32.byteLength) this.#grow(Math.max(this.#u32.byteLength * 2, this.#at + bytes));
+  }
+
+  #grow(bytes: number): void {
+    const larger = new Uint32Array(Math.ceil(bytes / 8) * 2);
+    larger.set(this.#u32.subarray(0, this.#at >>> 2));
     this.#u32 = larger;
     this.#f64 = new Float64Array(larger.buffer);
   }

@@ -18,12 +18,14 @@
  *   begin   f64 workers, f64 clock, and for each exchange two f64: its event time before the epoch, and after
  *   blocks  one exchange block, as it was in shared memory (operators/exchange/exchange-block.ts). It may hold
  *           addresses, which are of that memory
- *   base    the snapshot of a shard, as v8.serialize writes it
+ *   base    the snapshot of a shard, as v8.serialize writes it: all of it, or the rest
+ *   piece   what comes before that, of a snapshot that was written over several epochs. Its epoch is that of the
+ *           base, which the epochs around it may be behind
  */
 
 import { crc32cBytes, MillraceError } from '../../core/index.ts';
 
-export const FRAME_KIND = { begin: 1, block: 2, base: 3, end: 4 } as const;
+export const FRAME_KIND = { begin: 1, block: 2, base: 3, end: 4, piece: 5 } as const;
 export type FrameKind = (typeof FRAME_KIND)[keyof typeof FRAME_KIND];
 
 export const FRAME_HEAD_BYTES = 32;
@@ -80,7 +82,7 @@ export function readFrameHead(head: Uint8Array, left: number): FrameHead | undef
   const kind = view.getUint32(8, true);
   const bodyBytes = view.getUint32(20, true);
   const epoch = view.getFloat64(24, true);
-  const isHead = view.getUint32(0, true) === MAGIC && kind >= FRAME_KIND.begin && kind <= FRAME_KIND.end && Number.isSafeInteger(epoch);
+  const isHead = view.getUint32(0, true) === MAGIC && kind >= FRAME_KIND.begin && kind <= FRAME_KIND.piece && Number.isSafeInteger(epoch);
   if (!isHead || bodyBytes > FRAME_BODY_BYTES_MAX || frameBytes(bodyBytes) > left) return undefined;
   return { kind: kind as FrameKind, exchange: view.getUint32(12, true), number: view.getUint32(16, true), bodyBytes, epoch };
 }

@@ -52,8 +52,10 @@ interface Place {
 /** A block of an epoch. */
 export type StoredBlock = Pick<Place, 'bodyBytes' | 'address'>;
 
-interface StoredBase extends Place {
+interface StoredBase {
   readonly epoch: number;
+  /** In their order. */
+  readonly pieces: readonly Place[];
 }
 
 interface StoredEpoch {
@@ -106,13 +108,13 @@ export class StateReader {
     try {
       return stateOfBytes(this.#body(stored));
     } catch (cause) {
-      throw damaged(this.#nameOf(stored), `the base of shard ${shard} of exchange ${exchange} cannot be read (${(cause as Error).message})`);
+      throw damaged(this.#nameOf(stored.pieces[0] as Place), `the base of shard ${shard} of exchange ${exchange} cannot be read (${(cause as Error).message})`);
     }
   }
 
   /** Bytes of the base of a shard. */
   bytesOf(exchange: number, shard: number): number {
-    return this.#stored(exchange, shard).bodyBytes;
+    return bytesOf(this.#stored(exchange, shard));
   }
 
   /** The epochs behind `after`, in order. */
@@ -158,9 +160,13 @@ export class StateReader {
     return (this.#ranges[segment] as SegmentRange).name;
   }
 
-  #body({ segment, at, bodyBytes }: Place): Uint8Array {
-    const body = new Uint8Array(bodyBytes);
-    (this.#files[segment] as SegmentBytes).read(body, at);
+  #body(stored: StoredBase): Uint8Array {
+    const body = new Uint8Array(bytesOf(stored));
+    let from = 0;
+    for (const { segment, at, bodyBytes } of stored.pieces) {
+      (this.#files[segment] as SegmentBytes).read(body.subarray(from, from + bodyBytes), at);
+      from += bodyBytes;
+    }
     return body;
   }
 
@@ -175,6 +181,9 @@ export class StateReader {
     let filled = 0;
     let frames = 0;
     let open: StoredEpoch | undefined;
+    /** Pieces of the base that is not complete yet. */
+    let pieces: readonly Place[] = [];
+    let piecesOf = '';
     let lastEnded = Number.NEGATIVE_INFINITY;
     for (let at = 0; at < file.size; ) {
       // The buffer holds the file from `start` on, `filled` bytes of it.
@@ -210,7 +219,15 @@ export class StateReader {
         const of = open?.blocks[head.exchange];
         if (of === undefined || open?.head.epoch !== head.epoch) throw damaged(name, `the block at byte ${at} belongs to no epoch`);
         if (head.epoch >= from) of.push(place);
-      } else if (head.kind === FRAME_KIND.base) this.#note(head, place);
+      } else if (head.kind === FRAME_KIND.base || head.kind === FRAME_KIND.piece) {
+        // A worker writes one base after the other; one that a crash has cut off is not gone on with.
+        const name = `${head.exchange} ${head.number} ${head.epoch}`;
+        const all = name === piecesOf ? [...pieces, place] : [place];
+        const isComplete = head.kind === FRAME_KIND.base;
+        if (isComplete) this.#note(head, all);
+        pieces = isComplete ? [] : all;
+        piecesOf = isComplete ? '' : name;
+      }
       frames++;
       if (head.kind === FRAME_KIND.end) {
         if (open?.head.epoch !== head.epoch || head.number !== frames) throw damaged(name, `frames of epoch ${head.epoch} are missing before byte ${at}`);
@@ -233,10 +250,10 @@ export class StateReader {
     return epochNow;
   }
 
-  #note({ epoch, exchange, number }: FrameHead, place: Place): void {
+  #note({ epoch, exchange, number }: FrameHead, pieces: readonly Place[]): void {
     const key = `${exchange} ${number}`;
     const known = this.#bases.get(key);
-    if (known === undefined || known.epoch <= epoch) this.#bases.set(key, { ...place, epoch });
+    if (known === undefined || known.epoch <= epoch) this.#bases.set(key, { pieces, epoch });
   }
 
   /** All epochs behind the oldest base are there, with the frames of every worker. */
@@ -253,6 +270,10 @@ export class StateReader {
       }
     }
   }
+}
+
+function bytesOf({ pieces }: StoredBase): number {
+  return pieces.reduce((sum, { bodyBytes }) => sum + bodyBytes, 0);
 }
 
 /** Opens a file to read a segment from. */

@@ -3,9 +3,10 @@
  * left are written as they are: merging them again, in the same order, gives the same state. So an epoch
  * costs what came in, however large the state is, and operators have no code for it.
  *
- * The log would grow for ever. So the worker writes whole shards, too, one after the other in rotation: about
- * as many bytes as it has written of blocks. A shard's base makes the blocks before it superfluous for that
- * shard. When all of its shards have one of this round, a new segment begins, and what all workers have before
+ * The log would grow for ever. So the worker writes whole shards, too, one after the other in rotation: in each
+ * epoch about as many bytes as it writes of blocks. So the snapshot of a large shard is taken at once, and
+ * written over several epochs. A shard's base makes the blocks before it superfluous for that shard, once all of
+ * it is there. When all of its shards have one of this round, a new segment begins, and what all workers have before
  * their oldest base may go. A restart reads at most about twice the state and twice the blocks of a round.
  *
  * What is appended is durable when the coordinator has synced the segment. (Redo logging with fuzzy, paced
@@ -44,6 +45,8 @@ export interface LoggedBlocks {
 /** Bases of a start that are held before they are written. */
 const FLUSH_BYTES = 1 << 20;
 const NOTHING = new Uint8Array(8);
+/** A piece of a base has at least so many bytes, unless it is the last. */
+const PIECE_BYTES_MIN = 256 << 10;
 /** A new segment begins no earlier: with little state rounds are short. */
 const SEGMENT_BYTES_MIN = 4 << 20;
 
@@ -58,6 +61,8 @@ export class StateWriter {
   #turn = 0;
   /** Bytes of bases that may be written. */
   #credit = 0;
+  /** The base that is being written: the snapshot of the shard whose turn it is. */
+  #open: { readonly epoch: number; readonly state: Uint8Array; written: number } | undefined;
   #segmentBytes = 0;
   bytesWritten = 0;
   readonly #pieces: Uint8Array[] = [];
@@ -119,20 +124,36 @@ export class StateWriter {
 
   /** @returns whether a round is over */
   #writeBases(epoch: number): boolean {
-    const count = this.#shards.length;
-    let isRound = false;
-    // At most one round per epoch, and never more than one shard beyond what the blocks have paid for.
-    for (let written = 0; this.#credit > 0 && written < count; written++) {
+    let isRound = this.#shards.length === 0;
+    // Never more than one piece beyond what the blocks have paid for. A round ends with its epoch: a segment that
+    // begins then has all pieces of its bases.
+    while (this.#credit > 0 && !isRound) {
       const before = this.#pieceBytes;
-      this.#base(this.#shards[this.#turn] as LoggedShard, epoch);
-      this.#bases[this.#turn] = epoch;
+      const isWhole = this.#writePiece(epoch);
       this.#credit -= this.#pieceBytes - before;
-      this.#turn = (this.#turn + 1) % count;
-      if (this.#turn === 0) isRound = true;
+      if (!isWhole) continue;
+      this.#turn = (this.#turn + 1) % this.#shards.length;
+      isRound = this.#turn === 0;
     }
     // What a small state leaves over is not saved up for a large one.
     if (this.#credit > 0) this.#credit = 0;
-    return isRound;
+    return isRound && this.#shards.length > 0;
+  }
+
+  /** @returns whether that was the last one of the base */
+  #writePiece(epoch: number): boolean {
+    const { exchange, shard, stateBytes } = this.#shards[this.#turn] as LoggedShard;
+    const open = (this.#open ??= { epoch, state: stateBytes(), written: 0 });
+    const left = open.state.length - open.written;
+    const bytes = Math.max(this.#credit, PIECE_BYTES_MIN);
+    const isLast = left <= bytes;
+    const end = isLast ? open.state.length : open.written + bytes;
+    this.#frame(isLast ? FRAME_KIND.base : FRAME_KIND.piece, open.epoch, exchange, shard, open.state.subarray(open.written, end));
+    open.written = end;
+    if (!isLast) return false;
+    this.#bases[this.#turn] = open.epoch;
+    this.#open = undefined;
+    return true;
   }
 
   #block(epoch: number, exchange: number, address: number): void {

@@ -19,6 +19,8 @@ export interface JobOptions {
   readonly canary?: Canary | undefined;
   /** Reads what is there, gives out what is open, and ends. */
   readonly isLast?: boolean;
+  /** Waits for whoever is at work. */
+  readonly isStandby?: boolean;
 }
 
 const alive = new Set<ChildProcess>();
@@ -36,7 +38,7 @@ export class JobProcess {
   /** What it has printed since `news` was asked for last. */
   #unread = '';
 
-  constructor({ dir, params, killAt, stopAt, canary, isLast = false }: JobOptions) {
+  constructor({ dir, params, killAt, stopAt, canary, isLast = false, isStandby = false }: JobOptions) {
     this.dir = dir;
     const at = (kill: Kill | undefined) => (kill !== undefined && 'point' in kill ? `${kill.point}:${kill.times}` : undefined);
     const env = { MILLRACE_KILL_AT: at(killAt), MILLRACE_STOP_AT: at(stopAt), MILLRACE_CANARY: canary };
@@ -60,6 +62,7 @@ export class JobProcess {
         'run',
         fileURLToPath(new URL('pipeline.ts', import.meta.url)),
         ...flags,
+        ...(isStandby ? ['--standby'] : []),
         ...given,
       ],
       {

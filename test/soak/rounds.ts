@@ -116,7 +116,7 @@ export class Rounds {
     for (const deadline = Date.now() + PROGRESS_MS; (await this.#parts.stage.committed()) <= before; await sleep(20)) {
       if (!job.isRunning || job.isStopped) return;
       if (Date.now() > deadline) {
-        this.#unexplained(`${what} is not there after ${PROGRESS_MS / 1_000} s`, job);
+        this.unexplained(`${what} is not there after ${PROGRESS_MS / 1_000} s`, job);
         return;
       }
     }
@@ -126,9 +126,9 @@ export class Rounds {
   async finish(canary?: Canary): Promise<void> {
     const job = this.start({ isLast: true, canary });
     if (!(await job.endsWithin(LAST_MS))) {
-      this.#unexplained('the last run does not end', job);
+      this.unexplained('the last run does not end', job);
       await job.kill();
-    } else if (job.ending !== '0') this.#unexplained(`the last run ended with ${job.ending}`, job);
+    } else if (job.ending !== '0') this.unexplained(`the last run ended with ${job.ending}`, job);
     this.#fallback(job);
   }
 
@@ -140,7 +140,7 @@ export class Rounds {
     }
     for (const deadline = Date.now() + ENDS_MS; !zombie.isStopped && zombie.isRunning && Date.now() < deadline; ) await sleep(10);
     if (!zombie.isStopped) {
-      this.#unexplained('it was not stopped at the point', zombie);
+      this.unexplained('it was not stopped at the point', zombie);
       await zombie.kill();
     }
     this.tally.stops++;
@@ -167,17 +167,17 @@ export class Rounds {
   async wake(zombie: JobProcess): Promise<void> {
     zombie.signal('SIGCONT');
     if (!(await zombie.endsWithin(ENDS_MS))) {
-      this.#unexplained('the process that was replaced does not end', zombie);
+      this.unexplained('the process that was replaced does not end', zombie);
       await zombie.kill();
     } else if (REPLACED.test(zombie.output)) this.tally.fenced++;
-    else this.#unexplained(`the process that was replaced ended with ${zombie.ending}, and does not say why`, zombie);
+    else this.unexplained(`the process that was replaced ended with ${zombie.ending}, and does not say why`, zombie);
   }
 
   async #workerDies(job: JobProcess, death: string): Promise<void> {
     const mark = join(this.#parts.dir, `death-${death}`);
     for (const deadline = Date.now() + ENDS_MS; !existsSync(mark) && job.isRunning; await sleep(10)) {
       if (Date.now() > deadline) {
-        this.#unexplained(`no worker has died of ${death}`, job);
+        this.unexplained(`no worker has died of ${death}`, job);
         return;
       }
     }
@@ -202,7 +202,7 @@ export class Rounds {
   async #killed(job: JobProcess, kill: Kill, isNamed: boolean): Promise<void> {
     if ('point' in kill && isNamed) {
       if (!(await job.endsWithin(ENDS_MS))) {
-        this.#unexplained(`it has not come to ${kill.point} ${kill.times} times`, job);
+        this.unexplained(`it has not come to ${kill.point} ${kill.times} times`, job);
         await job.kill();
       }
       this.tally.named++;
@@ -211,7 +211,7 @@ export class Rounds {
       if (job.isRunning) await job.kill();
     }
     if (job.ending === 'SIGKILL') this.tally.kills++;
-    else this.#unexplained(`it ended by itself, with ${job.ending}`, job);
+    else this.unexplained(`it ended by itself, with ${job.ending}`, job);
     this.#fallback(job);
   }
 
@@ -225,12 +225,13 @@ export class Rounds {
   /** A checkpoint that is damaged, and that nobody has damaged, is a bug; even if the one before falls in. */
   #fallback(job: JobProcess): void {
     if (!DAMAGE.test(job.news())) return;
-    if (!this.#isDamaged) this.#unexplained('a checkpoint is damaged that nobody has damaged', job);
+    if (!this.#isDamaged) this.unexplained('a checkpoint is damaged that nobody has damaged', job);
     else this.tally.fellBack++;
     this.#isDamaged = false;
   }
 
-  #unexplained(what: string, job: JobProcess): void {
+  /** Notes what should not have happened. */
+  unexplained(what: string, job: JobProcess): void {
     const text = job.output.replaceAll(PROGRESS, '').trim();
     this.tally.unexplained.push(text === '' ? what : `${what}: ${text.slice(-600)}`);
     this.#parts.say(`UNEXPLAINED ${this.tally.unexplained.at(-1)}`);

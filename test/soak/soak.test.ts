@@ -23,6 +23,7 @@ test('kills, a zombie, a death and canaries on one broker: nothing lost, nothing
     kills,
     faults: new Set(['kill', 'stop', 'worker']),
     canaries: ['dropped-block', 'commit-before-flush'],
+    rolls: 1,
     seed: seedOf(4),
     brokers: 0,
     use,

@@ -13,6 +13,7 @@ import { caught } from './canary-rounds.ts';
 import { appendToLedger } from './ledger.ts';
 import { Oracle } from './oracle.ts';
 import { FAULTS, type FaultName, planOf } from './plan.ts';
+import { rollingRestarts } from './rolling.ts';
 import { Rounds } from './rounds.ts';
 import { Stage } from './stage.ts';
 import { CANARIES, type Canary, isCanary } from './wrapping.ts';
@@ -22,6 +23,7 @@ const HELP = `npm run soak -- [options]
   --kills <n>           processes to kill -9 (default 20); other faults come in proportion
   --faults <list>       all (default), or some of ${FAULTS.join(',')}
   --canaries <list>     all (default), none, or some of ${CANARIES.join(',')}
+  --rolls <n>           restarts with a process that stands by (default: one for ten kills)
   --seed <n>            the same seed gives the same plan (default: drawn)
   --brokers <n>         brokers to start (default 3); they need 384 MiB of heap each
   --use <host:port,..>  brokers that run, in place of own ones; they are not killed
@@ -38,6 +40,7 @@ export interface SoakOptions {
   readonly kills: number;
   readonly faults: ReadonlySet<FaultName>;
   readonly canaries: readonly Canary[];
+  readonly rolls: number;
   readonly seed: number;
   readonly brokers: number;
   /** Brokers that run. */
@@ -52,6 +55,9 @@ export interface SoakResult {
   readonly torn: number;
   readonly recoverySecondsP50: number | null;
   readonly recoverySecondsMax: number | null;
+  /** Without a commit, at a restart with a process that stands by. */
+  readonly rollingSecondsP50: number | null;
+  readonly rollingSecondsMax: number | null;
   readonly canaryCaught: boolean;
   readonly canaries: Readonly<Record<string, string | null>>;
   readonly wrong: number;
@@ -70,7 +76,7 @@ export interface SoakResult {
   readonly commit: string;
 }
 
-export async function soak({ kills, faults, canaries, seed, brokers, use, say }: SoakOptions): Promise<SoakResult> {
+export async function soak({ kills, faults, canaries, rolls, seed, brokers, use, say }: SoakOptions): Promise<SoakResult> {
   const startMs = performance.now();
   const dir = await mkdtemp(join(tmpdir(), 'millrace-soak-'));
   const own: RunningKafka[] = use === undefined ? await startCluster(brokers, { heapMiB: 384 }) : [];
@@ -87,6 +93,7 @@ export async function soak({ kills, faults, canaries, seed, brokers, use, say }:
     stage.feed();
     const plan = planOf({ kills, faults, seed, brokers: own.length });
     for (const [number, round] of plan.entries()) await rounds.play(round, number);
+    const gaps = await rollingRestarts(rolls, { rounds, stage, say });
     await stage.stopFeeding();
     await rounds.finish();
     await stage.readAll();
@@ -101,6 +108,7 @@ export async function soak({ kills, faults, canaries, seed, brokers, use, say }:
     }
     const { recoverySeconds, unexplained, named, ...counts } = rounds.tally;
     const sorted = recoverySeconds.toSorted((a, b) => a - b);
+    const rolling = gaps.toSorted((a, b) => a - b);
     const rounded = (seconds: number | undefined): number | null => (seconds === undefined ? null : Math.round(seconds * 100) / 100);
     return {
       kills: counts.kills,
@@ -109,6 +117,8 @@ export async function soak({ kills, faults, canaries, seed, brokers, use, say }:
       torn,
       recoverySecondsP50: rounded(sorted[sorted.length >>> 1]),
       recoverySecondsMax: rounded(sorted.at(-1)),
+      rollingSecondsP50: rounded(rolling[rolling.length >>> 1]),
+      rollingSecondsMax: rounded(rolling.at(-1)),
       canaryCaught: Object.values(found).every((sign) => sign !== null),
       canaries: found,
       wrong,
@@ -173,6 +183,7 @@ async function main(): Promise<void> {
   const kills = wholeNumber('kills', values.kills, 0);
   const faults = new Set<FaultName>(['kill', ...listOf('faults', values.faults, FAULTS)]);
   const canaries = listOf('canaries', values.canaries, CANARIES).filter(isCanary);
+  const rolls = values.rolls === undefined ? Math.ceil(kills / 10) : wholeNumber('rolls', values.rolls, 0);
   const seed = values.seed === undefined ? Math.floor(Math.random() * 1e9) : wholeNumber('seed', values.seed, 0);
   const brokers = wholeNumber('brokers', values.brokers, 1);
   if (values.plan === true) {
@@ -191,7 +202,7 @@ async function main(): Promise<void> {
     process.exitCode = counts.failures.length === 0 ? 0 : 1;
     return;
   }
-  const result = await soak({ kills, faults, canaries, seed, brokers, use: values.use?.split(','), say });
+  const result = await soak({ kills, faults, canaries, rolls, seed, brokers, use: values.use?.split(','), say });
   if (values.ledger === true) await appendToLedger('soak', command, { ...result });
   console.log(JSON.stringify(result));
   process.exitCode = isGreen(result) ? 0 : 1;
@@ -204,6 +215,7 @@ function parse() {
         kills: { type: 'string', default: '20' },
         faults: { type: 'string', default: 'all' },
         canaries: { type: 'string', default: 'all' },
+        rolls: { type: 'string' },
         seed: { type: 'string' },
         brokers: { type: 'string', default: '3' },
         use: { type: 'string' },
