@@ -1,5 +1,5 @@
 /**
- *   npm run bench -- [group-by|strings|windows|rows|decode|encode|threads|arrow|guarantees|all|<case>...]
+ *   npm run bench -- [group-by|strings|windows|rows|decode|encode|threads|arrow|guarantees|operators|all|<case>...]
  *     [--quick] [--tiny] [--json]
  *
  * Each case runs ours beside its peers, with every answer verified, in rounds of random order (harness.ts).
@@ -18,7 +18,7 @@ import { compilerVersion } from './peers/cpp.ts';
 import { versionOf } from './peers/installed.ts';
 import { jsonOf, tableOf } from './report.ts';
 
-const ROOMS = ['group-by', 'strings', 'windows', 'rows', 'decode', 'encode', 'threads', 'arrow', 'guarantees', 'all'] as const;
+const ROOMS = ['group-by', 'strings', 'windows', 'rows', 'decode', 'encode', 'threads', 'arrow', 'guarantees', 'operators', 'all'] as const;
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,

@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { type Duration, MillraceError } from '../core/index.ts';
 import { describeInspection, inspectCheckpoints, packageVersion } from './checkpoint/index.ts';
 import { demo } from './demo/index.ts';
-import { type AllowedChanges, explain, ProgressPrinter, type RunOptions, run } from './job/index.ts';
+import { type AllowedChanges, explain, type Job, ProgressPrinter, type RunOptions, run } from './job/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
 import { exportState, stateLine } from './state-export/index.ts';
 
@@ -129,7 +129,7 @@ async function runCommand(args: string[]): Promise<number> {
   }
   if (values.allow !== undefined && values.checkpoint === undefined && values['checkpoint-topic'] === undefined)
     throw new UsageError('--allow goes with --checkpoint <dir>');
-  const job = await run(oneModule(positionals), {
+  const options: RunOptions = {
     ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
     ...option('trigger', values.trigger as RunOptions['trigger']),
     ...option('drain', values.drain as RunOptions['drain']),
@@ -142,11 +142,22 @@ async function runCommand(args: string[]): Promise<number> {
     ...option('sessionTimeout', values['session-timeout'] as Duration | undefined),
     ...option('guarantee', values.guarantee as RunOptions['guarantee']),
     params: params(values.param as string[] | undefined),
-  });
+  };
+  const printer = new ProgressPrinter(values.json === true ? 'json' : 'text');
+  const unlisten = listenToWarnings((message) => printer.warn(message));
+  try {
+    await follow(await run(oneModule(positionals), options), printer);
+  } finally {
+    unlisten();
+  }
+  return 0;
+}
+
+/** Says how far a job is, until it is over; the first signal stops it. */
+async function follow(job: Job, printer: ProgressPrinter): Promise<void> {
   if (job.sinkNames.length > 0 && job.sinkNames.every((name) => name === 'collect')) {
     console.error('The only sink is collect(), which keeps the rows for a program: nothing will be seen of them here. To print them, end with .to(stdout()).');
   }
-  const printer = new ProgressPrinter(values.json === true ? 'json' : 'text');
   printer.start(job.progress());
   job.on('progress', (progress) => printer.show(progress));
   job.on('warning', (message) => printer.warn(message));
@@ -170,7 +181,6 @@ async function runCommand(args: string[]): Promise<number> {
     process.removeListener('SIGTERM', stop);
     printer.end(job.progress());
   }
-  return 0;
 }
 
 function checkpoint(values: Readonly<Record<string, string | undefined>>, allow: string[] | undefined): RunOptions['checkpoint'] {
@@ -191,6 +201,26 @@ function allowed(changes: readonly string[] | undefined): AllowedChanges | undef
     names[what as keyof AllowedChanges] = known === true || name === undefined ? true : [...(known ?? []), name];
   }
   return names;
+}
+
+/**
+ * Our own warnings as lines: those of a start, which has no job to listen to yet, and of connections. What others
+ * warn of stays as Node prints it.
+ *
+ * @returns ends it
+ */
+function listenToWarnings(print: (message: string) => void): () => void {
+  const others = process.listeners('warning');
+  const listener = (warning: Error): void => {
+    if (warning.name === 'MillraceWarning') print(warning.message);
+    else for (const other of others) other.call(process, warning);
+  };
+  process.removeAllListeners('warning');
+  process.on('warning', listener);
+  return () => {
+    process.removeListener('warning', listener);
+    for (const other of others) process.on('warning', other);
+  };
 }
 
 async function explainCommand(args: string[]): Promise<number> {

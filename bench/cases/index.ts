@@ -6,6 +6,7 @@ import { jsonDecodeCases } from './decode.ts';
 import { jsonEncodeCases } from './encode.ts';
 import { groupByCases } from './group-by.ts';
 import { guaranteeCases } from './guarantees.ts';
+import { operatorCases } from './operators.ts';
 import { recordBatchCases } from './record-batches.ts';
 import { rowCases } from './rows.ts';
 import { threadCases } from './threads.ts';
@@ -21,4 +22,5 @@ export const allCases: readonly BenchCase[] = [
   ...arrowCases,
   ...threadCases,
   ...guaranteeCases,
+  ...operatorCases,
 ];

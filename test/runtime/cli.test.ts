@@ -1,7 +1,7 @@
 /** The command line, as a process wherever that matters: what it prints, how it ends, and that it ends by itself. */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -161,6 +161,27 @@ test('run: drains, says what it did, and exits with 0', async (t) => {
 });
 
 // The same function hears SIGTERM: silence.test.ts sends that.
+test('run: what a start warns of is a line of ours, before anything else, in both forms', async (t) => {
+  const dir = await folder(t);
+  await writeTopic(dir, 'in', 1, clickValues(0, 3_000));
+  const args = ['run', clicks, '--param', `dir=${dir}`, '--param', 'out=true', '--trigger', 'availableNow', '--drain', 'emit'];
+  assert.equal((await runCli(args)).code, 0);
+  // As a crash leaves a segment in the middle of a write.
+  const torn = async () => {
+    const names = await readdir(dir, { recursive: true });
+    const segment = names.find((name) => name.startsWith('out') && name.endsWith('.log')) as string;
+    await appendFile(join(dir, segment), 'torn');
+  };
+  await torn();
+  const text = await runCli(args);
+  assert.equal(text.code, 0, text.stderr);
+  assert.match(text.stderr, /^The log segment .* had 4 bytes of an unfinished write behind offset \d+\. They are cut off\.$/m);
+  assert.doesNotMatch(text.stderr, /\(node:|MillraceWarning/);
+  await torn();
+  const json = await runCli([...args, '--json']);
+  assert.match((JSON.parse(lines(json.stderr)[0] as string) as { warning: string }).warning, /unfinished write/);
+});
+
 test('run: SIGINT drains what was read, commits, and exits with 0', async (t) => {
   const dir = await folder(t);
   const params = ['--param', `dir=${dir}`, '--param', 'group=g', '--param', 'out=true'];
