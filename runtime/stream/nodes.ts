@@ -3,29 +3,33 @@
  * The classes that a user sees are in stream.ts; the operators are in the room operators.
  */
 
-import { MillraceError, type Schema, shown } from '../../core/index.ts';
+import { checkOptionNames, MillraceError, type Schema, shown } from '../../core/index.ts';
 import {
   AggregateExchange,
   type AggregateRequest,
   EMPTY_WINDOWS,
   type ExchangeOperator,
+  type GivenFeatures,
   hasUserAggregate,
   isRowWindow,
   type JoinSide,
   KeyedExchange,
   type KeyedOperatorPlan,
   type MixedRequest,
+  type OverOrder,
   planAggregate,
   planEmptyWindows,
   planFold,
   planMixed,
   planMixedAggregate,
+  planOver,
   planRowWindow,
   planSession,
   planSessionFold,
   type RowFold,
   type RowWindowRequest,
   type RowWindowShape,
+  rangesApart,
   type WindowSpec,
 } from '../../operators/index.ts';
 import { ERROR_SCHEMA, type ExchangeNode, type Graph, lateSchema, type Node, type Upstream } from '../plan/index.ts';
@@ -173,6 +177,29 @@ export function joinNode(left: Upstream, right: Upstream, plan: KeyedOperatorPla
 export function distinctNode(stream: Upstream, plan: KeyedOperatorPlan): Node {
   mustBeFacts(stream.node, 'dropDuplicates()');
   return keyedNode(stream, plan);
+}
+
+/** The node of rows with aggregates over those before them. */
+export function overNode(stream: Upstream, keys: readonly string[], given: GivenFeatures, options: OverOptions): Node {
+  checkOptionNames('over()', options, { order: true });
+  mustBeFacts(stream.node, 'over()');
+  const { features, ranges } = rangesApart(given, stream.schema);
+  const computed = withExpressions(stream, features);
+  const hidden = computed.stream.schema.fields.slice(stream.schema.length).map(({ name }) => name);
+  const { node } = computed.stream;
+  return keyedNode(
+    computed.stream,
+    planOver({ input: node.schema, keys, features: computed.aggregates, ranges, hidden, order: options.order, ...presentTime(node) }),
+  );
+}
+
+/** How `over` goes through the rows of a key. */
+export interface OverOptions {
+  /**
+   * `eventTime`: rows wait until the watermark has passed their time, and see those before them in time; the
+   * default where there is event time. `arrival`: rows come as they are read, and see those that came before.
+   */
+  readonly order?: OverOrder;
 }
 
 /** The node of windows of rows. */

@@ -25,6 +25,7 @@ import {
   type AggregatesOf,
   count,
   type JoinType,
+  type OverFeaturesOf,
   planDropDuplicates,
   type RowFold,
   type RowOperation,
@@ -38,7 +39,20 @@ import { mustBeFunction, mustHaveColumns, newColumns, newNames } from './argumen
 import { presentTime } from './event-time.ts';
 import { withoutHidden } from './expressions.ts';
 import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
-import { aggregateNode, columnsBesides, distinctNode, errorsNode, foldNode, joinNode, joinSide, lateNode, nameView, runningFoldNode } from './nodes.ts';
+import {
+  aggregateNode,
+  columnsBesides,
+  distinctNode,
+  errorsNode,
+  foldNode,
+  joinNode,
+  joinSide,
+  lateNode,
+  nameView,
+  type OverOptions,
+  overNode,
+  runningFoldNode,
+} from './nodes.ts';
 import { type ProcessOptions, processNode } from './process.ts';
 import type { OrNull, Renamed, Results, Simplify, TimeColumn, WindowBounds } from './row-types.ts';
 import { type TopOptions, topNode } from './top.ts';
@@ -326,6 +340,23 @@ export class KeyedStream<R, K> {
   }
 
   /**
+   * Each row with aggregates over the rows of its key up to itself: of a time, of a number of rows, or of all so
+   * far. Results have all columns of the row, then these. A range stands behind the column, or beside the
+   * aggregate: `sum('amount', '1h')`, `mean('amount', { rows: 5 })`, `[count({ where }), '1m']`. A time `'1h'` is
+   * the rows with times in (t - 1h, t].
+   *
+   * With event time rows come out in the order of their times, once the watermark has passed them: the same in a
+   * replay as live. `{ order: 'arrival' }` does not wait, and goes by the order in which rows are read. Late
+   * rows are in `.late`.
+   *
+   * @example
+   * payments.keyBy('card').over({ n1: count('1m'), sum60: sum('amount', '1h'), last5: mean('amount', { rows: 5 }) })
+   */
+  over<F extends OverFeaturesOf<R>>(features: F, options: OverOptions = {}): Stream<Simplify<R & Results<F, R>>, R> {
+    return new Stream(this.#stream[GRAPH], overNode(this.#stream, this.#keys, features, options));
+  }
+
+  /**
    * A function of your own over the rows of each key, in order, with state and timers. Results are the rows
    * that `ctx.emit` gets. Rows of a key come in the order (source, partition, offset) of each epoch. Timers
    * fire after the epoch's rows, so a row may be newer than a timer that is due: compare the row's time with
@@ -542,12 +573,12 @@ export class WindowedStream<R, K, E extends boolean = false> {
  * A plain stream is asked for what needs keys, or a window over all rows. The compiler refuses it; plain
  * JavaScript gets this.
  */
-for (const name of ['window', 'aggregate', 'reduce', 'count', 'process', 'top', 'dropDuplicates', 'join']) {
+for (const name of ['window', 'aggregate', 'reduce', 'count', 'process', 'top', 'over', 'dropDuplicates', 'join']) {
   Object.defineProperty(Stream.prototype, name, {
     value() {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
-        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${name === 'process' || name === 'dropDuplicates' || name === 'join' ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
+        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${name === 'process' || name === 'over' || name === 'dropDuplicates' || name === 'join' ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
       );
     },
   });
