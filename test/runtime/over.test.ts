@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { deserialize, serialize } from 'node:v8';
+import { schema } from '../../core/index.ts';
+import { planOver, rangesApart } from '../../operators/index.ts';
 import {
   type AnyRow,
   bool,
@@ -20,13 +22,16 @@ import {
   min,
   nullable,
   pipeline,
+  quantile,
   stddev,
   sum,
   timestamp,
+  tumbling,
   utf8,
   variance,
 } from '../../runtime/index.ts';
 import { type DriverSnapshot, testDriver } from '../../runtime/testing.ts';
+import { runKeyed } from '../operators/keyed-harness.ts';
 import { caseCount, fc } from '../seed.ts';
 
 const SCHEMA = { key: nullable(utf8), text: nullable(utf8), value: f64, maybe: nullable(i32), big: i64, ok: bool, at: timestamp };
@@ -92,7 +97,7 @@ const total = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
 const bySize = (a: number, b: number) => (Number.isNaN(a) ? (Number.isNaN(b) ? 0 : 1) : Number.isNaN(b) ? -1 : a - b);
 const byBytes = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));
 const nth = <T>(values: readonly T[], at: number): unknown => values.at(at) ?? null;
-const greatest = (values: readonly bigint[]) => values.reduce((a, b) => (a > b ? a : b));
+const greatest = (values: readonly bigint[]) => [...values].sort((a, b) => (a < b ? -1 : 1)).at(-1);
 function spread(values: readonly number[], divisor: number): number | null {
   if (divisor <= 0) return null;
   const m = total(values) / values.length;
@@ -201,7 +206,10 @@ const inTime = (sent: readonly Sent[]): Row[] =>
 const carried = (snapshot: DriverSnapshot): DriverSnapshot => deserialize(serialize(snapshot)) as DriverSnapshot;
 /** Output comes by shard: within a key its order counts. */
 const byKey = (rows: readonly AnyRow[]): AnyRow[] =>
-  rows.map((row, i) => ({ row, i })).sort((a, b) => (String(a.row.key) < String(b.row.key) ? -1 : String(a.row.key) > String(b.row.key) ? 1 : a.i - b.i)).map(({ row }) => row);
+  rows
+    .map((row, i) => ({ row, i }))
+    .sort((a, b) => (String(a.row.key) < String(b.row.key) ? -1 : String(a.row.key) > String(b.row.key) ? 1 : a.i - b.i))
+    .map(({ row }) => row);
 
 describe('over, beside a plain loop', () => {
   test('in the order of event time: the same for any epochs, shards and cuts', () => {
@@ -229,5 +237,229 @@ describe('over, beside a plain loop', () => {
       }),
       { numRuns: caseCount(60) },
     );
+  });
+
+  test('in the order of arrival: within an epoch by partition, and an older row counts as of the newest', () => {
+    fc.assert(
+      fc.property(runs, fc.integer({ min: 1, max: 3 }), fc.integer(), (sent, shards, seed) => {
+        const stream = timed().keyBy('key').over(FEATURES, { order: 'arrival' }).to(collect());
+        const driver = testDriver(stream, { partitions: PARTITIONS, shards, seed });
+        const arrived: Row[] = [];
+        let epoch: Sent[] = [];
+        const end = () => {
+          arrived.push(...epoch.sort((a, b) => a.partition - b.partition).map(({ row }) => row));
+          epoch = [];
+        };
+        for (const one of sent) {
+          driver.send([one.row], { partition: one.partition });
+          epoch.push(one);
+          if (!one.endsEpoch) continue;
+          driver.endEpoch();
+          end();
+          // Nobody waits.
+          assert.equal(driver.output().length, arrived.length);
+        }
+        driver.close();
+        end();
+        assertClose(byKey(driver.output()), byKey(expected(arrived, (row, before) => Math.max(row.at, ...before))));
+      }),
+      { numRuns: caseCount(30) },
+    );
+  });
+
+  test('without event time: ranges of rows, in the order of arrival', () => {
+    const features = { n5: FEATURES.n5, sumMaybe: FEATURES.sumMaybe, most: FEATURES.most, all: FEATURES.all };
+    fc.assert(
+      fc.property(runs, fc.integer(), (sent, seed) => {
+        const driver = testDriver(source().keyBy('key').over(features).to(collect()), { partitions: 1, seed });
+        for (const { row, endsEpoch } of sent) {
+          driver.send([row]);
+          if (endsEpoch) driver.endEpoch();
+        }
+        driver.close();
+        const wanted = expected(
+          sent.map(({ row }) => row),
+          () => 0,
+        );
+        const kept = [...Object.keys(SCHEMA), ...Object.keys(features)];
+        assertClose(byKey(driver.output()), byKey(wanted.map((row) => Object.fromEntries(kept.map((name) => [name, row[name]])))));
+      }),
+      { numRuns: caseCount(20) },
+    );
+  });
+});
+
+const small = (ms = 0) =>
+  pipeline('small')
+    .from(memory([], { schema: { key: utf8, value: f64, at: timestamp } }))
+    .withWatermark('at', ms);
+const payment = (key: string, value: number, at: number) => ({ key, value, at });
+
+describe('over', () => {
+  test('late rows are in no result, and come out of late', () => {
+    for (const order of ['eventTime', 'arrival'] as const) {
+      const rows = small()
+        .keyBy('key')
+        .over({ sum: [sum((r: { value: number }) => r.value), '10ms'] }, { order });
+      const stream = rows.to(collect());
+      rows.late.to(collect());
+      const driver = testDriver(stream, { partitions: 1 });
+      driver.send([payment('a', 1, 100)]);
+      driver.endEpoch();
+      driver.send([payment('a', 2, 99), payment('a', 4, 100), payment('a', 8, 109), payment('a', 16, 110)]);
+      driver.close();
+      assert.deepEqual(
+        driver.output().map(({ value, sum: total }) => [value, total]),
+        [
+          [1, 1],
+          [4, 5],
+          [8, 13],
+          [16, 24],
+        ],
+        order,
+      );
+      assert.deepEqual(driver.output(1), [{ ...payment('a', 2, 99), source: 'memory', partition: 0, offset: 1 }]);
+    }
+  });
+
+  test('a sum has nothing of the values that are gone: large ones, infinities, NaN', () => {
+    const driver = testDriver(
+      small()
+        .keyBy('key')
+        .over({ sum: sum('value', { rows: 2 }), mean: mean('value', { rows: 2 }), dev: stddev('value', { rows: 2 }) })
+        .to(collect()),
+      { partitions: 1 },
+    );
+    const values = [1e300, 0.1, 0.2, Number.POSITIVE_INFINITY, 0.3, Number.NaN, 0.1, 0.2, 1.7e308, 1.7e308, 3, 0.5, -1e17, 1, 0.25, 1e-9, 3e-9];
+    driver.send(values.map((value, i) => payment('a', value, i)));
+    driver.close();
+    const rows = driver.output();
+    values.forEach((value, i) => {
+      const before = i === 0 ? undefined : (values[i - 1] as number);
+      const total = before === undefined ? value : before + value;
+      assert.equal(rows[i]?.sum, total, `${i}: ${before} + ${value}`);
+      assert.equal(rows[i]?.mean, before === undefined ? value : total / 2);
+    });
+    assert.ok(Math.abs((rows.at(-1)?.dev as number) - 2e-9 / Math.SQRT2) < 1e-20);
+    assert.ok(Number.isNaN(rows[5]?.dev) && Math.abs((rows[7]?.dev as number) - 0.1 / Math.SQRT2) < 1e-15);
+  });
+
+  test('keys that went quiet are forgotten, and their memory comes back', () => {
+    const input = schema({ key: utf8, at: timestamp, value: f64 });
+    const features = { n: count('1s'), keys: countDistinct('key', '1s'), last: last('key', { rows: 3, within: '2s' }) };
+    for (const order of ['eventTime', 'arrival'] as const) {
+      const plan = planOver({ input, keys: ['key'], ...rangesApart(features, input), hidden: [], eventTime: 'at', timeShiftMs: 0, order });
+      const bytesAfter = (rounds: number): number => {
+        const epochs = Array.from({ length: rounds }, (_, round) => {
+          const rows = Array.from({ length: 500 }, (_, i) => ({ key: `key ${round}-${i % 250}`, value: i, at: round * 1_000 + i }));
+          return { nowMs: 0, chunks: [{ partition: 0, first: round * 500, rows }] };
+        });
+        const run = runKeyed(plan, epochs, { workers: 1, spread: () => 0, batchRows: 500, partitions: 1, delayMs: 0, closes: false });
+        assert.equal(run.leakedBytes, 0);
+        assert.ok(run.results.every(({ row: { n, keys } }) => (n as number) <= 2 && keys === 1));
+        return run.stateBytes;
+      };
+      const [few, many] = [bytesAfter(8), bytesAfter(40)];
+      assert.ok(many <= few * 1.2, `${many} bytes of state after 40 rounds of other keys, ${few} after 8`);
+    }
+  });
+
+  test('a restart reads rows of the ranges again: they are seen, and do not come out again', () => {
+    const plan = planOver({
+      input: schema({ key: utf8, at: timestamp, value: f64 }),
+      keys: ['key'],
+      ...rangesApart({ sum: sum('value', 50) }, schema({ key: utf8, at: timestamp, value: f64 })),
+      hidden: [],
+      eventTime: 'at',
+      timeShiftMs: 0,
+      order: undefined,
+    });
+    const chunk = (first: number, rows: readonly number[]) => ({ partition: 0, first, rows: rows.map((at) => ({ key: 'k', at, value: at })) });
+    const run = runKeyed(
+      plan,
+      [
+        { nowMs: 0, chunks: [chunk(0, [40, 60, 70, 99])] },
+        { nowMs: 0, chunks: [chunk(4, [100, 120])] },
+      ],
+      { workers: 1, spread: () => 0, batchRows: 16, partitions: 1, delayMs: 10, watermark: 100, replayedEpochs: 1 },
+    );
+    // 40 is of no use any more.
+    assert.deepEqual(
+      run.results.map(({ row }) => [row.at, row.sum]),
+      [
+        [100, 60 + 70 + 99 + 100],
+        [120, 99 + 100 + 120],
+      ],
+    );
+    assert.equal(run.leakedBytes, 0);
+  });
+
+  test('what comes out has its event time: windows behind it, over behind it', () => {
+    const first = small()
+      .keyBy('key')
+      .over({ n: count({ rows: 10 }) });
+    const second = first
+      .filter((r) => r.n > 1)
+      .keyBy('n')
+      .over({ keys: countDistinct('key', '1s') });
+    const stream = second
+      .keyBy('keys')
+      .window(tumbling('10ms'))
+      .aggregate({ rows: count(), most: max('n') })
+      .to(collect());
+    const driver = testDriver(stream, { partitions: 1 });
+    for (let at = 0; at < 30; at++) {
+      driver.send([payment(at % 3 === 0 ? 'b' : 'a', 1, at)]);
+      if (at % 4 === 3) driver.endEpoch();
+    }
+    driver.close();
+    assert.equal(driver.counts.get('late') ?? 0, 0);
+    assert.equal(total(driver.output().map(({ rows }) => rows as number)), 28);
+  });
+
+  test('what is wrong is said where it is written', () => {
+    const keyed = small().keyBy('key');
+    const untimed = pipeline('untimed')
+      .from(memory([], { schema: { key: utf8, value: f64 } }))
+      .keyBy('key');
+    const refused = (build: () => unknown, message: RegExp, code = 'ERR_MILLRACE_PIPELINE') => assert.throws(build, { code, message });
+    refused(() => keyed.over({}), /at least one aggregate/);
+    refused(() => keyed.over(undefined as never), /at least one aggregate/);
+    // @ts-expect-error no aggregate
+    refused(() => keyed.over({ n: 5 }), /given 5 for "n"/);
+    // @ts-expect-error no such column
+    refused(() => keyed.over({ n: sum('vlaue', '1m') }), /names the column "vlaue"/);
+    refused(() => keyed.over({ value: count('1m') }), /"value", which is a column here, too/);
+    refused(() => keyed.over({ n: quantile('value', 0.5) }), /quantile\(\) for "n": it takes count, sum/);
+    refused(() => keyed.over({ n: collect('value') }), /no range/);
+    refused(() => keyed.over({ n: first('value', { by: 'at' }) }), /goes by "at"/);
+    refused(() => keyed.over({ n: [sum('value', '1m'), '1h'] }), /two ranges/);
+    refused(() => untimed.over({ n: count('1m') }), /no event time/);
+    refused(() => untimed.over({ n: count({ rows: 3 }) }, { order: 'eventTime' }), /no event time/);
+    refused(() => keyed.over({ n: count() }, { order: 'time' as never }), /the order "time"/, 'ERR_MILLRACE_OPTION');
+    refused(() => keyed.over({ n: count() }, { ordre: 'arrival' } as never), /ordre/, 'ERR_MILLRACE_OPTION');
+    refused(() => sum('value', { rows: 0 }), /rows: 0/, 'ERR_MILLRACE_OPTION');
+    refused(() => sum('value', 0), /no duration of at least 1 ms/, 'ERR_MILLRACE_OPTION');
+    refused(() => [sum('value', '5x' as '5m')], /"5x"/, 'ERR_MILLRACE_OPTION');
+    // @ts-expect-error a range is for over
+    refused(() => keyed.aggregate({ n: sum('value', '1m') }), /ranges are for over/);
+    // @ts-expect-error a range is for over
+    refused(() => keyed.window(tumbling('1m')).aggregate({ n: count({ rows: 3 }) }), /ranges are for over/);
+    // @ts-expect-error a plain stream has no keys
+    refused(() => small().over({ n: count() }), /without keys/);
+    refused(() => keyed.count().keyBy('key').over({ n: count() }), /updates/);
+  });
+
+  test('the types of the results', () => {
+    const keyed = timed().keyBy('key');
+    const features = { n: count('1m'), total: sum('big', '1m'), newest: last('text', { rows: 2 }), mean: mean('maybe', 5) } as const;
+    const rows = keyed.over({ ...features, some: [sum('value', { where: (r) => r.ok }), '1m'] });
+    rows.filter((r) => r.n > 0 && r.total > 0n && (r.newest ?? '').length > 0 && (r.mean ?? 0) > 0 && (r.some ?? 0) > 0 && r.value > 0);
+    // @ts-expect-error it may be null
+    rows.filter((r) => r.newest.length > 0);
+    // @ts-expect-error it may be null, where no row is one of those
+    rows.filter((r) => r.some.toFixed() === '');
+    // @ts-expect-error there is no sum of texts
+    assert.throws(() => keyed.over({ n: sum('text', '1m') }), /of a utf8 column/);
   });
 });
