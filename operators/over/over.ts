@@ -55,10 +55,13 @@ export class Over implements KeyedOperator {
   #scratchBytes = 0;
   readonly #keyColumns: ColumnSpace[] = [];
   readonly #isKey: boolean[] = [];
+  /** The watermark then. Rows from before it are read again after a restart, in any order, until it goes on. */
+  readonly #openedAt: number;
 
   constructor(context: KeyedContext, plan: OverPlan, from: OverSnapshot | undefined) {
     this.#context = context;
     this.#plan = plan;
+    this.#openedAt = context.clock.watermark;
     const { slabs } = context;
     const { schema, keys } = plan.input;
     this.#memory = slabs.memory;
@@ -120,7 +123,7 @@ export class Over implements KeyedOperator {
   onWatermark(watermark: number): void {
     const held = this.#held;
     held.settle();
-    while (held.firstTime < watermark) {
+    while (held.firstTime < watermark && watermark > this.#openedAt) {
       const row = held.takeFirst();
       this.#take(held.records[row] as number, held.times[row] as number, held.hashes[row] as number, held.isOut[row] === 1);
       held.drop(row);

@@ -111,6 +111,8 @@ export function planOver(request: OverRequest): KeyedOperatorPlan {
   const output = new Schema([...visible, ...features.map(({ name, type }): Field => ({ name, type }))]);
   const layout = overLayout(input, features);
   const time = eventTime === undefined ? -1 : input.require(eventTime, 'over');
+  // Rows that are read again go by their time, so that they can be told from those that did not come out yet.
+  const isForgotten = order === 'eventTime' && !layout.isLasting;
   const rows: KeyedInput = {
     schema: input,
     keys: keys.map((name) => input.require(name, 'keyBy')),
@@ -126,8 +128,8 @@ export function planOver(request: OverRequest): KeyedOperatorPlan {
     output,
     outputTime: eventTime === undefined ? undefined : { column: eventTime, shiftMs: timeShiftMs },
     lateBefore: (watermark) => (time < 0 ? Number.NEGATIVE_INFINITY : watermark),
-    uselessBefore: (watermark) => (time < 0 || layout.isLasting ? Number.NEGATIVE_INFINITY : watermark - layout.withinMs),
-    heldUntil: (maxTimeMs) => (time < 0 || layout.isLasting ? Number.POSITIVE_INFINITY : maxTimeMs + layout.withinMs),
+    uselessBefore: (watermark) => (isForgotten ? watermark - layout.withinMs : watermark),
+    heldUntil: (maxTimeMs) => (isForgotten ? maxTimeMs + layout.withinMs : Number.POSITIVE_INFINITY),
     state: {
       format: 1,
       facts: {
