@@ -3,7 +3,7 @@
  * The classes that a user sees are in stream.ts; the operators are in the room operators.
  */
 
-import { checkOptionNames, MillraceError, type Schema, shown } from '../../core/index.ts';
+import { checkOptionNames, type Duration, durationMs, MillraceError, type Schema, shown } from '../../core/index.ts';
 import {
   AggregateExchange,
   type AggregateRequest,
@@ -18,6 +18,7 @@ import {
   type MixedRequest,
   type OverOrder,
   planAggregate,
+  planDropDuplicates,
   planEmptyWindows,
   planFold,
   planMixed,
@@ -173,10 +174,27 @@ export function joinNode(left: Upstream, right: Upstream, plan: KeyedOperatorPla
   return exchangeNode([left.node, right.node], new KeyedExchange(plan));
 }
 
+/** What dropDuplicates() takes. */
+export interface DistinctOptions {
+  readonly within?: Duration;
+  /** A row that is dropped counts as one that passed: `within` goes from the last row of the key. */
+  readonly extend?: boolean;
+}
+
 /** The node of dropDuplicates. */
-export function distinctNode(stream: Upstream, plan: KeyedOperatorPlan): Node {
+export function distinctNode(stream: Upstream, keys: readonly string[], options: DistinctOptions): Node {
+  checkOptionNames('dropDuplicates()', options, { within: true, extend: true });
   mustBeFacts(stream.node, 'dropDuplicates()');
-  return keyedNode(stream, plan);
+  const { within, extend = false } = options;
+  if (typeof extend !== 'boolean') throw new MillraceError('ERR_MILLRACE_OPTION', `dropDuplicates extend is ${shown(extend)}. Give true or false.`);
+  if (extend && within === undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      "dropDuplicates() has extend and no within: without it a key is kept for ever. Give both: { within: '10m', extend: true }.",
+    );
+  }
+  const withinMs = within === undefined ? undefined : durationMs(within, 'dropDuplicates within', 1);
+  return keyedNode(stream, planDropDuplicates({ input: stream.schema, keys, withinMs, isExtended: extend, ...presentTime(stream.node) }));
 }
 
 /** The node of rows with aggregates over those before them. */

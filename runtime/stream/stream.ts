@@ -26,7 +26,6 @@ import {
   count,
   type JoinType,
   type OverFeaturesOf,
-  planDropDuplicates,
   type RowFold,
   type RowOperation,
   reduceFold,
@@ -36,12 +35,12 @@ import {
 } from '../../operators/index.ts';
 import { type ErrorRow, GRAPH, type Graph, type Node, type PipelineLike, type RowCoordinates, type Upstream } from '../plan/index.ts';
 import { mustBeFunction, mustHaveColumns, newColumns, newNames } from './arguments.ts';
-import { presentTime } from './event-time.ts';
 import { withoutHidden } from './expressions.ts';
 import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
 import {
   aggregateNode,
   columnsBesides,
+  type DistinctOptions,
   distinctNode,
   errorsNode,
   foldNode,
@@ -235,6 +234,10 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   keyBy<K extends keyof R & string>(...columns: K[]): KeyedStream<R, Simplify<Pick<R, K>>>;
   /** The same with computed keys: `fn` returns the columns of `schema`, which the rows have from here on. */
   keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedStream<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
+  /** Both: columns that are there, then computed ones. */
+  keyBy<K extends keyof R & string, S extends SchemaFields>(
+    ...columns: [...columns: K[], schema: S, fn: (row: R) => RowOf<S>]
+  ): KeyedStream<Simplify<R & RowOf<S>>, Simplify<Pick<R, K> & RowOf<S>>>;
   keyBy(...args: unknown[]): unknown {
     if (typeof args[0] === 'function') {
       throw new MillraceError(
@@ -242,13 +245,16 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
         'keyBy() takes the columns first, and then the function: keyBy({ host: utf8 }, (r) => ({ host: new URL(r.url).host })). A column that is there is named: keyBy("page").',
       );
     }
-    if (typeof args[1] !== 'function') {
+    const present = args.slice(0, -2);
+    const fn = args.at(-1);
+    if (typeof fn !== 'function') {
       if (args.length === 0)
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'keyBy() names no column. Name at least one, or use windowAll() for windows over all rows.');
       this.schema.select(args as string[], 'keyBy');
       return new KeyedStream(this, args as string[]);
     }
-    const keys = toSchema(args[0] as SchemaFields);
+    this.schema.select(present as string[], 'keyBy');
+    const keys = toSchema(args.at(-2) as SchemaFields);
     if (keys.length === 0) {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
@@ -256,11 +262,21 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
       );
     }
     const columns = toSchema(Object.fromEntries([...this.schema.fields, ...keys.fields].map((field) => [field.name, field.type])));
-    const widened = this.#rows<unknown>(columns, { kind: 'keyBy', schema: keys, fn: args[1] as (row: unknown) => AnyRow });
-    return new KeyedStream(
-      widened,
-      keys.fields.map((field) => field.name),
-    );
+    const widened = this.#rows<unknown>(columns, { kind: 'keyBy', schema: keys, fn: fn as (row: unknown) => AnyRow });
+    return new KeyedStream(widened, [...(present as string[]), ...keys.fields.map((field) => field.name)]);
+  }
+
+  /**
+   * Running aggregates over all rows so far, with no key: each epoch with rows emits one row. Rows are combined where
+   * they are read, so that little travels.
+   */
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<Results<A, R>>> {
+    return new Stream(this[GRAPH], aggregateNode(this, [], aggregates, undefined));
+  }
+
+  /** Rows so far: `aggregate({ count: count() })`. */
+  count(): Stream<{ readonly count: number }> {
+    return new Stream(this[GRAPH], aggregateNode(this, [], { count: count() }, undefined));
   }
 
   /**
@@ -407,16 +423,10 @@ export class KeyedStream<R, K> {
   /**
    * The first row of each key; other rows of the key are dropped. With `within` only those are dropped whose
    * event time is less than that away from a row that passed. Without event time the clock of the epoch
-   * counts.
+   * counts. With `extend` rows that are dropped count, too: a key passes again once it has paused for `within`.
    */
-  dropDuplicates(options: { readonly within?: Duration } = {}): Stream<R, R> {
-    checkOptionNames('dropDuplicates()', options, { within: true });
-    const { node } = this.#stream;
-    const withinMs = options.within === undefined ? undefined : durationMs(options.within, 'dropDuplicates within', 1);
-    return new Stream(
-      this.#stream[GRAPH],
-      distinctNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) })),
-    );
+  dropDuplicates(options: DistinctOptions = {}): Stream<R, R> {
+    return new Stream(this.#stream[GRAPH], distinctNode(this.#stream, this.#keys, options));
   }
 
   /**
@@ -573,7 +583,7 @@ export class WindowedStream<R, K, E extends boolean = false> {
  * A plain stream is asked for what needs keys, or a window over all rows. The compiler refuses it; plain
  * JavaScript gets this.
  */
-for (const name of ['window', 'aggregate', 'reduce', 'count', 'process', 'top', 'over', 'dropDuplicates', 'join']) {
+for (const name of ['window', 'reduce', 'process', 'top', 'over', 'dropDuplicates', 'join']) {
   Object.defineProperty(Stream.prototype, name, {
     value() {
       throw new MillraceError(

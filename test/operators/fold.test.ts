@@ -330,10 +330,12 @@ describe('dropDuplicates', () => {
         keySets,
         fc.option(fc.constantFrom(1, 50, 400), { nil: undefined }),
         fc.option(fc.constantFrom(0, 40), { nil: undefined }),
+        fc.boolean(),
         how,
-        (cuts, keys, withinMs, delayMs, { workers, batchRows, restoreAfter, salt }) => {
+        (cuts, keys, withinMs, delayMs, extend, { workers, batchRows, restoreAfter, salt }) => {
           const isTimed = withinMs !== undefined && delayMs !== undefined;
-          const plan = planDropDuplicates({ input, keys, withinMs, eventTime: delayMs === undefined ? undefined : 'at', timeShiftMs: 0 });
+          const isExtended = extend && withinMs !== undefined;
+          const plan = planDropDuplicates({ input, keys, withinMs, isExtended, eventTime: delayMs === undefined ? undefined : 'at', timeShiftMs: 0 });
           const passed = new Map<string, number[]>();
           const expected: { epoch: number; row: AnyRow }[] = [];
           const late: AnyRow[] = [];
@@ -350,8 +352,9 @@ describe('dropDuplicates', () => {
               const time = isTimed ? at : epoch.nowMs;
               const times = passed.get(keyOf(r, keys)) ?? [];
               passed.set(keyOf(r, keys), times);
-              if (times.some((other) => withinMs === undefined || Math.abs(other - time) < withinMs)) continue;
-              times.push(time);
+              const isDuplicate = times.some((other) => withinMs === undefined || Math.abs(other - time) < withinMs);
+              if (!isDuplicate || isExtended) times.push(time);
+              if (isDuplicate) continue;
               expected.push({ epoch: e, row: r });
             }
             if (delayMs !== undefined) watermark = Math.max(watermark, Math.min(...maxima) - delayMs);

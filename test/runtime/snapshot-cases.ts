@@ -265,6 +265,7 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
       .over({ n: count(), total: sum('value'), least: min('text'), closed: last('text'), values: countDistinct('value'), distinct: countDistinct('text') })
       .to(collect()),
   'dropDuplicates within': () => one().dropDuplicates({ within: 60 }).to(collect()),
+  'dropDuplicates, extended': () => one().dropDuplicates({ within: 30, extend: true }).to(collect()),
   'dropDuplicates for ever': () => one().dropDuplicates().to(collect()),
   ...Object.fromEntries(
     (['inner', 'left', 'right', 'full'] as const).flatMap((type) => {
