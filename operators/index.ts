@@ -83,7 +83,7 @@ export {
   type StateRow,
   shardRows,
 } from './exchange/index.ts';
-export { type FoldRequest, planFold, type Reducer, type RowFold, reduceFold, type TopRequest, topFold } from './fold/index.ts';
+export { type FoldRequest, planFold, type Reducer, type RowFold, reduceFold, type Ties, type TopRequest, topFold } from './fold/index.ts';
 export {
   type IntervalJoinRequest,
   type JoinSide,

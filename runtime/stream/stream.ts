@@ -54,7 +54,7 @@ import {
 } from './nodes.ts';
 import { type ProcessOptions, processNode } from './process.ts';
 import type { OrNull, Renamed, Results, Simplify, TimeColumn, WindowBounds } from './row-types.ts';
-import { type TopOptions, topNode } from './top.ts';
+import { type Ranked, type TopOptions, topNode } from './top.ts';
 import { eventTimeNode, processingTimeNode, type WatermarkStreamOptions } from './watermark-nodes.ts';
 
 /**
@@ -413,10 +413,13 @@ export class KeyedStream<R, K> {
   }
 
   /**
-   * The `n` rows of each key with the greatest values of a column so far, with their `rank` from 1. Each
-   * epoch emits the whole list of each key whose list changed: a sink for it overwrites by key and rank.
+   * The `n` rows of each key with the greatest values of a column so far, or the first ones by several columns, with
+   * their `rank` from 1. Each epoch emits the whole list of each key whose list changed: a sink for it
+   * overwrites by key and rank.
+   *
+   * @example .keyBy('page').top(10, { by: ['n desc', 'route'] })
    */
-  top(n: number, options: TopOptions<R>): Stream<Simplify<R & { readonly rank: number }>> {
+  top<A extends string = 'rank'>(n: number, options: TopOptions<R, A>): Stream<Simplify<Ranked<R, A>>> {
     return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, undefined));
   }
 
@@ -554,8 +557,8 @@ export class WindowedStream<R, K, E extends boolean = false> {
     return new Stream(this.#stream[GRAPH], foldNode(this.#stream, this.#keys, fold, this.#window));
   }
 
-  /** The `n` rows of each key with the greatest values of a column, with their `rank` from 1. */
-  top(n: number, options: TopOptions<R>): Stream<Simplify<R & WindowBounds & { readonly rank: number }>, R> {
+  /** The `n` rows of each key with the greatest values of a column, or the first ones by several, with their `rank` from 1. */
+  top<A extends string = 'rank'>(n: number, options: TopOptions<R, A>): Stream<Simplify<Ranked<R & WindowBounds, A>>, R> {
     return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, this.#window));
   }
 
