@@ -1,6 +1,6 @@
 /**
  * A keyed operator on one thread, without the rest of a job: rows to blocks, blocks to the 64 shards, results
- * counted. The best of three rounds. It is used by the benches joins.ts and micro/aggregators.ts.
+ * counted. The best of three rounds. It is used by the benches joins.ts, micro/aggregators.ts and micro/over.ts.
  */
 
 import { type Batch, BatchBuilder, createMemory, type Schema, SHARD_COUNT, SlabAllocator } from '../core/index.ts';

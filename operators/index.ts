@@ -25,8 +25,12 @@ export {
   min,
   type NumberLike,
   type NumberOrNull,
+  type OverFeaturesOf,
   planAggregate,
   quantile,
+  type Range,
+  type Ranged,
+  type RangeOptions,
   RESULT_ROWS_MAX,
   type ResultColumn,
   type ResultOf,
@@ -79,7 +83,7 @@ export {
   type StateRow,
   shardRows,
 } from './exchange/index.ts';
-export { type FoldRequest, planFold, type Reducer, type RowFold, reduceFold, type TopRequest, topFold } from './fold/index.ts';
+export { type FoldRequest, planFold, type Reducer, type RowFold, reduceFold, type Ties, type TopRequest, topFold } from './fold/index.ts';
 export {
   type IntervalJoinRequest,
   type JoinSide,
@@ -106,6 +110,7 @@ export {
   planProcess,
   RowOutput,
 } from './keyed/index.ts';
+export { type GivenFeatures, type OverOrder, type OverRequest, planOver, rangesApart } from './over/index.ts';
 export { planRowWindow, type RowWindowRequest } from './row-windows/index.ts';
 export {
   type ColumnValue,

@@ -60,7 +60,7 @@ describe('bench', () => {
   });
 
   // rows and codecs are run by the tests of what they measure.
-  for (const name of ['aggregators', 'arrow', 'group-table', 'pipeline', 'record-batch', 'ring', 'view', 'windows']) {
+  for (const name of ['aggregators', 'arrow', 'group-table', 'over', 'pipeline', 'record-batch', 'ring', 'view', 'windows']) {
     test(`bench/micro/${name}.ts verifies at its tiny size`, () => {
       const { status, stdout, stderr } = spawnSync(process.execPath, [...TYPESCRIPT, `bench/micro/${name}.ts`, '--tiny'], { cwd: root, encoding: 'utf8' });
       assert.equal(status, 0, stderr);

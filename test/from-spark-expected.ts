@@ -271,6 +271,12 @@ export const EXPECTED_CALLS: Readonly<Record<string, ExpectedRows>> = {
     { user: 'ann', page: '/b', ms: 300, at: 12000 },
     { user: 'bob', page: '/b', ms: 0, at: 2500 },
   ],
+  ".keyBy('user').over({ before: count(), ms20: sum('ms', '20s') })": [
+    { user: 'ann', page: '/a/x', ms: 100, at: 1000, before: 1, ms20: 100 },
+    { user: 'ann', page: '/a/x', ms: 50, at: 61000, before: 3, ms20: 50 },
+    { user: 'ann', page: '/b', ms: 300, at: 12000, before: 2, ms20: 400 },
+    { user: 'bob', page: '/b', ms: 0, at: 2500, before: 1, ms20: 0 },
+  ],
   ".keyBy('user', 'page').dropDuplicates()": [
     { user: 'ann', page: '/a/x', ms: 100, at: 1000 },
     { user: 'ann', page: '/b', ms: 300, at: 12000 },

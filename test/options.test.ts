@@ -57,6 +57,7 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   'reduce()': (options) => keyed().reduce((a) => a, options),
   'reduce() in a window': (options) => windowed().reduce((a) => a, options),
   'top()': (options) => keyed().top(3, { by: 'ms', ...options }),
+  'over()': (options) => keyed().over({ rows: millrace.count({ rows: 3 }) }, options),
   'dropDuplicates()': (options) => keyed().dropDuplicates(options),
   'print()': (options) => stream().print(options),
   forEachBatch: (options) => stream().forEachBatch(() => {}, options),

@@ -29,7 +29,10 @@
  */
 
 import { checkOptionNames, type Duration, durationMs, MillraceError, shown } from '../../core/index.ts';
+import { type Range, type Ranged, type RangeOptions, splitRange } from './aggregate-range.ts';
 import type { UserAggregate } from './aggregator.ts';
+
+export type { Range, Ranged, RangeOptions };
 
 export type AggregateName =
   | 'count'
@@ -119,12 +122,18 @@ type AggregateOf<Row> =
   | UserAggregate<unknown, Row>
   | (Aggregate<unknown, never, unknown, never> & RowFunctions<Row>)
   | { [C in keyof Row & string]: Aggregate<unknown, C, Row[C], OrderColumn<Row>> & RowFunctions<Row> }[keyof Row & string];
-/** What `.aggregate` takes for a row type. */
-export type AggregatesOf<Row> = Readonly<Record<string, AggregateOf<Row>>>;
+/** What `.aggregate` takes for a row type: ranges are for `over`. */
+export type AggregatesOf<Row> = Readonly<Record<string, AggregateOf<Row> & { readonly range?: undefined }>>;
+/** What `.over` takes for a row type: aggregates, those with a range, and pairs of an aggregate and a range. */
+export type OverFeaturesOf<Row> = Readonly<Record<string, AggregateOf<Row> | readonly [aggregate: AggregateOf<Row>, range: Range]>>;
 
 type NullOf<T> = null extends T ? null : never;
 /** The type of an aggregate's result over rows of type `Row`. */
-export type ResultOf<A, Row> = A extends { readonly name: 'aggregator'; readonly _result?: infer V } ? V : BuiltInResultOf<A, Row>;
+export type ResultOf<A, Row> = A extends readonly [infer Of, unknown]
+  ? ResultOf<Of, Row>
+  : A extends { readonly name: 'aggregator'; readonly _result?: infer V }
+    ? V
+    : BuiltInResultOf<A, Row>;
 type BuiltInResultOf<A, Row> = A extends Aggregate<infer V> ? (V extends OfSomeRows ? null : never) | ValueOf<A, Row> : never;
 type ValueOf<A, Row> =
   A extends Aggregate<infer V, infer C>
@@ -162,15 +171,24 @@ function required<A extends Aggregate>(name: AggregateName, column: unknown, par
 }
 
 /** An aggregate of a column or a function, perhaps with a condition. */
-function overRows<A extends Aggregate>(name: AggregateName, of: unknown, options: unknown): A {
-  if (options === undefined && typeof of !== 'function') return required(name, of);
-  checkOptionNames(`${name}()`, options ?? {}, { where: true });
-  const { where } = (options ?? {}) as { readonly where?: unknown };
+function overRows<A extends Aggregate>(name: AggregateName, of: unknown, given: unknown): A {
+  if (given === undefined && typeof of !== 'function') return required(name, of);
+  const { options, range } = splitRange(given, `${name}()`);
+  checkOptionNames(`${name}()`, options, { where: true });
+  const { where } = options as { readonly where?: unknown };
   if (where !== undefined && typeof where !== 'function') {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `${name}() has where: ${shown(where)}. Give a function of a row: ${name}({ where: (r) => r.ms > 0 }).`);
   }
-  if (typeof of !== 'function') return Object.freeze({ ...required<A>(name, of), where });
-  return Object.freeze({ ...describe<A>(name, undefined), of, ...(where === undefined ? {} : { where }) });
+  const condition = where === undefined ? {} : { where };
+  if (typeof of !== 'function') return Object.freeze({ ...required<A>(name, of), ...condition, ...range });
+  return Object.freeze({ ...describe<A>(name, undefined), of, ...condition, ...range });
+}
+
+/** An aggregate that takes a range and nothing else. */
+function withRange<A extends Aggregate>(name: AggregateName, column: unknown, given: unknown): A {
+  const { options, range } = splitRange(given, `${name}()`);
+  checkOptionNames(`${name}()`, options, {});
+  return Object.freeze({ ...describe<A>(name, column), ...range });
 }
 
 function within(name: AggregateName, what: string, value: unknown, least: number, most: number, isWhole: boolean): number {
@@ -181,20 +199,23 @@ function within(name: AggregateName, what: string, value: unknown, least: number
 /** An aggregate of numbers that a function makes of rows. */
 type OfRows<V, Row> = Aggregate<V, never, unknown, never> & RowFunctions<Row>;
 /** Any of these, as each of their signatures takes it. */
-type OverRows = Aggregate<never, never, unknown, never>;
+type OverRows = Aggregate<never, never, unknown, never> & Ranged;
 /** An aggregate of a column, over the rows for which a condition holds: null where it holds for none. */
 type OfSome<V, C extends string, T, Row> = Aggregate<V & OfSomeRows, C, T, never> & RowFunctions<Row>;
 
 /**
- * Rows; or, of a named column, its values that are not null; or the rows for which a condition holds.
+ * Rows; or, of a named column, its values that are not null; or the rows for which a condition holds. In `over`
+ * with a range: count('1m'), count({ rows: 5 }).
  *
  * @example count({ where: (r) => r.status >= 500 })
  */
 export function count(): Aggregate<number, never, unknown, never>;
+export function count(range: Exclude<Range, 0>): Aggregate<number, never, unknown, never> & Ranged;
 export function count<C extends string>(column: C): Aggregate<number, C, unknown, never>;
 export function count<Row>(options: Where<Row>): OfRows<number, Row>;
 export function count(of?: unknown): OverRows {
-  return typeof of === 'object' && of !== null ? overRows('count', () => true, of) : describe('count', of);
+  if (typeof of !== 'object' || of === null) return typeof of === 'number' ? withRange('count', undefined, of) : describe('count', of);
+  return 'where' in of || !('rows' in of || 'within' in of) ? overRows('count', () => true, of) : withRange('count', undefined, of);
 }
 
 /**
@@ -205,8 +226,10 @@ export function count(of?: unknown): OverRows {
  * @example sum('ms', { where: (r) => r.status < 500 })
  */
 export function sum<C extends string>(column: C): Aggregate<SumOfColumn, C, NumberLike, never>;
+export function sum<C extends string>(column: C, range: Range): Aggregate<SumOfColumn, C, NumberLike, never> & Ranged;
 export function sum<C extends string, Row>(column: C, options: Where<Row>): OfSome<SumOfColumn, C, NumberLike, Row>;
 export function sum<Row>(of: (row: Row) => number): OfRows<number, Row>;
+export function sum<Row>(of: (row: Row) => number, range: Range): OfRows<number, Row> & Ranged;
 export function sum<Row>(of: (row: Row) => number, options: Where<Row>): OfRows<NumberOrNull, Row>;
 export function sum(of: unknown, options?: unknown): OverRows {
   return overRows('sum', of, options);
@@ -214,8 +237,10 @@ export function sum(of: unknown, options?: unknown): OverRows {
 
 /** The least value of a column, or of what a function makes of each row; with a condition as in {@link sum}. */
 export function min<C extends string>(column: C): Aggregate<SameAsColumn, C, unknown, never>;
+export function min<C extends string>(column: C, range: Range): Aggregate<SameAsColumn, C, unknown, never> & Ranged;
 export function min<C extends string, Row>(column: C, options: Where<Row>): OfSome<SameAsColumn, C, unknown, Row>;
 export function min<Row>(of: (row: Row) => number): OfRows<number, Row>;
+export function min<Row>(of: (row: Row) => number, range: Range): OfRows<number, Row> & Ranged;
 export function min<Row>(of: (row: Row) => number, options: Where<Row>): OfRows<NumberOrNull, Row>;
 export function min(of: unknown, options?: unknown): OverRows {
   return overRows('min', of, options);
@@ -223,8 +248,10 @@ export function min(of: unknown, options?: unknown): OverRows {
 
 /** The greatest value of a column, or of what a function makes of each row; with a condition as in {@link sum}. */
 export function max<C extends string>(column: C): Aggregate<SameAsColumn, C, unknown, never>;
+export function max<C extends string>(column: C, range: Range): Aggregate<SameAsColumn, C, unknown, never> & Ranged;
 export function max<C extends string, Row>(column: C, options: Where<Row>): OfSome<SameAsColumn, C, unknown, Row>;
 export function max<Row>(of: (row: Row) => number): OfRows<number, Row>;
+export function max<Row>(of: (row: Row) => number, range: Range): OfRows<number, Row> & Ranged;
 export function max<Row>(of: (row: Row) => number, options: Where<Row>): OfRows<NumberOrNull, Row>;
 export function max(of: unknown, options?: unknown): OverRows {
   return overRows('max', of, options);
@@ -232,8 +259,10 @@ export function max(of: unknown, options?: unknown): OverRows {
 
 /** The mean of a column, or of what a function makes of each row; with a condition as in {@link sum}. */
 export function mean<C extends string>(column: C): Aggregate<number | null, C, NumberLike, never>;
+export function mean<C extends string>(column: C, range: Range): Aggregate<number | null, C, NumberLike, never> & Ranged;
 export function mean<C extends string, Row>(column: C, options: Where<Row>): Aggregate<NumberOrNull, C, NumberLike, never> & RowFunctions<Row>;
 export function mean<Row>(of: (row: Row) => number): OfRows<number, Row>;
+export function mean<Row>(of: (row: Row) => number, range: Range): OfRows<number, Row> & Ranged;
 export function mean<Row>(of: (row: Row) => number, options: Where<Row>): OfRows<NumberOrNull, Row>;
 export function mean(of: unknown, options?: unknown): OverRows {
   return overRows('mean', of, options);
@@ -245,15 +274,23 @@ export function mean(of: unknown, options?: unknown): OverRows {
  * bits (core/groups/accumulators/sum-squares.ts). All digits are right where mean / deviation is up to 10^7,
  * some ten at 10^9, some six at 10^12.
  */
-export function variance<C extends string>(column: C, options: { readonly population?: boolean } = {}): Aggregate<NumberOrNull, C, NumberLike, never> {
+export function variance<C extends string>(column: C, options?: { readonly population?: boolean }): Aggregate<NumberOrNull, C, NumberLike, never>;
+export function variance<C extends string>(column: C, range: Range): Aggregate<NumberOrNull, C, NumberLike, never> & Ranged;
+export function variance(column: string, given?: unknown): OverRows {
+  const { options, range } = splitRange(given, 'variance()');
   checkOptionNames('variance()', options, { population: true });
-  return required('variance', column, options.population === true ? { population: 1 } : {});
+  const { population } = options as { readonly population?: boolean };
+  return Object.freeze({ ...required<OverRows>('variance', column, population === true ? { population: 1 } : {}), ...range });
 }
 
 /** The standard deviation: the root of {@link variance}. */
-export function stddev<C extends string>(column: C, options: { readonly population?: boolean } = {}): Aggregate<NumberOrNull, C, NumberLike, never> {
+export function stddev<C extends string>(column: C, options?: { readonly population?: boolean }): Aggregate<NumberOrNull, C, NumberLike, never>;
+export function stddev<C extends string>(column: C, range: Range): Aggregate<NumberOrNull, C, NumberLike, never> & Ranged;
+export function stddev(column: string, given?: unknown): OverRows {
+  const { options, range } = splitRange(given, 'stddev()');
   checkOptionNames('stddev()', options, { population: true });
-  return required('stddev', column, options.population === true ? { population: 1 } : {});
+  const { population } = options as { readonly population?: boolean };
+  return Object.freeze({ ...required<OverRows>('stddev', column, population === true ? { population: 1 } : {}), ...range });
 }
 
 /**
@@ -264,18 +301,24 @@ export function stddev<C extends string>(column: C, options: { readonly populati
  * time and without another column only the order (epoch, source, partition, offset) counts, which says
  * nothing about rows of different partitions.
  */
-export function first<C extends string, B extends string = never>(column: C, options: { readonly by?: B } = {}): Aggregate<SameAsColumn, C, unknown, B> {
+export function first<C extends string, B extends string = never>(column: C, options?: { readonly by?: B }): Aggregate<SameAsColumn, C, unknown, B>;
+export function first<C extends string>(column: C, range: Range): Aggregate<SameAsColumn, C, unknown, never> & Ranged;
+export function first(column: string, given?: unknown): OverRows {
+  const { options, range } = splitRange(given, 'first()');
   checkOptionNames('first()', options, { by: true });
-  return required('first', column, {}, options.by);
+  return Object.freeze({ ...required<OverRows>('first', column, {}, (options as { readonly by?: unknown }).by), ...range });
 }
 
 /**
  * The value of the row that is last, the counterpart of {@link first} (Spark's max_by). Of the same time it
  * is the last, of the same value in another column the greatest.
  */
-export function last<C extends string, B extends string = never>(column: C, options: { readonly by?: B } = {}): Aggregate<SameAsColumn, C, unknown, B> {
+export function last<C extends string, B extends string = never>(column: C, options?: { readonly by?: B }): Aggregate<SameAsColumn, C, unknown, B>;
+export function last<C extends string>(column: C, range: Range): Aggregate<SameAsColumn, C, unknown, never> & Ranged;
+export function last(column: string, given?: unknown): OverRows {
+  const { options, range } = splitRange(given, 'last()');
   checkOptionNames('last()', options, { by: true });
-  return required('last', column, {}, options.by);
+  return Object.freeze({ ...required<OverRows>('last', column, {}, (options as { readonly by?: unknown }).by), ...range });
 }
 
 const COLLECT_MAX_DEFAULT = 1_000;
@@ -286,18 +329,28 @@ const COLLECT_MAX_DEFAULT = 1_000;
  */
 export function collect<C extends string, B extends string = never>(
   column: C,
-  options: { readonly max?: number; readonly by?: B } = {},
-): Aggregate<string, C, JsonLike, B> {
+  options?: { readonly max?: number; readonly by?: B },
+): Aggregate<string, C, JsonLike, B>;
+export function collect<C extends string>(column: C, range: Range): Aggregate<string, C, JsonLike, never> & Ranged;
+export function collect(column: string, given?: unknown): OverRows {
+  const { options, range } = splitRange(given, 'collect()');
   checkOptionNames('collect()', options, { max: true, by: true });
-  return required('collect', column, { max: within('collect', 'a max', options.max ?? COLLECT_MAX_DEFAULT, 1, 1_000_000, true) }, options.by);
+  const { max: most, by } = options as { readonly max?: number; readonly by?: unknown };
+  return Object.freeze({
+    ...required<OverRows>('collect', column, { max: within('collect', 'a max', most ?? COLLECT_MAX_DEFAULT, 1, 1_000_000, true) }, by),
+    ...range,
+  });
 }
 
 /**
  * How many different values, exactly. Memory grows with them: 11 to 22 bytes for a number, its own bytes and
  * some 25 for a text.
  */
-export function countDistinct<C extends string>(column: C): Aggregate<number, C, unknown, never> {
-  return required('countDistinct', column);
+export function countDistinct<C extends string>(column: C): Aggregate<number, C, unknown, never>;
+export function countDistinct<C extends string>(column: C, range: Range): Aggregate<number, C, unknown, never> & Ranged;
+export function countDistinct(column: string, given?: unknown): OverRows {
+  if (column === undefined) return required('countDistinct', column);
+  return withRange('countDistinct', column, given);
 }
 
 const DISTINCT_ERROR_DEFAULT = 0.0163;

@@ -17,6 +17,7 @@ import {
   shown,
   utf8,
 } from '../../core/index.ts';
+import type { Ranged } from './aggregate-range.ts';
 import type { Aggregate, AggregateName } from './aggregates.ts';
 
 /** `value`: the accumulator as it is. The others are made of one or more accumulators (result-forms.ts). */
@@ -117,6 +118,12 @@ export function resultColumn(name: string, aggregate: Aggregate | undefined, inp
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
       `aggregate() is given ${shown(aggregate)} for ${shown(name)}. Give an aggregate such as count() or mean('ms').`,
+    );
+  }
+  if ((aggregate as Partial<Ranged>).range !== undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `${aggregate.name}() has a range for ${shown(name)}: ranges are for over(), which gives each row its aggregates. Leave it out, or put .window(...) before aggregate().`,
     );
   }
   const column = aggregate.column === undefined ? -1 : input.require(aggregate.column, `${aggregate.name}()`);

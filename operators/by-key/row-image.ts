@@ -81,6 +81,22 @@ export class RowImage {
     return bytes;
   }
 
+  /** Where a field lies in a record: its value, of a text its length; -1 where it is never null. */
+  placeOf(field: number): { readonly at: number; readonly nullAt: number } {
+    return this.#fields[field] as FieldPlace;
+  }
+
+  /** Where the bytes of a text of a record begin. */
+  textStart(record: number, field: number): number {
+    const { u32 } = this.#memory;
+    let start = record + this.fixedBytes;
+    for (const f of this.#texts) {
+      if (f === field) break;
+      start += u32[(record + (this.#fields[f] as FieldPlace).at) >>> 2] as number;
+    }
+    return start;
+  }
+
   /** Whether a value of a record is null. */
   hasNull(record: number): boolean {
     return this.#fields.some(({ nullAt }) => nullAt >= 0 && this.#memory.u8[record + nullAt] === 1);
@@ -119,14 +135,18 @@ export class RowImage {
   }
 
   /**
-   * Appends the values of a record to `row` of a builder; field f to column `to[f]`. Rows of a text column
-   * must come in order.
+   * Appends the values of a record to `row` of a builder; field f to column `to[f]`, or nowhere where that is -1.
+   * Rows of a text column must come in order.
    */
   read(record: number, out: BatchBuilder, to: readonly number[], row: number): void {
     const { u8, u16, u32, i32 } = this.#memory;
     let text = record + this.fixedBytes;
     for (let f = 0; f < this.#fields.length; f++) {
       const { at, width, nullAt, isText, type } = this.#fields[f] as FieldPlace;
+      if ((to[f] as number) < 0) {
+        if (isText) text += u32[(record + at) >>> 2] as number;
+        continue;
+      }
       const space = out.columns[to[f] as number] as ColumnSpace;
       if (nullAt >= 0 && space.validity !== 0) setBit(u8, space.validity, row, u8[record + nullAt] === 0);
       else if (space.validity !== 0) setBit(u8, space.validity, row, true);

@@ -10,6 +10,7 @@ import {
   type DueTimes,
   type ExchangeOperator,
   type ExchangeShard,
+  exchangeBlockOrigin,
   exchangeBlockRows,
   type LeftOut,
   type OpenShard,
@@ -32,6 +33,9 @@ import {
 import type { KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import { RowOutput } from './row-output.ts';
 import { RowReader } from './row-values.ts';
+
+/** More than a source has. */
+const PARTITIONS = 2 ** 32;
 
 export class KeyedExchange implements ExchangeOperator {
   readonly name: string;
@@ -86,11 +90,16 @@ export class KeyedExchange implements ExchangeOperator {
       skip: (error: unknown, of: number | AnyRow): void => context.failures.skip(error, this.#leftOut(slabs.memory, place, of)),
     };
     const atWork = context.atWork ?? new Int32Array(1);
+    const origin = (): number => {
+      if (place.block === 0) return 0;
+      const { source, partition } = exchangeBlockOrigin(slabs.memory, place.block);
+      return source * PARTITIONS + (carriesOrder ? 0 : partition);
+    };
     const output = new RowOutput(slabs, this.output, emit);
     const merging: Merging = { merger: carriesOrder ? new RowMerger(slabs, this.inputs) : undefined };
     if (carriesOrder) output.keepOrder();
     return (shard, from) => {
-      const operator = this.#plan.open({ slabs, shard, clock, output, failures, atWork }, from);
+      const operator = this.#plan.open({ slabs, shard, clock, output, failures, origin, atWork }, from);
       return new KeyedShard(this.#plan, operator, shard, output, context, place, merging);
     };
   }

@@ -65,6 +65,11 @@ export interface KeyedContext {
   /** Where result rows go, during onBatch and onWatermark. One per thread, shared by its shards. */
   readonly output: RowOutput;
   readonly failures: RowFailures;
+  /**
+   * During onBatch: the source and the partition that the rows come from, as one number, in the order in which
+   * these are merged. Rows that are merged by their places have the source only. Default: all come from one.
+   */
+  readonly origin?: () => number;
   /** Where the number of the row is written before a function is called for it: see ShardContext.atWork. */
   readonly atWork: Int32Array;
 }

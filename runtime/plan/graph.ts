@@ -17,6 +17,8 @@ export interface ExchangeNode {
   readonly updates?: string | undefined;
   /** Of a built-in aggregate: its keys, by which the latest of its rows is the value. */
   readonly latestBy?: readonly string[];
+  /** Of `top`: the column with the rank. */
+  readonly rank?: string;
 }
 
 /** Nodes of the graph. `schema` is that of the rows that leave the node. */

@@ -5,7 +5,7 @@
 
 import type { AnyRow } from '../../core/index.ts';
 import { type CollectSink, collect as collectSink } from '../../io/index.ts';
-import { type Aggregate, collect as collectValues, type JsonLike } from '../../operators/index.ts';
+import { type Aggregate, collect as collectValues, type JsonLike, type Range, type Ranged } from '../../operators/index.ts';
 
 /** A sink that keeps the rows: read `.rows` when the job is done. */
 export function collect<R = AnyRow>(): CollectSink<R>;
@@ -14,6 +14,7 @@ export function collect<C extends string, B extends string = never>(
   column: C,
   options?: { readonly max?: number; readonly by?: B },
 ): Aggregate<string, C, JsonLike, B>;
-export function collect(column?: string, options?: { readonly max?: number; readonly by?: string }): CollectSink<AnyRow> | Aggregate<string, string, JsonLike> {
-  return column === undefined ? collectSink() : collectValues(column, options);
+export function collect<C extends string>(column: C, range: Range): Aggregate<string, C, JsonLike, never> & Ranged;
+export function collect(column?: string, options?: unknown): CollectSink<AnyRow> | Aggregate<string, string, JsonLike> {
+  return column === undefined ? collectSink() : collectValues(column, options as { readonly max?: number });
 }

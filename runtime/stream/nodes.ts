@@ -3,29 +3,34 @@
  * The classes that a user sees are in stream.ts; the operators are in the room operators.
  */
 
-import { MillraceError, type Schema, shown } from '../../core/index.ts';
+import { checkOptionNames, type Duration, durationMs, MillraceError, type Schema, shown } from '../../core/index.ts';
 import {
   AggregateExchange,
   type AggregateRequest,
   EMPTY_WINDOWS,
   type ExchangeOperator,
+  type GivenFeatures,
   hasUserAggregate,
   isRowWindow,
   type JoinSide,
   KeyedExchange,
   type KeyedOperatorPlan,
   type MixedRequest,
+  type OverOrder,
   planAggregate,
+  planDropDuplicates,
   planEmptyWindows,
   planFold,
   planMixed,
   planMixedAggregate,
+  planOver,
   planRowWindow,
   planSession,
   planSessionFold,
   type RowFold,
   type RowWindowRequest,
   type RowWindowShape,
+  rangesApart,
   type WindowSpec,
 } from '../../operators/index.ts';
 import { ERROR_SCHEMA, type ExchangeNode, type Graph, lateSchema, type Node, type Upstream } from '../plan/index.ts';
@@ -169,10 +174,50 @@ export function joinNode(left: Upstream, right: Upstream, plan: KeyedOperatorPla
   return exchangeNode([left.node, right.node], new KeyedExchange(plan));
 }
 
+/** What dropDuplicates() takes. */
+export interface DistinctOptions {
+  readonly within?: Duration;
+  /** A row that is dropped counts as one that passed: `within` goes from the last row of the key. */
+  readonly extend?: boolean;
+}
+
 /** The node of dropDuplicates. */
-export function distinctNode(stream: Upstream, plan: KeyedOperatorPlan): Node {
+export function distinctNode(stream: Upstream, keys: readonly string[], options: DistinctOptions): Node {
+  checkOptionNames('dropDuplicates()', options, { within: true, extend: true });
   mustBeFacts(stream.node, 'dropDuplicates()');
-  return keyedNode(stream, plan);
+  const { within, extend = false } = options;
+  if (typeof extend !== 'boolean') throw new MillraceError('ERR_MILLRACE_OPTION', `dropDuplicates extend is ${shown(extend)}. Give true or false.`);
+  if (extend && within === undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      "dropDuplicates() has extend and no within: without it a key is kept for ever. Give both: { within: '10m', extend: true }.",
+    );
+  }
+  const withinMs = within === undefined ? undefined : durationMs(within, 'dropDuplicates within', 1);
+  return keyedNode(stream, planDropDuplicates({ input: stream.schema, keys, withinMs, isExtended: extend, ...presentTime(stream.node) }));
+}
+
+/** The node of rows with aggregates over those before them. */
+export function overNode(stream: Upstream, keys: readonly string[], given: GivenFeatures, options: OverOptions): Node {
+  checkOptionNames('over()', options, { order: true });
+  mustBeFacts(stream.node, 'over()');
+  const { features, ranges } = rangesApart(given, stream.schema);
+  const computed = withExpressions(stream, features);
+  const hidden = computed.stream.schema.fields.slice(stream.schema.length).map(({ name }) => name);
+  const { node } = computed.stream;
+  return keyedNode(
+    computed.stream,
+    planOver({ input: node.schema, keys, features: computed.aggregates, ranges, hidden, order: options.order, ...presentTime(node) }),
+  );
+}
+
+/** How `over` goes through the rows of a key. */
+export interface OverOptions {
+  /**
+   * `eventTime`: rows wait until the watermark has passed their time, and see those before them in time; the
+   * default where there is event time. `arrival`: rows come as they are read, and see those that came before.
+   */
+  readonly order?: OverOrder;
 }
 
 /** The node of windows of rows. */

@@ -25,7 +25,7 @@ import {
   type AggregatesOf,
   count,
   type JoinType,
-  planDropDuplicates,
+  type OverFeaturesOf,
   type RowFold,
   type RowOperation,
   reduceFold,
@@ -35,13 +35,26 @@ import {
 } from '../../operators/index.ts';
 import { type ErrorRow, GRAPH, type Graph, type Node, type PipelineLike, type RowCoordinates, type Upstream } from '../plan/index.ts';
 import { mustBeFunction, mustHaveColumns, newColumns, newNames } from './arguments.ts';
-import { presentTime } from './event-time.ts';
 import { withoutHidden } from './expressions.ts';
 import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
-import { aggregateNode, columnsBesides, distinctNode, errorsNode, foldNode, joinNode, joinSide, lateNode, nameView, runningFoldNode } from './nodes.ts';
+import {
+  aggregateNode,
+  columnsBesides,
+  type DistinctOptions,
+  distinctNode,
+  errorsNode,
+  foldNode,
+  joinNode,
+  joinSide,
+  lateNode,
+  nameView,
+  type OverOptions,
+  overNode,
+  runningFoldNode,
+} from './nodes.ts';
 import { type ProcessOptions, processNode } from './process.ts';
 import type { OrNull, Renamed, Results, Simplify, TimeColumn, WindowBounds } from './row-types.ts';
-import { type TopOptions, topNode } from './top.ts';
+import { type Ranked, type TopOptions, topNode } from './top.ts';
 import { eventTimeNode, processingTimeNode, type WatermarkStreamOptions } from './watermark-nodes.ts';
 
 /**
@@ -221,6 +234,10 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   keyBy<K extends keyof R & string>(...columns: K[]): KeyedStream<R, Simplify<Pick<R, K>>>;
   /** The same with computed keys: `fn` returns the columns of `schema`, which the rows have from here on. */
   keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedStream<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
+  /** Both: columns that are there, then computed ones. */
+  keyBy<K extends keyof R & string, S extends SchemaFields>(
+    ...columns: [...columns: K[], schema: S, fn: (row: R) => RowOf<S>]
+  ): KeyedStream<Simplify<R & RowOf<S>>, Simplify<Pick<R, K> & RowOf<S>>>;
   keyBy(...args: unknown[]): unknown {
     if (typeof args[0] === 'function') {
       throw new MillraceError(
@@ -228,13 +245,16 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
         'keyBy() takes the columns first, and then the function: keyBy({ host: utf8 }, (r) => ({ host: new URL(r.url).host })). A column that is there is named: keyBy("page").',
       );
     }
-    if (typeof args[1] !== 'function') {
+    const present = args.slice(0, -2);
+    const fn = args.at(-1);
+    if (typeof fn !== 'function') {
       if (args.length === 0)
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'keyBy() names no column. Name at least one, or use windowAll() for windows over all rows.');
       this.schema.select(args as string[], 'keyBy');
       return new KeyedStream(this, args as string[]);
     }
-    const keys = toSchema(args[0] as SchemaFields);
+    this.schema.select(present as string[], 'keyBy');
+    const keys = toSchema(args.at(-2) as SchemaFields);
     if (keys.length === 0) {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
@@ -242,11 +262,21 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
       );
     }
     const columns = toSchema(Object.fromEntries([...this.schema.fields, ...keys.fields].map((field) => [field.name, field.type])));
-    const widened = this.#rows<unknown>(columns, { kind: 'keyBy', schema: keys, fn: args[1] as (row: unknown) => AnyRow });
-    return new KeyedStream(
-      widened,
-      keys.fields.map((field) => field.name),
-    );
+    const widened = this.#rows<unknown>(columns, { kind: 'keyBy', schema: keys, fn: fn as (row: unknown) => AnyRow });
+    return new KeyedStream(widened, [...(present as string[]), ...keys.fields.map((field) => field.name)]);
+  }
+
+  /**
+   * Running aggregates over all rows so far, with no key: each epoch with rows emits one row. Rows are combined where
+   * they are read, so that little travels.
+   */
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<Results<A, R>>> {
+    return new Stream(this[GRAPH], aggregateNode(this, [], aggregates, undefined));
+  }
+
+  /** Rows so far: `aggregate({ count: count() })`. */
+  count(): Stream<{ readonly count: number }> {
+    return new Stream(this[GRAPH], aggregateNode(this, [], { count: count() }, undefined));
   }
 
   /**
@@ -326,6 +356,23 @@ export class KeyedStream<R, K> {
   }
 
   /**
+   * Each row with aggregates over the rows of its key up to itself: of a time, of a number of rows, or of all so
+   * far. Results have all columns of the row, then these. A range stands behind the column, or beside the
+   * aggregate: `sum('amount', '1h')`, `mean('amount', { rows: 5 })`, `[count({ where }), '1m']`. A time `'1h'` is
+   * the rows with times in (t - 1h, t].
+   *
+   * With event time rows come out in the order of their times, once the watermark has passed them: the same in a
+   * replay as live. `{ order: 'arrival' }` does not wait, and goes by the order in which rows are read. Late
+   * rows are in `.late`.
+   *
+   * @example
+   * payments.keyBy('card').over({ n1: count('1m'), sum60: sum('amount', '1h'), last5: mean('amount', { rows: 5 }) })
+   */
+  over<F extends OverFeaturesOf<R>>(features: F, options: OverOptions = {}): Stream<Simplify<R & Results<F, R>>, R> {
+    return new Stream(this.#stream[GRAPH], overNode(this.#stream, this.#keys, features, options));
+  }
+
+  /**
    * A function of your own over the rows of each key, in order, with state and timers. Results are the rows
    * that `ctx.emit` gets. Rows of a key come in the order (source, partition, offset) of each epoch. Timers
    * fire after the epoch's rows, so a row may be newer than a timer that is due: compare the row's time with
@@ -366,26 +413,23 @@ export class KeyedStream<R, K> {
   }
 
   /**
-   * The `n` rows of each key with the greatest values of a column so far, with their `rank` from 1. Each
-   * epoch emits the whole list of each key whose list changed: a sink for it overwrites by key and rank.
+   * The `n` rows of each key with the greatest values of a column so far, or the first ones by several columns, with
+   * their `rank` from 1. Each epoch emits the whole list of each key whose list changed: a sink for it
+   * overwrites by key and rank.
+   *
+   * @example .keyBy('page').top(10, { by: ['n desc', 'route'] })
    */
-  top(n: number, options: TopOptions<R>): Stream<Simplify<R & { readonly rank: number }>> {
+  top<A extends string = 'rank'>(n: number, options: TopOptions<R, A>): Stream<Simplify<Ranked<R, A>>> {
     return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, undefined));
   }
 
   /**
    * The first row of each key; other rows of the key are dropped. With `within` only those are dropped whose
    * event time is less than that away from a row that passed. Without event time the clock of the epoch
-   * counts.
+   * counts. With `extend` rows that are dropped count, too: a key passes again once it has paused for `within`.
    */
-  dropDuplicates(options: { readonly within?: Duration } = {}): Stream<R, R> {
-    checkOptionNames('dropDuplicates()', options, { within: true });
-    const { node } = this.#stream;
-    const withinMs = options.within === undefined ? undefined : durationMs(options.within, 'dropDuplicates within', 1);
-    return new Stream(
-      this.#stream[GRAPH],
-      distinctNode(this.#stream, planDropDuplicates({ input: node.schema, keys: this.#keys, withinMs, ...presentTime(node) })),
-    );
+  dropDuplicates(options: DistinctOptions = {}): Stream<R, R> {
+    return new Stream(this.#stream[GRAPH], distinctNode(this.#stream, this.#keys, options));
   }
 
   /**
@@ -513,8 +557,8 @@ export class WindowedStream<R, K, E extends boolean = false> {
     return new Stream(this.#stream[GRAPH], foldNode(this.#stream, this.#keys, fold, this.#window));
   }
 
-  /** The `n` rows of each key with the greatest values of a column, with their `rank` from 1. */
-  top(n: number, options: TopOptions<R>): Stream<Simplify<R & WindowBounds & { readonly rank: number }>, R> {
+  /** The `n` rows of each key with the greatest values of a column, or the first ones by several, with their `rank` from 1. */
+  top<A extends string = 'rank'>(n: number, options: TopOptions<R, A>): Stream<Simplify<Ranked<R & WindowBounds, A>>, R> {
     return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, this.#window));
   }
 
@@ -542,12 +586,12 @@ export class WindowedStream<R, K, E extends boolean = false> {
  * A plain stream is asked for what needs keys, or a window over all rows. The compiler refuses it; plain
  * JavaScript gets this.
  */
-for (const name of ['window', 'aggregate', 'reduce', 'count', 'process', 'top', 'dropDuplicates', 'join']) {
+for (const name of ['window', 'reduce', 'process', 'top', 'over', 'dropDuplicates', 'join']) {
   Object.defineProperty(Stream.prototype, name, {
     value() {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
-        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${name === 'process' || name === 'dropDuplicates' || name === 'join' ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
+        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${name === 'process' || name === 'over' || name === 'dropDuplicates' || name === 'join' ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
       );
     },
   });

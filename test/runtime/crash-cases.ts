@@ -52,6 +52,14 @@ function exactly(written: readonly AnyRow[], expected: readonly AnyRow[]): strin
   return lost.length + wrong.length === 0 ? undefined : `lost ${lost.slice(0, 3).join(' ')}; wrong ${wrong.slice(0, 3).join(' ')}`;
 }
 
+/** How many rows each row sees; of rows of the same time one sees the other. */
+function seenBy(rows: readonly Row[], withinMs: number): AnyRow[] {
+  return rows.map((row, i) => {
+    const ofKey = rows.filter(({ key, at }, j) => key === row.key && at > row.at - withinMs && (at < row.at || (at === row.at && j <= i)));
+    return { key: row.key, at: row.at, rows: ofKey.length };
+  });
+}
+
 /** Of each key the last row is this; what came before has no more rows in it. */
 function atLast(written: readonly AnyRow[], expected: readonly AnyRow[], size: string): string | undefined {
   for (const row of expected) {
@@ -275,6 +283,25 @@ export const CRASH_CASES: Readonly<Record<string, CrashCase>> = {
     twice: true,
     make: () => stream().keyBy('n').dropDuplicates({ within: 200 }).to(collect()),
     check: (written, [rows = []]) => exactly(written, rows),
+  },
+  over: {
+    isNeverCommitted: true,
+    make: () =>
+      stream()
+        .keyBy('key')
+        .over({ rows: count('200ms') })
+        .select('key', 'at', 'rows')
+        .to(collect()),
+    check: (written, [rows = []]) => exactly(written, seenBy(rows, 200)),
+  },
+  'over, committed': {
+    make: () =>
+      stream()
+        .keyBy('key')
+        .over({ rows: count('20ms') })
+        .select('key', 'at', 'rows')
+        .to(collect()),
+    check: (written, [rows = []]) => exactly(written, seenBy(rows, 20)),
   },
   'a table': {
     isNeverCommitted: true,

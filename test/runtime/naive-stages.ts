@@ -10,6 +10,8 @@ export interface Arrival {
   readonly epoch: number;
   /** 0, or 1 for the second stream of a join. */
   readonly input: number;
+  /** The source and the partition, as one number. */
+  readonly rank?: number;
 }
 
 export interface Outcome {
@@ -189,6 +191,26 @@ export function firstOfKey(keys: readonly string[], withinMs: number | undefined
       results.push({ epoch, row });
     }
     return { results, late };
+  };
+}
+
+/**
+ * Each row with what `of` makes of the rows that it sees: of its key, up to itself in the order of event time (of the same
+ * time by partition), within so much time and of so many rows. It comes out once the watermark has passed it.
+ */
+export function over(keys: readonly string[], withinMs: number, most: number, of: Evaluate): Model {
+  return (rows, marks) => {
+    const onTime = rows.filter(({ row, epoch }) => timeOf(row) >= before(marks, epoch));
+    const inOrder = onTime
+      .map((one, place) => ({ ...one, place }))
+      .sort((a, b) => timeOf(a.row) - timeOf(b.row) || (a.rank ?? 0) - (b.rank ?? 0) || a.place - b.place);
+    const results = inOrder.map(({ row }, i) => {
+      const isSeen = (other: AnyRow) => keyText(other, keys) === keyText(row, keys) && timeOf(other) > timeOf(row) - withinMs;
+      const seen = inOrder.slice(0, i + 1).flatMap((one) => (isSeen(one.row) ? [one.row] : []));
+      const epoch = marks.findIndex((mark) => mark > timeOf(row));
+      return { epoch, row: { ...row, ...(of(seen.slice(-most))[0] as AnyRow) } };
+    });
+    return { results, late: rows.length - onTime.length };
   };
 }
 

@@ -44,6 +44,7 @@ import {
   greatest,
   intervalJoin,
   type Model,
+  over,
   running,
   type Span,
   sessions,
@@ -276,6 +277,13 @@ const stages: fc.Arbitrary<Stage> = fc.oneof(
     build: (left: Stream<Row>) => as(keyed(left, keys).dropDuplicates(within === undefined ? {} : { within })),
     model: firstOfKey(keys, within),
   })),
+  fc.record({ keys: keySets, within: fc.constantFrom(1, 50, 400), rows: fc.constantFrom(1, 3, 1_000), second }).map(({ keys, within, rows, second: by }) => ({
+    name: `over(${within}, ${rows}) by ${keys}`,
+    second: by,
+    build: (left: Stream<Row>) =>
+      as(keyed(left, keys).over(Object.fromEntries(Object.entries(AGGREGATES).map(([name, of]) => [name, [of, { within, rows }] as const])) as never)),
+    model: over(keys, within, rows, (seen) => [aggregated(seen)]),
+  })),
   fc.constantFrom(0, 80, 400).map((afterMs) => ({
     name: `process with a timer after ${afterMs}`,
     second: 'none' as const,
@@ -382,7 +390,16 @@ describe('random pipelines', () => {
           for (const { source, partition, rows } of [...epoch].sort((a, b) => a.source - b.source || a.partition - b.partition || a.order - b.order)) {
             for (const r of rows) {
               newest[source * partitions + partition] = Math.max(newest[source * partitions + partition] as number, r.at);
-              arrivals.push(...step.of(r).map((one): Arrival => ({ row: one as unknown as AnyRow, epoch: e, input: stage.second === 'join' ? source : 0 })));
+              arrivals.push(
+                ...step.of(r).map(
+                  (one): Arrival => ({
+                    row: one as unknown as AnyRow,
+                    epoch: e,
+                    input: stage.second === 'join' ? source : 0,
+                    rank: source * partitions + partition,
+                  }),
+                ),
+              );
             }
           }
           mark = Math.max(mark, Math.min(...newest) - delayMs);

@@ -244,7 +244,28 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
   'reduce in windows, inverse': () => one().window(sliding(200, 50)).reduce(add, { inverse: take }).to(collect()),
   top: () => one().top(3, { by: 'value' }).to(collect()),
   'top in windows': () => one().window(sliding(100, 50)).top(2, { by: 'text', order: 'asc' }).to(collect()),
+  'over, by event time': () =>
+    one()
+      .over({
+        n: count(40),
+        total: sum('value', 60),
+        spread: variance('value', { rows: 4 }),
+        least: min('text', 60),
+        greatest: max('value', { rows: 3, within: 80 }),
+        distinct: countDistinct('text', 50),
+        all: collect('text', { rows: 3 }),
+      })
+      .to(collect()),
+  'over, by arrival, what goes': () =>
+    one()
+      .over({ total: sum('value', 60), distinct: countDistinct('text', 50), opened: first('text', 40) }, { order: 'arrival' })
+      .to(collect()),
+  'over, all rows so far': () =>
+    one()
+      .over({ n: count(), total: sum('value'), least: min('text'), closed: last('text'), values: countDistinct('value'), distinct: countDistinct('text') })
+      .to(collect()),
   'dropDuplicates within': () => one().dropDuplicates({ within: 60 }).to(collect()),
+  'dropDuplicates, extended': () => one().dropDuplicates({ within: 30, extend: true }).to(collect()),
   'dropDuplicates for ever': () => one().dropDuplicates().to(collect()),
   ...Object.fromEntries(
     (['inner', 'left', 'right', 'full'] as const).flatMap((type) => {

@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { inspectCheckpoints } from '../../runtime/checkpoint/index.ts';
 import { type AnyRow, type Job, run } from '../../runtime/index.ts';
 import { runCli } from './cli-process.ts';
-import { DELAY_MS } from './pipelines/exported.ts';
+import { DELAY_MS, LONG_DELAY_MS } from './pipelines/exported.ts';
 import { writeTopic } from './topics.ts';
 import { until } from './until.ts';
 
@@ -99,6 +99,7 @@ const times = (rows: readonly Row[]): number[] => rows.map(({ at }) => at);
 /** What each operator keeps, by its name, with rows in any order. */
 function model(rows: readonly Row[]): Record<string, AnyRow[]> {
   const watermark = Math.max(...times(rows)) - DELAY_MS;
+  const calm = Math.max(...times(rows)) - LONG_DELAY_MS;
   const open = (of: { key: AnyRow; rows: readonly Row[] }[], sizeMs: number, slideMs: number, latenessMs = 0) =>
     of.flatMap(({ key, rows: all }) =>
       [...new Set(all.flatMap(({ at }) => windowsOf(at, sizeMs, slideMs)))]
@@ -154,6 +155,25 @@ function model(rows: readonly Row[]): Record<string, AnyRow[]> {
     })),
     'dropDuplicates 1': passed,
     'dropDuplicates 2': [...new Set(rows.map(bigOf))].map((big) => ({ key: { big: String(big) }, expires: null })),
+    'over 1': [
+      ...rows.filter(({ at }) => at >= calm).map((row) => ({ key: { user: row.user }, time: row.at, value: valueOf(row) })),
+      ...byUser(rows.filter(({ at }) => at < calm)).map(({ key, rows: all }) => {
+        const of = all.toSorted((a, b) => a.at - b.at);
+        const value = {
+          seen: of.length,
+          total: String(of.slice(-2).reduce((sum, row) => sum + bigOf(row), 0n)),
+          last: JSON.stringify(of.slice(-3).map(({ page }) => page)),
+        };
+        return { key, rows: 3, newest: Math.max(...times(of)), value, expires: null };
+      }),
+    ],
+    'over 2': byBoth(rows).flatMap(({ key, rows: all }) => {
+      const newest = Math.max(...times(all));
+      if (newest + 40 <= calm) return [];
+      let now = Number.NEGATIVE_INFINITY;
+      const seen = all.map(({ at }) => (now = Math.max(now, at))).filter((at) => at > newest - 40).length;
+      return [{ key, rows: seen, newest, value: { seen }, expires: newest + 40 }];
+    }),
     'interval join 1': held(({ at }) => at + 50 >= watermark),
     'windowed join 1': held(({ at }) => Math.floor(at / 50) * 50 + 50 > watermark),
     'table join 1': byUser(rows.filter(({ id }) => id % 3 === 1)).map(({ key, rows: of }) => ({ key, value: valueOf(of.at(-1) as Row), side: 'right' })),

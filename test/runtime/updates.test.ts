@@ -62,6 +62,7 @@ test('aggregates, folds, windows, duplicates and joins by time are refused behin
       'windowed top': () => stream.withProcessingTime().keyBy('k').window(tumbling(10)).top(1, { by: 'n' }),
       session: () => stream.withProcessingTime().keyBy('k').window(session(10)).count(),
       dropDuplicates: () => keyed.dropDuplicates(),
+      over: () => keyed.over({ rows: count({ rows: 3 }) }),
     })) {
       assert.throws(make, refused, `${what} behind ${name}`);
     }

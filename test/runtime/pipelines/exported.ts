@@ -21,6 +21,8 @@ import {
 } from 'millrace';
 
 export const DELAY_MS = 10;
+/** No row is later than this, however epochs are cut. */
+export const LONG_DELAY_MS = 50;
 
 /** The rows of a user, and how many of them were even. */
 const evens = aggregator({
@@ -34,9 +36,9 @@ const evens = aggregator({
 });
 
 export default ({ dir }: { dir: string }) => {
-  const rows = pipeline('exported')
-    .from(log.source({ dir, topic: 'in', value: json({ id: f64, user: utf8, page: utf8, big: i64, at: timestamp }) }))
-    .withWatermark('at', DELAY_MS);
+  const source = pipeline('exported').from(log.source({ dir, topic: 'in', value: json({ id: f64, user: utf8, page: utf8, big: i64, at: timestamp }) }));
+  const rows = source.withWatermark('at', DELAY_MS);
+  const calm = source.withWatermark('at', LONG_DELAY_MS);
   const byUser = rows.keyBy('user');
   const byBoth = rows.keyBy('user', 'page');
   byUser.aggregate({ rows: count(), big: sum('big'), newest: max('at') }).to(collect());
@@ -67,6 +69,14 @@ export default ({ dir }: { dir: string }) => {
     .to(collect());
   byBoth.dropDuplicates({ within: 40 }).to(collect());
   rows.keyBy('big').dropDuplicates().to(collect());
+  calm
+    .keyBy('user')
+    .over({ seen: count(), total: sum('big', { rows: 2 }), last: collect('page', { rows: 3 }) })
+    .to(collect());
+  calm
+    .keyBy('user', 'page')
+    .over({ seen: count('40ms') }, { order: 'arrival' })
+    .to(collect());
   const [left, right] = [rows.filter((r) => r.id % 3 === 0).keyBy('user'), rows.filter((r) => r.id % 3 === 1).keyBy('user')];
   left.join(right, { within: [20, 30] }).to(collect());
   left.window(tumbling(50)).join(right).to(collect());

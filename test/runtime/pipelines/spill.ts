@@ -105,6 +105,10 @@ export const KINDS = {
       onTimer: (_, ctx) => ctx.emit({ key: ctx.key.key, n: ctx.state.n, text: ctx.state.text }),
     }),
   reduce: (params: Params) => keyed(params).reduce((a, b) => ({ id: b.id, key: a.key, n: a.n + b.n, text: later(a.text, b.text), at: b.at })),
+  over: (params: Params) =>
+    keyed(params)
+      .over({ total: sum('n', '1h'), texts: max('text', { rows: 3 }) })
+      .map({ ...ROW }, ({ id, key, total, texts, at }) => ({ id, key, n: total, text: texts, at })),
   dropDuplicates: (params: Params) => source(params).keyBy('key', 'text').dropDuplicates(),
   top: (params: Params) => keyed(params).window(tumbling(2_000)).top(1, { by: 'id' }),
 } as const;
