@@ -307,7 +307,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /** Writes the stream to a sink. Returns the stream, so that it can be the module's default export. */
-  to(sink: Sink): this {
+  to(sink: Sink & { readonly _takes?: (row: R) => void }): this {
     if (typeof sink?.open !== 'function' || typeof sink.encoder !== 'function') {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
