@@ -4,10 +4,10 @@ import { MillraceError, type Schema, shown } from '../../core/index.ts';
 import type { Migration } from '../exchange/index.ts';
 import { refusePromise } from '../rows/index.ts';
 import type { KeyedInput, KeyedOperatorPlan } from './keyed-operator.ts';
-import { ProcessOperator, type ProcessPlan, type ProcessSnapshot } from './process.ts';
+import { ProcessOperator } from './process.ts';
 import { failed, refuseInstances } from './process-errors.ts';
 import { schemaOfOutputs } from './process-outputs.ts';
-import type { ProcessInput, ProcessRequest } from './process-request.ts';
+import type { ProcessInput, ProcessPlan, ProcessRequest, ProcessSnapshot } from './process-request.ts';
 
 const STATE_FORMAT = 1;
 

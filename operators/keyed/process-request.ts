@@ -1,7 +1,11 @@
 /** What process() is made of: its streams, its functions and its results (process-plan.ts, process.ts). */
 
 import type { AnyRow, Schema } from '../../core/index.ts';
+import type { WaitingRow } from '../by-key/index.ts';
+import type { KeyedInput } from './keyed-operator.ts';
 import type { ProcessContext } from './process-context.ts';
+import type { SavedTable } from './process-table.ts';
+import type { Key } from './row-values.ts';
 
 /** A function for the rows of one stream. */
 export type RowFunction = (row: AnyRow, context: ProcessContext) => unknown;
@@ -48,4 +52,29 @@ export interface ProcessRequest extends ProcessFunctions {
   /** Further results, by name. */
   readonly outputs: Readonly<Record<string, Schema>>;
   readonly order: ProcessOrder;
+}
+
+/** What shards need to know. */
+export interface ProcessPlan {
+  readonly request: ProcessRequest;
+  readonly inputs: readonly KeyedInput[];
+  /** By input: position of the event time; -1: there is none. */
+  readonly times: readonly number[];
+  /** Whether all streams have event time. */
+  readonly hasTime: boolean;
+  /** Rows and timers come by event time. */
+  readonly isInOrder: boolean;
+  /** The input that is a table; -1: none is. */
+  readonly tableAt: number;
+}
+
+export interface ProcessSnapshot {
+  readonly entries: readonly { readonly id: Key; readonly key: AnyRow; readonly state: unknown; readonly expiry: number }[];
+  /** Place of the entry and its time, in firing order. */
+  readonly timers: readonly (readonly [entry: number, time: number])[];
+  readonly processingTimers: readonly (readonly [entry: number, time: number])[];
+  /** Where there is a table. */
+  readonly table?: SavedTable;
+  /** In the order of event time: the rows that wait. */
+  readonly waiting?: readonly WaitingRow[];
 }

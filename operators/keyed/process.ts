@@ -27,62 +27,23 @@
  */
 
 import { type AnyRow, type Batch, readTimestamp } from '../../core/index.ts';
-import { type RowOrigin, type WaitingRow, WaitingRows } from '../by-key/index.ts';
+import { type RowOrigin, WaitingRows } from '../by-key/index.ts';
 import type { DueTimes, StateRow } from '../exchange/index.ts';
 import { refusePromise } from '../rows/index.ts';
 import { KeyTimers } from './key-timers.ts';
 import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, RowFailures } from './keyed-operator.ts';
+import { type Before, beforeCall, takeBackCall } from './process-attempt.ts';
 import { type ProcessEntry, ShardContext } from './process-context.ts';
-import { cloned, copied, failed, refuseInstances } from './process-errors.ts';
+import { cloned, failed, refuseInstances } from './process-errors.ts';
 import { OutputRows } from './process-outputs.ts';
-import type { ProcessRequest, RowFunction } from './process-request.ts';
-import { ProcessTable, type SavedTable } from './process-table.ts';
+import type { ProcessPlan, ProcessRequest, ProcessSnapshot, RowFunction } from './process-request.ts';
+import { ProcessTable } from './process-table.ts';
 import type { RowOutput } from './row-output.ts';
 import { type Key, keyReader, RowReader, roughBytes } from './row-values.ts';
 import { TimerQueue } from './timer-queue.ts';
 
-/** What shards need to know. */
-export interface ProcessPlan {
-  readonly request: ProcessRequest;
-  readonly inputs: readonly KeyedInput[];
-  /** By input: position of the event time; -1: there is none. */
-  readonly times: readonly number[];
-  /** Whether all streams have event time. */
-  readonly hasTime: boolean;
-  /** Rows and timers come by event time. */
-  readonly isInOrder: boolean;
-  /** The input that is a table; -1: none is. */
-  readonly tableAt: number;
-}
-
-export interface ProcessSnapshot {
-  readonly entries: readonly { readonly id: Key; readonly key: AnyRow; readonly state: unknown; readonly expiry: number }[];
-  /** Place of the entry and its time, in firing order. */
-  readonly timers: readonly (readonly [entry: number, time: number])[];
-  readonly processingTimers: readonly (readonly [entry: number, time: number])[];
-  /** Where there is a table. */
-  readonly table?: SavedTable;
-  /** In the order of event time: the rows that wait. */
-  readonly waiting?: readonly WaitingRow[];
-}
-
-/** A key as it was before a call. */
-interface Before {
-  readonly state: unknown;
-  readonly expiry: number;
-  readonly isNew: boolean;
-  readonly timers: readonly (readonly [time: number, number: number])[];
-  readonly processingTimers: readonly (readonly [time: number, number: number])[];
-}
-
-const NO_TIMERS: readonly (readonly [number, number])[] = [];
 /** In place of a state that could not be made. */
 const NO_STATE = Symbol('no state');
-
-function restore(timers: Map<number, number>, before: Before['timers']): void {
-  timers.clear();
-  for (const [time, number] of before) timers.set(time, number);
-}
 
 /** How the rows of one stream are read. */
 interface StreamReader {
@@ -357,16 +318,9 @@ export class ProcessOperator implements KeyedOperator {
 
   /** What a call may change. */
   #before(entry: ProcessEntry, isNew: boolean): Before {
-    const { state, expiry, timers, processingTimers, key } = entry;
     this.#output.mark();
     this.#isTrying = true;
-    return {
-      state: typeof state === 'object' ? copied(state, key) : state,
-      expiry,
-      isNew,
-      timers: timers.size === 0 ? NO_TIMERS : [...timers],
-      processingTimers: processingTimers.size === 0 ? NO_TIMERS : [...processingTimers],
-    };
+    return beforeCall(entry, isNew);
   }
 
   /** The call has returned: what it did stays. */
@@ -383,14 +337,12 @@ export class ProcessOperator implements KeyedOperator {
    * The call has failed: as if it had never been made. Timers that it set stay in the queue, but nobody waits
    * for them.
    */
-  #takeBack(entry: ProcessEntry, { state, expiry, isNew, timers, processingTimers }: Before): void {
+  #takeBack(entry: ProcessEntry, before: Before): void {
     this.#context.leave();
     this.#isTrying = false;
     this.#output.takeBack();
-    Object.assign(entry, { state, expiry, isGone: false });
-    restore(entry.timers, timers);
-    restore(entry.processingTimers, processingTimers);
-    if (isNew || this.#isEmpty(entry)) this.#forget(entry);
+    takeBackCall(entry, before);
+    if (before.isNew || this.#isEmpty(entry)) this.#forget(entry);
   }
 
   /** @returns undefined: its first state could not be made, and the row is left out */
