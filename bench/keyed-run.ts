@@ -4,7 +4,16 @@
  */
 
 import { type Batch, BatchBuilder, createMemory, type Schema, SHARD_COUNT, SlabAllocator } from '../core/index.ts';
-import { blockInput, type KeyedInput, type KeyedOperatorPlan, orderExchangeBlocks, RowOutput, RowPartitioner, shardRows } from '../operators/index.ts';
+import {
+  blockInput,
+  exchangeBlockOrigin,
+  type KeyedInput,
+  type KeyedOperatorPlan,
+  orderExchangeBlocks,
+  RowOutput,
+  RowPartitioner,
+  shardRows,
+} from '../operators/index.ts';
 
 const BATCH_ROWS = 4_096;
 const EPOCH_BATCHES = 16;
@@ -69,7 +78,7 @@ export function measure(
         for (const block of blocks) {
           const input = blockInput(memory, block);
           const rows = shardRows(memory, plan.inputs[input] as KeyedInput, block, shard);
-          if (rows !== undefined) operator.onBatch(rows, input);
+          if (rows !== undefined) operator.onBatch(rows, input, exchangeBlockOrigin(memory, block));
         }
         operator.onWatermark(newest);
         output.flush();

@@ -10,6 +10,8 @@ export interface CollectSink<R> extends Sink<R> {
    * array.
    */
   readonly rows: readonly R[];
+  /** For the compiler only: the rows of a stream must be these, or have more columns. */
+  readonly _takes?: (row: AnyRow extends R ? unknown : R) => void;
 }
 
 /** The rows of one stream. A job that gives a `collect()` to several streams opens it once for each. */

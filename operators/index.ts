@@ -88,6 +88,7 @@ export {
   type IntervalJoinRequest,
   type JoinSide,
   type JoinType,
+  planAsOfJoin,
   planIntervalJoin,
   planTableJoin,
   planWindowJoin,
@@ -95,6 +96,7 @@ export {
   type WindowJoinRequest,
 } from './join/index.ts';
 export {
+  columnOfOutput,
   type DropDuplicatesRequest,
   EMPTY_WINDOWS,
   type KeyedContext,
@@ -102,13 +104,18 @@ export {
   type KeyedInput,
   type KeyedOperator,
   type KeyedOperatorPlan,
+  OUTPUT_NUMBER,
   type ProcessContext,
+  type ProcessInput,
+  type ProcessOrder,
   type ProcessRequest,
   placesOf,
   planDropDuplicates,
   planEmptyWindows,
   planProcess,
+  planSorted,
   RowOutput,
+  type SortedRequest,
 } from './keyed/index.ts';
 export { type GivenFeatures, type OverOrder, type OverRequest, planOver, rangesApart } from './over/index.ts';
 export { planRowWindow, type RowWindowRequest } from './row-windows/index.ts';

@@ -304,6 +304,12 @@ export const EXPECTED_CALLS: Readonly<Record<string, ExpectedRows>> = {
     { user: 'ann', page: '/b', ms: 300, at: 12000, country: 'AT' },
     { user: 'bob', page: '/b', ms: 0, at: 2500, country: null },
   ],
+  // The view that was the last one at the time of the click.
+  ".keyBy('user').join(views.keyBy('user'), { asOf: 'eventTime' })": [
+    { user: 'ann', page: '/a/x', ms: 100, at: 1_000, ad: 'x', at_right: 900 },
+    { user: 'ann', page: '/b', ms: 300, at: 12_000, ad: 'y', at_right: 3_000 },
+    { user: 'ann', page: '/a/x', ms: 50, at: 61_000, ad: 'y', at_right: 3_000 },
+  ],
   ".keyBy('user').join(views.keyBy('user'), { within: [0, '1h'] }).keyBy('user').join(clicks.keyBy('user'), { within: [0, '1h'], suffix: '_next' })": [
     { user: 'ann', joinTime: 12000, page: '/a/x', ms: 100, at: 1000, ad: 'y', at_right: 3000, page_next: '/b', ms_next: 300, at_next: 12000 },
     { user: 'ann', joinTime: 61000, page: '/a/x', ms: 100, at: 1000, ad: 'y', at_right: 3000, page_next: '/a/x', ms_next: 50, at_next: 61000 },

@@ -53,6 +53,15 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
     const left = keyed();
     return left.join(left, { within: [0, 1], ...options });
   },
+  'withEventTime()': (options) => stream().withEventTime('at', options),
+  'process() of two streams': (options) => {
+    const left = keyed();
+    return left.connect(left).process({ schema: columns, onLeft: onRow, onRight: onRow, ...options });
+  },
+  'process() beside a table': (options) => {
+    const left = keyed();
+    return left.connect(millrace.broadcast(left)).process({ schema: columns, onRow, ...options });
+  },
   'process()': (options) => keyed().process({ schema: columns, onRow, ...options }),
   'reduce()': (options) => keyed().reduce((a) => a, options),
   'reduce() in a window': (options) => windowed().reduce((a) => a, options),

@@ -46,7 +46,8 @@ interface Copy {
   readonly columns: readonly number[];
 }
 
-export type OrderedVisit = (rows: Batch, input: number, places: Float64Array, block: number) => void;
+/** `isBehind`: the rows come from another exchange, and may be of several of its shards. */
+export type OrderedVisit = (rows: Batch, input: number, places: Float64Array, block: number, isBehind: boolean) => void;
 
 /** Hands the rows of an epoch to shards in their order. One per thread, shared by its shards. */
 export class RowMerger {
@@ -80,7 +81,7 @@ export class RowMerger {
       if (first.isBehind) while (to < pieces.length && isSame(pieces[to] as Piece)) to++;
       const run = pieces.slice(from, to);
       for (const { rows } of run) rowCount += rows.rowCount;
-      if (isAscending(run)) for (const { rows, input, places, block } of run) visit(rows, input, places, block);
+      if (isAscending(run)) for (const { rows, input, places, block, isBehind } of run) visit(rows, input, places, block, isBehind);
       else this.#merge(run, visit);
       from = to;
     }
@@ -137,6 +138,7 @@ export class RowMerger {
         input,
         Float64Array.from(part, (i) => places[i] as number),
         block,
+        true,
       );
     }
   }

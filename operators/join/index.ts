@@ -1,5 +1,6 @@
 /** The door of operators/join: two streams by key. */
 
+export { planAsOfJoin } from './as-of-join.ts';
 export { type IntervalJoinRequest, planIntervalJoin } from './interval-join.ts';
 export type { JoinSide, JoinType } from './join-columns.ts';
 export { planTableJoin, type TableJoinRequest } from './table-join.ts';

@@ -47,21 +47,9 @@ const RIGHT = 1;
  */
 export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
   const { left, right, type, deleted } = request;
-  if (type === 'right' || type === 'full') {
-    throw new MillraceError(
-      'ERR_MILLRACE_PIPELINE',
-      `join() of the type ${shown(type)} without within: a table's rows wait for nobody, so 'inner' and 'left' are possible. Give within: [before, after] to join two streams by their times.`,
-    );
-  }
+  mustBeOfTable(type);
   const columns = joinColumns(left, right, type, request.suffix, []);
-  let deletedAt = -1;
-  if (deleted !== undefined) {
-    deletedAt = right.schema.require(deleted, 'join deleted');
-    const of = right.schema.field(deletedAt).type;
-    if (of.name !== 'bool') {
-      throw new MillraceError('ERR_MILLRACE_PIPELINE', `join() has deleted: ${shown(deleted)}, a column of ${of.name}. It must be bool: make one with map().`);
-    }
-  }
+  const deletedAt = deletedColumn(right, deleted);
   const [stream, table] = [left, right].map((side): KeyedInput => ({ ...inputOf(side), eventTime: -1 })) as [KeyedInput, KeyedInput];
   const inputs =
     request.broadcast === true
@@ -80,7 +68,7 @@ export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
     lateBefore: () => Number.NEGATIVE_INFINITY,
     heldUntil: (_, input) => (input === LEFT ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY),
     state: { format: 1, facts: { type, deleted } },
-    open: (context, from) => new TableJoin(context, columns, table, deletedAt, from as HeldTable | undefined),
+    open: (context, from) => new TableJoin(context, columns, inputs[RIGHT] as KeyedInput, deletedAt, from as HeldTable | undefined),
     whole: 'rows are joined with rows',
     describe: () =>
       [
@@ -89,6 +77,24 @@ export function planTableJoin(request: TableJoinRequest): KeyedOperatorPlan {
         ...(request.isLoadedFirst === false ? ['  growing   both streams are read at once'] : []),
       ].join('\n'),
   };
+}
+
+/** Only rows of the left have a result. */
+export function mustBeOfTable(type: JoinType): void {
+  if (type !== 'right' && type !== 'full') return;
+  throw new MillraceError(
+    'ERR_MILLRACE_PIPELINE',
+    `join() of the type ${shown(type)} without within: a table's rows wait for nobody, so 'inner' and 'left' are possible. Give within: [before, after] to join two streams by their times.`,
+  );
+}
+
+/** Position of the column that removes keys; -1: there is none. */
+export function deletedColumn({ schema }: JoinSide, deleted: string | undefined): number {
+  if (deleted === undefined) return -1;
+  const at = schema.require(deleted, 'join deleted');
+  const { type } = schema.field(at);
+  if (type.name === 'bool') return at;
+  throw new MillraceError('ERR_MILLRACE_PIPELINE', `join() has deleted: ${shown(deleted)}, a column of ${type.name}. It must be bool: make one with map().`);
 }
 
 interface HeldTable {
@@ -223,6 +229,8 @@ class TableJoin implements KeyedOperator {
   }
 
   *stateRows(): Generator<StateRow> {
+    // What all shards hold is shown once.
+    if (this.#table.isBroadcast === true && this.#context.shard > 0) return;
     const reader = new HeldRowReader(this.#context.slabs, this.#table, this.#columns.sides[RIGHT]);
     for (const [id, record] of this.#record.entries()) {
       if (record !== 0) yield { ...reader.read(this.#keys, id, this.#right, record), side: 'right' };
@@ -263,7 +271,8 @@ function longer(array: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
   return to;
 }
 
-function isTrue(u8: Uint8Array, { data, validity }: Column, row: number): boolean {
+/** Whether a row of a bool column is true. */
+export function isTrue(u8: Uint8Array, { data, validity }: Column, row: number): boolean {
   const mask = 1 << (row & 7);
   return ((u8[data + (row >>> 3)] as number) & mask) !== 0 && (validity === 0 || ((u8[validity + (row >>> 3)] as number) & mask) !== 0);
 }

@@ -16,9 +16,12 @@ export {
   type KeyedOperatorPlan,
   type RowFailures,
 } from './keyed-operator.ts';
-export { type ProcessRequest, planProcess } from './process.ts';
 export type { ProcessContext } from './process-context.ts';
+export { columnOfOutput, OUTPUT_NUMBER } from './process-outputs.ts';
+export { planProcess } from './process-plan.ts';
+export type { ProcessInput, ProcessOrder, ProcessRequest } from './process-request.ts';
 export { placesOf, RowOutput } from './row-output.ts';
 export { type Key, keyReader, RowReader, roughBytes } from './row-values.ts';
+export { planSorted, type SortedRequest } from './sorted.ts';
 export { stateCopy } from './state-copy.ts';
 export { TimerQueue } from './timer-queue.ts';

@@ -4,12 +4,18 @@
  *
  * A timer set while another fires, for a later time, fires in the same call of `fire` if it is due. One for
  * the same time or an earlier one waits for the next call.
+ *
+ * Behind the end of the input all timers are due, those that are set then, too. A timer that always sets the
+ * next one would never end: that is an error.
  */
 
+import { MillraceError } from '../../core/index.ts';
 import { TimerQueue } from './timer-queue.ts';
 
 /** In place of a timer's number: it is set, but not yet in the queue. */
 const LATER = -1;
+/** So many timers of one key may be set behind the end of the input. */
+export const TIMERS_PAST_END_MAX = 10_000;
 
 export class KeyTimers<E extends { readonly isGone: boolean }> {
   readonly #queue = new TimerQueue<E>();
@@ -18,6 +24,8 @@ export class KeyTimers<E extends { readonly isGone: boolean }> {
   readonly #later: { readonly owner: E; readonly time: number }[] = [];
   /** Time of the timer that is firing; -Infinity: none is. */
   #firing = Number.NEGATIVE_INFINITY;
+  /** Timers that were set behind the end of the input, by key; undefined: it has not ended. */
+  #pastEnd: Map<E, number> | undefined;
 
   /**
    * @param timersOf a key's timers: the number of each by its time, which tells it from one that was deleted
@@ -36,24 +44,35 @@ export class KeyTimers<E extends { readonly isGone: boolean }> {
     return this.#queue.firstTime;
   }
 
+  /** The input has ended: from now on timers that are set are counted. */
+  end(): void {
+    this.#pastEnd ??= new Map();
+  }
+
+  /** @throws MillraceError ERR_MILLRACE_USER_FUNCTION when a key goes on setting timers behind the end of the input */
   set(owner: E, time: number): void {
     const timers = this.#timersOf(owner);
     if (timers.has(time) || owner.isGone) return;
+    if (this.#pastEnd !== undefined) {
+      const count = (this.#pastEnd.get(owner) ?? 0) + 1;
+      if (count > TIMERS_PAST_END_MAX) {
+        throw new MillraceError(
+          'ERR_MILLRACE_USER_FUNCTION',
+          `The input has ended, and ${TIMERS_PAST_END_MAX} timers of this key have been set and have fired since: it would go on for ever. Set the next timer only while there is more to come: if (ctx.watermark !== Infinity) ctx.timer(...).`,
+        );
+      }
+      this.#pastEnd.set(owner, count);
+    }
     if (time <= this.#firing) {
       timers.set(time, LATER);
       this.#later.push({ owner, time });
     } else timers.set(time, this.#queue.add(time, owner));
   }
 
-  /**
-   * Calls `call` with the timers up to `until`. +Infinity: with those that are set, but not with those that
-   * the calls set.
-   */
+  /** Calls `call` with the timers up to `until`, and with those of later times up to it that the calls set. */
   fire(until: number, call: (owner: E, time: number) => void): void {
-    // A timer that always sets the next one would never end.
-    const due = until === Number.POSITIVE_INFINITY ? this.#queue.inOrder() : undefined;
-    for (let i = 0; due === undefined ? this.#queue.firstTime <= until : i < due.length; i++) {
-      const { owner, time, number } = due === undefined ? this.#queue.take() : (due[i] as (typeof due)[number]);
+    while (this.#queue.size > 0 && this.#queue.firstTime <= until) {
+      const { owner, time, number } = this.#queue.take();
       const timers = this.#timersOf(owner);
       if (owner.isGone || timers.get(time) !== number) continue;
       timers.delete(time);

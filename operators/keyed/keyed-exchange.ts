@@ -202,9 +202,12 @@ class KeyedShard implements ExchangeShard {
     return this.#operator.due;
   }
 
-  merge(blocks: readonly number[]): number {
+  merge(all: readonly number[]): number {
     const { slabs } = this.#context;
     const { memory } = slabs;
+    const { takesFirst } = this.#plan;
+    const isFirst = (block: number): boolean => blockInput(memory, block) === takesFirst;
+    const blocks = takesFirst === undefined ? all : [...all.filter(isFirst), ...all.filter((block) => !isFirst(block))];
     // Blocks of a state log may carry places that this plan no longer needs: what came of them then counted these.
     const isOrdered = this.#merging.merger !== undefined || blocks.some((block) => shardOrders(memory, block, this.#shard) !== 0);
     if (isOrdered) return (this.#merging.merger ??= new RowMerger(slabs, this.#plan.inputs)).each(blocks, this.#shard, this.#takeInOrder);
@@ -213,23 +216,24 @@ class KeyedShard implements ExchangeShard {
       const input = blockInput(memory, block);
       const rows = shardRows(memory, this.#plan.inputs[input] as RowInput, block, this.#shard);
       if (rows === undefined) continue;
-      this.#take(rows, input, block);
+      this.#take(rows, input, block, false);
       merged += rows.rowCount;
     }
     return merged;
   }
 
-  readonly #takeInOrder = (rows: Batch, input: number, places: Float64Array, block: number): void => {
+  readonly #takeInOrder = (rows: Batch, input: number, places: Float64Array, block: number, isBehind: boolean): void => {
     this.#output.begin(places);
-    this.#take(rows, input, block);
+    this.#take(rows, input, block, isBehind);
     this.#output.begin(undefined);
   };
 
-  #take(rows: Batch, input: number, block: number): void {
+  #take(rows: Batch, input: number, block: number, isMerged: boolean): void {
+    const { source, partition } = exchangeBlockOrigin(this.#context.slabs.memory, block);
     Object.assign(this.#place, { block, shard: this.#shard, rows, input });
     this.#context.taking?.(block, this.#shard);
     try {
-      this.#operator.onBatch(rows, input);
+      this.#operator.onBatch(rows, input, { source, partition: isMerged ? 0 : partition });
     } catch (error) {
       throw this.#context.located(error, block);
     }
@@ -247,9 +251,7 @@ class KeyedShard implements ExchangeShard {
   }
 
   stateRows(): Iterable<StateRow> {
-    // What all shards hold is shown once.
-    const isShared = this.#plan.inputs.some(({ isBroadcast }) => isBroadcast === true);
-    return isShared && this.#shard > 0 ? [] : this.#operator.stateRows();
+    return this.#operator.stateRows();
   }
 
   close(): void {

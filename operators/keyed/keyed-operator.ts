@@ -15,6 +15,7 @@
  */
 
 import type { Batch, Schema, SlabAllocator } from '../../core/index.ts';
+import type { RowOrigin } from '../by-key/index.ts';
 import type { DueTimes, EpochClock, OutputTime, RowFailures, RowInput, RowStage, StateFacts, StateRow } from '../exchange/index.ts';
 import type { RowOutput } from './row-output.ts';
 
@@ -30,6 +31,8 @@ export interface KeyedOperatorPlan extends RowStage {
    * Default: all at once.
    */
   readonly loadsFirst?: number;
+  /** The input whose rows of an epoch a shard takes before those of the others. Default: none. */
+  readonly takesFirst?: number;
   readonly output: Schema;
   /** The output column that says when a row happened, for operators behind this one; undefined: none. */
   readonly outputTime: OutputTime | undefined;
@@ -81,8 +84,12 @@ export function dueIn(isEventTime: boolean, time: number): DueTimes {
 
 /** One shard of an operator. */
 export interface KeyedOperator {
-  /** Rows of this shard, in the order of (source, partition, offset). The batch is valid during the call. */
-  onBatch(rows: Batch, input: number): void;
+  /**
+   * Rows of this shard, in the order of (source, partition, offset). The batch is valid during the call.
+   *
+   * @param origin where all of them come from; rows that were merged from several shards have the partition 0
+   */
+  onBatch(rows: Batch, input: number, origin: RowOrigin): void;
   /**
    * Ends an epoch: what is due comes out. The watermark never moves backwards. -Infinity: nothing is known,
    * or there is no event time; +Infinity: the input has ended, and what is still open comes out.

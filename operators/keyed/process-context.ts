@@ -6,11 +6,15 @@
 import { type AnyRow, MillraceError, shown } from '../../core/index.ts';
 import type { KeyTimers } from './key-timers.ts';
 import type { EpochClock } from './keyed-operator.ts';
+import type { OutputRows } from './process-outputs.ts';
 import type { RowOutput } from './row-output.ts';
 import type { Key } from './row-values.ts';
 
-/** What a function of process sees besides its row. One object per shard, valid during the call only. */
-export interface ProcessContext<S = unknown, K = AnyRow, O = AnyRow> {
+/**
+ * What a function of process sees besides its row. One object per shard, valid during the call only. S: state,
+ * K: key columns, O: rows of the result, X: rows of further results by name.
+ */
+export interface ProcessContext<S = unknown, K = AnyRow, O = AnyRow, X = Readonly<Record<string, AnyRow>>> {
   /**
    * The key's state: what `state()` made for its first row, as the functions have changed it since. May be
    * assigned.
@@ -22,7 +26,8 @@ export interface ProcessContext<S = unknown, K = AnyRow, O = AnyRow> {
   readonly time: number;
   /**
    * Event time that the stream has passed: for rows as of the start of the epoch, for timers as of its end.
-   * -Infinity: nothing is known.
+   * -Infinity: nothing is known. With `order: 'eventTime'`: that of the row or timer, as all before it have
+   * come. +Infinity: the input has ended, and a timer that is set now fires at once.
    */
   readonly watermark: number;
   /** The epoch's clock, ms since 1970: the same for all rows of the epoch and for all workers. */
@@ -31,7 +36,12 @@ export interface ProcessContext<S = unknown, K = AnyRow, O = AnyRow> {
   readonly timeDomain: 'event' | 'processing';
   /** Emits a result row. */
   emit(row: O): void;
-  /** Calls onTimer with `time` when the watermark has reached it. One timer per key and time. */
+  /** Emits a row of one of the `outputs`. */
+  emit<N extends keyof X & string>(output: N, row: X[N]): void;
+  /**
+   * Calls onTimer with `time` when the watermark has reached it. One timer per key and time. With `order:
+   * 'eventTime'` a time that is not later than that of the timer that is firing counts as a millisecond later.
+   */
   timer(time: number): void;
   /** Calls onTimer with `time` when the epoch's clock has reached it. */
   processingTimer(time: number): void;
@@ -67,16 +77,32 @@ export interface Timers {
 export class ShardContext implements ProcessContext {
   readonly #clock: EpochClock;
   readonly #output: RowOutput;
+  readonly #rows: OutputRows;
   readonly #timers: Timers;
   readonly #forget: (entry: ProcessEntry) => void;
   #entry: ProcessEntry | undefined;
   time = 0;
   timeDomain: 'event' | 'processing' = 'event';
+  /** Where rows and timers come in the order of event time: what it has passed. Undefined: the clock says. */
+  passed: number | undefined;
+  /** Timers of event time are set for no earlier time. */
+  earliest = Number.NEGATIVE_INFINITY;
+  /** The table that all shards hold, where there is one. */
+  readonly table: ReadonlyMap<Key, AnyRow> | undefined;
 
-  constructor(clock: EpochClock, output: RowOutput, timers: Timers, forget: (entry: ProcessEntry) => void) {
+  constructor(
+    clock: EpochClock,
+    output: RowOutput,
+    rows: OutputRows,
+    timers: Timers,
+    table: ReadonlyMap<Key, AnyRow> | undefined,
+    forget: (entry: ProcessEntry) => void,
+  ) {
     this.#clock = clock;
     this.#output = output;
+    this.#rows = rows;
     this.#timers = timers;
+    this.table = table;
     this.#forget = forget;
   }
 
@@ -103,19 +129,19 @@ export class ShardContext implements ProcessContext {
   }
 
   get watermark(): number {
-    return this.#clock.watermark;
+    return this.passed ?? this.#clock.watermark;
   }
 
   get now(): number {
     return this.#clock.nowMs;
   }
 
-  emit = (row: AnyRow): void => {
+  emit = (output: unknown, row?: AnyRow): void => {
     this.#current();
-    this.#output.appendRow(row);
+    this.#output.appendRow(this.#rows.rowOf(output, row));
   };
 
-  timer = (time: number): void => this.#timers.event.set(this.#current(), wholeTime(time, 'timer'));
+  timer = (time: number): void => this.#timers.event.set(this.#current(), Math.max(wholeTime(time, 'timer'), this.earliest));
 
   processingTimer = (time: number): void => this.#timers.processing.set(this.#current(), wholeTime(time, 'processingTimer'));
 

@@ -1,158 +1,66 @@
 /**
  * process: user-defined functions over rows by key, with state, timers and results. Elsewhere it is called
- * updateStateByKey, mapWithState, transformWithState and KeyedProcessFunction.
+ * updateStateByKey, mapWithState, transformWithState, KeyedProcessFunction and KeyedCoProcessFunction.
  *
  *   rows of the epoch, in the order of (source, partition, offset)   -> onRow(row, ctx)
  *   then event-time timers up to the watermark, in order of time      -> onTimer(time, ctx)
  *   then processing-time timers up to the epoch's clock               -> onTimer(time, ctx)
  *   then state whose time-to-live is over is dropped, with its timers
  *
- * A timer that onTimer sets for a time after its own fires in the same epoch, if it is due. One for its own
- * time or earlier fires at the end of the next epoch. When the input has ended (watermark +Infinity), every
- * event-time timer that is set fires; timers set by these calls do not. State is JavaScript values, kept per
- * shard in a Map by key. Structured clone must be able to copy it; `snapshot` refuses it otherwise.
+ * In the order of event time rows wait until the watermark has passed them (by-key/waiting-rows.ts). They, the
+ * timers, and what is dropped come in the order of their times, whatever the epochs are. At one time the timers
+ * come first, then what is dropped, then the rows. A timer that a row sets for a time that has passed fires
+ * behind it. One that a timer sets for its own time or earlier fires a millisecond later. So the calls for a
+ * key follow from its rows alone; only the epoch's clock does not.
  *
- * State that an earlier `version` of the functions has left goes through `migrate`, key by key, when a shard
- * is opened with it. A checkpoint is the state as of some epoch, and the rows behind that: these are taken in
- * by the functions as they are now.
+ * In the order of arrival a timer that onTimer sets for a time after its own fires in the same epoch, if it is
+ * due. One for its own time or earlier fires at the end of the next epoch. When the input has ended (watermark
+ * +Infinity), every event-time timer fires that is set or that these calls set for later (key-timers.ts).
+ *
+ * Rows of several streams share the state of their key. A table is held by every shard as it is at the end of
+ * the epoch; in the order of event time as it was at the time of the row or timer.
+ *
+ * State is JavaScript values, kept per shard in a Map by key. Structured clone must be able to copy it;
+ * `snapshot` refuses it otherwise. State that an earlier `version` of the functions has left goes through
+ * `migrate`, key by key, when a shard is opened with it. A checkpoint is the state as of some epoch, and the
+ * rows behind that: these are taken in by the functions as they are now.
  */
 
-import { type AnyRow, type Batch, readTimestamp, type Schema } from '../../core/index.ts';
-import type { DueTimes, Migration, StateRow } from '../exchange/index.ts';
+import { type AnyRow, type Batch, readTimestamp } from '../../core/index.ts';
+import { type RowOrigin, WaitingRows } from '../by-key/index.ts';
+import type { DueTimes, StateRow } from '../exchange/index.ts';
 import { refusePromise } from '../rows/index.ts';
 import { KeyTimers } from './key-timers.ts';
-import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, KeyedOperatorPlan, RowFailures } from './keyed-operator.ts';
-import { type ProcessContext, type ProcessEntry, ShardContext } from './process-context.ts';
-import { cloned, copied, failed, refuseInstances } from './process-errors.ts';
+import type { EpochClock, KeyedContext, KeyedInput, KeyedOperator, RowFailures } from './keyed-operator.ts';
+import { type Before, beforeCall, takeBackCall } from './process-attempt.ts';
+import { type ProcessEntry, ShardContext } from './process-context.ts';
+import { cloned, failed, refuseInstances } from './process-errors.ts';
+import { OutputRows } from './process-outputs.ts';
+import type { ProcessPlan, ProcessRequest, ProcessSnapshot, RowFunction } from './process-request.ts';
+import { ProcessTable } from './process-table.ts';
 import type { RowOutput } from './row-output.ts';
 import { type Key, keyReader, RowReader, roughBytes } from './row-values.ts';
 import { TimerQueue } from './timer-queue.ts';
 
-export interface ProcessFunctions {
-  readonly state: (() => unknown) | undefined;
-  readonly onRow: (row: AnyRow, context: ProcessContext) => unknown;
-  readonly onTimer: ((time: number, context: ProcessContext) => unknown) | undefined;
-  /**
-   * Drops the state of a key without rows for this long: in event time where there is one, else by the
-   * epoch's clock.
-   */
-  readonly ttlMs: number | undefined;
-  /** Of the state; raised when it becomes another one. */
-  readonly version: number;
-  /** Makes the state of a key of one of an earlier version. */
-  readonly migrate: ((state: unknown, fromVersion: number) => unknown) | undefined;
-}
-
-export interface ProcessRequest extends ProcessFunctions {
-  readonly input: Schema;
-  readonly keys: readonly string[];
-  readonly output: Schema;
-  /** Name of the event time column; undefined: there is none. */
-  readonly eventTime: string | undefined;
-  readonly timeShiftMs: 0 | -1;
-}
-
-/** @throws MillraceError ERR_MILLRACE_PIPELINE for an unknown key column */
-export function planProcess(request: ProcessRequest): KeyedOperatorPlan {
-  const { input, output, eventTime, timeShiftMs } = request;
-  const keys = request.keys.map((name) => input.require(name, 'keyBy'));
-  const time = eventTime === undefined ? -1 : input.require(eventTime, 'withWatermark');
-  // Late rows are ordinary rows here: the function sees the watermark and may decide.
-  const rows: KeyedInput = { schema: input, keys, columns: input.fields.map((_, c) => c), eventTime: -1, timeShiftMs };
-  const carriesTime = eventTime !== undefined && output.indexOf(eventTime) >= 0 && output.field(output.indexOf(eventTime)).type.name === 'timestamp';
-  const extras = [
-    request.state === undefined ? 'no state' : 'state by key',
-    ...(request.onTimer === undefined ? [] : ['timers']),
-    ...(request.ttlMs === undefined ? [] : [`dropped ${request.ttlMs} ms after the last row`]),
-  ];
-  return {
-    name: 'process',
-    inputs: [rows],
-    output,
-    isOrdered: true,
-    callsFunctions: true,
-    isStateOfOutput: false,
-    outputTime: carriesTime ? { column: eventTime, shiftMs: timeShiftMs } : undefined,
-    lateBefore: () => Number.NEGATIVE_INFINITY,
-    heldUntil: () => (request.state === undefined && request.onTimer === undefined ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY),
-    state: {
-      format: STATE_FORMAT,
-      facts: {
-        version: request.version,
-        hasState: request.state !== undefined,
-        hasTimers: request.onTimer !== undefined,
-        ttlMs: request.ttlMs,
-        eventTime,
-        timeShiftMs,
-      },
-      migration: ({ format, facts }) => migrationOf(request, format, facts),
-    },
-    open: (context, from) => new ProcessOperator(request, rows, time, context, from as Snapshot | undefined),
-    whole: 'your function takes each row of a key, in order',
-    describe: () => `process by ${request.keys.join(', ') || '(none: one key)'}\n  ${extras.join(', ')}`,
-  };
-}
-
-const STATE_FORMAT = 1;
-
-/** What has time-to-live, timers or state now need not have had them; but times must mean the same. */
-function migrationOf({ version, migrate, eventTime, timeShiftMs }: ProcessRequest, format: number, facts: unknown): Migration | undefined {
-  const was = facts as { readonly version?: unknown; readonly eventTime?: unknown; readonly timeShiftMs?: unknown } | null;
-  const from = was?.version;
-  if (migrate === undefined || format !== STATE_FORMAT || typeof from !== 'number' || from >= version) return undefined;
-  if (was?.eventTime !== eventTime || was?.timeShiftMs !== timeShiftMs) return undefined;
-  return (snapshot) => {
-    const { entries, ...rest } = snapshot as Snapshot;
-    const migrated = entries.map((entry) => {
-      let state: unknown;
-      try {
-        state = migrate(entry.state, from);
-        refusePromise(state);
-      } catch (cause) {
-        throw failed(`migrate of the state of version ${from}`, entry.key, cause);
-      }
-      refuseInstances(state);
-      return { ...entry, state };
-    });
-    return { ...rest, entries: migrated } satisfies Snapshot;
-  };
-}
-
-interface Snapshot {
-  readonly entries: readonly { readonly id: Key; readonly key: AnyRow; readonly state: unknown; readonly expiry: number }[];
-  /** Place of the entry and its time, in firing order. */
-  readonly timers: readonly (readonly [entry: number, time: number])[];
-  readonly processingTimers: readonly (readonly [entry: number, time: number])[];
-}
-
-/** A key as it was before a call. */
-interface Before {
-  readonly state: unknown;
-  readonly expiry: number;
-  readonly isNew: boolean;
-  readonly timers: readonly (readonly [time: number, number: number])[];
-  readonly processingTimers: readonly (readonly [time: number, number: number])[];
-}
-
-const NO_TIMERS: readonly (readonly [number, number])[] = [];
 /** In place of a state that could not be made. */
 const NO_STATE = Symbol('no state');
 
-function restore(timers: Map<number, number>, before: Before['timers']): void {
-  timers.clear();
-  for (const [time, number] of before) timers.set(time, number);
+/** How the rows of one stream are read. */
+interface StreamReader {
+  readonly keyOf: (batch: Batch, row: number) => Key;
+  readonly rows: RowReader;
+  /** Under the names of the first stream. */
+  readonly keys: RowReader;
 }
 
-class ProcessOperator implements KeyedOperator {
-  readonly #functions: ProcessFunctions;
-  readonly #input: KeyedInput;
-  readonly #time: number;
+export class ProcessOperator implements KeyedOperator {
+  readonly #plan: ProcessPlan;
+  readonly #functions: ProcessRequest;
+  readonly #shard: number;
   readonly #clock: EpochClock;
   readonly #failures: RowFailures;
   readonly #atWork: Int32Array;
-  readonly #keyOf: (batch: Batch, row: number) => Key;
-  readonly #rows: RowReader;
-  readonly #keys: RowReader;
+  readonly #streams: readonly StreamReader[];
   readonly #entries = new Map<Key, ProcessEntry>();
   readonly #timers = {
     event: new KeyTimers<ProcessEntry>((entry) => entry.timers),
@@ -162,22 +70,41 @@ class ProcessOperator implements KeyedOperator {
   readonly #expiries = new TimerQueue<ProcessEntry>();
   readonly #output: RowOutput;
   readonly #context: ShardContext;
+  readonly #table: ProcessTable | undefined;
+  /** In the order of event time. */
+  readonly #waiting: WaitingRows | undefined;
   #hasEnded = false;
   /** A call is under way that may be taken back. */
   #isTrying = false;
+  /** In the order of event time: how far this epoch's rows and timers have come. */
+  #reached = Number.NEGATIVE_INFINITY;
 
-  constructor(functions: ProcessFunctions, input: KeyedInput, time: number, context: KeyedContext, from: Snapshot | undefined) {
-    this.#functions = functions;
-    this.#input = input;
-    this.#time = time;
+  constructor(plan: ProcessPlan, context: KeyedContext, from: ProcessSnapshot | undefined) {
+    const { request, inputs, isInOrder, tableAt } = plan;
+    this.#plan = plan;
+    this.#functions = request;
+    this.#shard = context.shard;
     this.#clock = context.clock;
     this.#failures = context.failures;
     this.#atWork = context.atWork;
-    this.#keyOf = keyReader(input.keys, input.schema);
-    this.#rows = new RowReader(input.schema);
-    this.#keys = new RowReader(input.schema, input.keys);
+    const names = request.inputs[0]?.keys;
+    this.#streams = inputs.map(({ schema, keys }, input) => ({
+      keyOf: keyReader(keys, schema),
+      rows: new RowReader(schema),
+      keys: new RowReader(schema, keys, input === tableAt ? undefined : names),
+    }));
     this.#output = context.output;
-    this.#context = new ShardContext(context.clock, context.output, this.#timers, (entry) => this.#forget(entry));
+    this.#table = tableAt < 0 ? undefined : new ProcessTable(inputs[tableAt] as KeyedInput, request.inputs[tableAt]?.deleted, from?.table);
+    // Of one time the table's rows come first.
+    const rankOf = (input: number): number => (tableAt < 0 ? input : input === tableAt ? 0 : input + 1);
+    this.#waiting = isInOrder
+      ? new WaitingRows(
+          context.slabs,
+          inputs.map(({ schema, columns }, input) => ({ schema, columns, rank: rankOf(input) })),
+        )
+      : undefined;
+    const rows = new OutputRows(request.output, request.outputs);
+    this.#context = new ShardContext(context.clock, context.output, rows, this.#timers, this.#table?.rows, (entry) => this.#forget(entry));
     // Timers that were set at the end of the input do not fire.
     this.#hasEnded = context.clock.watermark === Number.POSITIVE_INFINITY;
     if (from !== undefined) this.#restore(from);
@@ -192,58 +119,54 @@ class ProcessOperator implements KeyedOperator {
       bytes += 160 + roughBytes(id) + roughBytes(state);
     }
     const scale = this.#entries.size <= 100 ? 1 : this.#entries.size / 100;
-    return Math.round(bytes * scale) + (this.#timers.event.size + this.#timers.processing.size + this.#expiries.size) * 56;
+    const timers = this.#timers.event.size + this.#timers.processing.size + this.#expiries.size;
+    return Math.round(bytes * scale) + timers * 56 + (this.#table?.bytes ?? 0) + (this.#waiting?.bytes ?? 0);
   }
 
   get due(): DueTimes {
     const event = this.#hasEnded ? Number.POSITIVE_INFINITY : this.#timers.event.firstTime;
     const processing = this.#timers.processing.firstTime;
     const expiry = this.#expiries.firstTime;
-    return this.#time >= 0 ? { time: Math.min(event, expiry), clock: processing } : { time: event, clock: Math.min(processing, expiry) };
+    if (!this.#plan.hasTime) return { time: event, clock: Math.min(processing, expiry) };
+    return { time: Math.min(event, expiry, this.#waiting?.firstTime ?? Number.POSITIVE_INFINITY), clock: processing };
   }
 
-  onBatch(rows: Batch): void {
-    const context = this.#context;
-    const { onRow } = this.#functions;
+  onBatch(rows: Batch, input: number, origin: RowOrigin): void {
+    const { inputs, tableAt } = this.#plan;
+    if (this.#waiting !== undefined) {
+      const { eventTime, timeShiftMs } = inputs[input] as KeyedInput;
+      const times = rows.column(eventTime).data;
+      for (let row = 0; row < rows.rowCount; row++) this.#waiting.add(rows, row, input, readTimestamp(rows.memory, times, row) + timeShiftMs, origin);
+      return;
+    }
+    if (input === tableAt) {
+      for (let row = 0; row < rows.rowCount; row++) this.#table?.take(rows, row);
+      return;
+    }
     for (let row = 0; row < rows.rowCount; row++) {
-      const keys = this.#entries.size;
-      const entry = this.#entryOf(rows, row);
-      if (entry === undefined) continue;
-      const before = this.#failures.areSkipped ? this.#before(entry, this.#entries.size > keys) : undefined;
-      const time = this.#timeOf(rows, row);
-      this.#touch(entry, time);
       this.#output.at(row);
-      context.enter(entry, time, 'event');
       this.#atWork[0] = row;
-      const object = this.#rows.read(rows, row);
-      try {
-        refusePromise(onRow(object, context));
-      } catch (cause) {
-        this.#failures.skip(failed('onRow', object, cause), row);
-        this.#takeBack(entry, before as Before);
-        continue;
-      }
-      this.#leave(entry, before);
+      this.#call(rows, row, input, this.#timeOf(rows, row, input), row);
     }
   }
 
   onWatermark(watermark: number): void {
-    if (!this.#hasEnded) this.#fire('event', watermark);
+    const context = this.#context;
+    if (watermark === Number.POSITIVE_INFINITY && this.#waiting === undefined) this.#timers.event.end();
+    if (this.#waiting !== undefined) this.#advance(this.#waiting, watermark);
+    else if (!this.#hasEnded) this.#fire('event', watermark);
     this.#hasEnded = watermark === Number.POSITIVE_INFINITY;
+    context.passed = undefined;
     this.#fire('processing', this.#clock.nowMs);
     this.#timers.event.settle();
     this.#timers.processing.settle();
-    const expired = this.#time >= 0 ? watermark : this.#clock.nowMs;
+    if (this.#waiting !== undefined) return;
+    const passed = this.#plan.hasTime ? watermark : this.#clock.nowMs;
     // The end of the input is not a passing of time.
-    while (expired !== Number.POSITIVE_INFINITY && this.#expiries.firstTime <= expired) {
-      const { owner } = this.#expiries.take();
-      if (owner.isGone) continue;
-      if (owner.expiry <= expired) this.#forget(owner);
-      else this.#expiries.add(owner.expiry, owner);
-    }
+    if (passed !== Number.POSITIVE_INFINITY) this.#expire(passed);
   }
 
-  snapshot(): Snapshot {
+  snapshot(): ProcessSnapshot {
     const places = new Map<ProcessEntry, number>();
     const entries = [...this.#entries.values()].map((entry, place) => {
       places.set(entry, place);
@@ -251,7 +174,13 @@ class ProcessOperator implements KeyedOperator {
       return { id, key, state: cloned(entry.state, key), expiry };
     });
     const timers = (of: KeyTimers<ProcessEntry>) => of.inOrder().map(({ owner, time }) => [places.get(owner) as number, time] as const);
-    return { entries, timers: timers(this.#timers.event), processingTimers: timers(this.#timers.processing) };
+    return {
+      entries,
+      timers: timers(this.#timers.event),
+      processingTimers: timers(this.#timers.processing),
+      ...(this.#table === undefined ? {} : { table: this.#table.snapshot() }),
+      ...(this.#waiting === undefined ? {} : { waiting: this.#waiting.snapshot() }),
+    };
   }
 
   *stateRows(): Generator<StateRow> {
@@ -260,9 +189,21 @@ class ProcessOperator implements KeyedOperator {
       const expires = this.#functions.ttlMs === undefined ? {} : { expires: expiry };
       yield { key, value: state, timers: inOrder(timers), processingTimers: inOrder(processingTimers), ...expires };
     }
+    // What all shards hold is shown once.
+    if (this.#table !== undefined && this.#shard === 0) yield* this.#table.stateRows();
+    const { tableAt, inputs } = this.#plan;
+    for (const { input, time, batch } of this.#waiting?.look() ?? []) {
+      if (input === tableAt && this.#shard > 0) continue;
+      const { keys, rows } = this.#streams[input] as StreamReader;
+      yield { key: keys.read(batch, 0), waits: inputs.length === 1 ? 'row' : `row of stream ${input + 1}`, time, value: rows.read(batch, 0) };
+    }
   }
 
-  #restore({ entries, timers, processingTimers }: Snapshot): void {
+  release(): void {
+    this.#waiting?.release();
+  }
+
+  #restore({ entries, timers, processingTimers, waiting }: ProcessSnapshot): void {
     const made = entries.map((saved): ProcessEntry => {
       const entry = {
         ...saved,
@@ -279,13 +220,91 @@ class ProcessOperator implements KeyedOperator {
     });
     for (const [place, time] of timers) this.#timers.event.set(made[place] as ProcessEntry, time);
     for (const [place, time] of processingTimers) this.#timers.processing.set(made[place] as ProcessEntry, time);
+    this.#waiting?.restore(waiting ?? []);
   }
 
-  #fire(domain: 'event' | 'processing', until: number): void {
+  /** In the order of event time: all that is before the watermark, and the timers that it has reached. */
+  #advance(waiting: WaitingRows, watermark: number): void {
+    const { tableAt } = this.#plan;
+    const context = this.#context;
+    this.#reached = Number.NEGATIVE_INFINITY;
+    waiting.each(watermark, ({ count, times, inputs, rows, batches }) => {
+      for (let at = 0; at < count; at++) {
+        const time = times[at] as number;
+        this.#pass(time);
+        this.#reached = time;
+        context.passed = time;
+        const input = inputs[at] as number;
+        const batch = batches[input] as Batch;
+        const row = rows[at] as number;
+        if (input === tableAt) this.#table?.take(batch, row);
+        else this.#call(batch, row, input, time, undefined);
+      }
+    });
+    if (watermark === Number.POSITIVE_INFINITY) this.#timers.event.end();
+    this.#pass(watermark);
+  }
+
+  /** Calls the timers up to `until`, and drops what is over by then, in the order of their times. */
+  #pass(until: number): void {
+    const { event } = this.#timers;
+    const isEnd = until === Number.POSITIVE_INFINITY;
+    // The end of the input is not a passing of time: what is over between its timers goes, and no more.
+    while (event.firstTime <= until || this.#expiries.firstTime <= until) {
+      if (isEnd && event.firstTime === Number.POSITIVE_INFINITY) break;
+      const expiry = this.#expiries.firstTime;
+      this.#fire('event', Math.min(until, expiry), isEnd);
+      if (expiry > until || expiry === Number.POSITIVE_INFINITY) break;
+      this.#expire(expiry);
+    }
+    this.#context.earliest = Number.NEGATIVE_INFINITY;
+  }
+
+  #expire(until: number): void {
+    while (this.#expiries.size > 0 && this.#expiries.firstTime <= until) {
+      const { owner } = this.#expiries.take();
+      if (owner.isGone) continue;
+      if (owner.expiry <= until) this.#forget(owner);
+      else this.#expiries.add(owner.expiry, owner);
+    }
+  }
+
+  /**
+   * Calls the function of its stream for a row.
+   *
+   * @param place of the row in the batch that is being taken; undefined: it has waited
+   */
+  #call(rows: Batch, row: number, input: number, time: number, place: number | undefined): void {
+    const context = this.#context;
+    const reader = (this.#streams[input] as StreamReader).rows;
+    const keys = this.#entries.size;
+    const entry = this.#entryOf(rows, row, input, place);
+    if (entry === undefined) return;
+    const before = this.#failures.areSkipped ? this.#before(entry, this.#entries.size > keys) : undefined;
+    this.#touch(entry, time);
+    context.enter(entry, time, 'event');
+    const object = reader.read(rows, row);
+    try {
+      refusePromise((this.#functions.onRow[input] as RowFunction)(object, context));
+    } catch (cause) {
+      this.#failures.skip(failed('onRow', object, cause), place ?? reader.read(rows, row));
+      this.#takeBack(entry, before as Before);
+      return;
+    }
+    this.#leave(entry, before);
+  }
+
+  #fire(domain: 'event' | 'processing', until: number, isEnd = false): void {
     const context = this.#context;
     this.#timers[domain].fire(until, (entry, time) => {
       const before = this.#failures.areSkipped ? this.#before(entry, false) : undefined;
       context.enter(entry, time, domain);
+      if (this.#waiting !== undefined && domain === 'event') {
+        // A row may have set it for a time before its own.
+        this.#reached = Math.max(this.#reached, time);
+        context.passed = isEnd ? Number.POSITIVE_INFINITY : this.#reached;
+        context.earliest = this.#reached + 1;
+      }
       try {
         refusePromise(this.#functions.onTimer?.(time, context));
       } catch (cause) {
@@ -299,16 +318,9 @@ class ProcessOperator implements KeyedOperator {
 
   /** What a call may change. */
   #before(entry: ProcessEntry, isNew: boolean): Before {
-    const { state, expiry, timers, processingTimers, key } = entry;
     this.#output.mark();
     this.#isTrying = true;
-    return {
-      state: typeof state === 'object' ? copied(state, key) : state,
-      expiry,
-      isNew,
-      timers: timers.size === 0 ? NO_TIMERS : [...timers],
-      processingTimers: processingTimers.size === 0 ? NO_TIMERS : [...processingTimers],
-    };
+    return beforeCall(entry, isNew);
   }
 
   /** The call has returned: what it did stays. */
@@ -325,23 +337,22 @@ class ProcessOperator implements KeyedOperator {
    * The call has failed: as if it had never been made. Timers that it set stay in the queue, but nobody waits
    * for them.
    */
-  #takeBack(entry: ProcessEntry, { state, expiry, isNew, timers, processingTimers }: Before): void {
+  #takeBack(entry: ProcessEntry, before: Before): void {
     this.#context.leave();
     this.#isTrying = false;
     this.#output.takeBack();
-    Object.assign(entry, { state, expiry, isGone: false });
-    restore(entry.timers, timers);
-    restore(entry.processingTimers, processingTimers);
-    if (isNew || this.#isEmpty(entry)) this.#forget(entry);
+    takeBackCall(entry, before);
+    if (before.isNew || this.#isEmpty(entry)) this.#forget(entry);
   }
 
   /** @returns undefined: its first state could not be made, and the row is left out */
-  #entryOf(rows: Batch, row: number): ProcessEntry | undefined {
-    const id = this.#keyOf(rows, row);
+  #entryOf(rows: Batch, row: number, input: number, place: number | undefined): ProcessEntry | undefined {
+    const stream = this.#streams[input] as StreamReader;
+    const id = stream.keyOf(rows, row);
     let entry = this.#entries.get(id);
     if (entry === undefined) {
-      const key = Object.freeze(this.#keys.read(rows, row));
-      const state = this.#newState(key, row);
+      const key = Object.freeze(stream.keys.read(rows, row));
+      const state = this.#newState(key, place ?? stream.rows.read(rows, row));
       if (state === NO_STATE) return undefined;
       entry = { id, key, state, timers: new Map(), processingTimers: new Map(), expiry: Number.NEGATIVE_INFINITY, isGone: false };
       this.#entries.set(id, entry);
@@ -349,7 +360,7 @@ class ProcessOperator implements KeyedOperator {
     return entry;
   }
 
-  #newState(key: AnyRow, row: number): unknown {
+  #newState(key: AnyRow, row: number | AnyRow): unknown {
     let state: unknown;
     try {
       state = this.#functions.state?.();
@@ -362,9 +373,10 @@ class ProcessOperator implements KeyedOperator {
     return state;
   }
 
-  #timeOf(rows: Batch, row: number): number {
-    if (this.#time < 0) return this.#clock.nowMs;
-    return readTimestamp(rows.memory, rows.column(this.#time).data, row) + this.#input.timeShiftMs;
+  #timeOf(rows: Batch, row: number, input: number): number {
+    const time = this.#plan.times[input] as number;
+    if (time < 0) return this.#clock.nowMs;
+    return readTimestamp(rows.memory, rows.column(time).data, row) + (this.#plan.inputs[input] as KeyedInput).timeShiftMs;
   }
 
   #touch(entry: ProcessEntry, time: number): void {

@@ -14,10 +14,17 @@ export class RowReader {
   readonly #names: readonly string[];
   readonly #hasProto: boolean;
 
-  /** @param columns positions; default all */
-  constructor(schema: Schema, columns: readonly number[] = schema.fields.map((_, c) => c)) {
+  /**
+   * @param columns positions; default all
+   * @param names of the members of the objects; default those of the columns
+   */
+  constructor(
+    schema: Schema,
+    columns: readonly number[] = schema.fields.map((_, c) => c),
+    names: readonly string[] = columns.map((c) => schema.field(c).name),
+  ) {
     this.#columns = columns;
-    this.#names = columns.map((c) => schema.field(c).name);
+    this.#names = names;
     this.#hasProto = this.#names.includes('__proto__');
   }
 
@@ -32,6 +39,13 @@ export class RowReader {
       else object[name] = value;
     }
     return object;
+  }
+
+  /** The same members of an object that has them. */
+  pick(row: AnyRow): AnyRow {
+    const object: Record<string, unknown> = {};
+    for (const name of this.#names) Object.defineProperty(object, name, { value: row[name], enumerable: true, configurable: true, writable: true });
+    return object as AnyRow;
   }
 }
 

@@ -15,6 +15,8 @@ export interface ExchangeNode {
   readonly operator: ExchangeOperator;
   /** Its rows replace earlier ones (stream/updates.ts); as users call it. */
   readonly updates?: string | undefined;
+  /** Of windows of time: the greatest length of one, where there is one. */
+  readonly windowMs?: number | undefined;
   /** Of a built-in aggregate: its keys, by which the latest of its rows is the value. */
   readonly latestBy?: readonly string[];
   /** Of `top`: the column with the rank. */
@@ -24,7 +26,14 @@ export interface ExchangeNode {
 /** Nodes of the graph. `schema` is that of the rows that leave the node. */
 export type Node =
   | { readonly kind: 'source'; readonly schema: Schema; readonly source: Source }
-  | { readonly kind: 'rows'; readonly schema: Schema; readonly parent: Node; readonly operation: RowOperation }
+  | {
+      readonly kind: 'rows';
+      readonly schema: Schema;
+      readonly parent: Node;
+      readonly operation: RowOperation;
+      /** The event time of its rows, where it is named here. Default: that of its parent. */
+      readonly time?: NamedTime;
+    }
   | { readonly kind: 'watermark'; readonly schema: Schema; readonly parent: Node; readonly strategy: WatermarkStrategy }
   | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }
   | ExchangeNode
@@ -32,6 +41,14 @@ export type Node =
   | { readonly kind: 'late'; readonly schema: Schema; readonly parent: Node; readonly input: number }
   /** The rows that failed on the way to `parent`. */
   | { readonly kind: 'errors'; readonly schema: Schema; readonly parent: Node };
+
+/** An event time that a stream has named behind the watermark that it goes by. */
+export interface NamedTime {
+  readonly column: string;
+  readonly shiftMs: 0 | -1;
+  /** How far, at most, the column lies behind the time that the stream has passed. */
+  readonly delayMs: number;
+}
 
 /** The nodes whose rows come to this one, by input. */
 export function parentsOf(node: Node): readonly Node[] {

@@ -288,6 +288,7 @@ function chainOf(node: Node): ReadonlySet<Node> {
 /** How long, at most, after the watermark has passed their time rows of a node may come out. */
 function outputDelay(node: Node): number {
   const above = node.kind === 'watermark' ? 0 : Math.max(0, ...parentsOf(node).map(outputDelay));
+  if (node.kind === 'rows') return above + (node.time?.delayMs ?? 0);
   return node.kind === 'exchange' ? above + (node.operator.outputTime?.delayMs ?? 0) : above;
 }
 

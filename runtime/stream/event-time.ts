@@ -1,7 +1,13 @@
 /** Which column of a node's rows says when they happened, if any. Windows, joins and timers go by it. */
 
 import { MillraceError, shown } from '../../core/index.ts';
-import type { Node, Upstream } from '../plan/index.ts';
+import { type Node, parentsOf, type Upstream } from '../plan/index.ts';
+
+/** The event time of a stream's rows, where they have one. */
+export interface EventTime {
+  readonly eventTime: string | undefined;
+  readonly timeShiftMs: 0 | -1;
+}
 
 /** The event time that windows go by. */
 export function windowTime(stream: Upstream): { readonly eventTime: string; readonly timeShiftMs: 0 | -1 } {
@@ -25,10 +31,23 @@ export function windowTime(stream: Upstream): { readonly eventTime: string; read
  * The event time of a node's rows, where they still have it. A column of that name that is no timestamp is
  * another one.
  */
-export function presentTime(node: Node): { readonly eventTime: string | undefined; readonly timeShiftMs: 0 | -1 } {
+export function presentTime(node: Node): EventTime {
   const eventTime = eventTimeColumn(node);
   const isPresent = node.schema.fields.some(({ name, type }) => name === eventTime && type.name === 'timestamp');
   return { eventTime: isPresent ? eventTime : undefined, timeShiftMs: isWindowEnd(node) ? -1 : 0 };
+}
+
+/** The event time that all of these have in common. */
+export function commonTime(nodes: readonly Node[]): EventTime {
+  const [first, ...others] = nodes.map(presentTime) as [EventTime, ...EventTime[]];
+  const isSame = others.every(({ eventTime, timeShiftMs }) => eventTime === first.eventTime && timeShiftMs === first.timeShiftMs);
+  return isSame ? first : { eventTime: undefined, timeShiftMs: 0 };
+}
+
+/** A node whose rows keep this event time, where they keep its column. */
+export function carriedTime(node: Extract<Node, { kind: 'rows' }>, { eventTime, timeShiftMs }: EventTime): Node {
+  if (eventTime === undefined || !node.schema.fields.some(({ name, type }) => name === eventTime && type.name === 'timestamp')) return node;
+  return { ...node, time: { column: eventTime, shiftMs: timeShiftMs, delayMs: 0 } };
 }
 
 /** The event time that only orders values (first, last), where there is one. */
@@ -49,6 +68,7 @@ export function eventTimeColumn(node: Node): string | undefined {
       return columns.size === 1 ? [...columns][0] : undefined;
     }
     case 'rows': {
+      if (node.time !== undefined) return node.time.column;
       const column = eventTimeColumn(node.parent);
       return column !== undefined && node.operation.kind === 'rename' ? (node.operation.names.get(column) ?? column) : column;
     }
@@ -101,6 +121,32 @@ export function isBehindKeys(node: Node): boolean {
 /** Whether the event time of this node's rows is the end of their window. */
 export function isWindowEnd(node: Node): boolean {
   if (node.kind === 'exchange') return node.operator.outputTime?.shiftMs === -1;
-  if (node.kind === 'rows') return isWindowEnd(node.parent);
-  return node.kind === 'union' && node.parents.every(isWindowEnd);
+  if (node.kind === 'rows') return node.time === undefined ? isWindowEnd(node.parent) : node.time.shiftMs === -1;
+  if (node.kind !== 'union') return false;
+  const [first, ...others] = node.parents.map(isWindowEnd);
+  if (eventTimeColumn(node) === undefined || others.every((other) => other === first)) return first === true;
+  const column = shown(eventTimeColumn(node));
+  throw new MillraceError(
+    'ERR_MILLRACE_PIPELINE',
+    `union() of streams by the event time ${column}: of one it is the end of a window, which stands for the last millisecond before it, and of the other a time as it is. Make a time of the first: .withColumns({ at: [timestamp, (r) => r.windowEnd - 1] }).withEventTime('at', { delay: 0 }), under the name that it has in the other.`,
+  );
+}
+
+/** The watermark of a node's rows: there is one somewhere above. */
+export function hasWatermark(node: Node): boolean {
+  return node.kind === 'watermark' || parentsOf(node).some(hasWatermark);
+}
+
+/** The name that a column had where it was made, before it was renamed. */
+export function firstName(node: Node, name: string): string {
+  if (node.kind === 'watermark') return firstName(node.parent, name);
+  if (node.kind !== 'rows') return name;
+  const names = node.operation.kind === 'rename' ? [...node.operation.names] : [];
+  return firstName(node.parent, names.find(([, to]) => to === name)?.[0] ?? name);
+}
+
+/** The greatest length of the windows that a node's rows are results of; undefined: they are none, or it is unknown. */
+export function windowLength(node: Node): number | undefined {
+  if (node.kind === 'exchange') return node.windowMs;
+  return node.kind === 'rows' ? windowLength(node.parent) : undefined;
 }

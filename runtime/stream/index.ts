@@ -4,4 +4,14 @@ export { collect } from './collect.ts';
 export { enterWorker, loadGraph, type Params, refuseInWorker, supportTypeScript } from './load.ts';
 export { main } from './main.ts';
 export { type Pipeline, pipeline } from './pipeline.ts';
-export { type BroadcastTable, broadcast, type KeyedStream, type Stream, type WindowedStream } from './stream.ts';
+export {
+  type BroadcastTable,
+  broadcast,
+  type ConnectedStreams,
+  type KeyedStream,
+  type ManyStreams,
+  type ProcessedStream,
+  type Stream,
+  type StreamWithTable,
+  type WindowedStream,
+} from './stream.ts';

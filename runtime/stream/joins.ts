@@ -8,6 +8,7 @@ import {
   type JoinSide,
   type JoinType,
   type KeyedOperatorPlan,
+  planAsOfJoin,
   planIntervalJoin,
   planTableJoin,
   planWindowJoin,
@@ -38,6 +39,7 @@ export interface IntervalJoinOptions<T extends JoinType, S extends string> exten
 
 export interface TableJoinOptions<R2, T extends JoinType, S extends string> extends JoinOptions<T, S> {
   readonly within?: undefined;
+  readonly asOf?: undefined;
   /**
    * `loaded` (default): the table's sources are read first, up to where they stood at the start, or to their
    * end if they have one. `growing`: both streams are read at once, and early rows may meet a table that has
@@ -46,6 +48,18 @@ export interface TableJoinOptions<R2, T extends JoinType, S extends string> exte
   readonly table?: 'loaded' | 'growing';
   /** A bool column of the right: a row with true in it takes its key out of the table. */
   readonly deleted?: { [C in keyof R2]: boolean extends R2[C] ? C : never }[keyof R2] & string;
+}
+
+export interface AsOfJoinOptions<R2, T extends JoinType, S extends string> extends JoinOptions<T, S> {
+  readonly within?: undefined;
+  /**
+   * Each row of the left meets the row of the right that was valid at its event time: the latest one up to
+   * that time. Rows wait until the watermark of both streams has passed them.
+   */
+  readonly asOf: 'eventTime';
+  /** See TableJoinOptions. */
+  readonly table?: 'loaded' | 'growing';
+  readonly deleted?: TableJoinOptions<R2, T, S>['deleted'];
 }
 
 type IsSame<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
@@ -73,6 +87,7 @@ export interface AnyJoinOptions extends JoinOptions {
   readonly within?: readonly [SignedDuration, SignedDuration] | undefined;
   readonly deleted?: string | undefined;
   readonly table?: 'loaded' | 'growing' | undefined;
+  readonly asOf?: 'eventTime' | undefined;
 }
 
 /**
@@ -81,13 +96,25 @@ export interface AnyJoinOptions extends JoinOptions {
  * @throws MillraceError ERR_MILLRACE_OPTION or ERR_MILLRACE_PIPELINE, like the plans of the operators
  */
 export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | undefined, options: AnyJoinOptions = {}, broadcast = false): KeyedOperatorPlan {
-  checkOptionNames('join()', options, { type: true, suffix: true, within: true, deleted: true, table: true });
-  const { type = 'inner', suffix = '_right', within, deleted, table } = options;
+  checkOptionNames('join()', options, { type: true, suffix: true, within: true, deleted: true, table: true, asOf: true });
+  const { type = 'inner', suffix = '_right', within, deleted, table, asOf } = options;
   const request = { left, right, type, suffix };
   if (table !== undefined && table !== 'loaded' && table !== 'growing') {
     throw new MillraceError(
       'ERR_MILLRACE_OPTION',
       `join() has table: ${shown(table)}. Give 'loaded' (the table is read first) or 'growing' (both are read at once).`,
+    );
+  }
+  if (asOf !== undefined && asOf !== 'eventTime') {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `join() has asOf: ${shown(asOf)}. Give 'eventTime': the row of the right that was valid at that of the left.`,
+    );
+  }
+  if (asOf !== undefined && (window !== undefined || within !== undefined)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `join() has asOf: ${shown(asOf)}, which is for a table: leave out ${window === undefined ? 'within' : 'window()'}.`,
     );
   }
   if (table !== undefined && (window !== undefined || within !== undefined)) {
@@ -117,7 +144,10 @@ export function planJoin(left: JoinSide, right: JoinSide, window: WindowSpec | u
     }
     return planWindowJoin({ ...request, left: timed(left, 'left'), right: timed(right, 'right'), window });
   }
-  if (within === undefined) return planTableJoin({ ...request, deleted, broadcast, isLoadedFirst: table !== 'growing' });
+  if (within === undefined) {
+    const tableRequest = { ...request, deleted, broadcast, isLoadedFirst: table !== 'growing' };
+    return asOf === undefined ? planTableJoin(tableRequest) : planAsOfJoin({ ...tableRequest, left: timed(left, 'left'), right: timed(right, 'right') });
+  }
   if (!Array.isArray(within) || within.length !== 2) {
     throw new MillraceError('ERR_MILLRACE_OPTION', `join() has within: ${shown(within)}. Give how long before and after: within: ['5s', '1m'].`);
   }

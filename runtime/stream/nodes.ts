@@ -27,6 +27,7 @@ import {
   planRowWindow,
   planSession,
   planSessionFold,
+  planSorted,
   type RowFold,
   type RowWindowRequest,
   type RowWindowShape,
@@ -40,10 +41,17 @@ import { isLatestOfEach, mustBeFacts, updatesOf } from './updates.ts';
 
 /** Aggregates by key, running or in windows; with windows that have no rows, where asked for. */
 export function aggregateNode(stream: Upstream, keys: readonly string[], aggregates: MixedRequest['aggregates'], window: WindowSpec | undefined): Node {
-  const node = aggregationNode(stream, keys, aggregates, window);
+  const node = ofLength(aggregationNode(stream, keys, aggregates, window), window);
   if (window?.hasEmpty !== true) return node;
   const counts = Object.keys(aggregates).filter((name) => (aggregates[name] as { readonly name?: unknown }).name === 'count');
-  return exchangeNode([node], new KeyedExchange(planEmptyWindows({ input: node.schema, window, counts, keys })));
+  return ofLength(exchangeNode([node], new KeyedExchange(planEmptyWindows({ input: node.schema, window, counts, keys }))), window);
+}
+
+/** The result of windows knows how long they are, where they are of one length. */
+function ofLength(node: Node, window: WindowSpec | undefined): Node {
+  const shape = window?.shape;
+  const isFixed = shape !== undefined && 'sizeMs' in shape && !('zone' in shape);
+  return node.kind === 'exchange' && isFixed ? { ...node, windowMs: shape.sizeMs } : node;
 }
 
 /** Which operator it is depends on the window. */
@@ -148,6 +156,14 @@ export function keyedNode(stream: Upstream, plan: KeyedOperatorPlan, updates?: s
   return exchangeNode([stream.node], new KeyedExchange(plan), updates);
 }
 
+/** The node of an operator over the rows of several streams. What an update means is up to its functions. */
+export function connectedNode(streams: readonly Upstream[], operator: ExchangeOperator): Node {
+  return exchangeNode(
+    streams.map(({ node }) => node),
+    operator,
+  );
+}
+
 /** The node of a fold over a stream in windows. */
 export function foldNode(stream: Upstream, keys: readonly string[], fold: RowFold, window: WindowSpec): Node {
   if (window.hasEmpty) {
@@ -159,7 +175,7 @@ export function foldNode(stream: Upstream, keys: readonly string[], fold: RowFol
   mustBeFacts(stream.node, `${fold.name} in ${window}`);
   if (isRowWindow(window.shape)) return rowWindowNode(stream, keys, fold, window, window.shape);
   const request = { input: stream.schema, keys, fold, window, ...windowTime(stream) };
-  return keyedNode(stream, window.shape.kind === 'session' ? planSessionFold(request) : planFold(request), updatesOf(window));
+  return ofLength(keyedNode(stream, window.shape.kind === 'session' ? planSessionFold(request) : planFold(request), updatesOf(window)), window);
 }
 
 /** The node of a fold over all rows so far. */
@@ -218,6 +234,19 @@ export interface OverOptions {
    * default where there is event time. `arrival`: rows come as they are read, and see those that came before.
    */
   readonly order?: OverOrder;
+}
+
+/** The node of rows in the order of their times. */
+export function sortedNode(stream: Upstream, keys: readonly string[]): Node {
+  const { eventTime, timeShiftMs } = presentTime(stream.node);
+  if (eventTime === undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `sorted() goes by event time, and the stream has none, or no longer the column: ${stream.schema}. Put .withWatermark(column, delay) before keyBy(), or name a column that rows have here with .withEventTime(column, { delay }).`,
+    );
+  }
+  mustBeFacts(stream.node, 'sorted()');
+  return keyedNode(stream, planSorted({ input: stream.schema, keys, eventTime, timeShiftMs }));
 }
 
 /** The node of windows of rows. */

@@ -1,6 +1,7 @@
 /** Types of rows, as they travel along a pipeline. */
 
 import type { ResultOf } from '../../operators/index.ts';
+import type { RowCoordinates } from '../plan/index.ts';
 
 /** The same type, written out: what an editor shows of a row. */
 export type Simplify<T> = { [P in keyof T]: T[P] };
@@ -22,3 +23,9 @@ export interface WindowBounds {
   readonly windowStart: number;
   readonly windowEnd: number;
 }
+
+/** A row that came too late: as it came, with where it was read. */
+export type LateRow<L> = Simplify<L & RowCoordinates>;
+
+/** The stream of late rows; of a stream for which no row can be late, nothing that anything can be done with. */
+export type LateRowsOf<L, Late> = [L] extends [never] ? object : Late;

@@ -26,6 +26,7 @@ import {
   count,
   type JoinType,
   type OverFeaturesOf,
+  type ProcessOrder,
   type RowFold,
   type RowOperation,
   reduceFold,
@@ -33,10 +34,19 @@ import {
   type WindowShape,
   WindowSpec,
 } from '../../operators/index.ts';
-import { type ErrorRow, GRAPH, type Graph, type Node, type PipelineLike, type RowCoordinates, type Upstream } from '../plan/index.ts';
+import { type ErrorRow, GRAPH, type Graph, type Node, type PipelineLike, type Upstream } from '../plan/index.ts';
 import { mustBeFunction, mustHaveColumns, newColumns, newNames } from './arguments.ts';
 import { withoutHidden } from './expressions.ts';
-import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Joined, type JoinOptions, planJoin, type TableJoinOptions } from './joins.ts';
+import {
+  type AnyJoinOptions,
+  type AsOfJoinOptions,
+  type IntervalJoinOptions,
+  type Joinable,
+  type Joined,
+  type JoinOptions,
+  planJoin,
+  type TableJoinOptions,
+} from './joins.ts';
 import {
   aggregateNode,
   columnsBesides,
@@ -51,11 +61,21 @@ import {
   type OverOptions,
   overNode,
   runningFoldNode,
+  sortedNode,
 } from './nodes.ts';
-import { type ProcessOptions, processNode } from './process.ts';
-import type { OrNull, Renamed, Results, Simplify, TimeColumn, WindowBounds } from './row-types.ts';
+import {
+  type AnyProcessOptions,
+  type ConnectedOptions,
+  type ManyOptions,
+  type OutputFields,
+  type ProcessOptions,
+  type ProcessStream,
+  processNodes,
+  type TableOptions,
+} from './process.ts';
+import type { LateRow, LateRowsOf, OrNull, Renamed, Results, Simplify, TimeColumn, WindowBounds } from './row-types.ts';
 import { type Ranked, type TopOptions, topNode } from './top.ts';
-import { eventTimeNode, processingTimeNode, type WatermarkStreamOptions } from './watermark-nodes.ts';
+import { type EventTimeOptions, eventTimeNode, namedTimeNode, processingTimeNode, type WatermarkStreamOptions } from './watermark-nodes.ts';
 
 /**
  * A stream of rows of type R. Immutable: each call gives a new stream, and using one stream twice forks it.
@@ -63,28 +83,31 @@ import { eventTimeNode, processingTimeNode, type WatermarkStreamOptions } from '
 export class Stream<R, L = never, LR = never> implements PipelineLike {
   readonly [GRAPH]: Graph;
   readonly node: Node;
+  /** The operator that this is the result of, where rows may have been late for one. */
+  readonly #madeBy: Node;
 
-  constructor(graph: Graph, node: Node) {
+  constructor(graph: Graph, node: Node, madeBy: Node = node) {
     this[GRAPH] = graph;
     this.node = node;
+    this.#madeBy = madeBy;
   }
 
   /**
    * The rows that came too late for the operator that this stream is the result of: a window, a join by time,
-   * or dropDuplicates. They are as they came to it, with `source`, `partition` and `offset`. The ledger
+   * dropDuplicates, sorted, or process in the order of event time. They are as they came to it, with `source`, `partition` and `offset`. The ledger
    * counts them all the same.
    *
    * @throws MillraceError ERR_MILLRACE_PIPELINE when no row can be late for this stream
    */
-  get late(): Stream<Simplify<L & RowCoordinates>> {
-    return new Stream(this[GRAPH], withoutHidden(lateNode(this.node, 0)));
+  get late(): LateRowsOf<L, Stream<LateRow<L>>> {
+    return new Stream(this[GRAPH], withoutHidden(lateNode(this.#madeBy, 0))) as never;
   }
 
   /**
    * Of a join by time: the rows of the other stream that came too late. {@link late} has those of this one.
    */
-  get lateRight(): Stream<Simplify<LR & RowCoordinates>> {
-    return new Stream(this[GRAPH], withoutHidden(lateNode(this.node, 1)));
+  get lateRight(): LateRowsOf<LR, Stream<LateRow<LR>>> {
+    return new Stream(this[GRAPH], withoutHidden(lateNode(this.#madeBy, 1))) as never;
   }
 
   /**
@@ -216,6 +239,21 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /**
+   * Names another column as the event time, behind any operator: for windows, joins and timers from here on.
+   * The watermark is that of the stream, less `delay`: how far the column may lie behind the time that the
+   * stream has passed when a row comes. Rows further behind are late. `windowEnd` stands for the last
+   * millisecond of its window, here as everywhere.
+   *
+   * @example perMinute.withColumns({ at: [timestamp, (r) => r.windowEnd - 1] }).withEventTime('at', { delay: 0 })
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when the column is no timestamp, the stream has no watermark,
+   *   or a delay is needed: it is not for the event time that the stream has, nor for `windowStart` of windows
+   *   of one length
+   */
+  withEventTime(column: TimeColumn<R>, options: EventTimeOptions = {}): Stream<R> {
+    return new Stream<R>(this[GRAPH], namedTimeNode(this.node, column, options));
+  }
+
+  /**
    * Processing time: each row gets a column that says when it was taken in, by the clock at the start of its
    * epoch. This is its event time from here on, for windows, sessions, joins, dropDuplicates and timers. The
    * watermark is the clock at the end of each epoch. So nothing is ever late, and windows also close while no
@@ -288,7 +326,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /** Writes the stream to a sink. Returns the stream, so that it can be the module's default export. */
-  to(sink: Sink): this {
+  to(sink: Sink & { readonly _takes?: (row: R) => void }): this {
     if (typeof sink?.open !== 'function' || typeof sink.encoder !== 'function') {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
@@ -379,6 +417,10 @@ export class KeyedStream<R, K> {
    * `ctx.watermark` where it matters. Late rows come, too. State is JavaScript values that structured clone
    * can copy. While there is any, no position is committed.
    *
+   * With `order: 'eventTime'` rows and timers come in the order of their times instead, wherever epochs are
+   * cut: reading years in one go then gives what was given live. Rows wait for the watermark; those behind it
+   * are late, and in `.late`.
+   *
    * @example
    * .keyBy('user').process({
    *   schema: { user: utf8, clicks: f64 },
@@ -392,8 +434,60 @@ export class KeyedStream<R, K> {
    *   },
    * })
    */
-  process<O extends SchemaFields, S = undefined>(functions: ProcessOptions<R, K, O, S>): Stream<Simplify<RowOf<O>>> {
-    return new Stream(this.#stream[GRAPH], processNode(this.#stream, this.#keys, functions));
+  process<O extends SchemaFields, S = undefined, X extends OutputFields = Record<never, never>, T extends ProcessOrder = 'arrival'>(
+    functions: ProcessOptions<R, K, O, S, X, T>,
+  ): ProcessedStream<Simplify<RowOf<O>>, X, T extends 'eventTime' ? R : never> {
+    return new ProcessedStream([this.processed()], functions as unknown as AnyProcessOptions);
+  }
+
+  /**
+   * This stream beside others, for `process`: their rows share the state of their key. Key columns are paired
+   * by position, and have the names that they have here.
+   *
+   * With a broadcast table, functions read all of its rows in `ctx.table`.
+   *
+   * @example
+   * orders.keyBy('order').connect(payments.keyBy('order')).process({
+   *   schema: { order: utf8, waited: f64 },
+   *   order: 'eventTime',
+   *   state: () => ({ at: 0 }),
+   *   onLeft: (row, ctx) => void (ctx.state.at = ctx.time),
+   *   onRight: (row, ctx) => ctx.emit({ order: ctx.key.order, waited: ctx.time - ctx.state.at }),
+   * })
+   */
+  connect<T, KT>(table: BroadcastTable<T, KT>): StreamWithTable<R, K, T, KT>;
+  connect<R2, K2>(other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>): ConnectedStreams<R, R2, K>;
+  connect<Ss extends readonly AnyKeyedStream[]>(...others: Ss): ManyStreams<[R, ...RowsOf<Ss>], K>;
+  connect(...others: unknown[]): unknown {
+    if (others.length === 1 && others[0] instanceof BroadcastTable) {
+      const table = this.#ofOnePipeline(others[0].table, 'connect()').processed(true);
+      if (table.keys.length !== 1) {
+        throw new MillraceError(
+          'ERR_MILLRACE_PIPELINE',
+          `connect() got a broadcast table by (${table.keys.join(', ')}). Its rows are found by one value: key it by one column, or make one of several: keyBy({ id: utf8 }, (r) => ({ id: ... })).`,
+        );
+      }
+      return new StreamWithTable([this.processed(), table]);
+    }
+    if (others.length === 0)
+      throw new MillraceError('ERR_MILLRACE_PIPELINE', "connect() got no stream. Give at least one: a.keyBy('id').connect(b.keyBy('id')).");
+    const streams = [this.processed(), ...others.map((other) => this.#ofOnePipeline(other, 'connect()').processed())];
+    return streams.length === 2 ? new ConnectedStreams(streams) : new ManyStreams(streams);
+  }
+
+  /** @internal one stream of process. */
+  processed(isTable = false): ProcessStream {
+    return { stream: this.#stream, keys: this.#keys, isTable };
+  }
+
+  /**
+   * The rows of each key in the order of event time: each is held until the watermark has passed it. Rows of
+   * one time come in the order (source, partition, offset). Rows behind the watermark are late.
+   *
+   * @example clicks.keyBy('user').sorted()
+   */
+  sorted(): Stream<R, R> {
+    return new Stream(this.#stream[GRAPH], sortedNode(this.#stream, this.#keys));
   }
 
   /**
@@ -448,6 +542,18 @@ export class KeyedStream<R, K> {
     options: IntervalJoinOptions<T, S>,
   ): Stream<Joined<R, K, R2, K2, T, S, { readonly joinTime: number }>, R, R2>;
   /**
+   * With `asOf: 'eventTime'` each row of this stream meets the row of the other that was valid at its time: the
+   * latest one of its key up to then. The result is the same wherever epochs are cut, live and when all is read
+   * again. Rows wait until the watermark of both has passed them, so a stream with few rows needs `idle`; rows
+   * behind the watermark are late.
+   *
+   * @example orders.keyBy('currency').join(rates.keyBy('currency'), { asOf: 'eventTime', type: 'left' })
+   */
+  join<R2, K2, T extends 'inner' | 'left' = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedStream<R2, K2> | BroadcastTable<R2, K2>> & (KeyedStream<R2, K2> | BroadcastTable<R2, K2>),
+    options: AsOfJoinOptions<R2, T, S>,
+  ): Stream<Joined<R, K, R2, K2, T, S, unknown>, R, R2>;
+  /**
    * Without `within` the other stream is a table: the latest row of each key. Each row of this stream meets
    * the row that its key has there at the end of the epoch. Type `left` keeps rows that meet none. The table
    * is held for ever.
@@ -465,20 +571,8 @@ export class KeyedStream<R, K> {
   /** @internal join, in a window where there is one. */
   joinIn<T, L = never, LR = never>(window: WindowSpec | undefined, table: unknown, options: AnyJoinOptions | undefined): Stream<T, L, LR> {
     const isBroadcast = table instanceof BroadcastTable;
-    const other = isBroadcast ? table.table : table;
-    if (!(other instanceof KeyedStream)) {
-      throw new MillraceError(
-        'ERR_MILLRACE_PIPELINE',
-        `join() got ${shown(other)}, which is no keyed stream. Call keyBy() on it first: a.keyBy('id').join(b.keyBy('id'), ...).`,
-      );
-    }
+    const other = this.#ofOnePipeline(isBroadcast ? table.table : table, 'join()');
     const graph = this.#stream[GRAPH];
-    if (other.#stream[GRAPH] !== graph) {
-      throw new MillraceError(
-        'ERR_MILLRACE_PIPELINE',
-        `join() got a stream of the pipeline ${shown(other.#stream[GRAPH].name)}, not of ${shown(graph.name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
-      );
-    }
     const plan = planJoin(joinSide(this.#stream, this.#keys), joinSide(other.#stream, other.#keys), window, options, isBroadcast);
     return new Stream<T, L, LR>(graph, joinNode(this.#stream, other.#stream, plan));
   }
@@ -487,7 +581,112 @@ export class KeyedStream<R, K> {
   count(): Stream<Simplify<K & { readonly count: number }>> {
     return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, undefined));
   }
+
+  #ofOnePipeline(other: unknown, what: string): KeyedStream<unknown, unknown> {
+    const call = what.slice(0, -2);
+    if (!(other instanceof KeyedStream)) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        `${what} got ${shown(other)}, which is no keyed stream. Call keyBy() on it first: a.keyBy('id').${call}(b.keyBy('id'), ...).`,
+      );
+    }
+    const graph = this.#stream[GRAPH];
+    if (other.#stream[GRAPH] === graph) return other;
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `${what} got a stream of the pipeline ${shown(other.#stream[GRAPH].name)}, not of ${shown(graph.name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
+    );
+  }
 }
+
+/** The result of process. X: the columns of its further results, by name. */
+export class ProcessedStream<R, X extends OutputFields = Record<never, never>, L = never, LR = never> extends Stream<R, L, LR> {
+  readonly #outputs: ReadonlyMap<string, Node>;
+
+  constructor(streams: readonly ProcessStream[], options: AnyProcessOptions) {
+    const { exchange, node, outputs } = processNodes(streams, options);
+    super((streams[0] as ProcessStream).stream[GRAPH], node, exchange);
+    this.#outputs = outputs;
+  }
+
+  /** The streams of its `outputs`: of the rows that `emit` gets with their names. */
+  get outputs(): { readonly [N in keyof X]: Stream<Simplify<RowOf<X[N]>>> } {
+    return Object.fromEntries([...this.#outputs].map(([name, node]) => [name, new Stream(this[GRAPH], node)])) as never;
+  }
+}
+
+/** Two streams whose rows share state by key. */
+export class ConnectedStreams<R, R2, K> {
+  readonly #streams: readonly ProcessStream[];
+
+  constructor(streams: readonly ProcessStream[]) {
+    this.#streams = streams;
+  }
+
+  /**
+   * Functions of your own over the rows of both: `onLeft` and `onRight`, in the order in which rows are read,
+   * all of one source in an epoch before those of the next; with `order: 'eventTime'` by time, the left first
+   * where times are equal. All else is as for one stream.
+   */
+  process<O extends SchemaFields, S = undefined, X extends OutputFields = Record<never, never>, T extends ProcessOrder = 'arrival'>(
+    functions: ConnectedOptions<R, R2, K, O, S, X, T>,
+  ): ProcessedStream<Simplify<RowOf<O>>, X, T extends 'eventTime' ? R : never, T extends 'eventTime' ? R2 : never> {
+    return new ProcessedStream(this.#streams, functions as unknown as AnyProcessOptions);
+  }
+}
+
+/** Three and more streams whose rows share state by key. Rs: their rows. */
+export class ManyStreams<Rs extends readonly unknown[], K> {
+  readonly #streams: readonly ProcessStream[];
+
+  constructor(streams: readonly ProcessStream[]) {
+    this.#streams = streams;
+  }
+
+  /** As for two, with a function for each stream in `on`, in the order of the streams. */
+  process<O extends SchemaFields, S = undefined, X extends OutputFields = Record<never, never>, T extends ProcessOrder = 'arrival'>(
+    functions: ManyOptions<Rs, K, O, S, X, T>,
+  ): ProcessedStream<Simplify<RowOf<O>>, X, T extends 'eventTime' ? Rs[0] : never> {
+    return new ProcessedStream(this.#streams, functions as unknown as AnyProcessOptions);
+  }
+}
+
+/** A stream by key, and a table that every shard holds whole. T: rows of the table, KT: its key. */
+export class StreamWithTable<R, K, T, KT> {
+  readonly #streams: readonly ProcessStream[];
+
+  constructor(streams: readonly ProcessStream[]) {
+    this.#streams = streams;
+  }
+
+  /**
+   * Functions of your own over the rows of the stream, which read the table in `ctx.table`: as it is at the end
+   * of the epoch, the same on every shard, or with `order: 'eventTime'` as it was at the time of the row. The
+   * table's sources are read first.
+   *
+   * @example
+   * events.keyBy('user').connect(broadcast(rules.keyBy('id'))).process({
+   *   schema: { user: utf8, rule: utf8 },
+   *   onRow(row, ctx) {
+   *     for (const [id, rule] of ctx.table) if (row.amount > rule.limit) ctx.emit({ user: row.user, rule: id });
+   *   },
+   * })
+   */
+  process<O extends SchemaFields, S = undefined, X extends OutputFields = Record<never, never>, M extends ProcessOrder = 'arrival'>(
+    functions: TableOptions<R, K, O, S, X, KT[keyof KT], T, M>,
+  ): ProcessedStream<Simplify<RowOf<O>>, X, M extends 'eventTime' ? R : never, M extends 'eventTime' ? T : never> {
+    return new ProcessedStream(this.#streams, functions as unknown as AnyProcessOptions);
+  }
+}
+
+/** A keyed stream of any rows. */
+export interface AnyKeyedStream {
+  /** @internal */
+  processed(isTable?: boolean): ProcessStream;
+}
+
+/** The rows of several keyed streams. */
+type RowsOf<Ss extends readonly unknown[]> = { [I in keyof Ss]: Ss[I] extends KeyedStream<infer R, infer _> ? R : never };
 
 /** A table that every shard holds whole. Made by {@link broadcast}. */
 export class BroadcastTable<R, K> {
@@ -586,12 +785,12 @@ export class WindowedStream<R, K, E extends boolean = false> {
  * A plain stream is asked for what needs keys, or a window over all rows. The compiler refuses it; plain
  * JavaScript gets this.
  */
-for (const name of ['window', 'reduce', 'process', 'top', 'over', 'dropDuplicates', 'join']) {
+for (const name of ['window', 'reduce', 'process', 'connect', 'sorted', 'top', 'over', 'dropDuplicates', 'join']) {
   Object.defineProperty(Stream.prototype, name, {
     value() {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
-        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${name === 'process' || name === 'over' || name === 'dropDuplicates' || name === 'join' ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
+        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${['process', 'connect', 'sorted', 'over', 'dropDuplicates', 'join'].includes(name) ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
       );
     },
   });

@@ -5,6 +5,7 @@ import { type AnyRow, type Batch, BatchBuilder, createMemory, SHARD_COUNT, SlabA
 import {
   blockInput,
   type EpochClock,
+  exchangeBlockOrigin,
   type KeyedInput,
   type KeyedOperator,
   type KeyedOperatorPlan,
@@ -133,7 +134,7 @@ export function runKeyed(plan: KeyedOperatorPlan, epochs: readonly KeyedEpoch[],
       for (const block of blocks) {
         const input = blockInput(memory, block);
         const rows = shardRows(memory, plan.inputs[input] as KeyedInput, block, shard);
-        if (rows !== undefined) operator.onBatch(rows, input);
+        if (rows !== undefined) operator.onBatch(rows, input, exchangeBlockOrigin(memory, block));
       }
       clock.watermark = next;
       operator.onWatermark(next);

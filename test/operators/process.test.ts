@@ -97,12 +97,10 @@ function model(cuts: readonly KeyedEpoch[], delayMs: number | undefined, ttlMs: 
   const end = (epoch: number, now: number) => {
     for (const isEvent of [true, false]) {
       const until = isEvent ? watermark : now;
-      const ending = until === Number.POSITIVE_INFINITY;
-      const before = order;
       for (;;) {
         const due = keys
           .flatMap((k) => k.timers.map((t) => ({ k, t })))
-          .filter(({ t }) => t.isEvent === isEvent && !t.later && t.time <= until && (!ending || t.order < before))
+          .filter(({ t }) => t.isEvent === isEvent && !t.later && t.time <= until)
           .sort((a, b) => a.t.time - b.t.time || a.t.order - b.t.order)[0];
         if (due === undefined) break;
         due.k.timers = due.k.timers.filter((t) => t !== due.t);
@@ -145,15 +143,14 @@ function planOf(delayMs: number | undefined, ttlMs: number | undefined): KeyedOp
   return planProcess({
     version: 1,
     migrate: undefined,
-    input,
-    keys: ['key'],
+    inputs: [{ schema: input, keys: ['key'], eventTime: delayMs === undefined ? undefined : 'at', timeShiftMs: 0 }],
     output,
+    outputs: {},
+    order: 'arrival',
     state: () => ({ n: 0, total: 0 }),
-    onRow: onRow as (r: AnyRow, c: ProcessContext) => void,
+    onRow: [onRow as (r: AnyRow, c: ProcessContext) => void],
     onTimer: onTimer as (time: number, c: ProcessContext) => void,
     ttlMs,
-    eventTime: delayMs === undefined ? undefined : 'at',
-    timeShiftMs: 0,
   });
 }
 

@@ -303,6 +303,30 @@ export const CRASH_CASES: Readonly<Record<string, CrashCase>> = {
         .to(collect()),
     check: (written, [rows = []]) => exactly(written, seenBy(rows, 20)),
   },
+  sorted: {
+    make: () => stream().keyBy('key').sorted().to(collect()),
+    check: (written, [rows = []]) => exactly(written, rows),
+  },
+  'a join as of an event time': {
+    isNeverCommitted: true,
+    sources: 2,
+    make() {
+      const { left, right } = two();
+      return left.keyBy('key').join(right.keyBy('key'), { asOf: 'eventTime', type: 'left', table: 'growing' }).to(collect());
+    },
+    check(written, [left = [], right = []]) {
+      const versionOf = (row: Row) => right.filter(({ key, at }) => key === row.key && at <= row.at).toSorted((a, b) => a.at - b.at);
+      const wrong = written.filter((row) => {
+        const latest = versionOf(row as unknown as Row).at(-1);
+        return latest?.at !== (row['at_right'] ?? undefined);
+      });
+      if (wrong.length > 0) return `another version: ${JSON.stringify(wrong[0])}`;
+      return exactly(
+        written.map(({ key, n, at }) => ({ key, n, at })),
+        left,
+      );
+    },
+  },
   'a table': {
     isNeverCommitted: true,
     sources: 2,

@@ -10,8 +10,9 @@ export interface Arrival {
   readonly epoch: number;
   /** 0, or 1 for the second stream of a join. */
   readonly input: number;
-  /** The source and the partition, as one number. */
-  readonly rank?: number;
+  /** Of rows that come from a source: its number, and theirs. */
+  readonly source?: number;
+  readonly partition?: number;
 }
 
 export interface Outcome {
@@ -203,7 +204,7 @@ export function over(keys: readonly string[], withinMs: number, most: number, of
     const onTime = rows.filter(({ row, epoch }) => timeOf(row) >= before(marks, epoch));
     const inOrder = onTime
       .map((one, place) => ({ ...one, place }))
-      .sort((a, b) => timeOf(a.row) - timeOf(b.row) || (a.rank ?? 0) - (b.rank ?? 0) || a.place - b.place);
+      .sort((a, b) => timeOf(a.row) - timeOf(b.row) || (a.source ?? 0) - (b.source ?? 0) || (a.partition ?? 0) - (b.partition ?? 0) || a.place - b.place);
     const results = inOrder.map(({ row }, i) => {
       const isSeen = (other: AnyRow) => keyText(other, keys) === keyText(row, keys) && timeOf(other) > timeOf(row) - withinMs;
       const seen = inOrder.slice(0, i + 1).flatMap((one) => (isSeen(one.row) ? [one.row] : []));
@@ -211,6 +212,39 @@ export function over(keys: readonly string[], withinMs: number, most: number, of
       return { epoch, row: { ...row, ...(of(seen.slice(-most))[0] as AnyRow) } };
     });
     return { results, late: rows.length - onTime.length };
+  };
+}
+
+/** What is not late, and when it comes out, where rows wait until the watermark has passed them. */
+function waited(rows: readonly Arrival[], marks: readonly number[]): { readonly rows: (Arrival & { readonly out: number })[]; readonly late: number } {
+  const onTime = rows.filter(({ row, epoch }) => timeOf(row) >= before(marks, epoch));
+  return {
+    rows: onTime.map((of) => ({ ...of, out: marks.findIndex((mark, epoch) => epoch >= of.epoch && mark > timeOf(of.row)) })),
+    late: rows.length - onTime.length,
+  };
+}
+
+/** Rows by event time; the order of those of one epoch is tested elsewhere. */
+export function sortedRows(): Model {
+  return (all, marks) => {
+    const { rows, late } = waited(all, marks);
+    return { results: rows.map(({ row, out }) => ({ epoch: out, row })), late };
+  };
+}
+
+/** The row of the right that was valid at the time of that of the left. */
+export function asOfJoin(type: string): Model {
+  return (all, marks) => {
+    const { rows, late } = waited(all, marks);
+    const results = rows.flatMap(({ row, input, out }) => {
+      if (input === 1) return [];
+      const [found] = rows
+        .map((of, order) => ({ ...of, order }))
+        .filter((of) => of.input === 1 && timeOf(of.row) <= timeOf(row) && isPair(row, of.row))
+        .sort((a, b) => timeOf(b.row) - timeOf(a.row) || (b.partition ?? 0) - (a.partition ?? 0) || b.order - a.order);
+      return found !== undefined || type === 'left' ? [{ epoch: out, row: joined(row, found?.row, {}) }] : [];
+    });
+    return { results, late };
   };
 }
 

@@ -38,6 +38,7 @@ import { caseCount, fc } from '../seed.ts';
 import {
   type Arrival,
   aggregated,
+  asOfJoin,
   countedUntil,
   countWindows,
   firstOfKey,
@@ -49,6 +50,7 @@ import {
   type Span,
   sessions,
   shownValue,
+  sortedRows,
   tableJoin,
   timeWindows,
   windowJoin,
@@ -322,6 +324,18 @@ const stages: fc.Arbitrary<Stage> = fc.oneof(
     build: (left: Stream<Row>, right: Stream<Row>) => as(left.keyBy('k').join(right.keyBy('k'), { type })),
     model: tableJoin(type),
   })),
+  fc.constantFrom<('inner' | 'left')[]>('inner', 'left').map((type) => ({
+    name: `${type} join as of an event time`,
+    second: 'join' as const,
+    build: (left: Stream<Row>, right: Stream<Row>) => as(left.keyBy('k').join(right.keyBy('k'), { type, asOf: 'eventTime' })),
+    model: asOfJoin(type),
+  })),
+  fc.record({ keys: keySets, second }).map(({ keys, second: by }) => ({
+    name: `sorted by ${keys}`,
+    second: by,
+    build: (left: Stream<Row>) => as(keyed(left, keys).sorted()),
+    model: sortedRows(),
+  })),
 );
 
 /** Windows over the windows of the first stage. */
@@ -391,14 +405,9 @@ describe('random pipelines', () => {
             for (const r of rows) {
               newest[source * partitions + partition] = Math.max(newest[source * partitions + partition] as number, r.at);
               arrivals.push(
-                ...step.of(r).map(
-                  (one): Arrival => ({
-                    row: one as unknown as AnyRow,
-                    epoch: e,
-                    input: stage.second === 'join' ? source : 0,
-                    rank: source * partitions + partition,
-                  }),
-                ),
+                ...step
+                  .of(r)
+                  .map((one): Arrival => ({ row: one as unknown as AnyRow, epoch: e, input: stage.second === 'join' ? source : 0, source, partition })),
               );
             }
           }

@@ -218,7 +218,7 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
         },
         onTimer(time, ctx) {
           ctx.emit({ key: ctx.key.key, what: `${ctx.timeDomain} ${ctx.state.seen.size}`, n: ctx.state.n, at: time });
-          if (ctx.state.n % 3 === 0) ctx.timer(time + 20);
+          if (ctx.state.n % 3 === 0 && ctx.watermark < Number.POSITIVE_INFINITY) ctx.timer(time + 20);
           if (ctx.state.n % 5 === 0) ctx.clear();
         },
       })
@@ -238,6 +238,49 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
         onTimer: (time, ctx) => ctx.emit({ key: ctx.key.key, n: ctx.state.length, at: time }),
       })
       .to(collect()),
+  'process by event time, of two streams, with timers, ttl and a further result': () => {
+    const { left, right } = sources();
+    const made = left
+      .keyBy('key')
+      .connect(right.keyBy('key'))
+      .process({
+        schema: { key: utf8, n: f64, at: timestamp },
+        outputs: { texts: { key: utf8, text: nullable(utf8) } },
+        order: 'eventTime',
+        ttl: 300,
+        state: () => ({ n: 0, seen: new Map<string, number>() }),
+        onLeft(row, ctx) {
+          ctx.state.seen.set(row.text ?? '', row.at);
+          if (row.value > 0) ctx.timer(row.at + 50);
+          if (row.value > 5) ctx.processingTimer(ctx.now + 500);
+        },
+        onRight(row, ctx) {
+          ctx.state.n++;
+          ctx.emit('texts', { key: row.key, text: row.text });
+          if (row.value === 9) ctx.clear();
+        },
+        onTimer(time, ctx) {
+          ctx.emit({ key: ctx.key.key, n: ctx.state.n + ctx.state.seen.size, at: time });
+          if (ctx.state.n % 3 === 1 && ctx.watermark < Number.POSITIVE_INFINITY) ctx.timer(time + 20);
+        },
+      });
+    made.to(collect());
+    return made.outputs.texts.to(collect());
+  },
+  'process beside a broadcast table': () => {
+    const { left, right } = sources();
+    return left
+      .keyBy('key')
+      .connect(broadcast(right.keyBy('key')))
+      .process({
+        schema: { key: utf8, text: utf8 },
+        deleted: 'ok',
+        state: () => 0,
+        onRow: (row, ctx) => ctx.emit({ key: row.key, text: `${ctx.state++} ${[...ctx.table].map(([key, { value }]) => `${key}: ${value}`)}`.slice(0, 300) }),
+      })
+      .to(collect());
+  },
+  sorted: () => one().sorted().to(collect()),
   'reduce, ttl': () => one().reduce(add, { ttl: 200 }).to(collect()),
   'reduce in windows': () => one().window(sliding(150, 50).lateness(40)).reduce(latest).to(collect()),
   'reduce in windows, update': () => one().window(tumbling(100).lateness(40).emit('update')).reduce(add).to(collect()),
@@ -301,6 +344,17 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
   'table join': () => {
     const { left, right } = sources();
     return left.keyBy('key').join(right.keyBy('key'), { type: 'left', deleted: 'ok' }).to(collect());
+  },
+  'join as of an event time': () => {
+    const { left, right } = sources();
+    return left.keyBy('key').join(right.keyBy('key'), { type: 'left', deleted: 'ok', asOf: 'eventTime' }).to(collect());
+  },
+  'broadcast join as of an event time': () => {
+    const { left, right } = sources();
+    return left
+      .keyBy('text')
+      .join(broadcast(right.keyBy('text')), { asOf: 'eventTime' })
+      .to(collect());
   },
   'broadcast join': () => {
     const { left, right } = sources();

@@ -177,6 +177,26 @@ function model(rows: readonly Row[]): Record<string, AnyRow[]> {
     'interval join 1': held(({ at }) => at + 50 >= watermark),
     'windowed join 1': held(({ at }) => Math.floor(at / 50) * 50 + 50 > watermark),
     'table join 1': byUser(rows.filter(({ id }) => id % 3 === 1)).map(({ key, rows: of }) => ({ key, value: valueOf(of.at(-1) as Row), side: 'right' })),
+    // The version of the watermark, and what it has not passed.
+    'as-of join 1': [
+      ...byUser(rows.filter(({ id, at }) => id % 3 === 1 && at < watermark)).map(({ key, rows: of }) => ({
+        key,
+        side: 'right',
+        isValid: true,
+        value: valueOf(of.toSorted((a, b) => a.at - b.at).at(-1) as Row),
+      })),
+      ...held(({ at }) => at >= watermark).map((row) => ({ ...row, isValid: false })),
+    ],
+    'sorted 1': rows.filter(({ at }) => at >= watermark).map((row) => ({ key: { user: row.user }, time: row.at, value: valueOf(row) })),
+    'process 2': [
+      ...byUser(rows.filter(({ id, at }) => id % 3 < 2 && at < watermark)).map(({ key, rows: of }) => ({
+        key,
+        value: { left: Math.max(0, ...times(of.filter(({ id }) => id % 3 === 0))), right: Math.max(0, ...times(of.filter(({ id }) => id % 3 === 1))) },
+        timers: [],
+        processingTimers: [],
+      })),
+      ...held(({ at }) => at >= watermark).map(({ key, side, time, value }) => ({ key, waits: `row of stream ${side === 'left' ? 1 : 2}`, time, value })),
+    ],
     'session windows 1': sessions.map(({ bounds, rows: of }) => ({
       ...bounds,
       value: { rows: of.length, evens: { ids: ids(of).sort(), even: even(of).sort() } },

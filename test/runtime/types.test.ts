@@ -2,7 +2,23 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { aggregator, bool, collect, f64, i64, memory, nullable, pipeline, session, sliding, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
+import {
+  aggregator,
+  bool,
+  broadcast,
+  collect,
+  f64,
+  i64,
+  memory,
+  nullable,
+  pipeline,
+  session,
+  sliding,
+  sum,
+  timestamp,
+  tumbling,
+  utf8,
+} from '../../runtime/index.ts';
 
 const p = pipeline('types');
 const clicks = p.from(memory([], { schema: { page: utf8, ms: f64, bytes: i64, ok: bool, note: nullable(utf8), at: timestamp } })).withWatermark('at', '5s');
@@ -64,6 +80,76 @@ test('a wrong key', () => {
   // @ts-expect-error not the same columns
   bad(() => clicks.union(views));
   keyed.join(views.keyBy('page'), { within: [0, '1m'] }).to(collect());
+});
+
+test('functions of connected streams', () => {
+  const keyed = clicks.keyBy('page');
+  const schema = { page: utf8 };
+  const made = keyed.connect(views.keyBy('page')).process({
+    schema,
+    outputs: { slow: { ms: f64 }, seen: { id: f64 } },
+    order: 'eventTime',
+    state: () => ({ ms: 0 }),
+    onLeft(row, ctx) {
+      ctx.state.ms += row.ms;
+      ctx.emit({ page: ctx.key.page });
+      ctx.emit('slow', { ms: row.ms });
+      // @ts-expect-error no such column on the left
+      row.id;
+      // @ts-expect-error no such output
+      bad(() => ctx.emit('fast', { ms: 1 }));
+      // @ts-expect-error a row of another output
+      bad(() => ctx.emit('slow', { id: 1 }));
+    },
+    onRight: (row, ctx) => ctx.emit('seen', { id: row.id }),
+  });
+  made.outputs.seen.filter((row) => row.id > 0);
+  // @ts-expect-error no such output
+  made.outputs.fast;
+  // @ts-expect-error a row of another output
+  made.outputs.slow.filter((row) => row.id > 0);
+  made.late.filter((row) => row.ms > 0 && row.offset > 0);
+  made.lateRight.filter((row) => row.id > 0);
+  // @ts-expect-error a key of text, and one of number
+  bad(() => keyed.connect(views.keyBy('id')).process({ schema, onLeft() {}, onRight() {} }));
+  keyed.connect(views.keyBy('page'), clicks.keyBy('page')).process({
+    schema,
+    on: [
+      (row, ctx) => ctx.emit({ page: row.page }),
+      (row) => row.id + 1,
+      // @ts-expect-error the third stream has no such column
+      (row) => row.id,
+    ],
+  });
+  keyed.connect(broadcast(views.keyBy('id'))).process({
+    schema,
+    onRow(row, ctx) {
+      ctx.emit({ page: ctx.table.get(row.ms)?.page ?? '' });
+      // @ts-expect-error the table is keyed by a number
+      ctx.table.get(row.page);
+      // @ts-expect-error and read-only
+      bad(() => ctx.table.set(1, { page: '', id: 1, when: 0 }));
+    },
+  });
+});
+
+test('rows that are late where none can be, and a sink of other rows', () => {
+  const keyed = clicks.keyBy('page');
+  // @ts-expect-error a map has no late rows
+  bad(() => clicks.map({ ms: f64 }, (row) => ({ ms: row.ms })).late.to(collect()));
+  // @ts-expect-error nor has a running aggregate
+  bad(() => keyed.aggregate({ total: sum('ms') }).late.to(collect()));
+  // @ts-expect-error nor has process in the order of arrival
+  bad(() => keyed.process({ schema: { page: utf8 }, onRow() {} }).late.to(collect()));
+  keyed.sorted().late.to(collect<{ page: string; offset: number }>());
+  // @ts-expect-error a window has none of a second stream
+  bad(() => keyed.window(tumbling('1m')).count().lateRight.to(collect()));
+  // @ts-expect-error rows have no such column
+  clicks.to(collect<{ nope: string }>());
+  // @ts-expect-error and a column of another type
+  clicks.to(collect<{ page: number }>());
+  clicks.to(collect<{ page: string; ms: number }>());
+  clicks.to(collect());
 });
 
 test('an aggregator of the wrong rows, or the wrong results', () => {

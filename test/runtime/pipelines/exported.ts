@@ -81,6 +81,18 @@ export default ({ dir }: { dir: string }) => {
   left.join(right, { within: [20, 30] }).to(collect());
   left.window(tumbling(50)).join(right).to(collect());
   left.join(right, { table: 'growing' }).to(collect());
+  left.join(right, { asOf: 'eventTime', table: 'growing' }).to(collect());
+  byUser.sorted().to(collect());
+  left
+    .connect(right)
+    .process({
+      schema: { user: utf8 },
+      order: 'eventTime',
+      state: () => ({ left: 0, right: 0 }),
+      onLeft: (row, ctx) => void (ctx.state.left = row.at),
+      onRight: (row, ctx) => void (ctx.state.right = row.at),
+    })
+    .to(collect());
   byUser.window(session(12)).aggregate({ rows: count(), evens }).to(collect());
   byUser.window(session(12)).top(1, { by: 'id' }).to(collect());
   byUser.window(countWindow(7)).aggregate({ rows: count() }).to(collect());

@@ -34,12 +34,14 @@ export interface Params {
   readonly isExact?: boolean;
   /** The worker that comes to this row dies, once. */
   readonly dieAt?: number;
+  /** Of the watermark; default 0. */
+  readonly delay?: number;
 }
 
-const source = ({ dir, dieAt }: Params, p = pipeline('spill')) =>
+const source = ({ dir, dieAt, delay = 0 }: Params, p = pipeline('spill')) =>
   p
     .from(log.source({ dir, topic: 'in', value: json(ROW) }))
-    .withWatermark('at', 0)
+    .withWatermark('at', delay)
     .map(ROW, (row) => {
       if (row.id === dieAt && !existsSync(`${dir}/died`)) {
         writeFileSync(`${dir}/died`, '');
@@ -104,6 +106,28 @@ export const KINDS = {
       },
       onTimer: (_, ctx) => ctx.emit({ key: ctx.key.key, n: ctx.state.n, text: ctx.state.text }),
     }),
+  'process by event time': (params: Params) => {
+    const [left, right] = pair(params);
+    return left.connect(right).process({
+      schema: RESULT,
+      order: 'eventTime',
+      state: () => ({ n: 0, text: '' }),
+      onLeft(row, ctx) {
+        ctx.state.n += row.n;
+        ctx.timer(1_000_000);
+      },
+      onRight: (row, ctx) => void (ctx.state.text = row.text),
+      onTimer: (_, ctx) => ctx.emit({ key: ctx.key.key, n: ctx.state.n, text: ctx.state.text }),
+    });
+  },
+  sorted: (params: Params) =>
+    source({ ...params, delay: 2_000 })
+      .keyBy('key')
+      .sorted(),
+  'as-of join': (params: Params) => {
+    const [left, right] = pair(params);
+    return left.join(right, { asOf: 'eventTime' });
+  },
   reduce: (params: Params) => keyed(params).reduce((a, b) => ({ id: b.id, key: a.key, n: a.n + b.n, text: later(a.text, b.text), at: b.at })),
   over: (params: Params) =>
     keyed(params)
