@@ -93,7 +93,20 @@ function driven({ default: pipeline, port }: Program, seed: number): void {
   port.outcomes.forEach((outcome, o) => mustAgree(outcome, outputs[o] as AnyRow[], `outcome ${o}, ${how}`));
 }
 
-assert.ok(files.length >= 18, `${files.length} ports`);
+/** Lines of a program: what stands before its data, without imports, comments and blank lines. */
+function linesOf(text: string): number {
+  const program = text.slice(0, text.search(/^\/\/ (The data|A plain loop)/m)).replace(/^import [^;]*;$/gm, '');
+  return program.split('\n').filter((line) => line.trim() !== '' && !line.trim().startsWith('//')).length;
+}
+
+test('the README lists every port, with the lines that it has', () => {
+  const table = [...readFileSync(new URL('README.md', folder), 'utf8').matchAll(/^\| `([\w-]+\.ts)` \|[^|]*\| (\d+) \|/gm)];
+  assert.deepEqual(
+    table.map(([, file, lines]) => `${file} ${lines}`).sort(),
+    files.map((file) => `${file} ${linesOf(readFileSync(new URL(file, folder), 'utf8'))}`).sort(),
+  );
+});
+
 for (const file of files) {
   describe(file.slice(0, -3), async () => {
     const url = new URL(file, folder);
