@@ -90,6 +90,8 @@ export {
   type WindowStateOptions,
   windowState,
   ZoneGrid,
+  ZoneOffsets,
+  type ZoneSpan,
 } from './panes/index.ts';
 export { type Rng, type SeekableRng, seededRng } from './prng.ts';
 export * from './schema.ts';

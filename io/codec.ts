@@ -38,6 +38,9 @@ export interface RecordIndex {
    * byte order mark or skipped lines). -1: that record is not in this list.
    */
   start: number;
+  /** Address and length of the first line of the partition, for a codec that is `headed`; else 0. */
+  header: number;
+  headerBytes: number;
   /** Topic and partition, for `raw()`. */
   topic: string;
   partition: number;
@@ -50,6 +53,11 @@ export interface Codec<R = unknown> {
   readonly isRowPerRecord?: boolean;
   /** True when a \r without a \n ends a line, where records are lines. */
   readonly breaksAtCr?: boolean;
+  /**
+   * Given where records are understood by the first line of their partition, wherever they are read. The
+   * source puts that line beside every frame, and ends with an error where `fault` says what is wrong with it.
+   */
+  readonly headed?: { fault(line: Uint8Array): string | undefined };
   /** The columns that decoding gives; undefined when the codec only encodes (`json()` without a schema). */
   readonly schema: Schema | undefined;
   /** Worker side. Throws MillraceError ERR_MILLRACE_PIPELINE when the codec has no schema to decode to. */
@@ -113,5 +121,17 @@ export function mustBeCodec(what: string, value: unknown): void {
     isSchema
       ? `${what}: value is the schema ${shown(Object.fromEntries(columns.map((name) => [name, (value as Record<string, { name: string }>)[name]?.name])))}, which does not say how records are written. Give a codec of it: value: json({ ... }), csv({ ... }) or arrow({ ... }).`
       : `${what}: value is ${shown(value)}. Give a codec: json({ page: utf8, ms: f64 }), csv({ ... }), arrow({ ... }), text() or raw().`,
+  );
+}
+
+/**
+ * @param what whose records have no first line that is a header: the start of the message
+ * @throws MillraceError ERR_MILLRACE_OPTION when the codec needs one
+ */
+export function mustNotBeHeaded(what: string, codec: Codec): void {
+  if (codec.headed === undefined) return;
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    `${what}: value finds its columns in the header of a file, and records have none. Leave header: 'byName' out, and name the columns in the order of the fields.`,
   );
 }

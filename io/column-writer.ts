@@ -10,6 +10,7 @@
 import { Batch, BatchBuilder, type Column, type ColumnSpace, copyBytes, fillBytes, Schema, type SlabAllocator } from '../core/index.ts';
 import { decodeBase64 } from './base64.ts';
 import { parseIsoTime } from './iso-time.ts';
+import type { TimeFormat } from './time-format.ts';
 
 const TWO_32 = 4_294_967_296;
 const RANGES: ReadonlyMap<string, readonly [min: number, max: number]> = new Map([
@@ -31,12 +32,18 @@ export class ColumnWriter {
   readonly #schema: Schema;
   readonly #slabs: SlabAllocator;
   readonly #positions: readonly number[];
+  /** In the order of `columns`; undefined: ISO 8601, without an offset UTC. */
+  readonly timeFormats: readonly (TimeFormat | undefined)[];
   #zeros = 0;
 
-  /** @param positions of the columns of `schema` to write; the others hold zeros and empty text */
-  constructor(slabs: SlabAllocator, schema: Schema, positions: readonly number[], capacity: number) {
+  /**
+   * @param positions of the columns of `schema` to write; the others hold zeros and empty text
+   * @param timeFormats of the columns of `schema` whose instants have one of their own
+   */
+  constructor(slabs: SlabAllocator, schema: Schema, positions: readonly number[], capacity: number, timeFormats: readonly (TimeFormat | undefined)[] = []) {
     this.builder = new BatchBuilder(slabs, new Schema(positions.map((at) => schema.field(at))), capacity);
     this.columns = this.builder.columns;
+    this.timeFormats = positions.map((at) => timeFormats[at]);
     this.#schema = schema;
     this.#slabs = slabs;
     this.#positions = positions;
@@ -120,10 +127,10 @@ export class ColumnWriter {
     this.#setValid(column, row, true);
   }
 
-  /** Writes an instant from ISO 8601 text, `from` to `to` of `bytes`; false when the text is none. */
+  /** Writes an instant from text, `from` to `to` of `bytes`; false when the text is none in the column's format. */
   setTime(w: number, row: number, from: number, to: number, bytes: Uint8Array = this.builder.memory.u8): boolean {
     const column = this.columns[w] as ColumnSpace;
-    const ms = parseIsoTime(bytes, from, to);
+    const ms = this.timeFormats[w]?.parse(bytes, from, to) ?? parseIsoTime(bytes, from, to);
     if (Number.isNaN(ms)) return false;
     this.#storeI64(column, row, ms);
     this.#setValid(column, row, true);

@@ -10,6 +10,8 @@
 const DAY_MS = 86_400_000;
 const MONTH_DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const ZERO = 0x30;
+/** Bytes of `+HH`, which patterns take and ISO 8601 here does not. */
+const HOURS_WIDTH = 3;
 
 /** Milliseconds since 1970 of the ASCII text from `from` to `to`, or NaN when it is no such instant. */
 export function parseIsoTime(u8: Uint8Array, from: number, to: number): number {
@@ -27,8 +29,7 @@ export function parseIsoTime(u8: Uint8Array, from: number, to: number): number {
   const month = u8[at] === 0x2d ? digits(u8, at + 1, 2, to) : Number.NaN;
   const day = u8[at + 3] === 0x2d ? digits(u8, at + 4, 2, to) : Number.NaN;
   at += 6;
-  if (!(month >= 1 && month <= 12 && day >= 1 && day <= (MONTH_DAYS[month - 1] as number)) || Number.isNaN(year)) return Number.NaN;
-  if (month === 2 && day === 29 && !(year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0))) return Number.NaN;
+  if (!(month >= 1 && month <= 12 && day >= 1) || Number.isNaN(year) || !(day <= daysOfMonth(year, month))) return Number.NaN;
   const dayMs = daysFromCivil(year, month, day) * DAY_MS;
   if (at === to) return dayMs;
   const between = u8[at] as number;
@@ -64,21 +65,50 @@ function timeOfDay(u8: Uint8Array, from: number, to: number): number {
 
 function zoneOffset(u8: Uint8Array, at: number, to: number): number {
   if (at === to) return 0;
+  const width = offsetWidth(u8, at, to);
+  return width === to - at && width !== HOURS_WIDTH ? offsetMs(u8, at, to) : Number.NaN;
+}
+
+/** Bytes of the offset at `at`: `Z`, `+HH`, `+HHMM` or `+HH:MM`; 0 when there is none. Its digits are not checked. */
+export function offsetWidth(u8: Uint8Array, at: number, to: number): number {
+  if (at >= to) return 0;
   const sign = u8[at];
-  if (sign === 0x5a || sign === 0x7a) return at + 1 === to ? 0 : Number.NaN;
-  if (sign !== 0x2b && sign !== 0x2d) return Number.NaN;
-  const hasColon = u8[at + 3] === 0x3a && at + 3 < to;
-  const hours = digits(u8, at + 1, 2, to);
-  const minutes = digits(u8, at + (hasColon ? 4 : 3), 2, to);
-  if (!(hours <= 23 && minutes <= 59) || at + (hasColon ? 6 : 5) !== to) return Number.NaN;
+  if (sign === 0x5a || sign === 0x7a) return 1;
+  if ((sign !== 0x2b && sign !== 0x2d) || at + 3 > to) return 0;
+  if (at + 6 <= to && u8[at + 3] === 0x3a) return 6;
+  return at + 5 <= to && isDigit(u8[at + 3] as number) ? 5 : HOURS_WIDTH;
+}
+
+/** Milliseconds of an offset of that width, or NaN. */
+export function offsetMs(u8: Uint8Array, from: number, to: number): number {
+  const sign = u8[from];
+  if (sign === 0x5a || sign === 0x7a) return 0;
+  const hours = digits(u8, from + 1, 2, to);
+  const minutes = to - from === HOURS_WIDTH ? 0 : digits(u8, to - 2, 2, to);
+  if (!(hours <= 23 && minutes <= 59)) return Number.NaN;
   return (hours * 60 + minutes) * 60_000 * (sign === 0x2d ? -1 : 1);
+}
+
+/** Does an ISO 8601 time, which has been parsed, name its offset? */
+export function hasIsoOffset(u8: Uint8Array, from: number, to: number): boolean {
+  const isLong = u8[from] === 0x2b || u8[from] === 0x2d;
+  for (let at = from + (isLong ? 13 : 10); at < to; at++) {
+    const byte = u8[at];
+    if (byte === 0x5a || byte === 0x7a || byte === 0x2b || byte === 0x2d) return true;
+  }
+  return false;
+}
+
+export function daysOfMonth(year: number, month: number): number {
+  if (month !== 2) return MONTH_DAYS[month - 1] as number;
+  return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
 }
 
 /**
  * Days since 1970-01-01 in the proleptic Gregorian calendar. Hinnant, "chrono-Compatible Low-Level Date
  * Algorithms".
  */
-function daysFromCivil(year: number, month: number, day: number): number {
+export function daysFromCivil(year: number, month: number, day: number): number {
   const y = month <= 2 ? year - 1 : year;
   const era = Math.floor(y / 400);
   const yearOfEra = y - era * 400;

@@ -13,6 +13,12 @@ import type { Chunk, ChunkDecoder, DecoderContext, Offset } from './source.ts';
 /** FRAME.flags of the frame that begins with the first line of its partition. */
 export const FRAME_STARTS = 1;
 
+/**
+ * FRAME.flags of a frame whose body begins with the first line of its partition, wherever the frame begins: a
+ * line of FRAME.cut bytes that is none of its own.
+ */
+export const FRAME_HEADED = 2;
+
 /** Lines listed at a time. */
 const INDEX_LINES = 8_192;
 
@@ -61,10 +67,14 @@ export class LineDecoder implements ChunkDecoder {
     const { memory } = this.#context;
     while (this.#bytes === 0) {
       if (!this.#frames.advance()) return false;
-      this.#address = this.#frames.body;
-      this.#bytes = this.#frames.bodyBytes;
-      this.#offset = this.#frames.first;
-      this.#index.start = (this.#frames.flags & FRAME_STARTS) !== 0 ? this.#offset : -1;
+      const { body, bodyBytes, first, flags, cut } = this.#frames;
+      const headerBytes = (flags & FRAME_HEADED) !== 0 ? cut : 0;
+      this.#address = body + headerBytes;
+      this.#bytes = bodyBytes - headerBytes;
+      this.#offset = first;
+      this.#index.start = (flags & FRAME_STARTS) !== 0 ? first : -1;
+      this.#index.header = body;
+      this.#index.headerBytes = headerBytes;
     }
     splitLines(memory, this.#address, this.#bytes, this.#index, this.#offset, this.#breaksAtCr);
     const taken = lineBytes(memory, this.#address, this.#bytes, this.#index);

@@ -42,6 +42,8 @@ export class RecordSpace implements RecordIndex {
   timestamps = 0;
   headers = 0;
   start = 0;
+  header = 0;
+  headerBytes = 0;
   topic = '';
   partition = 0;
 

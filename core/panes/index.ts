@@ -11,3 +11,4 @@ export { Watermark, type WatermarkOptions, type WatermarkPolicy, type WatermarkS
 export type { WindowState, WindowStateOptions } from './window-state.ts';
 export { windowState } from './window-strategy.ts';
 export { ZoneGrid } from './zone-grid.ts';
+export { ZoneOffsets, type ZoneSpan } from './zone-offsets.ts';

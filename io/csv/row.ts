@@ -1,10 +1,11 @@
-/** One CSV record into one row of columns: fields by position, RFC 4180 quotes. */
+/** One CSV record into one row of columns. Which field is which column is told beforehand. */
 
-import { type ColumnSpace, type Schema, shown } from '../../core/index.ts';
+import { type ColumnSpace, shown } from '../../core/index.ts';
 import { type ColumnWriter, literalText } from '../column-writer.ts';
 import { JsonScanner } from '../json/scanner.ts';
 import { shownBytes } from '../rejection.ts';
 import { utf8Fault } from '../utf8.ts';
+import { CsvField, withoutLineEnd } from './field.ts';
 
 const QUOTE = 0x22;
 const NOT_WANTED = -1;
@@ -19,27 +20,36 @@ const WORD_BYTES_MAX = 9;
 export class CsvRowReader {
   readonly #writer: ColumnWriter;
   readonly #u8: Uint8Array;
-  readonly #schema: Schema;
-  readonly #delimiter: number;
-  /** For each field, the column of the writer, or NOT_WANTED. */
-  readonly #wanted: readonly number[];
+  /** By column of the writer: the texts that stand for null. */
+  readonly #nulls: readonly (readonly Uint8Array[])[];
+  readonly #field: CsvField;
   readonly #number: JsonScanner;
-  /**
-   * The last field found: its bytes without the quotes, whether it is quoted, whether it has doubled quotes.
-   */
-  #from = 0;
-  #to = 0;
-  #isQuoted = false;
-  #hasQuotes = false;
+  /** For each field, the column of the writer, or NOT_WANTED. */
+  #wanted: readonly number[] = [];
+  /** Columns of the writer that no field is for. */
+  #absent: readonly number[] = [];
+  #owner = '';
   #fault = '';
 
-  constructor(writer: ColumnWriter, schema: Schema, positions: readonly number[], delimiter: number) {
+  /** @param nulls by column of the writer */
+  constructor(writer: ColumnWriter, delimiter: number, nulls: readonly (readonly Uint8Array[])[]) {
     this.#writer = writer;
     this.#u8 = writer.builder.memory.u8;
-    this.#schema = schema;
-    this.#delimiter = delimiter;
-    this.#wanted = schema.fields.map((_, c) => positions.indexOf(c));
+    this.#nulls = nulls;
+    this.#field = new CsvField(this.#u8, delimiter);
     this.#number = new JsonScanner(this.#u8);
+  }
+
+  /**
+   * Says what the fields of the records to come are.
+   *
+   * @param fieldOf by column of the writer, its field; negative: none, so each row is null there
+   * @param owner who says so, for messages: `the schema`
+   */
+  setFields(fieldOf: readonly number[], count: number, owner: string): void {
+    this.#wanted = Array.from({ length: count }, (_, field) => fieldOf.indexOf(field));
+    this.#absent = fieldOf.flatMap((field, w) => (field < 0 ? [w] : []));
+    this.#owner = owner;
   }
 
   /** What was wrong with the last refused record. */
@@ -52,101 +62,36 @@ export class CsvRowReader {
    * not part of it.
    */
   read(from: number, end: number, row: number): boolean {
-    const to = this.#withoutLineEnd(from, end);
+    const to = withoutLineEnd(this.#u8, from, end);
     const bad = utf8Fault(this.#u8, from, to);
     if (bad !== to) return this.#refuse(`expected well-formed UTF-8 at byte ${bad - from}`);
     const count = this.#wanted.length;
     let at = from;
     for (let field = 0; field < count; field++) {
-      if (at > to) return this.#refuse(`it has ${field} fields, and the schema ${count} columns`);
-      const next = this.#field(at, to, from);
-      if (next < 0) return false;
+      if (at > to) return this.#refuse(`it has ${field} fields, and ${this.#owner} ${count} columns`);
+      const next = this.#field.find(at, to, from);
+      if (next < 0) return this.#refuse(this.#field.fault);
       const w = this.#wanted[field] as number;
       if (w !== NOT_WANTED) {
         const problem = this.#value(w, row);
-        if (problem !== undefined)
-          return this.#refuse(
-            `column ${shown(this.#schema.field(field).name)} holds ${this.#schema.field(field).type.name}, but byte ${at - from} has ${shownBytes(this.#writer.builder.memory, this.#from, this.#to)}, ${problem}`,
-          );
-      }
-      at = next + 1;
-    }
-    return at > to || this.#refuse(`it has more fields than the schema's ${count} columns, from byte ${at - from} on`);
-  }
-
-  /** What is wrong with a header line, or undefined. It must name the columns of the schema, in order. */
-  headerFault(from: number, end: number): string | undefined {
-    const to = this.#withoutLineEnd(from, end);
-    // A file may begin with a byte order mark.
-    let at = this.#u8[from] === 0xef && this.#u8[from + 1] === 0xbb && this.#u8[from + 2] === 0xbf ? from + 3 : from;
-    const names: string[] = [];
-    while (at <= to) {
-      const next = this.#field(at, to, from);
-      if (next < 0) return this.#fault;
-      names.push(
-        Buffer.from(this.#u8.slice(this.#from, this.#to))
-          .toString('utf8')
-          .replaceAll('""', this.#hasQuotes ? '"' : '""'),
-      );
-      at = next + 1;
-    }
-    const wanted = this.#schema.fields.map((field) => field.name);
-    return names.length === wanted.length && names.every((name, i) => name === wanted[i])
-      ? undefined
-      : `its header names ${shown(names)}, and the schema ${shown(wanted)}; name the columns in the order of the file`;
-  }
-
-  #withoutLineEnd(from: number, end: number): number {
-    let to = end;
-    if (to > from && this.#u8[to - 1] === 0x0a) to--;
-    if (to > from && this.#u8[to - 1] === 0x0d) to--;
-    return to;
-  }
-
-  /** Finds the end of the field at `at`: the delimiter after it, or `to`; -1 when it is refused. */
-  #field(at: number, to: number, recordFrom: number): number {
-    const u8 = this.#u8;
-    this.#isQuoted = at < to && u8[at] === QUOTE;
-    this.#hasQuotes = false;
-    let p = at;
-    if (!this.#isQuoted) {
-      for (; p < to && u8[p] !== this.#delimiter; p++) {
-        if (u8[p] === QUOTE) {
-          this.#refuse(`a quote at byte ${p - recordFrom} in a field that is not quoted; quote the field and double the quote`);
-          return -1;
+        if (problem !== undefined) {
+          const { name, type } = this.#writer.columns[w] as ColumnSpace;
+          const found = shownBytes(this.#writer.builder.memory, this.#field.from, this.#field.to);
+          return this.#refuse(`column ${shown(name)} holds ${type.name}, but byte ${at - from} has ${found}, ${problem}`);
         }
       }
-      this.#from = at;
-      this.#to = p;
-      return p;
+      at = next + 1;
     }
-    p++;
-    for (; ; p++) {
-      if (p >= to) {
-        this.#refuse(`the quoted field at byte ${at - recordFrom} does not end`);
-        return -1;
-      }
-      if (u8[p] !== QUOTE) continue;
-      if (p + 1 >= to || u8[p + 1] !== QUOTE) break;
-      this.#hasQuotes = true;
-      p++;
-    }
-    this.#from = at + 1;
-    this.#to = p;
-    if (p + 1 < to && u8[p + 1] !== this.#delimiter) {
-      this.#refuse(`expected a delimiter behind the closing quote at byte ${p - recordFrom}`);
-      return -1;
-    }
-    return p + 1;
+    for (let i = 0; i < this.#absent.length; i++) this.#writer.setNull(this.#absent[i] as number, row);
+    return at > to || this.#refuse(`it has more fields than ${this.#owner}'s ${count} columns, from byte ${at - from} on`);
   }
 
   /** Writes the field; returns what is wrong with it, or undefined. */
   #value(w: number, row: number): string | undefined {
     const writer = this.#writer;
     const { type } = writer.columns[w] as ColumnSpace;
-    const from = this.#from;
-    const to = this.#to;
-    if (from === to && !this.#isQuoted && type.nullable) {
+    const { from, to } = this.#field;
+    if (type.nullable && !this.#field.isQuoted && this.#isNull(w, from, to)) {
       writer.setNull(w, row);
       return undefined;
     }
@@ -167,9 +112,23 @@ export class CsvRowReader {
     }
   }
 
+  #isNull(w: number, from: number, to: number): boolean {
+    const nulls = this.#nulls[w] as readonly Uint8Array[];
+    for (let n = 0; n < nulls.length; n++) {
+      const text = nulls[n] as Uint8Array;
+      if (text.length !== to - from) continue;
+      let i = 0;
+      while (i < text.length && text[i] === this.#u8[from + i]) i++;
+      if (i === text.length) return true;
+    }
+    return false;
+  }
+
   #numberOrTime(w: number, row: number, type: string): string | undefined {
-    const from = this.#from;
-    const to = this.#to;
+    const { from, to } = this.#field;
+    const format = this.#writer.timeFormats[w];
+    // Where there is a pattern, digits are what it says: '20260101' is a day.
+    if (format?.pattern !== undefined) return this.#writer.setTime(w, row, from, to) ? undefined : `which is no ${format.shown}`;
     const scanner = this.#number;
     scanner.open(from, to);
     if (scanner.number() && scanner.at === to) {
@@ -184,19 +143,23 @@ export class CsvRowReader {
         return undefined;
       }
     }
-    return from === to ? 'which is empty; make the column nullable if it may be' : 'which is no number';
+    if (from < to) return 'which is no number';
+    return (this.#writer.columns[w] as ColumnSpace).type.nullable
+      ? "which is empty; name '' among the nulls if it stands for null"
+      : 'which is empty; make the column nullable if it may be';
   }
 
   /** Writes text, with doubled quotes made single. */
   #text(w: number, row: number): void {
     const u8 = this.#u8;
-    if (!this.#hasQuotes) {
-      this.#writer.setBytes(w, row, this.#from, this.#to);
+    const { from, to, hasQuotes } = this.#field;
+    if (!hasQuotes) {
+      this.#writer.setBytes(w, row, from, to);
       return;
     }
-    const address = this.#writer.roomForBytes(w, row, this.#to - this.#from);
+    const address = this.#writer.roomForBytes(w, row, to - from);
     let at = address;
-    for (let p = this.#from; p < this.#to; p++) {
+    for (let p = from; p < to; p++) {
       const byte = u8[p] as number;
       u8[at++] = byte;
       if (byte === QUOTE) p++;

@@ -11,7 +11,7 @@ import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { checkOptionNames, MillraceError, shown, shownPath } from '../../core/index.ts';
 import { type Codec, type CodedSource, mustBeCodec } from '../codec.ts';
-import { FRAME_STARTS, LineDecoder } from '../line-decoder.ts';
+import { FRAME_HEADED, FRAME_STARTS, LineDecoder } from '../line-decoder.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
 
 /**
@@ -33,6 +33,8 @@ export type FilesSourceOptions<R> = FilesLocation & {
 
 const RUN_BYTES = 512 * 1_024;
 const LINE_BYTES_MAX = 16 * 1_024 * 1_024;
+/** Bytes that a header is looked for in first. */
+const HEADER_BYTES_FIRST = 64 * 1_024;
 /** Files that are open at the same time. */
 const OPEN_MAX = 8;
 const LF = 0x0a;
@@ -74,7 +76,7 @@ export function filesSource<R>(options: FilesSourceOptions<R>): CodedSource<R> {
       const found = inOrder(where, await listFiles(options), context.identity);
       const sizes = await Promise.all(found.map(({ path }) => fileSize(path)));
       found.forEach(({ path }, partition) => mustReach(path, sizes[partition] as number, context.from?.get(partition)));
-      return new FilesReader(context, found, sizes, { skipLines, lineBytesMax, breaksAtCr: value.breaksAtCr === true });
+      return new FilesReader(context, found, sizes, { skipLines, lineBytesMax, breaksAtCr: value.breaksAtCr === true, headed: value.headed });
     },
     decoder: (context) => new LineDecoder(context, value),
   };
@@ -147,6 +149,7 @@ interface Cutting {
   readonly skipLines: number;
   readonly lineBytesMax: number;
   readonly breaksAtCr: boolean;
+  readonly headed: Codec['headed'];
 }
 
 class FilesReader implements SourceReader {
@@ -215,6 +218,7 @@ class FilesReader implements SourceReader {
   async #readLines(partition: number, path: string, file: FileHandle): Promise<void> {
     const size = this.#sizes[partition] as number;
     const { skipLines, lineBytesMax, breaksAtCr } = this.#cutting;
+    const header = await this.#header(path, file, size);
     let buffer = Buffer.allocUnsafe(Math.min(RUN_BYTES, Math.max(size, 1)));
     let position = this.#start(partition);
     let isStart = position === 0;
@@ -241,7 +245,11 @@ class FilesReader implements SourceReader {
       if (to > from) {
         const flags = isStart ? FRAME_STARTS : 0;
         isStart = false;
-        const hasCredit = this.#context.emit(partition, buffer.subarray(from, to), position + from, position + to, flags);
+        const lines = buffer.subarray(from, to);
+        const hasCredit =
+          header === undefined
+            ? this.#context.emit(partition, lines, position + from, position + to, flags)
+            : this.#context.emit(partition, Buffer.concat([header, lines]), position + from, position + to, flags | FRAME_HEADED, header.length);
         if (!hasCredit) await this.#context.credit(partition);
       }
       position += to;
@@ -258,6 +266,29 @@ class FilesReader implements SourceReader {
         buffer.copy(larger, 0, 0, filled);
         buffer = larger;
       } else buffer.copyWithin(0, to, to + filled);
+    }
+  }
+
+  /** The first line behind those that are skipped, where the codec goes by it. */
+  async #header(path: string, file: FileHandle, size: number): Promise<Buffer | undefined> {
+    const { skipLines, lineBytesMax, breaksAtCr, headed } = this.#cutting;
+    if (headed === undefined) return undefined;
+    for (let bytes = HEADER_BYTES_FIRST; ; bytes *= 2) {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(Math.min(bytes, size)), 0, Math.min(bytes, size), 0);
+      const read = buffer.subarray(0, bytesRead);
+      const isWhole = bytesRead >= size;
+      let from = read[0] === 0xef && read[1] === 0xbb && read[2] === 0xbf ? 3 : 0;
+      let to = from;
+      for (let line = 0; line <= skipLines && to >= 0; line++) {
+        from = to;
+        to = lineEnd(read, from, breaksAtCr);
+      }
+      if (to < 0 && !isWhole && bytes < lineBytesMax) continue;
+      const header = read.subarray(from, to < 0 ? undefined : to);
+      // A file without a line has no rows either.
+      const fault = header.length === 0 ? undefined : headed.fault(header);
+      if (fault === undefined) return header;
+      throw new MillraceError('ERR_MILLRACE_FILE', `The file ${shownPath(path)} cannot be read: ${fault}.`);
     }
   }
 }

@@ -9,6 +9,7 @@ import type { RecordDecoder, RecordIndex } from '../codec.ts';
 import { ColumnWriter } from '../column-writer.ts';
 import { rejectRecord } from '../rejection.ts';
 import type { DecoderContext } from '../source.ts';
+import type { TimeFormat } from '../time-format.ts';
 import { refreshProgram, writeProgram } from './program.ts';
 import { JsonRowReader } from './row.ts';
 
@@ -35,12 +36,14 @@ export class JsonDecoder implements RecordDecoder {
   #records: RecordIndex | undefined;
   #next = 0;
 
-  constructor(context: DecoderContext, schema: Schema) {
+  constructor(context: DecoderContext, schema: Schema, timeFormats: readonly (TimeFormat | undefined)[]) {
     this.#context = context;
-    this.#writer = new ColumnWriter(context.slabs, schema, context.columns, context.batchRows);
+    this.#writer = new ColumnWriter(context.slabs, schema, context.columns, context.batchRows, timeFormats);
     this.#reader = new JsonRowReader(this.#writer);
     this.#recordOf = new Int32Array(this.#writer.builder.capacity);
-    const kernels = kernelExports<JsonKernels>(context.memory);
+    // The kernel knows ISO 8601 only.
+    const isPlain = this.#writer.timeFormats.every((format) => format === undefined);
+    const kernels = isPlain ? kernelExports<JsonKernels>(context.memory) : undefined;
     if (kernels && this.#writer.columns.every((column) => isWellFormed(column.name))) {
       this.#kernels = kernels;
       this.#program = writeProgram(context.slabs, this.#writer.columns);

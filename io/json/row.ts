@@ -120,7 +120,7 @@ export class JsonRowReader {
       }
     } else if (kind === 'string') {
       isWritten = this.#string(w, row, type);
-      if (!isWritten && type === 'timestamp') problem = 'is no ISO 8601 time';
+      if (!isWritten && type === 'timestamp') problem = `is no ${writer.timeFormats[w]?.shown ?? 'ISO 8601 time'}`;
       if (!isWritten && type === 'binary') problem = 'is no base64';
     }
     if (!isWritten)

@@ -3,7 +3,7 @@
  */
 
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
-import type { Codec } from '../codec.ts';
+import { type Codec, mustNotBeHeaded } from '../codec.ts';
 import { checkCompression, type SinkCompression } from '../record-batch/index.ts';
 import type { KafkaConnectionOptions } from './connection/index.ts';
 import { checkSecurity } from './security.ts';
@@ -187,6 +187,7 @@ export function checkSourceOptions(name: string, options: KafkaSourceOptions): v
   }
   if (options.rackId !== undefined && typeof options.rackId !== 'string') throw refused(name, `rackId is ${shown(options.rackId)}; it has to be a text.`);
   checkCodec(name, options.value);
+  mustNotBeHeaded(name, options.value);
   const { schema, name: codec } = options.value;
   if (schema !== undefined) return;
   throw new MillraceError(

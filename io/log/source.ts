@@ -11,7 +11,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
-import { type Codec, type CodedSource, mustBeCodec } from '../codec.ts';
+import { type Codec, type CodedSource, mustBeCodec, mustNotBeHeaded } from '../codec.ts';
 import { type Deposed, ProcessLock } from '../process-lock.ts';
 import { baseOffsetAt, FRAME_DAMAGED, nextOffsetAt, recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
@@ -56,6 +56,7 @@ export function logSource<R>(options: LogSourceOptions<R>): CodedSource<R> {
   const dir = dirPath(options.dir);
   topicPath(dir, topic);
   mustBeCodec('log.source', value);
+  mustNotBeHeaded('log.source', value);
   if (group !== undefined) groupPath(dir, topic, group);
   const { decompressedBytesMax } = options;
   if (decompressedBytesMax !== undefined && !(Number.isInteger(decompressedBytesMax) && decompressedBytesMax >= 1 && decompressedBytesMax < 2 ** 31)) {

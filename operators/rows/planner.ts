@@ -384,9 +384,9 @@ class LoopPlanner {
   }
 }
 
-function columnList(parsed: Pick<ParsedFunction, 'reads'>, schema: Schema): string {
-  const names = parsed.reads === 'all' ? schema.fields.map((field) => field.name) : [...parsed.reads];
-  return nameList(names);
+/** In the order of the schema, as a closure's are: what a plan is must not depend on how its functions are run. */
+function columnList({ reads }: Pick<ParsedFunction, 'reads'>, schema: Schema): string {
+  return nameList(schema.fields.map((field) => field.name).filter((name) => reads === 'all' || reads.has(name)));
 }
 
 function nameList(names: readonly string[]): string {

@@ -1,6 +1,7 @@
 /**
  * Raw records in a frame: `sendRaw` of a test driver puts them in, and the source's own codec decodes them.
- * The frame takes the place of a record batch, or of lines. Decoding and refusals are as in a job.
+ * The frame takes the place of a record batch, or of lines. Decoding and refusals are as in a job. For a codec
+ * that goes by a header, the first record of each frame is one.
  *
  *   count u32 | 0 (no headers) u32 | timestamp f64
  *   for each record: key length i32 | value length i32 | key | value, up to a multiple of 4
@@ -45,6 +46,7 @@ export class RawRecordDecoder {
   readonly #memory: SharedMemory;
   readonly #index: RecordSpace;
   readonly #codec: RecordDecoder;
+  readonly #isHeaded: boolean;
 
   /** @param topic for the codec's topic column */
   constructor(context: DecoderContext, codec: Codec, topic: string) {
@@ -52,6 +54,7 @@ export class RawRecordDecoder {
     this.#index = allocRecordIndex(context.slabs, context.batchRows);
     this.#index.topic = topic;
     this.#codec = codec.decoder(context);
+    this.#isHeaded = codec.headed !== undefined;
   }
 
   /** Starts on the frame whose body lies at `body`. */
@@ -77,6 +80,11 @@ export class RawRecordDecoder {
       at = key + padded(Math.max(0, keyLength) + Math.max(0, valueLength));
     }
     index.count = count;
+    if (this.#isHeaded && count > 0) {
+      index.start = first;
+      index.header = u32[index.values >>> 2] as number;
+      index.headerBytes = Math.max(0, i32[index.valueLengths >>> 2] as number);
+    }
     this.#codec.open(index);
   }
 

@@ -112,7 +112,8 @@ export class TestDriver {
   /**
    * One or several records of a source, as they come from outside. Their values go through the source's
    * codec, so that decoding and refusals can be tested without the outside. Names and partitions are as for
-   * {@link send}.
+   * {@link send}. With `csv(..., { header: 'byName' })` the first record of each call is a header; name the
+   * partition then.
    *
    * @param bytes the value of each record; null: a record without a value
    * @param options `key`: the key of these records, text as UTF-8; default none. Their timestamp is the

@@ -60,6 +60,8 @@ function recordsOf(values: readonly (Uint8Array | null)[], gap: number): RecordI
     timestamps: 0,
     headers: 0,
     start: 0,
+    header: 0,
+    headerBytes: 0,
     topic: 't',
     partition: 0,
     slab,

@@ -1,11 +1,18 @@
 /** csv(schema) both ways: a plain splitter as the model, refusals by message. */
 
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { BatchBuilder, binary, bool, f32, f64, i32, i64, MillraceError, nullable, type SchemaFields, schema, timestamp, utf8 } from '../../core/index.ts';
 import { csv } from '../../io/csv.ts';
+import { collect, files, log } from '../../io/index.ts';
+import { pipeline } from '../../runtime/index.ts';
+import { testDriver } from '../../runtime/testing.ts';
 import { caseCount, fc } from '../seed.ts';
 import { decode, encode, slabs } from './codec-harness.ts';
+import { decodeFrames, readSource } from './harness.ts';
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
 const read = (fields: SchemaFields, records: readonly (string | null)[], options = {}) =>
@@ -165,6 +172,173 @@ describe('csv(schema)', () => {
       assert.match(rejections[0]?.message ?? '', message);
     }
     assert.match(decode(csv({ a: utf8 }) as never, [Uint8Array.of(0x61, 0xff)]).rejections[0]?.message ?? '', /well-formed UTF-8 at byte 1/);
+  });
+
+  test('nulls: texts that stand for null, in nullable columns, unquoted, for all and by column', () => {
+    const fields = { a: nullable(f64), b: nullable(utf8), c: utf8, d: nullable(utf8) };
+    const { rows, rejections } = read(fields, ['NA,NA,NA,NA', ',,,-', '"NA",1,2,3', '1,"NA",x,"-"', '2,-,,'], {
+      nulls: ['NA', ''],
+      columns: { d: { nulls: ['-'] } },
+    });
+    assert.deepEqual(rows, [
+      { a: null, b: null, c: 'NA', d: 'NA' },
+      { a: null, b: null, c: '', d: null },
+      { a: 1, b: 'NA', c: 'x', d: '-' },
+      { a: 2, b: '-', c: '', d: '' },
+    ]);
+    assert.match(rejections[0]?.message ?? '', /column "a" holds f64, but byte 0 has "NA", which is no number/);
+    assert.match(read({ a: nullable(f64) }, ['NA', ''], { nulls: ['NA'] }).rejections[0]?.message ?? '', /which is empty; name '' among the nulls/);
+  });
+
+  test('time and zone: by pattern, for all and by column; without a pattern ISO 8601 by the clocks of the zone', () => {
+    const fields = { at: timestamp, day: nullable(timestamp), ms: timestamp };
+    const options = {
+      time: 'yyyy/MM/dd HH:mm',
+      zone: 'Europe/Berlin',
+      columns: { day: { time: 'd.M.yy', zone: '+01:00' }, ms: { time: "yyyyMMdd'T'HHmmssSSS" } },
+    };
+    assert.deepEqual(read(fields, ['2026/07/01 12:30,1.7.26,20260102T030405678', '2026/01/01 00:00,,20260102T030405678'], options).rows, [
+      { at: Date.UTC(2026, 6, 1, 10, 30), day: Date.UTC(2026, 5, 30, 23), ms: Date.UTC(2026, 0, 2, 2, 4, 5, 678) },
+      { at: Date.UTC(2025, 11, 31, 23), day: null, ms: Date.UTC(2026, 0, 2, 2, 4, 5, 678) },
+    ]);
+    assert.match(
+      read({ at: timestamp }, ['2026-01-01'], { time: 'yyyy/MM/dd' }).rejections[0]?.message ?? '',
+      /column "at" holds timestamp, but byte 0 has "2026-01-01", which is no time like "yyyy\/MM\/dd"/,
+    );
+    // A pattern takes digits for what it says, and no milliseconds; a zone alone leaves both.
+    assert.deepEqual(read({ at: timestamp }, ['20260101', '5'], { time: 'yyyyMMdd' }).rows, [{ at: Date.UTC(2026, 0, 1) }]);
+    const zoned = ['2026-07-01T12:00', '2026-07-01', '2026-07-01T12:00Z', '2026-07-01 12:00:00.5+04:00', '7'];
+    assert.deepEqual(
+      read({ at: timestamp }, zoned, { zone: 'America/New_York' }).rows.map(({ at }) => at),
+      [Date.UTC(2026, 6, 1, 16), Date.UTC(2026, 6, 1, 4), Date.UTC(2026, 6, 1, 12), Date.UTC(2026, 6, 1, 8, 0, 0, 500), 7],
+    );
+  });
+
+  test('byName in a file with its own header, whichever frames a decoder sees, is as the rows of a model', async () => {
+    const codec = csv({ a: i32, b: nullable(utf8), at: nullable(timestamp) }, { header: 'byName', nulls: ['', 'NA'], time: 'dd.MM.yyyy' });
+    const dir = await mkdtemp(join(tmpdir(), 'millrace-csv-'));
+    try {
+      const orders = [
+        ['a', 'b', 'at'],
+        ['x', 'at', 'b "q"', 'a', 'b'],
+        ['b', 'a'],
+      ];
+      const expected: unknown[] = [];
+      const paths = await Promise.all(
+        orders.map(async (names, partition) => {
+          const lines = Array.from({ length: 40_000 }, (_, i) => {
+            const values: Readonly<Record<string, string>> = {
+              a: String(i),
+              b: i % 3 === 0 ? 'NA' : `"b, ${i}"`,
+              at: i % 5 === 0 ? '' : `0${1 + (i % 9)}.02.2026`,
+              x: 'none, of "ours"',
+            };
+            const at = names.includes('at') && i % 5 !== 0 ? Date.UTC(2026, 1, 1 + (i % 9)) : null;
+            expected.push({ partition, row: { a: i, b: i % 3 === 0 ? null : `b, ${i}`, at } });
+            return names.map((name) => (name === 'x' ? quote(values['x'] as string) : (values[name] ?? ''))).join(',');
+          });
+          const path = join(dir, `${partition}.csv`);
+          await writeFile(path, `\ufeff# skipped\n${names.map((name) => (name.includes('"') ? quote(name) : name)).join(',')}\r\n${lines.join('\n')}`);
+          return path;
+        }),
+      );
+      const source = files.source({ paths, value: codec, skipLines: 1 });
+      const { frames } = await readSource(source);
+      assert.ok(frames.length > orders.length + 1, 'some frames begin within a file');
+      const { rows, rejections } = decodeFrames(source, frames);
+      assert.deepEqual(
+        rejections.map(({ reason }) => reason),
+        ['filtered', 'filtered', 'filtered'],
+      );
+      const byPartition = (all: readonly { readonly partition: number }[]) =>
+        [0, 1, 2].flatMap((partition) => all.filter((one) => one.partition === partition));
+      assert.deepEqual(
+        byPartition(rows).map((one) => ({ partition: one.partition, row: (one as (typeof rows)[0]).row })),
+        byPartition(expected as { partition: number }[]),
+      );
+      // Any frame alone, as another worker has it, and a start in the middle of a file.
+      const later = frames.filter(({ partition }) => partition === 1)[1] as (typeof frames)[0];
+      const rest = await readSource(source, { from: new Map([[1, later.first]]) });
+      const first = decodeFrames(
+        source,
+        rest.frames.filter(({ partition }) => partition === 1),
+      ).rows[0];
+      assert.deepEqual(
+        first,
+        rows.find(({ partition, offset }) => partition === 1 && offset >= later.first),
+      );
+      assert.deepEqual(decodeFrames(source, [later]).rows[0], first);
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+
+  test('byName: a column that is missing, or is there twice, ends the job with its name; records of the wrong width are refused', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'millrace-csv-'));
+    const read = async (text: string, fields: SchemaFields = { a: f64, b: f64 }) => {
+      const path = join(dir, 'in.csv');
+      await writeFile(path, text);
+      const source = files.source({ path, value: csv(fields as { a: typeof f64 }, { header: 'byName' }) });
+      return decodeFrames(source, (await readSource(source)).frames);
+    };
+    try {
+      await assert.rejects(read('a,c\n1,2\n'), {
+        code: 'ERR_MILLRACE_FILE',
+        message: /in\.csv" cannot be read: its header has no column "b": it names \["a","c"\]\. Make the column nullable/,
+      });
+      await assert.rejects(read('a,b,a\n1,2,3\n'), { code: 'ERR_MILLRACE_FILE', message: /two columns "a"/ });
+      await assert.rejects(read('a,"b\n1,2\n'), { code: 'ERR_MILLRACE_FILE', message: /the quoted field at byte 2 does not end/ });
+      assert.deepEqual(
+        (await read('a,c\n1,2\n', { a: f64, b: nullable(f64) })).rows.map(({ row }) => row),
+        [{ a: 1, b: null }],
+      );
+      assert.deepEqual((await read('')).rows, []);
+      assert.deepEqual((await read('b,a')).rows, []);
+      const { rows, rejections } = await read('b,x,a\n1,2,3\n1,2\n1,2,3,4\n4,,5\n');
+      assert.deepEqual(
+        rows.map(({ row }) => row),
+        [
+          { a: 3, b: 1 },
+          { a: 5, b: 4 },
+        ],
+      );
+      assert.match(rejections[1]?.message ?? '', /it has 2 fields, and the header 3 columns/);
+      assert.match(rejections[2]?.message ?? '', /more fields than the header's 3 columns/);
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+
+  test('byName in a test driver: the first record of a call is the header; a log is refused', () => {
+    const driver = testDriver(
+      pipeline('p')
+        .from(files.source({ path: 'x.csv', value: csv({ a: f64 }, { header: 'byName' }) }))
+        .to(collect()),
+    );
+    driver.sendRaw(0, [bytes('b,a'), bytes('1,2')]);
+    driver.sendRaw(0, [bytes('a'), bytes('3'), bytes('4')]);
+    driver.sendRaw(0, [bytes('b'), bytes('5')]);
+    driver.endEpoch();
+    assert.deepEqual(driver.output(), [{ a: 2 }, { a: 3 }, { a: 4 }]);
+    assert.deepEqual([driver.counts.get('filtered'), driver.counts.get('undecodable')], [2, 2]);
+    assert.throws(() => log.source({ dir: 'x', topic: 't', value: csv({ a: f64 }, { header: 'byName' }) }), {
+      code: 'ERR_MILLRACE_OPTION',
+      message: /^log\.source: value finds its columns in the header of a file/,
+    });
+  });
+
+  test('refuses options that cannot be', () => {
+    const wrong: readonly (readonly [SchemaFields, object, RegExp])[] = [
+      [{ a: f64 }, { header: 'byname' }, /header of csv\(\) is "byname"\. Give true, false or 'byName'/],
+      [{ a: f64 }, { nulls: 'NA' }, /nulls of csv\(\) are "NA"\. Give a list/],
+      [{ a: f64 }, { time: 'yyyy' }, /time is given, and no column is a timestamp/],
+      [{ a: f64, at: timestamp }, { columns: { a: { zone: 'UTC' } } }, /zone is given for the column "a", which holds f64/],
+      [{ at: timestamp }, { columns: { att: { time: 'yyyy' } } }, /csv\(\), columns: there is no option "att"\. Did you mean at\?/],
+      [{ at: timestamp }, { columns: { at: { tim: 'yyyy' } } }, /csv\(\), column "at": there is no option "tim"\. Did you mean time\?/],
+      [{ at: timestamp }, { zone: 'Europe/Berln' }, /column "at": zone is "Europe\/Berln", which is no time zone/],
+      [{ at: timestamp }, { time: 'YYYY-MM-dd' }, /column "at": time is "YYYY-MM-dd"; "YYYY" in it stands for nothing/],
+    ];
+    for (const [fields, options, message] of wrong) assert.throws(() => csv(fields, options as object), { code: 'ERR_MILLRACE_OPTION', message });
   });
 
   test('refuses a delimiter that cannot be one', () => {

@@ -76,6 +76,24 @@ describe('the identity of a plan', () => {
     );
   });
 
+  test('is not in which order a function names its columns, compiled or not', () => {
+    // The schema has page, user, ms, at.
+    const of = (codeGeneration: boolean, isTurned: boolean) =>
+      identity(
+        (stream) =>
+          stream
+            .filter(isTurned ? (r) => r.page !== '' && r.at > 0 : (r) => r.at > 0 && r.page !== '')
+            .withColumns({ x: [f64, isTurned ? (r) => r.ms + r.at : (r) => r.at + r.ms], y: [utf8, (r) => r.page + r.user] })
+            .map({ z: f64, page: utf8 }, isTurned ? (r) => ({ page: r.page, z: r.x }) : (r) => ({ z: r.x, page: r.page }))
+            .keyBy({ key: utf8 }, (r) => ({ key: `${r.z}${r.page}` }))
+            .count()
+            .to(collect()),
+        codeGeneration,
+      );
+    for (const codeGeneration of [true, false])
+      for (const isTurned of [true, false]) assert.equal(identityDifference(of(true, false), of(codeGeneration, isTurned)), undefined);
+  });
+
   test('says which fact of an operator differs', () => {
     assert.equal(
       identityDifference(perMinute(), perMinute(3_600_000)),
