@@ -10,14 +10,16 @@
  * With `extend` a row that is dropped counts, too: a row is a duplicate when any row of its key was that close,
  * so a key that comes again and again passes once, until it has paused for `within`. What is kept then is not
  * each time, but the spans that they make: first and last time of rows that are that close to each other.
+ *
+ * Keys are in shared memory (by-key/key-index.ts), and the span of each in arrays by its id; the few keys that
+ * have more spans have them in a Map. Without `extend` a span is one time.
  */
 
-import { type Batch, readTimestamp, type Schema } from '../../core/index.ts';
-import { named, type StateRow } from '../exchange/index.ts';
-import { type DueTimes, dueIn, type EpochClock, type KeyedContext, type KeyedInput, type KeyedOperator, type KeyedOperatorPlan } from './keyed-operator.ts';
-import type { RowOutput } from './row-output.ts';
-import { type Key, keyReader, keyValues, roughBytes } from './row-values.ts';
-import { TimerQueue } from './timer-queue.ts';
+import { type Batch, BatchBuilder, readTimestamp, type Schema } from '../../core/index.ts';
+import { KeyIndex, TimeHeap } from '../by-key/index.ts';
+import { hashKeys, type StateRow } from '../exchange/index.ts';
+import { type DueTimes, dueIn, type KeyedContext, type KeyedInput, type KeyedOperator, type KeyedOperatorPlan } from './keyed-operator.ts';
+import { type Key, keyValues, RowReader } from './row-values.ts';
 
 export interface DropDuplicatesRequest {
   readonly input: Schema;
@@ -58,7 +60,11 @@ export function planDropDuplicates({ input, keys, withinMs, isExtended = false, 
 }
 
 interface Snapshot {
-  /** In the order in which they passed. With `extend` times are pairs: the first and the last of a span. */
+  readonly keys: readonly (readonly [hash: number, key: Uint8Array, spans: readonly number[]])[];
+}
+
+/** As versions before 0.1 wrote it: without `extend`, times in place of spans. */
+interface FormerSnapshot {
   readonly passed: readonly (readonly [key: Key, times: readonly number[]])[];
 }
 
@@ -68,35 +74,41 @@ class DropDuplicates implements KeyedOperator {
   readonly #input: KeyedInput;
   readonly #withinMs: number;
   readonly #isExtended: boolean;
-  readonly #keyOf: (batch: Batch, row: number) => Key;
-  readonly #clock: EpochClock;
-  readonly #output: RowOutput;
-  /** Times of the rows that passed and may still have duplicates, or the bounds of spans. Mostly one. */
-  readonly #passed = new Map<Key, number[]>();
-  readonly #expiries = new TimerQueue<Key>();
+  readonly #context: KeyedContext;
+  readonly #keys: KeyIndex;
+  readonly #keySchema: Schema;
+  /** By key: bounds of its first span, and how many it has. Where there are more, `#more` has all of them. */
+  #first = new Float64Array(0);
+  #last = new Float64Array(0);
+  #count = new Uint8Array(0);
+  /** From, to, from, to, ..., ascending. */
+  readonly #more = new Map<number, number[]>();
+  readonly #expiries = new TimeHeap();
+  #sequence = 0;
+  #hashes = new Uint32Array(0);
   #selected = NO_ROWS;
 
-  constructor(input: KeyedInput, withinMs: number, isExtended: boolean, context: KeyedContext, from: Snapshot | undefined) {
+  constructor(input: KeyedInput, withinMs: number, isExtended: boolean, context: KeyedContext, from: Snapshot | FormerSnapshot | undefined) {
+    const { schema } = input;
     this.#input = input;
     this.#withinMs = withinMs;
     this.#isExtended = isExtended;
-    this.#keyOf = keyReader(input.keys, input.schema);
-    this.#clock = context.clock;
-    this.#output = context.output;
-    for (const [key, times] of from?.passed ?? []) {
-      if (isExtended) this.#restoreSpans(key, times);
-      else for (const time of times) this.#pass(key, time);
-    }
+    this.#context = context;
+    this.#keySchema = schema.select(
+      input.keys.map((key) => schema.field(key).name),
+      'dropDuplicates',
+    );
+    this.#keys = new KeyIndex(
+      context.slabs,
+      this.#keySchema.fields.map(({ type }) => type),
+    );
+    if (from === undefined) return;
+    if ('passed' in from) this.#restoreFormer(from);
+    else for (const [hash, key, spans] of from.keys) this.#restore(this.#keys.internRecord(key, hash), spans);
   }
 
   get stateBytes(): number {
-    let bytes = 0;
-    let looked = 0;
-    for (const key of this.#passed.keys()) {
-      if (looked++ === 100) break;
-      bytes += 120 + roughBytes(key);
-    }
-    return Math.round(looked === 0 ? 0 : bytes * Math.max(1, this.#passed.size / 100)) + this.#expiries.size * 56;
+    return this.#keys.bytes + this.#count.length * 17 + this.#expiries.bytes + this.#more.size * 200;
   }
 
   get due(): DueTimes {
@@ -104,100 +116,168 @@ class DropDuplicates implements KeyedOperator {
   }
 
   onBatch(rows: Batch): void {
-    if (this.#selected.length < rows.rowCount) this.#selected = new Int32Array(2 ** Math.ceil(Math.log2(rows.rowCount)));
-    const { eventTime, timeShiftMs } = this.#input;
-    const now = this.#clock.nowMs;
-    let count = 0;
-    for (let row = 0; row < rows.rowCount; row++) {
-      const key = this.#keyOf(rows, row);
-      const time = eventTime < 0 ? now : readTimestamp(rows.memory, rows.column(eventTime).data, row) + timeShiftMs;
-      if (this.#isExtended) {
-        if (this.#extend(key, time)) continue;
-        this.#selected[count++] = row;
-        continue;
-      }
-      const times = this.#passed.get(key);
-      if (times?.some((passed) => Math.abs(time - passed) < this.#withinMs)) continue;
-      this.#pass(key, time);
-      this.#selected[count++] = row;
+    const { memory, rowCount } = rows;
+    const { keys, eventTime, timeShiftMs } = this.#input;
+    if (this.#selected.length < rowCount) {
+      this.#selected = new Int32Array(2 ** Math.ceil(Math.log2(rowCount)));
+      this.#hashes = new Uint32Array(this.#selected.length);
     }
-    if (count > 0) this.#output.appendSelected(rows, this.#selected, count);
+    const columns = keys.map((key) => rows.column(key));
+    hashKeys(memory, columns, rowCount, this.#hashes);
+    const times = eventTime < 0 ? 0 : rows.column(eventTime).data;
+    const now = this.#context.clock.nowMs;
+    let count = 0;
+    for (let row = 0; row < rowCount; row++) {
+      const key = this.#keys.intern(columns, row, this.#hashes[row] as number);
+      const time = eventTime < 0 ? now : readTimestamp(memory, times, row) + timeShiftMs;
+      if (!this.#isDuplicate(key, time)) this.#selected[count++] = row;
+    }
+    if (count > 0) this.#context.output.appendSelected(rows, this.#selected, count);
   }
 
   onWatermark(watermark: number): void {
-    const until = this.#input.eventTime >= 0 ? watermark : this.#clock.nowMs;
+    const until = this.#input.eventTime >= 0 ? watermark : this.#context.clock.nowMs;
     // The end of the input is not a passing of time.
-    while (until !== Number.POSITIVE_INFINITY && this.#expiries.firstTime <= until) {
-      const { owner: key } = this.#expiries.take();
-      if (this.#isExtended) {
-        this.#forgetSpans(key, until);
-        continue;
-      }
-      // Two times of a key may both be over: the first of them removed the key.
-      const times = (this.#passed.get(key) ?? []).filter((time) => time + this.#withinMs > until);
-      if (times.length === 0) this.#passed.delete(key);
-      else this.#passed.set(key, times);
-    }
+    while (until !== Number.POSITIVE_INFINITY && this.#expiries.firstTime <= until) this.#forget(this.#expiries.pop(), until);
   }
 
   snapshot(): Snapshot {
-    return { passed: [...this.#passed].map(([key, times]) => [key, [...times]]) };
+    return { keys: Array.from(this.#held(), (key) => [this.#keys.hashOf(key), this.#keys.copyOut(key), [...this.#spansOf(key)]] as const) };
   }
 
   *stateRows(): Generator<StateRow> {
-    const fields = this.#input.keys.map((key) => this.#input.schema.field(key));
-    const names = fields.map(({ name }) => name);
-    for (const [key, times] of this.#passed) {
-      const expires = Math.max(...times) + this.#withinMs;
-      yield { key: named(names, keyValues(key, fields)), expires: Number.isFinite(expires) ? expires : null };
+    const all = this.#keySchema.fields.map((_, column) => column);
+    const builder = new BatchBuilder(this.#context.slabs, this.#keySchema, 1);
+    const reader = new RowReader(this.#keySchema, all);
+    for (const key of this.#held()) {
+      builder.reset();
+      this.#keys.read(key, builder, all, 0);
+      const expires = (this.#spansOf(key).at(-1) as number) + this.#withinMs;
+      yield { key: reader.read(builder.finish(1), 0), expires: Number.isFinite(expires) ? expires : null };
     }
+    builder.release();
   }
 
-  /** Puts a row into the span that it is close to. False: there is none, and it begins one. */
-  #extend(key: Key, time: number): boolean {
-    const spans = this.#passed.get(key);
-    if (spans === undefined) {
-      this.#restoreSpans(key, [time, time]);
+  release(): void {
+    this.#keys.release();
+  }
+
+  /** Whether a row is close to one of its key. If not it passes; with `extend` it counts in any case. */
+  #isDuplicate(key: number, time: number): boolean {
+    if (key >= this.#count.length) this.#reserve();
+    const withinMs = this.#withinMs;
+    const count = this.#count[key] as number;
+    if (count === 1) {
+      const [from, to] = [this.#first[key] as number, this.#last[key] as number];
+      if (time - to < withinMs && from - time < withinMs) {
+        if (this.#isExtended) {
+          if (time > to) this.#last[key] = time;
+          else if (time < from) this.#first[key] = time;
+        }
+        return true;
+      }
+    }
+    if (count > 1) return this.#isNear(key, this.#more.get(key) as number[], time);
+    if (count === 0) this.#put(key, [time, time]);
+    else {
+      const spans = [this.#first[key] as number, this.#last[key] as number];
+      spans.splice(time < (spans[0] as number) ? 0 : 2, 0, time, time);
+      this.#put(key, spans);
+    }
+    this.#expire(key, time);
+    return false;
+  }
+
+  /** The same for a key with several spans, which change. */
+  #isNear(key: number, spans: number[], time: number): boolean {
+    const withinMs = this.#withinMs;
+    // Most rows are at the end.
+    let next = spans.length;
+    while (next > 0 && (spans[next - 2] as number) > time) next -= 2;
+    const isNearBefore = next > 0 && time - (spans[next - 1] as number) < withinMs;
+    const isNearAfter = next < spans.length && (spans[next] as number) - time < withinMs;
+    if (!isNearBefore && !isNearAfter) {
+      spans.splice(next, 0, time, time);
+      this.#expire(key, time);
       return false;
     }
-    let first = time;
-    let last = time;
-    const others: number[] = [];
-    for (let s = 0; s < spans.length; s += 2) {
-      const [from, to] = [spans[s] as number, spans[s + 1] as number];
-      // One row may join two spans, and no more: they are not close to each other.
-      if (time - to < this.#withinMs && from - time < this.#withinMs) {
-        first = Math.min(first, from);
-        last = Math.max(last, to);
-      } else others.push(from, to);
+    if (!this.#isExtended) return true;
+    if (isNearBefore && isNearAfter) {
+      spans.splice(next - 1, 2);
+      if (spans.length === 2) this.#put(key, spans);
+    } else if (isNearAfter) spans[next] = time;
+    else if (time > (spans[next - 1] as number)) spans[next - 1] = time;
+    return true;
+  }
+
+  /** Each span has a time in the heap, which may be earlier than its end: then there is another one. */
+  #forget(key: number, until: number): void {
+    // Of two spans that are over the first removed the key.
+    if (this.#count[key] === 0) return;
+    const spans = this.#spansOf(key);
+    let over = 0;
+    while (over < spans.length && (spans[over + 1] as number) + this.#withinMs <= until) over += 2;
+    if (over > 0) this.#put(key, spans.slice(over));
+    if (over === spans.length) this.#keys.remove(key);
+    else if (this.#isExtended) this.#expire(key, spans[over + 1] as number);
+  }
+
+  #expire(key: number, time: number): void {
+    if (this.#withinMs !== Number.POSITIVE_INFINITY) this.#expiries.push(time + this.#withinMs, this.#sequence++, key);
+  }
+
+  #spansOf(key: number): readonly number[] {
+    return this.#more.get(key) ?? (this.#count[key] === 0 ? [] : [this.#first[key] as number, this.#last[key] as number]);
+  }
+
+  #put(key: number, spans: number[]): void {
+    if (spans.length > 2) this.#more.set(key, spans);
+    else if (this.#count[key] === 2) this.#more.delete(key);
+    this.#count[key] = Math.min(2, spans.length / 2);
+    this.#first[key] = spans[0] ?? 0;
+    this.#last[key] = spans[1] ?? 0;
+  }
+
+  *#held(): Generator<number> {
+    for (let key = 0; key < this.#count.length; key++) if (this.#count[key] !== 0) yield key;
+  }
+
+  #restore(key: number, spans: readonly number[]): void {
+    if (key >= this.#count.length) this.#reserve();
+    this.#put(key, [...spans]);
+    for (let s = 1; s < spans.length; s += 2) this.#expire(key, spans[s] as number);
+  }
+
+  #restoreFormer({ passed }: FormerSnapshot): void {
+    const { fields } = this.#keySchema;
+    const builder = new BatchBuilder(this.#context.slabs, this.#keySchema, 1);
+    for (const [key, times] of passed) {
+      builder.reset();
+      for (const [column, value] of keyValues(key, fields).entries()) builder.setValue(column, 0, value);
+      const { memory, columns } = builder.finish(1);
+      const hash = new Uint32Array(1);
+      hashKeys(memory, columns, 1, hash);
+      this.#restore(this.#keys.intern(columns, 0, hash[0] as number), inOrder(times, this.#isExtended));
     }
-    const isNew = others.length === spans.length;
-    this.#passed.set(key, [...others, first, last]);
-    if (isNew) this.#expiries.add(last + this.#withinMs, key);
-    return !isNew;
+    builder.release();
   }
 
-  /** Each span has a timer, which may be earlier than its end: then there is another one. */
-  #forgetSpans(key: Key, until: number): void {
-    const spans = this.#passed.get(key) ?? [];
-    const kept: number[] = [];
-    for (let s = 0; s < spans.length; s += 2) if ((spans[s + 1] as number) + this.#withinMs > until) kept.push(spans[s] as number, spans[s + 1] as number);
-    if (kept.length === 0) this.#passed.delete(key);
-    else {
-      this.#passed.set(key, kept);
-      this.#expiries.add(Math.min(...kept.filter((_, i) => i % 2 === 1)) + this.#withinMs, key);
-    }
+  #reserve(): void {
+    const limit = this.#keys.idLimit;
+    const [first, last, count] = [new Float64Array(limit), new Float64Array(limit), new Uint8Array(limit)];
+    first.set(this.#first);
+    last.set(this.#last);
+    count.set(this.#count);
+    this.#first = first;
+    this.#last = last;
+    this.#count = count;
   }
+}
 
-  #restoreSpans(key: Key, spans: readonly number[]): void {
-    this.#passed.set(key, [...spans]);
-    for (let s = 1; s < spans.length; s += 2) this.#expiries.add((spans[s] as number) + this.#withinMs, key);
-  }
-
-  #pass(key: Key, time: number): void {
-    const times = this.#passed.get(key);
-    if (times === undefined) this.#passed.set(key, [time]);
-    else times.push(time);
-    if (this.#withinMs !== Number.POSITIVE_INFINITY) this.#expiries.add(time + this.#withinMs, key);
-  }
+/** Times, or the bounds of spans, as spans that ascend. */
+function inOrder(times: readonly number[], areSpans: boolean): number[] {
+  const spans = areSpans
+    ? times.flatMap((from, i) => (i % 2 === 0 ? [[from, times[i + 1] as number] as const] : []))
+    : times.map((time) => [time, time] as const);
+  return spans.sort((a, b) => a[0] - b[0]).flat();
 }

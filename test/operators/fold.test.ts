@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type AnyRow, f64, i32, nullable, schema, timestamp, utf8 } from '../../core/index.ts';
+import { type AnyRow, f64, i32, nullable, SHARD_COUNT, schema, timestamp, utf8 } from '../../core/index.ts';
 import {
   type KeyedOperatorPlan,
   planDropDuplicates,
@@ -433,6 +433,7 @@ describe('dropDuplicates', () => {
     const cuts = Array.from({ length: 50 }, (_, n) => ({ nowMs: n, chunks: [{ partition: 0, first: n * 100, rows: rows.slice(n * 100, n * 100 + 100) }] }));
     const run = runKeyed(plan, cuts, { workers: 1, spread: () => 0, batchRows: 128, partitions: 1, delayMs: 0, closes: false });
     assert.equal(run.results.length, 5_000);
-    assert.ok(run.stateBytes < 200 * 300, `${run.stateBytes} bytes for 100 keys`);
+    // Each shard has a page, and small arrays; with all keys it would have more of both.
+    assert.ok(run.stateBytes < SHARD_COUNT * 7_000, `${run.stateBytes} bytes for 100 keys`);
   });
 });
