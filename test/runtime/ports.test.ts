@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Made, Outcome, Port } from '../../examples/ports/port.ts';
-import { type AnyRow, type PipelineLike, type Rng, run, seededRng } from '../../runtime/index.ts';
+import { type AnyRow, type PipelineLike, type Rng, type RunOptions, run, seededRng } from '../../runtime/index.ts';
 import { type DriverSnapshot, type TestDriver, testDriver } from '../../runtime/testing.ts';
 import { caseCount, seedOf, shareOf } from '../seed.ts';
 
@@ -112,15 +112,12 @@ for (const file of files) {
     const url = new URL(file, folder);
     const program = (await import(fileURLToPath(url))) as Program;
     test('as a job', async () => {
-      const cases = [
-        [3, '1ms'],
-        [1, '100ms'],
-      ] as const;
-      for (const [workers, trigger] of shareOf(cases)) {
-        const job = await run(url, { workers, trigger });
+      const cases: readonly RunOptions[] = [{ workers: 3, trigger: '1ms', epochBytes: '64KiB', codeGeneration: false }, { workers: 1 }];
+      for (const options of shareOf(cases)) {
+        const job = await run(url, options);
         await job.done;
         assert.equal(job.progress().ledger.late, 0);
-        for (const outcome of program.port.outcomes) mustAgree(outcome, outcome.sink.rows, `${workers} workers, ${trigger}`);
+        for (const outcome of program.port.outcomes) mustAgree(outcome, outcome.sink.rows, JSON.stringify(options));
       }
     });
     test('in any epochs, from any snapshot', () => {
