@@ -25,7 +25,7 @@ export interface JsonOptions<C extends string = string> extends TimeOptions {
  * bits. A timestamp is a number of milliseconds (floored) or ISO 8601 text (without an offset: UTC), or text as
  * `time` and `zone` say. binary is base64. A missing key is null.
  *
- * Records whose schema has a timestamp with a `time` or a `zone` are read one by one, which takes some five
+ * Records whose schema has a timestamp with a `time` or a `zone` are read one by one, which takes some eight
  * times as long.
  *
  * Encoding writes byte for byte what `JSON.stringify` gives for the row, columns in order. NaN and infinities

@@ -250,9 +250,9 @@ function longFloat(at: usize, powers: usize): usize {
   return p;
 }
 
-/** `YYYY-MM-DD?HH:MM:SS[.f]Z` and its quote; every other form is left to the reader. */
+/** `YYYY-MM-DD?HH:MM:SS[.f][Z]` and its quote; every other form is left to the reader. */
 export function decodeTime(data: usize, from: usize, end: usize, row: u32): usize {
-  if (from + 21 > end) return 0;
+  if (from + 20 > end) return 0;
   const year = two(from) * 100 + two(from + 2);
   const month = two(from + 5);
   const day = two(from + 8);
@@ -281,14 +281,15 @@ export function decodeTime(data: usize, from: usize, end: usize, row: u32): usiz
     }
     if (p == fraction) return 0;
   }
-  if (load<u16>(p) != 0x225a || p >= end) return 0; // Z"
+  if (load<u8>(p) == 0x5a) p++;
+  if (p >= end || load<u8>(p) != 0x22) return 0;
   const y = month <= 2 ? year - 1 : year;
   const era = (y >= 0 ? y : y - 399) / 400;
   const yearOfEra = y - era * 400;
   const dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
   const days = era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468;
   store<i64>(data + (<usize>row << 3), <i64>days * 86_400_000 + <i64>(((hour * 60 + minute) * 60 + second) * 1000 + ms));
-  return p + 2;
+  return p + 1;
 }
 
 // @ts-ignore: decorator

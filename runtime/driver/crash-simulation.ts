@@ -39,8 +39,8 @@ export interface SimulatedInput {
     /** How long until the next round. */
     readonly passMs: number;
   }[];
-  /** This source is read before the others at every start: a table. */
-  readonly readFirst?: number;
+  /** These sources are read before the others at every start: tables. */
+  readonly readFirst?: readonly number[];
   /** There is a store for decisions, like the checkpoint directory of a job. */
   readonly keepsDecisions?: boolean;
   /**
@@ -118,7 +118,7 @@ export class SimulatedJob {
     this.#input = input;
     this.#world = world;
     this.#rng = seededRng(seed);
-    this.#isReadFirst = input.readFirst === undefined;
+    this.#isReadFirst = (input.readFirst ?? []).length === 0;
     this.#job = new ThreadlessJob({
       plan,
       shards,
@@ -195,7 +195,7 @@ export class SimulatedJob {
     const there = this.#unread.flatMap(([frame]) => (frame !== undefined && frame.round <= this.#world.round ? [frame] : []));
     // Epochs that are repeated are cut as they were, and nobody waits.
     if (!this.#isReadFirst && !coordinator.isReplaying) {
-      const early = there.filter(({ source }) => source === this.#input.readFirst);
+      const early = there.filter(({ source }) => this.#input.readFirst?.includes(source));
       if (early.length > 0) return early.map((frame) => this.#read(frame));
       return cut(() => {
         this.#isReadFirst = true;

@@ -22,7 +22,8 @@ const CRASHES_DEFAULT = 3;
 export interface SimulationOptions {
   /**
    * What comes in: the rows of the source, or of each source in the order of the pipeline. They go to the
-   * partitions in turn, and each partition is read in order. No row may be late: how late it is depends on the
+   * partitions in turn, and each partition is read in order; tables that are loaded, before the rows that meet
+   * them. No row may be late: how late it is depends on the
    * order of reading, and then the output does.
    */
   readonly input: readonly AnyRow[] | readonly (readonly AnyRow[])[];
@@ -184,6 +185,7 @@ function resolved(plan: Plan, options: SimulationOptions, plant: SimulatedInput[
   };
   const partitions = whole('partitions', options.partitions ?? PARTITIONS_DEFAULT, 1);
   const isExact = guarantee === 'exactly-once';
+  const tables = new Set(plan.sources.flatMap(({ behind }) => behind));
   return {
     runs: whole('runs', options.runs ?? RUNS_DEFAULT, 1),
     seed: whole('seed', seed, 0),
@@ -195,7 +197,8 @@ function resolved(plan: Plan, options: SimulationOptions, plant: SimulatedInput[
       plan,
       partitions,
       shards: whole('shards', options.shards ?? SHARDS_DEFAULT, 1),
-      rounds: roundsOf(bySource(plan, options.input), partitions, durationMs(options.pause ?? ROUND_MS, 'simulate() pause')),
+      rounds: roundsOf(bySource(plan, options.input), tables, partitions, durationMs(options.pause ?? ROUND_MS, 'simulate() pause')),
+      readFirst: [...tables],
       checkpoints: { intervalMs: durationMs(interval, 'simulate() checkpoints.interval', 1), isExact },
       ...(plant === undefined ? {} : { plant }),
     },
@@ -213,12 +216,14 @@ function bySource(plan: Plan, input: SimulationOptions['input']): readonly (read
   );
 }
 
-/** The rows in equal parts, one after the other, each in frames of a few. */
-function roundsOf(input: readonly (readonly AnyRow[])[], partitions: number, passMs: number): SimulatedInput['rounds'] {
+/** The rows in equal parts, one after the other, each in frames of a few. What is loaded first is there at the start. */
+function roundsOf(input: readonly (readonly AnyRow[])[], tables: ReadonlySet<number>, partitions: number, passMs: number): SimulatedInput['rounds'] {
   return Array.from({ length: ROUNDS }, (_, round) => {
     const frames: SimulatedFrame[] = [];
     input.forEach((rows, source) => {
-      const part = rows.slice(Math.floor((rows.length * round) / ROUNDS), Math.floor((rows.length * (round + 1)) / ROUNDS));
+      const isTable = tables.has(source);
+      if (isTable && round > 0) return;
+      const part = isTable ? rows : rows.slice(Math.floor((rows.length * round) / ROUNDS), Math.floor((rows.length * (round + 1)) / ROUNDS));
       for (let partition = 0; partition < partitions; partition++) {
         const own = part.filter((__, i) => i % partitions === partition);
         for (let at = 0; at < own.length; at += FRAME_ROWS_MAX) frames.push({ source, partition, rows: own.slice(at, at + FRAME_ROWS_MAX) });

@@ -341,6 +341,15 @@ describe('csv(schema)', () => {
     for (const [fields, options, message] of wrong) assert.throws(() => csv(fields, options as object), { code: 'ERR_MILLRACE_OPTION', message });
   });
 
+  test('options name columns of the schema, which the compiler sees', () => {
+    csv({ at: timestamp }, { columns: { at: { time: 'yyyy' } } });
+    csv(schema({ at: timestamp }), { columns: { at: { time: 'yyyy' } } });
+    // @ts-expect-error there is no such column
+    assert.throws(() => csv({ at: timestamp }, { columns: { att: { time: 'yyyy' } } }));
+    // @ts-expect-error nor such a header
+    assert.throws(() => csv({ at: timestamp }, { header: 'byname' }));
+  });
+
   test('refuses a delimiter that cannot be one', () => {
     for (const delimiter of ['', ',,', '"', '\n', 'é', 'a', '-']) {
       assert.throws(

@@ -63,7 +63,7 @@ function inputOf(
       shards: 2,
       rounds,
       keepsDecisions,
-      ...(readFirst === undefined ? {} : { readFirst }),
+      ...(readFirst === undefined ? {} : { readFirst: [readFirst] }),
       ...(plant === undefined ? {} : { plant }),
       ...(checkpoints === undefined ? {} : { checkpoints }),
     },

@@ -1,6 +1,7 @@
 /**
  * The ports of known programs (examples/ports): each finds what a plain loop over the same rows finds. By any number
- * of workers, however its rows are cut into epochs, interpreted or compiled, and from a snapshot in the middle.
+ * of workers, however its rows are cut into epochs, interpreted or compiled, from a snapshot in the middle, and
+ * through crashes.
  */
 
 import assert from 'node:assert/strict';
@@ -8,8 +9,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Made, Outcome, Port } from '../../examples/ports/port.ts';
-import { type AnyRow, type PipelineLike, type Rng, run, seededRng } from '../../runtime/index.ts';
-import { type DriverSnapshot, type TestDriver, testDriver } from '../../runtime/testing.ts';
+import { type AnyRow, type PipelineLike, type Rng, type RunOptions, run, seededRng } from '../../runtime/index.ts';
+import { type DriverSnapshot, simulate, type TestDriver, testDriver } from '../../runtime/testing.ts';
 import { caseCount, seedOf, shareOf } from '../seed.ts';
 
 const folder = new URL('../../examples/ports/', import.meta.url);
@@ -38,6 +39,8 @@ function mustAgree(outcome: Outcome, rows: readonly AnyRow[], how: string): void
   assert.deepEqual(latest.map(shownRow).sort(), wantedOf(outcome), how);
   assert.ok(rows.length > 1, how);
 }
+
+const partitionsOf = ({ inputs }: Port): number => Math.min(...inputs.filter(({ isTable }) => !isTable).map((input) => input.partitions));
 
 /** Rows of all streams in the order of their times, in random epochs; then the rest at once. */
 interface Cut {
@@ -68,7 +71,7 @@ function driven({ default: pipeline, port }: Program, seed: number): void {
   const rng = seededRng(seed);
   rng.seek(0);
   const epochs = epochsOf(port, rng, rng.pick([3, 40, 600]));
-  const partitions = Math.min(...port.inputs.filter(({ isTable }) => !isTable).map((input) => input.partitions));
+  const partitions = partitionsOf(port);
   const options = { shards: 1 + rng.int(4), codeGeneration: rng.chance(0.5), partitions };
   const how = `seed ${seed}: ${epochs.length} epochs, ${JSON.stringify(options)}`;
   const middle = rng.int(epochs.length);
@@ -112,19 +115,24 @@ for (const file of files) {
     const url = new URL(file, folder);
     const program = (await import(fileURLToPath(url))) as Program;
     test('as a job', async () => {
-      const cases = [
-        [3, '1ms'],
-        [1, '100ms'],
-      ] as const;
-      for (const [workers, trigger] of shareOf(cases)) {
-        const job = await run(url, { workers, trigger });
+      const cases: readonly RunOptions[] = [{ workers: 3, trigger: '1ms', epochBytes: '64KiB', codeGeneration: false }, { workers: 1 }];
+      for (const options of shareOf(cases)) {
+        const job = await run(url, options);
         await job.done;
         assert.equal(job.progress().ledger.late, 0);
-        for (const outcome of program.port.outcomes) mustAgree(outcome, outcome.sink.rows, `${workers} workers, ${trigger}`);
+        for (const outcome of program.port.outcomes) mustAgree(outcome, outcome.sink.rows, JSON.stringify(options));
       }
     });
+    test('through crashes, each result once', () => {
+      const { inputs, outcomes } = program.port;
+      const check = (outputs: readonly (readonly AnyRow[])[]): undefined => {
+        outcomes.forEach((outcome, o) => mustAgree(outcome, outputs[o] as readonly AnyRow[], `outcome ${o}`));
+      };
+      const options = { input: inputs.map(({ rows }) => rows as readonly AnyRow[]), partitions: partitionsOf(program.port), check };
+      assert.equal(simulate(program.default, { ...options, runs: caseCount(2), seed: seedOf(1) }).failure, undefined);
+    });
     test('in any epochs, from any snapshot', () => {
-      for (let i = 0; i < caseCount(20); i++) driven(program, seedOf(0) + i);
+      for (let i = 0; i < caseCount(8); i++) driven(program, seedOf(0) + i);
     });
   });
 }

@@ -6,7 +6,7 @@ import { seededRng } from '../../core/index.ts';
 import { TOLD } from '../../runtime/driver/crash-simulation.ts';
 import { KeptState } from '../../runtime/driver/kept-state.ts';
 import { type SimulationOptions, simulate, simulateWith } from '../../runtime/driver/simulation.ts';
-import { collect, count, f64, memory, pipeline, session, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
+import { broadcast, collect, count, f64, memory, pipeline, session, sum, timestamp, tumbling, utf8 } from '../../runtime/index.ts';
 import type { CheckpointCut } from '../../runtime/job/index.ts';
 import { StateWriter } from '../../runtime/state-log/index.ts';
 import { caseCount, seedOf } from '../seed.ts';
@@ -82,6 +82,23 @@ describe('a pipeline that is right passes', () => {
     });
     assert.equal(report.failure, undefined);
     assert.equal(looked, 5);
+  });
+
+  test('tables that are loaded are read before the rows that meet them, by key and broadcast', () => {
+    const names = Array.from({ length: 6 }, (_, i) => ({ key: 'abcdef'[i] as string, name: `name ${i}` }));
+    for (const isBroadcast of [false, true]) {
+      const p = pipeline('simulated');
+      const clicks = p.from(memory([], { schema: SCHEMA })).keyBy('key');
+      const table = p.from(memory([], { schema: { key: utf8, name: utf8 } })).keyBy('key');
+      const joined = clicks.join(isBroadcast ? broadcast(table) : table).to(collect());
+      const report = simulate(joined, {
+        input: [rows(), names],
+        runs: RUNS,
+        seed: SEED,
+        check: ([out = []]) => (out.length === 28 ? undefined : `${out.length} rows`),
+      });
+      assert.equal(report.failure, undefined);
+    }
   });
 
   test('the same seed gives the same schedules, and a failure names the seed that repeats it', () => {
