@@ -14,6 +14,7 @@
  *   countDistinct(c)        all                        f64                     0
  *   approxCountDistinct(c)  all                        f64, approximate        0
  *   linearCount(c)          all                        f64, approximate        0
+ *   median(c)               numbers, timestamp         f64                     null
  *   quantile(c, q)          numbers, timestamp         f64, approximate        null
  *   topK(c, k)              all but binary             utf8, a JSON array      []
  *   ewma(c, { halfLife })   numbers, bool              f64                     null
@@ -48,6 +49,7 @@ export type AggregateName =
   | 'countDistinct'
   | 'approxCountDistinct'
   | 'linearCount'
+  | 'median'
   | 'quantile'
   | 'topK'
   | 'ewma'
@@ -210,11 +212,11 @@ type OfSome<V, C extends string, T, Row> = Aggregate<V & OfSomeRows, C, T, never
  * @example count({ where: (r) => r.status >= 500 })
  */
 export function count(): Aggregate<number, never, unknown, never>;
-export function count(range: Exclude<Range, 0>): Aggregate<number, never, unknown, never> & Ranged;
+export function count(range: Exclude<Range, number>): Aggregate<number, never, unknown, never> & Ranged;
 export function count<C extends string>(column: C): Aggregate<number, C, unknown, never>;
 export function count<Row>(options: Where<Row>): OfRows<number, Row>;
 export function count(of?: unknown): OverRows {
-  if (typeof of !== 'object' || of === null) return typeof of === 'number' ? withRange('count', undefined, of) : describe('count', of);
+  if (typeof of !== 'object' || of === null) return describe('count', of);
   return 'where' in of || !('rows' in of || 'within' in of) ? overRows('count', () => true, of) : withRange('count', undefined, of);
 }
 
@@ -380,6 +382,18 @@ export function linearCount<C extends string>(column: C, options: { readonly bit
   checkOptionNames('linearCount()', options, { bits: true });
   const bits = within('linearCount', 'bits', options.bits ?? LINEAR_BITS_DEFAULT, 64, 1 << 24, false);
   return required('linearCount', column, { bits: 2 ** Math.ceil(Math.log2(bits)) });
+}
+
+/**
+ * The median, exactly: the value in the middle, of an even number of values the mean of the two there. All values
+ * are kept, 24 bytes each, and sorted for each result: for windows and ranges of moderate size. {@link quantile}
+ * takes a bounded number of bytes.
+ */
+export function median<C extends string>(column: C): Aggregate<number | null, C, Exclude<NumberLike, boolean>, never>;
+export function median<C extends string>(column: C, range: Range): Aggregate<number | null, C, Exclude<NumberLike, boolean>, never> & Ranged;
+export function median(column: string, given?: unknown): OverRows {
+  if (column === undefined) return required('median', column);
+  return withRange('median', column, given);
 }
 
 const QUANTILE_ERROR_DEFAULT = 0.01;

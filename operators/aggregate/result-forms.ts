@@ -9,6 +9,7 @@ import {
   type ColumnSpace,
   type DataType,
   eachListed,
+  eachUnordered,
   eachValue,
   type GroupTable,
   quantileAt,
@@ -50,6 +51,9 @@ export function writeForm(
     case 'rate':
       table.gatherF64(slots, count, result.accumulator, scratch);
       for (let i = 0; i < count; i++) f64[values + i] = (f64[(scratch >>> 3) + i] as number) / (windowMs / 1_000);
+      break;
+    case 'median':
+      for (let i = 0; i < count; i++) f64[values + i] = medianOf(listed(memory, accumulator, (u32[(slots >>> 2) + i] as number) + offset));
       break;
     case 'quantile': {
       const { q = 0, error = 0 } = result.aggregate.parameters;
@@ -94,6 +98,23 @@ function writeVariance(table: GroupTable, slots: number, count: number, result: 
 
 function setNull({ u8 }: SharedMemory, { validity }: ColumnSpace, row: number): void {
   u8[validity + (row >>> 3)] = (u8[validity + (row >>> 3)] as number) & ~(1 << (row & 7));
+}
+
+function listed(memory: SharedMemory, of: Accumulator, field: number): Float64Array {
+  const values: number[] = [];
+  eachUnordered(memory, field, (start, length) => values.push(Number(valueAt(memory, of.input as DataType, start, length))));
+  return Float64Array.from(values);
+}
+
+/** Of values that it sorts; NaN is the greatest. NaN of none. */
+export function medianOf(values: Float64Array): number {
+  if (values.length === 0) return Number.NaN;
+  values.sort();
+  const upper = values[values.length >>> 1] as number;
+  if (values.length % 2 === 1) return upper;
+  const lower = values[(values.length >>> 1) - 1] as number;
+  const sum = lower + upper;
+  return Number.isFinite(sum) || !Number.isFinite(lower) || !Number.isFinite(upper) ? sum / 2 : lower / 2 + upper / 2;
 }
 
 function listText(memory: SharedMemory, of: Accumulator, field: number, max: number): string {

@@ -1,6 +1,7 @@
 /** The features of a key, as of its newest row, into the columns of a result. */
 
 import { assert, type BatchBuilder, type ColumnSpace, MillraceError, readText, type SharedMemory, shown, varianceOf } from '../../core/index.ts';
+import { medianOf } from '../aggregate/index.ts';
 import { putTime } from '../by-key/index.ts';
 import type { KeyWindows } from './key-windows.ts';
 import { BEST, type FeatureLayout, type Lane, type Unit } from './over-layout.ts';
@@ -62,6 +63,12 @@ export class FeatureResults {
         const sum = of + (unit as Unit).at;
         const variance = isSumFinite(f64, sum >>> 3) ? varianceOf(this.#memory, count, sum, false, of + (squares as Unit).at, count - taken) : Number.NaN;
         f64[to] = aggregate.name === 'variance' ? variance : Math.sqrt(variance);
+        return;
+      }
+      case 'median': {
+        const { at } = unit as Unit;
+        this.#setValid(space, row, this.#memory.u32[(of + at) >>> 2] !== 0);
+        f64[to] = medianOf(this.#numbers(unit as Unit, of));
         return;
       }
       case 'collect':
@@ -145,6 +152,16 @@ export class FeatureResults {
     const to = (space.data >>> 2) + row * 2;
     u32[to] = f64[at + 1] as number;
     i32[to + 1] = high;
+  }
+
+  #numbers({ lane: { kind, at: lane }, linkAt, at }: Unit, of: number): Float64Array {
+    const { u32, i32, f64 } = this.#memory;
+    const values: number[] = [];
+    for (let row = u32[(of + at) >>> 2] as number; row !== 0; row = u32[(row + linkAt + 4) >>> 2] as number) {
+      const value = row + lane;
+      values.push(kind === 'long' ? (i32[(value >>> 2) + 1] as number) * TWO_32 + (u32[value >>> 2] as number) : (f64[value >>> 3] as number));
+    }
+    return Float64Array.from(values);
   }
 
   #list({ lane, linkAt, at }: Unit, of: number, most: number): string {

@@ -163,6 +163,7 @@ export function overLayout(input: Schema, named: readonly NamedFeature[]): OverL
       case 'countDistinct':
         return { ...base, unit: unit(DISTINCT, lane) };
       case 'collect':
+      case 'median':
         return { ...base, unit: unit(ORDERED, lane, 'first') };
       default:
         return { ...base, unit: unit(isBounded ? ORDERED : BEST, lane, aggregate.name as Order) };

@@ -54,7 +54,7 @@ export interface OverRequest {
   readonly order: OverOrder | undefined;
 }
 
-const TAKEN: ReadonlySet<string> = new Set(['count', 'sum', 'mean', 'min', 'max', 'variance', 'stddev', 'first', 'last', 'countDistinct', 'collect']);
+const TAKEN: ReadonlySet<string> = new Set(['count', 'sum', 'mean', 'min', 'max', 'variance', 'stddev', 'first', 'last', 'countDistinct', 'collect', 'median']);
 const NO_RANGE: AggregateRange = Object.freeze({ rows: undefined, withinMs: undefined });
 
 /**
@@ -195,10 +195,10 @@ function feature({ input, features, ranges, eventTime }: OverRequest, name: stri
       `${aggregate.name}() of ${shown(name)} goes by ${shown(aggregate.by)}: in over() values are in the order of rows. Leave by out.`,
     );
   }
-  if (aggregate.name === 'collect' && range === NO_RANGE) {
+  if ((aggregate.name === 'collect' || aggregate.name === 'median') && range === NO_RANGE) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
-      `collect() of ${shown(name)} has no range, so that it would keep every row for ever. Give one: collect('page', { rows: 5 }).`,
+      `${aggregate.name}() of ${shown(name)} has no range, so that it would keep every row for ever. Give one: ${aggregate.name}('page', { rows: 5 }).`,
     );
   }
   const { type } = resultColumn(name, aggregate, input, new AccumulatorSet(input), true);

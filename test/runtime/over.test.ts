@@ -18,6 +18,7 @@ import {
   last,
   max,
   mean,
+  median,
   memory,
   min,
   nullable,
@@ -84,6 +85,9 @@ const FEATURES = {
   texts60: countDistinct('text', '60ms'),
   textsAll: countDistinct('text'),
   values: countDistinct('value', { rows: 5 }),
+  median60: median('value', '60ms'),
+  medianMaybe: median('maybe', { rows: 6 }),
+  medianBig: [median('big'), { rows: 4 }],
   list: collect('text', '60ms'),
   list2: [collect('value', { max: 2 }), { rows: 4 }],
 } as const;
@@ -102,6 +106,10 @@ function spread(values: readonly number[], divisor: number): number | null {
   if (divisor <= 0) return null;
   const m = total(values) / values.length;
   return total(values.map((x) => (x - m) ** 2)) / divisor;
+}
+function middle(values: readonly number[]): number {
+  const sorted = [...values].sort(bySize);
+  return ((sorted[Math.floor((sorted.length - 1) / 2)] as number) + (sorted[Math.ceil((sorted.length - 1) / 2)] as number)) / 2;
 }
 const json = (values: readonly unknown[]) => JSON.stringify(values);
 
@@ -139,6 +147,9 @@ const MODEL: Readonly<Record<keyof typeof FEATURES, readonly [{ withinMs: number
   texts60: [range(60), (w) => new Set(given(w, 'text')).size],
   textsAll: [range(Number.POSITIVE_INFINITY), (w) => new Set(given(w, 'text')).size],
   values: [range(Number.POSITIVE_INFINITY, 5), (w) => new Set(given(w, 'value')).size],
+  median60: [range(60), (w) => middle(given(w, 'value'))],
+  medianMaybe: [range(Number.POSITIVE_INFINITY, 6), (w) => orNull(given(w, 'maybe'), middle)],
+  medianBig: [range(Number.POSITIVE_INFINITY, 4), (w) => middle(given(w, 'big').map(Number))],
   list: [range(60), (w) => json(given(w, 'text'))],
   list2: [range(Number.POSITIVE_INFINITY, 4), (w) => json(given(w, 'value').slice(0, 2))],
 };
@@ -432,6 +443,7 @@ describe('over', () => {
     refused(() => keyed.over({ value: count('1m') }), /"value", which is a column here, too/);
     refused(() => keyed.over({ n: quantile('value', 0.5) }), /quantile\(\) for "n": it takes count, sum/);
     refused(() => keyed.over({ n: collect('value') }), /no range/);
+    refused(() => keyed.over({ n: median('value') }), /median\(\) of "n" has no range/);
     refused(() => keyed.over({ n: first('value', { by: 'at' }) }), /goes by "at"/);
     refused(() => keyed.over({ n: [sum('value', '1m'), '1h'] }), /two ranges/);
     refused(() => untimed.over({ n: count('1m') }), /no event time/);

@@ -18,6 +18,7 @@ import {
   linearCount,
   max,
   mean,
+  median,
   memory,
   min,
   nullable,
@@ -68,6 +69,7 @@ const sketches = {
   linear: linearCount('text'),
   spread: variance('value'),
   median: quantile('value', 0.5),
+  middle: median('value'),
   often: topK('text', 2),
   smooth: ewma('value', { halfLife: 50 }),
 };
@@ -247,7 +249,7 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
   'over, by event time': () =>
     one()
       .over({
-        n: count(40),
+        n: count('40ms'),
         total: sum('value', 60),
         spread: variance('value', { rows: 4 }),
         least: min('text', 60),
