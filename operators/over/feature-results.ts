@@ -13,27 +13,22 @@ const LONG_COPY = 48;
 export class FeatureResults {
   readonly #memory: SharedMemory;
   readonly #windows: KeyWindows;
-  readonly #firstColumn: number;
-  readonly #names: readonly string[];
 
-  /** @param firstColumn the column of the first feature; the others follow */
-  constructor(memory: SharedMemory, windows: KeyWindows, firstColumn: number, names: readonly string[]) {
+  constructor(memory: SharedMemory, windows: KeyWindows) {
     this.#memory = memory;
     this.#windows = windows;
-    this.#firstColumn = firstColumn;
-    this.#names = names;
   }
 
   /** @throws MillraceError ERR_MILLRACE_CAPACITY when a sum of i64 values does not fit 64 bits */
   write(key: number, out: BatchBuilder, row: number): void {
     const { features } = this.#windows.layout;
     const of = this.#windows.records.at(key);
-    for (let f = 0; f < features.length; f++) this.#writeOne(features[f] as FeatureLayout, of, out, this.#firstColumn + f, row);
+    for (let f = 0; f < features.length; f++) this.#writeOne(features[f] as FeatureLayout, of, out, row);
   }
 
-  #writeOne(feature: FeatureLayout, of: number, out: BatchBuilder, column: number, row: number): void {
+  #writeOne(feature: FeatureLayout, of: number, out: BatchBuilder, row: number): void {
     const { f64 } = this.#memory;
-    const { aggregate, range, unit, valid, squares } = feature;
+    const { aggregate, range, unit, valid, squares, column } = feature;
     const space = out.columns[column] as ColumnSpace;
     const to = (space.data >>> 3) + row;
     const count = f64[(of + (valid === undefined ? range.at + 8 : valid.at)) >>> 3] as number;
@@ -50,7 +45,7 @@ export class FeatureResults {
         const at = (of + (unit as Unit).at) >>> 3;
         if (count === 0) f64[to] = 0;
         else if (aggregate.name === 'mean') f64[to] = sumOf(f64, at) / count;
-        else if (space.type.name === 'i64') this.#putLongSum(at, space, row, column);
+        else if (space.type.name === 'i64') this.#putLongSum(at, space, row);
         else f64[to] = sumOf(f64, at);
         return;
       }
@@ -140,13 +135,13 @@ export class FeatureResults {
     }
   }
 
-  #putLongSum(at: number, space: ColumnSpace, row: number, column: number): void {
+  #putLongSum(at: number, space: ColumnSpace, row: number): void {
     const { f64, u32, i32 } = this.#memory;
     const high = (f64[at] as number) / TWO_32;
     if (!(high >= -2_147_483_648 && high <= 2_147_483_647)) {
       throw new MillraceError(
         'ERR_MILLRACE_CAPACITY',
-        `The sum of i64 values for column ${shown(this.#names[column - this.#firstColumn])} does not fit 64 bits. Take the sum as f64, or divide the values first.`,
+        `The sum of i64 values for column ${shown(space.name)} does not fit 64 bits. Take the sum as f64, or divide the values first.`,
       );
     }
     const to = (space.data >>> 2) + row * 2;

@@ -262,6 +262,10 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
     one()
       .over({ total: sum('value', 60), distinct: countDistinct('text', 50), opened: first('text', 40) }, { order: 'arrival' })
       .to(collect()),
+  'over, aggregators': () =>
+    one()
+      .over({ n: count('30ms'), running: own.words, taken: [own.taken, 60], few: [own.words, { rows: 3 }] })
+      .to(collect()),
   'over, all rows so far': () =>
     one()
       .over({ n: count(), total: sum('value'), least: min('text'), closed: last('text'), values: countDistinct('value'), distinct: countDistinct('text') })
