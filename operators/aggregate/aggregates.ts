@@ -11,6 +11,7 @@
  *   variance(c) stddev(c)   numbers, bool              f64                     null, also of one sample value
  *   first(c) last(c)        all                        the column's type       null
  *   collect(c)              all but binary             utf8, a JSON array      []
+ *   collect(fn)             whole rows                 utf8, a JSON array      []
  *   countDistinct(c)        all                        f64                     0
  *   approxCountDistinct(c)  all                        f64, approximate        0
  *   linearCount(c)          all                        f64, approximate        0
@@ -110,6 +111,8 @@ export interface AggregateParameters {
   /** 1: of a population, not of a sample. */
   readonly population?: number;
   readonly max?: number;
+  /** 1: the values are JSON already. */
+  readonly isJson?: number;
   readonly error?: number;
   readonly bits?: number;
   readonly q?: number;
@@ -334,14 +337,16 @@ export function collect<C extends string, B extends string = never>(
   options?: { readonly max?: number; readonly by?: B },
 ): Aggregate<string, C, JsonLike, B>;
 export function collect<C extends string>(column: C, range: Range): Aggregate<string, C, JsonLike, never> & Ranged;
-export function collect(column: string, given?: unknown): OverRows {
+/** What a function makes of each row, as JSON; with `(r) => r` the rows themselves. */
+export function collect<Row>(of: (row: Row) => unknown, options?: { readonly max?: number }): OfRows<string, Row>;
+export function collect(of: unknown, given?: unknown): OverRows {
   const { options, range } = splitRange(given, 'collect()');
+  const isOfRows = typeof of === 'function';
   checkOptionNames('collect()', options, { max: true, by: true });
-  const { max: most, by } = options as { readonly max?: number; readonly by?: unknown };
-  return Object.freeze({
-    ...required<OverRows>('collect', column, { max: within('collect', 'a max', most ?? COLLECT_MAX_DEFAULT, 1, 1_000_000, true) }, by),
-    ...range,
-  });
+  const { max: most = COLLECT_MAX_DEFAULT, by } = options as { readonly max?: number; readonly by?: unknown };
+  const parameters = { max: within('collect', 'a max', most, 1, 1_000_000, true) };
+  if (!isOfRows) return Object.freeze({ ...required<OverRows>('collect', of, parameters, by), ...range });
+  return Object.freeze({ ...describe<OverRows>('collect', undefined, { ...parameters, isJson: 1 }, by), of, ...range });
 }
 
 /**

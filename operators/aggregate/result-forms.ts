@@ -62,7 +62,11 @@ export function writeForm(
     }
     default: {
       const text = result.form === 'topK' ? topText : listText;
-      const { k = 0, max = 0 } = result.aggregate.parameters;
+      const { k = 0, max = 0, isJson } = result.aggregate.parameters;
+      if (isJson === 1) {
+        for (let i = 0; i < count; i++) out.setValue(column, row + i, listText(memory, accumulator, (u32[(slots >>> 2) + i] as number) + offset, max, String));
+        return;
+      }
       for (let i = 0; i < count; i++) {
         out.setValue(column, row + i, text(memory, accumulator, (u32[(slots >>> 2) + i] as number) + offset, result.form === 'topK' ? k : max));
       }
@@ -117,9 +121,9 @@ export function medianOf(values: Float64Array): number {
   return Number.isFinite(sum) || !Number.isFinite(lower) || !Number.isFinite(upper) ? sum / 2 : lower / 2 + upper / 2;
 }
 
-function listText(memory: SharedMemory, of: Accumulator, field: number, max: number): string {
+function listText(memory: SharedMemory, of: Accumulator, field: number, max: number, json: (value: Value) => string = jsonOf): string {
   const values: string[] = [];
-  eachListed(memory, of, field, max, (start, length) => values.push(jsonOf(valueAt(memory, of.input as DataType, start, length))));
+  eachListed(memory, of, field, max, (start, length) => values.push(json(valueAt(memory, of.input as DataType, start, length))));
   return `[${values.join(',')}]`;
 }
 

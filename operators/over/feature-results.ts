@@ -67,7 +67,7 @@ export class FeatureResults {
         return;
       }
       case 'collect':
-        out.setValue(column, row, this.#list(unit as Unit, of, aggregate.parameters.max as number));
+        out.setValue(column, row, this.#list(unit as Unit, of, aggregate.parameters.max as number, aggregate.parameters.isJson === 1));
         return;
       default:
         this.#putFront(unit as Unit, of, out, space, row, aggregate.name === 'min' || aggregate.name === 'max');
@@ -159,12 +159,12 @@ export class FeatureResults {
     return Float64Array.from(values);
   }
 
-  #list({ lane, linkAt, at }: Unit, of: number, most: number): string {
+  #list({ lane, linkAt, at }: Unit, of: number, most: number, isJson: boolean): string {
     const { u32 } = this.#memory;
     const values: string[] = [];
     let row = u32[(of + at) >>> 2] as number;
     while (row !== 0 && values.length < most) {
-      values.push(this.#json(lane, row + lane.at));
+      values.push(isJson ? this.#text(row + lane.at) : this.#json(lane, row + lane.at));
       row = u32[(row + linkAt + 4) >>> 2] as number;
     }
     return `[${values.join(',')}]`;
@@ -176,8 +176,13 @@ export class FeatureResults {
     if (kind === 'long') return (i64[at >>> 3] as bigint).toString();
     const value = f64[at >>> 3] as number;
     if (kind === 'number') return JSON.stringify(type.name === 'bool' ? value === 1 : value);
-    const start = this.#windows.texts.start(value);
-    return JSON.stringify(readText(this.#memory, start, start + this.#windows.texts.length(value)));
+    return JSON.stringify(this.#text(at));
+  }
+
+  #text(at: number): string {
+    const text = this.#memory.f64[at >>> 3] as number;
+    const start = this.#windows.texts.start(text);
+    return readText(this.#memory, start, start + this.#windows.texts.length(text));
   }
 
   #setValid({ validity }: ColumnSpace, row: number, is: boolean): void {
