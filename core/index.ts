@@ -12,6 +12,7 @@ export {
   accumulator,
   blockSlots,
   eachListed,
+  eachUnordered,
   eachValue,
   GroupTable,
   type GroupTableOptions,

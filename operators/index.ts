@@ -22,6 +22,7 @@ export {
   linearCount,
   max,
   mean,
+  median,
   min,
   type NumberLike,
   type NumberOrNull,

@@ -51,6 +51,7 @@ export {
   linearCount,
   max,
   mean,
+  median,
   min,
   type OverOrder,
   type ProcessContext,

@@ -57,7 +57,8 @@ type Streams = ReturnType<typeof streams>;
 const cells = cellsOf(text, 'millrace').map(({ code }) => code);
 /** What begins with a dot goes on from `clicks`. */
 const calls = [...new Set(cells.filter((code) => /^\.\w+\(/.test(code)))];
-const AGGREGATES = 'count sum mean min max variance stddev first last collect countDistinct approxCountDistinct quantile topK aggregator ewma rate linearCount';
+const AGGREGATES =
+  'count sum mean min max variance stddev first last collect countDistinct approxCountDistinct median quantile topK aggregator ewma rate linearCount';
 const WINDOWS = 'tumbling sliding session cumulative countWindow globalWindow';
 const made = (names: string) => [...new Set(cells.filter((code) => names.split(' ').includes(/^(\w+)\(/.exec(code)?.[1] ?? '')))];
 const snippets = snippetsOf(text).filter((snippet) => snippet.after === 'stream.ts');

@@ -17,7 +17,7 @@ for (const keyType of [u32, utf8]) {
   const input: Schema = schema({ key: keyType, at: timestamp, value: f64 });
   for (const order of orders) {
     // Each key comes once per KEYS ms: 6 and 60 rows of it are in the two ranges of time.
-    const features = { n: count(6 * KEYS), sum: sum('value', 60 * KEYS), mean: mean('value', { rows: 5 }), least: min('value', 60 * KEYS) };
+    const features = { n: count({ within: 6 * KEYS }), sum: sum('value', 60 * KEYS), mean: mean('value', { rows: 5 }), least: min('value', 60 * KEYS) };
     const plan = planOver({ input, keys: ['key'], ...rangesApart(features, input), hidden: [], eventTime: 'at', timeShiftMs: 0, order });
     const [value, n, total] = ['value', 'n', 'sum'].map((name) => plan.output.indexOf(name)) as [number, number, number];
     const keyOf = keyType === u32 ? (row: number) => (row * 7_919) % KEYS : (row: number) => `customer-${(row * 7_919) % KEYS}`;

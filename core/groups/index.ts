@@ -6,7 +6,7 @@ export { countBits, linearEstimate, setBit } from './accumulators/linear-counter
 export { quantileAt } from './accumulators/quantile-sketch.ts';
 export { addDecayed, decayRate, NEWEST, SUM, WEIGHT } from './accumulators/smoothing.ts';
 export { varianceOf } from './accumulators/sum-squares.ts';
-export { eachListed } from './accumulators/value-list.ts';
+export { eachListed, eachUnordered } from './accumulators/value-list.ts';
 export { eachValue, takenOff } from './accumulators/value-table.ts';
 export { type Accumulator, type AccumulatorName, type AccumulatorOptions, accumulator } from './accumulators.ts';
 export { groupKernels } from './group-kernels.ts';

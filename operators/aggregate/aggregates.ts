@@ -11,9 +11,11 @@
  *   variance(c) stddev(c)   numbers, bool              f64                     null, also of one sample value
  *   first(c) last(c)        all                        the column's type       null
  *   collect(c)              all but binary             utf8, a JSON array      []
+ *   collect(fn)             whole rows                 utf8, a JSON array      []
  *   countDistinct(c)        all                        f64                     0
  *   approxCountDistinct(c)  all                        f64, approximate        0
  *   linearCount(c)          all                        f64, approximate        0
+ *   median(c)               numbers, timestamp         f64                     null
  *   quantile(c, q)          numbers, timestamp         f64, approximate        null
  *   topK(c, k)              all but binary             utf8, a JSON array      []
  *   ewma(c, { halfLife })   numbers, bool              f64                     null
@@ -48,6 +50,7 @@ export type AggregateName =
   | 'countDistinct'
   | 'approxCountDistinct'
   | 'linearCount'
+  | 'median'
   | 'quantile'
   | 'topK'
   | 'ewma'
@@ -108,6 +111,8 @@ export interface AggregateParameters {
   /** 1: of a population, not of a sample. */
   readonly population?: number;
   readonly max?: number;
+  /** 1: the values are JSON already. */
+  readonly isJson?: number;
   readonly error?: number;
   readonly bits?: number;
   readonly q?: number;
@@ -210,11 +215,11 @@ type OfSome<V, C extends string, T, Row> = Aggregate<V & OfSomeRows, C, T, never
  * @example count({ where: (r) => r.status >= 500 })
  */
 export function count(): Aggregate<number, never, unknown, never>;
-export function count(range: Exclude<Range, 0>): Aggregate<number, never, unknown, never> & Ranged;
+export function count(range: Exclude<Range, number>): Aggregate<number, never, unknown, never> & Ranged;
 export function count<C extends string>(column: C): Aggregate<number, C, unknown, never>;
 export function count<Row>(options: Where<Row>): OfRows<number, Row>;
 export function count(of?: unknown): OverRows {
-  if (typeof of !== 'object' || of === null) return typeof of === 'number' ? withRange('count', undefined, of) : describe('count', of);
+  if (typeof of !== 'object' || of === null) return describe('count', of);
   return 'where' in of || !('rows' in of || 'within' in of) ? overRows('count', () => true, of) : withRange('count', undefined, of);
 }
 
@@ -332,14 +337,16 @@ export function collect<C extends string, B extends string = never>(
   options?: { readonly max?: number; readonly by?: B },
 ): Aggregate<string, C, JsonLike, B>;
 export function collect<C extends string>(column: C, range: Range): Aggregate<string, C, JsonLike, never> & Ranged;
-export function collect(column: string, given?: unknown): OverRows {
+/** What a function makes of each row, as JSON; with `(r) => r` the rows themselves. */
+export function collect<Row>(of: (row: Row) => unknown, options?: { readonly max?: number }): OfRows<string, Row>;
+export function collect(of: unknown, given?: unknown): OverRows {
   const { options, range } = splitRange(given, 'collect()');
+  const isOfRows = typeof of === 'function';
   checkOptionNames('collect()', options, { max: true, by: true });
-  const { max: most, by } = options as { readonly max?: number; readonly by?: unknown };
-  return Object.freeze({
-    ...required<OverRows>('collect', column, { max: within('collect', 'a max', most ?? COLLECT_MAX_DEFAULT, 1, 1_000_000, true) }, by),
-    ...range,
-  });
+  const { max: most = COLLECT_MAX_DEFAULT, by } = options as { readonly max?: number; readonly by?: unknown };
+  const parameters = { max: within('collect', 'a max', most, 1, 1_000_000, true) };
+  if (!isOfRows) return Object.freeze({ ...required<OverRows>('collect', of, parameters, by), ...range });
+  return Object.freeze({ ...describe<OverRows>('collect', undefined, { ...parameters, isJson: 1 }, by), of, ...range });
 }
 
 /**
@@ -380,6 +387,18 @@ export function linearCount<C extends string>(column: C, options: { readonly bit
   checkOptionNames('linearCount()', options, { bits: true });
   const bits = within('linearCount', 'bits', options.bits ?? LINEAR_BITS_DEFAULT, 64, 1 << 24, false);
   return required('linearCount', column, { bits: 2 ** Math.ceil(Math.log2(bits)) });
+}
+
+/**
+ * The median, exactly: the value in the middle, of an even number of values the mean of the two there. All values
+ * are kept, 24 bytes each, and sorted for each result: for windows and ranges of moderate size. {@link quantile}
+ * takes a bounded number of bytes.
+ */
+export function median<C extends string>(column: C): Aggregate<number | null, C, Exclude<NumberLike, boolean>, never>;
+export function median<C extends string>(column: C, range: Range): Aggregate<number | null, C, Exclude<NumberLike, boolean>, never> & Ranged;
+export function median(column: string, given?: unknown): OverRows {
+  if (column === undefined) return required('median', column);
+  return withRange('median', column, given);
 }
 
 const QUANTILE_ERROR_DEFAULT = 0.01;

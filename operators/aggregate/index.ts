@@ -9,5 +9,6 @@ export { type AggregatorFunctions, aggregator, isUserAggregate, type UserAggrega
 export { Combiner } from './combine.ts';
 export { shardAggregate } from './open-shard.ts';
 export { AccumulatorSet, resultColumn } from './result-columns.ts';
+export { medianOf } from './result-forms.ts';
 export { RESULT_ROWS_MAX, ResultWriter } from './result-writer.ts';
 export { type ShardAggregate, type ShardSnapshot, startingAt } from './shard-aggregate.ts';

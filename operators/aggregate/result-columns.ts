@@ -21,7 +21,7 @@ import type { Ranged } from './aggregate-range.ts';
 import type { Aggregate, AggregateName } from './aggregates.ts';
 
 /** `value`: the accumulator as it is. The others are made of one or more accumulators (result-forms.ts). */
-export type ResultForm = 'value' | 'mean' | 'variance' | 'stddev' | 'rate' | 'quantile' | 'topK' | 'list';
+export type ResultForm = 'value' | 'mean' | 'variance' | 'stddev' | 'rate' | 'median' | 'quantile' | 'topK' | 'list';
 
 /** How one aggregate's result column is computed from the accumulators of a slot. */
 export interface ResultColumn {
@@ -103,11 +103,15 @@ const TAKES: Readonly<Record<AggregateName, ReadonlySet<string>>> = {
   countDistinct: ALL,
   approxCountDistinct: ALL,
   linearCount: ALL,
+  median: ORDERED,
   quantile: ORDERED,
   topK: TEXTUAL,
   ewma: SUMMABLE,
   rate: SUMMABLE,
 };
+
+/** More than memory has room for. */
+const MEDIAN_VALUES_MAX = 2 ** 31;
 
 /**
  * @param hasWindow whether the aggregation has one
@@ -210,6 +214,8 @@ export function resultColumn(name: string, aggregate: Aggregate | undefined, inp
         -1,
         `linear counting in ${parameters.bits} bits`,
       );
+    case 'median':
+      return ofColumn('median', accumulators.place('list', column, { parameter: MEDIAN_VALUES_MAX }), f64, withCount(), 'exact: all values are kept');
     case 'quantile': {
       const at = accumulators.place('quantiles', column, { parameter: parameters.error as number });
       return ofColumn('quantile', at, f64, withCount(), `DDSketch, relative error ${parameters.error}`);

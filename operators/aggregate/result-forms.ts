@@ -9,6 +9,7 @@ import {
   type ColumnSpace,
   type DataType,
   eachListed,
+  eachUnordered,
   eachValue,
   type GroupTable,
   quantileAt,
@@ -51,6 +52,9 @@ export function writeForm(
       table.gatherF64(slots, count, result.accumulator, scratch);
       for (let i = 0; i < count; i++) f64[values + i] = (f64[(scratch >>> 3) + i] as number) / (windowMs / 1_000);
       break;
+    case 'median':
+      for (let i = 0; i < count; i++) f64[values + i] = medianOf(listed(memory, accumulator, (u32[(slots >>> 2) + i] as number) + offset));
+      break;
     case 'quantile': {
       const { q = 0, error = 0 } = result.aggregate.parameters;
       for (let i = 0; i < count; i++) f64[values + i] = quantileAt(memory, (u32[(slots >>> 2) + i] as number) + offset, q, error);
@@ -58,7 +62,11 @@ export function writeForm(
     }
     default: {
       const text = result.form === 'topK' ? topText : listText;
-      const { k = 0, max = 0 } = result.aggregate.parameters;
+      const { k = 0, max = 0, isJson } = result.aggregate.parameters;
+      if (isJson === 1) {
+        for (let i = 0; i < count; i++) out.setValue(column, row + i, listText(memory, accumulator, (u32[(slots >>> 2) + i] as number) + offset, max, String));
+        return;
+      }
       for (let i = 0; i < count; i++) {
         out.setValue(column, row + i, text(memory, accumulator, (u32[(slots >>> 2) + i] as number) + offset, result.form === 'topK' ? k : max));
       }
@@ -96,9 +104,26 @@ function setNull({ u8 }: SharedMemory, { validity }: ColumnSpace, row: number): 
   u8[validity + (row >>> 3)] = (u8[validity + (row >>> 3)] as number) & ~(1 << (row & 7));
 }
 
-function listText(memory: SharedMemory, of: Accumulator, field: number, max: number): string {
+function listed(memory: SharedMemory, of: Accumulator, field: number): Float64Array {
+  const values: number[] = [];
+  eachUnordered(memory, field, (start, length) => values.push(Number(valueAt(memory, of.input as DataType, start, length))));
+  return Float64Array.from(values);
+}
+
+/** Of values that it sorts; NaN is the greatest. NaN of none. */
+export function medianOf(values: Float64Array): number {
+  if (values.length === 0) return Number.NaN;
+  values.sort();
+  const upper = values[values.length >>> 1] as number;
+  if (values.length % 2 === 1) return upper;
+  const lower = values[(values.length >>> 1) - 1] as number;
+  const sum = lower + upper;
+  return Number.isFinite(sum) || !Number.isFinite(lower) || !Number.isFinite(upper) ? sum / 2 : lower / 2 + upper / 2;
+}
+
+function listText(memory: SharedMemory, of: Accumulator, field: number, max: number, json: (value: Value) => string = jsonOf): string {
   const values: string[] = [];
-  eachListed(memory, of, field, max, (start, length) => values.push(jsonOf(valueAt(memory, of.input as DataType, start, length))));
+  eachListed(memory, of, field, max, (start, length) => values.push(json(valueAt(memory, of.input as DataType, start, length))));
   return `[${values.join(',')}]`;
 }
 

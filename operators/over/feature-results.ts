@@ -1,6 +1,7 @@
 /** The features of a key, as of its newest row, into the columns of a result. */
 
 import { assert, type BatchBuilder, type ColumnSpace, MillraceError, readText, type SharedMemory, shown, varianceOf } from '../../core/index.ts';
+import { medianOf } from '../aggregate/index.ts';
 import { putTime } from '../by-key/index.ts';
 import type { KeyWindows } from './key-windows.ts';
 import { BEST, type FeatureLayout, type Lane, type Unit } from './over-layout.ts';
@@ -12,27 +13,22 @@ const LONG_COPY = 48;
 export class FeatureResults {
   readonly #memory: SharedMemory;
   readonly #windows: KeyWindows;
-  readonly #firstColumn: number;
-  readonly #names: readonly string[];
 
-  /** @param firstColumn the column of the first feature; the others follow */
-  constructor(memory: SharedMemory, windows: KeyWindows, firstColumn: number, names: readonly string[]) {
+  constructor(memory: SharedMemory, windows: KeyWindows) {
     this.#memory = memory;
     this.#windows = windows;
-    this.#firstColumn = firstColumn;
-    this.#names = names;
   }
 
   /** @throws MillraceError ERR_MILLRACE_CAPACITY when a sum of i64 values does not fit 64 bits */
   write(key: number, out: BatchBuilder, row: number): void {
     const { features } = this.#windows.layout;
     const of = this.#windows.records.at(key);
-    for (let f = 0; f < features.length; f++) this.#writeOne(features[f] as FeatureLayout, of, out, this.#firstColumn + f, row);
+    for (let f = 0; f < features.length; f++) this.#writeOne(features[f] as FeatureLayout, of, out, row);
   }
 
-  #writeOne(feature: FeatureLayout, of: number, out: BatchBuilder, column: number, row: number): void {
+  #writeOne(feature: FeatureLayout, of: number, out: BatchBuilder, row: number): void {
     const { f64 } = this.#memory;
-    const { aggregate, range, unit, valid, squares } = feature;
+    const { aggregate, range, unit, valid, squares, column } = feature;
     const space = out.columns[column] as ColumnSpace;
     const to = (space.data >>> 3) + row;
     const count = f64[(of + (valid === undefined ? range.at + 8 : valid.at)) >>> 3] as number;
@@ -49,7 +45,7 @@ export class FeatureResults {
         const at = (of + (unit as Unit).at) >>> 3;
         if (count === 0) f64[to] = 0;
         else if (aggregate.name === 'mean') f64[to] = sumOf(f64, at) / count;
-        else if (space.type.name === 'i64') this.#putLongSum(at, space, row, column);
+        else if (space.type.name === 'i64') this.#putLongSum(at, space, row);
         else f64[to] = sumOf(f64, at);
         return;
       }
@@ -64,8 +60,14 @@ export class FeatureResults {
         f64[to] = aggregate.name === 'variance' ? variance : Math.sqrt(variance);
         return;
       }
+      case 'median': {
+        const { at } = unit as Unit;
+        this.#setValid(space, row, this.#memory.u32[(of + at) >>> 2] !== 0);
+        f64[to] = medianOf(this.#numbers(unit as Unit, of));
+        return;
+      }
       case 'collect':
-        out.setValue(column, row, this.#list(unit as Unit, of, aggregate.parameters.max as number));
+        out.setValue(column, row, this.#list(unit as Unit, of, aggregate.parameters.max as number, aggregate.parameters.isJson === 1));
         return;
       default:
         this.#putFront(unit as Unit, of, out, space, row, aggregate.name === 'min' || aggregate.name === 'max');
@@ -133,13 +135,13 @@ export class FeatureResults {
     }
   }
 
-  #putLongSum(at: number, space: ColumnSpace, row: number, column: number): void {
+  #putLongSum(at: number, space: ColumnSpace, row: number): void {
     const { f64, u32, i32 } = this.#memory;
     const high = (f64[at] as number) / TWO_32;
     if (!(high >= -2_147_483_648 && high <= 2_147_483_647)) {
       throw new MillraceError(
         'ERR_MILLRACE_CAPACITY',
-        `The sum of i64 values for column ${shown(this.#names[column - this.#firstColumn])} does not fit 64 bits. Take the sum as f64, or divide the values first.`,
+        `The sum of i64 values for column ${shown(space.name)} does not fit 64 bits. Take the sum as f64, or divide the values first.`,
       );
     }
     const to = (space.data >>> 2) + row * 2;
@@ -147,12 +149,22 @@ export class FeatureResults {
     i32[to + 1] = high;
   }
 
-  #list({ lane, linkAt, at }: Unit, of: number, most: number): string {
+  #numbers({ lane: { kind, at: lane }, linkAt, at }: Unit, of: number): Float64Array {
+    const { u32, i32, f64 } = this.#memory;
+    const values: number[] = [];
+    for (let row = u32[(of + at) >>> 2] as number; row !== 0; row = u32[(row + linkAt + 4) >>> 2] as number) {
+      const value = row + lane;
+      values.push(kind === 'long' ? (i32[(value >>> 2) + 1] as number) * TWO_32 + (u32[value >>> 2] as number) : (f64[value >>> 3] as number));
+    }
+    return Float64Array.from(values);
+  }
+
+  #list({ lane, linkAt, at }: Unit, of: number, most: number, isJson: boolean): string {
     const { u32 } = this.#memory;
     const values: string[] = [];
     let row = u32[(of + at) >>> 2] as number;
     while (row !== 0 && values.length < most) {
-      values.push(this.#json(lane, row + lane.at));
+      values.push(isJson ? this.#text(row + lane.at) : this.#json(lane, row + lane.at));
       row = u32[(row + linkAt + 4) >>> 2] as number;
     }
     return `[${values.join(',')}]`;
@@ -164,8 +176,13 @@ export class FeatureResults {
     if (kind === 'long') return (i64[at >>> 3] as bigint).toString();
     const value = f64[at >>> 3] as number;
     if (kind === 'number') return JSON.stringify(type.name === 'bool' ? value === 1 : value);
-    const start = this.#windows.texts.start(value);
-    return JSON.stringify(readText(this.#memory, start, start + this.#windows.texts.length(value)));
+    return JSON.stringify(this.#text(at));
+  }
+
+  #text(at: number): string {
+    const text = this.#memory.f64[at >>> 3] as number;
+    const start = this.#windows.texts.start(text);
+    return readText(this.#memory, start, start + this.#windows.texts.length(text));
   }
 
   #setValid({ validity }: ColumnSpace, row: number, is: boolean): void {

@@ -77,6 +77,8 @@ export interface FeatureLayout {
   readonly squares: Unit | undefined;
   /** Counts the values; undefined: every row has one. */
   readonly valid: Unit | undefined;
+  /** Position in the output. */
+  readonly column: number;
 }
 
 export interface OverLayout {
@@ -95,12 +97,13 @@ export interface OverLayout {
   readonly withinMs: number;
 }
 
-/** A feature as planned: its name, aggregate, range and type. */
+/** A built-in feature as planned: its aggregate, range and type. */
 export interface NamedFeature {
-  readonly name: string;
   readonly aggregate: Aggregate;
   readonly range: AggregateRange;
   readonly type: DataType;
+  /** Position in the output. */
+  readonly column: number;
 }
 
 /** Places in the record of a key. */
@@ -117,7 +120,8 @@ const UNIT_BYTES = [8, 56, 24, 8, 16, 8] as const;
 /** Place of the null bits in a row. */
 export const NULL_BITS = 8;
 
-export function overLayout(input: Schema, named: readonly NamedFeature[]): OverLayout {
+/** @param ownTimes times of the ranges of the user's own features; +Infinity: one has none */
+export function overLayout(input: Schema, named: readonly NamedFeature[], ownTimes: readonly number[]): OverLayout {
   const columns = [...new Set(named.flatMap(({ aggregate: { column } }) => (column === undefined ? [] : [input.indexOf(column)])))].sort((a, b) => a - b);
   const nullables = columns.filter((column) => input.field(column).type.nullable);
   const nullBytes = Math.ceil(nullables.length / 64) * 8;
@@ -129,7 +133,7 @@ export function overLayout(input: Schema, named: readonly NamedFeature[]): OverL
   let keyBytes = KEY_HEAD_BYTES;
   let tables = 0;
   const ranges = new Map<string, RangeLayout & { readonly units: Unit[] }>();
-  const features = named.map(({ aggregate, range: { rows = Number.POSITIVE_INFINITY, withinMs = Number.POSITIVE_INFINITY }, type }): FeatureLayout => {
+  const features = named.map(({ aggregate, range: { rows = Number.POSITIVE_INFINITY, withinMs = Number.POSITIVE_INFINITY }, type, column }): FeatureLayout => {
     const id = `${rows} ${withinMs}`;
     let range = ranges.get(id);
     if (range === undefined) {
@@ -147,8 +151,8 @@ export function overLayout(input: Schema, named: readonly NamedFeature[]): OverL
       units.push(made);
       return made;
     };
-    const lane = lanes.find(({ column }) => aggregate.column !== undefined && column === input.indexOf(aggregate.column));
-    const base = { aggregate, type, range, unit: undefined, squares: undefined, valid: undefined };
+    const lane = lanes.find((one) => aggregate.column !== undefined && one.column === input.indexOf(aggregate.column));
+    const base = { aggregate, type, range, column, unit: undefined, squares: undefined, valid: undefined };
     if (lane === undefined) return base;
     const valid = lane.nullBit < 0 ? undefined : unit(VALID, lane);
     switch (aggregate.name) {
@@ -163,13 +167,14 @@ export function overLayout(input: Schema, named: readonly NamedFeature[]): OverL
       case 'countDistinct':
         return { ...base, unit: unit(DISTINCT, lane) };
       case 'collect':
+      case 'median':
         return { ...base, unit: unit(ORDERED, lane, 'first') };
       default:
         return { ...base, unit: unit(isBounded ? ORDERED : BEST, lane, aggregate.name as Order) };
     }
   });
   const list = [...ranges.values()];
-  const times = list.map(({ withinMs }) => withinMs).filter(Number.isFinite);
+  const times = [...list.map(({ withinMs }) => withinMs), ...ownTimes];
   return {
     lanes,
     ranges: list,
@@ -178,8 +183,8 @@ export function overLayout(input: Schema, named: readonly NamedFeature[]): OverL
     keyBytes,
     tables,
     keepsRows: list.some(({ isBounded }) => isBounded),
-    isLasting: list.some(({ withinMs }) => withinMs === Number.POSITIVE_INFINITY),
-    withinMs: Math.max(0, ...times),
+    isLasting: times.includes(Number.POSITIVE_INFINITY),
+    withinMs: Math.max(0, ...times.filter(Number.isFinite)),
   };
 }
 

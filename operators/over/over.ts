@@ -1,6 +1,16 @@
 /** One shard of `over`: plan-over.ts says what comes out. Rows are records of shared memory, not objects. */
 
-import { type AnyRow, type Batch, BatchBuilder, type Column, type ColumnSpace, readTimestamp, type Schema, type SharedMemory } from '../../core/index.ts';
+import {
+  type AnyRow,
+  type Batch,
+  BatchBuilder,
+  type Column,
+  type ColumnSpace,
+  readTimestamp,
+  readValue,
+  type Schema,
+  type SharedMemory,
+} from '../../core/index.ts';
 import { KeyIndex, RowImage, TimeHeap } from '../by-key/index.ts';
 import { type DueTimes, hashKeys, named, type StateRow } from '../exchange/index.ts';
 import { type KeyedContext, type KeyedInput, type KeyedOperator, RowReader } from '../keyed/index.ts';
@@ -8,12 +18,15 @@ import { FeatureResults } from './feature-results.ts';
 import { HeldRows } from './held-rows.ts';
 import { KeyWindows } from './key-windows.ts';
 import { HAS_TIMER, KEPT, NEWEST, type OverLayout } from './over-layout.ts';
+import { type OwnFeature, OwnFeatures, type OwnKey } from './own-features.ts';
 import { restoreInto, snapshotOf, type WindowsSnapshot } from './window-snapshots.ts';
 
 export interface OverPlan {
   readonly input: KeyedInput;
   readonly output: Schema;
   readonly layout: OverLayout;
+  /** Those of the user. */
+  readonly own: readonly OwnFeature[];
   /** Rows wait for the watermark. */
   readonly isSorted: boolean;
   /** How many columns of the output are those of the row. */
@@ -33,6 +46,8 @@ export interface OverSnapshot {
   /** Rows that wait, in their order. */
   readonly held: readonly HeldRow[];
   readonly windows: WindowsSnapshot;
+  /** By key, in the order of `windows`. */
+  readonly own: readonly OwnKey[];
 }
 
 export class Over implements KeyedOperator {
@@ -48,6 +63,8 @@ export class Over implements KeyedOperator {
   readonly #windows: KeyWindows;
   readonly #results: FeatureResults;
   readonly #held: HeldRows;
+  /** Undefined: there are none. */
+  readonly #own: OwnFeatures | undefined;
   /** When keys may have become old, one timer each at most. */
   readonly #expiries = new TimeHeap();
   #hashes = new Uint32Array(64);
@@ -55,12 +72,14 @@ export class Over implements KeyedOperator {
   #scratchBytes = 0;
   readonly #keyColumns: ColumnSpace[] = [];
   readonly #isKey: boolean[] = [];
+  readonly #rowNames: readonly string[];
   /** The watermark then. Rows from before it are read again after a restart, in any order, until it goes on. */
   readonly #openedAt: number;
 
   constructor(context: KeyedContext, plan: OverPlan, from: OverSnapshot | undefined) {
     this.#context = context;
     this.#plan = plan;
+    this.#rowNames = plan.output.fields.slice(0, plan.visible).map(({ name }) => name);
     this.#openedAt = context.clock.watermark;
     const { slabs } = context;
     const { schema, keys } = plan.input;
@@ -79,13 +98,14 @@ export class Over implements KeyedOperator {
       keys.map((key) => schema.field(key).type),
     );
     this.#windows = new KeyWindows(slabs, plan.layout, this.#image);
-    this.#results = new FeatureResults(slabs.memory, this.#windows, plan.visible, plan.names);
+    this.#results = new FeatureResults(slabs.memory, this.#windows);
+    this.#own = plan.own.length === 0 ? undefined : new OwnFeatures(plan.own, context.failures.areSkipped);
     this.#held = new HeldRows(slabs, this.#image);
     if (from !== undefined) this.#restore(from);
   }
 
   get stateBytes(): number {
-    return this.#keys.bytes + this.#windows.bytes + this.#held.bytes + this.#expiries.bytes;
+    return this.#keys.bytes + this.#windows.bytes + this.#held.bytes + this.#expiries.bytes + (this.#own?.bytes ?? 0);
   }
 
   /** When a row comes out: once the watermark has passed its time. When a key goes: once it has reached it. */
@@ -115,7 +135,7 @@ export class Over implements KeyedOperator {
       if (isSorted) this.#held.add(columns, row, time, rank, hashes[row] as number, isOut);
       else {
         output.at(row);
-        this.#take(this.#record(columns, row), time, hashes[row] as number, isOut);
+        this.#take(this.#record(columns, row), time, hashes[row] as number, isOut, row);
       }
     }
   }
@@ -125,7 +145,7 @@ export class Over implements KeyedOperator {
     held.settle();
     while (held.firstTime < watermark && watermark > this.#openedAt) {
       const row = held.takeFirst();
-      this.#take(held.records[row] as number, held.times[row] as number, held.hashes[row] as number, held.isOut[row] === 1);
+      this.#take(held.records[row] as number, held.times[row] as number, held.hashes[row] as number, held.isOut[row] === 1, -1);
       held.drop(row);
     }
     // The end of the input is not a passing of time.
@@ -146,6 +166,7 @@ export class Over implements KeyedOperator {
         }),
       ),
       windows: snapshotOf(this.#memory, this.#keys, this.#keysHeld(), this.#windows),
+      own: this.#own === undefined ? [] : this.#keysHeld().map((key) => (this.#own as OwnFeatures).copy(key)),
     };
   }
 
@@ -177,7 +198,7 @@ export class Over implements KeyedOperator {
       for (const key of this.#keysHeld()) {
         builder.reset();
         this.#keys.read(key, builder, this.#keysTo, 0);
-        this.#results.write(key, builder, 0);
+        this.#writeResults(key, builder, 0);
         const batch = builder.finish(1);
         const of = this.#windows.records.at(key);
         const newest = this.#memory.f64[(of + NEWEST) >>> 3] as number;
@@ -205,20 +226,60 @@ export class Over implements KeyedOperator {
     this.#scratchBytes = 0;
   }
 
-  /** Puts a row out with its features, unless it came out before. Either way later rows see it. */
-  #take(record: number, time: number, hash: number, isOut: boolean): void {
+  /**
+   * Puts a row out with its features, unless it came out before. Either way later rows see it. A row on which a
+   * function fails is left out, and no row sees it.
+   *
+   * @param batchRow its number in the batch that is being taken; -1: it has waited
+   */
+  #take(record: number, time: number, hash: number, isOut: boolean, batchRow: number): void {
     const out = this.#context.output.claim();
     const row = out.rowCount;
     this.#image.read(record, out, this.#to, row);
+    const { size } = this.#keys;
     const key = this.#key(out, row, hash);
+    if (this.#own !== undefined && !this.#takeOwn(this.#own, out, row, key, time, batchRow)) {
+      out.truncate(row);
+      if (this.#keys.size > size) this.#forget(key);
+      return;
+    }
     this.#windows.add(key, time, record);
     this.#watch(key);
     if (isOut) {
       out.truncate(row);
       return;
     }
-    this.#results.write(key, out, row);
+    this.#writeResults(key, out, row);
     out.rowCount = row + 1;
+  }
+
+  /** False: a function failed, and nothing has changed. */
+  #takeOwn(own: OwnFeatures, out: BatchBuilder, row: number, key: number, time: number, batchRow: number): boolean {
+    const { atWork, failures } = this.#context;
+    const values = this.#plan.output.fields.slice(0, this.#plan.visible).map((_, c) => readValue(this.#memory, out.columns[c] as Column, row));
+    const object = Object.freeze(named(this.#rowNames, values));
+    const now = Math.max(this.#memory.f64[(this.#windows.records.at(key) + NEWEST) >>> 3] as number, time);
+    atWork[0] = batchRow;
+    try {
+      own.add(key, object, now);
+      return true;
+    } catch (error) {
+      failures.skip(error, batchRow >= 0 ? batchRow : object);
+      return false;
+    }
+  }
+
+  #writeResults(key: number, out: BatchBuilder, row: number): void {
+    this.#results.write(key, out, row);
+    if (this.#own === undefined) return;
+    const values = this.#own.valuesOf(key);
+    this.#plan.own.forEach(({ column }, f) => out.setValue(column, row, values[f]));
+  }
+
+  #forget(key: number): void {
+    this.#keys.remove(key);
+    this.#own?.forget(key);
+    this.#isKey[key] = false;
   }
 
   #key(out: BatchBuilder, row: number, hash: number): number {
@@ -252,10 +313,7 @@ export class Over implements KeyedOperator {
     const end = (f64[(of + NEWEST) >>> 3] as number) + this.#plan.layout.withinMs;
     u32[(of + HAS_TIMER) >>> 2] = 0;
     if (end > watermark) this.#watch(key);
-    else if (this.#windows.expire(key, watermark)) {
-      this.#keys.remove(key);
-      this.#isKey[key] = false;
-    }
+    else if (this.#windows.expire(key, watermark)) this.#forget(key);
   }
 
   #keysHeld(): number[] {
@@ -273,10 +331,13 @@ export class Over implements KeyedOperator {
     return this.#scratch;
   }
 
-  #restore({ held, windows }: OverSnapshot): void {
+  #restore({ held, windows, own }: OverSnapshot): void {
     for (const { time, rank, hash, isOut, record } of held) this.#held.addRecord(record, time, rank, hash, isOut);
     this.#held.settle();
     restoreInto(this.#memory, this.#keys, this.#windows, windows, this.#open);
-    for (const key of this.#keysHeld()) this.#watch(key);
+    this.#keysHeld().forEach((key, place) => {
+      this.#watch(key);
+      this.#own?.restore(key, own[place] as OwnKey);
+    });
   }
 }

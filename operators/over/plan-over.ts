@@ -19,7 +19,7 @@
  * window of SQL; Kafka Streams' SlidingWindows give the same windows as far as they end at a row.
  */
 
-import { type Field, MillraceError, Schema, shown } from '../../core/index.ts';
+import { type DataType, type Field, MillraceError, Schema, shown } from '../../core/index.ts';
 import {
   AccumulatorSet,
   type Aggregate,
@@ -32,8 +32,10 @@ import {
   resultColumn,
 } from '../aggregate/index.ts';
 import type { KeyedInput, KeyedOperatorPlan } from '../keyed/index.ts';
+import type { AnyAggregate } from '../user-aggregates/index.ts';
 import { Over, type OverPlan, type OverSnapshot } from './over.ts';
-import { type NamedFeature, overLayout } from './over-layout.ts';
+import { overLayout } from './over-layout.ts';
+import type { OwnFeature } from './own-features.ts';
 
 export type OverOrder = 'eventTime' | 'arrival';
 
@@ -44,7 +46,7 @@ export interface OverRequest {
   readonly input: Schema;
   readonly keys: readonly string[];
   /** Of aggregates without ranges: {@link rangesApart}. */
-  readonly features: Readonly<Record<string, Aggregate>>;
+  readonly features: Readonly<Record<string, AnyAggregate>>;
   readonly ranges: Readonly<Record<string, AggregateRange>>;
   /** Columns of the input that are not in the output. */
   readonly hidden: readonly string[];
@@ -54,7 +56,13 @@ export interface OverRequest {
   readonly order: OverOrder | undefined;
 }
 
-const TAKEN: ReadonlySet<string> = new Set(['count', 'sum', 'mean', 'min', 'max', 'variance', 'stddev', 'first', 'last', 'countDistinct', 'collect']);
+interface PlannedFeature {
+  readonly aggregate: AnyAggregate;
+  readonly range: AggregateRange;
+  readonly type: DataType;
+}
+
+const TAKEN: ReadonlySet<string> = new Set(['count', 'sum', 'mean', 'min', 'max', 'variance', 'stddev', 'first', 'last', 'countDistinct', 'collect', 'median']);
 const NO_RANGE: AggregateRange = Object.freeze({ rows: undefined, withinMs: undefined });
 
 /**
@@ -70,20 +78,21 @@ export function rangesApart(features: GivenFeatures, input: Schema): Pick<OverRe
       `over() is given ${shown(features)}. Give at least one aggregate by name: over({ lastHour: count('1h') }).`,
     );
   }
-  const apart = names.map((name): [string, Aggregate, AggregateRange] => {
+  const apart = names.map((name): [string, AnyAggregate, AggregateRange] => {
     const given = features[name];
     const isPair = Array.isArray(given);
-    const aggregate = (isPair ? given[0] : given) as (Aggregate & Partial<Ranged>) | undefined;
+    const aggregate = (isPair ? given[0] : given) as (AnyAggregate & Partial<Ranged>) | undefined;
     if (typeof aggregate !== 'object' || aggregate === null || typeof aggregate.name !== 'string') {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
         `over() is given ${shown(given)} for ${shown(name)}. Give an aggregate with a range: sum('amount', '1h'), mean('amount', { rows: 5 }) or [sum('amount'), '1h'].`,
       );
     }
-    if (isUserAggregate(aggregate) || !TAKEN.has(aggregate.name)) {
+    if (isUserAggregate(aggregate)) return [name, aggregate, isPair ? rangeOf(given[1] as Range, 'aggregator()') : NO_RANGE];
+    if (!TAKEN.has(aggregate.name)) {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
-        `over() is given ${aggregate.name}() for ${shown(name)}: it takes ${[...TAKEN].join(', ')}. Use process() for others, or a window.`,
+        `over() is given ${aggregate.name}() for ${shown(name)}: it takes ${[...TAKEN].join(', ')} and aggregator. Use process() for others, or a window.`,
       );
     }
     const { range: own, ...plain } = aggregate;
@@ -107,9 +116,18 @@ export function planOver(request: OverRequest): KeyedOperatorPlan {
   const { order = eventTime === undefined ? 'arrival' : 'eventTime' } = request;
   mustBeOrder(order, eventTime);
   const visible = input.fields.filter(({ name }) => !hidden.includes(name));
-  const features = Object.keys(request.features).map((name) => feature(request, name, visible));
+  const features = Object.keys(request.features).map((name, f) => ({ name, ...feature(request, name, visible), column: visible.length + f }));
   const output = new Schema([...visible, ...features.map(({ name, type }): Field => ({ name, type }))]);
-  const layout = overLayout(input, features);
+  const builtIn = features.flatMap(({ aggregate, ...of }) => (isUserAggregate(aggregate) ? [] : [{ ...of, aggregate }]));
+  const own = features.flatMap(({ name, aggregate, range, column }): OwnFeature[] => {
+    const { rows = Number.POSITIVE_INFINITY, withinMs = Number.POSITIVE_INFINITY } = range;
+    return isUserAggregate(aggregate) ? [{ name, aggregate, rows, withinMs, column }] : [];
+  });
+  const layout = overLayout(
+    input,
+    builtIn,
+    own.map(({ withinMs }) => withinMs),
+  );
   const time = eventTime === undefined ? -1 : input.require(eventTime, 'over');
   // Rows that are read again go by their time, so that they can be told from those that did not come out yet.
   const isForgotten = order === 'eventTime' && !layout.isLasting;
@@ -120,10 +138,19 @@ export function planOver(request: OverRequest): KeyedOperatorPlan {
     eventTime: time,
     timeShiftMs,
   };
-  const plan: OverPlan = { input: rows, output, layout, isSorted: order === 'eventTime', visible: visible.length, names: features.map(({ name }) => name) };
+  const plan: OverPlan = {
+    input: rows,
+    output,
+    layout,
+    own,
+    isSorted: order === 'eventTime',
+    visible: visible.length,
+    names: features.map(({ name }) => name),
+  };
   return {
     name: 'over',
     isOrdered: true,
+    callsFunctions: own.length > 0,
     inputs: [rows],
     output,
     outputTime: eventTime === undefined ? undefined : { column: eventTime, shiftMs: timeShiftMs },
@@ -135,13 +162,7 @@ export function planOver(request: OverRequest): KeyedOperatorPlan {
       facts: {
         order,
         eventTime: eventTime ?? null,
-        features: features.map(({ name, aggregate: { name: of, column, parameters }, range }) => ({
-          name,
-          of,
-          column: column ?? null,
-          parameters,
-          range: rangeText(range),
-        })),
+        features: features.map(({ name, aggregate, range }) => ({ name, ...aggregateFacts(aggregate), range: rangeText(range) })),
       },
     },
     open: (context, from) => new Over(context, plan, from as OverSnapshot | undefined),
@@ -152,7 +173,7 @@ export function planOver(request: OverRequest): KeyedOperatorPlan {
         `  order     ${order === 'arrival' ? 'as rows arrive' : `by event time (${eventTime}): rows wait for the watermark`}`,
         ...features.map(
           ({ name, aggregate, range, type }) =>
-            `  ${name} = ${aggregate.name}(${aggregate.column ?? ''}): ${type.name}${type.nullable ? '?' : ''}, over ${rangeText(range)}`,
+            `  ${name} = ${aggregate.name}(${isUserAggregate(aggregate) ? '' : (aggregate.column ?? '')}): ${type.name}${type.nullable ? '?' : ''}, over ${rangeText(range)}`,
         ),
         `  state     ${layout.isLasting ? 'every key is kept for ever' : `a key is kept for ${layout.withinMs} ms of event time`}`,
       ].join('\n'),
@@ -174,8 +195,14 @@ function mustBeOrder(order: OverOrder, eventTime: string | undefined): void {
   }
 }
 
-function feature({ input, features, ranges, eventTime }: OverRequest, name: string, visible: readonly Field[]): NamedFeature {
-  const aggregate = features[name] as Aggregate;
+function aggregateFacts(aggregate: AnyAggregate): object {
+  if (isUserAggregate(aggregate)) return { of: aggregate.name, type: aggregate.type };
+  const { name: of, column, parameters } = aggregate;
+  return { of, column: column ?? null, parameters };
+}
+
+function feature({ input, features, ranges, eventTime }: OverRequest, name: string, visible: readonly Field[]): PlannedFeature {
+  const aggregate = features[name] as AnyAggregate;
   const range = ranges[name] as AggregateRange;
   if (visible.some((field) => field.name === name)) {
     throw new MillraceError(
@@ -189,20 +216,21 @@ function feature({ input, features, ranges, eventTime }: OverRequest, name: stri
       `${shown(name)} goes over ${rangeText(range)}, and the rows here have no event time. Put .withWatermark(column, delay) or .withProcessingTime() before over(), or take a range of rows: { rows: 5 }.`,
     );
   }
+  if (isUserAggregate(aggregate)) return { aggregate, range, type: aggregate.type };
   if (aggregate.by !== undefined) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
       `${aggregate.name}() of ${shown(name)} goes by ${shown(aggregate.by)}: in over() values are in the order of rows. Leave by out.`,
     );
   }
-  if (aggregate.name === 'collect' && range === NO_RANGE) {
+  if ((aggregate.name === 'collect' || aggregate.name === 'median') && range === NO_RANGE) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
-      `collect() of ${shown(name)} has no range, so that it would keep every row for ever. Give one: collect('page', { rows: 5 }).`,
+      `${aggregate.name}() of ${shown(name)} has no range, so that it would keep every row for ever. Give one: ${aggregate.name}('page', { rows: 5 }).`,
     );
   }
   const { type } = resultColumn(name, aggregate, input, new AccumulatorSet(input), true);
-  return { name, aggregate, range, type };
+  return { aggregate, range, type };
 }
 
 function isDuration(text: unknown): boolean {

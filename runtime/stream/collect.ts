@@ -15,6 +15,11 @@ export function collect<C extends string, B extends string = never>(
   options?: { readonly max?: number; readonly by?: B },
 ): Aggregate<string, C, JsonLike, B>;
 export function collect<C extends string>(column: C, range: Range): Aggregate<string, C, JsonLike, never> & Ranged;
-export function collect(column?: string, options?: unknown): CollectSink<AnyRow> | Aggregate<string, string, JsonLike> {
-  return column === undefined ? collectSink() : collectValues(column, options as { readonly max?: number });
+/** What a function makes of each row, as JSON; with `(r) => r` the rows themselves. */
+export function collect<Row>(
+  of: (row: Row) => unknown,
+  options?: { readonly max?: number },
+): Aggregate<string, never, unknown, never> & { readonly of?: ((row: Row) => unknown) | undefined };
+export function collect(of?: unknown, options?: unknown): unknown {
+  return of === undefined ? collectSink() : collectValues(of as string, options as { readonly max?: number });
 }

@@ -5,7 +5,7 @@
  * result, and not in late rows.
  */
 
-import { bool, f64, nullable, Schema } from '../../core/index.ts';
+import { bool, f64, nullable, Schema, utf8 } from '../../core/index.ts';
 import { type AggregateRequest, type ColumnValue, type RowOperation, schemaAfter } from '../../operators/index.ts';
 import { GRAPH, type Node, type Upstream } from '../plan/index.ts';
 
@@ -36,9 +36,9 @@ export function withExpressions<A extends AggregateRequest['aggregates'] | Reado
       fields.push({ name: hidden, type: nullableOf(stream.schema.field(at).type) });
       values.push({ column: column as string, where: where as NonNullable<typeof where> });
     } else {
-      const type: Type = aggregate.name === 'count' ? bool : f64;
+      const type: Type = aggregate.name === 'count' ? bool : aggregate.name === 'collect' ? utf8 : f64;
       fields.push({ name: hidden, type: where === undefined ? type : nullable(type) });
-      values.push({ fn: of, where });
+      values.push({ fn: aggregate.name === 'collect' ? jsonMaker(of) : of, where });
     }
     return [name, Object.freeze({ ...aggregate, column: hidden, of: undefined, where: undefined })];
   });
@@ -55,6 +55,21 @@ export function withoutHidden(late: Node): Node {
   const hidden = from.operation.schema;
   const columns = late.schema.fields.flatMap(({ name }) => (hidden.indexOf(name) < 0 ? [name] : []));
   return { kind: 'rows', schema: late.schema.select(columns, 'late'), parent: late, operation: { kind: 'select', columns } };
+}
+
+/** i64 with all its digits, bytes in base64, NaN and infinities as null: as the json codec writes them. */
+function jsonMaker(of: (row: unknown) => unknown): (row: unknown) => string {
+  return (row) => jsonText(of(row));
+}
+
+function jsonText(value: unknown): string {
+  if (typeof value === 'bigint') return value.toString();
+  if (value instanceof Uint8Array) return JSON.stringify(Buffer.from(value).toString('base64'));
+  if (Array.isArray(value)) return `[${value.map(jsonText).join(',')}]`;
+  if (typeof value !== 'object' || value === null || value instanceof Date) return JSON.stringify(value) ?? 'null';
+  return `{${Object.entries(value)
+    .map(([name, one]) => `${JSON.stringify(name)}:${jsonText(one)}`)
+    .join(',')}}`;
 }
 
 /** As it stands in messages and in the plan: `[total]` for the aggregate `total`. */

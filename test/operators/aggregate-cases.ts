@@ -14,6 +14,7 @@ import {
   linearCount,
   max,
   mean,
+  median,
   min,
   quantile,
   stddev,
@@ -115,6 +116,15 @@ function lowerQuantile(values: readonly number[], q: number): number | null {
   return sorted.length === 0 ? null : (sorted[Math.floor(q * (sorted.length - 1))] as number);
 }
 
+function middle(values: readonly number[]): number | null {
+  if (values.length === 0) return null;
+  const sorted = [...values].sort((a, b) => (isBefore(a, b) ? -1 : isBefore(b, a) ? 1 : 0));
+  const half = (sorted.length - 1) / 2;
+  const [lower, upper] = [sorted[Math.floor(half)] as number, sorted[Math.ceil(half)] as number];
+  // Two large ones have a sum beyond all numbers.
+  return lower === upper ? lower : lower + upper === Number.POSITIVE_INFINITY && upper < Number.POSITIVE_INFINITY ? lower / 2 + upper / 2 : (lower + upper) / 2;
+}
+
 function topOf(column: string, k: number): ModelAggregate {
   return (rows) => {
     const counts = new Map<unknown, number>();
@@ -188,6 +198,10 @@ export const CASES: Readonly<Record<string, Case>> = {
   someMs: [approxCountDistinct('wild', { error: 0.0041 }), distinctOf('wild'), exact],
   linearMs: [linearCount('maybe'), distinctOf('maybe'), exact],
   medianMs: [quantile('ms', 0.5), (rows) => lowerQuantile(valid(rows, 'ms'), 0.5), close(0.010_000_001)],
+  middleMs: [median('ms'), (rows) => middle(valid(rows, 'ms')), exact],
+  middleMaybe: [median('maybe'), (rows) => middle(valid(rows, 'maybe')), exact],
+  middleWild: [median('wild'), (rows) => middle(valid(rows, 'wild')), exact],
+  middleAt: [median('at'), (rows) => middle(valid(rows, 'at')), exact],
   p90: [quantile('maybe', 0.9, { error: 0.001 }), (rows) => lowerQuantile(valid(rows, 'maybe'), 0.9), close(0.001_000_001)],
   p99Wild: [quantile('wild', 0.99), (rows) => lowerQuantile(valid(rows, 'wild'), 0.99), close(0.010_000_001)],
   quarterId: [quantile('id', 0.25), (rows) => lowerQuantile(valid(rows, 'id'), 0.25), close(0.010_000_001)],

@@ -15,6 +15,7 @@ import {
   linearCount,
   max,
   mean,
+  median,
   min,
   planAggregate,
   quantile,
@@ -209,6 +210,8 @@ describe('types of aggregates', () => {
       a: approxCountDistinct('maybe'),
       q: quantile('ms', 0.5),
       qMaybe: quantile('maybe', 0.5),
+      m: median('ms'),
+      mMaybe: median('maybe'),
       t: topK('page', 3),
       e: ewma('ms', { halfLife: '1m' }),
       r: rate(),
@@ -216,7 +219,7 @@ describe('types of aggregates', () => {
     };
     const accept = <A extends AggregatesOf<Row>>(of: A): A => of;
     accept(aggregates);
-    const result = { v: null, f: '/', l: null, c: '[]', n: 1, a: 1, q: 1, qMaybe: null, t: '[]', e: 1, r: 1, low: '/' } satisfies ResultsOf<
+    const result = { v: null, f: '/', l: null, c: '[]', n: 1, a: 1, q: 1, qMaybe: null, m: 1, mMaybe: null, t: '[]', e: 1, r: 1, low: '/' } satisfies ResultsOf<
       typeof aggregates,
       Row
     >;
@@ -229,6 +232,8 @@ describe('types of aggregates', () => {
     accept({ m: mean('page') });
     // @ts-expect-error there is no variance of texts
     accept({ v: variance('page') });
+    // @ts-expect-error there is no median of texts
+    accept({ m: median('page') });
     // @ts-expect-error there is no quantile of texts
     accept({ q: quantile('page', 0.5) });
     // @ts-expect-error texts do not order values

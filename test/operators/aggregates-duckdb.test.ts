@@ -31,6 +31,7 @@ import {
   linearCount,
   max,
   mean,
+  median,
   min,
   orderExchangeBlocks,
   planAggregate,
@@ -142,6 +143,8 @@ const CASES: Readonly<Record<string, Case>> = {
   timesAbout: [approxCountDistinct('ms', { error: 0.0041 }), 'count(distinct ms)', near(0.0244)],
   usersLinear: [linearCount('user'), 'count(distinct "user")', near(0.03)],
   median: [quantile('ms', 0.5), lowerQuantile('ms', 0.5), near(0.010_000_001)],
+  middleMs: [median('ms'), 'median(ms)', near(1e-15)],
+  middleMaybe: [median('maybe'), 'median(maybe)', near(1e-15)],
   p99: [quantile('ms', 0.99, { error: 0.001 }), lowerQuantile('ms', 0.99), near(0.001_000_001)],
   tenthMaybe: [quantile('maybe', 0.1), lowerQuantile('maybe', 0.1), near(0.010_000_001)],
   // DuckDB's own sketches: a t-digest, and a HyperLogLog whose standard error is near 0.1 (ours, above, is held to 0.0163).

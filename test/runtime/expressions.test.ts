@@ -183,3 +183,44 @@ test('types and messages', () => {
   // @ts-expect-error a promise is no number
   refused(() => testDriver(keyed.aggregate({ cost: sum(async () => 1) }).to(collect())), 'ERR_MILLRACE_PIPELINE', /async function/);
 });
+
+test('collect of whole rows, and of what a function makes of them: JSON, in windows, running and up to each row', () => {
+  const asJson = (list: readonly unknown[]) => JSON.stringify(list, (_, value) => (typeof value === 'bigint' ? Number(value) : value));
+  const ofPage = (page: string) => rows.filter((row) => row.page === page);
+  const keyed = () => stream().keyBy('page');
+  const all = keyed()
+    .window(tumbling('1d'))
+    .aggregate({ rows: collect((r) => r, { max: 5 }), pairs: collect((r) => [r.ms, r.note]) });
+  const running = keyed().aggregate({ ids: collect((r) => (r.ms > 40 ? null : { bytes: r.bytes, 'a "name"': r.note })) });
+  const last2 = keyed().over({ seen: [collect((r) => ({ ms: r.ms, note: r.note })), { rows: 2 }] });
+  const read = keyed()
+    .window(tumbling('1d'))
+    .aggregate({ pairs: collect((r) => [r.ms, r.note]) })
+    .map({ page: utf8, count: f64 }, (r) => ({ page: r.page, count: (JSON.parse(r.pairs) as unknown[]).length }));
+  const driverOf = (of: { to(sink: Sink): unknown }) => testDriver(of.to(collect()) as ReturnType<typeof stream>, { partitions: 1 });
+  const outcome = (of: { to(sink: Sink): unknown }): readonly AnyRow[] => {
+    const driver = driverOf(of);
+    driver.send(rows);
+    driver.close();
+    return driver.output();
+  };
+  for (const { page, rows: some, pairs } of outcome(all) as readonly { page: string; rows: string; pairs: string }[]) {
+    assert.equal(some, asJson(ofPage(page).slice(0, 5)));
+    assert.equal(pairs, asJson(ofPage(page).map(({ ms, note }) => [ms, note])));
+  }
+  for (const { page, ids } of outcome(running) as readonly { page: string; ids: string }[]) {
+    assert.equal(ids, asJson(ofPage(page).map(({ ms, bytes, note }) => (ms > 40 ? null : { bytes, 'a "name"': note }))));
+  }
+  const seen = outcome(last2) as readonly { page: string; at: number; seen: string }[];
+  for (const { page, at, seen: text } of seen) {
+    const before = ofPage(page).filter((row) => row.at <= at);
+    assert.equal(text, asJson(before.slice(-2).map(({ ms, note }) => ({ ms, note }))));
+  }
+  assert.equal(seen.length, rows.length);
+  assert.deepEqual(
+    outcome(read).map(({ count: n }) => n),
+    [20, 20, 20],
+  );
+  // @ts-expect-error no such column
+  assert.throws(() => keyed().aggregate({ ids: collect('pgae') }), /"pgae"/);
+});

@@ -7,6 +7,7 @@ import { schema } from '../../core/index.ts';
 import { planOver, rangesApart } from '../../operators/index.ts';
 import {
   type AnyRow,
+  aggregator,
   bool,
   collect,
   count,
@@ -18,6 +19,7 @@ import {
   last,
   max,
   mean,
+  median,
   memory,
   min,
   nullable,
@@ -84,6 +86,9 @@ const FEATURES = {
   texts60: countDistinct('text', '60ms'),
   textsAll: countDistinct('text'),
   values: countDistinct('value', { rows: 5 }),
+  median60: median('value', '60ms'),
+  medianMaybe: median('maybe', { rows: 6 }),
+  medianBig: [median('big'), { rows: 4 }],
   list: collect('text', '60ms'),
   list2: [collect('value', { max: 2 }), { rows: 4 }],
 } as const;
@@ -102,6 +107,10 @@ function spread(values: readonly number[], divisor: number): number | null {
   if (divisor <= 0) return null;
   const m = total(values) / values.length;
   return total(values.map((x) => (x - m) ** 2)) / divisor;
+}
+function middle(values: readonly number[]): number {
+  const sorted = [...values].sort(bySize);
+  return ((sorted[Math.floor((sorted.length - 1) / 2)] as number) + (sorted[Math.ceil((sorted.length - 1) / 2)] as number)) / 2;
 }
 const json = (values: readonly unknown[]) => JSON.stringify(values);
 
@@ -139,6 +148,9 @@ const MODEL: Readonly<Record<keyof typeof FEATURES, readonly [{ withinMs: number
   texts60: [range(60), (w) => new Set(given(w, 'text')).size],
   textsAll: [range(Number.POSITIVE_INFINITY), (w) => new Set(given(w, 'text')).size],
   values: [range(Number.POSITIVE_INFINITY, 5), (w) => new Set(given(w, 'value')).size],
+  median60: [range(60), (w) => middle(given(w, 'value'))],
+  medianMaybe: [range(Number.POSITIVE_INFINITY, 6), (w) => orNull(given(w, 'maybe'), middle)],
+  medianBig: [range(Number.POSITIVE_INFINITY, 4), (w) => middle(given(w, 'big').map(Number))],
   list: [range(60), (w) => json(given(w, 'text'))],
   list2: [range(Number.POSITIVE_INFINITY, 4), (w) => json(given(w, 'value').slice(0, 2))],
 };
@@ -289,6 +301,133 @@ describe('over, beside a plain loop', () => {
   });
 });
 
+describe('over, with aggregators of the user', () => {
+  const total = { init: () => 0, merge: (a: number, b: number) => a + b, result: (sum: number) => sum };
+  const added = aggregator({ ...total, add: (sum, row: { value: number }) => sum + row.value });
+  const removed = aggregator({ ...total, add: (sum, row: { value: number }) => sum + row.value, remove: (sum, row) => sum - row.value });
+  const texts = aggregator({
+    type: utf8,
+    init: () => [] as (string | null)[],
+    add: (list, row: { text: string | null }) => void list.push(row.text),
+    merge: (a, b) => [...a, ...b],
+    remove: (list) => void list.shift(),
+    result: (list) => JSON.stringify(list),
+  });
+  const features = {
+    n: count('60ms'),
+    running: added,
+    again: [added, '60ms'],
+    removing: [removed, '60ms'],
+    few: [removed, { rows: 3 }],
+    texts: [texts, { rows: 4, within: '40ms' }],
+  } as const;
+  const textsOf = (seen: readonly Row[]) => json(seen.map(({ text }) => text));
+  /** Each row with what it sees, where it is none of those that fail. */
+  const wantedOf = (rows: readonly Row[], fails: (row: Row) => boolean, time: (row: Row, before: readonly number[]) => number): AnyRow[] => {
+    const passed = rows.filter((row) => !fails(row));
+    return passed.map((row, i) => {
+      const ofKey = passed.slice(0, i + 1).filter(({ key }) => key === row.key);
+      const times = ofKey.map(() => 0);
+      ofKey.forEach((one, j) => {
+        times[j] = time(one, times.slice(0, j));
+      });
+      const now = times.at(-1) as number;
+      const seen = (withinMs: number, most = Number.POSITIVE_INFINITY) =>
+        ofKey.filter((_, j) => (times[j] as number) > now - withinMs && j >= ofKey.length - most);
+      const sumOf = (some: readonly Row[]) => sumUp(some.map(({ value }) => value));
+      return {
+        ...row,
+        n: seen(60).length,
+        running: sumOf(ofKey),
+        again: sumOf(seen(60)),
+        removing: sumOf(seen(60)),
+        few: sumOf(seen(Number.POSITIVE_INFINITY, 3)),
+        texts: textsOf(seen(40, 4)),
+      };
+    });
+  };
+  const sumUp = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+
+  test('beside a plain loop, over epochs, shards and cuts', () => {
+    fc.assert(
+      fc.property(runs, fc.integer({ min: 1, max: 3 }), fc.integer(), fc.nat(6), fc.boolean(), (sent, shards, seed, cut, arrives) => {
+        const stream = timed()
+          .keyBy('key')
+          .over(features, { order: arrives ? 'arrival' : 'eventTime' })
+          .to(collect());
+        let driver = testDriver(stream, { partitions: 1, shards, seed });
+        let epochs = 0;
+        const rows: AnyRow[] = [];
+        for (const { row, endsEpoch } of sent) {
+          driver.send([row]);
+          if (!endsEpoch) continue;
+          driver.endEpoch();
+          if (epochs++ !== cut) continue;
+          rows.push(...driver.output());
+          const from = carried(driver.snapshot());
+          driver.close();
+          driver = testDriver(stream, { from, shards: 4 - shards });
+          assert.deepEqual(carried(driver.snapshot()), from);
+        }
+        driver.close();
+        rows.push(...driver.output());
+        const inOrder = arrives ? sent.map(({ row }) => row) : inTime(sent.map((one) => ({ ...one, partition: 0 })));
+        assertClose(
+          byKey(rows),
+          byKey(
+            wantedOf(
+              inOrder,
+              () => false,
+              (row, before) => Math.max(row.at, ...before),
+            ),
+          ),
+        );
+      }),
+      { numRuns: caseCount(30) },
+    );
+  });
+
+  test('a row on which one fails is left out, and no other row sees it', () => {
+    const fails = ({ value }: Row) => value === 3 || value === 0.25;
+    const failing = aggregator({
+      init: () => ({ sum: 0 }),
+      add(state, row: { value: number }) {
+        state.sum += row.value;
+        if (row.value === 3) throw new RangeError('three');
+      },
+      merge: (a, b) => ({ sum: a.sum + b.sum }),
+      result(state) {
+        if (state.sum % 1 === 0.25) throw new RangeError('a quarter');
+        return state.sum;
+      },
+    });
+    fc.assert(
+      fc.property(runs, fc.boolean(), (sent, arrives) => {
+        // A quarter is alone in what it adds: no sum of others has it.
+        const rows = sent.map((one) => ({ ...one, partition: 0, row: { ...one.row, value: one.row.value === 0.1 ? 1 : one.row.value } }));
+        const results = timed()
+          .keyBy('key')
+          .over({ ...features, failing, failing2: [failing, { rows: 1 }] }, { order: arrives ? 'arrival' : 'eventTime' });
+        const stream = results.drop('failing', 'failing2').to(collect());
+        results.errors.to(collect());
+        const driver = testDriver(stream, { partitions: 1 });
+        for (const { row, endsEpoch } of rows) {
+          driver.send([row]);
+          if (endsEpoch) driver.endEpoch();
+        }
+        driver.close();
+        const inOrder = arrives ? rows.map(({ row }) => row) : inTime(rows);
+        assertClose(byKey(driver.output()), byKey(wantedOf(inOrder, fails, (row, before) => Math.max(row.at, ...before))));
+        assert.equal(driver.output(1).length, inOrder.filter(fails).length);
+      }),
+      { numRuns: caseCount(20) },
+    );
+    const strict = testDriver(timed().keyBy('key').over({ failing }).to(collect()), { partitions: 1 });
+    strict.send([{ key: 'a', text: null, value: 3, maybe: null, big: 1n, ok: true, at: 1 }]);
+    assert.throws(() => strict.close(), { code: 'ERR_MILLRACE_USER_FUNCTION', message: /aggregator "failing": add failed.*three/ });
+  });
+});
+
 const small = (ms = 0) =>
   pipeline('small')
     .from(memory([], { schema: { key: utf8, value: f64, at: timestamp } }))
@@ -432,6 +571,7 @@ describe('over', () => {
     refused(() => keyed.over({ value: count('1m') }), /"value", which is a column here, too/);
     refused(() => keyed.over({ n: quantile('value', 0.5) }), /quantile\(\) for "n": it takes count, sum/);
     refused(() => keyed.over({ n: collect('value') }), /no range/);
+    refused(() => keyed.over({ n: median('value') }), /median\(\) of "n" has no range/);
     refused(() => keyed.over({ n: first('value', { by: 'at' }) }), /goes by "at"/);
     refused(() => keyed.over({ n: [sum('value', '1m'), '1h'] }), /two ranges/);
     refused(() => untimed.over({ n: count('1m') }), /no event time/);

@@ -18,6 +18,7 @@ import {
   linearCount,
   max,
   mean,
+  median,
   memory,
   min,
   nullable,
@@ -68,6 +69,7 @@ const sketches = {
   linear: linearCount('text'),
   spread: variance('value'),
   median: quantile('value', 0.5),
+  middle: median('value'),
   often: topK('text', 2),
   smooth: ewma('value', { halfLife: 50 }),
 };
@@ -290,7 +292,7 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
   'over, by event time': () =>
     one()
       .over({
-        n: count(40),
+        n: count('40ms'),
         total: sum('value', 60),
         spread: variance('value', { rows: 4 }),
         least: min('text', 60),
@@ -302,6 +304,10 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
   'over, by arrival, what goes': () =>
     one()
       .over({ total: sum('value', 60), distinct: countDistinct('text', 50), opened: first('text', 40) }, { order: 'arrival' })
+      .to(collect()),
+  'over, aggregators': () =>
+    one()
+      .over({ n: count('30ms'), running: own.words, taken: [own.taken, 60], few: [own.words, { rows: 3 }] })
       .to(collect()),
   'over, all rows so far': () =>
     one()

@@ -44,7 +44,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['user-aggregates', 'windows', 'rows', 'exchange', 'aggregate', 'keyed', 'fold'],
       ['row-windows', 'windows', 'exchange', 'aggregate', 'keyed', 'fold', 'user-aggregates'],
       ['join', 'windows', 'exchange', 'by-key', 'keyed'],
-      ['over', 'exchange', 'by-key', 'aggregate', 'keyed'],
+      ['over', 'exchange', 'by-key', 'aggregate', 'keyed', 'user-aggregates'],
       ['session', 'windows', 'exchange', 'by-key', 'aggregate', 'keyed', 'fold', 'user-aggregates'],
       ['index', '*'],
     ],

@@ -110,6 +110,18 @@ export function eachListed(memory: SharedMemory, of: Accumulator, field: number,
   for (const record of orderedRecords(memory, field, max, of.lane, of.ties === 'value')) visit(record + RECORD_BYTES, memory.u32[(record + 8) >>> 2] as number);
 }
 
+/** The same of all values of a list, in no particular order. */
+export function eachUnordered({ u32 }: SharedMemory, field: number, visit: (start: number, length: number) => void): void {
+  if (u32[field >>> 2] === 0) return;
+  const list = u32[(field >>> 2) + 1] as number;
+  const end = list + (u32[(list >>> 2) + 1] as number);
+  for (let record = list + HEADER_BYTES; record < end; ) {
+    const length = u32[(record + 8) >>> 2] as number;
+    visit(record + RECORD_BYTES, length);
+    record += recordBytes(length);
+  }
+}
+
 function orderedRecords(memory: SharedMemory, field: number, max: number, lane: Lane, tiesByValue: boolean): number[] {
   const { u32, f64 } = memory;
   const list = u32[(field >>> 2) + 1] as number;
