@@ -23,7 +23,7 @@
  *   aggregator(functions)   whole rows                 its `type`              (aggregator.ts)
  *
  * Nulls do not count. Where the column is not nullable, neither is the result (except for a variance). NaN is
- * the greatest value for min, max and quantile, as in DuckDB and Spark. It is one value for the distinct
+ * the greatest value for min, max, median and quantile, as in DuckDB and Spark. It is one value for the distinct
  * counts. It makes sum, mean, variance and ewma NaN; so do infinities, where there is no better answer. -0
  * counts as 0. Texts are ordered by their UTF-8 bytes. Sums of floats, means and variances are compensated:
  * the result does not depend on how the rows were cut. The approximate aggregates state their error in their

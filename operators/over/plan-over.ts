@@ -15,8 +15,7 @@
  * Late rows, by the watermark at the start of their epoch, are in no result and are counted, in both orders. A
  * key that has had no row for the longest range is forgotten, unless a range has no time.
  *
- * Incremental, as in "Retractable aggregates" of window functions: see key-windows.ts. In Flink it is the OVER
- * window of SQL; Kafka Streams' SlidingWindows give the same windows as far as they end at a row.
+ * A row goes into each range once and out of it once: see key-windows.ts. In Flink it is the OVER window of SQL; Kafka Streams' SlidingWindows give the same windows as far as they end at a row.
  */
 
 import { type DataType, type Field, MillraceError, Schema, shown } from '../../core/index.ts';
