@@ -1,4 +1,4 @@
-// Confluent's EventDeduplication: an event that comes again within ten minutes of one that passed is dropped.
+// Confluent's EventDeduplication: an event that comes again within ten minutes is dropped, and the time begins anew.
 
 import { collect, f64, pipeline, timestamp, utf8 } from 'millrace';
 import { made, type Port, START_MS } from './port.ts';
@@ -6,7 +6,12 @@ import { made, type Port, START_MS } from './port.ts';
 const events = made({ id: utf8, value: f64, at: timestamp }, 3_000, eventAt);
 const distinct = collect();
 
-export default pipeline('event-deduplication').from(events.source).withWatermark('at', '1m').keyBy('id').dropDuplicates({ within: '10m' }).to(distinct);
+export default pipeline('event-deduplication')
+  .from(events.source)
+  .withWatermark('at', '1m')
+  .keyBy('id')
+  .dropDuplicates({ within: '10m', extend: true })
+  .to(distinct);
 
 // The data, and a plain loop.
 
@@ -20,11 +25,11 @@ export const port: Port = {
     {
       sink: distinct,
       expected() {
-        const passed = new Map<string, number>();
+        const seen = new Map<string, number>();
         return events.rows.filter(({ id, at }) => {
-          if (at - (passed.get(id) ?? Number.NEGATIVE_INFINITY) < 600_000) return false;
-          passed.set(id, at);
-          return true;
+          const isNew = at - (seen.get(id) ?? Number.NEGATIVE_INFINITY) >= 600_000;
+          seen.set(id, at);
+          return isNew;
         });
       },
     },
