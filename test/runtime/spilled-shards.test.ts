@@ -98,9 +98,10 @@ describe('a shard that is closed gives all of its memory back', () => {
           assert.ok(graph);
           makePlan(graph).exchanges.forEach(({ operator }, exchange) => {
             const slabs = new SlabAllocator(createMemory(MEMORY_BYTES));
+            const clock = { epoch: state.epoch, nowMs: state.nowMs, watermark: Number.NEGATIVE_INFINITY };
             const context: ShardContext = {
               slabs,
-              clock: { epoch: state.epoch, nowMs: state.nowMs, watermark: Number.NEGATIVE_INFINITY },
+              clock,
               emit: () => {},
               failures: { areSkipped: false, skip: (error) => assert.fail(error as Error) },
               located: (error) => error,
@@ -111,11 +112,13 @@ describe('a shard that is closed gives all of its memory back', () => {
             const cycle = (): void => {
               const opened = Array.from({ length: SHARD_COUNT }, (_, shard) => open(shard, structuredClone(stateOf(shard))));
               // With what the end of the input leaves behind.
+              clock.watermark = Number.POSITIVE_INFINITY;
               for (const shard of opened) {
                 shard.merge([]);
                 shard.advance(Number.POSITIVE_INFINITY);
               }
               for (const shard of opened) shard.close();
+              clock.watermark = Number.NEGATIVE_INFINITY;
             };
             // What is kept for the next one is of the thread, not of shards.
             cycle();
