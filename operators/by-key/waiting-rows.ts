@@ -6,7 +6,7 @@
  * within a partition that is the order of offsets. Nothing of this depends on where epochs are cut. Rows that
  * come from an operator by key have its number and their shard in place of source and partition.
  *
- * A row is a record in pages (row-image.ts) and 37 bytes beside it. A heap of numbers of rows is the order:
+ * A row is a record in pages (row-image.ts) and 37 bytes beside it, and 8 where it keeps its offset. A heap of numbers of rows is the order:
  * O(log n) per row.
  */
 
@@ -27,6 +27,15 @@ export interface WaitingInput {
 export interface RowOrigin {
   readonly source: number;
   readonly partition: number;
+  /** Where a row of the batch was read; undefined: unknown. Default: nobody knows. */
+  offsetOf?(row: number): number | undefined;
+}
+
+/** Where a row was read. */
+export interface RowPlace {
+  readonly source: number;
+  readonly partition: number;
+  readonly offset: number;
 }
 
 /** A row that waits, as a value that structured clone can copy. */
@@ -35,6 +44,8 @@ export interface WaitingRow {
   readonly time: number;
   readonly source: number;
   readonly partition: number;
+  /** Where it was read, as far as that is known and kept. */
+  readonly offset?: number;
   /** A record, as row-image.ts has it. */
   readonly values: Uint8Array;
 }
@@ -49,6 +60,8 @@ export interface TakenRows {
   readonly rows: Uint32Array;
   /** By input. */
   readonly batches: readonly (Batch | undefined)[];
+  /** Where a row was read, by its place in the order; undefined: unknown. */
+  placeOf(at: number): RowPlace | undefined;
 }
 
 const ROWS_MIN = 64;
@@ -78,6 +91,8 @@ export class WaitingRows {
   #records = new Uint32Array(ROWS_MIN);
   #page = new Uint32Array(ROWS_MIN);
   #input = new Uint8Array(ROWS_MIN);
+  /** NaN: unknown. Undefined: nobody asks. */
+  #offsets: Float64Array<ArrayBuffer> | undefined;
   /** Numbers of rows: a heap by (time, origin, sequence). */
   #heap = new Uint32Array(ROWS_MIN);
   readonly #free: number[] = [];
@@ -85,7 +100,9 @@ export class WaitingRows {
   #sequence = 0;
   size = 0;
 
-  constructor(slabs: SlabAllocator, inputs: readonly WaitingInput[]) {
+  /** @param keepsOffsets rows keep where they were read */
+  constructor(slabs: SlabAllocator, inputs: readonly WaitingInput[], keepsOffsets = false) {
+    if (keepsOffsets) this.#offsets = new Float64Array(ROWS_MIN);
     this.#slabs = slabs;
     this.#memory = slabs.memory;
     this.#inputs = inputs.map(({ schema, columns, rank }) => {
@@ -96,7 +113,7 @@ export class WaitingRows {
   }
 
   get bytes(): number {
-    return this.#pages.bytes + this.#times.length * 37;
+    return this.#pages.bytes + this.#times.length * (this.#offsets === undefined ? 37 : 45);
   }
 
   /** The least time of all rows; +Infinity without rows. */
@@ -105,12 +122,13 @@ export class WaitingRows {
   }
 
   /** Adds a row of a batch of an input. */
-  add(batch: Batch, row: number, input: number, time: number, { source, partition }: RowOrigin): void {
+  add(batch: Batch, row: number, input: number, time: number, origin: RowOrigin): void {
     const { columns, image, picked, rank } = this.#inputs[input] as InputRows;
     for (let i = 0; i < columns.length; i++) picked[i] = batch.column(columns[i] as number);
     const record = this.#pages.take(image.size(picked, row));
     image.write(picked, row, record);
-    this.#push(input, time, originOf(rank, source, partition), record);
+    const offset = this.#offsets === undefined ? Number.NaN : (origin.offsetOf?.(row) ?? Number.NaN);
+    this.#push(input, time, originOf(rank, origin.source, origin.partition), record, offset);
   }
 
   /**
@@ -126,22 +144,22 @@ export class WaitingRows {
     return this.#inOrder().map((id): WaitingRow => {
       const input = this.#input[id] as number;
       const record = this.#records[id] as number;
-      const origin = this.#origins[id] as number;
+      const offset = this.#offsets?.[id] ?? Number.NaN;
       return {
         input,
         time: this.#times[id] as number,
-        source: Math.floor(origin / PARTITIONS) % SOURCES,
-        partition: origin % PARTITIONS,
+        ...placeIn(this.#origins[id] as number),
+        ...(Number.isNaN(offset) ? {} : { offset }),
         values: this.#memory.u8.slice(record, record + (this.#inputs[input] as InputRows).image.recordBytes(record)),
       };
     });
   }
 
   restore(rows: readonly WaitingRow[]): void {
-    for (const { input, time, source, partition, values } of rows) {
+    for (const { input, time, source, partition, offset, values } of rows) {
       const record = this.#pages.take(values.length);
       this.#memory.u8.set(values, record);
-      this.#push(input, time, originOf((this.#inputs[input] as InputRows).rank, source, partition), record);
+      this.#push(input, time, originOf((this.#inputs[input] as InputRows).rank, source, partition), record, offset ?? Number.NaN);
     }
   }
 
@@ -191,13 +209,24 @@ export class WaitingRows {
       this.#free.push(id);
     });
     try {
-      visit({ count: ids.length, times, inputs, rows, batches: builders.map((builder) => builder?.finish()) });
+      visit({
+        count: ids.length,
+        times,
+        inputs,
+        rows,
+        batches: builders.map((builder) => builder?.finish()),
+        placeOf: (at) => {
+          const id = ids[at] as number;
+          const offset = this.#offsets?.[id] ?? Number.NaN;
+          return Number.isNaN(offset) ? undefined : { ...placeIn(this.#origins[id] as number), offset };
+        },
+      });
     } finally {
       for (const builder of builders) builder?.release();
     }
   }
 
-  #push(input: number, time: number, origin: number, record: number): void {
+  #push(input: number, time: number, origin: number, record: number, offset: number): void {
     const id = this.#free.pop() ?? this.#used++;
     if (id === this.#times.length) this.#grow();
     this.#times[id] = time;
@@ -206,6 +235,7 @@ export class WaitingRows {
     this.#records[id] = record;
     this.#page[id] = this.#pages.page;
     this.#input[id] = input;
+    if (this.#offsets !== undefined) this.#offsets[id] = offset;
     const heap = this.#heap;
     let at = this.size++;
     while (at > 0) {
@@ -253,12 +283,17 @@ export class WaitingRows {
     this.#page = grown(this.#page, new Uint32Array(length));
     this.#input = grown(this.#input, new Uint8Array(length));
     this.#heap = grown(this.#heap, new Uint32Array(length));
+    if (this.#offsets !== undefined) this.#offsets = grown(this.#offsets, new Float64Array(length));
   }
 }
 
 /** Greater for what comes later among rows of one time. Exact: less than 2^53. */
 function originOf(rank: number, source: number, partition: number): number {
   return (rank * SOURCES + source) * PARTITIONS + partition;
+}
+
+function placeIn(origin: number): Pick<RowPlace, 'source' | 'partition'> {
+  return { source: Math.floor(origin / PARTITIONS) % SOURCES, partition: origin % PARTITIONS };
 }
 
 function grown<T extends Float64Array | Uint32Array | Uint8Array>(from: T, to: T): T {

@@ -16,6 +16,7 @@
  */
 
 import type { AnyRow, Batch, Schema, SharedMemory, SlabAllocator } from '../../core/index.ts';
+import type { RowPlace } from '../by-key/index.ts';
 import type { ChunkOrigin } from './exchange-block.ts';
 import type { StateRow } from './state-row.ts';
 
@@ -185,8 +186,9 @@ export interface RowFailures {
    *
    * @param of the row, by its place in the batch that is being taken, or by its values; of a timer or a result
    *   the key columns
+   * @param place where it was read, if it is a row of an earlier batch; default: unknown
    */
-  skip(error: unknown, of: number | AnyRow): void;
+  skip(error: unknown, of: number | AnyRow, place?: RowPlace): void;
 }
 
 /** What is left out. */
@@ -197,6 +199,8 @@ export interface LeftOut {
   readonly block: number;
   /** Where it was read; undefined: unknown. */
   readonly offset: number | undefined;
+  /** The same of an older row, where it is known. */
+  readonly place?: RowPlace | undefined;
 }
 
 /** Time as an operator may see it: the same for all workers, and the same in a replay of recorded epochs. */

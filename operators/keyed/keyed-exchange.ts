@@ -5,6 +5,7 @@
  */
 
 import { type AnyRow, type Batch, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import type { RowPlace } from '../by-key/index.ts';
 import {
   blockInput,
   type DueTimes,
@@ -87,7 +88,8 @@ export class KeyedExchange implements ExchangeOperator {
     const place: PlaceInBlock = { block: 0, shard: 0, rows: undefined, input: 0 };
     const failures = {
       areSkipped: context.failures.areSkipped,
-      skip: (error: unknown, of: number | AnyRow): void => context.failures.skip(error, this.#leftOut(slabs.memory, place, of)),
+      skip: (error: unknown, of: number | AnyRow, older?: RowPlace): void =>
+        context.failures.skip(error, { ...this.#leftOut(slabs.memory, place, of), place: older }),
     };
     const atWork = context.atWork ?? new Int32Array(1);
     const origin = (): number => {
@@ -233,7 +235,11 @@ class KeyedShard implements ExchangeShard {
     Object.assign(this.#place, { block, shard: this.#shard, rows, input });
     this.#context.taking?.(block, this.#shard);
     try {
-      this.#operator.onBatch(rows, input, { source, partition: isMerged ? 0 : partition });
+      this.#operator.onBatch(rows, input, {
+        source,
+        partition: isMerged ? 0 : partition,
+        offsetOf: (row) => (isMerged ? undefined : offsetInShard(this.#context.slabs.memory, block, this.#shard, row)),
+      });
     } catch (error) {
       throw this.#context.located(error, block);
     }

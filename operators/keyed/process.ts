@@ -27,7 +27,7 @@
  */
 
 import { type AnyRow, type Batch, readTimestamp } from '../../core/index.ts';
-import { type RowOrigin, WaitingRows } from '../by-key/index.ts';
+import { type RowOrigin, type RowPlace, WaitingRows } from '../by-key/index.ts';
 import type { DueTimes, StateRow } from '../exchange/index.ts';
 import { refusePromise } from '../rows/index.ts';
 import { KeyTimers } from './key-timers.ts';
@@ -44,6 +44,9 @@ import { TimerQueue } from './timer-queue.ts';
 
 /** In place of a state that could not be made. */
 const NO_STATE = Symbol('no state');
+
+/** Where a row was read; undefined: unknown. */
+type PlaceOf = () => RowPlace | undefined;
 
 /** How the rows of one stream are read. */
 interface StreamReader {
@@ -101,6 +104,7 @@ export class ProcessOperator implements KeyedOperator {
       ? new WaitingRows(
           context.slabs,
           inputs.map(({ schema, columns }, input) => ({ schema, columns, rank: rankOf(input) })),
+          true,
         )
       : undefined;
     const rows = new OutputRows(request.output, request.outputs);
@@ -146,7 +150,7 @@ export class ProcessOperator implements KeyedOperator {
     for (let row = 0; row < rows.rowCount; row++) {
       this.#output.at(row);
       this.#atWork[0] = row;
-      this.#call(rows, row, input, this.#timeOf(rows, row, input), row);
+      this.#call(rows, row, input, this.#timeOf(rows, row, input), undefined);
     }
   }
 
@@ -228,7 +232,8 @@ export class ProcessOperator implements KeyedOperator {
     const { tableAt } = this.#plan;
     const context = this.#context;
     this.#reached = Number.NEGATIVE_INFINITY;
-    waiting.each(watermark, ({ count, times, inputs, rows, batches }) => {
+    waiting.each(watermark, (taken) => {
+      const { count, times, inputs, rows, batches } = taken;
       for (let at = 0; at < count; at++) {
         const time = times[at] as number;
         this.#pass(time);
@@ -238,7 +243,7 @@ export class ProcessOperator implements KeyedOperator {
         const batch = batches[input] as Batch;
         const row = rows[at] as number;
         if (input === tableAt) this.#table?.take(batch, row);
-        else this.#call(batch, row, input, time, undefined);
+        else this.#call(batch, row, input, time, () => taken.placeOf(at));
       }
     });
     if (watermark === Number.POSITIVE_INFINITY) this.#timers.event.end();
@@ -272,13 +277,13 @@ export class ProcessOperator implements KeyedOperator {
   /**
    * Calls the function of its stream for a row.
    *
-   * @param place of the row in the batch that is being taken; undefined: it has waited
+   * @param placeOf where the row was read, if it has waited; undefined: it is one of the batch that is being taken
    */
-  #call(rows: Batch, row: number, input: number, time: number, place: number | undefined): void {
+  #call(rows: Batch, row: number, input: number, time: number, placeOf: PlaceOf | undefined): void {
     const context = this.#context;
     const reader = (this.#streams[input] as StreamReader).rows;
     const keys = this.#entries.size;
-    const entry = this.#entryOf(rows, row, input, place);
+    const entry = this.#entryOf(rows, row, input, placeOf);
     if (entry === undefined) return;
     const before = this.#failures.areSkipped ? this.#before(entry, this.#entries.size > keys) : undefined;
     this.#touch(entry, time);
@@ -287,7 +292,7 @@ export class ProcessOperator implements KeyedOperator {
     try {
       refusePromise((this.#functions.onRow[input] as RowFunction)(object, context));
     } catch (cause) {
-      this.#failures.skip(failed('onRow', object, cause), place ?? reader.read(rows, row));
+      this.#skip(failed('onRow', object, cause), rows, row, input, placeOf);
       this.#takeBack(entry, before as Before);
       return;
     }
@@ -346,13 +351,13 @@ export class ProcessOperator implements KeyedOperator {
   }
 
   /** @returns undefined: its first state could not be made, and the row is left out */
-  #entryOf(rows: Batch, row: number, input: number, place: number | undefined): ProcessEntry | undefined {
+  #entryOf(rows: Batch, row: number, input: number, placeOf: PlaceOf | undefined): ProcessEntry | undefined {
     const stream = this.#streams[input] as StreamReader;
     const id = stream.keyOf(rows, row);
     let entry = this.#entries.get(id);
     if (entry === undefined) {
       const key = Object.freeze(stream.keys.read(rows, row));
-      const state = this.#newState(key, place ?? stream.rows.read(rows, row));
+      const state = this.#newState(key, (error) => this.#skip(error, rows, row, input, placeOf));
       if (state === NO_STATE) return undefined;
       entry = { id, key, state, timers: new Map(), processingTimers: new Map(), expiry: Number.NEGATIVE_INFINITY, isGone: false };
       this.#entries.set(id, entry);
@@ -360,12 +365,18 @@ export class ProcessOperator implements KeyedOperator {
     return entry;
   }
 
-  #newState(key: AnyRow, row: number | AnyRow): unknown {
+  /** A function has failed for a row. */
+  #skip(error: unknown, rows: Batch, row: number, input: number, placeOf: PlaceOf | undefined): void {
+    if (placeOf === undefined) this.#failures.skip(error, row);
+    else this.#failures.skip(error, (this.#streams[input] as StreamReader).rows.read(rows, row), placeOf());
+  }
+
+  #newState(key: AnyRow, skip: (error: unknown) => void): unknown {
     let state: unknown;
     try {
       state = this.#functions.state?.();
     } catch (cause) {
-      this.#failures.skip(failed('state', key, cause), row);
+      skip(failed('state', key, cause));
       return NO_STATE;
     }
     // The first one stands for all.

@@ -279,13 +279,14 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
   }
 
   /** A function has failed. */
-  #skip({ areSkipped, note }: RunnerFailures, error: unknown, { values, block, offset }: LeftOut): void {
+  #skip({ areSkipped, note }: RunnerFailures, error: unknown, { values, block, offset, place }: LeftOut): void {
     if (!areSkipped || !isOfFunction(error)) throw error;
     // It was counted when it came first.
     if (this.#isRedoing) return;
     const origin = block === 0 ? undefined : exchangeBlockOrigin(this.#memory, block);
     const { message } = error;
-    if (origin === undefined || !this.plan.sources.includes(origin.source)) note({ message, values, origin: undefined });
+    if (place !== undefined && this.plan.sources.includes(place.source)) note({ message, values, origin: place });
+    else if (origin === undefined || !this.plan.sources.includes(origin.source)) note({ message, values, origin: undefined });
     else note({ message, values, origin: { source: origin.source, partition: origin.partition, offset: offset ?? origin.first } });
   }
 

@@ -91,11 +91,12 @@ interface Counted {
   sum: number;
   seen: number[];
 }
-const processed = (ttl: boolean) =>
+const processed = (ttl: boolean, order: 'arrival' | 'eventTime' = 'arrival') =>
   timed()
     .keyBy('k')
     .process({
       schema: { k: utf8, what: utf8 },
+      order,
       state: (): Counted => ({ sum: 0, seen: [] }),
       onRow: (row, ctx) => {
         ctx.state.sum += row.n;
@@ -127,6 +128,8 @@ type Result = ReturnType<typeof processed>;
 const CASES: Readonly<Record<string, { readonly sameTime?: true; readonly of: () => unknown }>> = {
   process: { of: () => processed(false) },
   'process with ttl': { of: () => processed(true) },
+  'process by event time': { of: () => processed(false, 'eventTime') },
+  'process by event time, with ttl': { of: () => processed(true, 'eventTime') },
   'running reduce': { sameTime: true, of: () => rows().keyBy('k').reduce(reducer) },
   'reduce in tumbling windows': { sameTime: true, of: () => timed().keyBy('k').window(tumbling('10s')).reduce(reducer) },
   'reduce in sliding windows': { sameTime: true, of: () => timed().keyBy('k').window(sliding('20s', '5s')).reduce(reducer) },
