@@ -227,8 +227,10 @@ export interface ShardContext {
   };
   /**
    * An error that a row of a block caused, with the place where the row was read, as far as the block knows.
+   *
+   * @param offset of the row; undefined: unknown
    */
-  located(error: unknown, block: number): unknown;
+  located(error: unknown, block: number, offset?: number): unknown;
   /** Rows carry their places in the epoch, and come to each shard in their order. */
   readonly carriesOrder: boolean;
   /** A word that other threads see: the row, in its batch, that a function is called for; -1: unknown. */

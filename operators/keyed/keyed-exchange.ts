@@ -241,7 +241,8 @@ class KeyedShard implements ExchangeShard {
         offsetOf: (row) => (isMerged ? undefined : offsetInShard(this.#context.slabs.memory, block, this.#shard, row)),
       });
     } catch (error) {
-      throw this.#context.located(error, block);
+      const row = isMerged ? -1 : (this.#context.atWork?.[0] ?? -1);
+      throw this.#context.located(error, block, row < 0 ? undefined : offsetInShard(this.#context.slabs.memory, block, this.#shard, row));
     }
     Object.assign(this.#place, { block: 0, rows: undefined });
     this.#context.taking?.(0, this.#shard);

@@ -118,7 +118,7 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
         else row.aside(() => flow.run(batch));
       },
       failures: { areSkipped: failures.areSkipped, skip: (error, of) => this.#skip(failures, error, of) },
-      located: (error, block) => located(error, exchangeBlockOrigin(slabs.memory, block), plan.sources),
+      located: (error, block, offset) => located(error, exchangeBlockOrigin(slabs.memory, block), offset, plan.sources),
       carriesOrder: plan.carriesOrder,
       ...(row === undefined ? {} : { atWork: row.words, taking: (block: number, shard: number) => row.atBlock(block, shard) }),
       ...(viewed === undefined ? {} : { publisher: (shard: number) => this.#publisher(viewed.cell(shard)) }),
@@ -300,11 +300,13 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
 /**
  * An error of a user function, with where its rows were read, as far as a block knows.
  *
+ * @param offset of the row; undefined: unknown
  * @param sources the sources whose rows come here; rows of another exchange have no such place
  */
-function located(error: unknown, { source, partition, first }: ChunkOrigin, sources: readonly number[]): unknown {
+function located(error: unknown, { source, partition, first }: ChunkOrigin, offset: number | undefined, sources: readonly number[]): unknown {
   if (!(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_USER_FUNCTION' || !sources.includes(source)) return error;
-  return new MillraceError(error.code, `${error.message} (source ${source}, partition ${partition}, in the rows from offset ${first} on)`, {
+  const place = offset === undefined ? `in the rows from offset ${first} on` : `offset ${offset}`;
+  return new MillraceError(error.code, `${error.message} (source ${source}, partition ${partition}, ${place})`, {
     cause: error.cause ?? error,
   });
 }

@@ -359,9 +359,7 @@ describe('aggregators in jobs on threads', () => {
       (error: unknown) =>
         error instanceof MillraceError &&
         error.code === 'ERR_MILLRACE_USER_FUNCTION' &&
-        /aggregator "path": add failed on \{"user":"u1","ms":-1,"at":5\}: RangeError: a negative time \(source 0, partition 0, in the rows from offset 0 on\)/.test(
-          error.message,
-        ),
+        /aggregator "path": add failed on \{"user":"u1","ms":-1,"at":5\}: RangeError: a negative time \(source 0, partition 0, offset 0\)/.test(error.message),
     );
   });
 });
