@@ -192,11 +192,11 @@ export const SAMPLE_BYTES_MAX = 1_024;
 /** Why rows do not reach the pipeline. */
 export interface Rejection {
   /**
-   * `undecodable`: a value that the codec refuses. `corrupt`: broken framing or checksum. `filtered`: not
-   * meant to be seen (aborted transaction, control record); no fault. `lost`: deleted outside before it was
+   * `undecodable`: a value that the codec refuses. `corrupt`: broken framing or checksum. `control`: no row of the
+   * user's (a control record, an aborted transaction, a header line); no fault. `lost`: deleted outside before it was
    * read, so it never came in.
    */
-  readonly reason: 'undecodable' | 'corrupt' | 'filtered' | 'lost';
+  readonly reason: 'undecodable' | 'corrupt' | 'control' | 'lost';
   readonly offset: Offset;
   /** How many rows it loses; 1 for a row, the declared count for a frame. */
   readonly rows: number;

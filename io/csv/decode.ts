@@ -69,7 +69,7 @@ export class CsvDecoder implements RecordDecoder {
 
   #checkHeader(records: RecordIndex, record: number, from: number, length: number): void {
     const header = this.#header ?? headerInOrder(this.#context.memory.u8.slice(from, from + Math.max(length, 0)), this.#layout.delimiter, this.#schema);
-    if (header.fault === undefined) this.#context.reject({ reason: 'filtered', offset: records.start, rows: 1, message: 'The header line of the CSV file.' });
+    if (header.fault === undefined) this.#context.reject({ reason: 'control', offset: records.start, rows: 1, message: 'The header line of the CSV file.' });
     else rejectRecord(this.#context, records, record, 'csv', header.fault);
   }
 

@@ -180,7 +180,7 @@ class RecordBatchDecoder implements ChunkDecoder {
     // Compaction leaves a batch without records of a producer's last one.
     if (isAborted || isCut || recordCount === 0 || (attributes & ATTRIBUTE.control) !== 0) {
       this.#at = behind;
-      if (recordCount > 0 && !isCut) this.#reject('filtered', frame, isAborted ? 'belongs to an aborted transaction' : 'is a control batch');
+      if (recordCount > 0 && !isCut) this.#reject('control', frame, isAborted ? 'belongs to an aborted transaction' : 'is a control batch');
       return 'nothing';
     }
     let records: Decompressed | undefined = { address: body + RECORD_BATCH.records, end: body + bodyBytes };
@@ -297,7 +297,7 @@ class RecordBatchDecoder implements ChunkDecoder {
     const declared = bodyBytes >= RECORD_BATCH.headerBytes ? memory.view.getInt32(body + RECORD_BATCH.recordCount) : 1;
     const message = `The record batch at offset ${first} of ${this.#topic}, partition ${this.#partition}, ${what}.`;
     const lost = rows ?? Math.max(1, Math.min(declared, next - first));
-    if (reason === 'filtered') this.#context.reject({ reason, offset: first, rows: lost, message });
+    if (reason === 'control') this.#context.reject({ reason, offset: first, rows: lost, message });
     else {
       const isInside = sampleAt >= body && sampleAt < body + bodyBytes;
       const from = isInside ? sampleAt : body;

@@ -51,7 +51,7 @@ export const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
 
 /**
  * FRAME.flags of a frame that holds a record batch. ABORTED: the batch belongs to an aborted transaction, as
- * the source found out. The decoder reports its rows as `filtered`. Records below the offset FRAME.cut are
+ * the source found out. The decoder reports its rows as `control`. Records below the offset FRAME.cut are
  * not wanted.
  */
 export const FRAME_ABORTED = 1;

@@ -41,7 +41,7 @@ export class Rejects {
       return;
     }
     this.#balance.ofSource(place.source, reason === 'corrupt' ? OF_SOURCE.corrupt : OF_SOURCE.refused, rows);
-    if (reason === 'filtered') return;
+    if (reason === 'control') return;
     place.count('rowsIn', rows);
     this.#pass(rejection);
     this.#show(rejection);

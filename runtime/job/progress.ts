@@ -184,7 +184,7 @@ export class ProgressLog {
       ledger: {
         undecodable: totals.get('undecodable') ?? 0,
         corrupt: totals.get('corrupt') ?? 0,
-        filtered: totals.get('filtered') ?? 0,
+        control: totals.get('control') ?? 0,
         lost: totals.get('lost') ?? 0,
         late: totals.get('late') ?? 0,
         replayed: totals.get('replayed') ?? 0,

@@ -4,7 +4,7 @@
  * One count of each per worker and partition. All but rowsIn are the ledger: rows that no result counts, by
  * reason.
  */
-export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'filtered', 'lost', 'late', 'replayed', 'failed'] as const;
+export const COUNTER_NAMES = ['rowsIn', 'undecodable', 'corrupt', 'control', 'lost', 'late', 'replayed', 'failed'] as const;
 export type CounterName = (typeof COUNTER_NAMES)[number];
 
 /**

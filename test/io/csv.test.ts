@@ -136,7 +136,7 @@ describe('csv(schema)', () => {
       assert.deepEqual(records, [1]);
       assert.deepEqual(
         rejections.map(({ reason, offset, rows: count }) => ({ reason, offset, count })),
-        [{ reason: 'filtered', offset: 0, count: 1 }],
+        [{ reason: 'control', offset: 0, count: 1 }],
       );
     }
     const wrong = headed('a,c');
@@ -248,7 +248,7 @@ describe('csv(schema)', () => {
       const { rows, rejections } = decodeFrames(source, frames);
       assert.deepEqual(
         rejections.map(({ reason }) => reason),
-        ['filtered', 'filtered', 'filtered'],
+        ['control', 'control', 'control'],
       );
       const byPartition = (all: readonly { readonly partition: number }[]) =>
         [0, 1, 2].flatMap((partition) => all.filter((one) => one.partition === partition));
@@ -320,7 +320,7 @@ describe('csv(schema)', () => {
     driver.sendRaw(0, [bytes('b'), bytes('5')]);
     driver.endEpoch();
     assert.deepEqual(driver.output(), [{ a: 2 }, { a: 3 }, { a: 4 }]);
-    assert.deepEqual([driver.counts.get('filtered'), driver.counts.get('undecodable')], [2, 2]);
+    assert.deepEqual([driver.counts.get('control'), driver.counts.get('undecodable')], [2, 2]);
     assert.throws(() => log.source({ dir: 'x', topic: 't', value: csv({ a: f64 }, { header: 'byName' }) }), {
       code: 'ERR_MILLRACE_OPTION',
       message: /^log\.source: value finds its columns in the header of a file/,

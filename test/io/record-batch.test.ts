@@ -87,8 +87,8 @@ for (const kind of KINDS) {
     assert.deepEqual(
       rejections.map(({ reason, rows: lost, offset }) => [reason, lost, offset]),
       [
-        ['filtered', 10, 40],
-        ['filtered', 10, 40],
+        ['control', 10, 40],
+        ['control', 10, 40],
       ],
     );
     assert.match((rejections[0] as { message: string }).message, /aborted/);
