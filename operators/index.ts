@@ -46,6 +46,16 @@ export {
   variance,
 } from './aggregate/index.ts';
 export {
+  aggregateFold,
+  type ChangeFold,
+  changeReduceFold,
+  changeTopFold,
+  planOrderedChanges,
+  planTable,
+  planTableGroups,
+  planTablesJoin,
+} from './changes/index.ts';
+export {
   type BlockColumns,
   blockInput,
   type ChunkOrigin,
@@ -82,6 +92,7 @@ export {
 export { type FoldRequest, planFold, type Reducer, type RowFold, reduceFold, type TopRequest, topFold } from './fold/index.ts';
 export {
   type IntervalJoinRequest,
+  type JoinColumns,
   type JoinSide,
   type JoinType,
   planIntervalJoin,
@@ -109,6 +120,7 @@ export {
 export { planRowWindow, type RowWindowRequest } from './row-windows/index.ts';
 export {
   type ColumnValue,
+  carriedColumns,
   planRows,
   type RowContext,
   type RowOperation,

@@ -2,5 +2,5 @@
 
 export { KeyIndex } from './key-index.ts';
 export { recordPages } from './record-pages.ts';
-export { putTime, RowImage } from './row-image.ts';
+export { putTime, RowImage, sameBytes } from './row-image.ts';
 export { TimeHeap } from './time-heap.ts';

@@ -15,14 +15,25 @@ export interface ExchangeNode {
   readonly operator: ExchangeOperator;
   /** Its rows replace earlier ones (stream/updates.ts); as users call it. */
   readonly updates?: string | undefined;
+  /** Its rows are those of a table (stream/tables.ts): by which columns, in which form. */
+  readonly table?: NodeTable | undefined;
   /** Of a built-in aggregate: its keys, by which the latest of its rows is the value. */
   readonly latestBy?: readonly string[];
+}
+
+export interface NodeTable {
+  /** Undefined: nothing that is known tells its rows apart. */
+  readonly keys: readonly string[] | undefined;
+  /** `values`: new rows. `changes`: old ones, too, with the hidden column. */
+  readonly form: 'values' | 'changes';
+  /** Of values: a bool column that is true in a row that takes back another one. */
+  readonly deleted?: string | undefined;
 }
 
 /** Nodes of the graph. `schema` is that of the rows that leave the node. */
 export type Node =
   | { readonly kind: 'source'; readonly schema: Schema; readonly source: Source }
-  | { readonly kind: 'rows'; readonly schema: Schema; readonly parent: Node; readonly operation: RowOperation }
+  | { readonly kind: 'rows'; readonly schema: Schema; readonly parent: Node; readonly operation: RowOperation; readonly isFacts?: boolean }
   | { readonly kind: 'watermark'; readonly schema: Schema; readonly parent: Node; readonly strategy: WatermarkStrategy }
   | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }
   | ExchangeNode

@@ -1,7 +1,7 @@
 /** The door of runtime/plan: what a pipeline becomes: graph, plan, identity, explain. */
 
 export { describePlan, mermaidPlan } from './explain.ts';
-export { type ExchangeNode, GRAPH, Graph, graphOf, type Node, type PipelineLike, type Upstream, type WatermarkStrategy } from './graph.ts';
+export { type ExchangeNode, GRAPH, Graph, graphOf, type Node, type NodeTable, type PipelineLike, type Upstream, type WatermarkStrategy } from './graph.ts';
 export { identityDifference, identityOf, type OperatorIdentity, type PlanIdentity } from './identity.ts';
 export {
   type ExchangePlan,

@@ -19,8 +19,9 @@ import {
   type SchemaFields,
   shown,
   schema as toSchema,
+  withoutSign,
 } from '../../core/index.ts';
-import { type BatchCallbackOptions, forEachBatch, type Sink, stdout } from '../../io/index.ts';
+import { type BatchCallbackOptions, type ChangelogSink, forEachBatch, type Sink, stdout } from '../../io/index.ts';
 import {
   type AggregatesOf,
   count,
@@ -29,7 +30,6 @@ import {
   type RowFold,
   type RowOperation,
   reduceFold,
-  schemaAfter,
   type WindowShape,
   WindowSpec,
 } from '../../operators/index.ts';
@@ -41,7 +41,12 @@ import { type AnyJoinOptions, type IntervalJoinOptions, type Joinable, type Join
 import { aggregateNode, columnsBesides, distinctNode, errorsNode, foldNode, joinNode, joinSide, lateNode, nameView, runningFoldNode } from './nodes.ts';
 import { type ProcessOptions, processNode } from './process.ts';
 import type { OrNull, Renamed, Results, Simplify, TimeColumn, WindowBounds } from './row-types.ts';
+import { tableJoinNode } from './table-joins.ts';
+import { factsNode, type TableOptions, tableAggregateNode, tableNode, tableReduceNode, tableTopNode, unionNode } from './table-nodes.ts';
+import { sinkNode } from './table-sinks.ts';
+import { rowsNode, tableOf } from './tables.ts';
 import { type TopOptions, topNode } from './top.ts';
+import { mustBeFacts } from './updates.ts';
 import { eventTimeNode, processingTimeNode, type WatermarkStreamOptions } from './watermark-nodes.ts';
 
 /**
@@ -87,20 +92,20 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
 
   /** The columns of this stream. */
   get schema(): Schema {
-    return this.node.schema;
+    return withoutSign(this.node.schema);
   }
 
   /** Keeps the rows for which `fn` returns a truthy value. */
   filter(fn: (row: R) => unknown): Stream<R> {
     mustBeFunction(fn, 'filter');
-    return this.#rows(this.schema, { kind: 'filter', fn });
+    return this.#rows({ kind: 'filter', fn });
   }
 
   /** One row out for each row in. `schema` names and types the columns of the new rows. */
   map<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): Stream<Simplify<RowOf<S>>> {
     mustHaveColumns(schema, fn, 'map', '(r) => ({ page: r.page, ms: r.ms })');
     const columns = toSchema(schema);
-    return this.#rows(columns, { kind: 'map', schema: columns, fn });
+    return this.#rows({ kind: 'map', schema: columns, fn });
   }
 
   /**
@@ -116,26 +121,26 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   ): Stream<Simplify<RowOf<S>>> {
     mustHaveColumns(schema, fn, 'flatMap', '(r) => [{ page: r.page, ms: r.ms }]');
     const columns = toSchema(schema);
-    return this.#rows(columns, { kind: 'flatMap', schema: columns, fn: fn as (row: unknown, emit: (row: AnyRow) => void) => unknown });
+    return this.#rows({ kind: 'flatMap', schema: columns, fn: fn as (row: unknown, emit: (row: AnyRow) => void) => unknown });
   }
 
   /** The vectorised escape hatch: whole batches, columns as typed memory. */
   mapBatches<S extends SchemaFields>(schema: S, fn: (batch: Batch, out: BatchBuilder) => void): Stream<Simplify<RowOf<S>>> {
     mustHaveColumns(schema, fn, 'mapBatches', '(batch, out) => { ... }');
     const columns = toSchema(schema);
-    return this.#rows(columns, { kind: 'mapBatches', schema: columns, fn });
+    return this.#rows({ kind: 'mapBatches', schema: columns, fn });
   }
 
   /** The named columns only, in this order. */
   select<K extends keyof R & string>(...columns: K[]): Stream<Simplify<Pick<R, K>>> {
-    return this.#rows(this.schema.select(columns, 'select'), { kind: 'select', columns });
+    return this.#rows({ kind: 'select', columns });
   }
 
   /** All columns but the named ones. */
   drop<K extends keyof R & string>(...columns: K[]): Stream<Simplify<Omit<R, K>>> {
     for (const column of columns) this.schema.require(column, 'drop');
     const kept = this.schema.fields.map((field) => field.name).filter((name) => !(columns as string[]).includes(name));
-    return this.#rows(this.schema.select(kept, 'drop'), { kind: 'select', columns: kept });
+    return this.#rows({ kind: 'select', columns: kept });
   }
 
   /**
@@ -150,7 +155,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     },
   ): Stream<Simplify<Omit<R, keyof S> & RowOf<S>>> {
     const operation: RowOperation = { kind: 'withColumns', ...newColumns(columns) };
-    return this.#rows(schemaAfter(this.schema, operation), operation);
+    return this.#rows(operation);
   }
 
   /**
@@ -159,10 +164,10 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    * @example .rename({ ts: 'at', usr: 'user' })
    */
   rename<const M extends { readonly [P in keyof R & string]?: string }>(
-    names: M & { readonly [P in Exclude<keyof M, keyof R>]: never },
+    names: { readonly [P in keyof M]: P extends keyof R ? M[P] : never },
   ): Stream<Renamed<R, M>> {
     const operation: RowOperation = { kind: 'rename', names: newNames(names) };
-    return this.#rows(schemaAfter(this.schema, operation), operation);
+    return this.#rows(operation);
   }
 
   /** The rows of both streams, which must have the same columns; their order may differ. */
@@ -172,7 +177,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     const names = this.schema.fields.map(({ name }) => name);
     if (names.length === other.schema.length && names.every((name) => other.schema.indexOf(name) >= 0) && !this.schema.equals(other.schema)) {
       const ordered = other.schema.select(names, 'union');
-      if (this.schema.equals(ordered)) return this.union(other.#rows<R>(ordered, { kind: 'select', columns: names }));
+      if (this.schema.equals(ordered)) return this.union(other.#rows<R>({ kind: 'select', columns: names }));
     }
     if (!this.schema.equals(other.schema)) {
       throw new MillraceError(
@@ -186,7 +191,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
         `union() got a stream of the pipeline ${shown(other[GRAPH].name)}, not of ${shown(this[GRAPH].name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
       );
     }
-    return new Stream<R>(this[GRAPH], { kind: 'union', schema: this.schema, parents: [this.node, other.node] });
+    return streamOf<R>(this[GRAPH], unionNode(this.node, other.node));
   }
 
   /**
@@ -199,7 +204,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    *   and process() whose schema keeps the column, have event time already
    */
   withWatermark(column: TimeColumn<R>, delay: Duration, options: WatermarkStreamOptions = {}): Stream<R> {
-    return new Stream<R>(this[GRAPH], eventTimeNode(this.node, column, delay, options));
+    return streamOf<R>(this[GRAPH], eventTimeNode(this.node, column, delay, options));
   }
 
   /**
@@ -214,7 +219,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    * @param column name of the new column, of type timestamp
    */
   withProcessingTime<C extends string = 'processedAt'>(column?: C): Stream<Simplify<R & { readonly [P in C]: number }>> {
-    return new Stream(this[GRAPH], processingTimeNode(this.node, column));
+    return streamOf(this[GRAPH], processingTimeNode(this.node, column));
   }
 
   /** Rows of equal values in these columns belong together: aggregates and windows go by key. */
@@ -232,7 +237,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
       if (args.length === 0)
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'keyBy() names no column. Name at least one, or use windowAll() for windows over all rows.');
       this.schema.select(args as string[], 'keyBy');
-      return new KeyedStream(this, args as string[]);
+      return keyedStreamOf(this, args as string[]);
     }
     const keys = toSchema(args[0] as SchemaFields);
     if (keys.length === 0) {
@@ -241,9 +246,8 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
         'keyBy() has a schema without columns. Name at least one: keyBy({ host: utf8 }, (r) => ({ host: ... })).',
       );
     }
-    const columns = toSchema(Object.fromEntries([...this.schema.fields, ...keys.fields].map((field) => [field.name, field.type])));
-    const widened = this.#rows<unknown>(columns, { kind: 'keyBy', schema: keys, fn: args[1] as (row: unknown) => AnyRow });
-    return new KeyedStream(
+    const widened = this.#rows<unknown>({ kind: 'keyBy', schema: keys, fn: args[1] as (row: unknown) => AnyRow });
+    return keyedStreamOf(
       widened,
       keys.fields.map((field) => field.name),
     );
@@ -253,8 +257,8 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    * Windows over all rows, with no key. All rows of a window meet in one place: for small results of large
    * streams.
    */
-  windowAll<E extends boolean = false>(window: WindowSpec<WindowShape, E>): WindowedStream<R, unknown, E> {
-    return new WindowedStream<R, unknown, E>(this, [], window);
+  windowAll<E extends boolean = false, T extends boolean = boolean>(window: WindowSpec<WindowShape, E, T>): WindowedStream<R, unknown, E, T> {
+    return new WindowedStream<R, unknown, E, T>(this, [], window);
   }
 
   /** Writes the stream to a sink. Returns the stream, so that it can be the module's default export. */
@@ -265,8 +269,9 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
         `to() got ${shown(sink)}, which is no sink. Pass kafka.sink(...), log.sink(...), files.sink(...), stdout(), collect() or a Sink of your own.`,
       );
     }
-    sink.check(this.schema);
-    this[GRAPH].sinks.push({ parent: this.node, sink });
+    const parent = sinkNode(this.node, sink);
+    sink.check(withoutSign(parent.schema));
+    this[GRAPH].sinks.push({ parent, sink });
     return this;
   }
 
@@ -297,9 +302,110 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     return this.to(forEachBatch(fn, options));
   }
 
-  #rows<T>(schema: Schema, operation: RowOperation): Stream<T> {
-    return new Stream<T>(this[GRAPH], { kind: 'rows', schema, parent: this.node, operation });
+  #rows<T>(operation: RowOperation): Stream<T> {
+    return streamOf<T>(this[GRAPH], rowsNode(this.node, operation));
   }
+}
+
+/**
+ * A stream whose rows replace earlier ones of their key: running aggregates, windows with emit('update') or
+ * emit('revise'), {@link KeyedStream.table}, and what is made of these. K is the type of the key columns. What
+ * is made of a table by groupBy() is kept up as rows are replaced and go.
+ *
+ * A table goes into sinks that say how they take one; what takes facts takes {@link changes}.
+ */
+export class Table<K, R, L = never> extends Stream<R, L> {
+  /** For the type checker only. */
+  declare readonly _key?: K;
+
+  /** The rows for which `fn` returns a truthy value. One that no longer passes goes from the table. */
+  override filter(fn: (row: R) => unknown): Table<K, R> {
+    return super.filter(fn) as Table<K, R>;
+  }
+
+  override map<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): Table<K, Simplify<RowOf<S>>> {
+    return super.map(schema, fn) as Table<K, Simplify<RowOf<S>>>;
+  }
+
+  override flatMap<S extends SchemaFields>(
+    schema: S,
+    // biome-ignore lint/suspicious/noConfusingVoidType: a function that only emits returns nothing
+    fn: (row: R, emit: (row: RowOf<S>) => void) => Iterable<RowOf<S>> | void | null | undefined,
+  ): Table<unknown, Simplify<RowOf<S>>> {
+    return super.flatMap(schema, fn) as Table<unknown, Simplify<RowOf<S>>>;
+  }
+
+  override select<C extends keyof R & string>(...columns: C[]): Table<K, Simplify<Pick<R, C>>> {
+    return super.select(...columns) as Table<K, Simplify<Pick<R, C>>>;
+  }
+
+  override drop<C extends keyof R & string>(...columns: C[]): Table<K, Simplify<Omit<R, C>>> {
+    return super.drop(...columns) as Table<K, Simplify<Omit<R, C>>>;
+  }
+
+  override withColumns<S extends SchemaFields>(
+    columns: {
+      readonly [P in keyof S]: readonly [type: S[P], fn: (row: R) => NoInfer<RowOf<S>[P & keyof RowOf<S>]>];
+    },
+  ): Table<K, Simplify<Omit<R, keyof S> & RowOf<S>>> {
+    return super.withColumns(columns) as Table<K, Simplify<Omit<R, keyof S> & RowOf<S>>>;
+  }
+
+  override rename<const M extends { readonly [P in keyof R & string]?: string }>(
+    names: { readonly [P in keyof M]: P extends keyof R ? M[P] : never },
+  ): Table<K, Renamed<R, M>> {
+    return super.rename(names) as Table<K, Renamed<R, M>>;
+  }
+
+  override union(other: Stream<R>): Table<unknown, R> {
+    return super.union(other) as Table<unknown, R>;
+  }
+
+  /**
+   * The rows of the table by other columns: what is made of them is kept up as rows are replaced, go, and move
+   * from group to group.
+   *
+   * @example plays.keyBy('song').count().groupBy('count').count()
+   */
+  groupBy<C extends keyof R & string>(...columns: C[]): KeyedTable<R, Simplify<Pick<R, C>>>;
+  groupBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedTable<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
+  groupBy(...args: unknown[]): unknown {
+    return (this.keyBy as (...args: unknown[]) => unknown)(...args);
+  }
+
+  /** The same as {@link groupBy}. */
+  override keyBy<C extends keyof R & string>(...columns: C[]): KeyedTable<R, Simplify<Pick<R, C>>>;
+  override keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedTable<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
+  override keyBy(...args: unknown[]): unknown {
+    return (super.keyBy as (...args: unknown[]) => unknown)(...args);
+  }
+
+  /**
+   * The changes of the table as facts: its columns and `retracted`. Where a row is replaced the old one comes
+   * with true, directly before the new one; a row that goes comes with true alone.
+   */
+  changes(): Stream<Simplify<Omit<R, 'retracted'> & { readonly retracted: boolean }>> {
+    return new Stream(this[GRAPH], factsNode(this.node));
+  }
+
+  /** Writes the table to a sink that says how: see its option `changelog`. */
+  override to(sink: ChangelogSink): this {
+    return super.to(sink);
+  }
+}
+
+/** The stream of a node: a table where its rows replace earlier ones. */
+function streamOf<R, L = never, LR = never>(graph: Graph, node: Node): Stream<R, L, LR> {
+  return (tableOf(node) === undefined ? new Stream(graph, node) : new Table(graph, node)) as Stream<R, L, LR>;
+}
+
+/** The same for a node whose rows do. */
+function asTable<K, R, L = never>(graph: Graph, node: Node): Table<K, R, L> {
+  return streamOf(graph, node) as Table<K, R, L>;
+}
+
+function keyedStreamOf(stream: Upstream, keys: readonly string[]): KeyedStream<unknown, unknown> {
+  return tableOf(stream.node) === undefined ? new KeyedStream(stream, keys) : new KeyedTable(stream, keys);
 }
 
 /** A stream whose rows belong together by key. K is the type of the key columns. */
@@ -313,16 +419,16 @@ export class KeyedStream<R, K> {
   }
 
   /** Windows by key. They need event time: call withWatermark() first. */
-  window(window: WindowSpec): WindowedStream<R, K> {
-    return new WindowedStream<R, K>(this.#stream, this.#keys, window);
+  window<T extends boolean = boolean>(window: WindowSpec<WindowShape, boolean, T>): WindowedStream<R, K, false, T> {
+    return new WindowedStream<R, K, false, T>(this.#stream, this.#keys, window);
   }
 
   /**
    * Running aggregates by key, over all rows so far. Each epoch emits the keys that changed, with their new
    * values.
    */
-  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & Results<A, R>>> {
-    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, undefined));
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Table<K, Simplify<K & Results<A, R>>> {
+    return asTable(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, undefined));
   }
 
   /**
@@ -357,20 +463,20 @@ export class KeyedStream<R, K> {
    *   is one
    * @example .keyBy('user').reduce((a, b) => ({ user: a.user, spent: a.spent + b.spent }))
    */
-  reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Stream<R> {
+  reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Table<K, R> {
     mustBeFunction(fn, 'reduce');
     checkOptionNames('reduce()', options, { ttl: true });
     const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'reduce ttl', 1);
     const fold = reduceFold(this.#stream.schema, this.#keys, fn as never, undefined) as RowFold;
-    return new Stream(this.#stream[GRAPH], runningFoldNode(this.#stream, this.#keys, fold, ttlMs));
+    return asTable(this.#stream[GRAPH], runningFoldNode(this.#stream, this.#keys, fold, ttlMs));
   }
 
   /**
    * The `n` rows of each key with the greatest values of a column so far, with their `rank` from 1. Each
    * epoch emits the whole list of each key whose list changed: a sink for it overwrites by key and rank.
    */
-  top(n: number, options: TopOptions<R>): Stream<Simplify<R & { readonly rank: number }>> {
-    return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, undefined));
+  top(n: number, options: TopOptions<R>): Table<K & { readonly rank: number }, Simplify<R & { readonly rank: number }>> {
+    return asTable(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, undefined));
   }
 
   /**
@@ -435,13 +541,105 @@ export class KeyedStream<R, K> {
         `join() got a stream of the pipeline ${shown(other.#stream[GRAPH].name)}, not of ${shown(graph.name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
       );
     }
+    if (window === undefined && options?.within === undefined) {
+      const made = tableJoinNode({ stream: this.#stream, keys: this.#keys }, { stream: other.#stream, keys: other.#keys }, isBroadcast, options);
+      if (made !== undefined) return streamOf(graph, made);
+    }
     const plan = planJoin(joinSide(this.#stream, this.#keys), joinSide(other.#stream, other.#keys), window, options, isBroadcast);
-    return new Stream<T, L, LR>(graph, joinNode(this.#stream, other.#stream, plan));
+    return streamOf<T, L, LR>(graph, joinNode(this.#stream, other.#stream, plan));
   }
 
   /** Rows so far by key: `aggregate({ count: count() })`. */
-  count(): Stream<Simplify<K & { readonly count: number }>> {
-    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, undefined));
+  count(): Table<K, Simplify<K & { readonly count: number }>> {
+    return asTable(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, undefined));
+  }
+
+  /**
+   * The last row of each key, as a table. The order is that of rows of a key: (source, partition, offset) in
+   * each epoch.
+   *
+   * @param options.delete rows that take their key out of the table, such as the tombstones of a compacted topic
+   * @example users.keyBy('id').table({ delete: (r) => r.closed }).groupBy('region').count()
+   */
+  table(options: TableOptions<R> = {}): Table<K, R> {
+    return asTable(this.#stream[GRAPH], tableNode(this.#stream, this.#keys, options as TableOptions<never>));
+  }
+}
+
+/**
+ * The rows of a table by some columns. What is made of it is a table that is kept up: the old value of a row is
+ * taken out of its group, and the new one goes into its own.
+ */
+export class KeyedTable<R, K> extends KeyedStream<R, K> {
+  readonly #stream: Upstream;
+  readonly #keys: readonly string[];
+
+  constructor(stream: Upstream, keys: readonly string[]) {
+    super(stream, keys);
+    this.#stream = stream;
+    this.#keys = keys;
+  }
+
+  /** Aggregates of the rows that are there. Those from which no row can be taken out are refused. */
+  override aggregate<A extends AggregatesOf<R>>(aggregates: A): Table<K, Simplify<K & Results<A, R>>> {
+    return asTable(this.#stream[GRAPH], tableAggregateNode(this.#stream, this.#keys, aggregates));
+  }
+
+  /** The rows that are there: `aggregate({ count: count() })`. */
+  override count(): Table<K, Simplify<K & { readonly count: number }>> {
+    return asTable(this.#stream[GRAPH], tableAggregateNode(this.#stream, this.#keys, { count: count() }));
+  }
+
+  /**
+   * The rows that are there as one, by key. `remove` takes a row out again: remove(fn(a, b), b) must be a.
+   *
+   * @example table.groupBy('region').reduce((a, b) => ({ ...a, n: a.n + b.n }), { remove: (a, b) => ({ ...a, n: a.n - b.n }) })
+   */
+  override reduce(fn: (a: R, b: R) => R, options: { readonly remove?: (a: R, b: R) => R; readonly ttl?: never } = {}): Table<K, R> {
+    return asTable(this.#stream[GRAPH], tableReduceNode(this.#stream, this.#keys, fn, options));
+  }
+
+  /**
+   * The `n` rows of each key with the greatest values of a column, of those that are there. All rows are kept,
+   * so that others move up. Of equal values the row with the lesser other values comes first.
+   */
+  override top(n: number, options: TopOptions<R>): Table<K & { readonly rank: number }, Simplify<R & { readonly rank: number }>> {
+    return asTable(this.#stream[GRAPH], tableTopNode(this.#stream, this.#keys, n, options as TopOptions<never>));
+  }
+
+  /**
+   * Rows of both tables with equal keys, kept up as either changes: by the key of both, or by a column that is
+   * the key of the other.
+   *
+   * @example users.groupBy('region').join(regions.groupBy('id'), { type: 'left' })
+   */
+  override join<R2, K2, T extends JoinType = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedTable<R2, K2>> & KeyedTable<R2, K2>,
+    options?: JoinOptions<T, S>,
+  ): Table<unknown, Joined<R, K, R2, K2, T, S, unknown>>;
+  /** Where the other is a stream, the row that it has last for the key at the end of the epoch. */
+  override join<R2, K2, T extends 'inner' | 'left' = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedStream<R2, K2> | BroadcastTable<R2, K2>> & (KeyedStream<R2, K2> | BroadcastTable<R2, K2>),
+    options?: TableJoinOptions<R2, T, S>,
+  ): Table<unknown, Joined<R, K, R2, K2, T, S, unknown>>;
+  /** By time: of facts only, so not of a table. */
+  override join<R2, K2, T extends JoinType = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>,
+    options: IntervalJoinOptions<T, S>,
+  ): Stream<Joined<R, K, R2, K2, T, S, { readonly joinTime: number }>, R, R2>;
+  override join(other: unknown, options?: AnyJoinOptions): never {
+    return this.joinIn(undefined, other, options) as never;
+  }
+
+  /** @internal */
+  override table(): never {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', 'table() is called on a table. Use it as it is: .groupBy(...) groups its rows.');
+  }
+
+  /** As for a stream, of the new row of each key: only where no row can be taken back. */
+  override process<O extends SchemaFields, S = undefined>(functions: ProcessOptions<R, K, O, S>): Stream<Simplify<RowOf<O>>> {
+    if (tableOf(this.#stream.node)?.form === 'changes') mustBeFacts(this.#stream.node, 'process()');
+    return super.process(functions);
   }
 }
 
@@ -470,16 +668,19 @@ export function broadcast<R, K>(table: KeyedStream<R, K>): BroadcastTable<R, K> 
   return new BroadcastTable(table);
 }
 
+/** Results of windows: a table, where they replace earlier ones. */
+export type Windowed<T, K, R, L> = [T] extends [true] ? Table<K & WindowBounds, R, L> : Stream<R, L>;
+
 /**
  * A stream in windows. Result rows carry the key columns, windowStart and windowEnd (ms), and the aggregates.
- * E: windows without rows come out, too, and their aggregates are null.
+ * E: windows without rows come out, too, and their aggregates are null. T: results are a table.
  */
-export class WindowedStream<R, K, E extends boolean = false> {
+export class WindowedStream<R, K, E extends boolean = false, T extends boolean = boolean> {
   readonly #stream: Upstream;
   readonly #keys: readonly string[];
   readonly #window: WindowSpec;
 
-  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec) {
+  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec<WindowShape, boolean, T>) {
     if (!(window instanceof WindowSpec)) {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
@@ -491,8 +692,8 @@ export class WindowedStream<R, K, E extends boolean = false> {
     this.#window = window;
   }
 
-  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & WindowBounds & OrNull<Results<A, R>, E>>, R> {
-    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, this.#window));
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Windowed<T, K, Simplify<K & WindowBounds & OrNull<Results<A, R>, E>>, R> {
+    return streamOf(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, this.#window)) as never;
   }
 
   /**
@@ -504,18 +705,18 @@ export class WindowedStream<R, K, E extends boolean = false> {
    * .window(sliding('1h', '1m'))
    * .reduce((a, b) => ({ ...a, ms: a.ms + b.ms }), { inverse: (a, b) => ({ ...a, ms: a.ms - b.ms }) })
    */
-  reduce(fn: (a: R, b: R) => R, options: { readonly inverse?: (a: R, b: R) => R } = {}): Stream<Simplify<R & WindowBounds>, R> {
+  reduce(fn: (a: R, b: R) => R, options: { readonly inverse?: (a: R, b: R) => R } = {}): Windowed<T, K, Simplify<R & WindowBounds>, R> {
     mustBeFunction(fn, 'reduce');
     checkOptionNames('reduce() in a window', options, { inverse: true });
     if (options.inverse !== undefined) mustBeFunction(options.inverse, 'inverse of reduce');
     const { schema } = this.#stream;
     const fold = reduceFold(schema, columnsBesides(schema, this.#keys, this.#window), fn as never, options.inverse as never) as RowFold;
-    return new Stream(this.#stream[GRAPH], foldNode(this.#stream, this.#keys, fold, this.#window));
+    return streamOf(this.#stream[GRAPH], foldNode(this.#stream, this.#keys, fold, this.#window)) as never;
   }
 
   /** The `n` rows of each key with the greatest values of a column, with their `rank` from 1. */
-  top(n: number, options: TopOptions<R>): Stream<Simplify<R & WindowBounds & { readonly rank: number }>, R> {
-    return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, this.#window));
+  top(n: number, options: TopOptions<R>): Windowed<T, K & { readonly rank: number }, Simplify<R & WindowBounds & { readonly rank: number }>, R> {
+    return streamOf(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, this.#window)) as never;
   }
 
   /**
@@ -533,8 +734,8 @@ export class WindowedStream<R, K, E extends boolean = false> {
   }
 
   /** Rows per window: `aggregate({ count: count() })`. */
-  count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>, R> {
-    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window));
+  count(): Windowed<T, K, Simplify<K & WindowBounds & { readonly count: number }>, R> {
+    return streamOf(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window)) as never;
   }
 }
 
@@ -542,12 +743,12 @@ export class WindowedStream<R, K, E extends boolean = false> {
  * A plain stream is asked for what needs keys, or a window over all rows. The compiler refuses it; plain
  * JavaScript gets this.
  */
-for (const name of ['window', 'aggregate', 'reduce', 'count', 'process', 'top', 'dropDuplicates', 'join']) {
+for (const name of ['window', 'aggregate', 'reduce', 'count', 'process', 'top', 'dropDuplicates', 'join', 'table']) {
   Object.defineProperty(Stream.prototype, name, {
     value() {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
-        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${name === 'process' || name === 'dropDuplicates' || name === 'join' ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
+        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${name === 'process' || name === 'dropDuplicates' || name === 'join' || name === 'table' ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
       );
     },
   });

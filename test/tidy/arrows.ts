@@ -45,6 +45,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['row-windows', 'windows', 'exchange', 'aggregate', 'keyed', 'fold', 'user-aggregates'],
       ['join', 'windows', 'exchange', 'by-key', 'keyed'],
       ['session', 'windows', 'exchange', 'by-key', 'aggregate', 'keyed', 'fold', 'user-aggregates'],
+      ['changes', 'exchange', 'by-key', 'aggregate', 'keyed', 'fold', 'user-aggregates', 'join'],
       ['index', '*'],
     ],
   ],

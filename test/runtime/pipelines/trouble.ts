@@ -13,7 +13,7 @@ import {
   mean,
   memory,
   pipeline,
-  type Sink,
+  type ChangelogSink,
   type SinkContext,
   type SinkWriter,
   type Source,
@@ -30,7 +30,7 @@ export const results = collect();
 export const calls: string[] = [];
 
 /** The sink `results` with another open end. */
-function sinkThat(change: (writer: SinkWriter, context: SinkContext) => Partial<SinkWriter> | Promise<Partial<SinkWriter>>, name = 'troubled'): Sink {
+function sinkThat(change: (writer: SinkWriter, context: SinkContext) => Partial<SinkWriter> | Promise<Partial<SinkWriter>>, name = 'troubled'): ChangelogSink {
   return {
     name,
     check: () => {},
