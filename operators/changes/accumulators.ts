@@ -6,7 +6,7 @@
  */
 
 import { MillraceError, type Schema, shown } from '../../core/index.ts';
-import type { Aggregate, AggregateName } from '../aggregate/index.ts';
+import { type Aggregate, type AggregateName, medianOf } from '../aggregate/index.ts';
 import { neverThere } from './change-rows.ts';
 import { addExactly, addSquare, type ExactSum, exactSum, spreadOf, valueOfSum } from './exact-sum.ts';
 import { firstItems, itemAt, type Multiset, multiset, putInto } from './multiset.ts';
@@ -63,14 +63,18 @@ export function accumulatorOf(name: string, aggregate: Aggregate, input: Schema)
       return ordered(name, ({ items }) => items.at(-1)) as Accumulator;
     case 'countDistinct':
       return ordered(name, ({ items }) => items.length) as Accumulator;
+    case 'median':
+      return ordered(name, middleOf) as Accumulator;
     case 'quantile':
       return ordered(name, (set) => asNumber(itemAt(set, Math.floor((parameters.q as number) * (set.size - 1))))) as Accumulator;
-    case 'collect':
+    case 'collect': {
+      const listed = parameters.isJson === 1 ? (values: readonly unknown[]) => `[${values.join(',')}]` : jsonOf;
       return (
         by === undefined
-          ? ordered(name, (set) => jsonOf(firstItems(set, parameters.max as number)))
-          : byOrder(name, false, (set) => jsonOf(firstItems(set, parameters.max as number).map(([, value]) => value)))
+          ? ordered(name, (set) => listed(firstItems(set, parameters.max as number)))
+          : byOrder(name, false, (set) => listed(firstItems(set, parameters.max as number).map(([, value]) => value)))
       ) as Accumulator;
+    }
     case 'first':
       return byOrder(name, false, ({ items }) => items[0]?.[1]) as Accumulator;
     case 'last':
@@ -164,6 +168,13 @@ function byOrder(name: string, isLast: boolean, resultOf: (set: Multiset<Placed>
     },
     result: (state) => resultOf(state) ?? null,
   };
+}
+
+/** Of an even number of values the mean of the two in the middle. */
+function middleOf(set: Multiset<unknown>): number | null {
+  if (set.size === 0) return null;
+  const [low, high] = [itemAt(set, (set.size - 1) >> 1), itemAt(set, set.size >> 1)].map(Number) as [number, number];
+  return medianOf(Float64Array.of(low, high));
 }
 
 function asNumber(value: unknown): number | null {
