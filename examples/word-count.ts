@@ -6,11 +6,11 @@
 //
 // word-count-kafka.ts is the same job on a Kafka topic of lines.
 
-import { files, main, memory, pipeline, run, type Sink, type Source, stdout, text, utf8 } from 'millrace';
+import { files, main, memory, pipeline, run, type ChangelogSink, type Source, stdout, text, utf8 } from 'millrace';
 
 const POEM = ['the mill wheel turns', 'the race runs to the wheel', 'and the wheel turns the stone'];
 
-export function wordCount(lines: Source<{ readonly value: string }>, sink: Sink) {
+export function wordCount(lines: Source<{ readonly value: string }>, sink: ChangelogSink) {
   return pipeline('word-count')
     .from(lines)
     .flatMap({ word: utf8 }, (line, emit) => {

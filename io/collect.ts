@@ -1,10 +1,16 @@
 /** A sink that keeps all rows in an array on the coordinator's thread: for tests and small jobs. */
 
-import { type AnyRow, MillraceError } from '../core/index.ts';
+import { type AnyRow, checkOptionNames, MillraceError } from '../core/index.ts';
 import { ArrowBlockReader, arrowSinkEncoder } from './arrow-blocks.ts';
-import type { Sink } from './sink.ts';
+import { type Changelog, changelogOf, type Sink } from './sink.ts';
+
+export interface CollectOptions {
+  /** How rows of a table come: see {@link Changelog}. Default: as fits the table. */
+  readonly changelog?: Changelog;
+}
 
 export interface CollectSink<R> extends Sink<R> {
+  readonly changelog: Changelog | 'auto';
   /**
    * Rows of the committed epochs, in order of epoch, shard and sequence. A new run starts with an empty
    * array.
@@ -43,7 +49,9 @@ class Collected<R> {
  * export default pipeline('p').from(memory([{ a: 1 }])).to(result);
  * // after `await job.done`, on the main thread: result.rows
  */
-export function collect<R = AnyRow>(): CollectSink<R> {
+export function collect<R = AnyRow>(options: CollectOptions = {}): CollectSink<R> {
+  checkOptionNames('collect', options, { changelog: true });
+  const changelog = changelogOf('collect', options.changelog);
   /** In the order in which a job opens them, which is that of the pipeline. */
   let streams: Collected<R>[] = [];
   let opened = 0;
@@ -65,6 +73,7 @@ export function collect<R = AnyRow>(): CollectSink<R> {
   return {
     name: 'collect',
     delivery: 'replayed by epoch',
+    changelog,
     get rows() {
       flat ??= streams
         .flatMap(({ committed }) => [...committed])

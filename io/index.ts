@@ -7,7 +7,7 @@ export { arrow } from './arrow.ts';
 export { type BatchCallback, type BatchCallbackOptions, forEachBatch } from './batch-callback.ts';
 export type * from './checkpoint-topic.ts';
 export type * from './codec.ts';
-export { type CollectSink, collect } from './collect.ts';
+export { type CollectOptions, type CollectSink, collect } from './collect.ts';
 export { type StdoutOptions, stdout } from './console/sink.ts';
 export { type CsvColumnOptions, type CsvOptions, csv } from './csv.ts';
 export { type FilesLocation, type FilesSinkOptions, type FilesSourceOptions, files } from './files/index.ts';

@@ -27,8 +27,15 @@
  *   at-least-once        nothing more; no exactly-once              rows behind n are written again
  */
 
-import type { Batch, Schema, SharedMemory, SlabAllocator } from '../core/index.ts';
+import { type Batch, MillraceError, type Schema, type SharedMemory, type SlabAllocator, shown } from '../core/index.ts';
 import type { Deposed } from './process-lock.ts';
+
+/**
+ * How rows of a table, which replace earlier ones and go, are written: `upsert`, the new ones, and for a row
+ * that goes a record of its key without a value; `retract`, old and new ones, with a column `retracted`;
+ * `append`, the new ones only.
+ */
+export type Changelog = 'upsert' | 'retract' | 'append';
 
 export type Delivery = 'transactional' | 'replayed by epoch' | 'idempotent' | 'at-least-once';
 
@@ -45,6 +52,16 @@ export interface Sink<R = unknown> {
    */
   readonly place?: string | undefined;
   /**
+   * How the sink takes rows of a table; `auto`: as fits the table. Undefined: it takes facts, and a table does
+   * not compile in front of it.
+   */
+  readonly changelog?: Changelog | 'auto';
+  /**
+   * The key of its records, where it can write one without a value for a row that goes: those rows then have
+   * true in the hidden column of the schema (`SIGN` of core).
+   */
+  readonly upsertKey?: readonly string[] | undefined;
+  /**
    * Checks the sink against the schema of the stream when the plan is made. Throws MillraceError
    * ERR_MILLRACE_PIPELINE.
    */
@@ -55,6 +72,40 @@ export interface Sink<R = unknown> {
   encoder(context: SinkEncoderContext): SinkEncoder;
   readonly _row?: R;
 }
+
+/**
+ * How a sink takes rows of a table, of its option.
+ *
+ * @throws MillraceError ERR_MILLRACE_OPTION
+ */
+export function changelogOf(what: string, changelog: Changelog | undefined): Changelog | 'auto' {
+  if (changelog === undefined || changelog === 'upsert' || changelog === 'retract' || changelog === 'append') return changelog ?? 'auto';
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    `${what}: changelog is ${shown(changelog)}; it must be 'upsert' (new rows; those that go are deleted), 'retract' (old and new rows, with a column "retracted") or 'append' (new rows only).`,
+  );
+}
+
+/**
+ * The key by which a sink of records deletes; undefined: it has none, or writes many rows into a record.
+ *
+ * @throws MillraceError ERR_MILLRACE_OPTION when it is to upsert and has none
+ */
+export function upsertKeyOf(
+  what: string,
+  options: { readonly key?: string | readonly string[]; readonly value: { readonly name: string }; readonly changelog?: Changelog },
+): readonly string[] | undefined {
+  const { key, value, changelog } = options;
+  if (key !== undefined && value.name !== 'arrow') return [key].flat();
+  if (changelog !== 'upsert') return undefined;
+  throw new MillraceError(
+    'ERR_MILLRACE_OPTION',
+    `${what}: changelog is 'upsert', which replaces by key. ${key === undefined ? "Give the key of the table: key: 'id'." : 'The arrow codec writes many rows into a record: take json() or csv().'}`,
+  );
+}
+
+/** A sink that says how it takes rows of a table. */
+export type ChangelogSink<R = unknown> = Sink<R> & { readonly changelog: Changelog | 'auto' };
 
 export interface SinkContext {
   readonly schema: Schema;

@@ -51,6 +51,16 @@ export {
   variance,
 } from './aggregate/index.ts';
 export {
+  aggregateFold,
+  type ChangeFold,
+  changeReduceFold,
+  changeTopFold,
+  planOrderedChanges,
+  planTable,
+  planTableGroups,
+  planTablesJoin,
+} from './changes/index.ts';
+export {
   type BlockColumns,
   blockInput,
   type ChunkOrigin,
@@ -87,6 +97,7 @@ export {
 export { type FoldRequest, planFold, type Reducer, type RowFold, reduceFold, type Ties, type TopRequest, topFold } from './fold/index.ts';
 export {
   type IntervalJoinRequest,
+  type JoinColumns,
   type JoinSide,
   type JoinType,
   planAsOfJoin,
@@ -122,6 +133,7 @@ export { type GivenFeatures, type OverOrder, type OverRequest, planOver, rangesA
 export { planRowWindow, type RowWindowRequest } from './row-windows/index.ts';
 export {
   type ColumnValue,
+  carriedColumns,
   planRows,
   type RowContext,
   type RowOperation,

@@ -59,9 +59,9 @@ interface WindowManners {
 
 /**
  * A window with its options. Immutable: `lateness`, `emit` and `emptyWindows` return a new one. E: windows
- * without rows come out, too.
+ * without rows come out, too. T: results replace earlier ones, so that they are a table.
  */
-export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean = boolean> {
+export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean = boolean, T extends boolean = boolean> {
   readonly shape: S;
   readonly latenessMs: number;
   readonly emission: Emission;
@@ -81,13 +81,13 @@ export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean =
    *
    * @throws MillraceError ERR_MILLRACE_OPTION when it is not a duration
    */
-  lateness(duration: Duration): WindowSpec<S, E> {
+  lateness(duration: Duration): WindowSpec<S, E, T> {
     this.#mustBeOfTime('lateness');
     return new WindowSpec(this.shape, { ...this, latenessMs: durationMs(duration, `The lateness of ${this}`) });
   }
 
   /** @throws MillraceError ERR_MILLRACE_OPTION when it is none of 'final', 'update' and 'revise' */
-  emit(emission: Emission): WindowSpec<S, E> {
+  emit<M extends Emission>(emission: M): WindowSpec<S, E, M extends 'final' ? false : true> {
     this.#mustBeOfTime('emit');
     if (emission !== 'final' && emission !== 'update' && emission !== 'revise') {
       throw new MillraceError(
@@ -107,14 +107,14 @@ export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean =
    * @example .windowAll(sliding('30s', '10s').emptyWindows()).count()
    * @throws MillraceError ERR_MILLRACE_OPTION for windows of rows and sessions, which exist only through rows
    */
-  emptyWindows(): WindowSpec<S, true> {
+  emptyWindows(): WindowSpec<S, true, T> {
     if (isRowWindow(this.shape) || this.shape.kind === 'session') {
       throw new MillraceError(
         'ERR_MILLRACE_OPTION',
         `emptyWindows() of ${this}: rows make these windows, so none is empty. Take tumbling(), sliding() or cumulative().`,
       );
     }
-    return new WindowSpec<S, true>(this.shape, { ...this, hasEmpty: true });
+    return new WindowSpec<S, true, T>(this.shape, { ...this, hasEmpty: true });
   }
 
   /** As explain prints it. */
@@ -197,7 +197,7 @@ export interface TumblingOptions {
  * @throws MillraceError ERR_MILLRACE_OPTION when the size is no duration of at least 1 ms, the offset is not
  * shorter than it, there is no such zone, or a size in a zone is not of whole hours
  */
-export function tumbling(size: Duration, options: TumblingOptions = {}): WindowSpec<WindowShape, false> {
+export function tumbling(size: Duration, options: TumblingOptions = {}): WindowSpec<WindowShape, false, false> {
   checkOptionNames('tumbling()', options, { offset: true, zone: true });
   const sizeMs = durationMs(size, 'The size of tumbling()', 1);
   const offsetMs = offsetOf(options.offset, 'tumbling()', sizeMs, 'its size');
@@ -222,7 +222,7 @@ export function tumbling(size: Duration, options: TumblingOptions = {}): WindowS
  * than the size, or the slide is so short that a window would have more than {@link PANES_PER_WINDOW_MAX}
  * panes
  */
-export function sliding(size: Duration, slide: Duration, options: { readonly offset?: SignedDuration } = {}): WindowSpec<WindowShape, false> {
+export function sliding(size: Duration, slide: Duration, options: { readonly offset?: SignedDuration } = {}): WindowSpec<WindowShape, false, false> {
   refuseZone('sliding()', options);
   checkOptionNames('sliding()', options, { offset: true });
   const sizeMs = durationMs(size, 'The size of sliding()', 1);
@@ -251,7 +251,7 @@ export function sliding(size: Duration, slide: Duration, options: { readonly off
  * multiple of the step, or the step is so short that there would be more than {@link PANES_PER_WINDOW_MAX} of
  * them
  */
-export function cumulative(size: Duration, step: Duration, options: Readonly<Record<string, never>> = {}): WindowSpec<WindowShape, false> {
+export function cumulative(size: Duration, step: Duration, options: Readonly<Record<string, never>> = {}): WindowSpec<WindowShape, false, false> {
   refuseZone('cumulative()', options);
   checkOptionNames('cumulative()', options, {});
   const sizeMs = durationMs(size, 'The size of cumulative()', 1);
@@ -272,7 +272,7 @@ export function cumulative(size: Duration, step: Duration, options: Readonly<Rec
  * @throws MillraceError ERR_MILLRACE_OPTION when a number is no whole number of at least 1, or the slide is
  * greater than the window
  */
-export function countWindow(rows: number, options: { readonly slide?: number } = {}): WindowSpec<WindowShape, false> {
+export function countWindow(rows: number, options: { readonly slide?: number } = {}): WindowSpec<WindowShape, false, false> {
   checkOptionNames('countWindow()', options, { slide: true });
   const slideRows = options.slide ?? rows;
   wholeRows(rows, 'countWindow() has a window');
@@ -296,7 +296,9 @@ export function countWindow(rows: number, options: { readonly slide?: number } =
  * @throws MillraceError ERR_MILLRACE_OPTION when the count is no whole number of at least 1, or the time no
  * duration of at least 1 ms
  */
-export function globalWindow(options: { readonly count?: number; readonly time?: Duration; readonly purge?: boolean } = {}): WindowSpec<WindowShape, false> {
+export function globalWindow(
+  options: { readonly count?: number; readonly time?: Duration; readonly purge?: boolean } = {},
+): WindowSpec<WindowShape, false, false> {
   checkOptionNames('globalWindow()', options, { count: true, time: true, purge: true });
   const { count, time, purge } = options;
   if (count !== undefined) wholeRows(count, 'globalWindow() has a count');
@@ -316,7 +318,7 @@ function wholeRows(rows: unknown, what: string): void {
  *
  * @throws MillraceError ERR_MILLRACE_OPTION when the gap is no duration of at least 1 ms
  */
-export function session(gap: Duration, options: Readonly<Record<string, never>> = {}): WindowSpec<WindowShape, false> {
+export function session(gap: Duration, options: Readonly<Record<string, never>> = {}): WindowSpec<WindowShape, false, false> {
   refuseZone('session()', options);
   checkOptionNames('session()', options, {});
   return new WindowSpec({ kind: 'session', gapMs: durationMs(gap, 'The gap of session()', 1) });

@@ -91,6 +91,7 @@ export {
   type ConnectedStreams,
   collect,
   type KeyedStream,
+  type KeyedTable,
   type ManyStreams,
   main,
   type Params,
@@ -99,5 +100,6 @@ export {
   pipeline,
   type Stream,
   type StreamWithTable,
+  type Table,
   type WindowedStream,
 } from './stream/index.ts';

@@ -64,6 +64,17 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   },
   'process()': (options) => keyed().process({ schema: columns, onRow, ...options }),
   'reduce()': (options) => keyed().reduce((a) => a, options),
+  'table()': (options) => keyed().table(options),
+  'reduce() of a table': (options) =>
+    keyed()
+      .count()
+      .groupBy('count')
+      .reduce((a) => a, options),
+  'join() of two tables': (options) => {
+    const left = keyed().table();
+    return left.groupBy('page').join(left.groupBy('page'), options);
+  },
+  collect: (options) => millrace.collect(options),
   'reduce() in a window': (options) => windowed().reduce((a) => a, options),
   'top()': (options) => keyed().top(3, { by: 'ms', ...options }),
   'over()': (options) => keyed().over({ rows: millrace.count({ rows: 3 }) }, options),

@@ -234,10 +234,18 @@ export function recordAppend(job: usize): void {
   const timestamps = <usize>load<u32>(job, 24);
   const partitions = <usize>load<u32>(job, 28);
   const blocks = <usize>load<u32>(job, 32);
+  const marks = <usize>load<u32>(job, 36);
   while (row < rowCount) {
     const i = <usize>row << 2;
     const end = <usize>load<u32>(ends + i);
-    const valueLength = <i32>(end - value);
+    const mark = marks === 0 ? 0 : load<u8>(marks + row);
+    if (mark === 2) {
+      value = end;
+      row++;
+      continue;
+    }
+    const valueLength = mark === 1 ? -1 : <i32>(end - value);
+    const valueBytes = valueLength > 0 ? valueLength : 0;
     const keyLength = keys === 0 ? -1 : load<i32>(keyLengths + i);
     const timestamp = load<f64>(timestamps + (i << 1));
     const block = blocks + (<usize>load<u32>(partitions + i) << 5);
@@ -249,7 +257,7 @@ export function recordAppend(job: usize): void {
     const deltaBytes = deltaBits < 0x80 ? 1 : (70 - <i32>clz<u64>(deltaBits)) / 7;
     const keyWord = unzigzag(keyLength);
     const valueWord = unzigzag(valueLength);
-    const body = 2 + deltaBytes + varintBytes(unzigzag(count)) + varintBytes(keyWord) + (keyLength > 0 ? keyLength : 0) + varintBytes(valueWord) + valueLength;
+    const body = 2 + deltaBytes + varintBytes(unzigzag(count)) + varintBytes(keyWord) + (keyLength > 0 ? keyLength : 0) + varintBytes(valueWord) + valueBytes;
     const bodyWord = unzigzag(body);
     if (position + varintBytes(bodyWord) + body > <usize>load<u32>(block, 4)) break;
     let at = putVarint(position, bodyWord);
@@ -266,8 +274,8 @@ export function recordAppend(job: usize): void {
       at += keyLength;
     }
     at = putVarint(at, valueWord);
-    memory.copy(at, value, valueLength);
-    at += valueLength;
+    memory.copy(at, value, valueBytes);
+    at += valueBytes;
     store<u8>(at++, 0);
     store<u32>(block, <u32>at);
     store<i32>(block, count + 1, 8);

@@ -8,7 +8,7 @@ import { type AnyRow, checkOptionNames, MillraceError, type Schema, shown } from
 import { ArrowBlockReader, arrowSinkEncoder } from '../arrow-blocks.ts';
 import { json } from '../json.ts';
 import { lineSinkEncoder } from '../line-encoder.ts';
-import type { Sink, SinkBlock, SinkWriter } from '../sink.ts';
+import { type Changelog, type ChangelogSink, changelogOf, type SinkBlock, type SinkWriter } from '../sink.ts';
 import { table } from './table.ts';
 
 export interface StdoutOptions {
@@ -16,6 +16,8 @@ export interface StdoutOptions {
   readonly rows?: number;
   /** Default `table`. */
   readonly format?: 'table' | 'json';
+  /** How rows of a table come: see {@link Changelog}. Default: as fits the table. */
+  readonly changelog?: Changelog;
   /** Where to print instead of the standard output. */
   readonly stream?: Writable;
 }
@@ -31,8 +33,8 @@ interface Pending {
 const ROWS_DEFAULT = 20;
 
 /** At-least-once: after a failure an epoch may be printed again. A job that is exactly-once cannot have it. */
-export function stdout(options: StdoutOptions = {}): Sink {
-  checkOptionNames('stdout', options, { rows: true, format: true, stream: true });
+export function stdout(options: StdoutOptions = {}): ChangelogSink {
+  checkOptionNames('stdout', options, { rows: true, format: true, changelog: true, stream: true });
   const { format = 'table', stream } = options;
   const rowsMax = options.rows ?? (format === 'table' ? ROWS_DEFAULT : Number.POSITIVE_INFINITY);
   if (format !== 'table' && format !== 'json')
@@ -42,6 +44,7 @@ export function stdout(options: StdoutOptions = {}): Sink {
   return {
     name: 'console',
     delivery: 'at-least-once',
+    changelog: changelogOf('stdout', options.changelog),
     check: () => {},
     open: async ({ schema }) => new ConsoleWriter(schema, format, rowsMax, stream ?? process.stdout),
     encoder: (context) => (format === 'json' ? lineSinkEncoder(context, lines) : arrowSinkEncoder(context)),

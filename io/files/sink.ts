@@ -20,9 +20,13 @@ import { checkOptionNames, MillraceError, type Schema, shown, shownPath } from '
 import { type Codec, mustBeCodec } from '../codec.ts';
 import { lineSinkEncoder } from '../line-encoder.ts';
 import { ProcessLock } from '../process-lock.ts';
-import type { Sink, SinkBlock, SinkWriter } from '../sink.ts';
+import { type Changelog, type ChangelogSink, changelogOf, type Sink, type SinkBlock, type SinkWriter } from '../sink.ts';
 
 export interface FilesSinkOptions {
+  /**
+   * How rows of a table are written: see {@link Changelog}. Files take no table without it.
+   */
+  readonly changelog?: Changelog;
   /** The folder. It is created if it does not exist. */
   readonly dir: string;
   /** How a line is written: `json()`, `csv()`, `text()`. */
@@ -51,8 +55,10 @@ const PREPARED = '.prepared';
  * a codec that writes no lines. The job fails with ERR_MILLRACE_FILE when the folder or a file cannot be
  * written.
  */
+export function filesSink(options: FilesSinkOptions & { readonly changelog: Changelog }): ChangelogSink;
+export function filesSink(options: FilesSinkOptions): Sink;
 export function filesSink(options: FilesSinkOptions): Sink {
-  checkOptionNames('files.sink', options, { dir: true, value: true, prefix: true, ext: true, parts: true });
+  checkOptionNames('files.sink', options, { dir: true, value: true, prefix: true, ext: true, parts: true, changelog: true });
   const { dir, value, prefix = 'part', ext = EXTENSIONS.get(value?.name) ?? 'txt', parts = 'one' } = options;
   mustBeCodec('files.sink', value);
   if (typeof dir !== 'string' || dir === '')
@@ -73,6 +79,7 @@ export function filesSink(options: FilesSinkOptions): Sink {
   return {
     name: `files ${dir}`,
     delivery: 'replayed by epoch',
+    ...(options.changelog === undefined ? {} : { changelog: changelogOf('files.sink', options.changelog) }),
     place: `the files ${prefix}-*.${ext} in ${shownPath(resolve(dir))}`,
     check(_schema: Schema): void {
       if (value.name === 'arrow')

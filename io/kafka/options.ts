@@ -5,6 +5,7 @@
 import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import { type Codec, mustNotBeHeaded } from '../codec.ts';
 import { checkCompression, type SinkCompression } from '../record-batch/index.ts';
+import type { Changelog } from '../sink.ts';
 import type { KafkaConnectionOptions } from './connection/index.ts';
 import { checkSecurity } from './security.ts';
 
@@ -69,6 +70,11 @@ export interface KafkaSinkOptions<R = unknown> extends KafkaConnectionOptions {
   readonly key?: string | readonly string[];
   /** The record's timestamp: `now` (default), or a timestamp column. */
   readonly timestamp?: 'now' | (string & {});
+  /**
+   * How rows of a table are written: see {@link Changelog}. Default: `upsert` where the key is the table's, so
+   * that a row that goes becomes a record without a value (a tombstone); else as fits the table.
+   */
+  readonly changelog?: Changelog;
   /**
    * -1 (default): all in-sync replicas have it, and a record batch that is sent again is stored once. 1: the
    * leader has it; a batch whose answer gets lost may be there twice, and the job cannot be exactly-once.
@@ -147,6 +153,7 @@ const SINK_OPTIONS = {
   value: true,
   key: true,
   timestamp: true,
+  changelog: true,
   acks: true,
   compression: true,
   transactionTimeout: true,

@@ -6,7 +6,17 @@
 
 import { MillraceError } from '../../core/index.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
-import type { Sink, SinkBlock, SinkContext, SinkEncoder, SinkEncoderContext, SinkInfo, SinkWriter } from '../sink.ts';
+import {
+  type ChangelogSink,
+  changelogOf,
+  type SinkBlock,
+  type SinkContext,
+  type SinkEncoder,
+  type SinkEncoderContext,
+  type SinkInfo,
+  type SinkWriter,
+  upsertKeyOf,
+} from '../sink.ts';
 import { BatchProducer, Cluster, findOrCreateTopic, Idempotence, Patience } from './client/index.ts';
 import { Connection } from './kafkajs/index.ts';
 import { BROKER_TIMEOUT_MS, checkSinkOptions, DELIVERY_TIMEOUT_MS, domainOf, type KafkaSinkOptions, REQUEST_TIMEOUT_MS } from './options.ts';
@@ -17,13 +27,15 @@ import { KafkaTransaction, transactionsOf } from './transactions.ts';
  *
  * @throws MillraceError ERR_MILLRACE_OPTION
  */
-export function sink<R>(options: KafkaSinkOptions<R>): Sink<R> {
+export function sink<R>(options: KafkaSinkOptions<R>): ChangelogSink<R> {
   const name = `kafka ${options?.topic}`;
   checkSinkOptions(name, options);
   const { value: codec, key, timestamp, batchBytesMax, compression } = options;
   const canBeExact = (options.acks ?? -1) === -1;
   return {
     name,
+    changelog: changelogOf(name, options.changelog),
+    upsertKey: upsertKeyOf(name, options),
     delivery: canBeExact ? 'transactional' : 'at-least-once',
     ...(canBeExact && { transactions: transactionsOf(options) }),
     check(schema) {

@@ -18,7 +18,7 @@ import { checkOptionNames, MillraceError, shown, shownPath } from '../../core/in
 import { type Codec, mustBeCodec } from '../codec.ts';
 import { type Deposed, ProcessLock } from '../process-lock.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
-import type { Sink, SinkBlock, SinkContext, SinkInfo, SinkWriter } from '../sink.ts';
+import { type Changelog, type ChangelogSink, changelogOf, type SinkBlock, type SinkContext, type SinkInfo, type SinkWriter, upsertKeyOf } from '../sink.ts';
 import { dirPath, fileError, listPartitions, listSegments, lockPath, partitionPath, topicId, topicIdPath, topicPath } from './layout.ts';
 import { PartitionWriter } from './partition-writer.ts';
 import { syncDir } from './positions.ts';
@@ -35,6 +35,11 @@ export interface LogSinkOptions {
   readonly partitions?: number;
   /** Time of the records: `now` (default), or a timestamp column. */
   readonly timestamp?: 'now' | (string & {});
+  /**
+   * How rows of a table are written: see {@link Changelog}. Default: `upsert` where the key is the table's, so
+   * that a row that goes becomes a record without a value; else as fits the table.
+   */
+  readonly changelog?: Changelog;
   /** A segment is closed before it exceeds this size. Default 256 MiB. */
   readonly segmentBytes?: number;
 }
@@ -50,8 +55,17 @@ const BATCH_BYTES_MAX = 16 << 20;
  * the folder cannot be written, or another writer has the topic, and with ERR_MILLRACE_CORRUPT when the last
  * segment of a partition is damaged.
  */
-export function logSink(options: LogSinkOptions): Sink {
-  checkOptionNames('log.sink', options, { dir: true, topic: true, value: true, key: true, partitions: true, timestamp: true, segmentBytes: true });
+export function logSink(options: LogSinkOptions): ChangelogSink {
+  checkOptionNames('log.sink', options, {
+    dir: true,
+    topic: true,
+    value: true,
+    key: true,
+    partitions: true,
+    timestamp: true,
+    changelog: true,
+    segmentBytes: true,
+  });
   const { topic, value, partitions, segmentBytes = SEGMENT_BYTES } = options;
   const dir = dirPath(options.dir);
   topicPath(dir, topic);
@@ -64,6 +78,8 @@ export function logSink(options: LogSinkOptions): Sink {
   return {
     name: `log ${topic}`,
     delivery: 'replayed by epoch',
+    changelog: changelogOf('log.sink', options.changelog),
+    upsertKey: upsertKeyOf('log.sink', options),
     place: `the topic ${topic} of the log in ${shownPath(resolve(dir))}`,
     check(schema) {
       for (const key of [options.key ?? []].flat()) schema.require(key, `The key of the log sink ${topic}`);

@@ -16,8 +16,12 @@ export const APPEND = {
   timestamps: 24, // u32: address of f64[]: whole milliseconds, within ±(2^53 - 1)
   partitions: 28, // u32: address of u32[]
   blocks: 32, // u32: address of the open blocks, BLOCK.byteLength each, by partition
+  marks: 36, // u32: address of u8[], MARK by row; 0: all are records
   byteLength: 40,
 } as const;
+
+/** What becomes of a row. */
+export const MARK = { record: 0, withoutValue: 1, leftOut: 2 } as const;
 
 /** An open block. A limit of 0: no block yet. */
 export const BLOCK = {
@@ -57,9 +61,16 @@ export function appendReference(memory: SharedMemory, job: number): void {
   const timestamps = (u32[j + 6] as number) >>> 3;
   const partitions = (u32[j + 7] as number) >>> 2;
   const blocks = u32[j + 8] as number;
+  const marks = u32[j + 9] as number;
   for (; row < rowCount; row++) {
     const end = u32[ends + row] as number;
-    const valueLength = end - value;
+    const mark = marks === 0 ? MARK.record : u8[marks + row];
+    if (mark === MARK.leftOut) {
+      value = end;
+      continue;
+    }
+    const valueLength = mark === MARK.withoutValue ? 0 : end - value;
+    const valueWord = mark === MARK.withoutValue ? 1 : valueLength * 2;
     const keyLength = keys === 0 ? -1 : (i32[keyLengths + row] as number);
     const timestamp = f64[timestamps + row] as number;
     const block = blocks + (u32[partitions + row] as number) * BLOCK.byteLength;
@@ -72,7 +83,7 @@ export function appendReference(memory: SharedMemory, job: number): void {
     const deltaWord = delta >= 0 ? delta * 2 : -delta * 2 - 1;
     const deltaBytes = huge === undefined ? varintBytes(deltaWord) : longBytes(huge);
     const keyWord = keyLength < 0 ? 1 : keyLength * 2;
-    const body = 2 + deltaBytes + varintBytes(count * 2) + varintBytes(keyWord) + Math.max(keyLength, 0) + varintBytes(valueLength * 2) + valueLength;
+    const body = 2 + deltaBytes + varintBytes(count * 2) + varintBytes(keyWord) + Math.max(keyLength, 0) + varintBytes(valueWord) + valueLength;
     if (position + varintBytes(body * 2) + body > (u32[(block + BLOCK.limit) >>> 2] as number)) break;
     let at = putVarint(u8, position, body * 2);
     u8[at++] = 0;
@@ -84,8 +95,8 @@ export function appendReference(memory: SharedMemory, job: number): void {
       u8.copyWithin(at, key, key + keyLength);
       at += keyLength;
     }
-    at = putVarint(u8, at, valueLength * 2);
-    u8.copyWithin(at, value, end);
+    at = putVarint(u8, at, valueWord);
+    u8.copyWithin(at, value, value + valueLength);
     at += valueLength;
     u8[at++] = 0;
     u32[block >>> 2] = at;

@@ -5,14 +5,15 @@
  *   Batch -> codec -> values -> keys -> partitions -> staging, one block per partition -> header, CRC -> block
  *
  * Blocks have base offset 0 and no producer; the outer end sets what it must (encode.ts). A finished block is
- * copied from its staging to a slab of its size. Each shard flushes its own blocks, so most are far smaller
+ * copied from its staging to a slab of its size. Rows of a table come with the hidden column: one that is taken
+ * back is a record without a value, or none where the next row has its key. Each shard flushes its own blocks, so most are far smaller
  * than the limit.
  */
 
-import { type Batch, type Clock, copyBytes, MillraceError, type SharedMemory, shown } from '../../core/index.ts';
+import { Batch, type Clock, copyBytes, MillraceError, readValue, type Schema, type SharedMemory, SIGN, shown, withoutSign } from '../../core/index.ts';
 import type { Codec, RecordEncoder } from '../codec.ts';
 import type { SinkEncoder, SinkEncoderContext } from '../sink.ts';
-import { APPEND, type AppendRecords, appendRecords, BLOCK, RECORD_OVERHEAD_MAX } from './append.ts';
+import { APPEND, type AppendRecords, appendRecords, BLOCK, MARK, RECORD_OVERHEAD_MAX } from './append.ts';
 import { type CompressRecords, compressionCode, recordCompressor, type SinkCompression } from './compress.ts';
 import { type FilledBatch, writeBatchHeader } from './encode.ts';
 import { KeyColumns } from './keys.ts';
@@ -67,6 +68,10 @@ class RecordSinkEncoder implements SinkEncoder {
   readonly #codec: RecordEncoder;
   readonly #codecName: string;
   readonly #keys: KeyColumns | undefined;
+  /** Columns of what is written. */
+  readonly #schema: Schema;
+  /** The hidden column of a table's changes; -1: rows are only added. */
+  readonly #sign: number;
   readonly #timeColumn: number;
   readonly #clock: Clock;
   readonly #blockBytes: number;
@@ -82,6 +87,8 @@ class RecordSinkEncoder implements SinkEncoder {
   readonly #keyLengths: number;
   readonly #partitions: number;
   readonly #timestamps: number;
+  /** By row of a run: MARK, 1 byte each. */
+  readonly #marks: number;
   readonly #blocks: number;
   /**
    * By partition: the slab in which the open block is staged (0: none yet), its size, and its result rows.
@@ -93,7 +100,10 @@ class RecordSinkEncoder implements SinkEncoder {
   #scratchBytes = 0;
 
   constructor(context: SinkEncoderContext, options: RecordSinkOptions) {
-    const { slabs, schema, info } = context;
+    const { slabs, info } = context;
+    const schema = withoutSign(context.schema);
+    this.#schema = schema;
+    this.#sign = context.schema.indexOf(SIGN);
     this.#context = context;
     this.#memory = context.memory;
     this.#codec = options.codec.encoder(context, schema);
@@ -107,6 +117,12 @@ class RecordSinkEncoder implements SinkEncoder {
             schema,
             names.map((name) => schema.require(name, 'The key of the sink')),
           );
+    if (this.#sign >= 0 && this.#keys === undefined) {
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        'The sink is to delete rows of a table, which takes a key, and a codec that writes one row into a record.',
+      );
+    }
     this.#timeColumn = -1;
     if (options.timestamp !== undefined && options.timestamp !== 'now') {
       this.#timeColumn = schema.require(options.timestamp, 'The timestamp of the sink');
@@ -125,13 +141,14 @@ class RecordSinkEncoder implements SinkEncoder {
     this.#compression = compressionCode(compression);
     this.#append = appendRecords(this.#memory);
     this.#partition = partitionRecords(this.#memory);
-    const arrays = slabs.alloc(ROWS_MAX * (4 * 4 + 8) + 64);
+    const arrays = slabs.alloc(ROWS_MAX * (4 * 4 + 8 + 1) + 64);
     this.#timestamps = arrays;
     this.#ends = arrays + ROWS_MAX * 8;
     this.#keyAddresses = this.#ends + ROWS_MAX * 4;
     this.#keyLengths = this.#keyAddresses + ROWS_MAX * 4;
     this.#partitions = this.#keyLengths + ROWS_MAX * 4;
     this.#job = this.#partitions + ROWS_MAX * 4;
+    this.#marks = this.#job + 64;
     this.#blocks = slabs.alloc(info.partitionCount * BLOCK.byteLength);
     this.#memory.u8.fill(0, this.#blocks, this.#blocks + info.partitionCount * BLOCK.byteLength);
     this.#stagings = new Array<number>(info.partitionCount).fill(0);
@@ -139,15 +156,20 @@ class RecordSinkEncoder implements SinkEncoder {
     this.#rowCounts = new Array<number>(info.partitionCount).fill(0);
   }
 
-  write(batch: Batch): void {
+  write(given: Batch): void {
     const now = this.#clock();
+    const isChanges = this.#sign >= 0;
+    const batch = isChanges ? new Batch(given.memory, this.#schema, given.rowCount, given.columns.toSpliced(this.#sign, 1)) : given;
     let row = 0;
     while (row < batch.rowCount) {
-      const to = Math.min(batch.rowCount, row + ROWS_MAX);
+      // Of changes the key behind the last row is looked at, too.
+      const to = Math.min(batch.rowCount, row + ROWS_MAX - (isChanges ? 1 : 0));
       const rows = this.#encode(batch, row, to);
       const recordCount = this.#codec.wholeBatch ? 1 : rows;
       this.#fillTimestamps(batch, row, recordCount, now);
-      this.#keys?.list(batch, row, row + rows, this.#keyAddresses, this.#keyLengths);
+      const next = isChanges && row + rows < batch.rowCount ? 1 : 0;
+      this.#keys?.list(batch, row, row + rows + next, this.#keyAddresses, this.#keyLengths);
+      if (isChanges) this.#mark(given, row, rows, next);
       const keys = this.#keys === undefined ? 0 : this.#keyAddresses;
       this.#partition(recordCount, keys, this.#keyLengths, this.#scratch, this.#ends, this.#context.info.partitionCount, this.#partitions);
       this.#appendAll(recordCount, keys, rows);
@@ -192,8 +214,28 @@ class RecordSinkEncoder implements SinkEncoder {
     }
   }
 
+  /** @param next 1: there is a row behind the run, whose key is listed */
+  #mark(changes: Batch, from: number, rows: number, next: number): void {
+    const { u8 } = this.#memory;
+    const sign = changes.column(this.#sign);
+    const isTakenBack = (row: number): boolean => readValue(this.#memory, sign, row) === true;
+    for (let i = 0; i < rows; i++) {
+      const isReplaced = i + 1 < rows + next && !isTakenBack(from + i + 1) && this.#hasKeyOfNext(i);
+      u8[this.#marks + i] = !isTakenBack(from + i) ? MARK.record : isReplaced ? MARK.leftOut : MARK.withoutValue;
+    }
+  }
+
+  #hasKeyOfNext(i: number): boolean {
+    const { u8, u32, i32 } = this.#memory;
+    const length = i32[(this.#keyLengths >>> 2) + i] as number;
+    if (length !== i32[(this.#keyLengths >>> 2) + i + 1]) return false;
+    const [a, b] = [u32[(this.#keyAddresses >>> 2) + i] as number, u32[(this.#keyAddresses >>> 2) + i + 1] as number];
+    for (let at = 0; at < length; at++) if (u8[a + at] !== u8[b + at]) return false;
+    return true;
+  }
+
   #unwritable(value: number): MillraceError {
-    const { name } = this.#context.schema.field(this.#timeColumn);
+    const { name } = this.#schema.field(this.#timeColumn);
     return new MillraceError(
       'ERR_MILLRACE_SINK',
       `The column ${shown(name)} holds the time ${value}, which cannot be a record's timestamp: those go from ${-TIMESTAMP_MAX} to ${TIMESTAMP_MAX} ms. Correct it in front of the sink, or leave out the option timestamp.`,
@@ -213,6 +255,7 @@ class RecordSinkEncoder implements SinkEncoder {
     u32[job + 6] = this.#timestamps;
     u32[job + 7] = this.#partitions;
     u32[job + 8] = this.#blocks;
+    u32[job + 9] = this.#sign < 0 ? 0 : this.#marks;
     for (;;) {
       this.#append(this.#job);
       const record = u32[job] as number;

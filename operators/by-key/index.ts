@@ -2,6 +2,6 @@
 
 export { KeyIndex } from './key-index.ts';
 export { recordPages } from './record-pages.ts';
-export { putTime, RowImage } from './row-image.ts';
+export { putTime, RowImage, sameBytes } from './row-image.ts';
 export { TimeHeap } from './time-heap.ts';
 export { type RowOrigin, type RowPlace, type TakenRows, type WaitingInput, type WaitingRow, WaitingRows } from './waiting-rows.ts';

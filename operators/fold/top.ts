@@ -31,7 +31,8 @@ export interface TopRequest {
 
 const TOP_MAX = 10_000;
 
-interface OrderColumn {
+/** A column that decides which row comes first. */
+export interface OrderColumn {
   readonly name: string;
   readonly column: number;
   readonly isDescending: boolean;
@@ -62,7 +63,7 @@ export function topFold(request: TopRequest): RowFold<readonly AnyRow[]> {
   const compared = (values: readonly unknown[], row: AnyRow): number => {
     for (let c = 0; c < columns.length; c++) {
       const { name, isDescending } = columns[c] as OrderColumn;
-      const difference = compare(values[c], row[name], isDescending);
+      const difference = compareOrdered(values[c], row[name], isDescending);
       if (difference !== 0) return difference;
     }
     return 0;
@@ -128,7 +129,8 @@ export function topFold(request: TopRequest): RowFold<readonly AnyRow[]> {
   };
 }
 
-function orderColumns({ input, by, order }: TopRequest): OrderColumn[] {
+/** @throws MillraceError as topFold */
+export function orderColumns({ input, by, order }: TopRequest): OrderColumn[] {
   if (order !== undefined && order !== 'desc' && order !== 'asc') {
     throw new MillraceError('ERR_MILLRACE_OPTION', `top() has the order ${shown(order)}. Give 'desc' (the greatest first, the default) or 'asc'.`);
   }
@@ -167,7 +169,7 @@ function isOrdered(value: unknown): value is Ordered {
 }
 
 /** Negative where `a` comes before `b`. Null and NaN come last. */
-function compare(a: unknown, b: unknown, isDescending: boolean): number {
+export function compareOrdered(a: unknown, b: unknown, isDescending: boolean): number {
   if (!isOrdered(a) || !isOrdered(b)) return isOrdered(a) ? -1 : isOrdered(b) ? 1 : 0;
   if (a === b) return 0;
   return a > b === isDescending ? -1 : 1;

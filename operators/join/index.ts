@@ -2,6 +2,6 @@
 
 export { planAsOfJoin } from './as-of-join.ts';
 export { type IntervalJoinRequest, planIntervalJoin } from './interval-join.ts';
-export type { JoinSide, JoinType } from './join-columns.ts';
+export { isKept, type JoinColumns, type JoinSide, type JoinType, joinColumns } from './join-columns.ts';
 export { planTableJoin, type TableJoinRequest } from './table-join.ts';
 export { planWindowJoin, type WindowJoinRequest } from './window-join.ts';

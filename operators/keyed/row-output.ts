@@ -138,6 +138,11 @@ export class RowOutput {
     return this.#builder;
   }
 
+  /** The next `rows` rows will be in one batch. */
+  keepTogether(rows: number): void {
+    this.#makeRoom(rows);
+  }
+
   /**
    * Hands on a batch that somebody else wrote, after what is written so far. Its bytes are valid during the
    * call only.
@@ -167,8 +172,8 @@ export class RowOutput {
     this.#places = places;
   }
 
-  #makeRoom(): void {
-    if (this.#builder.rowCount < this.#builder.capacity) return;
+  #makeRoom(rows = 1): void {
+    if (this.#builder.rowCount + rows <= this.#builder.capacity) return;
     if (this.#mark < 0) {
       this.flush();
       return;

@@ -11,7 +11,8 @@ export type RowOperation =
   | { readonly kind: 'keyBy'; readonly schema: Schema; readonly fn: (row: any) => AnyRow }
   /** The same with a value for each column of `schema`. All see the row as it came. */
   | { readonly kind: 'withColumns'; readonly schema: Schema; readonly values: readonly ColumnValue[]; readonly isHidden?: boolean }
-  | { readonly kind: 'flatMap'; readonly schema: Schema; readonly fn: (row: any, emit: (row: AnyRow) => void) => unknown }
+  /** `seesSign`: the function is ours, and sees the hidden column of changes. */
+  | { readonly kind: 'flatMap'; readonly schema: Schema; readonly fn: (row: any, emit: (row: AnyRow) => void) => unknown; readonly seesSign?: boolean }
   | { readonly kind: 'select'; readonly columns: readonly string[] }
   /** New names, by the old ones. */
   | { readonly kind: 'rename'; readonly names: ReadonlyMap<string, string> }

@@ -9,7 +9,7 @@
  * row (interpret.ts).
  */
 
-import { assert, type Field, Schema, shown } from '../../core/index.ts';
+import { assert, type Field, Schema, SIGN, shown } from '../../core/index.ts';
 import { columnFunction, type ParsedColumn, parseColumn } from './column-value.ts';
 import { ExpressionEmitter } from './expression.ts';
 import { loadedColumns, loopText, type Output } from './loop.ts';
@@ -155,7 +155,7 @@ class LoopPlanner {
       this.#notes.push({ kind: operation.kind, how: 'expression over', reads: columnList(parsed, before) });
       return;
     }
-    const row = this.#rowParts(parsed);
+    const row = this.#rowParts(parsed, operation.kind === 'flatMap' && operation.seesSign === true);
     this.#notes.push(this.#closureNote(operation.kind, parsed, row));
     if (this.#isHead && operation.kind === 'filter' && this.#mode.generate && this.#selection.tryClosure(number, operation.fn as RowFunction, row)) return;
     this.#isHead = false;
@@ -164,14 +164,15 @@ class LoopPlanner {
     else this.#map(operation.fn as RowFunction, number, row, operation.schema);
   }
 
-  #rowParts(parsed: Pick<ParsedFunction, 'reads'>): RowPart[] {
+  /** @param seesSign whether a row has the hidden column of changes */
+  #rowParts(parsed: Pick<ParsedFunction, 'reads'>, seesSign = false): RowPart[] {
     const { fields } = this.#schema;
     // A name that is no column may be inherited and look at the whole row (toString): then all columns are
     // provided.
     const reads = parsed.reads === 'all' || [...parsed.reads].some((name) => this.#schema.indexOf(name) < 0) ? undefined : parsed.reads;
     const parts: RowPart[] = [];
     fields.forEach((field, c) => {
-      if (reads === undefined || reads.has(field.name)) parts.push({ name: field.name, slot: this.#slots[c] as Slot });
+      if (reads === undefined ? seesSign || field.name !== SIGN : reads.has(field.name)) parts.push({ name: field.name, slot: this.#slots[c] as Slot });
     });
     for (const { slot } of parts) if (slot.at === 'input') this.#stepColumns.add(slot.column);
     return parts;

@@ -17,10 +17,21 @@ export interface ExchangeNode {
   readonly updates?: string | undefined;
   /** Of windows of time: the greatest length of one, where there is one. */
   readonly windowMs?: number | undefined;
+  /** Its rows are those of a table (stream/tables.ts): by which columns, in which form. */
+  readonly table?: NodeTable | undefined;
   /** Of a built-in aggregate: its keys, by which the latest of its rows is the value. */
   readonly latestBy?: readonly string[];
   /** Of `top`: the column with the rank. */
   readonly rank?: string;
+}
+
+export interface NodeTable {
+  /** Undefined: nothing that is known tells its rows apart. */
+  readonly keys: readonly string[] | undefined;
+  /** `values`: new rows. `changes`: old ones, too, with the hidden column. */
+  readonly form: 'values' | 'changes';
+  /** Of values: a bool column that is true in a row that takes back another one. */
+  readonly deleted?: string | undefined;
 }
 
 /** Nodes of the graph. `schema` is that of the rows that leave the node. */
@@ -33,6 +44,8 @@ export type Node =
       readonly operation: RowOperation;
       /** The event time of its rows, where it is named here. Default: that of its parent. */
       readonly time?: NamedTime;
+      /** Rows of a table that are facts from here on. */
+      readonly isFacts?: boolean;
     }
   | { readonly kind: 'watermark'; readonly schema: Schema; readonly parent: Node; readonly strategy: WatermarkStrategy }
   | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }

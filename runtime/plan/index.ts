@@ -8,6 +8,7 @@ export {
   graphOf,
   type NamedTime,
   type Node,
+  type NodeTable,
   type PipelineLike,
   parentsOf,
   type Upstream,

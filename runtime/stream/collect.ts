@@ -4,11 +4,11 @@
  */
 
 import type { AnyRow } from '../../core/index.ts';
-import { type CollectSink, collect as collectSink } from '../../io/index.ts';
+import { type CollectOptions, type CollectSink, collect as collectSink } from '../../io/index.ts';
 import { type Aggregate, collect as collectValues, type JsonLike, type Range, type Ranged } from '../../operators/index.ts';
 
 /** A sink that keeps the rows: read `.rows` when the job is done. */
-export function collect<R = AnyRow>(): CollectSink<R>;
+export function collect<R = AnyRow>(options?: CollectOptions): CollectSink<R>;
 /** An aggregate: the values of a column, as a JSON array. */
 export function collect<C extends string, B extends string = never>(
   column: C,
@@ -21,5 +21,6 @@ export function collect<Row>(
   options?: { readonly max?: number },
 ): Aggregate<string, never, unknown, never> & { readonly of?: ((row: Row) => unknown) | undefined };
 export function collect(of?: unknown, options?: unknown): unknown {
-  return of === undefined ? collectSink() : collectValues(of as string, options as { readonly max?: number });
+  if (of === undefined || (typeof of === 'object' && of !== null)) return collectSink(of as CollectOptions | undefined);
+  return collectValues(of as string, options as { readonly max?: number });
 }

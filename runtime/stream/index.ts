@@ -9,9 +9,11 @@ export {
   broadcast,
   type ConnectedStreams,
   type KeyedStream,
+  type KeyedTable,
   type ManyStreams,
   type ProcessedStream,
   type Stream,
   type StreamWithTable,
+  type Table,
   type WindowedStream,
 } from './stream.ts';

@@ -34,7 +34,7 @@ import {
   rangesApart,
   type WindowSpec,
 } from '../../operators/index.ts';
-import { ERROR_SCHEMA, type ExchangeNode, type Graph, lateSchema, type Node, type Upstream } from '../plan/index.ts';
+import { ERROR_SCHEMA, type ExchangeNode, type Graph, lateSchema, type Node, type NodeTable, type Upstream } from '../plan/index.ts';
 import { isAddedTime, orderingTime, presentTime, windowTime } from './event-time.ts';
 import { withExpressions } from './expressions.ts';
 import { isLatestOfEach, mustBeFacts, updatesOf } from './updates.ts';
@@ -73,11 +73,13 @@ function aggregationNode(stream: Upstream, keys: readonly string[], aggregates: 
     const evaluation = isMixed ? planMixed(request, false) : planAggregate(request as AggregateRequest);
     return rowWindowNode(stream, keys, evaluation, window, window.shape);
   }
-  if (window?.shape.kind === 'session') return keyedNode(stream, planSession({ input, keys, aggregates, window, ...windowTime(stream) }), updatesOf(window));
+  if (window?.shape.kind === 'session')
+    return keyedNode(stream, planSession({ input, keys, aggregates, window, ...windowTime(stream) }), updatesOf(window), tableIn(keys, window));
   const request = { input, keys, aggregates, ...(window === undefined ? orderingTime(stream.node) : { window, ...windowTime(stream) }) };
   const updates = window === undefined ? 'a running aggregate' : updatesOf(window);
-  if (isMixed) return keyedNode(stream, planMixedAggregate(request), updates);
-  return { ...exchangeNode([stream.node], new AggregateExchange(planAggregate(request as AggregateRequest)), updates), latestBy: keys };
+  const table = tableIn(keys, window);
+  if (isMixed) return keyedNode(stream, planMixedAggregate(request), updates, table);
+  return { ...exchangeNode([stream.node], new AggregateExchange(planAggregate(request as AggregateRequest)), updates, table), latestBy: keys };
 }
 
 /** Names the state of a node, to view it by. */
@@ -144,16 +146,29 @@ function timedRows(node: Node, input: number): Schema | undefined {
 }
 
 /** The node of an operator by key. */
-function exchangeNode(parents: readonly Node[], operator: ExchangeOperator, updates?: string): ExchangeNode {
-  return { kind: 'exchange', schema: operator.output, parents, operator, updates };
+function exchangeNode(parents: readonly Node[], operator: ExchangeOperator, updates?: string, table?: NodeTable): ExchangeNode {
+  return { kind: 'exchange', schema: operator.output, parents, operator, updates, table };
+}
+
+/** The table that the results of a window are, or those without one; undefined: they are facts. */
+function tableIn(keys: readonly string[], window: WindowSpec | undefined, more: readonly string[] = []): NodeTable | undefined {
+  if (window === undefined) return { keys: [...keys, ...more], form: 'values' };
+  if (window.emission === 'final') return undefined;
+  const all = new Set([...keys, 'windowStart', 'windowEnd', ...more]);
+  return { keys: [...all], form: 'values', deleted: window.shape.kind === 'session' ? 'retracted' : undefined };
+}
+
+/** What tells the results of a fold for one key apart. */
+function placesOf(fold: RowFold): readonly string[] {
+  return fold.kind === 'top' ? ['rank'] : [];
 }
 
 /**
  * The node of an operator over the rows of one stream, by key. `updates` is what users call it where its rows
  * replace earlier ones.
  */
-export function keyedNode(stream: Upstream, plan: KeyedOperatorPlan, updates?: string): Node {
-  return exchangeNode([stream.node], new KeyedExchange(plan), updates);
+export function keyedNode(stream: Upstream, plan: KeyedOperatorPlan, updates?: string, table?: NodeTable): Node {
+  return exchangeNode([stream.node], new KeyedExchange(plan), updates, table);
 }
 
 /** The node of an operator over the rows of several streams. What an update means is up to its functions. */
@@ -175,13 +190,15 @@ export function foldNode(stream: Upstream, keys: readonly string[], fold: RowFol
   mustBeFacts(stream.node, `${fold.name} in ${window}`);
   if (isRowWindow(window.shape)) return rowWindowNode(stream, keys, fold, window, window.shape);
   const request = { input: stream.schema, keys, fold, window, ...windowTime(stream) };
-  return ofLength(keyedNode(stream, window.shape.kind === 'session' ? planSessionFold(request) : planFold(request), updatesOf(window)), window);
+  const plan = window.shape.kind === 'session' ? planSessionFold(request) : planFold(request);
+  return ofLength(keyedNode(stream, plan, updatesOf(window), tableIn(keys, window, placesOf(fold))), window);
 }
 
 /** The node of a fold over all rows so far. */
 export function runningFoldNode(stream: Upstream, keys: readonly string[], fold: RowFold, ttlMs?: number): Node {
   mustBeFacts(stream.node, `${fold.name}()`);
-  return keyedNode(stream, planFold({ input: stream.schema, keys, fold, window: undefined, ttlMs, ...presentTime(stream.node) }), `a running ${fold.name}`);
+  const plan = planFold({ input: stream.schema, keys, fold, window: undefined, ttlMs, ...presentTime(stream.node) });
+  return keyedNode(stream, plan, `a running ${fold.name}`, tableIn(keys, undefined, placesOf(fold)));
 }
 
 /** The node of a join; a table may consist of updates. */

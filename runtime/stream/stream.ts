@@ -19,8 +19,9 @@ import {
   type SchemaFields,
   shown,
   schema as toSchema,
+  withoutSign,
 } from '../../core/index.ts';
-import { type BatchCallbackOptions, forEachBatch, type Sink, stdout } from '../../io/index.ts';
+import { type BatchCallbackOptions, type ChangelogSink, forEachBatch, type Sink, stdout } from '../../io/index.ts';
 import {
   type AggregatesOf,
   count,
@@ -30,7 +31,6 @@ import {
   type RowFold,
   type RowOperation,
   reduceFold,
-  schemaAfter,
   type WindowShape,
   WindowSpec,
 } from '../../operators/index.ts';
@@ -74,7 +74,12 @@ import {
   type TableOptions,
 } from './process.ts';
 import type { LateRow, LateRowsOf, OrNull, Renamed, Results, Simplify, TimeColumn, WindowBounds } from './row-types.ts';
+import { tableJoinNode } from './table-joins.ts';
+import { factsNode, type LastRowOptions, tableAggregateNode, tableNode, tableReduceNode, tableTopNode, unionNode } from './table-nodes.ts';
+import { sinkNode } from './table-sinks.ts';
+import { rowsNode, tableOf } from './tables.ts';
 import { type Ranked, type TopOptions, topNode } from './top.ts';
+import { mustBeFacts } from './updates.ts';
 import { type EventTimeOptions, eventTimeNode, namedTimeNode, processingTimeNode, type WatermarkStreamOptions } from './watermark-nodes.ts';
 
 /**
@@ -123,20 +128,20 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
 
   /** The columns of this stream. */
   get schema(): Schema {
-    return this.node.schema;
+    return withoutSign(this.node.schema);
   }
 
   /** Keeps the rows for which `fn` returns a truthy value. */
   filter(fn: (row: R) => unknown): Stream<R> {
     mustBeFunction(fn, 'filter');
-    return this.#rows(this.schema, { kind: 'filter', fn });
+    return this.#rows({ kind: 'filter', fn });
   }
 
   /** One row out for each row in. `schema` names and types the columns of the new rows. */
   map<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): Stream<Simplify<RowOf<S>>> {
     mustHaveColumns(schema, fn, 'map', '(r) => ({ page: r.page, ms: r.ms })');
     const columns = toSchema(schema);
-    return this.#rows(columns, { kind: 'map', schema: columns, fn });
+    return this.#rows({ kind: 'map', schema: columns, fn });
   }
 
   /**
@@ -152,26 +157,26 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   ): Stream<Simplify<RowOf<S>>> {
     mustHaveColumns(schema, fn, 'flatMap', '(r) => [{ page: r.page, ms: r.ms }]');
     const columns = toSchema(schema);
-    return this.#rows(columns, { kind: 'flatMap', schema: columns, fn: fn as (row: unknown, emit: (row: AnyRow) => void) => unknown });
+    return this.#rows({ kind: 'flatMap', schema: columns, fn: fn as (row: unknown, emit: (row: AnyRow) => void) => unknown });
   }
 
   /** The vectorised escape hatch: whole batches, columns as typed memory. */
   mapBatches<S extends SchemaFields>(schema: S, fn: (batch: Batch, out: BatchBuilder) => void): Stream<Simplify<RowOf<S>>> {
     mustHaveColumns(schema, fn, 'mapBatches', '(batch, out) => { ... }');
     const columns = toSchema(schema);
-    return this.#rows(columns, { kind: 'mapBatches', schema: columns, fn });
+    return this.#rows({ kind: 'mapBatches', schema: columns, fn });
   }
 
   /** The named columns only, in this order. */
   select<K extends keyof R & string>(...columns: K[]): Stream<Simplify<Pick<R, K>>> {
-    return this.#rows(this.schema.select(columns, 'select'), { kind: 'select', columns });
+    return this.#rows({ kind: 'select', columns });
   }
 
   /** All columns but the named ones. */
   drop<K extends keyof R & string>(...columns: K[]): Stream<Simplify<Omit<R, K>>> {
     for (const column of columns) this.schema.require(column, 'drop');
     const kept = this.schema.fields.map((field) => field.name).filter((name) => !(columns as string[]).includes(name));
-    return this.#rows(this.schema.select(kept, 'drop'), { kind: 'select', columns: kept });
+    return this.#rows({ kind: 'select', columns: kept });
   }
 
   /**
@@ -186,7 +191,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     },
   ): Stream<Simplify<Omit<R, keyof S> & RowOf<S>>> {
     const operation: RowOperation = { kind: 'withColumns', ...newColumns(columns) };
-    return this.#rows(schemaAfter(this.schema, operation), operation);
+    return this.#rows(operation);
   }
 
   /**
@@ -195,10 +200,10 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    * @example .rename({ ts: 'at', usr: 'user' })
    */
   rename<const M extends { readonly [P in keyof R & string]?: string }>(
-    names: M & { readonly [P in Exclude<keyof M, keyof R>]: never },
+    names: { readonly [P in keyof M]: P extends keyof R ? M[P] : never },
   ): Stream<Renamed<R, M>> {
     const operation: RowOperation = { kind: 'rename', names: newNames(names) };
-    return this.#rows(schemaAfter(this.schema, operation), operation);
+    return this.#rows(operation);
   }
 
   /** The rows of both streams, which must have the same columns; their order may differ. */
@@ -208,7 +213,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     const names = this.schema.fields.map(({ name }) => name);
     if (names.length === other.schema.length && names.every((name) => other.schema.indexOf(name) >= 0) && !this.schema.equals(other.schema)) {
       const ordered = other.schema.select(names, 'union');
-      if (this.schema.equals(ordered)) return this.union(other.#rows<R>(ordered, { kind: 'select', columns: names }));
+      if (this.schema.equals(ordered)) return this.union(other.#rows<R>({ kind: 'select', columns: names }));
     }
     if (!this.schema.equals(other.schema)) {
       throw new MillraceError(
@@ -222,7 +227,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
         `union() got a stream of the pipeline ${shown(other[GRAPH].name)}, not of ${shown(this[GRAPH].name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
       );
     }
-    return new Stream<R>(this[GRAPH], { kind: 'union', schema: this.schema, parents: [this.node, other.node] });
+    return streamOf<R>(this[GRAPH], unionNode(this.node, other.node));
   }
 
   /**
@@ -235,7 +240,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    *   and process() whose schema keeps the column, have event time already
    */
   withWatermark(column: TimeColumn<R>, delay: Duration, options: WatermarkStreamOptions = {}): Stream<R> {
-    return new Stream<R>(this[GRAPH], eventTimeNode(this.node, column, delay, options));
+    return streamOf<R>(this[GRAPH], eventTimeNode(this.node, column, delay, options));
   }
 
   /**
@@ -265,7 +270,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    * @param column name of the new column, of type timestamp
    */
   withProcessingTime<C extends string = 'processedAt'>(column?: C): Stream<Simplify<R & { readonly [P in C]: number }>> {
-    return new Stream(this[GRAPH], processingTimeNode(this.node, column));
+    return streamOf(this[GRAPH], processingTimeNode(this.node, column));
   }
 
   /** Rows of equal values in these columns belong together: aggregates and windows go by key. */
@@ -289,7 +294,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
       if (args.length === 0)
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'keyBy() names no column. Name at least one, or use windowAll() for windows over all rows.');
       this.schema.select(args as string[], 'keyBy');
-      return new KeyedStream(this, args as string[]);
+      return keyedStreamOf(this, args as string[]);
     }
     this.schema.select(present as string[], 'keyBy');
     const keys = toSchema(args.at(-2) as SchemaFields);
@@ -299,30 +304,29 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
         'keyBy() has a schema without columns. Name at least one: keyBy({ host: utf8 }, (r) => ({ host: ... })).',
       );
     }
-    const columns = toSchema(Object.fromEntries([...this.schema.fields, ...keys.fields].map((field) => [field.name, field.type])));
-    const widened = this.#rows<unknown>(columns, { kind: 'keyBy', schema: keys, fn: fn as (row: unknown) => AnyRow });
-    return new KeyedStream(widened, [...(present as string[]), ...keys.fields.map((field) => field.name)]);
+    const widened = this.#rows<unknown>({ kind: 'keyBy', schema: keys, fn: fn as (row: unknown) => AnyRow });
+    return keyedStreamOf(widened, [...(present as string[]), ...keys.fields.map((field) => field.name)]);
   }
 
   /**
    * Running aggregates over all rows so far, with no key: each epoch with rows emits one row. Rows are combined where
    * they are read, so that little travels.
    */
-  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<Results<A, R>>> {
-    return new Stream(this[GRAPH], aggregateNode(this, [], aggregates, undefined));
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Table<unknown, Simplify<Results<A, R>>> {
+    return asTable(this[GRAPH], aggregateNode(this, [], aggregates, undefined));
   }
 
   /** Rows so far: `aggregate({ count: count() })`. */
-  count(): Stream<{ readonly count: number }> {
-    return new Stream(this[GRAPH], aggregateNode(this, [], { count: count() }, undefined));
+  count(): Table<unknown, { readonly count: number }> {
+    return asTable(this[GRAPH], aggregateNode(this, [], { count: count() }, undefined));
   }
 
   /**
    * Windows over all rows, with no key. All rows of a window meet in one place: for small results of large
    * streams.
    */
-  windowAll<E extends boolean = false>(window: WindowSpec<WindowShape, E>): WindowedStream<R, unknown, E> {
-    return new WindowedStream<R, unknown, E>(this, [], window);
+  windowAll<E extends boolean = false, T extends boolean = boolean>(window: WindowSpec<WindowShape, E, T>): WindowedStream<R, unknown, E, T> {
+    return new WindowedStream<R, unknown, E, T>(this, [], window);
   }
 
   /** Writes the stream to a sink. Returns the stream, so that it can be the module's default export. */
@@ -333,8 +337,9 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
         `to() got ${shown(sink)}, which is no sink. Pass kafka.sink(...), log.sink(...), files.sink(...), stdout(), collect() or a Sink of your own.`,
       );
     }
-    sink.check(this.schema);
-    this[GRAPH].sinks.push({ parent: this.node, sink });
+    const parent = sinkNode(this.node, sink);
+    sink.check(withoutSign(parent.schema));
+    this[GRAPH].sinks.push({ parent, sink });
     return this;
   }
 
@@ -365,9 +370,109 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     return this.to(forEachBatch(fn, options));
   }
 
-  #rows<T>(schema: Schema, operation: RowOperation): Stream<T> {
-    return new Stream<T>(this[GRAPH], { kind: 'rows', schema, parent: this.node, operation });
+  #rows<T>(operation: RowOperation): Stream<T> {
+    return streamOf<T>(this[GRAPH], rowsNode(this.node, operation));
   }
+}
+
+/**
+ * A stream whose rows replace earlier ones of their key: running aggregates, windows with emit('update') or
+ * emit('revise'), {@link KeyedStream.table}, and what is made of these. K is the type of the key columns. What
+ * is made of a table by groupBy() is kept up as rows are replaced and go.
+ *
+ * A table goes into sinks that say how they take one; what takes facts takes {@link changes}.
+ */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the methods are those of Stream, with the types that they have here
+export class Table<K, R, L = never> extends (Stream as unknown as TableBase)<R, L> {
+  /** For the type checker only. */
+  declare readonly _key?: K;
+
+  /**
+   * The rows of the table by other columns: what is made of them is kept up as rows are replaced, go, and move
+   * from group to group.
+   *
+   * @example plays.keyBy('song').count().groupBy('count').count()
+   */
+  groupBy<C extends keyof R & string>(...columns: C[]): KeyedTable<R, Simplify<Pick<R, C>>>;
+  groupBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedTable<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
+  groupBy<C extends keyof R & string, S extends SchemaFields>(
+    ...args: [...columns: C[], schema: S, fn: (row: R) => RowOf<S>]
+  ): KeyedTable<Simplify<R & RowOf<S>>, Simplify<Pick<R, C> & RowOf<S>>>;
+  groupBy(...args: unknown[]): unknown {
+    return (this.keyBy as (...args: unknown[]) => unknown)(...args);
+  }
+
+  /** Aggregates of all rows that are there. */
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Table<unknown, Simplify<Results<A, R>>> {
+    return asTable(this[GRAPH], tableAggregateNode(this, [], aggregates));
+  }
+
+  /** The number of rows that are there. */
+  count(): Table<unknown, { readonly count: number }> {
+    return asTable(this[GRAPH], tableAggregateNode(this, [], { count: count() }));
+  }
+
+  /**
+   * The changes of the table as facts: its columns and `retracted`. Where a row is replaced the old one comes
+   * with true, directly before the new one; a row that goes comes with true alone.
+   */
+  changes(): Stream<Simplify<Omit<R, 'retracted'> & { readonly retracted: boolean }>> {
+    return new Stream(this[GRAPH], factsNode(this.node));
+  }
+}
+
+/** What a table has of a stream as it is. A table is no stream of facts, and the compiler takes it for none. */
+type TableBase = new <R, L>(graph: Graph, node: Node) => Pick<Stream<R, L>, typeof GRAPH | 'node' | 'schema' | 'errors'>;
+
+/** What gives a table again. */
+export interface Table<K, R, L = never> {
+  /** The rows that came too late for the window whose results these are. */
+  readonly late: LateRowsOf<L, Stream<LateRow<L>>>;
+  /** The rows for which `fn` returns a truthy value. One that no longer passes goes from the table. */
+  filter(fn: (row: R) => unknown): Table<K, R>;
+  map<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): Table<K, Simplify<RowOf<S>>>;
+  flatMap<S extends SchemaFields>(
+    schema: S,
+    // biome-ignore lint/suspicious/noConfusingVoidType: a function that only emits returns nothing
+    fn: (row: R, emit: (row: RowOf<S>) => void) => Iterable<RowOf<S>> | void | null | undefined,
+  ): Table<unknown, Simplify<RowOf<S>>>;
+  mapBatches<S extends SchemaFields>(schema: S, fn: (batch: Batch, out: BatchBuilder) => void): Table<unknown, Simplify<RowOf<S>>>;
+  select<C extends keyof R & string>(...columns: C[]): Table<K, Simplify<Pick<R, C>>>;
+  drop<C extends keyof R & string>(...columns: C[]): Table<K, Simplify<Omit<R, C>>>;
+  withColumns<S extends SchemaFields>(
+    columns: {
+      readonly [P in keyof S]: readonly [type: S[P], fn: (row: R) => NoInfer<RowOf<S>[P & keyof RowOf<S>]>];
+    },
+  ): Table<K, Simplify<Omit<R, keyof S> & RowOf<S>>>;
+  rename<const M extends { readonly [P in keyof R & string]?: string }>(
+    names: M & { readonly [P in Exclude<keyof M, keyof R>]: never },
+  ): Table<K, Renamed<R, M>>;
+  union(other: Stream<R> | Table<never, R> | Table<unknown, R>): Table<unknown, R>;
+  /** The same as {@link groupBy}. */
+  keyBy<C extends keyof R & string>(...columns: C[]): KeyedTable<R, Simplify<Pick<R, C>>>;
+  keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedTable<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
+  keyBy<C extends keyof R & string, S extends SchemaFields>(
+    ...args: [...columns: C[], schema: S, fn: (row: R) => RowOf<S>]
+  ): KeyedTable<Simplify<R & RowOf<S>>, Simplify<Pick<R, C> & RowOf<S>>>;
+  /** Writes the table to a sink that says how: see its option `changelog`. */
+  to(sink: ChangelogSink): this;
+  as(name: string): this;
+  print(options?: { rows?: number }): this;
+  forEachBatch(fn: (batch: Batch, place: { epoch: number; shard: number }) => void, options?: BatchCallbackOptions): this;
+}
+
+/** The stream of a node: a table where its rows replace earlier ones. */
+function streamOf<R, L = never, LR = never>(graph: Graph, node: Node): Stream<R, L, LR> {
+  return (tableOf(node) === undefined ? new Stream(graph, node) : new Table(graph, node)) as unknown as Stream<R, L, LR>;
+}
+
+/** The same for a node whose rows do. */
+function asTable<K, R, L = never>(graph: Graph, node: Node): Table<K, R, L> {
+  return streamOf(graph, node) as unknown as Table<K, R, L>;
+}
+
+function keyedStreamOf(stream: Upstream, keys: readonly string[]): KeyedRows<unknown, unknown> {
+  return tableOf(stream.node) === undefined ? new KeyedStream(stream, keys) : new KeyedTable(stream, keys);
 }
 
 /** A stream whose rows belong together by key. K is the type of the key columns. */
@@ -381,16 +486,16 @@ export class KeyedStream<R, K> {
   }
 
   /** Windows by key. They need event time: call withWatermark() first. */
-  window(window: WindowSpec): WindowedStream<R, K> {
-    return new WindowedStream<R, K>(this.#stream, this.#keys, window);
+  window<T extends boolean = boolean>(window: WindowSpec<WindowShape, boolean, T>): WindowedStream<R, K, false, T> {
+    return new WindowedStream<R, K, false, T>(this.#stream, this.#keys, window);
   }
 
   /**
    * Running aggregates by key, over all rows so far. Each epoch emits the keys that changed, with their new
    * values.
    */
-  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & Results<A, R>>> {
-    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, undefined));
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Table<K, Simplify<K & Results<A, R>>> {
+    return asTable(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, undefined));
   }
 
   /**
@@ -456,7 +561,7 @@ export class KeyedStream<R, K> {
    * })
    */
   connect<T, KT>(table: BroadcastTable<T, KT>): StreamWithTable<R, K, T, KT>;
-  connect<R2, K2>(other: Joinable<K, K2, KeyedStream<R2, K2>> & KeyedStream<R2, K2>): ConnectedStreams<R, R2, K>;
+  connect<R2, K2>(other: Joinable<K, K2, KeyedRows<R2, K2>> & KeyedRows<R2, K2>): ConnectedStreams<R, R2, K>;
   connect<Ss extends readonly AnyKeyedStream[]>(...others: Ss): ManyStreams<[R, ...RowsOf<Ss>], K>;
   connect(...others: unknown[]): unknown {
     if (others.length === 1 && others[0] instanceof BroadcastTable) {
@@ -477,6 +582,8 @@ export class KeyedStream<R, K> {
 
   /** @internal one stream of process. */
   processed(isTable = false): ProcessStream {
+    // What an update means is up to the functions; but they are not told which rows are taken back.
+    if (tableOf(this.#stream.node)?.form === 'changes') mustBeFacts(this.#stream.node, 'process()');
     return { stream: this.#stream, keys: this.#keys, isTable };
   }
 
@@ -498,12 +605,12 @@ export class KeyedStream<R, K> {
    *   is one
    * @example .keyBy('user').reduce((a, b) => ({ user: a.user, spent: a.spent + b.spent }))
    */
-  reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Stream<R> {
+  reduce(fn: (a: R, b: R) => R, options: { readonly ttl?: Duration } = {}): Table<K, R> {
     mustBeFunction(fn, 'reduce');
     checkOptionNames('reduce()', options, { ttl: true });
     const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'reduce ttl', 1);
     const fold = reduceFold(this.#stream.schema, this.#keys, fn as never, undefined) as RowFold;
-    return new Stream(this.#stream[GRAPH], runningFoldNode(this.#stream, this.#keys, fold, ttlMs));
+    return asTable(this.#stream[GRAPH], runningFoldNode(this.#stream, this.#keys, fold, ttlMs));
   }
 
   /**
@@ -513,8 +620,8 @@ export class KeyedStream<R, K> {
    *
    * @example .keyBy('page').top(10, { by: ['n desc', 'route'] })
    */
-  top<A extends string = 'rank'>(n: number, options: TopOptions<R, A>): Stream<Simplify<Ranked<R, A>>> {
-    return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, undefined));
+  top<A extends string = 'rank'>(n: number, options: TopOptions<R, A>): Table<K & { readonly [P in A]: number }, Simplify<Ranked<R, A>>> {
+    return asTable(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, undefined));
   }
 
   /**
@@ -550,7 +657,7 @@ export class KeyedStream<R, K> {
    * @example orders.keyBy('currency').join(rates.keyBy('currency'), { asOf: 'eventTime', type: 'left' })
    */
   join<R2, K2, T extends 'inner' | 'left' = 'inner', S extends string = '_right'>(
-    other: Joinable<K, K2, KeyedStream<R2, K2> | BroadcastTable<R2, K2>> & (KeyedStream<R2, K2> | BroadcastTable<R2, K2>),
+    other: Joinable<K, K2, KeyedRows<R2, K2> | BroadcastTable<R2, K2>> & (KeyedRows<R2, K2> | BroadcastTable<R2, K2>),
     options: AsOfJoinOptions<R2, T, S>,
   ): Stream<Joined<R, K, R2, K2, T, S, unknown>, R, R2>;
   /**
@@ -561,7 +668,7 @@ export class KeyedStream<R, K> {
    * @example clicks.keyBy('user').join(users.keyBy('id'), { type: 'left' })
    */
   join<R2, K2, T extends 'inner' | 'left' = 'inner', S extends string = '_right'>(
-    other: Joinable<K, K2, KeyedStream<R2, K2> | BroadcastTable<R2, K2>> & (KeyedStream<R2, K2> | BroadcastTable<R2, K2>),
+    other: Joinable<K, K2, KeyedRows<R2, K2> | BroadcastTable<R2, K2>> & (KeyedRows<R2, K2> | BroadcastTable<R2, K2>),
     options?: TableJoinOptions<R2, T, S>,
   ): Stream<Joined<R, K, R2, K2, T, S, unknown>>;
   join(other: unknown, options?: AnyJoinOptions): unknown {
@@ -573,13 +680,17 @@ export class KeyedStream<R, K> {
     const isBroadcast = table instanceof BroadcastTable;
     const other = this.#ofOnePipeline(isBroadcast ? table.table : table, 'join()');
     const graph = this.#stream[GRAPH];
+    if (window === undefined && options?.within === undefined && (options as { readonly asOf?: unknown } | undefined)?.asOf === undefined) {
+      const made = tableJoinNode({ stream: this.#stream, keys: this.#keys }, { stream: other.#stream, keys: other.#keys }, isBroadcast, options);
+      if (made !== undefined) return streamOf(graph, made);
+    }
     const plan = planJoin(joinSide(this.#stream, this.#keys), joinSide(other.#stream, other.#keys), window, options, isBroadcast);
-    return new Stream<T, L, LR>(graph, joinNode(this.#stream, other.#stream, plan));
+    return streamOf<T, L, LR>(graph, joinNode(this.#stream, other.#stream, plan));
   }
 
   /** Rows so far by key: `aggregate({ count: count() })`. */
-  count(): Stream<Simplify<K & { readonly count: number }>> {
-    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, undefined));
+  count(): Table<K, Simplify<K & { readonly count: number }>> {
+    return asTable(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, undefined));
   }
 
   #ofOnePipeline(other: unknown, what: string): KeyedStream<unknown, unknown> {
@@ -597,7 +708,87 @@ export class KeyedStream<R, K> {
       `${what} got a stream of the pipeline ${shown(other.#stream[GRAPH].name)}, not of ${shown(graph.name)}. Start both with from() of one pipeline: const p = pipeline('name').`,
     );
   }
+
+  /**
+   * The last row of each key, as a table. The order is that of rows of a key: (source, partition, offset) in
+   * each epoch.
+   *
+   * @param options.delete rows that take their key out of the table, such as the tombstones of a compacted topic
+   * @example users.keyBy('id').table({ delete: (r) => r.closed }).groupBy('region').count()
+   */
+  table(options: LastRowOptions<R> = {}): Table<K, R> {
+    return asTable(this.#stream[GRAPH], tableNode(this.#stream, this.#keys, options as LastRowOptions<never>));
+  }
 }
+
+/**
+ * The rows of a table by some columns. What is made of it is a table that is kept up: the old value of a row is
+ * taken out of its group, and the new one goes into its own.
+ */
+export class KeyedTable<R, K> extends (KeyedStream as unknown as KeyedTableBase)<R, K> {
+  readonly #stream: Upstream;
+  readonly #keys: readonly string[];
+
+  constructor(stream: Upstream, keys: readonly string[]) {
+    super(stream, keys);
+    this.#stream = stream;
+    this.#keys = keys;
+  }
+
+  /** Aggregates of the rows that are there. Those from which no row can be taken out are refused. */
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Table<K, Simplify<K & Results<A, R>>> {
+    return asTable(this.#stream[GRAPH], tableAggregateNode(this.#stream, this.#keys, aggregates));
+  }
+
+  /** The rows that are there: `aggregate({ count: count() })`. */
+  count(): Table<K, Simplify<K & { readonly count: number }>> {
+    return asTable(this.#stream[GRAPH], tableAggregateNode(this.#stream, this.#keys, { count: count() }));
+  }
+
+  /**
+   * The rows that are there as one, by key. `remove` takes a row out again: remove(fn(a, b), b) must be a.
+   *
+   * @example table.groupBy('region').reduce((a, b) => ({ ...a, n: a.n + b.n }), { remove: (a, b) => ({ ...a, n: a.n - b.n }) })
+   */
+  reduce(fn: (a: R, b: R) => R, options: { readonly remove?: (a: R, b: R) => R; readonly ttl?: never } = {}): Table<K, R> {
+    return asTable(this.#stream[GRAPH], tableReduceNode(this.#stream, this.#keys, fn, options));
+  }
+
+  /**
+   * The `n` rows of each key with the greatest values of a column, of those that are there. All rows are kept,
+   * so that others move up. Of equal values the row with the lesser other values comes first.
+   */
+  top<A extends string = 'rank'>(n: number, options: TopOptions<R, A>): Table<K & { readonly [P in A]: number }, Simplify<Ranked<R, A>>> {
+    return asTable(this.#stream[GRAPH], tableTopNode(this.#stream, this.#keys, n, options as unknown as TopOptions<never, string>));
+  }
+
+  /**
+   * Rows of both tables with equal keys, kept up as either changes: by the key of both, or by a column that is
+   * the key of the other.
+   *
+   * @example users.groupBy('region').join(regions.groupBy('id'), { type: 'left' })
+   */
+  join<R2, K2, T extends JoinType = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedTable<R2, K2>> & KeyedTable<R2, K2>,
+    options?: JoinOptions<T, S>,
+  ): Table<unknown, Joined<R, K, R2, K2, T, S, unknown>>;
+  /** Where the other is a stream, the row that it has last for the key at the end of the epoch. */
+  join<R2, K2, T extends 'inner' | 'left' = 'inner', S extends string = '_right'>(
+    other: Joinable<K, K2, KeyedRows<R2, K2> | BroadcastTable<R2, K2>> & (KeyedRows<R2, K2> | BroadcastTable<R2, K2>),
+    options?: TableJoinOptions<R2, T, S>,
+  ): Table<unknown, Joined<R, K, R2, K2, T, S, unknown>>;
+  join(other: unknown, options?: AnyJoinOptions): unknown {
+    return this.joinIn(undefined, other, options);
+  }
+
+  /** @internal */
+  table(): never {
+    throw new MillraceError('ERR_MILLRACE_PIPELINE', 'table() is called on a table. Use it as it is: .groupBy(...) groups its rows.');
+  }
+}
+
+/** What it has of a keyed stream as it is. Those of windows, and of times, take facts. */
+type KeyedTableBase = new <R, K>(stream: Upstream, keys: readonly string[]) => Pick<KeyedStream<R, K>, 'process' | 'connect' | 'processed' | 'joinIn'>;
 
 /** The result of process. X: the columns of its further results, by name. */
 export class ProcessedStream<R, X extends OutputFields = Record<never, never>, L = never, LR = never> extends Stream<R, L, LR> {
@@ -679,6 +870,9 @@ export class StreamWithTable<R, K, T, KT> {
   }
 }
 
+/** A stream by key, of facts or of a table. */
+export type KeyedRows<R, K> = KeyedStream<R, K> | KeyedTable<R, K>;
+
 /** A keyed stream of any rows. */
 export interface AnyKeyedStream {
   /** @internal */
@@ -686,13 +880,13 @@ export interface AnyKeyedStream {
 }
 
 /** The rows of several keyed streams. */
-type RowsOf<Ss extends readonly unknown[]> = { [I in keyof Ss]: Ss[I] extends KeyedStream<infer R, infer _> ? R : never };
+type RowsOf<Ss extends readonly unknown[]> = { [I in keyof Ss]: Ss[I] extends KeyedRows<infer R, infer _> ? R : never };
 
 /** A table that every shard holds whole. Made by {@link broadcast}. */
 export class BroadcastTable<R, K> {
-  readonly table: KeyedStream<R, K>;
+  readonly table: KeyedRows<R, K>;
 
-  constructor(table: KeyedStream<R, K>) {
+  constructor(table: KeyedRows<R, K>) {
     this.table = table;
   }
 }
@@ -703,8 +897,8 @@ export class BroadcastTable<R, K> {
  *
  * @example orders.keyBy('country').join(broadcast(countries.keyBy('code')), { type: 'left' })
  */
-export function broadcast<R, K>(table: KeyedStream<R, K>): BroadcastTable<R, K> {
-  if (!(table instanceof KeyedStream)) {
+export function broadcast<R, K>(table: KeyedRows<R, K>): BroadcastTable<R, K> {
+  if (!((table as unknown) instanceof KeyedStream)) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
       `broadcast() got ${shown(table)}, which is no keyed stream. Call keyBy() on it first: broadcast(countries.keyBy('code')).`,
@@ -713,16 +907,19 @@ export function broadcast<R, K>(table: KeyedStream<R, K>): BroadcastTable<R, K> 
   return new BroadcastTable(table);
 }
 
+/** Results of windows: a table, where they replace earlier ones. */
+export type Windowed<T, K, R, L> = [T] extends [true] ? Table<K & WindowBounds, R, L> : Stream<R, L>;
+
 /**
  * A stream in windows. Result rows carry the key columns, windowStart and windowEnd (ms), and the aggregates.
- * E: windows without rows come out, too, and their aggregates are null.
+ * E: windows without rows come out, too, and their aggregates are null. T: results are a table.
  */
-export class WindowedStream<R, K, E extends boolean = false> {
+export class WindowedStream<R, K, E extends boolean = false, T extends boolean = boolean> {
   readonly #stream: Upstream;
   readonly #keys: readonly string[];
   readonly #window: WindowSpec;
 
-  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec) {
+  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec<WindowShape, boolean, T>) {
     if (!(window instanceof WindowSpec)) {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
@@ -734,8 +931,8 @@ export class WindowedStream<R, K, E extends boolean = false> {
     this.#window = window;
   }
 
-  aggregate<A extends AggregatesOf<R>>(aggregates: A): Stream<Simplify<K & WindowBounds & OrNull<Results<A, R>, E>>, R> {
-    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, this.#window));
+  aggregate<A extends AggregatesOf<R>>(aggregates: A): Windowed<T, K, Simplify<K & WindowBounds & OrNull<Results<A, R>, E>>, R> {
+    return streamOf(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, aggregates, this.#window)) as never;
   }
 
   /**
@@ -747,18 +944,21 @@ export class WindowedStream<R, K, E extends boolean = false> {
    * .window(sliding('1h', '1m'))
    * .reduce((a, b) => ({ ...a, ms: a.ms + b.ms }), { inverse: (a, b) => ({ ...a, ms: a.ms - b.ms }) })
    */
-  reduce(fn: (a: R, b: R) => R, options: { readonly inverse?: (a: R, b: R) => R } = {}): Stream<Simplify<R & WindowBounds>, R> {
+  reduce(fn: (a: R, b: R) => R, options: { readonly inverse?: (a: R, b: R) => R } = {}): Windowed<T, K, Simplify<R & WindowBounds>, R> {
     mustBeFunction(fn, 'reduce');
     checkOptionNames('reduce() in a window', options, { inverse: true });
     if (options.inverse !== undefined) mustBeFunction(options.inverse, 'inverse of reduce');
     const { schema } = this.#stream;
     const fold = reduceFold(schema, columnsBesides(schema, this.#keys, this.#window), fn as never, options.inverse as never) as RowFold;
-    return new Stream(this.#stream[GRAPH], foldNode(this.#stream, this.#keys, fold, this.#window));
+    return streamOf(this.#stream[GRAPH], foldNode(this.#stream, this.#keys, fold, this.#window)) as never;
   }
 
   /** The `n` rows of each key with the greatest values of a column, or the first ones by several, with their `rank` from 1. */
-  top<A extends string = 'rank'>(n: number, options: TopOptions<R, A>): Stream<Simplify<Ranked<R & WindowBounds, A>>, R> {
-    return new Stream(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, this.#window));
+  top<A extends string = 'rank'>(
+    n: number,
+    options: TopOptions<R, A>,
+  ): Windowed<T, K & { readonly [P in A]: number }, Simplify<Ranked<R & WindowBounds, A>>, R> {
+    return streamOf(this.#stream[GRAPH], topNode(this.#stream, this.#keys, n, options, this.#window)) as never;
   }
 
   /**
@@ -776,8 +976,8 @@ export class WindowedStream<R, K, E extends boolean = false> {
   }
 
   /** Rows per window: `aggregate({ count: count() })`. */
-  count(): Stream<Simplify<K & WindowBounds & { readonly count: number }>, R> {
-    return new Stream(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window));
+  count(): Windowed<T, K, Simplify<K & WindowBounds & { readonly count: number }>, R> {
+    return streamOf(this.#stream[GRAPH], aggregateNode(this.#stream, this.#keys, { count: count() }, this.#window)) as never;
   }
 }
 
@@ -785,12 +985,12 @@ export class WindowedStream<R, K, E extends boolean = false> {
  * A plain stream is asked for what needs keys, or a window over all rows. The compiler refuses it; plain
  * JavaScript gets this.
  */
-for (const name of ['window', 'reduce', 'process', 'connect', 'sorted', 'top', 'over', 'dropDuplicates', 'join']) {
+for (const name of ['window', 'reduce', 'process', 'connect', 'sorted', 'top', 'over', 'dropDuplicates', 'join', 'table']) {
   Object.defineProperty(Stream.prototype, name, {
     value() {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
-        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${['process', 'connect', 'sorted', 'over', 'dropDuplicates', 'join'].includes(name) ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
+        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${['process', 'connect', 'sorted', 'over', 'dropDuplicates', 'join', 'table'].includes(name) ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
       );
     },
   });

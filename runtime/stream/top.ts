@@ -35,15 +35,20 @@ export type Ranked<R, A extends string> = Omit<R, A> & { readonly [P in A]: numb
 
 /** The node of the greatest rows of each key, running or in windows. */
 export function topNode(stream: Upstream, keys: readonly string[], n: number, options: TopOptions<never, string>, window: WindowSpec | undefined): Node {
-  checkOptionNames('top()', options, { by: true, order: true, ties: true, as: true });
-  const { by, order, ties = 'row', as = 'rank' } = options;
-  const replaced = !keys.includes(as) && isAddedRank(stream.node, as) ? [as] : [];
+  const { by, order, ties, as, replaced } = topRequest(stream, keys, options);
   const besides = [...columnsBesides(stream.schema, keys, window), ...replaced];
-  // One column: its order is a part of what the state means, and always was.
-  const direction = typeof by === 'string' && stream.schema.indexOf(by) >= 0 ? (order ?? 'desc') : order;
-  const fold = topFold({ input: stream.schema, keys: besides, n, by, order: direction, ties, as }) as RowFold;
+  const fold = topFold({ input: stream.schema, keys: besides, n, by, order, ties, as }) as RowFold;
   const node = window === undefined ? runningFoldNode(stream, keys, fold) : foldNode(stream, keys, fold, window);
   return node.kind === 'exchange' ? { ...node, rank: as } : node;
+}
+
+/** The options, with what they stand for where one is left out. `replaced`: the rank of an earlier `top`. */
+export function topRequest(stream: Upstream, keys: readonly string[], options: TopOptions<never, string>) {
+  checkOptionNames('top()', options, { by: true, order: true, ties: true, as: true });
+  const { by, order, ties = 'row', as = 'rank' } = options;
+  // One column: its order is a part of what the state means, and always was.
+  const direction = typeof by === 'string' && stream.schema.indexOf(by) >= 0 ? (order ?? 'desc') : order;
+  return { by, order: direction, ties, as, replaced: !keys.includes(as) && isAddedRank(stream.node, as) ? [as] : [] };
 }
 
 /** Whether a column of a node's rows is the rank that an earlier `top` gave. */

@@ -26,6 +26,7 @@ export function updatesFrom(node: Node): string | undefined {
     case 'errors':
       return undefined;
     case 'rows':
+      return node.isFacts === true ? undefined : updatesFrom(node.parent);
     case 'watermark':
       return updatesFrom(node.parent);
     case 'union':
@@ -46,7 +47,7 @@ export function mustBeFacts(node: Node, what: string): void {
   if (from === undefined) return;
   throw new MillraceError(
     'ERR_MILLRACE_PIPELINE',
-    `${what} stands behind ${from}, whose rows are updates: each replaces an earlier one of its key, and how many there are depends on where epochs are cut. Put a window with emit('final') in the place of ${from}, whose results come once; or aggregate the rows before it by the key that is wanted here; or say in process() what an update means.`,
+    `${what} stands behind ${from}, whose rows are updates: each replaces an earlier one of its key, and how many there are depends on where epochs are cut. Put a window with emit('final') in the place of ${from}, whose results come once; or take its changes as facts, with .changes(), where the old row and the new one both come; or aggregate the rows before it by the key that is wanted here. aggregate(), count(), top(), reduce() with remove and join() take a table as it is, behind groupBy().`,
   );
 }
 

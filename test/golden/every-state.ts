@@ -3,6 +3,7 @@
 import {
   aggregator,
   approxCountDistinct,
+  type ChangelogSink,
   collect,
   count,
   countDistinct,
@@ -16,7 +17,6 @@ import {
   nullable,
   pipeline,
   quantile,
-  type Sink,
   type Source,
   session,
   sliding,
@@ -63,7 +63,7 @@ export default ({ dir }: { readonly dir: string }) => {
     from
       .from(log.source({ dir, topic, group: 'golden', value: json({ key: utf8, text: nullable(utf8), n: f64, at: timestamp }) }) as Source<Row>)
       .withWatermark('at', 20);
-  const to = (name: (typeof OUTPUTS)[number]) => results.get(name) as Sink;
+  const to = (name: (typeof OUTPUTS)[number]) => results.get(name) as ChangelogSink;
   const left = of('left');
   const right = of('right');
   const keyed = left.keyBy('key');

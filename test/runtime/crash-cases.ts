@@ -303,6 +303,20 @@ export const CRASH_CASES: Readonly<Record<string, CrashCase>> = {
         .to(collect()),
     check: (written, [rows = []]) => exactly(written, seenBy(rows, 20)),
   },
+  'counts of a table': {
+    isNeverCommitted: true,
+    dependsOnCuts: true,
+    make: () =>
+      stream()
+        .keyBy('key')
+        .count()
+        .aggregate({ keys: count(), rows: sum('count') })
+        .to(collect({ changelog: 'append' })),
+    check(written, [rows = []]) {
+      const most = Math.max(0, ...written.map((row) => row['rows'] as number));
+      return most === rows.length ? undefined : `${most} rows of ${rows.length}`;
+    },
+  },
   sorted: {
     make: () => stream().keyBy('key').sorted().to(collect()),
     check: (written, [rows = []]) => exactly(written, rows),

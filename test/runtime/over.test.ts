@@ -587,6 +587,7 @@ describe('over', () => {
     refused(() => keyed.window(tumbling('1m')).aggregate({ n: count({ rows: 3 }) }), /ranges are for over/);
     // @ts-expect-error a plain stream has no keys
     refused(() => small().over({ n: count() }), /without keys/);
+    // @ts-expect-error a table is no stream of facts
     refused(() => keyed.count().keyBy('key').over({ n: count() }), /updates/);
   });
 

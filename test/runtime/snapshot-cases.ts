@@ -313,6 +313,37 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
     one()
       .over({ n: count(), total: sum('value'), least: min('text'), closed: last('text'), values: countDistinct('value'), distinct: countDistinct('text') })
       .to(collect()),
+  'a table, and aggregates of it': () => {
+    const table = one().table({ delete: (r) => r.ok });
+    table.to(collect());
+    return table
+      .groupBy('text')
+      .aggregate({ ...sums, ...extremes, spread: variance('value'), middle: median('value'), all: collect('value'), one: first('key', { by: 'at' }) })
+      .to(collect());
+  },
+  'aggregates of windows that are updated': () =>
+    one()
+      .window(session(30).lateness(80).emit('update'))
+      .aggregate(sums)
+      .groupBy('n')
+      .aggregate({ windows: count(), total: sum('total') })
+      .to(collect()),
+  'aggregators, a reduce and top of a table': () => {
+    const table = one()
+      .aggregate({ n: count(), text: last('text') })
+      .groupBy('text');
+    const letters = aggregator({
+      type: f64,
+      init: () => ({ n: 0 }),
+      add: (s: { n: number }, r: { readonly key: string }) => ({ n: s.n + r.key.length }),
+      merge: (a, b) => ({ n: a.n + b.n }),
+      remove: (s, r) => ({ n: s.n - r.key.length }),
+      result: (s) => s.n,
+    });
+    table.aggregate({ letters }).to(collect());
+    table.reduce((a, b) => ({ key: '', text: a.text, n: a.n + b.n }), { remove: (a, b) => ({ key: '', text: a.text, n: a.n - b.n }) }).to(collect());
+    return table.top(2, { by: 'n' }).to(collect());
+  },
   'dropDuplicates within': () => one().dropDuplicates({ within: 60 }).to(collect()),
   'dropDuplicates, extended': () => one().dropDuplicates({ within: 30, extend: true }).to(collect()),
   'dropDuplicates for ever': () => one().dropDuplicates().to(collect()),
@@ -328,6 +359,15 @@ export const CASES: Readonly<Record<string, () => PipelineLike>> = {
           () => {
             const [left, right] = pair();
             return left.join(right, { within: [40, 60], type }).to(collect());
+          },
+        ],
+        [
+          `tables join, ${type}`,
+          () => {
+            const { left, right } = sources();
+            const [table, counts] = [left.keyBy('key').table({ delete: (r) => r.ok }), right.keyBy('text').count()];
+            table.groupBy('key').join(right.keyBy('key').table().groupBy('key'), { type }).to(collect());
+            return table.groupBy('text').join(counts.groupBy('text'), { type }).to(collect());
           },
         ],
         [

@@ -93,6 +93,10 @@ const ids = (rows: readonly Row[]): number[] => rows.map(({ id }) => id);
 const even = (rows: readonly Row[]): number[] => ids(rows).filter((id) => id % 2 === 0);
 const evens = (rows: readonly Row[]) => ({ ids: ids(rows), even: even(rows) });
 const valueOf = (row: Row): AnyRow => ({ ...row, big: String(bigOf(row)) });
+function withoutPage(row: Row): AnyRow {
+  const { page: _, ...rest } = valueOf(row);
+  return rest;
+}
 const summed = (rows: readonly Row[]): AnyRow => ({ ...valueOf(rows.at(-1) as Row), id: ids(rows).reduce((a, b) => a + b) });
 const times = (rows: readonly Row[]): number[] => rows.map(({ at }) => at);
 
@@ -135,7 +139,16 @@ function model(rows: readonly Row[]): Record<string, AnyRow[]> {
     const expires = Math.max(...through) + 40;
     return expires > watermark ? [{ key, expires }] : [];
   });
+  const byPage = (all: readonly Row[]) => [...grouped(all, ({ page }) => [page])].map(([page, of]) => ({ key: { page }, rows: of }));
+  const users = byUser(rows).flatMap(({ rows: of }) => of.slice(-1).filter(({ id }) => id % 5 !== 0));
+  const pages = byPage(rows).map(({ rows: of }) => of.at(-1) as Row);
+  const joined = (side: 'left' | 'right', all: readonly Row[]): AnyRow[] => all.map((row) => ({ key: { page: row.page }, side, value: withoutPage(row) }));
   return {
+    'table 1': users.map((row) => ({ key: { user: row.user }, value: valueOf(row) })),
+    'table 2': pages.map((row) => ({ key: { page: row.page }, value: valueOf(row) })),
+    'table aggregate 1': byPage(users).map(({ key, rows: of }) => ({ key, rows: of.length, value: { rows: of.length, id: Math.max(...ids(of)) } })),
+    'table top 1': byPage(users).map(({ key, rows: of }) => ({ key, rows: of.length, value: of.toSorted((a, b) => b.id - a.id).map(withoutPage) })),
+    'tables join 1': [...joined('left', users), ...joined('right', pages)],
     'aggregate 1': byUser(rows).map(({ key, rows: of }) => ({
       key,
       value: { rows: of.length, big: String(of.reduce((all, row) => all + bigOf(row), 0n)), newest: Math.max(...times(of)) },

@@ -52,7 +52,14 @@ describe('aggregates over everything', () => {
     assert.deepEqual([...driver.view('late').rows()], [{ count: 2 }]);
     assert.deepEqual(driver.view('late').get({}), { count: 2 });
     const updates = source().aggregate({ total: sum('value') });
-    assert.throws(() => updates.aggregate({ rows: count() }), /stands behind a running aggregate/);
+    const one = testDriver(updates.aggregate({ rows: count() }).to(collect()), { partitions: 1 });
+    for (const value of [1, 2]) {
+      one.send([rowOf('a', value)]);
+      one.endEpoch();
+    }
+    // One row, which is replaced.
+    assert.deepEqual(one.output(), [{ rows: 1, retracted: false }]);
+    assert.throws(() => (updates as never as typeof rows).windowAll(tumbling(10)).count(), /stands behind a running aggregate/);
     updates.aggregate({ total: last('total') });
     // @ts-expect-error no such column
     assert.throws(() => source().aggregate({ total: sum('valeu') }), /"valeu"/);

@@ -3,7 +3,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { count, f64, json, pipeline, type Sink, type Source, session, sliding, sum, timestamp, tumbling, utf8 } from 'millrace';
+import { type ChangelogSink, count, f64, json, pipeline, type Source, session, sliding, sum, timestamp, tumbling, utf8 } from 'millrace';
 import { kafka } from 'millrace/io/kafka';
 
 export const SLIDING = { size: 400, slide: 200 };
@@ -55,8 +55,8 @@ export default (params: JobParams) => {
     sessionTimeout: 2 * Number(params.heartbeatInterval) + 4_000,
     heartbeatInterval: Number(params.heartbeatInterval),
   });
-  const to = (of: Output): Sink =>
-    kafka.sink({ brokers, topic: `${name}-${of}`, value: json(), transactionTimeout: Number(params.transactionTimeout) }) as Sink;
+  const to = (of: Output): ChangelogSink =>
+    kafka.sink({ brokers, topic: `${name}-${of}`, value: json(), transactionTimeout: Number(params.transactionTimeout) }) as ChangelogSink;
   const rows = pipeline(name)
     .from(source as Source<Row>)
     .withWatermark('at', 50);

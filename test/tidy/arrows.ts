@@ -46,6 +46,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['join', 'windows', 'exchange', 'by-key', 'keyed'],
       ['over', 'exchange', 'by-key', 'aggregate', 'keyed', 'user-aggregates'],
       ['session', 'windows', 'exchange', 'by-key', 'aggregate', 'keyed', 'fold', 'user-aggregates'],
+      ['changes', 'exchange', 'by-key', 'aggregate', 'keyed', 'fold', 'user-aggregates', 'join'],
       ['index', '*'],
     ],
   ],

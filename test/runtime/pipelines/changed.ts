@@ -1,6 +1,6 @@
 // A pipeline as it was, and as it is after changes of many kinds.
 
-import { count, f64, json, log, pipeline, type Sink, type Source, sum, timestamp, tumbling, utf8 } from 'millrace';
+import { type ChangelogSink, count, f64, json, log, pipeline, type Source, sum, timestamp, tumbling, utf8 } from 'millrace';
 
 const row = { id: f64, key: utf8, n: f64, at: timestamp };
 
@@ -15,7 +15,7 @@ type Of = { id: number; key: string; n: number; at: number };
 export default ({ dir, what = '' }: Params) => {
   const has = (change: string) => what.split(' ').includes(change);
   const topic = has('topic') ? 'other' : 'in';
-  const to = (of: string): Sink => log.sink({ dir, topic: of, value: json(), partitions: 2 }) as Sink;
+  const to = (of: string): ChangelogSink => log.sink({ dir, topic: of, value: json(), partitions: 2 }) as ChangelogSink;
   const wide = { more: utf8, ...row };
   const source = log.source({ dir, topic, group: 'changed', value: has('wide') ? json(wide) : json(row) });
   const read = pipeline('changed')

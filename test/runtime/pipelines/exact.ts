@@ -1,7 +1,24 @@
 // One input, and an output for each kind of state: none, windows, a running aggregate, sessions, what a function keeps.
 
 import { join } from 'node:path';
-import { collect, count, f64, files, json, log, pipeline, type Sink, type Source, session, sliding, sum, text, timestamp, tumbling, utf8 } from 'millrace';
+import {
+  type ChangelogSink,
+  collect,
+  count,
+  f64,
+  files,
+  json,
+  log,
+  pipeline,
+  type Source,
+  session,
+  sliding,
+  sum,
+  text,
+  timestamp,
+  tumbling,
+  utf8,
+} from 'millrace';
 import { kafka } from 'millrace/io/kafka';
 
 const row = { id: f64, key: utf8, n: f64, at: timestamp };
@@ -30,18 +47,18 @@ export default ({ dir, brokers, name = 'exact', files: toFiles, read }: Params) 
         : kafka.source({ brokers: [brokers], topic: topic(read), group: `${name}-read-${read}`, value: text() });
     return pipeline('read')
       .from(from)
-      .to(results as Sink);
+      .to(results as ChangelogSink);
   }
   const source =
     brokers === undefined
       ? log.source({ dir, topic: topic('in'), group: name, value: json(row) })
       : kafka.source({ brokers: [brokers], topic: topic('in'), group: name, value: json(row) });
-  const to = (of: string): Sink =>
+  const to = (of: string): ChangelogSink =>
     toFiles === 'true'
-      ? files.sink({ dir: join(dir, topic(of)), value: json() })
+      ? files.sink({ dir: join(dir, topic(of)), value: json(), changelog: 'append' })
       : brokers === undefined
-        ? (log.sink({ dir, topic: topic(of), value: json(), partitions: 2 }) as Sink)
-        : (kafka.sink({ brokers: [brokers], topic: topic(of), value: json(), createTopic: { partitions: 2 } }) as Sink);
+        ? (log.sink({ dir, topic: topic(of), value: json(), partitions: 2 }) as ChangelogSink)
+        : (kafka.sink({ brokers: [brokers], topic: topic(of), value: json(), createTopic: { partitions: 2 } }) as ChangelogSink);
   const rows = pipeline(name)
     .from(source as Source<{ id: number; key: string; n: number; at: number }>)
     .withWatermark('at', 50);

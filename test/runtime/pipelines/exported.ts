@@ -77,6 +77,13 @@ export default ({ dir }: { dir: string }) => {
     .keyBy('user', 'page')
     .over({ seen: count('40ms') }, { order: 'arrival' })
     .to(collect());
+  const users = byUser.table({ delete: (r) => r.id % 5 === 0 });
+  users
+    .groupBy('page')
+    .aggregate({ rows: count(), id: max('id') })
+    .to(collect());
+  users.groupBy('page').top(2, { by: 'id' }).to(collect());
+  users.groupBy('page').join(rows.keyBy('page').table().groupBy('page'), { type: 'left' }).to(collect());
   const [left, right] = [rows.filter((r) => r.id % 3 === 0).keyBy('user'), rows.filter((r) => r.id % 3 === 1).keyBy('user')];
   left.join(right, { within: [20, 30] }).to(collect());
   left.window(tumbling(50)).join(right).to(collect());

@@ -1,6 +1,6 @@
 // Two running aggregates that are viewed while they grow. Their sinks note the epoch of each row, so that the state as of any epoch can be told.
 
-import { collect, count, countDistinct, generator, max, nullable, pipeline, quantile, type Rng, type Sink, sum, topK, u32, utf8 } from 'millrace';
+import { type ChangelogSink, collect, count, countDistinct, generator, max, nullable, pipeline, quantile, type Rng, sum, topK, u32, utf8 } from 'millrace';
 
 export interface Noted {
   readonly epoch: number;
@@ -27,7 +27,7 @@ export function rowAt(i: number, rng: Rng) {
 }
 
 /** What `collect` keeps, with the epochs. */
-function noting(noted: Noted[]): Sink {
+function noting(noted: Noted[]): ChangelogSink {
   const sink = collect();
   return {
     ...sink,

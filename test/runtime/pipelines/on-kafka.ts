@@ -1,6 +1,6 @@
 // Jobs on Kafka with windows small enough that a test sees many, and a group whose dead members are soon forgotten.
 
-import { arrow, collect, count, f64, json, mean, pipeline, type Sink, text, timestamp, tumbling, utf8 } from 'millrace';
+import { arrow, type ChangelogSink, collect, count, f64, json, mean, pipeline, text, timestamp, tumbling, utf8 } from 'millrace';
 import { kafka } from 'millrace/io/kafka';
 import { wordCount } from '../../../examples/word-count.ts';
 
@@ -26,8 +26,8 @@ export default ({ brokers, input, group, what = 'windows', format = 'json', outp
   const servers = brokers.split(',');
   const patience = { brokerTimeout: Number(brokerTimeout) };
   const options = { brokers: servers, topic: input, group, sessionTimeout: Number(sessionTimeout), ...patience };
-  const sink = (key: string): Sink =>
-    (output === undefined ? results : kafka.sink({ brokers: servers, topic: output, key, value: json(), ...patience })) as Sink;
+  const sink = (key: string): ChangelogSink =>
+    (output === undefined ? results : kafka.sink({ brokers: servers, topic: output, key, value: json(), ...patience })) as ChangelogSink;
   if (what === 'words') return wordCount(kafka.source({ ...options, value: text() }), sink('word'));
   const clicks = pipeline('on-kafka').from(kafka.source({ ...options, value: format === 'arrow' ? arrow(click) : json(click) }));
   if (what === 'count') return clicks.keyBy('page').count().to(sink('page'));

@@ -5,7 +5,7 @@
  */
 
 import { existsSync, writeFileSync } from 'node:fs';
-import { aggregator, collect, f64, files, json, log, max, pipeline, type Sink, session, sliding, sum, timestamp, tumbling, utf8 } from 'millrace';
+import { aggregator, type ChangelogSink, collect, f64, files, json, log, max, pipeline, session, sliding, sum, timestamp, tumbling, utf8 } from 'millrace';
 
 const ROW = { id: f64, key: f64, n: f64, text: utf8, at: timestamp };
 const RESULT = { key: f64, n: f64, text: utf8 };
@@ -140,5 +140,5 @@ export const KINDS = {
 export default (params: Params) => {
   const rows = KINDS[params.kind as keyof typeof KINDS](params) as ReturnType<(typeof KINDS)['reduce']>;
   const short = rows.map(RESULT, ({ key, n, text }) => ({ key, n, text: text.slice(0, 12) }));
-  return short.to(params.isExact === true ? (files.sink({ dir: `${params.dir}/out`, value: json() }) as Sink) : results);
+  return short.to(params.isExact === true ? (files.sink({ dir: `${params.dir}/out`, value: json(), changelog: 'append' }) as ChangelogSink) : results);
 };

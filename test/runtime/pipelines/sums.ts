@@ -45,4 +45,4 @@ export default (params: Params) =>
     .from(source(params))
     .keyBy('key')
     .aggregate({ rows: count(), n: sum('n') })
-    .to(files.sink({ dir: params.output, value: json() }));
+    .to(files.sink({ dir: params.output, value: json(), changelog: 'append' }));

@@ -5,6 +5,7 @@ import { isMainThread } from 'node:worker_threads';
 import {
   type Batch,
   binary,
+  type ChangelogSink,
   collect,
   count,
   f64,
@@ -13,7 +14,6 @@ import {
   mean,
   memory,
   pipeline,
-  type Sink,
   type SinkContext,
   type SinkWriter,
   type Source,
@@ -30,9 +30,10 @@ export const results = collect();
 export const calls: string[] = [];
 
 /** The sink `results` with another open end. */
-function sinkThat(change: (writer: SinkWriter, context: SinkContext) => Partial<SinkWriter> | Promise<Partial<SinkWriter>>, name = 'troubled'): Sink {
+function sinkThat(change: (writer: SinkWriter, context: SinkContext) => Partial<SinkWriter> | Promise<Partial<SinkWriter>>, name = 'troubled'): ChangelogSink {
   return {
     name,
+    changelog: 'append',
     check: () => {},
     encoder: results.encoder,
     async open(context) {

@@ -1,6 +1,6 @@
 // A source whose decoder loses a row, or gives a batch twice, and says nothing.
 
-import { collect, count, f64, generator, pipeline, type Sink, type Source, utf8 } from 'millrace';
+import { type ChangelogSink, collect, count, f64, generator, pipeline, type Source, utf8 } from 'millrace';
 
 export const results = collect();
 
@@ -37,5 +37,5 @@ export default ({ fault }: Params) => {
     .from(source)
     .keyBy('key')
     .aggregate({ n: count() })
-    .to(results as Sink);
+    .to(results as ChangelogSink);
 };
