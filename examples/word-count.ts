@@ -6,7 +6,7 @@
 //
 // word-count-kafka.ts is the same job on a Kafka topic of lines.
 
-import { files, main, memory, pipeline, run, type ChangelogSink, type Source, stdout, text, utf8 } from 'millrace';
+import { type ChangelogSink, files, main, memory, pipeline, run, type Source, stdout, text, utf8 } from 'millrace';
 
 const POEM = ['the mill wheel turns', 'the race runs to the wheel', 'and the wheel turns the stone'];
 
