@@ -44,7 +44,7 @@ export interface Outcome {
   readonly sink: CollectSink<Readonly<Record<string, unknown>>>;
   /** What a plain loop over the same rows comes to, in any order. */
   readonly expected: () => readonly object[];
-  /** Of a result that goes on changing: the columns whose last row counts. */
+  /** Of a result that goes on changing: the columns whose last row counts, unless it was taken back. */
   readonly latestBy?: readonly string[];
 }
 
