@@ -152,8 +152,13 @@ class TableGroups implements KeyedOperator {
         group.state = this.#fold.put(group.state, batch, row, sign, true);
       } catch (error) {
         this.#context.failures.skip(error, row);
+        if (sign < 0) {
+          // What it had added stays in the state, but it holds the group no longer.
+          group.rows--;
+          return;
+        }
         const text = textOf(this.#reader.values(batch, row));
-        if (sign > 0) (group.failed ??= new Map()).set(text, (group.failed.get(text) ?? 0) + 1);
+        (group.failed ??= new Map()).set(text, (group.failed.get(text) ?? 0) + 1);
         return;
       }
     } else group.state = this.#fold.put(group.state, batch, row, sign, false);

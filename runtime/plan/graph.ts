@@ -46,6 +46,8 @@ export type Node =
       readonly time?: NamedTime;
       /** Rows of a table that are facts from here on. */
       readonly isFacts?: boolean;
+      /** The node whose function it does once more, for the changes of a table: their errors go one way. */
+      readonly repeats?: Node | undefined;
     }
   | { readonly kind: 'watermark'; readonly schema: Schema; readonly parent: Node; readonly strategy: WatermarkStrategy }
   | { readonly kind: 'union'; readonly schema: Schema; readonly parents: readonly Node[] }

@@ -157,7 +157,7 @@ class Planner {
   #errorFlows(nodes: readonly Node[]): ErrorsPlan[] {
     const plans: ErrorsPlan[] = [];
     for (const [node, chain] of this.#errors) {
-      const covers = nodes.map((of) => chain.has(of));
+      const covers = nodes.map((of) => chain.has(of) || (of.kind === 'rows' && of.repeats !== undefined && chain.has(of.repeats)));
       if (covers.includes(true)) plans.push({ covers, flow: this.#flow(node, node.schema) });
     }
     return plans;

@@ -391,7 +391,7 @@ export class Table<K, R, L = never> extends (Stream as unknown as TableBase)<R, 
    * The rows of the table by other columns: what is made of them is kept up as rows are replaced, go, and move
    * from group to group.
    *
-   * @example plays.keyBy('song').count().groupBy('count').count()
+   * @example users.keyBy('id').table().groupBy('region').count()
    */
   groupBy<C extends keyof R & string>(...columns: C[]): KeyedTable<R, Simplify<Pick<R, C>>>;
   groupBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedTable<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;

@@ -87,9 +87,13 @@ function afterRows(table: TableTraits, operation: RowOperation, before: Schema):
   }
 }
 
-/** The node of a row function; over changes it carries the hidden column. */
-export function rowsNode(parent: Node, operation: RowOperation): Node {
-  const plain = (from: Node, of: RowOperation): Node => ({ kind: 'rows', schema: schemaAfter(from.schema, of), parent: from, operation: of });
+/**
+ * The node of a row function; over changes it carries the hidden column.
+ *
+ * @param repeats the node of the same function over values
+ */
+export function rowsNode(parent: Node, operation: RowOperation, repeats?: Node): Node {
+  const plain = (from: Node, of: RowOperation): Node => ({ kind: 'rows', schema: schemaAfter(from.schema, of), parent: from, operation: of, repeats });
   if (tableOf(parent)?.form !== 'changes') return plain(parent, operation);
   const lastly = (from: Node, schema: Schema): Node => {
     const columns = [...withoutSign(schema).fields.map(({ name }) => name), SIGN];
@@ -154,7 +158,7 @@ function makeChanges(node: Node, table: TableTraits | undefined): Node {
   }
   switch (node.kind) {
     case 'rows':
-      return rowsNode(changesOf(node.parent), node.operation);
+      return rowsNode(changesOf(node.parent), node.operation, node);
     case 'watermark':
       return changesOf(withoutTime(node));
     case 'union': {

@@ -560,6 +560,79 @@ describe('a stream beside a table', () => {
   });
 });
 
+describe('rows on which a function fails', () => {
+  const rowsOf = () => pipeline('failing').from(memory([], { schema: { k: utf8, v: f64 } }));
+
+  test('between a table and what is made of it: the errors of the stream take them, and the job goes on', () => {
+    const passed = rowsOf()
+      .keyBy('k')
+      .count()
+      .filter((r) => {
+        if (r.count === 2) throw new RangeError('two');
+        return true;
+      });
+    passed
+      .groupBy('k')
+      .aggregate({ n: max('count') })
+      .to(collect());
+    const driver = testDriver(passed.errors.to(collect()), { partitions: 1 });
+    for (let i = 0; i < 3; i++) {
+      driver.send([{ k: 'a', v: 1 }]);
+      driver.endEpoch();
+    }
+    driver.close();
+    // 2 is not there: it failed when it came, and when it went.
+    assert.deepEqual(
+      driver.output(0).map(({ n, retracted }) => [n, retracted]),
+      [
+        [1, false],
+        [1, true],
+        [3, false],
+      ],
+    );
+    assert.ok(driver.output(1).length > 0);
+    for (const { message } of driver.output(1)) assert.match(String(message), /two/);
+  });
+
+  test('a remove: the row is counted, and holds its group no longer', () => {
+    const sums = rowsOf()
+      .keyBy('k')
+      .table({ delete: (r) => r.v < 0 })
+      .groupBy({ all: utf8 }, () => ({ all: 'x' }))
+      .reduce((a, b) => ({ all: a.all, k: a.k, v: a.v + b.v }), {
+        remove: () => {
+          throw new RangeError('cannot');
+        },
+      });
+    sums.to(collect());
+    const driver = testDriver(sums.errors.to(collect()), { partitions: 1 });
+    for (const [k, v] of [
+      ['a', 1],
+      ['b', 2],
+      ['a', -1],
+      ['b', -1],
+    ] as const) {
+      driver.send([{ k, v }]);
+      driver.endEpoch();
+    }
+    driver.close();
+    // The 1 stays in the sum; the group is gone with its last row.
+    assert.deepEqual(
+      driver.output(0).map(({ v, retracted }) => [v, retracted]),
+      [
+        [1, false],
+        [1, true],
+        [3, false],
+        [3, true],
+      ],
+    );
+    assert.deepEqual(
+      driver.output(1).map(({ message }) => /cannot/.test(String(message))),
+      [true, true],
+    );
+  });
+});
+
 describe('what is wrong is said where it is written', () => {
   const p = pipeline('wrong');
   const rows = p.from(memory([], { schema: { k: utf8, v: f64, at: timestamp } })).withWatermark('at', 0);
