@@ -12,10 +12,12 @@ import {
   nullable,
   type Schema,
   type SharedMemory,
+  SIGN,
   SlabAllocator,
   schema,
   timestamp,
   utf8,
+  withSign,
 } from '../../core/index.ts';
 import type { Codec } from '../../io/codec.ts';
 import { partitionOf, type RecordSinkOptions, readBatchHeader, recordSinkEncoder } from '../../io/record-batch/index.ts';
@@ -197,6 +199,48 @@ test('kernels and reference write the same bytes', () => {
     return harness.blocks;
   };
   assert.deepEqual(of('reference'), of('kernels'));
+});
+
+test('changes of a table: a new row as it is, a row that goes as its key alone, one that is replaced not at all', async () => {
+  const random = randomOf(11);
+  const held = new Map<number, AnyRow>();
+  const rows: AnyRow[] = [];
+  const wanted: [key: string, value: string | null][] = [];
+  const put = (row: AnyRow, isTakenBack: boolean): number => rows.push({ ...row, [SIGN]: isTakenBack });
+  for (let i = 0; i < 9_000; i++) {
+    const key = random(200);
+    const old = held.get(key);
+    const isGone = old !== undefined && random(4) === 0;
+    if (old !== undefined) put(old, true);
+    const row = { page: `/${key}`, n: BigInt(i), ms: random(1_000) / 8, at: 1_700_000_000_000 + i };
+    if (isGone) held.delete(key);
+    else {
+      held.set(key, row);
+      put(row, false);
+    }
+    // One that goes, and is there again with the next row, was replaced.
+    if (old === undefined && wanted.at(-1)?.[0] === `/${key}`) wanted.pop();
+    wanted.push([`/${key}`, isGone ? null : JSON.stringify(plain(row))]);
+  }
+  // A pair is never cut.
+  const cuts: number[] = [0];
+  while ((cuts.at(-1) as number) < rows.length) {
+    const to = Math.min(rows.length, (cuts.at(-1) as number) + 1 + random(4_000));
+    cuts.push(to < rows.length && rows[to - 1]?.[SIGN] === true ? to + 1 : to);
+  }
+  const of = (kind: 'kernels' | 'reference') => {
+    const harness = new SinkHarness(kind, withSign(CLICKS), 1, { key: 'page', timestamp: 'at', blockBytes: 8_192 });
+    cuts.slice(1).forEach((to, c) => harness.encoder.write(harness.batch(rows.slice(cuts[c], to))));
+    harness.encoder.flush();
+    return harness.blocks;
+  };
+  const blocks = of('kernels');
+  const records = (await Promise.all(blocks.map(async ({ bytes }) => (await kafkaDecode(bytes)).records))).flat();
+  assert.deepEqual(
+    records.map(({ key, value }) => [String(key), value === null ? null : String(value)]),
+    wanted,
+  );
+  assert.deepEqual(of('reference'), blocks);
 });
 
 test('several key columns make a JSON array; no key is spread over all partitions, the same way each time', async () => {
