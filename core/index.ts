@@ -100,3 +100,4 @@ export * from './schema.ts';
 export { newSecret, secretHashBytes } from './secret-hash.ts';
 export { SlidingWindow, type SlidingWindowOptions, type SlidingWindowResult } from './sliding-window.ts';
 export { type Clock, type Duration, durationMs } from './time.ts';
+export { addExactly, addProduct, productError } from './two-doubles.ts';

@@ -5,6 +5,8 @@
  * by 2^100. State is plain values.
  */
 
+import { productError } from '../../core/index.ts';
+
 export interface ExactSum {
   parts: number[];
   large: number[];
@@ -67,20 +69,10 @@ function addProduct(parts: number[], a: number, b: number, sign: 1 | -1): void {
   grow(parts, sign * lowOf(a, b, high));
 }
 
-const SPLITTER = 2 ** 27 + 1;
-
-/** What a product lost when it was rounded (Dekker). */
+/** What a product lost when it was rounded; nothing of one beyond the range of doubles. */
 function lowOf(a: number, b: number, high: number): number {
-  const aHigh = highHalf(a);
-  const bHigh = highHalf(b);
-  const [aLow, bLow] = [a - aHigh, b - bHigh];
-  const low = aLow * bLow - (high - aHigh * bHigh - aLow * bHigh - aHigh * bLow);
+  const low = productError(a, b, high);
   return Number.isFinite(low) ? low : 0;
-}
-
-function highHalf(value: number): number {
-  const scaled = SPLITTER * value;
-  return scaled - (scaled - value);
 }
 
 /** Adds a finite value to a list of doubles of growing size that do not overlap. */

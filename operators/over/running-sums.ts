@@ -11,8 +11,9 @@
  * multiple of 2^32, and the low part less than that: both are exact, and nothing is rounded.
  */
 
+import { addExactly, addProduct } from '../../core/index.ts';
+
 const TWO_32 = 4_294_967_296;
-const SPLIT = 134_217_729;
 const LARGE = 2 ** 30;
 const REMOVALS_MIN = 64;
 /** Numbers of a SUM, and of SQUARES. */
@@ -95,28 +96,4 @@ export function areSquaresWorn(f64: Float64Array, at: number, value: number, lef
   f64[at + 2] = removals;
   const squares = f64[at] as number;
   return squares - squares !== 0 || removals >= Math.max(REMOVALS_MIN, left) || value * value > LARGE * Math.abs(squares);
-}
-
-function addExactly(f64: Float64Array, at: number, x: number, extra: number): void {
-  const high = f64[at] as number;
-  const sum = high + x;
-  const part = sum - high;
-  const error = high - (sum - part) + (x - part);
-  f64[at] = sum;
-  f64[at + 1] = (f64[at + 1] as number) + (error === error ? error : 0) + (extra === extra ? extra : 0);
-}
-
-function addProduct(f64: Float64Array, at: number, x: number, y: number, factor: 1 | 2 | -1 | -2): void {
-  const product = x * y;
-  addExactly(f64, at, factor * product, factor * productError(x, y, product));
-}
-
-function productError(x: number, y: number, product: number): number {
-  const cx = SPLIT * x;
-  const xh = cx - (cx - x);
-  const xl = x - xh;
-  const cy = SPLIT * y;
-  const yh = cy - (cy - y);
-  const yl = y - yh;
-  return xl * yl - (product - xh * yh - xl * yh - xh * yl);
 }

@@ -17,9 +17,9 @@
  */
 
 import type { SharedMemory } from '../../memory/index.ts';
+import { addExactly, addProduct, productError } from '../../two-doubles.ts';
 import type { StateBehaviour } from './accumulator.ts';
 
-const SPLIT = 134_217_729;
 const TWO_32 = 4_294_967_296;
 
 export function sumSquares(isLong: boolean): StateBehaviour {
@@ -53,7 +53,7 @@ export function sumSquares(isLong: boolean): StateBehaviour {
       for (let i = 0; i < count; i++) {
         const at = ((u32[(slots >>> 2) + i] as number) + offset) >>> 3;
         const from = (fields + i * stride) >>> 3;
-        add(f64, at, f64[from] as number, f64[from + 1] as number);
+        addExactly(f64, at, f64[from] as number, f64[from + 1] as number);
       }
     },
     finish(kernels, slots, count, offset, to) {
@@ -61,32 +61,6 @@ export function sumSquares(isLong: boolean): StateBehaviour {
       return 0;
     },
   };
-}
-
-/** Adds x + extra to the two doubles at `at`, as TwoSum. */
-function add(f64: Float64Array, at: number, x: number, extra: number): void {
-  const hi = f64[at] as number;
-  const sum = hi + x;
-  const part = sum - hi;
-  const error = hi - (sum - part) + (x - part);
-  f64[at] = sum;
-  f64[at + 1] = (f64[at + 1] as number) + (error === error ? error : 0) + (extra === extra ? extra : 0);
-}
-
-/** Adds factor * x * y; the factor is 1 or 2. */
-function addProduct(f64: Float64Array, at: number, x: number, y: number, factor: 1 | 2): void {
-  const product = x * y;
-  add(f64, at, factor * product, factor * productError(x, y, product));
-}
-
-function productError(x: number, y: number, product: number): number {
-  const cx = SPLIT * x;
-  const xh = cx - (cx - x);
-  const xl = x - xh;
-  const cy = SPLIT * y;
-  const yh = cy - (cy - y);
-  const yl = y - yh;
-  return xl * yl - (product - xh * yh - xl * yh - xh * yl);
 }
 
 /**
