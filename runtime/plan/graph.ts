@@ -32,6 +32,8 @@ export interface NodeTable {
   readonly form: 'values' | 'changes';
   /** Of values: a bool column that is true in a row that takes back another one. */
   readonly deleted?: string | undefined;
+  /** Of values: by which option rows go without a word of it, so that no changes can be made of them. */
+  readonly forgetsBy?: string | undefined;
 }
 
 /** Nodes of the graph. `schema` is that of the rows that leave the node. */

@@ -198,7 +198,8 @@ export function foldNode(stream: Upstream, keys: readonly string[], fold: RowFol
 export function runningFoldNode(stream: Upstream, keys: readonly string[], fold: RowFold, ttlMs?: number): Node {
   mustBeFacts(stream.node, `${fold.name}()`);
   const plan = planFold({ input: stream.schema, keys, fold, window: undefined, ttlMs, ...presentTime(stream.node) });
-  return keyedNode(stream, plan, `a running ${fold.name}`, tableIn(keys, undefined, placesOf(fold)));
+  const table = { ...(tableIn(keys, undefined, placesOf(fold)) as NodeTable), forgetsBy: ttlMs === undefined ? undefined : `ttl of ${fold.name}()` };
+  return keyedNode(stream, plan, `a running ${fold.name}`, table);
 }
 
 /** The node of a join; a table may consist of updates. */

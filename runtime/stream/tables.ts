@@ -168,6 +168,7 @@ function makeChanges(node: Node, table: TableTraits | undefined): Node {
     default: {
       const { keys, deleted } = table;
       if (keys === undefined) throw withoutKey(node.schema);
+      if (node.kind === 'exchange' && node.table?.forgetsBy !== undefined) throw forgets(node.table.forgetsBy);
       return changesNode([node], planTable({ input: node.schema, keys, deleted, keepsDeleted: true }), 'a table', keys);
     }
   }
@@ -177,6 +178,13 @@ function makeChanges(node: Node, table: TableTraits | undefined): Node {
 export function changesNode(parents: readonly Node[], plan: KeyedOperatorPlan, updates: string, keys: readonly string[]): Node {
   const operator = new KeyedExchange(plan);
   return { kind: 'exchange', schema: operator.output, parents, operator, updates, table: { keys, form: 'changes' } };
+}
+
+function forgets(by: string): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_PIPELINE',
+    `A table is to be kept up whose rows go without a word of it: by ${by}. What is made of it would count them for ever. Leave the option out; or say which rows go, in keyBy(...).table({ delete }).`,
+  );
 }
 
 export function withoutKey(schema: Schema): MillraceError {

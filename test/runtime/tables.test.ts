@@ -649,6 +649,17 @@ describe('what is wrong is said where it is written', () => {
     refused(() => by.aggregate({ own }), /aggregator "own".*no remove/);
   });
 
+  test('a reduce that forgets keys: what is made of it could not know', () => {
+    const spent = rows.keyBy('k').reduce((a) => a, { ttl: '1m' });
+    refused(() => spent.groupBy('v').count(), /go without a word of it: by ttl of reduce\(\).*table\(\{ delete \}\)/);
+    refused(() => spent.changes(), /ttl of reduce/);
+    rows
+      .keyBy('k')
+      .reduce((a) => a)
+      .groupBy('v')
+      .count();
+  });
+
   test('what takes facts: windows, over, dropDuplicates, joins by time, table()', () => {
     const by = counts.groupBy('k');
     // @ts-expect-error a table is no stream of facts
