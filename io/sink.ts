@@ -122,6 +122,33 @@ export interface SinkContext {
   readonly transaction?: Transaction;
   /** See SourceContext: what the sink waits for outside. */
   waiting?(what: string | undefined): void;
+  /** The outside refuses a row for good. It is counted, and the job goes on. */
+  refused?(row: RefusedRow): void;
+}
+
+/** A row that the outside refuses for what is in it. */
+export interface RefusedRow {
+  readonly epoch: number;
+  readonly unit: number;
+  /** What refused it, its own words, and the row. */
+  readonly message: string;
+}
+
+/** What a sink that talks to a server has done so far. */
+export interface SinkCounts {
+  readonly requests: number;
+  /** Requests that were sent again, whole or in part. */
+  readonly retries: number;
+  /** Rows that are stored. */
+  readonly rows: number;
+  readonly bytes: number;
+  readonly refused: number;
+  /** Requests under way. */
+  readonly inFlight: number;
+  /** Over all requests. */
+  readonly seconds: number;
+  /** The server is away or too busy. */
+  readonly isWaiting: boolean;
 }
 
 /**
@@ -209,6 +236,8 @@ export interface SinkWriter {
    */
   commit(epoch: number): Promise<void>;
   close(): Promise<void>;
+  /** For progress and metrics. */
+  counts?(): SinkCounts;
 }
 
 export interface SinkBlock {

@@ -18,6 +18,8 @@ const ROWS_JUDGED_MIN = 1_000;
 
 /** Rows that did not reach the pipeline, or that failed there and went to `errors`. */
 export const BAD_REASONS = ['undecodable', 'corrupt', 'failed'] as const;
+/** Besides: rows that the server of a sink refuses. They are judged with the next epoch. */
+const REFUSED = 'refused';
 
 /** The greatest share of bad rows that is allowed; 1 allows all. */
 export function shareAllowed(badRows: BadRows): number {
@@ -32,7 +34,7 @@ export function areTooMany({ bad, rows, isLast }: { readonly bad: number; readon
 }
 
 export function tooMany(bad: number, rows: number, badRows: BadRows, samples: readonly LedgerSample[]): MillraceError {
-  const sample = samples.find(({ reason }) => BAD_REASONS.some((bad) => bad === reason));
+  const sample = samples.find(({ reason }) => reason === REFUSED || BAD_REASONS.some((bad) => bad === reason));
   const first =
     sample === undefined ? '' : ` One of them: ${sample.reason}, ${sample.source}, partition ${sample.partition}, offset ${sample.offset}: ${sample.message}.`;
   return new MillraceError(

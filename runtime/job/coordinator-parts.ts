@@ -10,6 +10,7 @@ import type { Plan } from '../plan/index.ts';
 import type { OutputBlock } from '../shared/index.ts';
 import type { Crew } from '../workers/index.ts';
 import type { BadRows } from './bad-rows.ts';
+import type { SinksProgress } from './sinks.ts';
 import type { AtLimit } from './state-limit.ts';
 
 /** What a checkpoint is made of, on the coordinator's side. */
@@ -52,6 +53,8 @@ export interface Effects {
   commit(source: number, positions: readonly CommittedPosition[]): void;
   /** Everything is done. No answer. */
   finished(): void;
+  /** How the sinks stand: the answer is what it returns. */
+  sinks?(): SinksProgress;
   /** End the job with this error. `source`: the one that reported it. No answer. */
   failed(error: unknown, source?: number): void;
   /** End the job with the error that this returns, once the crew's samples have come. No answer. */

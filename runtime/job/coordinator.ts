@@ -224,7 +224,7 @@ export class Coordinator {
   get state(): JobState {
     if (!this.#hasBegun) return 'starting';
     if (this.#isStopping) return 'draining';
-    if (this.#waiting.size > 0 || this.#stateLimit.isWaiting) return 'waiting';
+    if (this.#waiting.size > 0 || this.#stateLimit.isWaiting || this.#parts.effects.sinks?.().isWaiting) return 'waiting';
     if (!this.intake.hasHeardOfAll) return 'joining';
     return this.#decisions.isReplaying ? 'restoring' : 'running';
   }
@@ -452,14 +452,15 @@ export class Coordinator {
     else if (verdict !== undefined) effects.warn(verdict.warn);
     const allowed = shareAllowed(badRows);
     if (allowed >= 1 || this.#isRefused) return;
+    const sinks = effects.sinks?.();
     let rows = 0;
-    let bad = 0;
+    let bad = sinks?.refused ?? 0;
     for (const counters of crew.counters.flat()) {
       rows += counters.get('rowsIn');
       for (const reason of BAD_REASONS) bad += counters.get(reason);
     }
     const isLast = this.#isStopping || this.#states.allEnded;
-    if (areTooMany({ bad, rows, isLast }, allowed)) this.#refuse(() => tooMany(bad, rows, badRows, crew.samples));
+    if (areTooMany({ bad, rows, isLast }, allowed)) this.#refuse(() => tooMany(bad, rows, badRows, [...crew.samples, ...(sinks?.samples ?? [])]));
   }
 
   /** Nothing is asked for while output that is not written takes too much, or the state. */
@@ -501,6 +502,7 @@ export class Coordinator {
   #progressSources(): ProgressSources {
     const { crew, slabs } = this.#parts;
     const state = this.#control?.stateBytes();
+    const sinks = this.#parts.effects.sinks?.() ?? { sinks: [], refused: 0, samples: [] };
     return {
       state: this.state,
       partitions: this.intake.partitions,
@@ -514,7 +516,9 @@ export class Coordinator {
       spilledBytes: state?.away ?? 0,
       epoch: this.commits.current,
       committedEpoch: this.commits.committed,
-      samples: crew.samples,
+      samples: [...crew.samples, ...sinks.samples],
+      refused: sinks.refused,
+      sinks: sinks.sinks,
       balance: this.#balance.totals,
     };
   }

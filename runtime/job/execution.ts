@@ -115,7 +115,13 @@ export class Execution {
       signal.throwIfAborted();
       const checkpoints = this.#checkpoints;
       const { transaction, deposed } = checkpoints?.store ?? {};
-      await this.#sinks.open(plan, { signal, guarantee, transaction, deposed });
+      await this.#sinks.open(plan, {
+        signal,
+        guarantee,
+        transaction,
+        deposed,
+        warn,
+      });
       if (guarantee === 'exactly-once') await this.#sinks.recover(checkpoints?.written ?? -1);
       await this.#sources.open(coordinator.intake, { drain: bounded, signal, deposed, holdings: this.#before.holdings }, (source) => checkpoints?.from(source));
       const positions = await this.#sources.positions();
@@ -246,6 +252,7 @@ export class Execution {
         checkpoint: (cut) => done(this.#checkpoints?.make(cut, this.#sinks, this.#sources), () => coordinator.checkpointed()),
         commit: (source, positions) => done(this.#commit(source, positions), () => coordinator.committed(source)),
         finished: () => void this.#end(),
+        sinks: () => this.#sinks.progress,
         // Samples of the ledger do not come with the end of an epoch, but a turn later.
         refuse: (reason) => void setImmediate(() => void this.fail(reason())),
         warn: (message) => this.onWarning(message),

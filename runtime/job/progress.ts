@@ -7,6 +7,7 @@ import { type Counters, type SlabUsage, sumCounters, type Watermark } from '../.
 import { type PartitionState, positionOf } from '../epoch/index.ts';
 import type { Plan, SourcePlan } from '../plan/index.ts';
 import type { Balance, CounterName, LedgerSample } from '../shared/index.ts';
+import type { SinkProgress } from './sinks.ts';
 
 export interface PartitionProgress {
   readonly source: string;
@@ -72,13 +73,15 @@ export interface Progress {
   readonly spilledBytes: number;
   readonly partitions: readonly PartitionProgress[];
   /** Rows that no result counts, by reason; with samples. */
-  readonly ledger: Readonly<Record<Exclude<CounterName, 'rowsIn'>, number>>;
+  readonly ledger: Readonly<Record<Exclude<CounterName, 'rowsIn'> | 'refused', number>>;
   readonly samples: readonly LedgerSample[];
   /**
    * What was counted on both sides of every hand-over between threads, over all merged epochs. The sides
    * agree, or the job has ended.
    */
   readonly balance: Balance;
+  /** What the sinks have done that talk to a server. */
+  readonly sinks: readonly SinkProgress[];
   readonly seconds: number;
   /** How often the job has gone on from a checkpoint after a failure, in this process. */
   readonly restarts: number;
@@ -100,6 +103,8 @@ export interface ProgressSources {
   readonly committedEpoch: number;
   readonly readAgain: number | 'all';
   readonly samples: readonly LedgerSample[];
+  readonly refused: number;
+  readonly sinks: readonly SinkProgress[];
   readonly balance: Balance;
 }
 
@@ -157,7 +162,7 @@ export class ProgressLog {
 
   read(): Progress {
     if (this.#final !== undefined) return this.#final;
-    const { partitions, counters, watermarks, ...rest } = this.#sources();
+    const { partitions, counters, watermarks, refused, ...rest } = this.#sources();
     const totals = sumCounters(counters.flat());
     const seconds = ((this.#endedAt ?? this.#elapsed()) - this.#startedAt) / 1_000;
     const rowsIn = totals.get('rowsIn') ?? 0;
@@ -189,6 +194,7 @@ export class ProgressLog {
         late: totals.get('late') ?? 0,
         replayed: totals.get('replayed') ?? 0,
         failed: totals.get('failed') ?? 0,
+        refused,
       },
       seconds,
       restarts: 0,

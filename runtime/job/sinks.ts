@@ -4,9 +4,9 @@
  */
 
 import type { SharedMemory } from '../../core/index.ts';
-import type { Deposed, SinkContext, SinkInfo, SinkWriter, Transaction } from '../../io/index.ts';
+import type { Deposed, RefusedRow, SinkContext, SinkCounts, SinkInfo, SinkWriter, Transaction } from '../../io/index.ts';
 import type { Plan } from '../plan/index.ts';
-import type { OutputBlock } from '../shared/index.ts';
+import { type LedgerSample, type OutputBlock, SAMPLES_MAX } from '../shared/index.ts';
 import { guarded } from './endpoint-error.ts';
 
 export interface OpenSinks {
@@ -14,6 +14,22 @@ export interface OpenSinks {
   readonly guarantee?: NonNullable<SinkContext['guarantee']>;
   readonly transaction?: Transaction | undefined;
   readonly deposed?: Deposed | undefined;
+  readonly warn: (message: string) => void;
+}
+
+/** What a sink that counts has done: see {@link SinkCounts}. */
+export interface SinkProgress extends SinkCounts {
+  readonly sink: string;
+}
+
+/** How the sinks of a job stand. */
+export interface SinksProgress {
+  readonly sinks: readonly SinkProgress[];
+  /** One of them waits for something outside. */
+  readonly isWaiting: boolean;
+  /** Rows that were refused outside, and samples of them. */
+  readonly refused: number;
+  readonly samples: readonly LedgerSample[];
 }
 
 interface OpenSink {
@@ -26,6 +42,10 @@ export class Sinks {
   readonly #memory: SharedMemory;
   readonly #delayMs: number;
   #sinks: readonly OpenSink[] = [];
+  /** Numbers of those that wait for something outside. */
+  readonly #waiting = new Set<number>();
+  readonly #samples: LedgerSample[] = [];
+  #refusedRows = 0;
   /** Output is final with a checkpoint, not with each epoch. */
   #isExact = false;
 
@@ -38,10 +58,10 @@ export class Sinks {
   /**
    * Opens the sinks of a plan. `close` closes those that are open, also when another one could not be opened.
    */
-  async open({ sinks, name: pipeline }: Plan, { signal, guarantee = 'at-least-once', transaction, deposed }: OpenSinks): Promise<void> {
+  async open({ sinks, name: pipeline }: Plan, { signal, guarantee = 'at-least-once', transaction, deposed, warn }: OpenSinks): Promise<void> {
     this.#isExact = guarantee === 'exactly-once';
     const opened = await Promise.allSettled(
-      sinks.map(async ({ sink, schema }) => ({
+      sinks.map(async ({ sink, schema }, index) => ({
         name: sink.name,
         writer: await guarded('ERR_MILLRACE_SINK', `The sink ${sink.name} cannot be opened`, () =>
           sink.open({
@@ -49,6 +69,8 @@ export class Sinks {
             pipeline,
             signal,
             guarantee,
+            waiting: (what) => this.#waits(index, what, warn),
+            refused: (row) => this.#refused(sink.name, row),
             ...(deposed === undefined ? {} : { deposed }),
             ...(transaction !== undefined && sink.delivery === 'transactional' ? { transaction } : {}),
           }),
@@ -62,6 +84,14 @@ export class Sinks {
   /** What the sinks say of themselves. */
   get infos(): SinkInfo[] {
     return this.#sinks.map(({ writer }) => writer.info);
+  }
+
+  get progress(): SinksProgress {
+    const sinks = this.#sinks.flatMap(({ name, writer }) => {
+      const counts = writer.counts?.();
+      return counts === undefined ? [] : [{ sink: name, ...counts }];
+    });
+    return { sinks, isWaiting: this.#waiting.size > 0, refused: this.#refusedRows, samples: this.#samples };
   }
 
   /** Exactly-once: drops what is behind the checkpoint, and finishes what was prepared for it. */
@@ -104,6 +134,19 @@ export class Sinks {
     await Promise.all(writes);
     if (this.#isExact) return;
     for (const sink of [...touched].sort((a, b) => a - b)) await this.#guard(sink, () => (this.#sinks[sink] as OpenSink).writer.commit(epoch));
+  }
+
+  #waits(sink: number, what: string | undefined, warn: (message: string) => void): void {
+    if (what === undefined) this.#waiting.delete(sink);
+    else if (!this.#waiting.has(sink)) {
+      this.#waiting.add(sink);
+      warn(what);
+    }
+  }
+
+  #refused(sink: string, { epoch, unit, message }: RefusedRow): void {
+    this.#refusedRows++;
+    if (this.#samples.length < SAMPLES_MAX) this.#samples.push({ reason: 'refused', source: sink, partition: unit, offset: epoch, rows: 1, message });
   }
 
   async close(): Promise<void> {

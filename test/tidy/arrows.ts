@@ -54,6 +54,9 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
     'io',
     [
       ['base'],
+      ['delivery', 'base'],
+      ['http', 'base', 'delivery'],
+      ['elasticsearch', 'base', 'delivery', 'http'],
       ['kafka/protocol', 'base'],
       ['kafka/connection', 'base'],
       ['kafka/kafkajs', 'base', 'kafka/protocol', 'kafka/connection'],

@@ -1,0 +1,9 @@
+/** Delivery: records to a server that takes or refuses each of them. */
+
+export { Delivery, type DeliveryContext } from './delivery.ts';
+export { FramedRecords, type RecordFrame, timeOf } from './framed-records.ts';
+export { untilOpen } from './opening.ts';
+export { DELIVERY_OPTIONS, type DeliveryOptions, type DeliverySettings, deliverySettings } from './options.ts';
+export { RecordBlock, recordBlockEncoder } from './record-block.ts';
+export { type RecordFault, Records, TooLarge, type Transport, Unavailable } from './transport.ts';
+export { DeliveryWriter } from './writer.ts';

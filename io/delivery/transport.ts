@@ -1,0 +1,57 @@
+/** What a sink that delivers records has to bring: one function that sends some, and how it says what failed. */
+
+/** The records of one request, in their order. */
+export class Records {
+  readonly count: number;
+  readonly byteLength: number;
+  /** Their bytes, in pieces of whole records. Views of shared memory: valid until the request is over. */
+  readonly chunks: readonly Uint8Array[];
+  readonly #records: readonly Uint8Array[];
+
+  constructor(records: readonly Uint8Array[], chunks: readonly Uint8Array[] = records) {
+    this.#records = records;
+    this.chunks = chunks;
+    this.count = records.length;
+    this.byteLength = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  }
+
+  record(index: number): Uint8Array {
+    return this.#records[index] as Uint8Array;
+  }
+}
+
+/** A record that the server did not take. */
+export interface RecordFault {
+  /** Its place in the request. */
+  readonly record: number;
+  /** Whether it may be taken when it is sent again: the server was busy. */
+  readonly isRetriable: boolean;
+  /** The server's own words. */
+  readonly message: string;
+}
+
+export interface Transport {
+  /**
+   * Sends the records in their order, and resolves when the server has them.
+   *
+   * @returns those that it did not take; all others are stored
+   * @throws Unavailable when nothing can be said of any of them, and it is worth another try; TooLarge when
+   * the server takes smaller requests only. Any other error ends the job.
+   */
+  send(records: Records, signal: AbortSignal): Promise<readonly RecordFault[]>;
+  close?(): Promise<void>;
+}
+
+/** The server cannot be reached, is too busy, or did not answer in time. It may do so later. */
+export class Unavailable extends Error {
+  /** The server asked for a pause of so many ms. */
+  readonly pauseMs: number | undefined;
+
+  constructor(message: string, options: { readonly pauseMs?: number | undefined; readonly cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.pauseMs = options.pauseMs;
+  }
+}
+
+/** The server takes no request of this size. */
+export class TooLarge extends Error {}

@@ -1,0 +1,13 @@
+/** HTTP: requests to servers. */
+
+export {
+  busy,
+  HTTP_OPTIONS,
+  type HttpAnswer,
+  HttpClient,
+  type HttpConnectionOptions,
+  type HttpRequest,
+  isPassingStatus,
+  pauseOf,
+  wordsOf,
+} from './client.ts';
