@@ -11,6 +11,7 @@
 import { MillraceError } from '../../core/index.ts';
 import type { SinkBlock, SinkContext, SinkCounts } from '../sink.ts';
 import { Circuit } from './circuit.ts';
+import { withDeadline } from './deadline.ts';
 import { Lane, type LaneRequest, type Pending, QueuedBlock } from './lane.ts';
 import type { DeliverySettings } from './options.ts';
 import { type Refusal, Refusals } from './refusals.ts';
@@ -88,7 +89,13 @@ export class Delivery {
       while (!lane.isEmpty) {
         await this.#circuit.enter();
         const request = lane.take({ rows: this.#settings.requestRows, bytes: this.#requestBytes });
-        await this.#try(lane, request);
+        try {
+          await this.#try(lane, request);
+        } catch (error) {
+          // Its blocks are told of the failure with all others of the lane.
+          lane.putBack(request.pending);
+          throw error;
+        }
       }
     } catch (error) {
       this.#fail(error);
@@ -135,21 +142,14 @@ export class Delivery {
   }
 
   async #send(records: Records): Promise<readonly RecordFault[]> {
-    const { requestTimeoutMs } = this.#settings;
-    const { signal } = this.#abort;
     const counts = this.#counts;
-    const timeout = AbortSignal.timeout(requestTimeoutMs);
     const startedAt = performance.now();
     counts.requests++;
     counts.inFlight++;
     try {
-      const faults = await this.#transport.send(records, AbortSignal.any([signal, timeout]));
+      const faults = await withDeadline(this.#settings.requestTimeoutMs, this.#abort.signal, (signal) => this.#transport.send(records, signal));
       counts.bytes += records.byteLength;
       return faults;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (timeout.aborted) throw new Unavailable(`it did not answer within ${requestTimeoutMs} ms (requestTimeout)`, { cause: error });
-      throw error;
     } finally {
       counts.inFlight--;
       counts.seconds += (performance.now() - startedAt) / 1_000;

@@ -2,6 +2,7 @@
 
 import type { SinkContext } from '../sink.ts';
 import { Circuit } from './circuit.ts';
+import { withDeadline } from './deadline.ts';
 import type { DeliverySettings } from './options.ts';
 import { Unavailable } from './transport.ts';
 
@@ -21,16 +22,13 @@ export async function untilOpen<T>(
   const circuit = new Circuit({ name, patienceMs: deliveryTimeoutMs, signal, waiting });
   for (;;) {
     await circuit.enter();
-    const timeout = AbortSignal.timeout(requestTimeoutMs);
     try {
-      const made = await attempt(AbortSignal.any([signal, timeout]));
+      const made = await withDeadline(requestTimeoutMs, signal, attempt);
       circuit.succeeded();
       return made;
     } catch (error) {
-      signal.throwIfAborted();
-      if (timeout.aborted) circuit.failed(new Unavailable(`it did not answer within ${requestTimeoutMs} ms (requestTimeout)`, { cause: error }));
-      else if (error instanceof Unavailable) circuit.failed(error);
-      else throw error;
+      if (!(error instanceof Unavailable)) throw error;
+      circuit.failed(error);
     }
   }
 }
