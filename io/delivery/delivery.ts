@@ -15,7 +15,7 @@ import { withDeadline } from './deadline.ts';
 import { Lane, type LaneRequest, type Pending, QueuedBlock } from './lane.ts';
 import type { DeliverySettings } from './options.ts';
 import { type Refusal, Refusals } from './refusals.ts';
-import { type RecordFault, type Records, TooLarge, type Transport, Unavailable } from './transport.ts';
+import { type RecordFault, type Records, Refused, TooLarge, type Transport, Unavailable } from './transport.ts';
 
 export interface DeliveryContext extends Pick<SinkContext, 'pipeline' | 'signal' | 'waiting' | 'refused'> {
   /** Whose it is, and where: `elasticsearch clicks at http://127.0.0.1:9200`. */
@@ -110,10 +110,11 @@ export class Delivery {
     try {
       faults = await this.#send(records);
     } catch (error) {
-      if (error instanceof TooLarge) {
+      if (error instanceof TooLarge || error instanceof Refused) {
         this.#circuit.succeeded();
         if (records.count > 1) {
-          this.#requestBytes = Math.max(1, Math.floor(records.byteLength / 2));
+          if (error instanceof TooLarge) this.#requestBytes = Math.max(1, Math.floor(records.byteLength / 2));
+          else lane.halve(records.count);
           lane.putBack(pending);
         } else await this.#settle(pending, [{ record: 0, isRetriable: false, message: error.message }]);
         return;
@@ -136,6 +137,7 @@ export class Delivery {
       );
     }
     await this.#settle(pending, faults);
+    lane.widen();
     // What the server takes in part has answered: only where it took nothing is it an outage.
     if (busy.length > 0) this.#circuit.failed(new Unavailable((busy[0] as RecordFault).message));
     else this.#circuit.succeeded();
