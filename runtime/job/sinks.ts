@@ -5,6 +5,7 @@
 
 import type { SharedMemory } from '../../core/index.ts';
 import type { Deposed, SinkContext, SinkInfo, SinkWriter, Transaction } from '../../io/index.ts';
+import type { JobWatch } from '../observe/index.ts';
 import type { Plan } from '../plan/index.ts';
 import type { OutputBlock } from '../shared/index.ts';
 import { guarded } from './endpoint-error.ts';
@@ -14,6 +15,8 @@ export interface OpenSinks {
   readonly guarantee?: NonNullable<SinkContext['guarantee']>;
   readonly transaction?: Transaction | undefined;
   readonly deposed?: Deposed | undefined;
+  /** Gets what a sink waits for outside. */
+  readonly warn?: (message: string) => void;
 }
 
 interface OpenSink {
@@ -29,16 +32,22 @@ export class Sinks {
   /** Output is final with a checkpoint, not with each epoch. */
   #isExact = false;
 
-  /** @param delayMs waits this long before each epoch's write, to see what a slow sink does */
-  constructor(memory: SharedMemory, delayMs: number) {
+  readonly #watch: JobWatch | undefined;
+
+  /**
+   * @param delayMs waits this long before each epoch's write, to see what a slow sink does
+   * @param watch is told what is written
+   */
+  constructor(memory: SharedMemory, delayMs: number, watch?: JobWatch) {
     this.#memory = memory;
     this.#delayMs = delayMs;
+    this.#watch = watch;
   }
 
   /**
    * Opens the sinks of a plan. `close` closes those that are open, also when another one could not be opened.
    */
-  async open({ sinks, name: pipeline }: Plan, { signal, guarantee = 'at-least-once', transaction, deposed }: OpenSinks): Promise<void> {
+  async open({ sinks, name: pipeline }: Plan, { signal, guarantee = 'at-least-once', transaction, deposed, warn }: OpenSinks): Promise<void> {
     this.#isExact = guarantee === 'exactly-once';
     const opened = await Promise.allSettled(
       sinks.map(async ({ sink, schema }) => ({
@@ -49,6 +58,7 @@ export class Sinks {
             pipeline,
             signal,
             guarantee,
+            ...this.#ears(sink.name, warn),
             ...(deposed === undefined ? {} : { deposed }),
             ...(transaction !== undefined && sink.delivery === 'transactional' ? { transaction } : {}),
           }),
@@ -93,17 +103,34 @@ export class Sinks {
   async writeEpoch(epoch: number, blocks: readonly OutputBlock[]): Promise<void> {
     if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
     const { u8 } = this.#memory;
-    const touched = new Set<number>();
+    const touched = new Map<number, { rows: number; bytes: number }>();
     const writes: Promise<void>[] = [];
+    const sinceMs = performance.now();
     for (const block of blocks) {
-      touched.add(block.sink);
       const { writer } = this.#sinks[block.sink] as OpenSink;
       const bytes = u8.subarray(block.address, block.address + block.bytes);
+      const of = touched.get(block.sink) ?? { rows: 0, bytes: 0 };
+      touched.set(block.sink, { rows: of.rows + block.rows, bytes: of.bytes + block.bytes });
       writes.push(this.#guard(block.sink, () => writer.write({ epoch, unit: block.unit, partition: block.outputPartition, rowCount: block.rows, bytes })));
     }
     await Promise.all(writes);
-    if (this.#isExact) return;
-    for (const sink of [...touched].sort((a, b) => a - b)) await this.#guard(sink, () => (this.#sinks[sink] as OpenSink).writer.commit(epoch));
+    const inOrder = [...touched].sort(([a], [b]) => a - b);
+    if (!this.#isExact) for (const [sink] of inOrder) await this.#guard(sink, () => (this.#sinks[sink] as OpenSink).writer.commit(epoch));
+    const ms = performance.now() - sinceMs;
+    for (const [sink, { rows, bytes }] of inOrder) this.#watch?.sinkWrote((this.#sinks[sink] as OpenSink).name, rows, bytes, ms);
+  }
+
+  /** Where a sink says what it waits for, and what else it has to tell. */
+  #ears(name: string, warn: OpenSinks['warn']): Pick<SinkContext, 'waiting' | 'report'> {
+    const watch = this.#watch;
+    if (watch === undefined || warn === undefined) return {};
+    return {
+      report: watch.reportOf(name),
+      waiting: (what) => {
+        watch.waits(name, what);
+        if (what !== undefined) warn(what);
+      },
+    };
   }
 
   async close(): Promise<void> {
