@@ -17,13 +17,14 @@ import type { DeliverySettings } from './options.ts';
 import { type Refusal, Refusals } from './refusals.ts';
 import { type RecordFault, type Records, Refused, TooLarge, type Transport, Unavailable } from './transport.ts';
 
-export interface DeliveryContext extends Pick<SinkContext, 'pipeline' | 'signal' | 'waiting' | 'refused'> {
+export interface DeliveryContext extends Pick<SinkContext, 'pipeline' | 'signal' | 'waiting' | 'refused' | 'report'> {
   /** Whose it is, and where: `elasticsearch clicks at http://127.0.0.1:9200`. */
   readonly name: string;
 }
 
 export class Delivery {
   readonly #name: string;
+  readonly #report: SinkContext['report'];
   readonly #transport: Transport;
   readonly #settings: DeliverySettings;
   readonly #circuit: Circuit;
@@ -36,8 +37,9 @@ export class Delivery {
   /** A server that takes smaller requests has said so. */
   #requestBytes: number;
 
-  constructor(transport: Transport, settings: DeliverySettings, { name, pipeline, signal, waiting, refused }: DeliveryContext) {
+  constructor(transport: Transport, settings: DeliverySettings, { name, pipeline, signal, waiting, refused, report }: DeliveryContext) {
     this.#name = name;
+    this.#report = report;
     this.#transport = transport;
     this.#settings = settings;
     this.#requestBytes = settings.requestBytes;
@@ -120,7 +122,7 @@ export class Delivery {
         return;
       }
       if (!(error instanceof Unavailable)) throw error;
-      this.#counts.retries++;
+      this.#retries(records.count, error.message);
       lane.putBack(pending);
       this.#circuit.failed(error);
       return;
@@ -128,7 +130,7 @@ export class Delivery {
     const busy = faults.filter((fault) => fault.isRetriable);
     if (busy.length > 0) {
       // In the order of the rows: those that come again go first.
-      this.#counts.retries++;
+      this.#retries(busy.length, (busy[0] as RecordFault).message);
       lane.putBack(
         busy
           .map(({ record }) => record)
@@ -141,6 +143,11 @@ export class Delivery {
     // What the server takes in part has answered: only where it took nothing is it an outage.
     if (busy.length > 0) this.#circuit.failed(new Unavailable((busy[0] as RecordFault).message));
     else this.#circuit.succeeded();
+  }
+
+  #retries(count: number, because: string): void {
+    this.#counts.retries++;
+    this.#report?.retried(`a request of ${count} rows`, because);
   }
 
   async #send(records: Records): Promise<readonly RecordFault[]> {
