@@ -23,7 +23,7 @@ export function makePlan(graph: Graph, options: PlanOptions = {}): Plan {
   if (graph.sinks.length === 0 && graph.views.size === 0) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
-      `The pipeline "${graph.name}" writes nothing. End it with to(sink), print() or forEachBatch(), or name a running aggregate with as(name) to view it.`,
+      `The pipeline "${graph.name}" writes nothing. End it with to(sink), print() or forEachBatch(), or name a table with as(name) to view it.`,
     );
   }
   mustHavePlacesOfTheirOwn(graph);
@@ -104,7 +104,12 @@ class Planner {
         };
       }),
       sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
-      views: [...this.#graph.views].map(([name, node]) => ({ name, exchange: this.#exchanges.indexOf(node), operator: node.operator })),
+      views: [...this.#graph.views].map(([name, node]) => ({
+        name,
+        exchange: this.#exchanges.indexOf(node),
+        operator: node.operator,
+        rows: node.shows,
+      })),
     };
   }
 

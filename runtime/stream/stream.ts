@@ -57,7 +57,6 @@ import {
   joinNode,
   joinSide,
   lateNode,
-  nameView,
   type OverOptions,
   overNode,
   runningFoldNode,
@@ -80,6 +79,7 @@ import { sinkNode } from './table-sinks.ts';
 import { rowsNode, tableOf } from './tables.ts';
 import { type Ranked, type TopOptions, topNode } from './top.ts';
 import { mustBeFacts } from './updates.ts';
+import { nameView } from './views.ts';
 import { type EventTimeOptions, eventTimeNode, namedTimeNode, processingTimeNode, type WatermarkStreamOptions } from './watermark-nodes.ts';
 
 /**
@@ -344,11 +344,13 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /**
-   * Names the state behind this stream, so that it can be read while the job runs: `job.view(name)`. For the
-   * result of `.keyBy(...).aggregate(...)` or `.count()` without a window, before any further step. Returns
-   * the stream; a pipeline that is only viewed needs no sink.
+   * Names the rows of this stream, so that they can be read while the job runs: `job.view(name)`. Of a table the
+   * rows by its key, behind row functions, too; of windows, before any further step, the latest of each key; of
+   * process, whose rows have its key, the last that came out of each key. Running aggregates are read where they
+   * are, of all else the rows are kept once more. Returns the stream; a pipeline that is only viewed needs no sink.
    *
-   * @throws MillraceError ERR_MILLRACE_PIPELINE when there is no such state, or the name is taken
+   * @example orders.keyBy('id').table({ delete: (r) => r.done }).as('open')
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when no row replaces another, or the name is taken
    */
   as(name: string): this {
     nameView(this[GRAPH], this.node, name);
