@@ -167,6 +167,7 @@ export {
   isRowWindow,
   paneGridOf,
   type RowWindowShape,
+  type SessionShape,
   type SignedDuration,
   session,
   signedMs,

@@ -277,7 +277,7 @@ class Planner {
 
 /**
  * The nodes whose failures the errors of a stream take: its row functions, back to the source or operator
- * that made its rows, and that one.
+ * that made its rows, and that one with the functions that compute columns for it.
  */
 function chainOf(node: Node): ReadonlySet<Node> {
   const chain = new Set<Node>();
@@ -285,6 +285,13 @@ function chainOf(node: Node): ReadonlySet<Node> {
     if (chain.has(at)) return;
     chain.add(at);
     if (at.kind === 'rows' || at.kind === 'watermark' || at.kind === 'union') for (const parent of parentsOf(at)) walk(parent);
+    if (at.kind !== 'exchange') return;
+    for (let parent of at.parents) {
+      while (parent.kind === 'rows' && parent.operation.kind === 'withColumns' && parent.operation.isHidden === true) {
+        chain.add(parent);
+        parent = parent.parent;
+      }
+    }
   };
   walk(node);
   return chain;

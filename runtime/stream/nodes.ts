@@ -37,6 +37,7 @@ import {
 import { ERROR_SCHEMA, type ExchangeNode, lateSchema, type Node, type NodeTable, type Upstream } from '../plan/index.ts';
 import { isAddedTime, orderingTime, presentTime, windowTime } from './event-time.ts';
 import { withExpressions } from './expressions.ts';
+import { withEnds } from './session-ends.ts';
 import { isLatestOfEach, mustBeFacts, updatesOf } from './updates.ts';
 
 /** Aggregates by key, running or in windows; with windows that have no rows, where asked for. */
@@ -73,8 +74,11 @@ function aggregationNode(stream: Upstream, keys: readonly string[], aggregates: 
     const evaluation = isMixed ? planMixed(request, false) : planAggregate(request as AggregateRequest);
     return rowWindowNode(stream, keys, evaluation, window, window.shape);
   }
-  if (window?.shape.kind === 'session')
-    return keyedNode(stream, planSession({ input, keys, aggregates, window, ...windowTime(stream) }), updatesOf(window), tableIn(keys, window));
+  if (window?.shape.kind === 'session') {
+    const { from, ends } = withEnds(stream, window.shape);
+    const plan = planSession({ input: from.schema, keys, aggregates, window, ...windowTime(stream) }, ends);
+    return keyedNode(from, plan, updatesOf(window), tableIn(keys, window));
+  }
   const request = { input, keys, aggregates, ...(window === undefined ? orderingTime(stream.node) : { window, ...windowTime(stream) }) };
   const updates = window === undefined ? 'a running aggregate' : updatesOf(window);
   const table = tableIn(keys, window);
@@ -174,9 +178,10 @@ export function foldNode(stream: Upstream, keys: readonly string[], fold: RowFol
   }
   mustBeFacts(stream.node, `${fold.name} in ${window}`);
   if (isRowWindow(window.shape)) return ofWindows(rowWindowNode(stream, keys, fold, window, window.shape), keys, window);
-  const request = { input: stream.schema, keys, fold, window, ...windowTime(stream) };
-  const plan = window.shape.kind === 'session' ? planSessionFold(request) : planFold(request);
-  return ofWindows(keyedNode(stream, plan, updatesOf(window), tableIn(keys, window, placesOf(fold))), keys, window);
+  const { from, ends } = window.shape.kind === 'session' ? withEnds(stream, window.shape) : { from: stream, ends: undefined };
+  const request = { input: from.schema, keys, fold, window, ...windowTime(stream) };
+  const plan = window.shape.kind === 'session' ? planSessionFold(request, ends) : planFold(request);
+  return ofWindows(keyedNode(from, plan, updatesOf(window), tableIn(keys, window, placesOf(fold))), keys, window);
 }
 
 /** The node of a fold over all rows so far. */

@@ -325,7 +325,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    * Windows over all rows, with no key. All rows of a window meet in one place: for small results of large
    * streams.
    */
-  windowAll<E extends boolean = false, T extends boolean = boolean>(window: WindowSpec<WindowShape, E, T>): WindowedStream<R, unknown, E, T> {
+  windowAll<E extends boolean = false, T extends boolean = boolean>(window: WindowSpec<WindowShape, E, T, R>): WindowedStream<R, unknown, E, T> {
     return new WindowedStream<R, unknown, E, T>(this, [], window);
   }
 
@@ -488,7 +488,7 @@ export class KeyedStream<R, K> {
   }
 
   /** Windows by key. They need event time: call withWatermark() first. */
-  window<T extends boolean = boolean>(window: WindowSpec<WindowShape, boolean, T>): WindowedStream<R, K, false, T> {
+  window<T extends boolean = boolean>(window: WindowSpec<WindowShape, boolean, T, R>): WindowedStream<R, K, false, T> {
     return new WindowedStream<R, K, false, T>(this.#stream, this.#keys, window);
   }
 
@@ -921,7 +921,7 @@ export class WindowedStream<R, K, E extends boolean = false, T extends boolean =
   readonly #keys: readonly string[];
   readonly #window: WindowSpec;
 
-  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec<WindowShape, boolean, T>) {
+  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec<WindowShape, boolean, T, never>) {
     if (!(window instanceof WindowSpec)) {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
@@ -930,7 +930,7 @@ export class WindowedStream<R, K, E extends boolean = false, T extends boolean =
     }
     this.#stream = stream;
     this.#keys = keys;
-    this.#window = window;
+    this.#window = window as WindowSpec;
   }
 
   aggregate<A extends AggregatesOf<R>>(aggregates: A): Windowed<T, K, Simplify<K & WindowBounds & OrNull<Results<A, R>, E>>, R> {
