@@ -983,6 +983,10 @@ export class WindowedStream<R, K, E extends boolean = false, T extends boolean =
   }
 }
 
+/** Why keys are needed where every shard holds the other side. */
+const BY_KEY =
+  ' With broadcast(...), too: state, timers and the order of rows are those of a key. Where any will do, take one that spreads the rows: .keyBy({ part: u32 }, (r) => ({ part: r.id % 64 })).';
+
 /**
  * A plain stream is asked for what needs keys, or a window over all rows. The compiler refuses it; plain
  * JavaScript gets this.
@@ -992,7 +996,7 @@ for (const name of ['window', 'reduce', 'process', 'connect', 'sorted', 'top', '
     value() {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
-        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${['process', 'connect', 'sorted', 'over', 'dropDuplicates', 'join', 'table'].includes(name) ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
+        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${['process', 'connect', 'sorted', 'over', 'dropDuplicates', 'join', 'table'].includes(name) ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.${name === 'connect' || name === 'join' ? BY_KEY : ''}`,
       );
     },
   });
