@@ -175,6 +175,7 @@ test('messages say what to write', async () => {
     ],
     [() => wrong().process({}), 'PIPELINE', /^process\(\) is called on a stream without keys\. Call keyBy\('column'\)\.process\(\.\.\.\) first/],
     [() => wrong().join(wrong()), 'PIPELINE', /^join\(\) is called on a stream without keys/],
+    [() => wrong().connect(wrong()), 'PIPELINE', /^connect\(\) is called on a stream without keys.*With broadcast\(\.\.\.\), too:.*\.keyBy\(\{ part: u32 \}/],
     [
       () => millrace.log.source({ dir: 'x', topic: 't', value: { page: utf8 } as never }),
       'OPTION',

@@ -230,7 +230,7 @@ export class Job extends EventEmitter<JobEvents> {
   }
 
   /**
-   * The state of a running aggregate that the pipeline names with `.as(name)`, read in place: as it is now,
+   * The rows that the pipeline names with `.as(name)`, read in place: as it is now,
    * or as it was last when the job is over.
    *
    * @throws MillraceError ERR_MILLRACE_OPTION when there is none of this name
