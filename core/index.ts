@@ -30,7 +30,7 @@ export {
 } from './groups/index.ts';
 export { hashBytes, hashLong, hashNull, hashWord, mix32, SHARD_BITS, SHARD_COUNT, shardOf } from './hash.ts';
 export { type AggregateRequestOf, type ColumnValues, HashAggregator, type HashAggregatorOptions } from './hash-aggregator.ts';
-export { compactJson, elementTexts, listOf, listText, memberTexts, needsText, textOfValue } from './list-text.ts';
+export { compactJson, comparable, elementTexts, listOf, listText, memberTexts, needsText, textOfValue } from './list-text.ts';
 export {
   attachMemory,
   Counters,

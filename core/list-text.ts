@@ -88,6 +88,19 @@ export function listOf(element: ElementType, text: string): unknown[] {
   return elementTexts(text).map((part) => fromText(element, part));
 }
 
+/**
+ * What stands for a value of a column in comparisons and in texts of several values: a list's text; all else
+ * itself. Lists of the same values have the same text, others have others.
+ */
+export function comparable(value: unknown): unknown {
+  if (!Array.isArray(value)) return value;
+  return JSON.stringify(value, (_name, inner: unknown) => {
+    if (typeof inner === 'bigint') return { i64: String(inner) };
+    if (inner instanceof Uint8Array) return { bytes: Buffer.from(inner).toString('base64') };
+    return typeof inner === 'number' && !Number.isFinite(inner) ? { number: String(inner) } : inner;
+  });
+}
+
 /** The texts of an array's elements; of valid JSON. */
 export function elementTexts(text: string): string[] {
   const parts: string[] = [];

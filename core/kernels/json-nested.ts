@@ -96,6 +96,7 @@ function copyJson(from: usize, to: usize, target: usize): usize {
 function copyList(code: u32, from: usize, to: usize, target: usize): usize {
   if (load<u8>(from) != 0x5b) return 0;
   const type = code & ~MAY_BE_NULL;
+  if (type > TIMESTAMP) return 0;
   let out = target;
   store<u8>(out++, 0x5b);
   let p = space(from + 1, to);

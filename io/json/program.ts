@@ -66,7 +66,7 @@ const PREDICTIONS = 64;
 const PREDICTION_BYTES = 64;
 const ENTRY_BYTES = 32;
 
-export const TYPE_CODES: Readonly<Record<TypeName, number>> = {
+const TYPE_CODES: Readonly<Record<TypeName, number>> = {
   bool: 0,
   i8: 1,
   i16: 2,
@@ -89,8 +89,10 @@ const OBJECT = 14;
 /** A member that no record for the kernel has. */
 const ABSENT = 15;
 const UNIT_CODES: Readonly<Record<TimeUnit, number>> = { ms: 0, s: 1, us: 2, ns: 3 };
-const KNOWN_ELEMENTS: ReadonlySet<TypeName> = new Set(['bool', 'i8', 'i16', 'i32', 'u32', 'f64', 'utf8']);
-const NO_ELEMENT = 0xff;
+const KNOWN_ELEMENTS: ReadonlySet<TypeName> = new Set(['bool', 'i8', 'i16', 'i32', 'u32', 'i64', 'f64', 'utf8', 'timestamp']);
+/** Beside the type of a list's elements. */
+const MAY_BE_NULL = 0x40;
+const NO_ELEMENT = 0x3f;
 const COMMA = 0x2c;
 
 const EXACT_POWERS = 23;
@@ -233,15 +235,20 @@ export class JsonProgram {
   }
 }
 
-/** What the kernel calls a column's type, for reading and for writing. */
-export function codeOf(type: DataType): number {
+/** What the kernel calls a column's type. */
+function codeOf(type: DataType): number {
   return type.json ? RAW : type.element !== undefined ? LIST : TYPE_CODES[type.name];
 }
 
-/** Elements that the kernel knows: texts, numbers and bools that are not null; lists of others it hands back. */
+/** The same for writing: what is JSON is copied. */
+export function writtenCode(type: DataType): number {
+  return type.json || type.element !== undefined ? RAW : TYPE_CODES[type.name];
+}
+
+/** Elements that the kernel knows: texts, numbers and bools; lists of others it hands back. */
 function elementCode(element: ElementType): number {
-  const isKnown = isType(element) && !element.nullable && element.json === undefined && element.element === undefined && KNOWN_ELEMENTS.has(element.name);
-  return isKnown ? TYPE_CODES[element.name] : NO_ELEMENT;
+  if (!isType(element) || element.json || element.element !== undefined || !KNOWN_ELEMENTS.has(element.name)) return NO_ELEMENT;
+  return TYPE_CODES[element.name] | (element.nullable ? MAY_BE_NULL : 0);
 }
 
 let fives: BigUint64Array | undefined;

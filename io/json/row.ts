@@ -6,9 +6,9 @@
 
 import { type ColumnSpace, kindText, type SlabAllocator, shown } from '../../core/index.ts';
 import type { ColumnWriter } from '../column-writer.ts';
+import { listOfJson } from '../nested-text.ts';
 import { shownBytes } from '../rejection.ts';
 import { type JsonColumn, type JsonMember, membersOf } from './layout.ts';
-import { listOfJson } from './list.ts';
 import { JsonScanner, unescapeString } from './scanner.ts';
 
 const MISSING = 0;

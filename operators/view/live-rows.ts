@@ -16,6 +16,7 @@ import {
   type LiveCell,
   LiveReader,
   MillraceError,
+  memberOf,
   Schema,
   SHARD_BITS,
   type SlabAllocator,
@@ -167,7 +168,9 @@ export class LiveRows {
     if (Array.isArray(key)) {
       if (key.length === names.length) return key;
     } else if (typeof key === 'object' && key !== null && !(key instanceof Uint8Array)) {
-      if (names.every((name) => Object.hasOwn(key, name))) return names.map((name) => (key as AnyRow)[name]);
+      if (this.#keys.every((field) => (field.type.nested ? memberOf(key, field) !== undefined : Object.hasOwn(key, field.name)))) {
+        return this.#keys.map((field) => memberOf(key, field));
+      }
     } else if (names.length === 1) return [key];
     const wanted = names.length === 1 ? `its value` : `an object with them, or an array of ${names.length} values in their order`;
     throw new MillraceError('ERR_MILLRACE_SCHEMA', `${shown(key)} is no key here: the key is ${names.join(', ')}. Give ${wanted}.`);

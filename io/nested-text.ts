@@ -1,12 +1,21 @@
 /**
- * Lists as JSON has them, to the form that columns hold (core/list-text.ts): instants that are ISO 8601 become
- * milliseconds, numbers and texts get their one form. The last of a struct's duplicate members counts.
+ * Lists and other values as JSON has them, to the form that columns hold (core/list-text.ts): instants that are
+ * ISO 8601 become milliseconds, numbers and texts get their one form. The last of a struct's duplicate members
+ * counts.
  */
 
-import { type ElementType, elementTexts, isType, listText, memberTexts, needsText, shown } from '../../core/index.ts';
-import { parseIsoTime } from '../iso-time.ts';
+import { compactJson, type DataType, type ElementType, elementTexts, isType, listText, memberTexts, needsText, shown } from '../core/index.ts';
+import { parseIsoTime } from './iso-time.ts';
 
 const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
+
+/** The text that a column of lists or of JSON holds, from a text that is to be checked; or what is wrong with that. */
+export function nestedText(type: DataType, given: string): { readonly text: string } | { readonly problem: string } {
+  const text = compactJson(given);
+  if (text === undefined) return { problem: 'is no JSON' };
+  if (type.element === undefined) return { text };
+  return text[0] === '[' ? listOfJson(type.element, text) : { problem: 'is no JSON of a list' };
+}
 
 /** @param json an array, which has been checked @returns its text in a column, or what is wrong with it */
 export function listOfJson(element: ElementType, json: string): { readonly text: string } | { readonly problem: string } {
