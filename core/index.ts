@@ -30,6 +30,7 @@ export {
 } from './groups/index.ts';
 export { hashBytes, hashLong, hashNull, hashWord, mix32, SHARD_BITS, SHARD_COUNT, shardOf } from './hash.ts';
 export { type AggregateRequestOf, type ColumnValues, HashAggregator, type HashAggregatorOptions } from './hash-aggregator.ts';
+export { compactJson, comparable, elementTexts, listOf, listText, memberTexts, needsText, textOfValue } from './list-text.ts';
 export { LOG_LEVELS, type Logger, type LogLevel } from './logger.ts';
 export {
   attachMemory,
@@ -68,6 +69,7 @@ export {
   wilsonInterval,
   zScore,
 } from './models/index.ts';
+export { memberOf, pathOf, rowObject, setMember } from './nested-row.ts';
 export { checkOptionNames, nearNames } from './option-names.ts';
 export {
   CumulativeGrid,

@@ -15,6 +15,7 @@ import {
   type LiveCell,
   LiveReader,
   MillraceError,
+  memberOf,
   Schema,
   SHARD_BITS,
   type SlabAllocator,
@@ -168,7 +169,9 @@ export class LiveRows {
     if (Array.isArray(key)) {
       if (key.length === names.length) return key;
     } else if (typeof key === 'object' && key !== null && !(key instanceof Uint8Array)) {
-      if (names.every((name) => Object.hasOwn(key, name))) return names.map((name) => (key as AnyRow)[name]);
+      if (this.#keys.every((field) => (field.type.nested ? memberOf(key, field) !== undefined : Object.hasOwn(key, field.name)))) {
+        return this.#keys.map((field) => memberOf(key, field));
+      }
     } else if (names.length === 1) return [key];
     const wanted = names.length === 1 ? `its value` : `an object with them, or an array of ${names.length} values in their order`;
     throw new MillraceError('ERR_MILLRACE_SCHEMA', `${shown(key)} is no key here: the key is ${names.join(', ')}. Give ${wanted}.`);
