@@ -3,8 +3,7 @@
  * through, and knows which input row gave which output row. It owns the output columns.
  */
 
-import { assert, Batch, BatchBuilder, type Column, MillraceError, readText, type SharedMemory, type SlabAllocator, shown } from '../../core/index.ts';
-import { gather } from './gather.ts';
+import { assert, Batch, BatchBuilder, type Column, gather, MillraceError, readText, type SharedMemory, type SlabAllocator, shown } from '../../core/index.ts';
 import { interpretedLoop } from './interpret.ts';
 import { ADDRESSES_A_COLUMN, HELPERS, type HelperName, STATE } from './loop.ts';
 import type { LoopPlan } from './loop-plan.ts';
