@@ -10,7 +10,7 @@
  * `list` says in which of these states files were left, so a successor needs no other note of them.
  */
 
-import type { SinkContext } from '../sink.ts';
+import type { SinkContext, SinkCounts } from '../sink.ts';
 
 export interface Store {
   /** Where it is, as messages have it: `"/data/out"`, `hdfs http://127.0.0.1:9870/clicks`. */
@@ -35,6 +35,8 @@ export interface Store {
   settle(): Promise<void>;
   /** Who has taken the names over from this writer, who was stopped meanwhile; undefined: nobody. */
   otherWriter(): Promise<string | undefined>;
+  /** Where a server has the files: what it was asked so far. */
+  counts?(): Pick<SinkCounts, 'requests' | 'retries' | 'inFlight' | 'seconds' | 'isWaiting'>;
   /** Gives the names back to others. What is aside stays. */
   close(): Promise<void>;
 }

@@ -9,7 +9,7 @@
  */
 
 import { MillraceError } from '../../core/index.ts';
-import type { SinkBlock, SinkWriter } from '../sink.ts';
+import type { SinkBlock, SinkCounts, SinkWriter } from '../sink.ts';
 import type { FileBody } from './file-format.ts';
 import type { FileNames } from './file-names.ts';
 import { piecesIn } from './pieces.ts';
@@ -40,6 +40,10 @@ export class StoreWriter implements SinkWriter {
   readonly info = { partitionCount: 1 };
   readonly #store: Store;
   readonly #options: StoreWriterOptions;
+  /** Only where the store counts, too. */
+  readonly counts?: () => SinkCounts;
+  #rows = 0;
+  #bytes = 0;
   #isRecovered = false;
   /** By epoch, then by name. */
   readonly #open = new Map<number, Map<string, Part>>();
@@ -57,6 +61,8 @@ export class StoreWriter implements SinkWriter {
   constructor(store: Store, options: StoreWriterOptions) {
     this.#store = store;
     this.#options = options;
+    if (store.counts !== undefined)
+      this.counts = () => ({ ...(store.counts as NonNullable<Store['counts']>)(), rows: this.#rows, bytes: this.#bytes, refused: 0 });
   }
 
   /**
@@ -110,7 +116,7 @@ export class StoreWriter implements SinkWriter {
     this.#isRecovered = true;
   }
 
-  async write({ epoch, unit, bytes }: SinkBlock): Promise<void> {
+  async write({ epoch, unit, rowCount, bytes }: SinkBlock): Promise<void> {
     const { names, parts, isExactlyOnce } = this.#options;
     if (isExactlyOnce) {
       if (!this.#isRecovered) throw new MillraceError('ERR_MILLRACE_SINK', `A block for ${this.#store.place} came before recover().`);
@@ -126,9 +132,13 @@ export class StoreWriter implements SinkWriter {
     for (const piece of names.columns.length === 0 ? [{ stem: names.fixedStem, bytes }] : piecesIn(bytes)) {
       if (piece.bytes.length === 0) continue;
       const { aside, body } = this.#part(epoch, names.unique(piece.stem, epoch, number));
-      for (const run of body.add(piece.bytes)) writes.push(aside.write(run));
+      for (const run of body.add(piece.bytes)) {
+        writes.push(aside.write(run));
+        this.#bytes += run.length;
+      }
     }
     await Promise.all(writes);
+    this.#rows += rowCount;
   }
 
   async prepare(checkpoint: number): Promise<void> {

@@ -19,6 +19,7 @@ export interface System {
 }
 
 const SYSTEMS: Readonly<Record<string, () => Promise<{ readonly system: System }>>> = {
+  hdfs: () => import('./hdfs.ts'),
   elasticsearch: () => import('./elasticsearch.ts'),
 };
 
