@@ -9,6 +9,7 @@ import {
   BatchBuilder,
   type Column,
   type ElementType,
+  gather,
   listOf,
   MillraceError,
   memberOf,
@@ -17,7 +18,6 @@ import {
   type SlabAllocator,
   shown,
 } from '../../core/index.ts';
-import { gather } from './gather.ts';
 import { interpretedLoop } from './interpret.ts';
 import { ADDRESSES_A_COLUMN, HELPERS, type HelperName, STATE } from './loop.ts';
 import type { LoopPlan } from './loop-plan.ts';
