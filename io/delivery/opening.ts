@@ -20,15 +20,19 @@ export async function untilOpen<T>(
   attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const circuit = new Circuit({ name, patienceMs: deliveryTimeoutMs, signal, waiting });
-  for (;;) {
-    await circuit.enter();
-    try {
-      const made = await withDeadline(requestTimeoutMs, signal, attempt);
-      circuit.succeeded();
-      return made;
-    } catch (error) {
-      if (!(error instanceof Unavailable)) throw error;
-      circuit.failed(error);
+  try {
+    for (;;) {
+      await circuit.enter();
+      try {
+        const made = await withDeadline(requestTimeoutMs, signal, attempt);
+        circuit.succeeded();
+        return made;
+      } catch (error) {
+        if (!(error instanceof Unavailable)) throw error;
+        circuit.failed(error);
+      }
     }
+  } finally {
+    circuit.close();
   }
 }
