@@ -134,6 +134,8 @@ export { planRowWindow, type RowWindowRequest } from './row-windows/index.ts';
 export {
   type ColumnValue,
   carriedColumns,
+  type Lookup,
+  type LookupCache,
   planRows,
   type RowContext,
   type RowOperation,

@@ -49,6 +49,14 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
         : `${indent}watermark ${flow.watermark}: ${strategy.column} - ${strategy.delayMs} ms${extras}`,
     );
   }
+  if (flow.lookup !== undefined) {
+    const { operation, flow: behind, errors } = flow.lookup;
+    const { concurrency, timeoutMs, retries, cache } = operation;
+    const kept = cache === undefined ? '' : `, answers by ${cache.by.join(', ')} kept for ${cache.ttlMs} ms`;
+    lines.push(`${indent}enrich: (${operation.schema}), ${concurrency} calls at a time, ${timeoutMs} ms each, ${retries} retries${kept}`);
+    for (const failed of errors) lines.push(`${indent}rows that fail:`, ...describeFlow(plan, failed, `${indent}  `));
+    lines.push(...describeFlow(plan, behind, indent));
+  }
   for (const { exchange, input } of flow.exchanges) lines.push(`${indent}-> exchange ${exchange}${inputName(plan, exchange, input)}`);
   for (const sink of flow.sinks) lines.push(`${indent}-> sink ${sink}`);
   for (const { flow: errors } of flow.errors) lines.push(`${indent}rows that fail:`, ...describeFlow(plan, errors, `${indent}  `));
@@ -91,6 +99,12 @@ export function mermaidPlan(plan: Plan): string {
     for (const { exchange, input } of flow.exchanges) lines.push(`  ${at} ==>|by key${inputName(plan, exchange, input)}| x${exchange}`);
     for (const sink of flow.sinks) lines.push(`  ${at} --> k${sink}`);
     for (const next of flow.next) draw(at, next);
+    if (flow.lookup !== undefined) {
+      const to = `f${flows++}`;
+      lines.push(`  ${at} --> ${to}[${label(`enrich (${flow.lookup.operation.schema})`)}]`);
+      draw(to, flow.lookup.flow);
+      for (const errors of flow.lookup.errors) draw(to, errors);
+    }
     for (const errors of flow.errors) draw(at, errors.flow);
   };
   plan.exchanges.forEach((exchange: ExchangePlan, index) =>

@@ -104,8 +104,20 @@ export interface FlowPlan {
   readonly exchanges: readonly ExchangeTarget[];
   readonly sinks: readonly number[];
   readonly next: readonly FlowPlan[];
+  /** Rows wait for an asynchronous function, and go on in the flow behind it; there is no other way on then. */
+  readonly lookup?: LookupPlan | undefined;
   /** Where rows that fail go, and for which of `operations`; without any, a failure ends the job. */
   readonly errors: readonly ErrorsPlan[];
+}
+
+export interface LookupPlan {
+  readonly operation: Extract<RowOperation, { kind: 'enrich' }>;
+  /** Of the rows that wait, and with the columns that are added. */
+  readonly input: Schema;
+  readonly output: Schema;
+  readonly flow: FlowPlan;
+  /** Where rows go for which the function fails. */
+  readonly errors: readonly FlowPlan[];
 }
 
 export interface ErrorsPlan {

@@ -9,7 +9,7 @@
 import { MillraceError, type Schema, shown } from '../../core/index.ts';
 import { type ExchangeInput, type OrderOfRows, planRows, type RowOperation } from '../../operators/index.ts';
 import { type ExchangeNode, type Graph, type Node, parentsOf, type WatermarkStrategy } from './graph.ts';
-import type { ErrorsPlan, ExchangePlan, ExchangeTarget, FlowPlan, Plan } from './plan.ts';
+import type { ErrorsPlan, ExchangePlan, ExchangeTarget, FlowPlan, LookupPlan, Plan } from './plan.ts';
 
 export interface PlanOptions {
   /** False: run user functions without generated code. Default: generate where the process allows it. */
@@ -173,10 +173,22 @@ class Planner {
     let at = edges;
     let schema = output;
     const operationNodes: Node[] = [];
+    let lookup: LookupPlan | undefined;
     while (watermark === undefined && at.length === 1) {
       const edge = at[0] as Edge;
       if ('sink' in edge) break;
       const { to } = edge;
+      if (to.kind === 'rows' && to.operation.kind === 'enrich') {
+        lookup = {
+          operation: to.operation,
+          input: schema,
+          output: to.schema,
+          flow: this.#flowOf(to.schema, [], undefined, this.#edges.get(to) as Edge[], to.schema),
+          errors: this.#errorFlows([to]).map(({ flow }) => flow),
+        };
+        at = [];
+        break;
+      }
       if (to.kind === 'rows') {
         operations.push(to.operation);
         operationNodes.push(to);
@@ -205,10 +217,10 @@ class Planner {
       if (isProcessingTime) needed.delete(columnIndex);
       else needed.add(columnIndex);
     }
-    const all = sinks.length > 0 ? ('all' as const) : [...needed].sort((a, b) => a - b);
+    const all = sinks.length > 0 || lookup !== undefined ? ('all' as const) : [...needed].sort((a, b) => a - b);
     const { codeGeneration } = this.#options;
     const rows = planRows(input, operations, all, codeGeneration === undefined ? {} : { codeGeneration });
-    return { rows, operations, watermark, exchanges, sinks, next, errors: this.#errorFlows(operationNodes) };
+    return { rows, operations, watermark, exchanges, sinks, next, lookup, errors: this.#errorFlows(operationNodes) };
   }
 
   /**

@@ -13,6 +13,7 @@ import {
   checkOptionNames,
   type Duration,
   durationMs,
+  i32,
   MillraceError,
   type RowOf,
   type Schema,
@@ -36,6 +37,7 @@ import {
 } from '../../operators/index.ts';
 import { type ErrorRow, GRAPH, type Graph, type Node, type PipelineLike, type Upstream } from '../plan/index.ts';
 import { mustBeFunction, mustHaveColumns, newColumns, newNames } from './arguments.ts';
+import { type EnrichOptions, enrichOperation } from './enrich.ts';
 import { withoutHidden } from './expressions.ts';
 import {
   type AnyJoinOptions,
@@ -74,6 +76,7 @@ import {
   type TableOptions,
 } from './process.ts';
 import type { LateRow, LateRowsOf, OrNull, Renamed, Results, Simplify, TimeColumn, WindowBounds } from './row-types.ts';
+import { type SampleOptions, sampler } from './sample.ts';
 import { tableJoinNode } from './table-joins.ts';
 import { factsNode, type LastRowOptions, tableAggregateNode, tableNode, tableReduceNode, tableTopNode, unionNode } from './table-nodes.ts';
 import { sinkNode } from './table-sinks.ts';
@@ -204,6 +207,76 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   ): Stream<Renamed<R, M>> {
     const operation: RowOperation = { kind: 'rename', names: newNames(names) };
     return this.#rows(operation);
+  }
+
+  /**
+   * All columns, and those of `schema`, which an asynchronous function looks up: in a database, a service, a
+   * cache. Rows stay in their order; what is behind a row waits for its answer, and an epoch ends when its last
+   * answer is there. Calls run in the worker threads, `concurrency` at a time in each.
+   *
+   * A call that throws, or takes longer than `timeout`, is made again `retries` times; then the row fails, as
+   * one for which another function throws: see {@link errors}. After a restart rows that are read again are
+   * looked up again.
+   *
+   * @example .enrich({ country: utf8 }, async (r, { signal }) => ({ country: await lookUp(r.ip, signal) }), { cache: { by: 'ip' } })
+   * @throws MillraceError ERR_MILLRACE_OPTION
+   */
+  enrich<S extends SchemaFields>(
+    schema: S,
+    fn: (row: R, context: { readonly signal: AbortSignal }) => Promise<RowOf<S> | null | undefined> | RowOf<S> | null | undefined,
+    options: EnrichOptions<R> = {},
+  ): Stream<Simplify<Omit<R, keyof S> & RowOf<S>>> {
+    mustHaveColumns(schema, fn, 'enrich', 'async (r, { signal }) => ({ country: await lookUp(r.ip, signal) })');
+    return this.#rows(enrichOperation(toSchema(schema), fn, options as EnrichOptions, this.schema));
+  }
+
+  /** Calls `fn` with each row that passes, in the worker threads: for a look at what is there. */
+  peek(fn: (row: R) => void): Stream<R> {
+    mustBeFunction(fn, 'peek');
+    return this.#rows({
+      kind: 'filter',
+      fn: (row: R) => {
+        fn(row);
+        return true;
+      },
+    });
+  }
+
+  /**
+   * A share of the rows, for trying out: those whose values (or the values of the columns `by`) have a low
+   * hash. Rows that are alike go together, and the same ones come again in a replay: `by: 'user'` keeps all
+   * rows of a share of the users.
+   *
+   * @param share from 0 to 1
+   * @throws MillraceError ERR_MILLRACE_OPTION
+   */
+  sample(share: number, options: SampleOptions<R> = {}): Stream<R> {
+    return this.#rows({ kind: 'filter', fn: sampler(share, options as SampleOptions, this.schema) });
+  }
+
+  /**
+   * The first `n` rows of the job, in the order in which they are read; with more than one partition, whichever
+   * come first. The job goes on without them. All rows go to one place to be counted: for trying out.
+   */
+  limit(n: number): Stream<R> {
+    if (!(Number.isSafeInteger(n) && n >= 0)) throw new MillraceError('ERR_MILLRACE_OPTION', `limit() got ${shown(n)}; it takes a whole number of rows.`);
+    const columns = Object.fromEntries(this.schema.fields.map(({ name, type }) => [name, type]));
+    const place = '[limit]';
+    return this.keyBy({ [place]: i32 }, () => ({ [place]: 0 }) as never).process({
+      schema: columns,
+      state: () => ({ rows: 0 }),
+      onRow(row, ctx) {
+        if (ctx.state.rows >= n) return;
+        ctx.state.rows++;
+        const { [place]: _, ...rest } = row as Record<string, unknown>;
+        ctx.emit(rest as never);
+      },
+    }) as unknown as Stream<R>;
+  }
+
+  /** The columns of this stream, for people: their names, their types, and whether they can be null. */
+  describe(): readonly { readonly name: string; readonly type: string; readonly nullable: boolean }[] {
+    return this.schema.fields.map(({ name, type }) => ({ name, type: type.name, nullable: type.nullable }));
   }
 
   /** The rows of both streams, which must have the same columns; their order may differ. */

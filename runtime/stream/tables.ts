@@ -70,6 +70,7 @@ function afterRows(table: TableTraits, operation: RowOperation, before: Schema):
       return renamed((name) => operation.names.get(name) ?? name);
     case 'keyBy':
     case 'withColumns':
+    case 'enrich':
       return renamed((name) => (operation.schema.indexOf(name) < 0 ? name : undefined));
     case 'map': {
       const carried = carriedColumns(operation.fn);
@@ -114,6 +115,11 @@ export function rowsNode(parent: Node, operation: RowOperation, repeats?: Node):
       return lastly(plain(parent, { kind: 'keyBy', schema: operation.schema, fn: operation.fn }), operation.schema);
     case 'flatMap':
       return plain(parent, { kind: 'flatMap', schema: withSign(operation.schema), fn: signed(operation.fn), seesSign: true });
+    case 'enrich':
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        'enrich() is between a table and what needs its changes: what it finds for a row that is taken back may not be what it found for it before. Call it before the table is made, or behind .changes().',
+      );
     case 'mapBatches':
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
