@@ -11,6 +11,11 @@ export interface ServerConnections {
   cassandra: { contactPoints: string[]; localDataCenter: string };
   /** The REST server; Thrift with `settings: { thrift: true }`. */
   hbase: { url: string; zookeeper: string; thrift?: { host: string; port: number } };
+  /** The superuser, without a password; logical replication is on. */
+  postgres: { host: string; port: number; user: string; database: string };
+  redis: { host: string; port: number };
+  /** The options of the AWS SDK's `new S3Client`. */
+  s3: { endpoint: string; region: string; forcePathStyle: true; credentials: { accessKeyId: string; secretAccessKey: string } };
 }
 
 export type ServerName = keyof ServerConnections;

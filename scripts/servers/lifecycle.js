@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { descendantsOf, isAlive } from './processes.js';
 import { isRoot, NOBODY } from './provision.js';
 
 /** A loaded machine of two cores takes ten times as long as a free one. */
@@ -63,8 +64,12 @@ export async function launch({ title, dir, ownsDir, asNobody = false, stopSignal
     watchdog = watchFor(pids, ownsDir ? dir : undefined);
   };
   const killAll = async () => {
+    // Some have left the group, as PostgreSQL's do, and hold files until they notice.
+    const others = running.filter(isRunning).flatMap(({ child }) => descendantsOf(child.pid));
     for (const { child } of running) signalGroup(child, 'SIGKILL');
+    for (const pid of others) sendQuietly(pid, 'SIGKILL');
     await Promise.all(running.map(({ exited }) => exited));
+    for (const deadline = Date.now() + STOP_TIMEOUT_MS; others.some(isAlive) && Date.now() < deadline; ) await sleep(10);
   };
   const end = async () => {
     for (const one of running.toReversed()) {
@@ -140,11 +145,15 @@ function signal(child, name) {
  * @param {NodeJS.Signals} name
  */
 function signalGroup(child, name) {
-  if (child.pid === undefined) return;
+  if (child.pid !== undefined) sendQuietly(process.platform === 'win32' ? child.pid : -child.pid, name);
+}
+
+/** A signal to whoever is left. */
+function sendQuietly(pid, name) {
   try {
-    process.kill(process.platform === 'win32' ? child.pid : -child.pid, name);
+    process.kill(pid, name);
   } catch {
-    // Nobody is left in it.
+    // Nobody is.
   }
 }
 

@@ -8,6 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { isAlive } from './processes.js';
 import { findProgram } from './programs.js';
 import { MAVEN_PLUGIN, VERSIONS } from './versions.js';
 
@@ -38,6 +39,9 @@ export function homeOf(name) {
   return path.join(base, `${name}-${version}${kind}`);
 }
 
+/** Whether a server comes from a registry; others are of the system, or packages of npm. */
+export const isFetched = (name) => ['archive', 'jars', 'python'].some((kind) => VERSIONS[name][kind] !== undefined);
+
 /**
  * What `provision` would lack, or undefined.
  *
@@ -45,9 +49,8 @@ export function homeOf(name) {
  * @returns {string | undefined}
  */
 export function missingForProvision(name) {
-  const { archive, jars, python } = VERSIONS[name];
-  if ((archive === undefined && jars === undefined && python === undefined) || fs.existsSync(homeOf(name))) return undefined;
-  if (python !== undefined) {
+  if (!isFetched(name) || fs.existsSync(homeOf(name))) return undefined;
+  if (VERSIONS[name].python !== undefined) {
     return findProgram('python3') === undefined ? 'Python 3 is missing: install it (Debian: apt-get install python3 python3-venv).' : undefined;
   }
   return findProgram('mvn') === undefined ? 'Maven (mvn) is missing: the first start fetches the server with it (Debian: apt-get install maven).' : undefined;
@@ -121,16 +124,6 @@ function readPid(file) {
   } catch {
     // Released in this moment.
     return process.pid;
-  }
-}
-
-/** @param {number} pid */
-function isAlive(pid) {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error.code === 'EPERM';
   }
 }
 

@@ -3,6 +3,7 @@
 
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import { parentOf } from './processes.js';
 
 const POLL_MS = 500;
 
@@ -26,20 +27,6 @@ function isShell(pid) {
       ? fs.readFileSync(`/proc/${pid}/comm`, 'utf8')
       : spawnSync('ps', ['-o', 'comm=', '-p', String(pid)], { encoding: 'utf8' }).stdout;
   return /(^|\/)-?(ba|da|z|k|a)?sh$/.test((name ?? '').trim());
-}
-
-/** @param {number | undefined} pid */
-function parentOf(pid) {
-  if (process.platform === 'linux') {
-    try {
-      // The name, in parentheses, may hold anything.
-      return Number(fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[1]);
-    } catch {
-      return undefined;
-    }
-  }
-  const { status, stdout } = spawnSync('ps', ['-o', 'ppid=', '-p', String(pid)], { encoding: 'utf8' });
-  return status === 0 ? Number(stdout.trim()) : undefined;
 }
 
 /**

@@ -50,4 +50,11 @@ export const VERSIONS = {
       ...hadoopOfHbase(['mapreduce-client-core', 'yarn-api', 'yarn-client', 'yarn-common']),
     ],
   },
+  postgres: {},
+  redis: {},
+  s3: {
+    version: '2.9.0',
+    java: { min: 17 },
+    jars: ['org.gaul:s3proxy:2.9.0'],
+  },
 };
