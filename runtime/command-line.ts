@@ -34,6 +34,7 @@ const HELP_OF = {
       --guarantee <what>      at-least-once (default) or exactly-once, which needs --checkpoint
       --param <key=value>     handed to the module's default export; may be repeated
       --metrics <port>        serve /metrics (Prometheus), /live and /ready on 127.0.0.1; or <host>:<port>
+      --dashboard <port>      serve the live page, and those, on 127.0.0.1; or <host>:<port>
       --log-level <level>     what happens in the life of the job, as lines on stderr: debug, info, warn or error
       --json                  progress, and the lines of the log, as one JSON object a line
 `,
@@ -59,6 +60,7 @@ const HELP_OF = {
       --kills <n>             at most so many times
       --seed <n>              other clicks
       --metrics <port>        serve /metrics, /live and /ready while the job runs
+      --dashboard <port>      serve the live page, and those, while the job runs
       --log-level <level>     what happens in its life: debug, info, warn or error
       --json                  end with one line of JSON
 `,
@@ -125,6 +127,7 @@ async function runCommand(args: string[]): Promise<number> {
     guarantee: { type: 'string' },
     param: { type: 'string', multiple: true },
     metrics: { type: 'string' },
+    dashboard: { type: 'string' },
     'log-level': { type: 'string' },
     json: { type: 'boolean' },
   });
@@ -162,6 +165,7 @@ async function runCommand(args: string[]): Promise<number> {
     // The log has them by itself.
     if (logger === undefined) job.on('warning', warn);
     if (job.url !== undefined && logger === undefined && !isJson) console.error(`metrics at ${job.url}/metrics`);
+    if (job.dashboardUrl !== undefined && logger === undefined && !isJson) console.error(`live page at ${job.dashboardUrl}/`);
     await follow(job, printer);
   } finally {
     unlisten();
@@ -321,6 +325,7 @@ async function demoCommand(args: string[]): Promise<number> {
     kills: { type: 'string' },
     seed: { type: 'string' },
     metrics: { type: 'string' },
+    dashboard: { type: 'string' },
     'log-level': { type: 'string' },
     json: { type: 'boolean' },
   });
@@ -328,7 +333,7 @@ async function demoCommand(args: string[]): Promise<number> {
   const format = values.format ?? 'json';
   if (format !== 'json' && format !== 'arrow') throw new UsageError(`--format is ${JSON.stringify(format)}: give json or arrow`);
   if (values['kill-every'] !== undefined) {
-    const other = ['brokers', 'trigger', 'sink-delay', 'metrics', 'log-level'].find((name) => values[name] !== undefined);
+    const other = ['brokers', 'trigger', 'sink-delay', 'metrics', 'dashboard', 'log-level'].find((name) => values[name] !== undefined);
     if (other !== undefined) throw new UsageError(`--kill-every goes without --${other}`);
   }
   if (values.kills !== undefined && values['kill-every'] === undefined) throw new UsageError('--kills goes with --kill-every <time>');
@@ -376,11 +381,12 @@ function memory(limit: Memory['limit'], atLimit: Memory['atLimit']): RunOptions[
 }
 
 /** What shows a job to others. */
-function observed(values: Readonly<Record<string, unknown>>): Pick<RunOptions, 'logger' | 'metrics'> {
-  const { metrics, 'log-level': level, json } = values;
+function observed(values: Readonly<Record<string, unknown>>): Pick<RunOptions, 'logger' | 'metrics' | 'dashboard'> {
+  const { metrics, dashboard, 'log-level': level, json } = values;
   return {
     ...option('logger', level === undefined ? undefined : lineLogger({ level: logLevel(level as string), json: json === true })),
     ...option('metrics', metrics === undefined ? undefined : place('metrics', metrics as string)),
+    ...option('dashboard', dashboard === undefined ? undefined : place('dashboard', dashboard as string)),
   };
 }
 

@@ -57,5 +57,13 @@ if (only === undefined) {
   run(bin('typescript', 'tsc'), ['-p', 'tsconfig.build.json']);
   // JavaScript sources (the worker's entry must be one, see runtime/) are copied as they are.
   for (const file of ['runtime/workers/worker-entry.js']) if (existsSync(join(root, file))) cpSync(join(root, file), join(root, 'dist', file));
+  // The live page is plain files; the chart library is bundled with it, so that users need not install it.
+  cpSync(join(root, 'runtime/dashboard/page'), join(root, 'dist/runtime/dashboard/page'), { recursive: true });
+  for (const [file, packaged] of [
+    ['uplot.js', 'uplot/dist/uPlot.esm.js'],
+    ['uplot.css', 'uplot/dist/uPlot.min.css'],
+  ]) {
+    cpSync(require.resolve(packaged), join(root, 'dist/runtime/dashboard/page', file));
+  }
   if (existsSync(join(root, 'dist/runtime/cli.js'))) chmodSync(join(root, 'dist/runtime/cli.js'), 0o755);
 }

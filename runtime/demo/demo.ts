@@ -28,6 +28,7 @@ export interface DemoOptions {
   readonly json: boolean;
   /** Of the job that counts. */
   readonly metrics?: RunOptions['metrics'];
+  readonly dashboard?: RunOptions['dashboard'];
   readonly logger?: RunOptions['logger'];
 }
 
@@ -73,6 +74,7 @@ export async function demo(options: DemoOptions): Promise<boolean> {
             bounded: true,
             drain: 'emit',
             ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+            ...(options.dashboard === undefined ? {} : { dashboard: options.dashboard }),
             ...(options.logger === undefined ? {} : { logger: options.logger }),
             ...(options.trigger === undefined ? {} : { trigger: options.trigger }),
             ...(options.sinkDelay === undefined ? {} : { sinkDelay: options.sinkDelay }),

@@ -43,6 +43,7 @@ import { originInLog, redo } from './redo.ts';
 import { Rejects } from './rejects.ts';
 import { type SpillPlace, StateBudget } from './state-budget.ts';
 import { type EngineState, type ShardState, stateOfShard } from './state-snapshot.ts';
+import type { TailTaker } from './tail.ts';
 import { WatermarkRunner } from './watermark-runner.ts';
 
 /** How often bytes of state are shown to progress. */
@@ -74,6 +75,8 @@ export interface EngineContext {
   readonly stateLog?: StateLog | undefined;
   /** Where state goes that memory has no room for; undefined: all of it stays in memory. */
   readonly spill?: SpillPlace | undefined;
+  /** Shows some of the rows that go to sinks; undefined: nobody watches. */
+  readonly tail?: TailTaker | undefined;
   output(epoch: number, block: OutputBlock): void;
   sample(sample: LedgerSample): void;
 }

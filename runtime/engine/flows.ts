@@ -13,6 +13,7 @@ import type { FailedRows } from './failed-rows.ts';
 import { Flow, sinksOf, targetsOf } from './flow.ts';
 import { Lookups } from './lookups.ts';
 import type { Place, RowTrail } from './place.ts';
+import { type TailTaker, tailed } from './tail.ts';
 import type { WatermarkRunner } from './watermark-runner.ts';
 
 /** What flows need to know of their engine. */
@@ -22,6 +23,7 @@ export interface FlowsContext {
   readonly slabs: SlabAllocator;
   readonly sinks: readonly SinkInfo[];
   readonly batchRows: number;
+  readonly tail?: TailTaker | undefined;
   output(epoch: number, block: OutputBlock): void;
 }
 
@@ -57,16 +59,17 @@ export class Flows {
     this.#balance = balance;
     this.#failed = failed;
     const { plan, slabs, memory } = context;
-    this.#encoders = plan.sinks.map(({ sink, schema }, index) =>
-      sink.encoder({
+    this.#encoders = plan.sinks.map(({ sink, schema }, index) => {
+      const encoder = sink.encoder({
         memory,
         slabs,
         schema,
         info: context.sinks[index] as SinkInfo,
         position: () => ({ epoch: place.epoch, shard: place.unit }),
         block: (outputPartition, rows, address, bytes) => this.#handOver(index, outputPartition, rows, address, bytes),
-      }),
-    );
+      });
+      return context.tail === undefined ? encoder : tailed(encoder, index, context.tail);
+    });
     this.scatters = plan.exchanges.map(({ operator, carriesOrder }, index) =>
       operator.inputs.map((_, input) =>
         operator.scatter(slabs, input, {

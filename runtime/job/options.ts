@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkOptionNames, type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, nearNames, shown, shownPath } from '../../core/index.ts';
 import type { KafkaCheckpointOptions } from '../../io/kafka/index.ts';
+import { type DashboardOptions, type DashboardPlace, dashboardPlace } from '../dashboard/index.ts';
 import type { Drain } from '../epoch/index.ts';
 import { type ObserveOptions, type ResolvedObserve, resolveObserve } from '../observe/index.ts';
 import { type Allowed, type AllowedNames, NOTHING_ALLOWED } from '../plan/index.ts';
@@ -120,6 +121,8 @@ export interface RunOptions extends ObserveOptions {
    * `done` resolves. Where it is aborted before `run` has started the job, `run` rejects with its reason.
    */
   readonly signal?: AbortSignal;
+  /** Serves the live page of the job while it lasts, with `/metrics`, `/live` and `/ready` beside it. */
+  readonly dashboard?: DashboardOptions;
   /** Waits this long before each epoch is written: shows what a slow sink does. */
   readonly sinkDelay?: Duration;
   /** Rows per batch in the workers (default 4096). */
@@ -153,6 +156,7 @@ export interface ResolvedOptions {
   readonly params: Params;
   readonly signal: AbortSignal | undefined;
   readonly observe: ResolvedObserve;
+  readonly dashboard: DashboardPlace | undefined;
   readonly sinkDelayMs: number;
   readonly batchRows: number;
   readonly codeGeneration: boolean | undefined;
@@ -190,6 +194,7 @@ const OPTIONS = {
   logger: true,
   metrics: true,
   telemetry: true,
+  dashboard: true,
   sinkDelay: true,
   batchRows: true,
   codeGeneration: true,
@@ -255,6 +260,7 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     params: options.params ?? {},
     signal: signalOf(options.signal),
     observe: resolveObserve(options),
+    dashboard: options.dashboard === undefined ? undefined : dashboardPlace(options.dashboard),
     sinkDelayMs: options.sinkDelay === undefined ? 0 : durationMs(options.sinkDelay, 'sinkDelay'),
     batchRows,
     codeGeneration: options.codeGeneration,

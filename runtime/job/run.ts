@@ -4,6 +4,7 @@ import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type AnyRow, checkOptionNames, MillraceError, shown } from '../../core/index.ts';
+import { Dashboard } from '../dashboard/index.ts';
 import { type JobState, JobWatch, jobMetrics, Observation, type Progress, prometheusText } from '../observe/index.ts';
 import { describePlan, graphOf, makePlan, type Plan } from '../plan/index.ts';
 import { loadGraph, refuseInWorker, supportTypeScript } from '../stream/index.ts';
@@ -50,12 +51,16 @@ export async function run(module: URL | string, options: RunOptions = {}): Promi
   });
   watch.starts();
   const observation = await Observation.open(watch, observe);
+  let dashboard: Dashboard | undefined;
   try {
-    const job = new Job(supervisor, plan, watch, observation);
+    let job: Job | undefined;
+    if (resolved.dashboard !== undefined) dashboard = await Dashboard.open(watch, resolved.dashboard, observation.server, () => job);
+    job = new Job(supervisor, plan, watch, observation, dashboard);
     await supervisor.start();
     return job.started(signal);
   } catch (error) {
     watch.hasNotStarted(error);
+    await dashboard?.close();
     await observation.close();
     throw error;
   }
@@ -105,9 +110,11 @@ export class Job extends EventEmitter<JobEvents> {
   #isAwaited = false;
   #hasStarted = false;
   readonly #observation: Observation;
+  readonly #dashboard: Dashboard | undefined;
 
-  constructor(supervisor: Supervisor, plan: Plan, watch: JobWatch, observation: Observation) {
+  constructor(supervisor: Supervisor, plan: Plan, watch: JobWatch, observation: Observation, dashboard: Dashboard | undefined) {
     super();
+    this.#dashboard = dashboard;
     this.#supervisor = supervisor;
     this.#plan = plan;
     this.#observation = observation;
@@ -177,6 +184,11 @@ export class Job extends EventEmitter<JobEvents> {
     return this.#observation.server?.url;
   }
 
+  /** Where the live page is, `http://127.0.0.1:4000`; undefined without the option `dashboard`. */
+  get dashboardUrl(): string | undefined {
+    return this.#dashboard?.url;
+  }
+
   /** The metrics of the job as text, in the exposition format of Prometheus: what `/metrics` has, but for the process. */
   metrics(): string {
     return prometheusText(jobMetrics(this.watch));
@@ -215,6 +227,7 @@ export class Job extends EventEmitter<JobEvents> {
   /** Says how it ended, and closes what is open around it. */
   async #isOver(error: unknown): Promise<void> {
     this.watch.ends(this.#supervisor.progress(), error);
+    await this.#dashboard?.close();
     if (this.#observation.isOpen) await this.#observation.close();
     else void this.#observation.close();
   }

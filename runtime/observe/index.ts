@@ -1,7 +1,8 @@
 /** The door of runtime/observe: what a job tells of itself, and how others get to see it. */
 
 export type { LogLine } from './job-log.ts';
-export { JobWatch, type JobWatchOptions, type ProgressSample } from './job-watch.ts';
+export { jobRoutes } from './job-routes.ts';
+export { JobWatch, type JobWatchOptions, type ProgressSample, type TailRow } from './job-watch.ts';
 export { type LineLoggerOptions, lineLogger, type MessageFirstLogger, messageFirst } from './line-logger.ts';
 export { jobMetrics, type MetricFamily, processMetrics } from './metrics.ts';
 export { Observation } from './observation.ts';

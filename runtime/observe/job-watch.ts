@@ -20,6 +20,7 @@ export type Phase = (typeof PHASES)[number];
 
 const EPOCHS_KEPT = 300;
 const SAMPLES_KEPT = 600;
+const TAIL_ROWS = 30;
 /** Beyond this many partitions a sample has the sums only. */
 const PARTITIONS_SAMPLED_MAX = 1_000;
 /** An epoch counts as slow from this many triggers on, and at least this many ms. */
@@ -35,6 +36,9 @@ export interface SinkTotals {
   /** Calls of an epoch's write. */
   readonly writes: Histogram;
 }
+
+/** A row on its way to a sink, as JSON can hold it. */
+export type TailRow = Readonly<Record<string, unknown>>;
 
 /** Progress at one time, small enough to keep some hundred of them. */
 export interface ProgressSample {
@@ -100,6 +104,8 @@ export class JobWatch {
   /** Requests that were made again, by source or sink. */
   readonly retries = new Map<string, number>();
   readonly recentEpochs = new Recent<EpochTimes>(EPOCHS_KEPT);
+  /** The newest rows that went to each sink; none where nobody asks for them. */
+  readonly tails = new Map<string, Recent<TailRow>>();
   readonly listeners: WatchListener[] = [];
   readonly carried: Carried = { bytesIn: 0, ledger: {}, rows: new Map(), backPressure: { workers: 0, epochs: 0, output: 0 } };
   lastCheckpoint: CheckpointTimes | undefined;
@@ -264,6 +270,14 @@ export class JobWatch {
     totals.bytes += bytes;
     totals.writes.record(ms / 1_000);
     for (const listener of this.listeners) listener.sinkWrite?.(sink, ms / 1_000);
+  }
+
+  /** Some of the rows that went to a sink. */
+  tailed(name: string, rows: readonly TailRow[]): void {
+    const sink = withoutSecrets(name);
+    let tail = this.tails.get(sink);
+    if (tail === undefined) this.tails.set(sink, (tail = new Recent(TAIL_ROWS)));
+    for (const row of rows) tail.push(row);
   }
 
   /** About twice a second. */

@@ -57,12 +57,16 @@ export interface WorkerTask {
   /** Where state goes that memory has no room for; undefined: all of it stays there. */
   readonly spill: { readonly dir: string; readonly limitBytes: number } | undefined;
   readonly codeGeneration?: boolean;
+  /** Shows some of the rows that go to sinks. */
+  readonly tail?: boolean;
   readonly port: MessagePort;
 }
 
 /** What a worker reports besides the records in its ring: rare things. */
 export type WorkerMessage =
   | { readonly sample: LedgerSample }
+  /** Rows on their way to a sink, for whoever watches. */
+  | { readonly tail: { readonly sink: number; readonly rows: readonly Readonly<Record<string, unknown>>[] } }
   /** What a user function has printed. */
   | { readonly print: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
   /** Something failed outside the task: a promise, a timer. */

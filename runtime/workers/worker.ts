@@ -74,6 +74,7 @@ async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<voi
     batchRows,
     failedRows,
     output: (epoch, block) => link.output(epoch, block),
+    tail: task.tail === true ? (sink, rows) => task.port.postMessage({ tail: { sink, rows } } satisfies WorkerMessage) : undefined,
     sample: (sample) => task.port.postMessage({ sample } satisfies WorkerMessage),
   });
   log?.close();

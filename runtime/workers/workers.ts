@@ -22,6 +22,8 @@ export class Workers implements Crew {
   readonly counters: Counters<CounterName>[][] = [];
   /** Some of the rows that no result counts. */
   readonly samples: LedgerSample[] = [];
+  /** Gets some of the rows that go to sinks, where the task says so. */
+  onTail: ((sink: number, rows: readonly Readonly<Record<string, unknown>>[]) => void) | undefined;
   readonly #slabs: SlabAllocator;
   readonly #failed: (error: unknown) => void;
   readonly #pool: WorkerPool;
@@ -73,7 +75,8 @@ export class Workers implements Crew {
   #told(message: WorkerMessage): void {
     if ('sample' in message) {
       if (this.samples.length < SAMPLES_MAX) this.samples.push(message.sample);
-    } else if ('print' in message) process[message.print].write(message.bytes);
+    } else if ('tail' in message) this.onTail?.(message.tail.sink, message.tail.rows);
+    else if ('print' in message) process[message.print].write(message.bytes);
     else this.#failed(asPassing(revive(message.failed)));
   }
 
