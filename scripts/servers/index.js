@@ -5,21 +5,27 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { apicurio } from './apicurio.js';
 import { cassandra } from './cassandra.js';
+import { clickhouse } from './clickhouse.js';
 import { elasticsearch } from './elasticsearch.js';
+import { flume } from './flume.js';
 import { hbase } from './hbase.js';
 import { hdfs } from './hdfs.js';
+import { kinesis } from './kinesis.js';
 import { launch } from './lifecycle.js';
 import { opensearch } from './opensearch.js';
 import { freePorts, isFree } from './ports.js';
 import { postgres } from './postgres.js';
 import { findJava } from './programs.js';
+import { prometheus } from './prometheus.js';
 import { isFetched, isRoot, missingForProvision, NOBODY, provision } from './provision.js';
 import { redis } from './redis.js';
+import { rsyslog } from './rsyslog.js';
 import { s3 } from './s3.js';
 import { VERSIONS } from './versions.js';
 
-const SERVERS = { elasticsearch, hdfs, cassandra, hbase, postgres, redis, opensearch, s3 };
+const SERVERS = { elasticsearch, hdfs, cassandra, hbase, postgres, redis, opensearch, s3, clickhouse, kinesis, apicurio, flume, rsyslog, prometheus };
 const OPTIONS = new Set(['port', 'dir', 'settings', 'heapMiB']);
 
 export const SERVER_NAMES = Object.keys(SERVERS);
@@ -77,7 +83,7 @@ export async function startServer(name, options = {}) {
     asNobody: server.asNobody,
     stopSignal: server.stopSignal,
     programs: server.programs(context),
-    isReady: () => server.isReady(context),
+    isReady: (log) => server.isReady({ ...context, log }),
   });
   return {
     name,
