@@ -19,6 +19,8 @@ export const MARK = 'kept-7f3a';
 export interface RoundTrip<Name extends ServerName> {
   write(server: RunningServer<Name>): Promise<void>;
   read(server: RunningServer<Name>): Promise<string>;
+  /** Its end takes away what was written, as a browser's does open pages. */
+  readonly forgets?: true;
 }
 
 const JSON_BODY = { 'content-type': 'application/json', accept: 'application/json' };
@@ -162,6 +164,11 @@ async function lookedUp(url: string): Promise<boolean> {
   return true;
 }
 
+async function openTitles(url: string): Promise<string[]> {
+  const pages = (await (await answered(200, `${url}/json/list`)).json()) as { title: string }[];
+  return pages.map(({ title }) => title);
+}
+
 /** Flume's and rsyslog's files are written after their answer, if they give one. */
 async function foundIn(files: () => readonly string[]): Promise<string> {
   const read = (): string =>
@@ -270,5 +277,13 @@ export const ROUND_TRIPS: { readonly [Name in ServerName]: RoundTrip<Name> } = {
       await until(() => lookedUp(url), 'a first look');
     },
     read: async ({ url }) => ((await lookedUp(url)) ? MARK : ''),
+  },
+  chromium: {
+    forgets: true,
+    async write({ url }) {
+      await answered(200, `${url}/json/new?${encodeURIComponent(`data:text/html,<title>${MARK}</title>`)}`, { method: 'PUT' });
+      await until(async () => (await openTitles(url)).includes(MARK), 'the title of the page');
+    },
+    read: async ({ url }) => (await openTitles(url)).find((title) => title === MARK) ?? '',
   },
 };

@@ -27,6 +27,8 @@ export interface ServerConnections {
   rsyslog: { host: string; port: number; messages: string };
   /** `settings: { targets: 'host:port,...', path }` says whom it asks, each second. */
   prometheus: { url: string };
+  /** DevTools protocol; an option of puppeteer's `connect`. */
+  chromium: { browserURL: string };
 }
 
 export type ServerName = keyof ServerConnections;

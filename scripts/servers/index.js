@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { apicurio } from './apicurio.js';
 import { cassandra } from './cassandra.js';
+import { chromium } from './chromium.js';
 import { clickhouse } from './clickhouse.js';
 import { elasticsearch } from './elasticsearch.js';
 import { flume } from './flume.js';
@@ -25,7 +26,7 @@ import { rsyslog } from './rsyslog.js';
 import { s3 } from './s3.js';
 import { VERSIONS } from './versions.js';
 
-const SERVERS = { elasticsearch, hdfs, cassandra, hbase, postgres, redis, opensearch, s3, clickhouse, kinesis, apicurio, flume, rsyslog, prometheus };
+const SERVERS = { elasticsearch, hdfs, cassandra, hbase, postgres, redis, opensearch, s3, clickhouse, kinesis, apicurio, flume, rsyslog, prometheus, chromium };
 const OPTIONS = new Set(['port', 'dir', 'settings', 'heapMiB']);
 
 export const SERVER_NAMES = Object.keys(SERVERS);

@@ -85,4 +85,5 @@ export const VERSIONS = {
   },
   rsyslog: {},
   prometheus: {},
+  chromium: {},
 };
