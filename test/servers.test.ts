@@ -41,6 +41,7 @@ test('what cannot be is refused, and says why', { skip: skipOf('redis') }, async
   // @ts-expect-error there is no such option
   await assert.rejects(startServer('redis', { memory: 1 }), /no option 'memory'\. It has port, /);
   await assert.rejects(startServer('redis', { settings: { nonsense: 1 } }), /Redis ended while starting[\s\S]*nonsense/);
+  await assert.rejects(startServer('redis', { heapMiB: 64 }), /Redis has no heap of Java: heapMiB 64/);
   const redis = await startServer('redis');
   t.after(() => redis.stop());
   await assert.rejects(startServer('redis', { port: redis.port }), new RegExp(`port ${redis.port} of 127.0.0.1: something else does`));
