@@ -114,6 +114,8 @@ export class JobWatch {
   #toldSlowAtMs = Number.NEGATIVE_INFINITY;
   #slowUntold = 0;
   #hasRows = false;
+  /** No epoch of the execution is done: its workers may still be starting. */
+  #isFirstEpoch = true;
   readonly #waiting = new Map<string, string>();
 
   constructor(plan: Plan, progress: () => Progress, { logger, triggerMs = 100, settings = {} }: JobWatchOptions = {}) {
@@ -212,6 +214,7 @@ export class JobWatch {
     sources: readonly { readonly name: string; readonly partitions: number }[],
     from: { readonly checkpoint: number; readonly ageMs: number; readonly stateBytes: number } | undefined,
   ): void {
+    this.#isFirstEpoch = true;
     if (from === undefined) this.log.info({ sources }, 'sources and sinks are open');
     else {
       const { checkpoint, ageMs, stateBytes } = from;
@@ -234,7 +237,7 @@ export class JobWatch {
   /** A source or sink waits for something outside; undefined: no longer. The wait itself is said as a warning. */
   waits(name: string, what: string | undefined): void {
     if (what !== undefined) this.#waiting.set(name, what);
-    else if (this.#waiting.delete(name)) this.log.info({ endpoint: name }, 'what was waited for is there again');
+    else if (this.#waiting.delete(name)) this.log.info({ endpoint: name }, 'the wait is over');
   }
 
   epochDone(times: EpochTimes): void {
@@ -274,6 +277,8 @@ export class JobWatch {
 
   #tellSlow(times: EpochTimes): void {
     const { epoch, bytes, mergeMs, writeMs, commitMs, checkpointMs } = times;
+    const isFirst = this.#isFirstEpoch;
+    this.#isFirstEpoch = false;
     if (mergeMs + writeMs + commitMs < this.#slowMs) return;
     const now = performance.now();
     if (now - this.#toldSlowAtMs < SLOW_PAUSE_MS) {
@@ -284,7 +289,10 @@ export class JobWatch {
     const [longest] = Object.entries(parts).sort(([, a], [, b]) => b - a) as [[keyof typeof parts, number], ...unknown[]];
     const others = this.#slowUntold === 0 ? {} : { othersBefore: this.#slowUntold };
     const ms = Object.fromEntries(Object.entries(parts).map(([name, value]) => [`${name}Ms`, rounded(value)]));
-    this.log.warn({ epoch, bytes, ...ms, ...others }, `a slow epoch: ${WHY_SLOW[longest[0]]}`);
+    this.log.warn(
+      { epoch, bytes, ...ms, ...others },
+      `a slow epoch: ${isFirst && longest[0] === 'merge' ? 'it had to wait until the workers were up' : WHY_SLOW[longest[0]]}`,
+    );
     this.#toldSlowAtMs = now;
     this.#slowUntold = 0;
   }
