@@ -57,6 +57,8 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['delivery', 'base'],
       ['http', 'base', 'delivery'],
       ['elasticsearch', 'base', 'delivery', 'http'],
+      ['cassandra', 'base', 'delivery'],
+      ['hbase', 'base', 'delivery', 'http'],
       ['kafka/protocol', 'base'],
       ['kafka/connection', 'base'],
       ['kafka/kafkajs', 'base', 'kafka/protocol', 'kafka/connection'],
