@@ -95,12 +95,12 @@ export function checkOptions(name: string, options: HBaseSinkOptions): void {
   either('keyEncoding', keyEncoding, 'text', 'binary');
   either('valueEncoding', valueEncoding, 'text', 'binary');
   either('nulls', nulls, 'empty', 'skip');
-  if (separator !== undefined && (typeof separator !== 'string' || !/^[\0-\x7f]$/.test(separator) || /[\w.+-]/.test(separator)))
-    throw refused(`separator is ${shown(separator)}; it must be one ASCII character that numbers and names do not have, such as '|'.`);
+  if (separator !== undefined && (typeof separator !== 'string' || !/^[!-~]$/.test(separator) || /[\w.+-]/.test(separator)))
+    throw refused(`separator is ${shown(separator)}; it must be one printable ASCII character that numbers do not have, such as '|'.`);
   if (separator !== undefined && keyEncoding === 'binary') throw refused("separator is for text keys, and keyEncoding is 'binary'. Leave it out.");
   if (salt !== undefined && !(Number.isInteger(salt) && salt >= 2 && salt <= 256))
     throw refused(`salt is ${shown(salt)}; it must be a whole number from 2 to 256.`);
-  if (typeof family !== 'string' || family === '' || /[:/\0-\x1f]/.test(family))
+  if (typeof family !== 'string' || family === '' || /[^!-~]|[:/]/.test(family))
     throw refused(`family is ${shown(family)}; it must be the name of a column family.`);
   checkColumnNames(name, columns);
   if (version !== undefined && (typeof version !== 'string' || version === '')) throw refused(`version is ${shown(version)}; it must be a column.`);

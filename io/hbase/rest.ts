@@ -1,11 +1,11 @@
 /**
  * The coordinator's end: puts, many in a request, and deletes, one in each, as HBase's REST server takes no more.
- * Where it refuses a request for what is in it, and does not say which row it was, halves of it find out.
+ *
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError, type Schema, SIGN, shown } from '../../core/index.ts';
-import { type RecordFault, Records, refusalOf, TooLarge, type Transport } from '../delivery/index.ts';
+import { type RecordFault, Records, Refused, refusalOf, TooLarge, type Transport } from '../delivery/index.ts';
 import { busy, type HttpAnswer, type HttpClient, isPassingStatus, wordsOf } from '../http/index.ts';
 import { DELETE, PUT } from './encode.ts';
 import { keyOf, textOf } from './messages.ts';
@@ -73,8 +73,7 @@ export class Rest implements Transport {
     if (answer.status === 413) throw new TooLarge(`the server takes no request of ${new Records(puts.map(({ bytes }) => bytes)).byteLength} bytes`);
     if (answer.status !== 400) throw this.#failure(answer);
     if (puts.length === 1) return [{ record: first.index, isRetriable: false, message: messageOf(answer) }];
-    const half = puts.length >>> 1;
-    return [...(await this.#put(puts.slice(0, half), signal)), ...(await this.#put(puts.slice(half), signal))];
+    throw new Refused(messageOf(answer));
   }
 
   async #deleteAll(deletes: readonly Numbered[], signal: AbortSignal): Promise<void> {

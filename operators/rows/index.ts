@@ -2,6 +2,7 @@
 
 export { carriedColumns } from './carried.ts';
 export { gather } from './gather.ts';
+export type { Lookup, LookupCache } from './operation.ts';
 export { type ColumnValue, schemaAfter } from './operation.ts';
 export { planRows, type RowContext, type RowOperation, type RowPlan, type RowPlanOptions, type RowProgram } from './rows.ts';
-export { fitted, ownValue, refusePromise, requireRow } from './values.ts';
+export { fitted, refusePromise, requireRow } from './values.ts';
