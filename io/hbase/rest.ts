@@ -1,6 +1,5 @@
 /**
  * The coordinator's end: puts, many in a request, and deletes, one in each, as HBase's REST server takes no more.
- *
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
