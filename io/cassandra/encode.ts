@@ -9,7 +9,7 @@
  */
 
 import { type Batch, isValid, type Schema, type SharedMemory } from '../../core/index.ts';
-import { bytesLength, bytesStart, writeLong, writeWord } from '../big-endian.ts';
+import { bytesLength, writeLong, writeWord } from '../big-endian.ts';
 import type { RecordEncoder } from '../codec.ts';
 import { RowRecords, type RowWriter } from '../delivery/index.ts';
 import type { SinkEncoderContext, SinkInfo } from '../sink.ts';
@@ -98,7 +98,7 @@ class ValuesWriter implements RowWriter {
       const column = batch.column(index);
       if (isValid(this.#memory, column, row)) {
         const end = write(column, row, at + I32);
-        if (end < 0) return this.#refuse(`the column ${JSON.stringify(name)} is no ${type}`);
+        if (end < 0) return this.#refuse(`the column ${JSON.stringify(name)} is ${String(batch.value(index, row))}, which is no ${type}`);
         writeWord(u8, end - at - I32, at);
         at = end;
       } else {

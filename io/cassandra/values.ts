@@ -1,9 +1,13 @@
 /** Which types of Cassandra a column can be written as, and the bytes of its values there (CQL protocol, section 6). */
 
 import type { SharedMemory, TypeName } from '../../core/index.ts';
-import { bigEndianWriter, bytesLength, bytesStart, FIXED_BYTES_MAX, type ValueWriter, writeWord } from '../big-endian.ts';
+import { bigEndianWriter, bytesLength, bytesStart, FIXED_BYTES_MAX, type ValueWriter, writeLong, writeWord } from '../big-endian.ts';
 
-/** By type of a column: the types of Cassandra that take all its values as they are. The first is the usual one. */
+/**
+ * By type of a column: the types of Cassandra that it can be written as. The first is the usual one. They take all its
+ * values, but for doubles as integers (counts and sums of whole numbers are doubles), dates and uuids: a value that
+ * is none is refused.
+ */
 export const TARGETS: Readonly<Record<string, readonly string[]>> = {
   bool: ['boolean'],
   i8: ['tinyint', 'smallint', 'int', 'bigint', 'varint'],
@@ -12,7 +16,7 @@ export const TARGETS: Readonly<Record<string, readonly string[]>> = {
   u32: ['bigint', 'varint'],
   i64: ['bigint', 'varint'],
   f32: ['float', 'double'],
-  f64: ['double'],
+  f64: ['double', 'bigint', 'int', 'varint'],
   utf8: ['text', 'varchar', 'ascii', 'uuid', 'timeuuid'],
   binary: ['blob'],
   timestamp: ['timestamp', 'date', 'bigint', 'varint'],
@@ -52,20 +56,35 @@ export function cqlWriter(memory: SharedMemory, type: TypeName, target: string):
     };
     return { isVariable: true, bytesMax: 0, write };
   }
-  if (target === 'varint') return { isVariable: false, bytesMax: FIXED_BYTES_MAX, write: varintWriter(u8, bigEndianWriter(memory, type, 8)) };
+  if (target === 'varint') {
+    const writeFull = type === 'f64' ? wholeWriter(memory, 8) : bigEndianWriter(memory, type, 8);
+    return { isVariable: false, bytesMax: FIXED_BYTES_MAX, write: varintWriter(u8, writeFull) };
+  }
+  if (type === 'f64' && target !== 'double') return { isVariable: false, bytesMax: FIXED_BYTES_MAX, write: wholeWriter(memory, WIDTHS[target] as number) };
   if (target === 'date') return { isVariable: false, bytesMax: 4, write: dateWriter(memory) };
   return { isVariable: false, bytesMax: FIXED_BYTES_MAX, write: bigEndianWriter(memory, type, WIDTHS[target] as number) };
 }
 
 /** As few bytes as hold the number: with more, a key would be another one. */
-function varintWriter(u8: Uint8Array, writeLong: ValueWriter): ValueWriter {
+function varintWriter(u8: Uint8Array, writeFull: ValueWriter): ValueWriter {
   return (column, row, at) => {
-    const end = writeLong(column, row, at);
+    const end = writeFull(column, row, at);
+    if (end < 0) return -1;
     const sign = (u8[at] as number) >>> 7 === 1 ? 0xff : 0;
     let from = at;
     while (from < end - 1 && u8[from] === sign && (u8[from + 1] as number) >>> 7 === sign >>> 7) from++;
     u8.copyWithin(at, from, end);
     return at + end - from;
+  };
+}
+
+/** Doubles as integers of so many bytes. */
+function wholeWriter({ u8, f64 }: SharedMemory, width: number): ValueWriter {
+  const limit = 2 ** (width * 8 - 1);
+  return ({ data }, row, at) => {
+    const value = f64[(data >>> 3) + row] as number;
+    if (!Number.isInteger(value) || value < -limit || value >= limit) return -1;
+    return width === 4 ? writeWord(u8, value, at) : writeLong(u8, Math.floor(value / 2 ** 32), value, at);
   };
 }
 
