@@ -59,6 +59,8 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['elasticsearch', 'base', 'delivery', 'http'],
       ['hdfs', 'base', 'delivery', 'http'],
       ['postgres', 'base', 'delivery'],
+      ['cassandra', 'base', 'delivery'],
+      ['hbase', 'base', 'delivery', 'http'],
       ['kafka/protocol', 'base'],
       ['kafka/connection', 'base'],
       ['kafka/kafkajs', 'base', 'kafka/protocol', 'kafka/connection'],

@@ -110,7 +110,14 @@ function textObjections(path: string, source: string): string[] {
 }
 
 /** Doors of their own, which packages load by a sub-path. */
-const SUB_PATHS = new Set(['io/elasticsearch/index.ts', 'io/kafka/index.ts']);
+const SUB_PATHS = new Set([
+  'io/cassandra/index.ts',
+  'io/elasticsearch/index.ts',
+  'io/hbase/index.ts',
+  'io/hdfs/index.ts',
+  'io/kafka/index.ts',
+  'io/postgres/index.ts',
+]);
 
 function importObjections(path: string, source: string): string[] {
   const room = path.split('/')[0] as string;
