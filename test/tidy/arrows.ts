@@ -58,6 +58,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['http', 'base', 'delivery'],
       ['elasticsearch', 'base', 'delivery', 'http'],
       ['postgres', 'base', 'delivery'],
+      ['redis', 'base', 'delivery'],
       ['webhook', 'base', 'delivery', 'http'],
       ['kafka/protocol', 'base'],
       ['kafka/connection', 'base'],

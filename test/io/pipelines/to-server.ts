@@ -2,9 +2,10 @@
 
 import { type ChangelogSink, count, f64, generator, i32, pipeline, type Sink, sum, utf8 } from 'millrace';
 import { postgres } from 'millrace/io/postgres';
+import { redis } from 'millrace/io/redis';
 
 export interface Params {
-  readonly to: 'postgres';
+  readonly to: 'postgres' | 'redis';
   readonly options: never;
   readonly rows: number;
   readonly rowsPerSecond?: number;
@@ -12,7 +13,7 @@ export interface Params {
   readonly isTable?: boolean;
 }
 
-const SINKS: Record<Params['to'], (options: never) => Sink> = { postgres: (options) => postgres.sink(options) };
+const SINKS: Record<Params['to'], (options: never) => Sink> = { postgres: (options) => postgres.sink(options), redis: (options) => redis.sink(options) };
 
 export default ({ to, options, rows, rowsPerSecond, isTable = false }: Params) => {
   const numbered = pipeline('to-server').from(
