@@ -57,6 +57,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['delivery', 'base'],
       ['http', 'base', 'delivery'],
       ['elasticsearch', 'base', 'delivery', 'http'],
+      ['clickhouse', 'base', 'delivery', 'http'],
       ['postgres', 'base', 'delivery'],
       ['redis', 'base', 'delivery'],
       ['webhook', 'base', 'delivery', 'http'],

@@ -1,11 +1,12 @@
 // Numbered rows into a server's sink, as fast as it takes them or at a pace: what is lost, and what is doubled, shows.
 
 import { type ChangelogSink, count, f64, generator, i32, pipeline, type Sink, sum, utf8 } from 'millrace';
+import { clickhouse } from 'millrace/io/clickhouse';
 import { postgres } from 'millrace/io/postgres';
 import { redis } from 'millrace/io/redis';
 
 export interface Params {
-  readonly to: 'postgres' | 'redis';
+  readonly to: 'clickhouse' | 'postgres' | 'redis';
   readonly options: never;
   readonly rows: number;
   readonly rowsPerSecond?: number;
@@ -13,7 +14,11 @@ export interface Params {
   readonly isTable?: boolean;
 }
 
-const SINKS: Record<Params['to'], (options: never) => Sink> = { postgres: (options) => postgres.sink(options), redis: (options) => redis.sink(options) };
+const SINKS: Record<Params['to'], (options: never) => Sink> = {
+  clickhouse: (options) => clickhouse.sink(options),
+  postgres: (options) => postgres.sink(options),
+  redis: (options) => redis.sink(options),
+};
 
 export default ({ to, options, rows, rowsPerSecond, isTable = false }: Params) => {
   const numbered = pipeline('to-server').from(
