@@ -4,12 +4,11 @@
  */
 
 import { ArrowReader, attachMemory, type Batch, batchBytes, type Schema, type SharedMemory, writeBatch } from '../core/index.ts';
-import { BlockWriter } from './block-writer.ts';
+import { type BlockRoom, BlockWriter } from './block-writer.ts';
 import type { SinkBlock, SinkEncoder, SinkEncoderContext } from './sink.ts';
 
 /** Worker end: one message per batch; a block holds one or more messages. */
-export function arrowSinkEncoder(context: SinkEncoderContext): SinkEncoder {
-  const block = new BlockWriter(context);
+export function arrowSinkEncoder(context: SinkEncoderContext, block: BlockRoom = new BlockWriter(context)): SinkEncoder {
   return {
     write(batch: Batch): void {
       if (batch.rowCount === 0) return;

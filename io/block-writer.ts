@@ -7,7 +7,19 @@ import type { SinkEncoderContext } from './sink.ts';
 
 const BLOCK_BYTES = 64 * 1_024;
 
-export class BlockWriter {
+/** Room in a block, for encoders that write runs of rows. */
+export interface BlockRoom {
+  /** Where the next bytes go, and the end of the room. */
+  readonly at: number;
+  readonly limit: number;
+  /** Makes room for `bytes` at `at`. */
+  reserve(bytes: number): void;
+  /** Records that rows were written, up to the address `end`. */
+  advance(end: number, rowCount: number): void;
+  flush(): void;
+}
+
+export class BlockWriter implements BlockRoom {
   readonly #context: SinkEncoderContext;
   #slab = 0;
   #rowCount = 0;

@@ -1,7 +1,7 @@
 /** The worker end of sinks that write text: each row as a codec encodes it, followed by a line end. */
 
 import { type Batch, MillraceError } from '../core/index.ts';
-import { BlockWriter } from './block-writer.ts';
+import { type BlockRoom, BlockWriter } from './block-writer.ts';
 import type { Codec } from './codec.ts';
 import type { SinkEncoder, SinkEncoderContext } from './sink.ts';
 
@@ -13,12 +13,12 @@ const ROOM_BYTES_MAX = 256 * 1_024 * 1_024;
  * Line ends within a value are up to the codec: json escapes them, csv quotes them, text writes them as they
  * are.
  *
+ * @param block where lines go
  * @throws MillraceError ERR_MILLRACE_PIPELINE when the codec packs many rows into a record (arrow)
  */
-export function lineSinkEncoder(context: SinkEncoderContext, codec: Codec): SinkEncoder {
+export function lineSinkEncoder(context: SinkEncoderContext, codec: Codec, block: BlockRoom = new BlockWriter(context)): SinkEncoder {
   const encoder = codec.encoder(context, context.schema);
   if (encoder.wholeBatch) throw new MillraceError('ERR_MILLRACE_PIPELINE', `The ${codec.name} codec does not write lines. Use json(), csv() or text() here.`);
-  const block = new BlockWriter(context);
   const { memory, slabs } = context;
   let ends = 0;
   let endsRoom = 0;

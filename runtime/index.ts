@@ -19,6 +19,8 @@ export {
   i16,
   i32,
   i64,
+  type Logger,
+  type LogLevel,
   MillraceError,
   normalDensity,
   nullable,
@@ -72,16 +74,25 @@ export type {
   AllowedChanges,
   BadRows,
   ByteSize,
-  EpochTimes,
   Job,
-  JobState,
-  PartitionProgress,
-  Progress,
   RunOptions,
   Summary,
   View,
   ViewTopOptions,
 } from './job/index.ts';
+export {
+  type BackPressure,
+  type CheckpointTimes,
+  type EpochTimes,
+  type JobState,
+  type LineLoggerOptions,
+  lineLogger,
+  type MessageFirstLogger,
+  type MetricsOptions,
+  messageFirst,
+  type PartitionProgress,
+  type Progress,
+} from './observe/index.ts';
 export { describePlan, type ErrorRow, mermaidPlan, type PipelineLike, type Plan, type RowCoordinates } from './plan/index.ts';
 export type { Balance, ExchangeBalance, LedgerSample, SourceBalance } from './shared/index.ts';
 export { explain, run } from './start.ts';

@@ -2,3 +2,4 @@
 
 export { Batch, type Column, isValid, readText, readTimestamp, readValue } from './batch.ts';
 export { BatchBuilder, type ColumnSpace } from './batch-builder.ts';
+export { gather } from './gather.ts';

@@ -3,9 +3,8 @@
  * when a shard is done.
  */
 
-import { type AnyRow, type Batch, BatchBuilder, type Column, type ColumnSpace, type Schema, type SlabAllocator } from '../../core/index.ts';
+import { type AnyRow, type Batch, BatchBuilder, type Column, type ColumnSpace, gather, type Schema, type SlabAllocator } from '../../core/index.ts';
 import type { Emit } from '../exchange/index.ts';
-import { gather } from '../rows/index.ts';
 
 const ROWS_MAX = 4_096;
 

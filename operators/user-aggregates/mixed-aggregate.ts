@@ -9,11 +9,10 @@
  *                      '-> add(state, row), by key and pane -----------'
  */
 
-import { assert, type Batch, BatchBuilder, type ColumnSpace, readTimestamp, type SlabAllocator } from '../../core/index.ts';
+import { assert, type Batch, BatchBuilder, type ColumnSpace, gather, readTimestamp, type SlabAllocator } from '../../core/index.ts';
 import { Combiner, ResultWriter, type ShardAggregate, type ShardSnapshot, shardAggregate, startingAt } from '../aggregate/index.ts';
 import { resultParts, type StateRow } from '../exchange/index.ts';
 import { type DueTimes, type Key, type KeyedContext, type KeyedInput, type KeyedOperator, keyReader, type RowOutput, RowReader } from '../keyed/index.ts';
-import { gather } from '../rows/index.ts';
 import { type MixedPlan, namedValues } from './aggregate-split.ts';
 import { PaneStates, type PaneStatesSnapshot, type UserStrategy } from './pane-states.ts';
 import { UserColumns } from './user-columns.ts';

@@ -4,9 +4,8 @@
  * both. Rows whose user-defined results could not be made are left out.
  */
 
-import { Batch, BatchBuilder, type Column, type ColumnSpace, Schema, type SlabAllocator } from '../../core/index.ts';
+import { Batch, BatchBuilder, type Column, type ColumnSpace, gather, Schema, type SlabAllocator } from '../../core/index.ts';
 import { RESULT_ROWS_MAX } from '../aggregate/index.ts';
-import { gather } from '../rows/index.ts';
 import { interleaved, type MixedPlan } from './aggregate-split.ts';
 
 export class UserColumns {

@@ -3,6 +3,7 @@
  * identity.ts.
  */
 
+import { withoutSecrets } from '../../core/index.ts';
 import type { ExchangePlan, FlowPlan, Plan } from './plan.ts';
 
 /** Several lines, one per step, in the order in which a batch passes them. */
@@ -35,7 +36,7 @@ export function describePlan(plan: Plan): string {
     for (const errors of exchange.errors) lines.push('  rows that fail:', ...describeFlow(plan, errors, '    '));
   });
   plan.sinks.forEach(({ sink, schema }, index) => lines.push(`sink ${index}: ${sink.name} (${schema})`));
-  return lines.join('\n');
+  return withoutSecrets(lines.join('\n'));
 }
 
 function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
@@ -129,7 +130,7 @@ export function mermaidPlan(plan: Plan): string {
     for (const rows of late) if (rows !== undefined) draw(`x${index}`, rows);
     for (const rows of errors) draw(`x${index}`, rows);
   });
-  return lines.join('\n');
+  return withoutSecrets(lines.join('\n'));
 }
 
 /** A Mermaid label: quoted, with the characters that end it written as entities. */

@@ -13,7 +13,7 @@
 
 import type { Schema, WatermarkPolicy } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
-import type { ExchangeOperator, RowOperation, RowPlan } from '../../operators/index.ts';
+import type { ExchangeOperator, RowOperation, RowPlan, ViewedRows } from '../../operators/index.ts';
 import type { WatermarkStrategy } from './graph.ts';
 
 export interface Plan {
@@ -92,6 +92,8 @@ export interface ViewPlan {
   readonly exchange: number;
   /** That of the exchange, which is viewable. */
   readonly operator: ExchangeOperator;
+  /** Where the exchange is there for the view alone: the rows that it keeps. */
+  readonly rows: ViewedRows | undefined;
 }
 
 /** What happens to the batches that arrive somewhere. */

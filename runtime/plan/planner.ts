@@ -23,7 +23,7 @@ export function makePlan(graph: Graph, options: PlanOptions = {}): Plan {
   if (graph.sinks.length === 0 && graph.views.size === 0) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
-      `The pipeline "${graph.name}" writes nothing. End it with to(sink), print() or forEachBatch(), or name a running aggregate with as(name) to view it.`,
+      `The pipeline "${graph.name}" writes nothing. End it with to(sink), print() or forEachBatch(), or name a table with as(name) to view it.`,
     );
   }
   mustHavePlacesOfTheirOwn(graph);
@@ -104,7 +104,12 @@ class Planner {
         };
       }),
       sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
-      views: [...this.#graph.views].map(([name, node]) => ({ name, exchange: this.#exchanges.indexOf(node), operator: node.operator })),
+      views: [...this.#graph.views].map(([name, node]) => ({
+        name,
+        exchange: this.#exchanges.indexOf(node),
+        operator: node.operator,
+        rows: node.shows,
+      })),
     };
   }
 
@@ -284,7 +289,7 @@ class Planner {
 
 /**
  * The nodes whose failures the errors of a stream take: its row functions, back to the source or operator
- * that made its rows, and that one.
+ * that made its rows, and that one with the functions that compute columns for it.
  */
 function chainOf(node: Node): ReadonlySet<Node> {
   const chain = new Set<Node>();
@@ -292,6 +297,13 @@ function chainOf(node: Node): ReadonlySet<Node> {
     if (chain.has(at)) return;
     chain.add(at);
     if (at.kind === 'rows' || at.kind === 'watermark' || at.kind === 'union') for (const parent of parentsOf(at)) walk(parent);
+    if (at.kind !== 'exchange') return;
+    for (let parent of at.parents) {
+      while (parent.kind === 'rows' && parent.operation.kind === 'withColumns' && parent.operation.isHidden === true) {
+        chain.add(parent);
+        parent = parent.parent;
+      }
+    }
   };
   walk(node);
   return chain;

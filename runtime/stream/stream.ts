@@ -59,7 +59,6 @@ import {
   joinNode,
   joinSide,
   lateNode,
-  nameView,
   type OverOptions,
   overNode,
   runningFoldNode,
@@ -83,6 +82,7 @@ import { sinkNode } from './table-sinks.ts';
 import { rowsNode, tableOf } from './tables.ts';
 import { type Ranked, type TopOptions, topNode } from './top.ts';
 import { mustBeFacts } from './updates.ts';
+import { nameView } from './views.ts';
 import { type EventTimeOptions, eventTimeNode, namedTimeNode, processingTimeNode, type WatermarkStreamOptions } from './watermark-nodes.ts';
 
 /**
@@ -398,7 +398,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    * Windows over all rows, with no key. All rows of a window meet in one place: for small results of large
    * streams.
    */
-  windowAll<E extends boolean = false, T extends boolean = boolean>(window: WindowSpec<WindowShape, E, T>): WindowedStream<R, unknown, E, T> {
+  windowAll<E extends boolean = false, T extends boolean = boolean>(window: WindowSpec<WindowShape, E, T, R>): WindowedStream<R, unknown, E, T> {
     return new WindowedStream<R, unknown, E, T>(this, [], window);
   }
 
@@ -417,11 +417,13 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /**
-   * Names the state behind this stream, so that it can be read while the job runs: `job.view(name)`. For the
-   * result of `.keyBy(...).aggregate(...)` or `.count()` without a window, before any further step. Returns
-   * the stream; a pipeline that is only viewed needs no sink.
+   * Names the rows of this stream, so that they can be read while the job runs: `job.view(name)`. Of a table the
+   * rows by its key, behind row functions, too; of windows, before any further step, the latest of each key; of
+   * process, whose rows have its key, the last that came out of each key. Running aggregates are read where they
+   * are, of all else the rows are kept once more. Returns the stream; a pipeline that is only viewed needs no sink.
    *
-   * @throws MillraceError ERR_MILLRACE_PIPELINE when there is no such state, or the name is taken
+   * @example orders.keyBy('id').table({ delete: (r) => r.done }).as('open')
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when no row replaces another, or the name is taken
    */
   as(name: string): this {
     nameView(this[GRAPH], this.node, name);
@@ -559,7 +561,7 @@ export class KeyedStream<R, K> {
   }
 
   /** Windows by key. They need event time: call withWatermark() first. */
-  window<T extends boolean = boolean>(window: WindowSpec<WindowShape, boolean, T>): WindowedStream<R, K, false, T> {
+  window<T extends boolean = boolean>(window: WindowSpec<WindowShape, boolean, T, R>): WindowedStream<R, K, false, T> {
     return new WindowedStream<R, K, false, T>(this.#stream, this.#keys, window);
   }
 
@@ -992,7 +994,7 @@ export class WindowedStream<R, K, E extends boolean = false, T extends boolean =
   readonly #keys: readonly string[];
   readonly #window: WindowSpec;
 
-  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec<WindowShape, boolean, T>) {
+  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec<WindowShape, boolean, T, never>) {
     if (!(window instanceof WindowSpec)) {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
@@ -1001,7 +1003,7 @@ export class WindowedStream<R, K, E extends boolean = false, T extends boolean =
     }
     this.#stream = stream;
     this.#keys = keys;
-    this.#window = window;
+    this.#window = window as WindowSpec;
   }
 
   aggregate<A extends AggregatesOf<R>>(aggregates: A): Windowed<T, K, Simplify<K & WindowBounds & OrNull<Results<A, R>, E>>, R> {
@@ -1054,6 +1056,10 @@ export class WindowedStream<R, K, E extends boolean = false, T extends boolean =
   }
 }
 
+/** Why keys are needed where every shard holds the other side. */
+const BY_KEY =
+  ' With broadcast(...), too: state, timers and the order of rows are those of a key. Where any will do, take one that spreads the rows: .keyBy({ part: u32 }, (r) => ({ part: r.id % 64 })).';
+
 /**
  * A plain stream is asked for what needs keys, or a window over all rows. The compiler refuses it; plain
  * JavaScript gets this.
@@ -1063,7 +1069,7 @@ for (const name of ['window', 'reduce', 'process', 'connect', 'sorted', 'top', '
     value() {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
-        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${['process', 'connect', 'sorted', 'over', 'dropDuplicates', 'join', 'table'].includes(name) ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
+        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${['process', 'connect', 'sorted', 'over', 'dropDuplicates', 'join', 'table'].includes(name) ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.${name === 'connect' || name === 'join' ? BY_KEY : ''}`,
       );
     },
   });

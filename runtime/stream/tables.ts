@@ -13,6 +13,7 @@
 import { MillraceError, type Schema, SIGN, withoutSign, withSign } from '../../core/index.ts';
 import { carriedColumns, KeyedExchange, type KeyedOperatorPlan, planTable, type RowOperation, schemaAfter } from '../../operators/index.ts';
 import type { Node } from '../plan/index.ts';
+import { isWindowEnd } from './event-time.ts';
 
 export interface TableTraits {
   /** Columns by which a new row replaces an old one; undefined: they are no longer there. */
@@ -175,7 +176,8 @@ function makeChanges(node: Node, table: TableTraits | undefined): Node {
       const { keys, deleted } = table;
       if (keys === undefined) throw withoutKey(node.schema);
       if (node.kind === 'exchange' && node.table?.forgetsBy !== undefined) throw forgets(node.table.forgetsBy);
-      return changesNode([node], planTable({ input: node.schema, keys, deleted, keepsDeleted: true }), 'a table', keys);
+      const windowEnd = isWindowEnd(node) && keys.includes('windowEnd') ? 'windowEnd' : undefined;
+      return changesNode([node], planTable({ input: node.schema, keys, deleted, keepsDeleted: true, windowEnd }), 'a table', keys);
     }
   }
 }

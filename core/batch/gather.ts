@@ -1,9 +1,11 @@
 /**
  * Copies chosen rows of a column to a column of a builder: the part of a filter that is the same for every
- * pipeline. The kernels work on shared views and addresses. They allocate nothing except the room for bytes.
+ * pipeline, and of sinks that part rows. The kernels work on shared views and addresses. They allocate nothing except the room for bytes.
  */
 
-import type { BatchBuilder, Column, ColumnSpace, SharedMemory } from '../../core/index.ts';
+import type { SharedMemory } from '../memory/index.ts';
+import type { Column } from './batch.ts';
+import type { BatchBuilder, ColumnSpace } from './batch-builder.ts';
 
 const LONG_COPY = 48;
 
