@@ -46,7 +46,8 @@ const REQUEST = { requestRows: 100_000, requestBytes: 8 * 1_024 * 1_024, concurr
  * a key, and the job can be exactly-once. A row that the server refuses goes to the ledger.
  *
  * Columns have to hold all values of ours (u32 fits UInt32 and wider): the server itself cuts numbers off in silence. An
- * instant fits DateTime (seconds, 1970 to 2106), DateTime64 (1900 to 2299) and Int64 (milliseconds).
+ * instant fits DateTime (seconds, 1970 to 2106), DateTime64 (1900 to 2299) and Int64 (milliseconds). Doubles are read by the
+ * server from their shortest text; old versions read the smallest ones (below 1e-307) as 0.
  *
  * @example clickhouse.sink({ url: 'http://127.0.0.1:8123', table: 'clicks', createTable: { orderBy: 'page' } })
  * @throws MillraceError ERR_MILLRACE_OPTION. The job fails with ERR_MILLRACE_SINK when the table does not fit, when the
