@@ -7,16 +7,11 @@ import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
 import { MillraceError, shown } from '../../core/index.ts';
 import { BadBody, type BodyFormat, recordsIn } from './bodies.ts';
-import type { HttpSourceOptions } from './source-options.ts';
+import type { HttpSourceOptions, ListenerLimits } from './source-options.ts';
 
 export interface Accepts {
   append(records: readonly Uint8Array[]): Promise<void>;
   readonly backlogBytes: number;
-}
-
-export interface ListenerLimits {
-  readonly bodyBytesMax: number;
-  readonly backlogBytesMax: number;
 }
 
 /** Bodies that are being read, all together. */

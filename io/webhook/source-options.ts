@@ -3,7 +3,6 @@
 import type { ServerOptions } from 'node:https';
 import { checkOptionNames, type Duration, durationMs, MillraceError, shown } from '../../core/index.ts';
 import type { Codec } from '../codec.ts';
-import type { ListenerLimits } from './listener.ts';
 
 export interface HttpSourceOptions<R = unknown> {
   /** 1 to 65535. */
@@ -49,6 +48,11 @@ const OPTIONS = {
 } as const;
 
 const HOUR_MS = 3_600_000;
+
+export interface ListenerLimits {
+  readonly bodyBytesMax: number;
+  readonly backlogBytesMax: number;
+}
 
 export interface HttpSourceSettings extends ListenerLimits {
   readonly retainMs: number;
