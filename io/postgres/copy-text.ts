@@ -8,11 +8,10 @@
 import { type Batch, type Column, isValid, type Schema, type SharedMemory } from '../../core/index.ts';
 import type { Codec, EncoderContext, RecordEncoder } from '../codec.ts';
 import { FramedRecords, type RecordFrame } from '../delivery/index.ts';
-import { NUMBER_BYTES_MAX, writeAscii, writeFixed, writeI64 } from '../text-writer.ts';
+import { NUMBER_BYTES_MAX, writeAscii, writeBackslashed, writeFixed, writeI64 } from '../text-writer.ts';
 
 const TAB = 0x09;
 const LF = 0x0a;
-const BACKSLASH = 0x5c;
 const ZERO = 0x30;
 const DAY_MS = 86_400_000;
 /** The days that a Date can hold. */
@@ -21,19 +20,6 @@ const TWO_32 = 4_294_967_296;
 /** `-271821-04-20 00:00:00.000+00 BC` and some. */
 const TIME_BYTES_MAX = 40;
 const HEX = Buffer.from('0123456789abcdef');
-
-/** The letter after the backslash, by byte; 0: the byte stays as it is. */
-const ESCAPES = new Uint8Array(256);
-for (const [byte, letter] of [
-  [8, 'b'],
-  [9, 't'],
-  [10, 'n'],
-  [11, 'v'],
-  [12, 'f'],
-  [13, 'r'],
-  [BACKSLASH, '\\'],
-] as const)
-  ESCAPES[byte] = letter.charCodeAt(0);
 
 /**
  * @param schema of the batches to come, with the hidden column where they are changes of a table: each line ends with
@@ -129,7 +115,7 @@ class CopyText implements RecordEncoder {
       case 'binary': {
         const start = data + (i32[(offsets >>> 2) + row] as number);
         const end = data + (i32[(offsets >>> 2) + row + 1] as number);
-        return type.name === 'utf8' ? writeText(u8, at, start, end) : writeHex(u8, at, start, end);
+        return type.name === 'utf8' ? writeBackslashed(u8, at, start, end) : writeHex(u8, at, start, end);
       }
       default:
         return writeFixed(memory, column, row, at, undefined);
@@ -196,19 +182,6 @@ function writeTwo(u8: Uint8Array, at: number, value: number): number {
   u8[at] = ZERO + tens;
   u8[at + 1] = ZERO + value - tens * 10;
   return at + 2;
-}
-
-function writeText(u8: Uint8Array, address: number, from: number, to: number): number {
-  let at = address;
-  for (let i = from; i < to; i++) {
-    const byte = u8[i] as number;
-    const letter = ESCAPES[byte] as number;
-    if (letter !== 0) {
-      u8[at++] = BACKSLASH;
-      u8[at++] = letter;
-    } else u8[at++] = byte;
-  }
-  return at;
 }
 
 /** `\\x` and two digits a byte: the backslash itself is escaped. */

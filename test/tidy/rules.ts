@@ -112,11 +112,13 @@ function textObjections(path: string, source: string): string[] {
 /** Doors of their own, which packages load by a sub-path. */
 const SUB_PATHS = new Set([
   'io/cassandra/index.ts',
+  'io/clickhouse/index.ts',
   'io/elasticsearch/index.ts',
   'io/hbase/index.ts',
   'io/hdfs/index.ts',
   'io/kafka/index.ts',
   'io/postgres/index.ts',
+  'io/redis/index.ts',
 ]);
 
 function importObjections(path: string, source: string): string[] {
