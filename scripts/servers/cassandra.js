@@ -84,6 +84,7 @@ export const cassandra = {
       `-Xms${Math.min(256, heapMiB)}m`,
       `-Xmx${heapMiB}m`,
       '-XX:+UseSerialGC',
+      '-XX:TieredStopAtLevel=1',
       '-Djdk.attach.allowAttachSelf=true',
       ...EXPORTS.flatMap((each) => ['--add-exports', `${each}=ALL-UNNAMED`]),
       ...OPENS.flatMap((each) => ['--add-opens', `${each}=ALL-UNNAMED`]),

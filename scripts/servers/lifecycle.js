@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { descendantsOf, isAlive } from './processes.js';
 import { isRoot, NOBODY } from './provision.js';
 
 /** A loaded machine of two cores takes ten times as long as a free one. */
@@ -23,19 +24,22 @@ const LOG_TAIL_CHARS = 4000;
 /**
  * @param {{
  *   title: string, dir: string, ownsDir: boolean, asNobody?: boolean, stopSignal?: NodeJS.Signals,
- *   programs: readonly Program[], isReady: () => Promise<boolean>,
- * }} server programs: in the order in which they start; they are stopped in the other order. asNobody: when we are root
+ *   programs: readonly Program[], isReady: (log: () => string) => boolean | Promise<boolean>,
+ * }} server isReady: with what the logs say since this start. programs: in the order in which they start; they are stopped in the other order. asNobody: when we are root
  * @returns {Promise<{ pids: readonly number[], logs: readonly string[], exited: Promise<void>, kill(): Promise<void>, restart(): Promise<void>, stop(): Promise<void> }>}
  */
 export async function launch({ title, dir, ownsDir, asNobody = false, stopSignal = 'SIGTERM', programs, isReady }) {
   const logs = programs.map(({ name }) => path.join(dir, `${name}.log`));
   const user = asNobody && isRoot() ? { uid: NOBODY, gid: NOBODY } : {};
+  /** @type {number[]} */
+  let logBytes = [];
   /** @type {{ child: import('node:child_process').ChildProcess, exited: Promise<void> }[]} */
   let running = [];
   /** @type {import('node:child_process').ChildProcess | undefined} */
   let watchdog;
 
   const start = () => {
+    logBytes = logs.map((log) => fs.statSync(log, { throwIfNoEntry: false })?.size ?? 0);
     running = programs.map(({ command, args, env = {}, cwd = dir }, i) => {
       const log = fs.openSync(logs[i], 'a');
       const child = spawn(command, typeof args === 'function' ? args() : args, {
@@ -63,8 +67,12 @@ export async function launch({ title, dir, ownsDir, asNobody = false, stopSignal
     watchdog = watchFor(pids, ownsDir ? dir : undefined);
   };
   const killAll = async () => {
+    // Some have left the group, as PostgreSQL's do, and hold files until they notice.
+    const others = running.filter(isRunning).flatMap(({ child }) => descendantsOf(child.pid));
     for (const { child } of running) signalGroup(child, 'SIGKILL');
+    for (const pid of others) sendQuietly(pid, 'SIGKILL');
     await Promise.all(running.map(({ exited }) => exited));
+    for (const deadline = Date.now() + STOP_TIMEOUT_MS; others.some(isAlive) && Date.now() < deadline; ) await sleep(10);
   };
   const end = async () => {
     for (const one of running.toReversed()) {
@@ -86,9 +94,10 @@ export async function launch({ title, dir, ownsDir, asNobody = false, stopSignal
     watchdog?.kill('SIGKILL');
     removeDir();
   };
+  const log = () => logs.map((file, i) => fs.readFileSync(file).toString('utf8', logBytes[i])).join('');
   const untilReady = async () => {
     const deadline = Date.now() + READY_TIMEOUT_MS;
-    while (!(await isReady())) {
+    while (!(await isReady(log))) {
       const dead = running.findIndex((one) => !isRunning(one));
       if (dead < 0 && Date.now() < deadline) {
         await sleep(POLL_MS);
@@ -140,11 +149,15 @@ function signal(child, name) {
  * @param {NodeJS.Signals} name
  */
 function signalGroup(child, name) {
-  if (child.pid === undefined) return;
+  if (child.pid !== undefined) sendQuietly(process.platform === 'win32' ? child.pid : -child.pid, name);
+}
+
+/** A signal to whoever is left. */
+function sendQuietly(pid, name) {
   try {
-    process.kill(process.platform === 'win32' ? child.pid : -child.pid, name);
+    process.kill(pid, name);
   } catch {
-    // Nobody is left in it.
+    // Nobody is.
   }
 }
 

@@ -51,7 +51,18 @@ export async function freePorts(count) {
  * @param {number} port
  * @returns {Promise<boolean>}
  */
-export function accepts(port) {
+export const accepts = (port) => replies(port, undefined, () => true);
+
+/**
+ * Whether what listens there answers to these bytes, in its first packet, with what passes `test`. Without bytes a connection is
+ * enough.
+ *
+ * @param {number} port
+ * @param {string | Uint8Array | undefined} bytes
+ * @param {(reply: Buffer) => boolean} test
+ * @returns {Promise<boolean>}
+ */
+export function replies(port, bytes, test) {
   return new Promise((resolve) => {
     const socket = net.connect({ host: '127.0.0.1', port });
     const done = (answer) => {
@@ -60,7 +71,9 @@ export function accepts(port) {
     };
     socket.setTimeout(2000, () => done(false));
     socket.once('error', () => done(false));
-    socket.once('connect', () => done(true));
+    socket.once('close', () => done(false));
+    socket.once('connect', () => (bytes === undefined ? done(true) : socket.write(bytes)));
+    socket.once('data', (reply) => done(test(reply)));
   });
 }
 

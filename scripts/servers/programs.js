@@ -26,6 +26,17 @@ export function findProgram(name, more = []) {
   return undefined;
 }
 
+/**
+ * @param {string | undefined} program
+ * @param {string} [flag]
+ * @returns {string | undefined} the first thing like 1.2.3 that it prints
+ */
+export function installedVersion(program, flag = '--version') {
+  if (program === undefined) return undefined;
+  const { stdout, stderr } = spawnSync(program, [flag], { encoding: 'utf8' });
+  return /\d+(\.\d+)+/.exec(`${stdout}${stderr}`)?.[0];
+}
+
 /** @param {string} java */
 function javaMajor(java) {
   if (!majors.has(java)) {

@@ -1,8 +1,9 @@
-// Who started this process, so that a server ends with them: the parent; under `npm run` that is a shell, whose parent is
+// Who started this process, so that a server, or Kafka, ends with them: the parent; under `npm run` that is a shell, whose parent is
 // npm, and whose parent is who is meant. And the signals and the end of standard input that end it, too.
 
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import { parentOf } from './processes.js';
 
 const POLL_MS = 500;
 
@@ -26,20 +27,6 @@ function isShell(pid) {
       ? fs.readFileSync(`/proc/${pid}/comm`, 'utf8')
       : spawnSync('ps', ['-o', 'comm=', '-p', String(pid)], { encoding: 'utf8' }).stdout;
   return /(^|\/)-?(ba|da|z|k|a)?sh$/.test((name ?? '').trim());
-}
-
-/** @param {number | undefined} pid */
-function parentOf(pid) {
-  if (process.platform === 'linux') {
-    try {
-      // The name, in parentheses, may hold anything.
-      return Number(fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[1]);
-    } catch {
-      return undefined;
-    }
-  }
-  const { status, stdout } = spawnSync('ps', ['-o', 'ppid=', '-p', String(pid)], { encoding: 'utf8' });
-  return status === 0 ? Number(stdout.trim()) : undefined;
 }
 
 /**
