@@ -6,6 +6,8 @@
  * (assert.ts).
  */
 
+import { isSecretName, MASK, withoutSecrets } from './secrets.ts';
+
 export const ERROR_CODES = [
   'ERR_MILLRACE_BALANCE', // rows were lost, or counted twice, between threads: a fault of this package
   'ERR_MILLRACE_BATCH', // bytes that are not a valid Arrow message
@@ -34,12 +36,15 @@ export const ERROR_CODES = [
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** An operating error, with a stable `code` of {@link ERROR_CODES} and the cause where there is one. */
+/**
+ * An operating error, with a stable `code` of {@link ERROR_CODES} and the cause where there is one. Its message shows no
+ * secret (secrets.ts).
+ */
 export class MillraceError extends Error {
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+    super(withoutSecrets(message), options);
     this.name = 'MillraceError';
     this.code = code;
   }
@@ -58,6 +63,8 @@ export function shown(value: unknown): string {
       text = Object.prototype.toString.call(value);
     }
   } else text = String(value);
+  // First masked, then cut: half of a secret is not known by its value.
+  text = withoutSecrets(text);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
@@ -67,12 +74,13 @@ export function shown(value: unknown): string {
  */
 export function shownPath(path: unknown): string {
   if (typeof path !== 'string' && !(path instanceof URL)) return shown(path);
-  const text = JSON.stringify(String(path));
+  const text = withoutSecrets(JSON.stringify(String(path)));
   return text.length > 200 ? `${text.slice(0, 60)}...${text.slice(-137)}` : text;
 }
 
-/** What JSON cannot represent, as text. */
-function plain(_name: string, value: unknown): unknown {
+/** What JSON cannot represent, as text; secrets masked by their names. */
+function plain(name: string, value: unknown): unknown {
+  if (name !== '' && isSecretName(name) && value !== undefined && value !== null && typeof value !== 'boolean') return MASK;
   if (typeof value === 'bigint') return `${value}n`;
   return value instanceof Uint8Array ? `${value.length} bytes` : value;
 }

@@ -30,6 +30,8 @@ export {
 } from './groups/index.ts';
 export { hashBytes, hashLong, hashNull, hashWord, mix32, SHARD_BITS, SHARD_COUNT, shardOf } from './hash.ts';
 export { type AggregateRequestOf, type ColumnValues, HashAggregator, type HashAggregatorOptions } from './hash-aggregator.ts';
+export { compactJson, comparable, elementTexts, listOf, listText, memberTexts, needsText, textOfValue } from './list-text.ts';
+export { LOG_LEVELS, type Logger, type LogLevel } from './logger.ts';
 export {
   attachMemory,
   Counters,
@@ -67,6 +69,7 @@ export {
   wilsonInterval,
   zScore,
 } from './models/index.ts';
+export { memberOf, pathOf, rowObject, setMember } from './nested-row.ts';
 export { checkOptionNames, nearNames } from './option-names.ts';
 export {
   CumulativeGrid,
@@ -98,6 +101,7 @@ export {
 export { type Rng, type SeekableRng, seededRng } from './prng.ts';
 export * from './schema.ts';
 export { newSecret, secretHashBytes } from './secret-hash.ts';
+export { dataWithoutSecrets, keepSecret, keepSecretsOf, MASK, withoutSecrets } from './secrets.ts';
 export { SlidingWindow, type SlidingWindowOptions, type SlidingWindowResult } from './sliding-window.ts';
 export { type Clock, type Duration, durationMs } from './time.ts';
 export { addExactly, addProduct, productError } from './two-doubles.ts';

@@ -11,6 +11,7 @@ import { Batch, BatchBuilder, type Column, type ColumnSpace, copyBytes, fillByte
 import { decodeBase64 } from './base64.ts';
 import { parseIsoTime } from './iso-time.ts';
 import type { TimeFormat } from './time-format.ts';
+import { unitMs, unitName } from './time-unit.ts';
 
 const TWO_32 = 4_294_967_296;
 const RANGES: ReadonlyMap<string, readonly [min: number, max: number]> = new Map([
@@ -99,8 +100,9 @@ export class ColumnWriter {
         memory.f32[(column.data >>> 2) + row] = value;
         break;
       case 'timestamp': {
-        const ms = Math.floor(value);
-        if (!Number.isSafeInteger(ms)) return 'is no time in milliseconds';
+        const unit = this.timeFormats[w]?.unit ?? 'ms';
+        const ms = unit === 'ms' ? Math.floor(value) : unitMs(literalText(memory.u8, from, to), unit);
+        if (!Number.isSafeInteger(ms)) return `is no time in ${unitName(unit)}`;
         this.#storeI64(column, row, ms);
         break;
       }
@@ -174,6 +176,23 @@ export class ColumnWriter {
     const address = this.roomForBytes(w, row, to - from);
     copyBytes(this.builder.memory, address, from, to - from);
     this.bytesWritten(w, row, to - from);
+    this.#setValid(this.columns[w] as ColumnSpace, row, true);
+  }
+
+  /** Writes a text that is not in memory. */
+  setText(w: number, row: number, text: string): void {
+    const bytes = Buffer.from(text);
+    const address = this.roomForBytes(w, row, bytes.length);
+    this.builder.memory.u8.set(bytes, address);
+    this.bytesWritten(w, row, bytes.length);
+    this.#setValid(this.columns[w] as ColumnSpace, row, true);
+  }
+
+  /** Writes a JSON value that has been checked, without the white space between its tokens. */
+  setJson(w: number, row: number, from: number, to: number): void {
+    const address = this.roomForBytes(w, row, to - from);
+    const end = copyJson(this.builder.memory.u8, from, to, address);
+    this.bytesWritten(w, row, end - address);
     this.#setValid(this.columns[w] as ColumnSpace, row, true);
   }
 
@@ -271,4 +290,20 @@ function setBit(u8: Uint8Array, address: number, bit: number, on: boolean): void
   const at = address + (bit >>> 3);
   const mask = 1 << (bit & 7);
   u8[at] = on ? (u8[at] as number) | mask : (u8[at] as number) & ~mask;
+}
+
+/** Copies JSON without the white space between its tokens; returns the address behind. */
+function copyJson(u8: Uint8Array, from: number, to: number, target: number): number {
+  let out = target;
+  let isInText = false;
+  for (let at = from; at < to; at++) {
+    const byte = u8[at] as number;
+    if (isInText) {
+      if (byte === 0x5c) u8[out++] = u8[at++] as number;
+      else if (byte === 0x22) isInText = false;
+    } else if (byte <= 0x20) continue;
+    else if (byte === 0x22) isInText = true;
+    u8[out++] = u8[at] as number;
+  }
+  return out;
 }

@@ -7,7 +7,7 @@
  * \r\n or \r.
  */
 
-import { checkOptionNames, MillraceError, type RowOf, type Schema, type SchemaFields, shown, schema as toSchema } from '../core/index.ts';
+import { type ColumnName, checkOptionNames, MillraceError, type RowOf, type Schema, type SchemaFields, shown, schema as toSchema } from '../core/index.ts';
 import type { Codec } from './codec.ts';
 import { CsvDecoder } from './csv/decode.ts';
 import { CsvEncoder } from './csv/encode.ts';
@@ -54,11 +54,11 @@ export interface CsvOptions<C extends string = string> extends CsvColumnOptions 
  * @throws MillraceError ERR_MILLRACE_OPTION for a delimiter that cannot be one, and for patterns, zones and
  * columns that are none
  */
-export function csv<S extends SchemaFields>(fields: S, options?: CsvOptions<keyof S & string>): Codec<RowOf<S>>;
+export function csv<S extends SchemaFields>(fields: S, options?: CsvOptions<ColumnName<RowOf<S>>>): Codec<RowOf<S>>;
 export function csv(fields: Schema, options?: CsvOptions): Codec;
 export function csv(fields?: undefined, options?: CsvOptions): Codec<never>;
 export function csv(fields?: SchemaFields | Schema, options: CsvOptions = {}): Codec {
-  checkOptionNames('csv()', options, { header: true, delimiter: true, nulls: true, time: true, zone: true, columns: true });
+  checkOptionNames('csv()', options, { header: true, delimiter: true, nulls: true, time: true, zone: true, unit: true, columns: true });
   const schema = fields === undefined ? undefined : toSchema(fields);
   const layout = layoutOf(schema, options);
   return {
@@ -90,7 +90,7 @@ function layoutOf(schema: Schema | undefined, options: CsvOptions): CsvLayout {
   }
   if (typeof header !== 'boolean' && header !== 'byName')
     throw new MillraceError('ERR_MILLRACE_OPTION', `The header of csv() is ${shown(header)}. Give true, false or 'byName'.`);
-  if (schema !== undefined) checkColumnOptions<CsvColumnOptions>('csv()', schema, columns, { nulls: true, time: true, zone: true });
+  if (schema !== undefined) checkColumnOptions<CsvColumnOptions>('csv()', schema, columns, { nulls: true, time: true, zone: true, unit: true });
   const fields = schema?.fields ?? [];
   return {
     delimiter: delimiter.charCodeAt(0),

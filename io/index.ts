@@ -22,6 +22,7 @@ export { type MemoryOptions, memory } from './memory.ts';
 export { type Deposed, isProcessGone, isSameProcess, type LeaseSign, ProcessLock } from './process-lock.ts';
 export { type RawRow, type RecordHeader, raw, readHeaders } from './raw.ts';
 export { allocRecordIndex, type RecordParts, RecordSpace } from './record-index.ts';
+export type * from './report.ts';
 export type * from './sink.ts';
 export * from './source.ts';
 export { text } from './text.ts';

@@ -3,16 +3,35 @@
  * them.
  */
 
-import { checkOptionNames, MillraceError, type RowOf, type Schema, type SchemaFields, schema as toSchema } from '../core/index.ts';
+import { type ColumnName, checkOptionNames, MillraceError, type RowOf, type Schema, type SchemaFields, schema as toSchema } from '../core/index.ts';
 import type { Codec } from './codec.ts';
 import { JsonDecoder } from './json/decode.ts';
 import { JsonEncoder } from './json/encode.ts';
+import { jsonColumns } from './json/layout.ts';
 import { checkColumnOptions, type TimeOptions, timeFormatsOf } from './text-columns.ts';
 
-export interface JsonOptions<C extends string = string> extends TimeOptions {
+export interface JsonOptions<S extends SchemaFields = SchemaFields> extends TimeOptions {
+  /**
+   * By column, the member that has its value, where it is not the column's name: `from: { at: '@timestamp' }`.
+   * Dots lead into objects; a list of names says the way where names have dots: `from: { level: ['log.level'] }`.
+   */
+  readonly from?: { readonly [name in ColumnName<RowOf<S>>]?: string | readonly string[] };
+  /** What stands for a key that is missing, and for a null where a column is not nullable. */
+  readonly defaults?: DefaultsOf<RowOf<S>>;
   /** By column, what differs from the options for all: `columns: { at: { time: 'dd.MM.yyyy' } }`. */
-  readonly columns?: { readonly [name in C]?: TimeOptions };
+  readonly columns?: { readonly [name in ColumnName<RowOf<S>>]?: TimeOptions };
 }
+
+/** Some values of a row. */
+export type DefaultsOf<R> = {
+  readonly [K in keyof R]?: NonNullable<R[K]> extends readonly unknown[] | Uint8Array | Date
+    ? R[K]
+    : NonNullable<R[K]> extends object
+      ? unknown extends R[K]
+        ? unknown
+        : DefaultsOf<R[K]>
+      : R[K];
+};
 
 /**
  * One JSON object per record. With a schema it decodes: keys are column names, and other keys are skipped.
@@ -23,7 +42,14 @@ export interface JsonOptions<C extends string = string> extends TimeOptions {
  * up to 10,000 levels. Invalid UTF-8 is refused; a lone surrogate escape becomes U+FFFD. Numbers are the
  * doubles of `JSON.parse`. Integer columns refuse fractions and values out of range; i64 is exact over 64
  * bits. A timestamp is a number of milliseconds (floored) or ISO 8601 text (without an offset: UTC), or text as
- * `time` and `zone` say. binary is base64. A missing key is null.
+ * `time` and `zone` say; with a `unit`, a number is one of seconds, micro- or nanoseconds. binary is base64.
+ *
+ * A missing key has the column's default, or is null. A struct that is missing or null has no members. The last
+ * of two objects under one key counts, as a whole. A column with dots in its name, such as `'geo.lat': f64`, is
+ * read from the object `geo` as well as from a member `geo.lat`; a record that has both gives the latter.
+ *
+ * A jsonText is the text of the value, without white space between its tokens; all else of it, escapes and
+ * forms of numbers, stays as it is. Where its column is nullable, null is null.
  *
  * Records whose schema has a timestamp with a `time` or a `zone` are read one by one, which takes some eight
  * times as long.
@@ -32,19 +58,21 @@ export interface JsonOptions<C extends string = string> extends TimeOptions {
  * become null, i64 an integer literal, a timestamp milliseconds, binary base64.
  *
  * @example json({ page: utf8, ms: nullable(f64), at: timestamp })
+ * @example json({ user: { id: utf8, tags: list(utf8) }, payload: jsonText, at: timestamp }, { from: { at: '@timestamp' }, unit: 's' })
  * @example json({ host: utf8, at: timestamp }, { time: 'dd/MMM/yyyy:HH:mm:ss Z' })
  * @throws MillraceError ERR_MILLRACE_SCHEMA when the fields are no schema, ERR_MILLRACE_OPTION for a pattern or
- * a zone that is none
+ * a zone that is none, for names that are no columns, and for defaults that do not fit
  */
 export function json(): Codec<never>;
-export function json<S extends SchemaFields>(fields: S, options?: JsonOptions<keyof S & string>): Codec<RowOf<S>>;
+export function json<S extends SchemaFields>(fields: S, options?: JsonOptions<S>): Codec<RowOf<S>>;
 export function json(fields: Schema, options?: JsonOptions): Codec;
 export function json(fields?: SchemaFields | Schema, options: JsonOptions = {}): Codec {
-  checkOptionNames('json()', options, { time: true, zone: true, columns: true });
+  checkOptionNames('json()', options, { time: true, zone: true, unit: true, from: true, defaults: true, columns: true });
   const schema = fields === undefined ? undefined : toSchema(fields);
-  const { columns = {} } = options;
-  if (schema !== undefined) checkColumnOptions<TimeOptions>('json()', schema, columns, { time: true, zone: true });
+  const { columns = {}, from = {}, defaults = {} } = options;
+  if (schema !== undefined) checkColumnOptions<TimeOptions>('json()', schema, columns, { time: true, zone: true, unit: true });
   const formats = schema === undefined ? [] : timeFormatsOf('json()', schema, options, columns);
+  const members = schema === undefined ? [] : jsonColumns(schema, from, defaults);
   return {
     name: 'json',
     isRowPerRecord: true,
@@ -52,7 +80,7 @@ export function json(fields?: SchemaFields | Schema, options: JsonOptions = {}):
     decoder(context) {
       if (!schema)
         throw new MillraceError('ERR_MILLRACE_PIPELINE', 'json() without a schema can only write. Name the columns to read: json({ page: utf8, ms: f64 }).');
-      return new JsonDecoder(context, schema, formats);
+      return new JsonDecoder(context, schema, members, formats);
     },
     encoder: (context, of) => new JsonEncoder(context, of),
   };

@@ -3,7 +3,7 @@
  * objects (generator, memory, iterable). It reads the wanted columns only, and makes nothing per row.
  */
 
-import { type AnyRow, type BatchBuilder, type ColumnSpace, MillraceError, shown } from '../core/index.ts';
+import { type AnyRow, type BatchBuilder, type ColumnSpace, MillraceError, memberOf, shown } from '../core/index.ts';
 
 const encoder = new TextEncoder();
 
@@ -11,6 +11,7 @@ export class RowWriter {
   readonly #builder: BatchBuilder;
   readonly #columns: readonly number[];
   readonly #ownOnly: readonly boolean[];
+  readonly #isPlainText: readonly boolean[];
 
   /** @param columns positions of the columns to write; the others stay unchanged */
   constructor(builder: BatchBuilder, columns: readonly number[] = builder.columns.map((_, c) => c)) {
@@ -18,7 +19,8 @@ export class RowWriter {
     this.#columns = columns;
     // A missing `toString` must read as missing, and `__proto__` as a column: these names are looked up as
     // own properties only.
-    this.#ownOnly = builder.columns.map(({ name }) => name in Object.prototype);
+    this.#ownOnly = builder.columns.map(({ name, type }) => type.nested === true || name in Object.prototype);
+    this.#isPlainText = builder.columns.map(({ type }) => type.name === 'utf8' && type.json === undefined && type.element === undefined);
   }
 
   /**
@@ -37,8 +39,8 @@ export class RowWriter {
     for (let n = 0; n < columns.length; n++) {
       const c = columns[n] as number;
       const column = builder.columns[c] as ColumnSpace;
-      const value = this.#ownOnly[c] === true && !Object.hasOwn(row, column.name) ? undefined : row[column.name];
-      if (typeof value === 'string' && column.type.name === 'utf8') this.#setText(column, at, value);
+      const value = this.#ownOnly[c] === true ? memberOf(row, column) : row[column.name];
+      if (typeof value === 'string' && this.#isPlainText[c] === true) this.#setText(column, at, value);
       else builder.setValue(c, at, value);
     }
     builder.rowCount = at + 1;

@@ -29,6 +29,7 @@
 
 import { type Batch, MillraceError, type Schema, type SharedMemory, type SlabAllocator, shown } from '../core/index.ts';
 import type { Deposed } from './process-lock.ts';
+import type { Report } from './report.ts';
 
 /**
  * How rows of a table, which replace earlier ones and go, are written: `upsert`, the new ones, and for a row
@@ -122,6 +123,8 @@ export interface SinkContext {
   readonly transaction?: Transaction;
   /** See SourceContext: what the sink waits for outside. */
   waiting?(what: string | undefined): void;
+  /** See report.ts. */
+  readonly report?: Report;
   /** The outside refuses a row for good. It is counted, and the job goes on. */
   refused?(row: RefusedRow): void;
 }
@@ -180,6 +183,7 @@ export interface TransactionContext {
   /** See {@link Holdings}. */
   readonly holdings?: Holdings;
   waiting?(what: string | undefined): void;
+  readonly report?: Report;
 }
 
 /** Transactions of a job, one after the other. */

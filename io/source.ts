@@ -14,6 +14,7 @@
 
 import type { Batch, Schema, SharedMemory, SlabAllocator } from '../core/index.ts';
 import type { Deposed } from './process-lock.ts';
+import type { Report } from './report.ts';
 import type { Holdings } from './sink.ts';
 
 /**
@@ -117,6 +118,8 @@ export interface SourceContext {
    * over. Without this callback the source prints a warning.
    */
   waiting?(what: string | undefined): void;
+  /** See report.ts. */
+  readonly report?: Report;
   /** The first fatal error. The job stops with it. */
   fail(error: unknown): void;
 }

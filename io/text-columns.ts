@@ -2,6 +2,7 @@
 
 import { checkOptionNames, MillraceError, type Schema, shown } from '../core/index.ts';
 import { TimeFormat } from './time-format.ts';
+import { checkUnit, type TimeUnit } from './time-unit.ts';
 
 export interface TimeOptions {
   /**
@@ -15,7 +16,14 @@ export interface TimeOptions {
    * first of the two; one that they left out is counted on from before it.
    */
   readonly zone?: string;
+  /**
+   * What a number stands for: seconds, milliseconds, microseconds or nanoseconds since 1970. Fractions are taken,
+   * and what is below a millisecond is cut (floored). Default: 'ms'.
+   */
+  readonly unit?: TimeUnit;
 }
+
+const TIME_OPTIONS = ['time', 'zone', 'unit'] as const;
 
 /**
  * By column of the schema, the format of its instants; undefined where it is the default.
@@ -32,8 +40,8 @@ export function timeFormatsOf(
   const formats = schema.fields.map(({ name, type }) => {
     const own = columns[name];
     if (type.name !== 'timestamp') {
-      const given = own?.time !== undefined ? 'time' : 'zone';
-      if (own?.[given] === undefined) return undefined;
+      const given = TIME_OPTIONS.find((option) => own?.[option] !== undefined);
+      if (given === undefined) return undefined;
       throw new MillraceError(
         'ERR_MILLRACE_OPTION',
         `${what}: ${given} is given for the column ${shown(name)}, which holds ${type.name}. It is for columns of type timestamp.`,
@@ -41,10 +49,15 @@ export function timeFormatsOf(
     }
     const time = own?.time ?? all.time;
     const zone = own?.zone ?? all.zone;
-    return time === undefined && zone === undefined ? undefined : new TimeFormat(`${what}: column ${shown(name)}`, time, zone);
+    const unit = own?.unit ?? all.unit;
+    if (time === undefined && zone === undefined && unit === undefined) return undefined;
+    const column = `${what}: column ${shown(name)}`;
+    if (unit !== undefined) checkUnit(column, unit);
+    return new TimeFormat(column, time, zone, unit);
   });
-  if ((all.time !== undefined || all.zone !== undefined) && !schema.fields.some(({ type }) => type.name === 'timestamp')) {
-    throw new MillraceError('ERR_MILLRACE_OPTION', `${what}: ${all.time !== undefined ? 'time' : 'zone'} is given, and no column is a timestamp.`);
+  const given = TIME_OPTIONS.find((option) => all[option] !== undefined);
+  if (given !== undefined && !schema.fields.some(({ type }) => type.name === 'timestamp')) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `${what}: ${given} is given, and no column is a timestamp.`);
   }
   return formats;
 }

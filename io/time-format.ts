@@ -19,6 +19,7 @@
 
 import { MillraceError, shown, ZoneOffsets } from '../core/index.ts';
 import { daysFromCivil, daysOfMonth, hasIsoOffset, offsetMs, offsetWidth, parseIsoTime } from './iso-time.ts';
+import type { TimeUnit } from './time-unit.ts';
 
 const DAY_MS = 86_400_000;
 const MONTHS = ['january', 'february', 'march', 'april', 'may', 'june', 'july', 'august', 'september', 'october', 'november', 'december'];
@@ -51,6 +52,10 @@ interface Found {
 export class TimeFormat {
   /** Undefined: ISO 8601. */
   readonly pattern: string | undefined;
+  /** Of instants that are numbers. */
+  readonly unit: TimeUnit;
+  /** Texts are ISO 8601, without an offset UTC. */
+  readonly isIso: boolean;
   readonly #parts: readonly Part[];
   readonly #hasHalfDays: boolean;
   readonly #zone: LocalClock;
@@ -61,8 +66,10 @@ export class TimeFormat {
    * @param zone of texts that name no offset: a name of the IANA database, or an offset; default UTC
    * @throws MillraceError ERR_MILLRACE_OPTION for a pattern or a zone that is none
    */
-  constructor(what: string, pattern: string | undefined, zone: string | undefined) {
+  constructor(what: string, pattern: string | undefined, zone: string | undefined, unit: TimeUnit = 'ms') {
     this.pattern = pattern;
+    this.unit = unit;
+    this.isIso = pattern === undefined && zone === undefined;
     this.#zone = new LocalClock(what, zone);
     const letters = pattern === undefined ? { parts: [], hasHalfDays: false } : partsOf(what, pattern);
     this.#parts = letters.parts;

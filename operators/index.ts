@@ -134,6 +134,8 @@ export { planRowWindow, type RowWindowRequest } from './row-windows/index.ts';
 export {
   type ColumnValue,
   carriedColumns,
+  type Lookup,
+  type LookupCache,
   planRows,
   type RowContext,
   type RowOperation,
@@ -144,7 +146,20 @@ export {
 } from './rows/index.ts';
 export { planSession, planSessionFold } from './session/index.ts';
 export { type AnyAggregate, hasUserAggregate, type MixedPlan, type MixedRequest, planMixed, planMixedAggregate } from './user-aggregates/index.ts';
-export { type LiveCandidate, type LiveRanking, LiveRanks, LiveRows, openView } from './view/index.ts';
+export {
+  type LiveCandidate,
+  LiveImages,
+  type LiveRanking,
+  LiveRanks,
+  LiveRows,
+  type LiveView,
+  openView,
+  planRowView,
+  type RowBytes,
+  type RowView,
+  type RowViewRequest,
+  type ViewedRows,
+} from './view/index.ts';
 export {
   countWindow,
   cumulative,
@@ -154,6 +169,7 @@ export {
   isRowWindow,
   paneGridOf,
   type RowWindowShape,
+  type SessionShape,
   type SignedDuration,
   session,
   signedMs,

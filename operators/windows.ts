@@ -45,7 +45,10 @@ export type TimeWindowShape =
 /** Windows of activity: session/session-plan.ts. */
 export interface SessionShape {
   readonly kind: 'session';
+  /** 0 where rows have gaps of their own. */
   readonly gapMs: number;
+  /** The gap of a row. Where each has one of its own. */
+  readonly gapOf?: (row: never) => number;
 }
 
 export type WindowShape = TimeWindowShape | RowWindowShape | SessionShape;
@@ -59,9 +62,11 @@ interface WindowManners {
 
 /**
  * A window with its options. Immutable: `lateness`, `emit` and `emptyWindows` return a new one. E: windows
- * without rows come out, too. T: results replace earlier ones, so that they are a table.
+ * without rows come out, too. T: results replace earlier ones, so that they are a table. R: the rows that it is for.
  */
-export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean = boolean, T extends boolean = boolean> {
+export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean = boolean, T extends boolean = boolean, R = unknown> {
+  /** For the type checker only. */
+  declare readonly _row?: (row: R) => void;
   readonly shape: S;
   readonly latenessMs: number;
   readonly emission: Emission;
@@ -81,13 +86,13 @@ export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean =
    *
    * @throws MillraceError ERR_MILLRACE_OPTION when it is not a duration
    */
-  lateness(duration: Duration): WindowSpec<S, E, T> {
+  lateness(duration: Duration): WindowSpec<S, E, T, R> {
     this.#mustBeOfTime('lateness');
     return new WindowSpec(this.shape, { ...this, latenessMs: durationMs(duration, `The lateness of ${this}`) });
   }
 
   /** @throws MillraceError ERR_MILLRACE_OPTION when it is none of 'final', 'update' and 'revise' */
-  emit<M extends Emission>(emission: M): WindowSpec<S, E, M extends 'final' ? false : true> {
+  emit<M extends Emission>(emission: M): WindowSpec<S, E, M extends 'final' ? false : true, R> {
     this.#mustBeOfTime('emit');
     if (emission !== 'final' && emission !== 'update' && emission !== 'revise') {
       throw new MillraceError(
@@ -107,14 +112,14 @@ export class WindowSpec<S extends WindowShape = WindowShape, E extends boolean =
    * @example .windowAll(sliding('30s', '10s').emptyWindows()).count()
    * @throws MillraceError ERR_MILLRACE_OPTION for windows of rows and sessions, which exist only through rows
    */
-  emptyWindows(): WindowSpec<S, true, T> {
+  emptyWindows(): WindowSpec<S, true, T, R> {
     if (isRowWindow(this.shape) || this.shape.kind === 'session') {
       throw new MillraceError(
         'ERR_MILLRACE_OPTION',
         `emptyWindows() of ${this}: rows make these windows, so none is empty. Take tumbling(), sliding() or cumulative().`,
       );
     }
-    return new WindowSpec<S, true, T>(this.shape, { ...this, hasEmpty: true });
+    return new WindowSpec<S, true, T, R>(this.shape, { ...this, hasEmpty: true });
   }
 
   /** As explain prints it. */
@@ -148,7 +153,7 @@ function timeWindowTitle(shape: TimeWindowShape | SessionShape): string {
     case 'cumulative':
       return `${shape.sizeMs} ms in steps of ${shape.stepMs} ms`;
     case 'session':
-      return `gap ${shape.gapMs} ms`;
+      return shape.gapOf === undefined ? `gap ${shape.gapMs} ms` : 'gap by row';
   }
 }
 
@@ -318,9 +323,19 @@ function wholeRows(rows: unknown, what: string): void {
  *
  * @throws MillraceError ERR_MILLRACE_OPTION when the gap is no duration of at least 1 ms
  */
-export function session(gap: Duration, options: Readonly<Record<string, never>> = {}): WindowSpec<WindowShape, false, false> {
+export function session(gap: Duration, options?: Readonly<Record<string, never>>): WindowSpec<WindowShape, false, false>;
+/**
+ * The same with a gap of its own for each row, in ms: a row lasts from its time until that much later, and rows that
+ * overlap or touch are in one window, which ends with the last of them. A row is late when its own end is.
+ *
+ * @param gap a whole number of at least 1; anything else is a failure of the row
+ * @example .window(session((r) => (r.kind === 'video' ? 600_000 : 30_000)))
+ */
+export function session<R>(gap: (row: R) => number, options?: Readonly<Record<string, never>>): WindowSpec<WindowShape, false, false, R>;
+export function session(gap: Duration | ((row: never) => number), options: Readonly<Record<string, never>> = {}): WindowSpec<WindowShape, false, false, never> {
   refuseZone('session()', options);
   checkOptionNames('session()', options, {});
+  if (typeof gap === 'function') return new WindowSpec({ kind: 'session', gapMs: 0, gapOf: gap });
   return new WindowSpec({ kind: 'session', gapMs: durationMs(gap, 'The gap of session()', 1) });
 }
 

@@ -4,11 +4,12 @@
  */
 
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { type Duration, MillraceError } from '../core/index.ts';
+import { inspect, parseArgs } from 'node:util';
+import { type Duration, LOG_LEVELS, type LogLevel, MillraceError, withoutSecrets } from '../core/index.ts';
 import { describeInspection, inspectCheckpoints, packageVersion } from './checkpoint/index.ts';
 import { demo } from './demo/index.ts';
-import { type AllowedChanges, explain, type Job, ProgressPrinter, type RunOptions, run } from './job/index.ts';
+import { type AllowedChanges, explain, type Job, type RunOptions, run } from './job/index.ts';
+import { lineLogger, ProgressPrinter } from './observe/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
 import { exportState, stateLine } from './state-export/index.ts';
 
@@ -32,7 +33,9 @@ const HELP_OF = {
       --allow <what[=name]>   lets state go that a changed pipeline cannot keep: dropped, changed or new, of one operator or of all; may be repeated
       --guarantee <what>      at-least-once (default) or exactly-once, which needs --checkpoint
       --param <key=value>     handed to the module's default export; may be repeated
-      --json                  progress as one JSON object a line
+      --metrics <port>        serve /metrics (Prometheus), /live and /ready on 127.0.0.1; or <host>:<port>
+      --log-level <level>     what happens in the life of the job, as lines on stderr: debug, info, warn or error
+      --json                  progress, and the lines of the log, as one JSON object a line
 `,
   explain: `  millrace explain <module>   print the plan
       --mermaid               as a Mermaid flowchart
@@ -55,6 +58,8 @@ const HELP_OF = {
       --kill-every <time>     kill -9 the job about so often, exactly-once, on the embedded log
       --kills <n>             at most so many times
       --seed <n>              other clicks
+      --metrics <port>        serve /metrics, /live and /ready while the job runs
+      --log-level <level>     what happens in its life: debug, info, warn or error
       --json                  end with one line of JSON
 `,
 };
@@ -119,6 +124,8 @@ async function runCommand(args: string[]): Promise<number> {
     allow: { type: 'string', multiple: true },
     guarantee: { type: 'string' },
     param: { type: 'string', multiple: true },
+    metrics: { type: 'string' },
+    'log-level': { type: 'string' },
     json: { type: 'boolean' },
   });
   if (values['checkpoint-interval'] !== undefined && values.checkpoint === undefined && values['checkpoint-topic'] === undefined) {
@@ -129,7 +136,11 @@ async function runCommand(args: string[]): Promise<number> {
   }
   if (values.allow !== undefined && values.checkpoint === undefined && values['checkpoint-topic'] === undefined)
     throw new UsageError('--allow goes with --checkpoint <dir>');
+  const isJson = values.json === true;
+  const watched = observed(values);
+  const { logger } = watched;
   const options: RunOptions = {
+    ...watched,
     ...option('workers', values.workers === undefined ? undefined : wholeNumber('workers', values.workers as string)),
     ...option('trigger', values.trigger as RunOptions['trigger']),
     ...option('drain', values.drain as RunOptions['drain']),
@@ -143,10 +154,15 @@ async function runCommand(args: string[]): Promise<number> {
     ...option('guarantee', values.guarantee as RunOptions['guarantee']),
     params: params(values.param as string[] | undefined),
   };
-  const printer = new ProgressPrinter(values.json === true ? 'json' : 'text');
-  const unlisten = listenToWarnings((message) => printer.warn(message));
+  const printer = new ProgressPrinter(isJson ? 'json' : 'text');
+  const warn = (message: string): void => (logger === undefined ? printer.warn(message) : logger.warn({}, withoutSecrets(message)));
+  const unlisten = listenToWarnings(warn);
   try {
-    await follow(await run(oneModule(positionals), options), printer);
+    const job = await run(oneModule(positionals), options);
+    // The log has them by itself.
+    if (logger === undefined) job.on('warning', warn);
+    if (job.url !== undefined && logger === undefined && !isJson) console.error(`metrics at ${job.url}/metrics`);
+    await follow(job, printer);
   } finally {
     unlisten();
   }
@@ -160,7 +176,6 @@ async function follow(job: Job, printer: ProgressPrinter): Promise<void> {
   }
   printer.start(job.progress());
   job.on('progress', (progress) => printer.show(progress));
-  job.on('warning', (message) => printer.warn(message));
   let isStopping = false;
   const stop = (signal: NodeJS.Signals) => {
     if (isStopping) {
@@ -305,13 +320,15 @@ async function demoCommand(args: string[]): Promise<number> {
     'kill-every': { type: 'string' },
     kills: { type: 'string' },
     seed: { type: 'string' },
+    metrics: { type: 'string' },
+    'log-level': { type: 'string' },
     json: { type: 'boolean' },
   });
   if (positionals.length > 0) throw new UsageError(`demo takes no ${JSON.stringify(positionals[0])}`);
   const format = values.format ?? 'json';
   if (format !== 'json' && format !== 'arrow') throw new UsageError(`--format is ${JSON.stringify(format)}: give json or arrow`);
   if (values['kill-every'] !== undefined) {
-    const other = ['brokers', 'trigger', 'sink-delay'].find((name) => values[name] !== undefined);
+    const other = ['brokers', 'trigger', 'sink-delay', 'metrics', 'log-level'].find((name) => values[name] !== undefined);
     if (other !== undefined) throw new UsageError(`--kill-every goes without --${other}`);
   }
   if (values.kills !== undefined && values['kill-every'] === undefined) throw new UsageError('--kills goes with --kill-every <time>');
@@ -325,6 +342,7 @@ async function demoCommand(args: string[]): Promise<number> {
     ...option('sinkDelay', values['sink-delay'] as Duration | undefined),
     ...option('kills', number('kills')),
     ...option('killEvery', values['kill-every'] as Duration | undefined),
+    ...observed(values),
     format,
     json: values.json === true,
   });
@@ -355,6 +373,28 @@ type Memory = Exclude<RunOptions['memory'], string | number | undefined>;
 
 function memory(limit: Memory['limit'], atLimit: Memory['atLimit']): RunOptions['memory'] {
   return atLimit === undefined ? limit : { ...option('limit', limit), atLimit };
+}
+
+/** What shows a job to others. */
+function observed(values: Readonly<Record<string, unknown>>): Pick<RunOptions, 'logger' | 'metrics'> {
+  const { metrics, 'log-level': level, json } = values;
+  return {
+    ...option('logger', level === undefined ? undefined : lineLogger({ level: logLevel(level as string), json: json === true })),
+    ...option('metrics', metrics === undefined ? undefined : place('metrics', metrics as string)),
+  };
+}
+
+function logLevel(value: string): LogLevel {
+  const level = LOG_LEVELS.find((one) => one === value);
+  if (level === undefined) throw new UsageError(`--log-level is ${JSON.stringify(value)}: give one of ${LOG_LEVELS.join(', ')}`);
+  return level;
+}
+
+/** `9464`, `0.0.0.0:9464` or `[::]:9464`. */
+function place(name: string, value: string): { readonly host?: string; readonly port: number } {
+  const [, bracketed, plain, port] = /^(?:(?:\[([^\]]+)\]|([^:]+)):)?(\d+)$/.exec(value) ?? [];
+  if (port === undefined) throw new UsageError(`--${name} is ${JSON.stringify(value)}: give a port, or host:port`);
+  return { ...option('host', bracketed ?? plain), port: Number(port) };
 }
 
 function wholeNumber(name: string, value: string): number {
@@ -405,7 +445,7 @@ export async function commandLine(args: string[]): Promise<number> {
     if (error instanceof UsageError) {
       const [command] = args;
       // Node's own message may be of several lines.
-      const what = error.message.replaceAll(/\s+/g, ' ').replace(/\.$/, '');
+      const what = withoutSecrets(error.message).replaceAll(/\s+/g, ' ').replace(/\.$/, '');
       console.error(`millrace: ${what}. What there is: millrace ${isCommand(command) ? `${command} ` : ''}--help`);
       return 2;
     }
@@ -413,8 +453,8 @@ export async function commandLine(args: string[]): Promise<number> {
       console.error(`${error.code}: ${error.message}`);
       const isOfUser = error.code === 'ERR_MILLRACE_USER_FUNCTION' || error.code === 'ERR_MILLRACE_MODULE';
       const trace = isOfUser || typeof error.cause === 'string' ? traceOf(error.cause) : undefined;
-      if (trace !== undefined) console.error(trace);
-    } else console.error(error);
+      if (trace !== undefined) console.error(withoutSecrets(trace));
+    } else console.error(withoutSecrets(inspect(error)));
     // An invalid option is a usage error, wherever it is found.
     return error instanceof MillraceError && error.code === 'ERR_MILLRACE_OPTION' ? 2 : 1;
   }

@@ -30,6 +30,9 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   'run()': (options) => millrace.run('nowhere.ts', options),
   checkpoint: (options) => millrace.run('nowhere.ts', { checkpoint: { dir: 'x', ...options } }),
   'checkpoint.allow': (options) => millrace.run('nowhere.ts', { checkpoint: { dir: 'x', allow: options } }),
+  metrics: (options) => millrace.run('nowhere.ts', { metrics: { port: 0, ...options } }),
+  'metrics.ready': (options) => millrace.run('nowhere.ts', { metrics: { port: 0, ready: options } }),
+  'lineLogger()': (options) => millrace.lineLogger(options),
   restarts: (options) => millrace.run('nowhere.ts', { restarts: { times: 1, ...options } }),
   badRows: (options) => millrace.run('nowhere.ts', { badRows: { fail: { above: 0.1 }, ...options } }),
   'badRows.fail': (options) => millrace.run('nowhere.ts', { badRows: { fail: { above: 0.1, ...options } } }),
@@ -172,6 +175,7 @@ test('messages say what to write', async () => {
     ],
     [() => wrong().process({}), 'PIPELINE', /^process\(\) is called on a stream without keys\. Call keyBy\('column'\)\.process\(\.\.\.\) first/],
     [() => wrong().join(wrong()), 'PIPELINE', /^join\(\) is called on a stream without keys/],
+    [() => wrong().connect(wrong()), 'PIPELINE', /^connect\(\) is called on a stream without keys.*With broadcast\(\.\.\.\), too:.*\.keyBy\(\{ part: u32 \}/],
     [
       () => millrace.log.source({ dir: 'x', topic: 't', value: { page: utf8 } as never }),
       'OPTION',

@@ -8,8 +8,10 @@
 
 import { assert } from '../assert.ts';
 import { MillraceError, shown } from '../errors.ts';
+import { textOfValue } from '../list-text.ts';
 import { copyBytes, fillBytes, type SharedMemory, type SlabAllocator } from '../memory/index.ts';
-import type { AnyRow, Schema, TypeName } from '../schema.ts';
+import { memberOf } from '../nested-row.ts';
+import { type AnyRow, kindText, type Schema, type TypeName } from '../schema.ts';
 import { Batch, type Column } from './batch.ts';
 
 /** A column under construction. Addresses as in Column; `validity` is 0 for a type that is not nullable. */
@@ -107,9 +109,11 @@ export class BatchBuilder {
         if (!isNull && typeof value !== 'boolean') refuse(column, value);
         setBit(memory.u8, column.data, row, value === true);
         return;
-      case 'utf8':
-        this.#setBytes(column, row, isNull ? undefined : typeof value === 'string' ? Buffer.from(value, 'utf8') : refuse(column, value));
+      case 'utf8': {
+        const text = isNull ? value : textOfValue(column.name, column.type, value);
+        this.#setBytes(column, row, isNull ? undefined : typeof text === 'string' ? Buffer.from(text, 'utf8') : refuse(column, value));
         return;
+      }
       case 'binary':
         this.#setBytes(column, row, isNull ? undefined : value instanceof Uint8Array ? value : refuse(column, value));
         return;
@@ -147,8 +151,10 @@ export class BatchBuilder {
     assert(this.rowCount < this.capacity, 'a row more than fits');
     const lengths = this.columns.map((column) => column.byteLength);
     try {
-      for (let c = 0; c < this.columns.length; c++)
-        this.setValue(c, this.rowCount, Object.hasOwn(row, (this.columns[c] as ColumnSpace).name) ? row[(this.columns[c] as ColumnSpace).name] : undefined);
+      for (let c = 0; c < this.columns.length; c++) {
+        const column = this.columns[c] as ColumnSpace;
+        this.setValue(c, this.rowCount, column.type.nested ? memberOf(row, column) : Object.hasOwn(row, column.name) ? row[column.name] : undefined);
+      }
     } catch (error) {
       this.columns.forEach((column, c) => {
         column.byteLength = lengths[c] as number;
@@ -225,7 +231,7 @@ function setInteger(memory: SharedMemory, name: TypeName, data: number, row: num
 }
 
 function refuse(column: ColumnSpace, value: unknown): never {
-  const wanted = `${column.type.name}${column.type.nullable ? ' or null' : ''}`;
+  const wanted = `${kindText(column.type)}${column.type.nullable ? ' or null' : ''}`;
   throw new MillraceError(
     'ERR_MILLRACE_SCHEMA',
     `Column ${shown(column.name)} holds ${wanted}, but the value is ${shown(value)}. Give a ${wanted}, or change the column's type.`,

@@ -16,7 +16,9 @@
  */
 
 import { assert } from '../assert.ts';
+import { listOf } from '../list-text.ts';
 import type { SharedMemory } from '../memory/index.ts';
+import { rowObject } from '../nested-row.ts';
 import type { AnyRow, DataType, Schema } from '../schema.ts';
 
 export interface Column {
@@ -75,13 +77,18 @@ export class Batch {
 
   /**
    * All rows as objects, for the cold path. Object keys are own properties even where a column is named
-   * `__proto__`.
+   * `__proto__`. Columns of a struct are members of one object.
    */
   toRows(): AnyRow[] {
-    const names = this.schema.fields.map((field) => field.name);
+    const { fields } = this.schema;
     const rows: AnyRow[] = [];
     for (let row = 0; row < this.rowCount; row++) {
-      rows.push(Object.fromEntries(names.map((name, c) => [name, this.value(c, row)])));
+      rows.push(
+        rowObject(
+          fields,
+          fields.map((_, c) => this.value(c, row)),
+        ),
+      );
     }
     return rows;
   }
@@ -91,7 +98,7 @@ export function isValid(memory: SharedMemory, column: Column, row: number): bool
   return column.validity === 0 || (((memory.u8[column.validity + (row >>> 3)] as number) >>> (row & 7)) & 1) === 1;
 }
 
-/** The value of a row: null, boolean, number, bigint (i64), string, or a copy of the bytes (binary). */
+/** The value of a row: null, boolean, number, bigint (i64), string, a copy of the bytes (binary), or an array (list). */
 export function readValue(memory: SharedMemory, column: Column, row: number): unknown {
   if (!isValid(memory, column, row)) return null;
   switch (column.type.name) {
@@ -113,8 +120,10 @@ export function readValue(memory: SharedMemory, column: Column, row: number): un
       return memory.i64[(column.data >>> 3) + row];
     case 'timestamp':
       return readTimestamp(memory, column.data, row);
-    case 'utf8':
-      return readText(memory, column.data + offsetAt(memory, column, row), column.data + offsetAt(memory, column, row + 1));
+    case 'utf8': {
+      const text = readText(memory, column.data + offsetAt(memory, column, row), column.data + offsetAt(memory, column, row + 1));
+      return column.type.element === undefined ? text : listOf(column.type.element, text);
+    }
     case 'binary':
       return memory.u8.slice(column.data + offsetAt(memory, column, row), column.data + offsetAt(memory, column, row + 1));
   }

@@ -5,9 +5,13 @@
 // it has written: it stops at the first value that is not for it. A row that was written may be written again.
 
 import { decimalToDouble } from "./json-number";
-import { COLUMN, ENTRY_SHIFT, SPANS, TO_ENDS } from "./json-flat";
+import { COLUMN, ENTRY_SHIFT, SPANS } from "./json-flat";
 import { BACKSLASHES, skipScalar, skipString, SPACES, unescape, ZEROS } from "./json-text";
-import { BOOL, DATA, decodeFloat, decodeInteger, decodeTime, F32, F64, I16, I32, I64, LIMIT, OFFSETS, TIMESTAMP, TYPE, U32, UTF8, VALIDITY, writeNull } from "./json-value";
+import {
+  ABSENT, BOOL, DATA, F32, F64, I16, I32, I64, INSTANT, LIMIT, LIST, OBJECT, OFFSETS, RAW, TIMESTAMP, TO_ENDS, TYPE, U32, UTF8, VALIDITY,
+} from "./json-column";
+import { writeAbsent, writeNested, writeObjects } from "./json-nested-columns";
+import { decodeFloat, decodeInstant, decodeInteger, decodeTime, isNothing } from "./json-value";
 
 const POWERS: usize = 24;
 const ENTRIES: usize = 28;
@@ -33,6 +37,10 @@ export function writeColumns(program: usize, row: u32, count: u32): u32 {
     else if (type == F64 || type == F32) rows = writeFloats(column, type, spans, row, rows, powers);
     else if (type == BOOL) rows = writeBools(column, spans, row, rows);
     else if (type <= I64 || type == TIMESTAMP) rows = writeIntegers(column, type, spans, row, rows);
+    else if (type == INSTANT) rows = writeInstants(column, spans, row, rows);
+    else if (type == OBJECT) rows = writeObjects(column, spans, row, rows);
+    else if (type == RAW || type == LIST) rows = writeNested(column, type == LIST, spans, row, rows);
+    else if (type == ABSENT) rows = writeAbsent(spans, rows);
     else rows = writeNothing(column, spans, row, rows);
   }
   return rows;
@@ -60,14 +68,6 @@ function writeBits(column: usize, row: u32, count: u32, bits: u64): void {
     const mask: u32 = (1 << left) - 1;
     store<u8>(at, <u8>((<u32>load<u8>(at) & ~mask) | (<u32>rest & mask)));
   }
-}
-
-/** A null, or a value that is not there. */
-// @ts-ignore: decorator
-@inline
-function isNothing(column: usize, start: usize, end: usize, row: u32): bool {
-  if (start != 0 && (end - start != 4 || load<u32>(start) != 0x6c6c756e)) return false;
-  return writeNull(column, row);
 }
 
 /** A bit for each of the 16 bytes that is a backslash, a control character, or not ASCII. */
@@ -101,8 +101,9 @@ function writeTexts(column: usize, spans: usize, row: u32, count: u32): u32 {
     const start = <usize>load<u32>(spans + at);
     const end = <usize>load<u32>(spans + at, TO_ENDS);
     if (start == 0 || load<u8>(start) != 0x22) {
-      if (isNothing(column, start, end, row + <u32>(at >> 2))) continue;
-      return <u32>(at >> 2);
+      if (!isNothing(column, start, end, row + <u32>(at >> 2))) return <u32>(at >> 2);
+      out = data + <usize>load<u32>(offsets + at, 4); // behind a default
+      continue;
     }
     let length = <i32>(end - start - 1);
     if (limit - out < <usize>length + 16) return <u32>(at >> 2);
@@ -278,6 +279,21 @@ function writeIntegers(column: usize, type: u32, spans: usize, row: u32, count: 
   return count;
 }
 
+function writeInstants(column: usize, spans: usize, row: u32, count: u32): u32 {
+  const data = <usize>load<u32>(column + DATA);
+  for (let i: u32 = 0; i < count; i++) {
+    const start = <usize>load<u32>(spans + (<usize>i << 2));
+    const end = <usize>load<u32>(spans + (<usize>i << 2), TO_ENDS);
+    if (start != 0) {
+      const byte = load<u8>(start);
+      const isText = <usize>(byte == 0x22);
+      if (decodeInstant(column, data, start, end + isText, byte, row + i) == end + isText) continue;
+    }
+    if (!isNothing(column, start, end, row + i)) return i;
+  }
+  return count;
+}
+
 /** False when the type does not hold the value, which has at most 15 digits. */
 // @ts-ignore: decorator
 @inline
@@ -302,9 +318,14 @@ function writeBools(column: usize, spans: usize, row: u32, count: u32): u32 {
     const end = <usize>load<u32>(spans + (<usize>i << 2) + TO_ENDS);
     const isTrue = truth(start, end);
     bits |= <u64>(isTrue & 1) << <u64>i;
-    if (isTrue < 0 && !isNothing(column, start, end, row + i)) {
-      done = i;
-      break;
+    if (isTrue < 0) {
+      if (!isNothing(column, start, end, row + i)) {
+        done = i;
+        break;
+      }
+      // A default.
+      const at = <usize>(row + i);
+      bits |= ((<u64>load<u8>(<usize>load<u32>(column + DATA) + (at >> 3)) >> <u64>(at & 7)) & 1) << <u64>i;
     }
   }
   writeBits(<usize>load<u32>(column + DATA), row, done, bits);

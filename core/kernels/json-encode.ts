@@ -8,6 +8,7 @@ import { isUtf8, stops } from "./json-text";
 
 const COLUMN_COUNT: usize = 0;
 const FIXED_BYTES: usize = 4;
+const BRACES: usize = 12; // at the end of a row
 const COLUMNS: usize = 20;
 const POWERS: usize = 24;
 
@@ -28,6 +29,8 @@ const F32: u32 = 6;
 const F64: u32 = 7;
 const UTF8: u32 = 8;
 const BINARY: u32 = 9;
+/** JSON as it is. */
+const RAW: u32 = 12;
 
 const ESCAPE_FACTOR: u64 = 6;
 /** Chunks are stored whole, so that this much is written behind a string for a moment. */
@@ -39,6 +42,7 @@ export function jsonEncode(program: usize, from: u32, to: u32, address: usize, l
   const end = columns + (<usize>load<u32>(program + COLUMN_COUNT) << COLUMN_SHIFT);
   const fixed = <u64>load<u32>(program + FIXED_BYTES);
   const powers = <usize>load<u32>(program + POWERS);
+  const braces = load<u32>(program + BRACES);
   const memoryEnd = <u64>memory.size() << 16;
   let at = address;
   for (let row = from; row < to; row++) {
@@ -49,7 +53,7 @@ export function jsonEncode(program: usize, from: u32, to: u32, address: usize, l
       at = writeValue(column, row, at + length, powers);
       if (at == 0) return row - from;
     }
-    store<u8>(at++, 0x7d);
+    for (let i: u32 = 0; i < braces; i++) store<u8>(at++, 0x7d);
     store<u32>(ends + (<usize>(row - from) << 2), <u32>at);
   }
   return to - from;
@@ -96,6 +100,12 @@ function writeValue(column: usize, row: u32, at: usize, powers: usize): usize {
     store<u32>(at, 0x736c6166);
     store<u8>(at + 4, 0x65);
     return at + 5;
+  }
+  if (type == RAW) {
+    const offset = <usize>load<u32>(column + OFFSETS) + (<usize>row << 2);
+    const length = <usize>(load<u32>(offset + 4) - load<u32>(offset));
+    memory.copy(at, data + <usize>load<u32>(offset), length);
+    return at + length;
   }
   if (type == F32) return writeDouble(at, <f64>load<f32>(data + (<usize>row << 2)), powers);
   let value: i64;

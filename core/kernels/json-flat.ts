@@ -1,7 +1,7 @@
 // Where the values of flat JSON records lie: the first of two passes of the kernel in json.ts, the second is in
 // json-columns.ts.
 //
-// A record is flat when no key of it is written with escapes or twice, and no wanted value is an object or an array. The
+// A record is flat when no key of it is written with escapes or twice, and no value that is wanted as a scalar is an object or an array. The
 // first pass goes from key to value to key. It takes no branch that the order of the keys decides: a key is found by a hash without
 // collisions (the multiplier is chosen for the keys), and the end of a value by masks of 16 bytes, of which the value's
 // first byte takes the one for texts or the one for other values. Keys that no column has are learned, so that their
@@ -11,6 +11,7 @@
 // for the second pass to prove; for a text that is that the quote at its end is the one that closes it, for it may have been
 // taken for that in spite of a backslash, and then nothing behind it is proved.
 
+import { BLOCK, RAW, TO_ENDS, TYPE } from "./json-column";
 import { plainString, QUOTES, skipScalar, skipString, skipValue, space } from "./json-text";
 
 const COLUMN_COUNT: usize = 0;
@@ -72,10 +73,6 @@ const HASH_SHIFT: u64 = 55;
 const SLOTS_MORE: usize = 64;
 const TRIES: i32 = 64;
 
-/** Records whose values are found at a time, at most. */
-export const BLOCK: u32 = 64;
-/** From the start of a value to its end, in the lists of its entry. */
-export const TO_ENDS: usize = 256;
 
 /** Bytes behind a record that may be read. */
 const OVERREAD: u64 = 160;
@@ -297,7 +294,11 @@ function findMember(program: usize, cursor: usize): bool {
   const row = <usize>load<u32>(cursor, CURSORS + CURSOR_ROW);
   const end = <usize>load<u32>(program + row, RECORD_ENDS);
   let p = space(<usize>load<u32>(cursor, CURSORS), end);
-  if (p >= end || load<u8>(p) != 0x22) return fail(program, row);
+  if (p >= end || load<u8>(p) != 0x22) {
+    // An object without members.
+    const isEmpty = p < end && load<u8>(p) == 0x7d && load<u64>(cursor, CURSORS + CURSOR_SEEN) == 0 && load<u32>(program + ENTRY_COUNT) != 0;
+    return isEmpty && closeRecord(program, p, row, 0) ? false : fail(program, row);
+  }
   const key = p + 1;
   p = plainString(key, end);
   if (p == 0) return fail(program, row);
@@ -327,9 +328,11 @@ function findValue(program: usize, cursor: usize, entry: usize, at: usize): bool
     p = skipString(p + 1, end);
     store<u32>(spans, <u32>p - 1, TO_ENDS);
   } else if ((byte | 0x20) == 0x7b) {
-    if (load<u32>(entry + COLUMN) != 0) return fail(program, row);
-    store<u32>(spans, 0);
+    const column = <usize>load<u32>(entry + COLUMN);
+    if (column == 0) store<u32>(spans, 0);
+    else if (load<u32>(column + TYPE) < RAW) return fail(program, row);
     p = skipValue(p, end);
+    store<u32>(spans, <u32>p, TO_ENDS);
   } else {
     p = skipScalar(p, end, byte);
     store<u32>(spans, <u32>p, TO_ENDS);

@@ -2,31 +2,23 @@
 // Part of the kernel in json.ts; what a column looks like is told in io/json/program.ts.
 
 import { decimalToDouble } from "./json-number";
-import { isUtf8, noDigits, skipString, stops, unescape } from "./json-text";
+import {
+  ABSENT, BOOL, DATA, DEFAULT, DEFAULT_LENGTH, DEFAULT_POWERS, F32, F64, I16, I32, I64, INSTANT, LIMIT, LIST, NULLABLE, OBJECT, OFFSETS, RAW, TIMESTAMP, TYPE, U32, UNIT, UTF8, VALIDITY,
+} from "./json-column";
+import { copyValue, readEmpty, readObject } from "./json-nested";
+import { isUtf8, noDigits, skipString, skipValue, stops, unescape } from "./json-text";
 
-export const TYPE: usize = 0;
-export const DATA: usize = 4;
-export const OFFSETS: usize = 8;
-export const VALIDITY: usize = 12;
-export const LIMIT: usize = 16;
-const NULLABLE: usize = 32;
-
-export const BOOL: u32 = 0;
-const I8: u32 = 1;
-export const I16: u32 = 2;
-export const I32: u32 = 3;
-export const U32: u32 = 4;
-export const I64: u32 = 5;
-export const F32: u32 = 6;
-export const F64: u32 = 7;
-export const UTF8: u32 = 8;
-export const TIMESTAMP: u32 = 10;
+// Units, as in io/time-unit.ts.
+const SECONDS: u32 = 1;
+const MICROSECONDS: u32 = 2;
+const SAFE_MAX: u64 = 9_007_199_254_740_991;
 
 // @ts-ignore: decorator
 @inline
 export function decodeValue(column: usize, p: usize, end: usize, byte: u8, row: u32, powers: usize): usize {
-  if (byte == 0x6e) return load<u32>(p) == 0x6c6c756e && writeNull(column, row) ? p + 4 : 0;
   const type = load<u32>(column + TYPE);
+  if (type >= RAW) return decodeRare(column, type, p, end, byte, row);
+  if (byte == 0x6e) return load<u32>(p) == 0x6c6c756e && writeNull(column, row) ? p + 4 : 0;
   const data = <usize>load<u32>(column + DATA);
   let next: usize = 0;
   if (type == UTF8) {
@@ -40,6 +32,7 @@ export function decodeValue(column: usize, p: usize, end: usize, byte: u8, row: 
     writeBit(data, row, isTrue);
     next = isTrue ? p + 4 : p + 5;
   } else if (type <= I64 || type == TIMESTAMP) next = decodeInteger(type, data, p, byte, row);
+  else if (type == INSTANT) next = decodeInstant(column, data, p, end, byte, row);
   if (next != 0) {
     const validity = <usize>load<u32>(column + VALIDITY);
     if (validity != 0) writeBit(validity, row, true);
@@ -47,8 +40,52 @@ export function decodeValue(column: usize, p: usize, end: usize, byte: u8, row: 
   return next;
 }
 
+/** Objects, texts of any values, and lists. */
+function decodeRare(column: usize, type: u32, p: usize, end: usize, byte: u8, row: u32): usize {
+  const isNull = byte == 0x6e && load<u32>(p) == 0x6c6c756e;
+  if (type == OBJECT) {
+    if (isNull) return readEmpty(column, row) ? p + 4 : 0;
+    const brace = byte == 0x7b ? skipValue(p, end) : 0;
+    return brace != 0 && readObject(column, p, brace, row) ? brace : 0;
+  }
+  if (type == ABSENT) return 0;
+  if (isNull && (type == LIST || hasNull(column))) return writeNull(column, row) ? p + 4 : 0;
+  const behind = skipValue(p, end);
+  if (behind == 0 || behind > end || !copyValue(column, type == LIST, p, behind, row)) return 0;
+  const validity = <usize>load<u32>(column + VALIDITY);
+  if (validity != 0) writeBit(validity, row, true);
+  return behind;
+}
+
+/** Whether a null is a null, or stands for the default. */
+export function hasNull(column: usize): bool {
+  return (load<u32>(column + NULLABLE) | load<u32>(column + DEFAULT)) != 0;
+}
+
+/** A null, or a value that is not there. */
+// @ts-ignore: decorator
+@inline
+export function isNothing(column: usize, start: usize, end: usize, row: u32): bool {
+  if (start == 0) return writeMissing(column, row);
+  return end - start == 4 && load<u32>(start) == 0x6c6c756e && writeNull(column, row);
+}
+
+/** What stands for a value that is not there: the default, else null. */
+export function writeMissing(column: usize, row: u32): bool {
+  if (load<u32>(column + DEFAULT) != 0) return writeDefault(column, row);
+  const type = load<u32>(column + TYPE);
+  return type == OBJECT ? readEmpty(column, row) : type == ABSENT || writeNull(column, row);
+}
+
+function writeDefault(column: usize, row: u32): bool {
+  const from = <usize>load<u32>(column + DEFAULT);
+  const end = from + <usize>load<u32>(column + DEFAULT_LENGTH);
+  return decodeValue(column, from, end, load<u8>(from), row, <usize>load<u32>(column + DEFAULT_POWERS)) == end;
+}
+
+/** A null; where there may be none, the default. */
 export function writeNull(column: usize, row: u32): bool {
-  if (load<u32>(column + NULLABLE) == 0) return false;
+  if (load<u32>(column + NULLABLE) == 0) return load<u32>(column + DEFAULT) != 0 && writeDefault(column, row);
   writeBit(<usize>load<u32>(column + VALIDITY), row, false);
   const offsets = <usize>load<u32>(column + OFFSETS);
   if (offsets != 0) store<u32>(offsets + (<usize>row << 2) + 4, load<u32>(offsets + (<usize>row << 2)));
@@ -250,7 +287,53 @@ function longFloat(at: usize, powers: usize): usize {
   return p;
 }
 
-/** `YYYY-MM-DD?HH:MM:SS[.f][Z]` and its quote; every other form is left to the reader. */
+/** An instant as text, or as a number of some unit: its digits, at most 19, scaled and floored. */
+export function decodeInstant(column: usize, data: usize, at: usize, end: usize, byte: u8, row: u32): usize {
+  if (byte == 0x22) return decodeTime(data, at + 1, end, row);
+  const isNegative = byte == 0x2d;
+  let p = isNegative ? at + 1 : at;
+  const from = p;
+  let digit = <u8>(load<u8>(p) - 0x30);
+  if (digit > 9) return 0;
+  let value: u64 = 0;
+  let count = 0;
+  while (digit <= 9) {
+    if (++count > 19) return 0;
+    value = value * 10 + <u64>digit;
+    digit = <u8>(load<u8>(++p) - 0x30);
+  }
+  if (count > 1 && load<u8>(from) == 0x30) return 0;
+  const unit = load<u32>(column + UNIT);
+  let scale: i32 = unit == SECONDS ? 3 : unit == MICROSECONDS ? -3 : -6;
+  if (load<u8>(p) == 0x2e) {
+    digit = <u8>(load<u8>(++p) - 0x30);
+    if (digit > 9) return 0;
+    while (digit <= 9) {
+      if (++count > 19) return 0;
+      value = value * 10 + <u64>digit;
+      scale--;
+      digit = <u8>(load<u8>(++p) - 0x30);
+    }
+  }
+  if ((load<u8>(p) | 0x20) == 0x65) return 0;
+  if (scale >= 0) {
+    for (; scale > 0; scale--) {
+      if (value > SAFE_MAX) return 0;
+      value *= 10;
+    }
+  } else {
+    let divisor: u64 = 1;
+    // 10^19 fits, and no value is as large as 10^20.
+    for (; scale < 0; scale++) divisor = divisor > 1_000_000_000_000_000_000 ? u64.MAX_VALUE : divisor * 10;
+    const rest = value % divisor;
+    value = value / divisor + (isNegative && rest != 0 ? 1 : 0);
+  }
+  if (value > SAFE_MAX) return 0;
+  store<i64>(data + (<usize>row << 3), isNegative ? -<i64>value : <i64>value);
+  return p;
+}
+
+/** `YYYY-MM-DD?HH:MM:SS[.f][offset]` and its quote; every other form is left to the reader. */
 export function decodeTime(data: usize, from: usize, end: usize, row: u32): usize {
   if (from + 20 > end) return 0;
   const year = two(from) * 100 + two(from + 2);
@@ -281,7 +364,16 @@ export function decodeTime(data: usize, from: usize, end: usize, row: u32): usiz
     }
     if (p == fraction) return 0;
   }
-  if (load<u8>(p) == 0x5a) p++;
+  const sign = load<u8>(p);
+  if (sign == 0x5a) p++;
+  else if (sign == 0x2b || sign == 0x2d) {
+    const hasColon = load<u8>(p + 3) == 0x3a;
+    const hours = two(p + 1);
+    const minutes = two(p + (hasColon ? 4 : 3));
+    if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59) return 0;
+    ms -= (hours * 60 + minutes) * (sign == 0x2d ? -60_000 : 60_000);
+    p += hasColon ? 6 : 5;
+  }
   if (p >= end || load<u8>(p) != 0x22) return 0;
   const y = month <= 2 ? year - 1 : year;
   const era = (y >= 0 ? y : y - 399) / 400;

@@ -13,9 +13,11 @@
 // The layout of the program is told in io/json/program.ts.
 
 import { writeColumns } from "./json-columns";
-import { BLOCK, findValues, prepareEntries } from "./json-flat";
+import { BLOCK } from "./json-column";
+import { findValues, prepareEntries } from "./json-flat";
+import { readObjectsBy } from "./json-nested";
 import { plainString, skipNumber, skipString, skipValue, space } from "./json-text";
-import { decodeValue, writeNull } from "./json-value";
+import { decodeValue, writeMissing } from "./json-value";
 
 const COLUMN_COUNT: usize = 0;
 const TABLE_MASK: usize = 4;
@@ -52,6 +54,7 @@ const WALKS_MAX: u32 = 255;
 
 /** Enters the keys of a new program into its table. */
 export function jsonPrepare(program: usize): void {
+  readObjectsBy(jsonDecode);
   const count = load<u32>(program + COLUMN_COUNT);
   const mask = load<u32>(program + TABLE_MASK);
   const table = <usize>load<u32>(program + TABLE);
@@ -223,13 +226,13 @@ function nextStamp(program: usize): u32 {
   return stamp;
 }
 
-/** Columns whose key the record did not have: null, where they may be. */
+/** Columns whose key the record did not have: their default, or null, where they may be. */
 function nullTheMissing(program: usize, stamp: u32, row: u32): bool {
   const columns = <usize>load<u32>(program + COLUMNS);
   const count = <usize>load<u32>(program + COLUMN_COUNT);
   for (let i: usize = 0; i < count; i++) {
     const column = columns + (i << COLUMN_SHIFT);
-    if (load<u32>(column + SEEN) != stamp && !writeNull(column, row)) return false;
+    if (load<u32>(column + SEEN) != stamp && !writeMissing(column, row)) return false;
   }
   return true;
 }

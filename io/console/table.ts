@@ -1,6 +1,6 @@
 /** Rows as a text table, for people. Columns are as wide as their widest cell; numbers are right-aligned. */
 
-import type { AnyRow, DataType, Schema } from '../../core/index.ts';
+import { type AnyRow, type DataType, memberOf, type Schema, textOfValue } from '../../core/index.ts';
 
 const CELL_CHARACTERS = 40;
 const GAP = '  ';
@@ -13,7 +13,7 @@ export function table(schema: Schema, rows: readonly AnyRow[]): string {
   const lines = [
     fields.map(({ name }) => clipped(name)),
     fields.map(() => ''),
-    ...rows.map((row) => fields.map(({ name, type }) => clipped(cell(row[name], type)))),
+    ...rows.map((row) => fields.map(({ name, type }) => clipped(cell(memberOf(row, { name, type }), type)))),
   ];
   const widths = fields.map((_, c) => Math.max(1, ...lines.map((cells) => width(cells[c] as string))));
   lines[1] = widths.map((w) => '-'.repeat(w));
@@ -30,6 +30,7 @@ export function table(schema: Schema, rows: readonly AnyRow[]): string {
 
 function cell(value: unknown, type: DataType): string {
   if (value === null || value === undefined) return 'null';
+  if (type.element !== undefined) return String(textOfValue('', type, value));
   if (type.name === 'timestamp') return time(value as number);
   if (type.name === 'f64' || type.name === 'f32') return decimal(value as number);
   if (value instanceof Uint8Array) return `0x${Buffer.from(value.subarray(0, CELL_CHARACTERS)).toString('hex')}`;

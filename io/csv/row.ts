@@ -1,8 +1,9 @@
 /** One CSV record into one row of columns. Which field is which column is told beforehand. */
 
-import { type ColumnSpace, shown } from '../../core/index.ts';
+import { type ColumnSpace, kindText, readText, shown } from '../../core/index.ts';
 import { type ColumnWriter, literalText } from '../column-writer.ts';
 import { JsonScanner } from '../json/scanner.ts';
+import { nestedText } from '../nested-text.ts';
 import { shownBytes } from '../rejection.ts';
 import { utf8Fault } from '../utf8.ts';
 import { CsvField, withoutLineEnd } from './field.ts';
@@ -77,7 +78,7 @@ export class CsvRowReader {
         if (problem !== undefined) {
           const { name, type } = this.#writer.columns[w] as ColumnSpace;
           const found = shownBytes(this.#writer.builder.memory, this.#field.from, this.#field.to);
-          return this.#refuse(`column ${shown(name)} holds ${type.name}, but byte ${at - from} has ${found}, ${problem}`);
+          return this.#refuse(`column ${shown(name)} holds ${kindText(type)}, but byte ${at - from} has ${found}, ${problem}`);
         }
       }
       at = next + 1;
@@ -96,9 +97,10 @@ export class CsvRowReader {
       return undefined;
     }
     switch (type.name) {
-      case 'utf8':
+      case 'utf8': {
         this.#text(w, row);
-        return undefined;
+        return type.json || type.element !== undefined ? this.#nested(w, row) : undefined;
+      }
       case 'binary':
         return writer.setBase64(w, row, from, to) ? undefined : 'which is no base64';
       case 'bool': {
@@ -110,6 +112,18 @@ export class CsvRowReader {
       default:
         return this.#numberOrTime(w, row, type.name);
     }
+  }
+
+  /** The text that was written, a list or another value as JSON, in the form that its column holds. */
+  #nested(w: number, row: number): string | undefined {
+    const writer = this.#writer;
+    const column = writer.columns[w] as ColumnSpace;
+    const { memory } = writer.builder;
+    const ends = (column.offsets >>> 2) + row;
+    const made = nestedText(column.type, readText(memory, column.data + (memory.i32[ends] as number), column.data + (memory.i32[ends + 1] as number)));
+    if ('problem' in made) return `which ${/^is /.test(made.problem) ? '' : 'is no such list: '}${made.problem}`;
+    writer.setText(w, row, made.text);
+    return undefined;
   }
 
   #isNull(w: number, from: number, to: number): boolean {

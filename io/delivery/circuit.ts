@@ -79,7 +79,8 @@ export class Circuit {
     // Lanes that were on their way when it began have failed of the same thing.
     if (this.#isTrying || this.#failures === 0) {
       const growing = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(this.#failures++, DOUBLINGS_MAX));
-      const spread = growing * (0.5 + Math.random() / 2);
+      // Several processes that lost one server do not come back to it at the same moment.
+      const spread = growing * (0.5 + ((process.pid * 7_919 + this.#failures * 104_729) % 1_000) / 2_000);
       this.#nextTryMs = now + Math.min(Math.max(spread, error.pauseMs ?? 0), Math.max(1, leftMs));
     }
     this.#isTrying = false;

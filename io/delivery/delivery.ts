@@ -15,15 +15,16 @@ import { withDeadline } from './deadline.ts';
 import { Lane, type LaneRequest, type Pending, QueuedBlock } from './lane.ts';
 import type { DeliverySettings } from './options.ts';
 import { type Refusal, Refusals } from './refusals.ts';
-import { type RecordFault, type Records, TooLarge, type Transport, Unavailable } from './transport.ts';
+import { type RecordFault, type Records, Refused, TooLarge, type Transport, Unavailable } from './transport.ts';
 
-export interface DeliveryContext extends Pick<SinkContext, 'pipeline' | 'signal' | 'waiting' | 'refused'> {
+export interface DeliveryContext extends Pick<SinkContext, 'pipeline' | 'signal' | 'waiting' | 'refused' | 'report'> {
   /** Whose it is, and where: `elasticsearch clicks at http://127.0.0.1:9200`. */
   readonly name: string;
 }
 
 export class Delivery {
   readonly #name: string;
+  readonly #report: SinkContext['report'];
   readonly #transport: Transport;
   readonly #settings: DeliverySettings;
   readonly #circuit: Circuit;
@@ -36,8 +37,9 @@ export class Delivery {
   /** A server that takes smaller requests has said so. */
   #requestBytes: number;
 
-  constructor(transport: Transport, settings: DeliverySettings, { name, pipeline, signal, waiting, refused }: DeliveryContext) {
+  constructor(transport: Transport, settings: DeliverySettings, { name, pipeline, signal, waiting, refused, report }: DeliveryContext) {
     this.#name = name;
+    this.#report = report;
     this.#transport = transport;
     this.#settings = settings;
     this.#requestBytes = settings.requestBytes;
@@ -110,16 +112,17 @@ export class Delivery {
     try {
       faults = await this.#send(records);
     } catch (error) {
-      if (error instanceof TooLarge) {
+      if (error instanceof TooLarge || error instanceof Refused) {
         this.#circuit.succeeded();
         if (records.count > 1) {
-          this.#requestBytes = Math.max(1, Math.floor(records.byteLength / 2));
+          if (error instanceof TooLarge) this.#requestBytes = Math.max(1, Math.floor(records.byteLength / 2));
+          else lane.halve(records.count);
           lane.putBack(pending);
         } else await this.#settle(pending, [{ record: 0, isRetriable: false, message: error.message }]);
         return;
       }
       if (!(error instanceof Unavailable)) throw error;
-      this.#counts.retries++;
+      this.#retries(records.count, error.message);
       lane.putBack(pending);
       this.#circuit.failed(error);
       return;
@@ -127,7 +130,7 @@ export class Delivery {
     const busy = faults.filter((fault) => fault.isRetriable);
     if (busy.length > 0) {
       // In the order of the rows: those that come again go first.
-      this.#counts.retries++;
+      this.#retries(busy.length, (busy[0] as RecordFault).message);
       lane.putBack(
         busy
           .map(({ record }) => record)
@@ -136,9 +139,15 @@ export class Delivery {
       );
     }
     await this.#settle(pending, faults);
+    lane.widen();
     // What the server takes in part has answered: only where it took nothing is it an outage.
     if (busy.length > 0) this.#circuit.failed(new Unavailable((busy[0] as RecordFault).message));
     else this.#circuit.succeeded();
+  }
+
+  #retries(count: number, because: string): void {
+    this.#counts.retries++;
+    this.#report?.retried(`a request of ${count} rows`, because);
   }
 
   async #send(records: Records): Promise<readonly RecordFault[]> {

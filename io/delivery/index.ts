@@ -6,5 +6,5 @@ export { untilOpen } from './opening.ts';
 export { DELIVERY_OPTIONS, type DeliveryOptions, type DeliverySettings, deliverySettings } from './options.ts';
 export { briefly, type CallCounts, type Calls, Patience } from './patience.ts';
 export { RecordBlock, recordBlockEncoder } from './record-block.ts';
-export { type RecordFault, Records, TooLarge, type Transport, Unavailable } from './transport.ts';
+export { type RecordFault, Records, Refused, TooLarge, type Transport, Unavailable } from './transport.ts';
 export { DeliveryWriter } from './writer.ts';

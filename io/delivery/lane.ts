@@ -64,6 +64,8 @@ export class Lane {
   /** To be sent again, before all others. */
   #again: readonly Pending[] = [];
   isAtWork = false;
+  /** Most rows of a request that has records which come again: fewer where one of them spoils the others. */
+  #rowsAgain = Number.POSITIVE_INFINITY;
 
   add(block: QueuedBlock): void {
     if (block.records.count > 0) this.#queue.push(block);
@@ -78,11 +80,22 @@ export class Lane {
     this.#again = [...pending, ...this.#again];
   }
 
+  /** One of so many records spoils the others: they are looked through by halves. */
+  halve(count: number): void {
+    this.#rowsAgain = Math.max(1, Math.floor(count / 2));
+  }
+
+  /** What was sent last was taken: larger runs may be. */
+  widen(): void {
+    this.#rowsAgain = this.#again.length === 0 ? Number.POSITIVE_INFINITY : this.#rowsAgain * 2;
+  }
+
   /** Takes the next records, at least one. A request never mixes those that come again with new ones. */
   take({ rows, bytes }: RequestLimits): LaneRequest {
     if (this.#again.length > 0) {
       let size = 0;
-      const fits = this.#again.findIndex((record, i) => i >= rows || ((size += record.bytes.length) > bytes && i > 0));
+      const most = Math.min(rows, this.#rowsAgain);
+      const fits = this.#again.findIndex((record, i) => i >= most || ((size += record.bytes.length) > bytes && i > 0));
       const pending = fits < 0 ? this.#again : this.#again.slice(0, fits);
       this.#again = fits < 0 ? [] : this.#again.slice(fits);
       return { pending, records: new Records(pending.map((record) => record.bytes)) };

@@ -36,7 +36,7 @@ export interface Transport {
    *
    * @returns those that it did not take; all others are stored
    * @throws Unavailable when nothing can be said of any of them, and it is worth another try; TooLarge when
-   * the server takes smaller requests only. Any other error ends the job.
+   * the server takes smaller requests only; Refused when one record spoils the others. Any other error ends the job.
    */
   send(records: Records, signal: AbortSignal): Promise<readonly RecordFault[]>;
   close?(): Promise<void>;
@@ -52,6 +52,9 @@ export class Unavailable extends Error {
     this.pauseMs = options.pauseMs;
   }
 }
+
+/** The server takes none of the records, because of one of them, and does not say which: each half is tried for itself. */
+export class Refused extends Error {}
 
 /** The server takes no request of this size. */
 export class TooLarge extends Error {}

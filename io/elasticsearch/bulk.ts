@@ -4,8 +4,8 @@
  */
 
 import { MillraceError, type Schema, shown } from '../../core/index.ts';
-import { type RecordFault, type Records, TooLarge, type Transport } from '../delivery/index.ts';
-import { busy, type HttpClient, isPassingStatus, wordsOf } from '../http/index.ts';
+import { type RecordFault, type Records, Refused, TooLarge, type Transport } from '../delivery/index.ts';
+import { busy, type HttpAnswer, type HttpClient, isPassingStatus, wordsOf } from '../http/index.ts';
 import type { ElasticsearchSinkOptions } from './options.ts';
 
 const NDJSON = { 'content-type': 'application/x-ndjson', accept: 'application/json' };
@@ -51,6 +51,8 @@ export class Bulk implements Transport {
     const answer = await this.#client.send({ method: 'POST', path: this.#path, headers: NDJSON, body: records.chunks, signal });
     if (answer.status === 413) throw new TooLarge(`the server takes no request of ${records.byteLength} bytes`);
     if (isPassingStatus(answer.status)) throw busy(this.#client, answer);
+    // An id that is too long, for example: the server looks at these before it takes any document.
+    if (answer.status === 400 && answer.text().includes('action_request_validation_exception')) throw new Refused(reasonOf(answer));
     if (answer.status !== 200)
       throw new MillraceError('ERR_MILLRACE_SINK', `${this.#name} is not written to: ${this.#client.place} answers with ${wordsOf(answer)}.`);
     if (answer.body.subarray(0, HEAD_BYTES).includes(NO_ERRORS)) return [];
@@ -76,6 +78,12 @@ export class Bulk implements Transport {
     if (OF_THE_PLACE.has(error.type ?? '')) throw new MillraceError('ERR_MILLRACE_SINK', `${this.#name} is not written to: ${message}.`);
     return [{ record, isRetriable: isPassingStatus(status), message }];
   }
+}
+
+/** What is wrong, in the server's words. */
+function reasonOf(answer: HttpAnswer): string {
+  const { error } = answer.json() as { error?: { type?: string; reason?: string } };
+  return `${error?.type}: ${error?.reason}`;
 }
 
 /**

@@ -10,7 +10,8 @@ import { ColumnWriter } from '../column-writer.ts';
 import { rejectRecord } from '../rejection.ts';
 import type { DecoderContext } from '../source.ts';
 import type { TimeFormat } from '../time-format.ts';
-import { refreshProgram, writeProgram } from './program.ts';
+import { type JsonColumn, membersOf } from './layout.ts';
+import { JsonProgram } from './program.ts';
 import { JsonRowReader } from './row.ts';
 
 /** See core/kernels/json.ts. */
@@ -32,23 +33,41 @@ export class JsonDecoder implements RecordDecoder {
   readonly #reader: JsonRowReader;
   readonly #kernels: JsonKernels | undefined;
   readonly #recordOf: Int32Array;
-  #program = 0;
+  readonly #columns: readonly JsonColumn[];
+  #program: JsonProgram | undefined;
+  #way: 'plain' | 'path' = 'plain';
   #records: RecordIndex | undefined;
   #next = 0;
 
-  constructor(context: DecoderContext, schema: Schema, timeFormats: readonly (TimeFormat | undefined)[]) {
+  constructor(context: DecoderContext, schema: Schema, columns: readonly JsonColumn[], timeFormats: readonly (TimeFormat | undefined)[]) {
     this.#context = context;
     this.#writer = new ColumnWriter(context.slabs, schema, context.columns, context.batchRows, timeFormats);
-    this.#reader = new JsonRowReader(this.#writer);
+    const wanted = context.columns.map((at) => columns[at] as JsonColumn);
+    this.#columns = wanted;
+    this.#reader = new JsonRowReader(this.#writer, context.slabs, wanted);
     this.#recordOf = new Int32Array(this.#writer.builder.capacity);
     // The kernel knows ISO 8601 only.
-    const isPlain = this.#writer.timeFormats.every((format) => format === undefined);
+    const isPlain = this.#writer.timeFormats.every((format) => format === undefined || format.isIso);
     const kernels = isPlain ? kernelExports<JsonKernels>(context.memory) : undefined;
-    if (kernels && this.#writer.columns.every((column) => isWellFormed(column.name))) {
+    if (kernels && wanted.every(({ path }) => path.every(isWellFormed))) {
       this.#kernels = kernels;
-      this.#program = writeProgram(context.slabs, this.#writer.columns);
-      kernels.jsonPrepare(this.#program);
+      this.#program = this.#makeProgram('plain');
     }
+  }
+
+  /** Columns with dots in their names are read in one of the two ways; a record that has the other is handed back. */
+  #makeProgram(way: 'plain' | 'path'): JsonProgram {
+    const { slabs } = this.#context;
+    const writer = this.#writer;
+    const members = membersOf(
+      this.#columns.map((column, position) => ({ column, position })),
+      way,
+    );
+    const facts = this.#columns.map((column, w) => ({ default: column.default, unit: writer.timeFormats[w]?.unit ?? 'ms' }));
+    const program = new JsonProgram(slabs, members, writer.columns, facts);
+    program.prepare(this.#kernels as JsonKernels);
+    this.#way = way;
+    return program;
   }
 
   open(records: RecordIndex): void {
@@ -81,7 +100,13 @@ export class JsonDecoder implements RecordDecoder {
   #run(records: RecordIndex, row: number, rows: number): number {
     if (!this.#kernels) return row;
     const count = Math.min(rows - row, records.count - this.#next);
-    const done = this.#kernels.jsonDecode(this.#program, records.values + this.#next * 4, records.valueLengths + this.#next * 4, count, row);
+    const done = this.#kernels.jsonDecode(
+      (this.#program as JsonProgram).address,
+      records.values + this.#next * 4,
+      records.valueLengths + this.#next * 4,
+      count,
+      row,
+    );
     for (let i = 0; i < done; i++) this.#recordOf[row + i] = this.#next + i;
     this.#next += done;
     return row + done;
@@ -100,10 +125,14 @@ export class JsonDecoder implements RecordDecoder {
     const isGood = this.#reader.read(from, from + length, row);
     if (isGood) this.#recordOf[row] = record;
     else rejectRecord(this.#context, records, record, 'json', this.#reader.fault);
-    if (this.#program !== 0) {
+    if (this.#program !== undefined) {
       // The kernel needs room for a whole record in each column. Provide it for the next record of this size.
       this.#writer.reserveBytes(isGood ? row + 1 : row, Math.min(length, ROOM_BYTES_MAX) + ROOM_SLACK_BYTES);
-      refreshProgram(memory, this.#program, this.#writer.columns);
+      const { way } = this.#reader;
+      if (way !== undefined && way !== this.#way) {
+        this.#program.release(this.#context.slabs);
+        this.#program = this.#makeProgram(way);
+      } else this.#program.refresh();
     }
     return isGood;
   }

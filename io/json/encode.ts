@@ -4,11 +4,11 @@
  * hands back (text with invalid UTF-8) is written here.
  */
 
-import { type Batch, type Column, isValid, kernelExports, type Schema, type SharedMemory } from '../../core/index.ts';
+import { type Batch, type Column, copyBytes, isValid, kernelExports, pathOf, type Schema, type SharedMemory } from '../../core/index.ts';
 import { encodeBase64 } from '../base64.ts';
 import type { EncoderContext, RecordEncoder } from '../codec.ts';
 import { ESCAPE_FACTOR, NUMBER_BYTES_MAX, variableBytes, writeAscii, writeFixed, writeJsonString } from '../text-writer.ts';
-import { COLUMN, PROGRAM, TYPE_CODES } from './program.ts';
+import { COLUMN, PROGRAM, writtenCode } from './program.ts';
 
 /** See core/kernels/json-encode.ts. */
 export interface JsonEncodeKernels {
@@ -23,8 +23,12 @@ export class JsonEncoder implements RecordEncoder {
   readonly wholeBatch = false;
   readonly #memory: SharedMemory;
   readonly #schema: Schema;
-  /** The bytes before each value: `{"a":`, `,"b":`. */
+  /** Columns in the order in which they are written: those of an object together. */
+  readonly #order: readonly number[];
+  /** The bytes before each value: `{"a":`, `,"b":`, `},"c":{"d":`. */
   readonly #prefixes: readonly Uint8Array[];
+  /** Braces that close the row. */
+  readonly #braces: number;
   /** Most bytes of a row without its text and binary values. */
   readonly #fixedBytes: number;
   readonly #kernels: JsonEncodeKernels | undefined;
@@ -33,8 +37,11 @@ export class JsonEncoder implements RecordEncoder {
   constructor(context: EncoderContext, schema: Schema) {
     this.#memory = context.memory;
     this.#schema = schema;
-    this.#prefixes = schema.fields.map(({ name }, c) => Buffer.from(`${c === 0 ? '{' : ','}${JSON.stringify(name)}:`));
-    this.#fixedBytes = this.#prefixes.reduce((sum, prefix) => sum + prefix.length + NUMBER_BYTES_MAX, 2);
+    const { order, prefixes, braces } = outline(schema);
+    this.#order = order;
+    this.#prefixes = prefixes.map((prefix) => Buffer.from(prefix));
+    this.#braces = braces;
+    this.#fixedBytes = this.#prefixes.reduce((sum, prefix) => sum + prefix.length + NUMBER_BYTES_MAX, 1 + braces);
     const kernels = kernelExports<JsonEncodeKernels>(context.memory);
     if (kernels?.jsonEncode && schema.length > 0) {
       this.#kernels = kernels;
@@ -73,9 +80,9 @@ export class JsonEncoder implements RecordEncoder {
     for (let c = 0; c < this.#prefixes.length; c++) {
       const prefix = this.#prefixes[c] as Uint8Array;
       u8.set(prefix, at);
-      at = this.#value(batch.columns[c] as Column, row, at + prefix.length);
+      at = this.#value(batch.columns[this.#order[c] as number] as Column, row, at + prefix.length);
     }
-    u8[at++] = 0x7d;
+    for (let i = 0; i < this.#braces; i++) u8[at++] = 0x7d;
     return at;
   }
 
@@ -87,6 +94,10 @@ export class JsonEncoder implements RecordEncoder {
     if (offsets === 0) return writeFixed(memory, column, row, at, 'null');
     const from = data + (i32[(offsets >>> 2) + row] as number);
     const to = data + (i32[(offsets >>> 2) + row + 1] as number);
+    if (type.json || type.element !== undefined) {
+      copyBytes(memory, at, from, to - from);
+      return at + to - from;
+    }
     if (type.name === 'utf8') return writeJsonString(u8, at, from, to);
     u8[at] = 0x22;
     const end = encodeBase64(u8, from, to, at + 1);
@@ -96,7 +107,7 @@ export class JsonEncoder implements RecordEncoder {
 
   /**
    * Writes header and columns as in program.ts, with these differences: the prefix takes the place of a
-   * column's key, the fixed bytes that of the table, and the powers are powers of ten.
+   * column's key, the fixed bytes that of the table, the braces that of the stamp, and the powers are powers of ten.
    */
   #writeProgram({ memory, slabs }: EncoderContext): number {
     const columnsAt = PROGRAM.bytes;
@@ -109,13 +120,14 @@ export class JsonEncoder implements RecordEncoder {
     };
     set(PROGRAM.columnCount, this.#prefixes.length);
     set(PROGRAM.tableMask, this.#fixedBytes);
+    set(PROGRAM.stamp, this.#braces);
     set(PROGRAM.columns, program + columnsAt);
     set(PROGRAM.powers, program + powersAt);
     memory.u8.set(powers, program + powersAt);
     let keyAt = program + keysAt;
     this.#prefixes.forEach((prefix, c) => {
       const at = columnsAt + c * COLUMN.bytes;
-      set(at + COLUMN.type, TYPE_CODES[this.#schema.field(c).type.name]);
+      set(at + COLUMN.type, writtenCode(this.#schema.field(this.#order[c] as number).type));
       set(at + COLUMN.key, keyAt);
       set(at + COLUMN.keyLength, prefix.length);
       memory.u8.set(prefix, keyAt);
@@ -127,13 +139,46 @@ export class JsonEncoder implements RecordEncoder {
   #refreshProgram(batch: Batch): void {
     const { u32 } = this.#memory;
     for (let c = 0; c < batch.columns.length; c++) {
-      const { data, offsets, validity } = batch.columns[c] as Column;
+      const { data, offsets, validity } = batch.columns[this.#order[c] as number] as Column;
       const at = (this.#program + PROGRAM.bytes + c * COLUMN.bytes) >>> 2;
       u32[at + (COLUMN.data >>> 2)] = data;
       u32[at + (COLUMN.offsets >>> 2)] = offsets;
       u32[at + (COLUMN.validity >>> 2)] = validity;
     }
   }
+}
+
+/** What stands between the values of a row, and in which order these come. */
+function outline(schema: Schema): { readonly order: readonly number[]; readonly prefixes: readonly string[]; readonly braces: number } {
+  const paths = schema.fields.map(pathOf);
+  const order = together(
+    paths,
+    paths.map((_, c) => c),
+    0,
+  );
+  let open: readonly string[] = [];
+  const prefixes = order.map((c, n) => {
+    const path = paths[c] as readonly string[];
+    const objects = path.slice(0, -1);
+    let shared = 0;
+    while (shared < open.length && shared < objects.length && open[shared] === objects[shared]) shared++;
+    const opened = objects.slice(shared).map((name) => `${JSON.stringify(name)}:{`);
+    const text = `${'}'.repeat(open.length - shared)}${n === 0 ? '{' : ','}${opened.join('')}${JSON.stringify(path.at(-1))}:`;
+    open = objects;
+    return text;
+  });
+  return { order, prefixes, braces: open.length + 1 };
+}
+
+/** Columns of one object next to each other, where the first of them stands. */
+function together(paths: readonly (readonly string[])[], columns: readonly number[], depth: number): number[] {
+  const groups = new Map<string, number[]>();
+  for (const c of columns) {
+    const path = paths[c] as readonly string[];
+    const key = path.length > depth + 1 ? `object ${path[depth]}` : `column ${c}`;
+    groups.set(key, [...(groups.get(key) ?? []), c]);
+  }
+  return [...groups.values()].flatMap((group) => (group.length > 1 ? together(paths, group, depth + 1) : group));
 }
 
 let tens: BigUint64Array | undefined;

@@ -12,6 +12,7 @@
 import { MillraceError, shown } from '../../core/index.ts';
 import type { CheckpointTopic, TopicHolder, TopicRecord } from '../checkpoint-topic.ts';
 import { keyedBatch, keyedRecords } from '../record-batch/index.ts';
+import type { Report } from '../report.ts';
 import type { Transaction } from '../sink.ts';
 import {
   BatchProducer,
@@ -54,6 +55,8 @@ const HOLDER_KEY = Buffer.from(new TextEncoder().encode('holder'));
 export interface CheckpointTopicContext {
   readonly signal: AbortSignal;
   waiting?(what: string | undefined): void;
+  /** See report.ts. */
+  readonly report?: Report;
 }
 
 /**
@@ -61,10 +64,10 @@ export interface CheckpointTopicContext {
  *
  * @throws MillraceError ERR_MILLRACE_TOPIC when it is not compacted, or cannot be created; ERR_MILLRACE_BROKER
  */
-export async function openCheckpointTopic(options: KafkaCheckpointOptions, { signal, waiting }: CheckpointTopicContext): Promise<CheckpointTopic> {
+export async function openCheckpointTopic(options: KafkaCheckpointOptions, { signal, waiting, report }: CheckpointTopicContext): Promise<CheckpointTopic> {
   const name = `kafka ${options?.topic}`;
   checkCheckpointOptions(`checkpoint, ${name}`, options);
-  const cluster = new Cluster(new Connection(options));
+  const cluster = new Cluster(new Connection(options, report));
   const patience = new Patience(cluster.connection, { name, timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS, signal, waiting });
   try {
     const { topic } = options;

@@ -3,7 +3,7 @@
  * permits it. No message shows a password, a key or a token.
  */
 
-import { checkOptionNames, MillraceError, nearNames, shown } from '../../core/index.ts';
+import { checkOptionNames, keepSecret, keepSecretsOf, MillraceError, nearNames, shown } from '../../core/index.ts';
 import type { KafkaConnectionOptions } from './connection/index.ts';
 
 type Fields = Readonly<Record<string, 'text' | 'function' | 'optional'>>;
@@ -22,6 +22,9 @@ const SENDS_SECRET = new Set(['plain', 'aws', 'oauthbearer']);
 /** @throws MillraceError ERR_MILLRACE_OPTION */
 export function checkSecurity(what: string, options: KafkaConnectionOptions): void {
   const { ssl, sasl, allowInsecure } = options;
+  keepSecretsOf(sasl);
+  keepSecretsOf(ssl);
+  if (typeof ssl === 'object' && ssl !== null) for (const name of ['key', 'pfx']) keepSecret(pemOf((ssl as Readonly<Record<string, unknown>>)[name]));
   if (allowInsecure !== undefined && typeof allowInsecure !== 'boolean')
     throw refused(what, `allowInsecure is ${shown(allowInsecure)}; it can be true or false.`);
   if (ssl !== undefined && typeof ssl !== 'boolean' && (typeof ssl !== 'object' || ssl === null || Array.isArray(ssl))) {
@@ -41,6 +44,13 @@ export function checkSecurity(what: string, options: KafkaConnectionOptions): vo
     }
     process.emitWarning(`${what}: the broker's certificate is not checked (ssl.rejectUnauthorized is false).`, 'MillraceWarning');
   }
+}
+
+/** A private key as `tls.connect` takes it: a text, bytes, a list of these, or objects that have it as `pem` or `buf`. */
+function pemOf(key: unknown): unknown {
+  if (Array.isArray(key)) return key.map(pemOf);
+  const { pem, buf } = (typeof key === 'object' && key !== null ? key : {}) as { readonly pem?: unknown; readonly buf?: unknown };
+  return pem ?? buf ?? key;
 }
 
 function checkLogin(what: string, sasl: unknown, maySendSecret: boolean): void {

@@ -55,9 +55,9 @@ export function sink<R>(options: KafkaSinkOptions<R>): ChangelogSink<R> {
 }
 
 async function openWriter(name: string, options: KafkaSinkOptions, context: SinkContext): Promise<SinkWriter> {
-  const { signal, waiting } = context;
+  const { signal, waiting, report } = context;
   const transaction = context.guarantee === 'exactly-once' ? transactionFor(name, options, context) : undefined;
-  const cluster = new Cluster(new Connection(options));
+  const cluster = new Cluster(new Connection(options, report));
   const patience = new Patience(cluster.connection, { name, timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS, signal, waiting });
   try {
     const { topic, createTopic: wanted } = options;

@@ -30,7 +30,7 @@ export function source<R>(options: KafkaSourceOptions<R>): CodedSource<R> {
 }
 
 async function openReader(name: string, options: KafkaSourceOptions, context: SourceContext): Promise<SourceReader> {
-  const cluster = new Cluster(new Connection(options));
+  const cluster = new Cluster(new Connection(options, context.report));
   const patience = new Patience(cluster.connection, {
     name,
     timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS,

@@ -53,7 +53,7 @@ export class KafkaTransaction implements Transaction {
   readonly #topics = new Set<string>();
   #isRecovered = false;
 
-  constructor(options: KafkaTransactionOptions, { id, signal, isTaken, holdings, waiting }: TransactionContext) {
+  constructor(options: KafkaTransactionOptions, { id, signal, isTaken, holdings, waiting, report }: TransactionContext) {
     this.transactionalId = options.transactionalId ?? `millrace.${id}`;
     this.timeoutMs = options.transactionTimeout ?? TRANSACTION_TIMEOUT_MS;
     this.domain = domainOf(options);
@@ -61,7 +61,7 @@ export class KafkaTransaction implements Transaction {
     this.#group = `millrace.${options.transactionalId ?? id}`;
     this.#topics.add(options.topic);
     const brokerTimeoutMs = options.brokerTimeout ?? BROKER_TIMEOUT_MS;
-    this.#cluster = new Cluster(new Connection(options));
+    this.#cluster = new Cluster(new Connection(options, report));
     this.#patience = new Patience(this.#cluster.connection, { name: this.#name, timeoutMs: brokerTimeoutMs, signal, waiting });
     this.#transaction = new ProducerTransaction(this.#cluster, this.#patience, {
       name: this.#name,

@@ -62,6 +62,8 @@ export interface AggregatePlan {
    * long.
    */
   readonly drifts: boolean;
+  /** Groups whose first value is no byte at all are those of keys that went: they may be dropped (view/row-view.ts). */
+  readonly dropsEmpty?: boolean;
   /** What decides the meaning of its state, as values that JSON can hold: see StateFacts. */
   readonly facts: unknown;
   /** Several lines, for explain. */

@@ -7,24 +7,29 @@
  * view) is held up as briefly as possible.
  */
 
-import { type GroupTable, SHARD_BITS, type SlabAllocator, StateReader, StateWriter, smallTable } from '../../core/index.ts';
+import { assert, type GroupTable, SHARD_BITS, type SlabAllocator, StateReader, StateWriter, smallTable } from '../../core/index.ts';
 import type { Emit, ShardPublisher } from '../exchange/index.ts';
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { eachPaneOf } from './group-block.ts';
 import type { ResultWriter } from './result-writer.ts';
 import type { ShardAggregate, ShardSnapshot } from './shard-aggregate.ts';
 
+/** Groups of a table that is not yet looked through for those that went. */
+const LOOK_SIZE_MIN = 64;
+
 export class RunningAggregate implements ShardAggregate {
   readonly plan: AggregatePlan;
   readonly shard: number;
   readonly #slabs: SlabAllocator;
-  readonly #table: GroupTable;
+  #table: GroupTable;
   /** The groups of this epoch alone: what changed. */
   readonly #changes: GroupTable;
   readonly #writer: ResultWriter;
   readonly #publisher: ShardPublisher | undefined;
   #watermark = Number.NEGATIVE_INFINITY;
   #isSettled = false;
+  /** At this size the table is looked through for groups that went. */
+  #lookSize = LOOK_SIZE_MIN;
 
   constructor(slabs: SlabAllocator, plan: AggregatePlan, shard: number, writer: ResultWriter, from?: ShardSnapshot, publisher?: ShardPublisher) {
     this.plan = plan;
@@ -72,6 +77,7 @@ export class RunningAggregate implements ShardAggregate {
     this.#isSettled = true;
     this.#publisher?.begin();
     try {
+      if (this.plan.dropsEmpty === true && this.#table.size >= this.#lookSize) this.#dropEmpty();
       this.#table.mergeTable(this.#changes);
     } catch (error) {
       this.#publisher?.abandon();
@@ -94,6 +100,29 @@ export class RunningAggregate implements ShardAggregate {
 
   close(emit: Emit): void {
     this.advance(Number.POSITIVE_INFINITY, emit);
+  }
+
+  /** Leaves out the groups that went in earlier epochs. Cost: O(groups), once for as many that have come. */
+  #dropEmpty(): void {
+    const { memory } = this.#slabs;
+    const [first] = this.plan.layout.accumulators;
+    assert(first?.accumulator.textOffset !== undefined, 'groups that go by a value of bytes');
+    const lengthAt = first.offset + first.accumulator.textOffset;
+    const kept = smallTable(this.#slabs, this.plan.layout, SHARD_BITS);
+    try {
+      this.#table.eachTile((slots, count) => {
+        for (let i = 0; i < count; i++) {
+          const slot = memory.u32[(slots >>> 2) + i] as number;
+          if (memory.u32[(slot + lengthAt) >>> 2] !== 0) kept.mergeSlots(slot, 1);
+        }
+      });
+    } catch (error) {
+      kept.release();
+      throw error;
+    }
+    this.#table.release();
+    this.#table = kept;
+    this.#lookSize = Math.max(LOOK_SIZE_MIN, kept.size * 2);
   }
 
   snapshot(): ShardSnapshot {

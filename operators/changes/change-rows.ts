@@ -1,6 +1,6 @@
 /** Rows of changes as values, and back: what the operators over tables share. */
 
-import { type Batch, MillraceError, readValue, type Schema, SIGN, withoutSign } from '../../core/index.ts';
+import { type Batch, comparable, MillraceError, readValue, type Schema, SIGN, withoutSign } from '../../core/index.ts';
 import type { KeyedInput, RowOutput } from '../keyed/index.ts';
 
 /** One input of an operator over changes: all columns, and no event time. */
@@ -42,7 +42,8 @@ export class ChangeReader {
  */
 export function textOf(values: readonly unknown[]): string {
   let text = '';
-  for (const value of values) {
+  for (const each of values) {
+    const value = comparable(each);
     if (value === null) text += 'n';
     else if (typeof value === 'string') text += `${value.length}:${value}`;
     else if (typeof value === 'number') text += `${Object.is(value, -0) ? '-0' : value};`;
@@ -59,7 +60,7 @@ export function sameValues(a: readonly unknown[], b: readonly unknown[]): boolea
 
 function sameValue(a: unknown, b: unknown): boolean {
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0;
-  return Object.is(a, b);
+  return Object.is(comparable(a), comparable(b));
 }
 
 /**

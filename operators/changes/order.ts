@@ -1,9 +1,15 @@
-/** The order of values in tables, as that of min and max: numbers with NaN last, texts by their UTF-8 bytes. */
+/**
+ * The order of values in tables, as that of min and max: numbers with NaN last, texts by their UTF-8 bytes. That of
+ * lists means nothing, but is the same everywhere.
+ */
+
+import { comparable } from '../../core/index.ts';
 
 /** Less than 0: `a` comes before `b`. Null comes before everything. */
 export function compareValues(a: unknown, b: unknown): number {
   if (a === null || b === null) return a === b ? 0 : a === null ? -1 : 1;
   if (typeof a === 'string') return compareTexts(a, b as string);
+  if (Array.isArray(a)) return compareTexts(comparable(a) as string, comparable(b) as string);
   if (a instanceof Uint8Array) return Buffer.compare(a, b as Uint8Array);
   if (typeof a === 'number') {
     if (Number.isNaN(a)) return Number.isNaN(b) ? 0 : 1;

@@ -2,11 +2,11 @@
  * A table: the last row of each key. At the end of each epoch it puts out, for each key whose row is another
  * one now, the old row, taken back, and the new one. So a key gives at most one change in an epoch, and none
  * where its row is the same again. Rows are kept as records in pages of shared memory, like the table of a
- * join.
+ * join. Those of windows are forgotten once no row can replace them any more: they stay in what was made of them.
  */
 
-import { type Batch, BatchBuilder, type Column, type PagePool, readValue, type Schema, withSign } from '../../core/index.ts';
-import { KeyIndex, RowImage, recordPages, sameBytes } from '../by-key/index.ts';
+import { type Batch, BatchBuilder, type Column, type PagePool, readTimestamp, readValue, type Schema, withSign } from '../../core/index.ts';
+import { KeyIndex, RowImage, recordPages, sameBytes, TimeHeap } from '../by-key/index.ts';
 import { hashKeys, NEVER_DUE, type StateRow } from '../exchange/index.ts';
 import { type DueTimes, type KeyedContext, type KeyedOperator, type KeyedOperatorPlan, RowReader } from '../keyed/index.ts';
 import { changesInput } from './change-rows.ts';
@@ -18,6 +18,8 @@ export interface TableRequest {
   readonly deleted: string | undefined;
   /** Whether that column is in the rows of the table. */
   readonly keepsDeleted: boolean;
+  /** Of results of windows: the key column with the window's end. Behind the watermark no row replaces one of it. */
+  readonly windowEnd?: string | undefined;
 }
 
 /** Positions of columns in the input, and where they go in the output. */
@@ -28,11 +30,14 @@ interface TableColumns {
   readonly valuesTo: readonly number[];
   /** -1: no row takes its key out. */
   readonly deleted: number;
+  /** Of the end of a window, in the input and in the output; -1: keys are kept for ever. */
+  readonly end: number;
+  readonly endTo: number;
   readonly output: Schema;
 }
 
 /** @throws MillraceError ERR_MILLRACE_PIPELINE when a key is no column */
-export function planTable({ input, keys, deleted, keepsDeleted }: TableRequest): KeyedOperatorPlan {
+export function planTable({ input, keys, deleted, keepsDeleted, windowEnd }: TableRequest): KeyedOperatorPlan {
   const rows = changesInput(input, keys);
   const kept = input.fields.filter(({ name }) => keepsDeleted || name !== deleted).map(({ name }) => name);
   const output = withSign(input.select(kept, 'table'));
@@ -44,6 +49,8 @@ export function planTable({ input, keys, deleted, keepsDeleted }: TableRequest):
     values,
     valuesTo: values.map(to),
     deleted: deleted === undefined ? -1 : input.require(deleted, 'table'),
+    end: windowEnd === undefined ? -1 : input.require(windowEnd, 'table'),
+    endTo: windowEnd === undefined ? -1 : output.require(windowEnd, 'table'),
     output,
   };
   return {
@@ -58,7 +65,7 @@ export function planTable({ input, keys, deleted, keepsDeleted }: TableRequest):
     open: (context, from) => new Table(columns, context, from as HeldTable | undefined),
     whole: 'the last row of each key is kept',
     describe: () =>
-      `table by ${keys.join(', ')}: the last row of each key${deleted === undefined ? '' : `, until ${deleted}`}\n  changes   at the end of an epoch, of each key whose row is another one: the old row, taken back, then the new one`,
+      `table by ${keys.join(', ')}: the last row of each key${deleted === undefined ? '' : `, until ${deleted}`}${windowEnd === undefined ? '' : `, until the watermark has passed ${windowEnd}`}\n  changes   at the end of an epoch, of each key whose row is another one: the old row, taken back, then the new one`,
   };
 }
 
@@ -81,6 +88,9 @@ class Table implements KeyedOperator {
   #isTouched = new Uint8Array(0);
   #touched: number[] = [];
   #hashes = new Uint32Array(64);
+  /** Of windows: their ends by key (NaN: no row is kept), and the keys in the order of these. */
+  #end = new Float64Array(0);
+  readonly #byEnd = new TimeHeap();
 
   constructor(columns: TableColumns, context: KeyedContext, from: HeldTable | undefined) {
     const { slabs } = context;
@@ -98,19 +108,21 @@ class Table implements KeyedOperator {
       this.#record[id] = record;
       this.#page[id] = this.#pages.page;
     }
+    if (columns.end >= 0) this.#restoreEnds();
   }
 
   get stateBytes(): number {
-    return this.#keys.bytes + this.#pages.bytes + this.#record.length * 17;
+    return this.#keys.bytes + this.#pages.bytes + this.#record.length * (this.#columns.end < 0 ? 17 : 25) + this.#byEnd.bytes;
   }
 
+  /** Windows are forgotten when there is something else to do. */
   get due(): DueTimes {
     return NEVER_DUE;
   }
 
   onBatch(rows: Batch): void {
     const { memory } = this.#context.slabs;
-    const { keys, values, deleted } = this.#columns;
+    const { keys, values, deleted, end } = this.#columns;
     const keyColumns = keys.map((c) => rows.column(c));
     const valueColumns: Column[] = values.map((c) => rows.column(c));
     if (rows.rowCount > this.#hashes.length) this.#hashes = new Uint32Array(rows.rowCount * 2);
@@ -118,6 +130,7 @@ class Table implements KeyedOperator {
     for (let row = 0; row < rows.rowCount; row++) {
       const key = this.#keys.intern(keyColumns, row, this.#hashes[row] as number);
       this.#reserve();
+      if (end >= 0) this.#noteEnd(key, readTimestamp(memory, rows.column(end).data, row));
       if (this.#isTouched[key] === 0) {
         this.#isTouched[key] = 1;
         this.#touched.push(key);
@@ -133,7 +146,7 @@ class Table implements KeyedOperator {
     }
   }
 
-  onWatermark(): void {
+  onWatermark(watermark: number): void {
     for (const key of this.#touched) {
       const before = this.#outRecord[key] as number;
       const after = this.#record[key] as number;
@@ -145,9 +158,48 @@ class Table implements KeyedOperator {
       if (before !== 0) this.#pages.drop(this.#outPage[key] as number);
       this.#isTouched[key] = 0;
       this.#outRecord[key] = 0;
-      if (after === 0) this.#keys.remove(key);
+      if (after === 0) this.#remove(key);
     }
     this.#touched = [];
+    // At the end of the input nothing comes any more, but a later run may go on with the state.
+    if (watermark < Number.POSITIVE_INFINITY) this.#forgetUntil(watermark);
+  }
+
+  /** Forgets the windows whose last moment the watermark has passed. */
+  #forgetUntil(watermark: number): void {
+    while (this.#byEnd.firstTime - 1 < watermark) {
+      const time = this.#byEnd.firstTime;
+      const key = this.#byEnd.pop();
+      // Its window may have gone, and another one have its number.
+      if (this.#end[key] !== time) continue;
+      this.#pages.drop(this.#page[key] as number);
+      this.#record[key] = 0;
+      this.#remove(key);
+    }
+  }
+
+  #noteEnd(key: number, end: number): void {
+    if (this.#end[key] === end) return;
+    this.#end[key] = end;
+    this.#byEnd.push(end, key, key);
+  }
+
+  #remove(key: number): void {
+    this.#keys.remove(key);
+    if (this.#columns.end >= 0) this.#end[key] = Number.NaN;
+  }
+
+  #restoreEnds(): void {
+    const { slabs } = this.#context;
+    const { output, keysTo, endTo } = this.#columns;
+    const builder = new BatchBuilder(slabs, output, 1);
+    for (const [id, record] of this.#record.entries()) {
+      if (record === 0) continue;
+      builder.reset();
+      this.#keys.read(id, builder, keysTo, 0);
+      this.#noteEnd(id, readTimestamp(slabs.memory, builder.finish(1).column(endTo).data, 0));
+    }
+    builder.release();
   }
 
   snapshot(): HeldTable {
@@ -208,10 +260,11 @@ class Table implements KeyedOperator {
     this.#outRecord = longer(this.#outRecord, new Uint32Array(limit));
     this.#outPage = longer(this.#outPage, new Uint32Array(limit));
     this.#isTouched = longer(this.#isTouched, new Uint8Array(limit));
+    if (this.#columns.end >= 0) this.#end = longer(this.#end, new Float64Array(limit).fill(Number.NaN));
   }
 }
 
-function longer<T extends Uint32Array | Uint8Array>(array: T, to: T): T {
+function longer<T extends Uint32Array | Uint8Array | Float64Array>(array: T, to: T): T {
   to.set(array);
   return to;
 }

@@ -4,9 +4,9 @@
  * the result are always those of the key; the function must give the others.
  */
 
-import { type AnyRow, MillraceError, type Schema, shown } from '../../core/index.ts';
+import { type AnyRow, MillraceError, memberOf, type Schema, shown } from '../../core/index.ts';
 import { RowReader } from '../keyed/index.ts';
-import { ownValue, refusePromise, requireRow } from '../rows/index.ts';
+import { refusePromise, requireRow } from '../rows/index.ts';
 import type { RowFold } from './row-fold.ts';
 
 export type Reducer = (a: AnyRow, b: AnyRow) => AnyRow;
@@ -18,7 +18,6 @@ export type Reducer = (a: AnyRow, b: AnyRow) => AnyRow;
 export function reduceFold(input: Schema, keys: readonly string[], fn: Reducer, inverse: Reducer | undefined): RowFold<AnyRow> {
   const reader = new RowReader(input);
   const fields = input.fields.filter((field) => !keys.includes(field.name));
-  const names = fields.map((field) => field.name);
   return {
     kind: 'reduce',
     facts: { hasInverse: inverse !== undefined },
@@ -34,7 +33,7 @@ export function reduceFold(input: Schema, keys: readonly string[], fn: Reducer, 
     // Functions may write into their first argument, which then must not be shared.
     merge: (value, from) => (value === undefined ? copied(from) : called('reduce', fn, value, from)),
     remove: inverse === undefined ? undefined : (value, from) => called('inverse of reduce', inverse, value, from),
-    results: (value, put) => put(names.map((name) => ownValue(value, name))),
+    results: (value, put) => put(fields.map((field) => (field.type.nested || Object.hasOwn(value, field.name) ? memberOf(value, field) : undefined))),
   };
 }
 

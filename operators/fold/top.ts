@@ -8,7 +8,7 @@
  * keep all rows with a rank of at most n, so that there may be more than n.
  */
 
-import { type AnyRow, type Batch, f64, MillraceError, type Schema, shown } from '../../core/index.ts';
+import { type AnyRow, type Batch, f64, MillraceError, memberOf, type Schema, shown } from '../../core/index.ts';
 import { RowReader } from '../keyed/index.ts';
 import type { RowFold } from './row-fold.ts';
 
@@ -58,17 +58,16 @@ export function topFold(request: TopRequest): RowFold<readonly AnyRow[]> {
     throw new MillraceError('ERR_MILLRACE_OPTION', `top() has as: ${shown(as)}. Give the name of the column with the rank.`);
   const reader = new RowReader(input);
   const fields = input.fields.filter((field) => !keys.includes(field.name));
-  const names = fields.map((field) => field.name);
   /** Whether a row of these values comes before a row of the list; 0: equal. */
   const compared = (values: readonly unknown[], row: AnyRow): number => {
     for (let c = 0; c < columns.length; c++) {
-      const { name, isDescending } = columns[c] as OrderColumn;
-      const difference = compareOrdered(values[c], row[name], isDescending);
+      const { column, isDescending } = columns[c] as OrderColumn;
+      const difference = compareOrdered(values[c], memberOf(row, input.field(column)), isDescending);
       if (difference !== 0) return difference;
     }
     return 0;
   };
-  const valuesOf = (row: AnyRow): readonly unknown[] => columns.map(({ name }) => row[name]);
+  const valuesOf = (row: AnyRow): readonly unknown[] => columns.map(({ column }) => memberOf(row, input.field(column)));
   const ranksOf = (list: readonly AnyRow[]): number[] => {
     let rank = 0;
     return list.map((row, place) => {
@@ -124,7 +123,7 @@ export function topFold(request: TopRequest): RowFold<readonly AnyRow[]> {
     remove: undefined,
     results(list, put) {
       const ranks = ranksOf(list);
-      list.forEach((row, place) => put([ranks[place], ...names.map((name) => row[name])]));
+      list.forEach((row, place) => put([ranks[place], ...fields.map((field) => memberOf(row, field))]));
     },
   };
 }

@@ -5,7 +5,7 @@
  * columns by their names.
  */
 
-import { type AnyRow, type Field, MillraceError, Schema, shown, u32 } from '../../core/index.ts';
+import { type AnyRow, type Field, MillraceError, memberOf, rowObject, Schema, setMember, shown, u32 } from '../../core/index.ts';
 
 /** Which result a row is of: 0 is the main one. */
 export const OUTPUT_NUMBER = '[output]';
@@ -29,14 +29,16 @@ export class OutputRows {
   readonly #main: Schema;
   readonly #names: readonly string[];
   readonly #outputs: Readonly<Record<string, Schema>>;
-  /** A row without values of its own. */
-  readonly #empty: AnyRow;
+  /** The columns of the batches, with the values of a row that has none of its own. */
+  readonly #fields: readonly Field[];
+  readonly #empty: readonly unknown[];
 
   constructor(main: Schema, outputs: Readonly<Record<string, Schema>>) {
     this.#main = main;
     this.#names = Object.keys(outputs);
     this.#outputs = outputs;
-    this.#empty = Object.fromEntries(schemaOfOutputs(main, outputs).fields.map(({ name, type }) => [name, emptyOf(type)]));
+    this.#fields = schemaOfOutputs(main, outputs).fields;
+    this.#empty = this.#fields.map(({ type }) => emptyOf(type));
   }
 
   /** The row of the main result, or of the one that is named. */
@@ -55,14 +57,20 @@ export class OutputRows {
   }
 
   #placed(schema: Schema, number: number, row: AnyRow, nameOf: (column: string) => string): AnyRow {
-    const placed: Record<string, unknown> = { ...this.#empty, [OUTPUT_NUMBER]: number };
-    for (const { name } of schema.fields) placed[nameOf(name)] = Object.hasOwn(row, name) ? row[name] : undefined;
-    return placed as AnyRow;
+    const placed = rowObject(this.#fields, this.#empty);
+    placed[OUTPUT_NUMBER] = number;
+    for (const field of schema.fields) {
+      const value = field.type.nested || Object.hasOwn(row, field.name) ? memberOf(row, field) : undefined;
+      setMember(placed, { name: nameOf(field.name), type: field.type }, value);
+    }
+    return placed;
   }
 }
 
-function emptyOf({ name, nullable }: Field['type']): unknown {
+function emptyOf({ name, nullable, element, json }: Field['type']): unknown {
   if (nullable) return null;
+  if (element !== undefined) return [];
+  if (json) return 'null';
   if (name === 'utf8') return '';
   if (name === 'binary') return new Uint8Array(0);
   return name === 'bool' ? false : name === 'i64' ? 0n : 0;

@@ -3,7 +3,7 @@
  * a Map. Each row is a fresh object that the function may keep; nobody else sees what it writes into it.
  */
 
-import { type AnyRow, assert, type Batch, type Field, readValue, type Schema } from '../../core/index.ts';
+import { type AnyRow, assert, type Batch, type Field, listOf, memberOf, nullable, readValue, type Schema, setMember, utf8 } from '../../core/index.ts';
 
 /**
  * Reads the named columns of rows as objects. Names are own properties, even where a column is named
@@ -12,7 +12,8 @@ import { type AnyRow, assert, type Batch, type Field, readValue, type Schema } f
 export class RowReader {
   readonly #columns: readonly number[];
   readonly #names: readonly string[];
-  readonly #hasProto: boolean;
+  /** Where an object is not made by plain assignment: columns of structs, `__proto__`. */
+  readonly #fields: readonly Field[] | undefined;
 
   /**
    * @param columns positions; default all
@@ -25,7 +26,8 @@ export class RowReader {
   ) {
     this.#columns = columns;
     this.#names = names;
-    this.#hasProto = this.#names.includes('__proto__');
+    const fields = columns.map((c, i) => ({ name: names[i] as string, type: schema.field(c).type }));
+    this.#fields = fields.some(({ name, type }) => type.nested === true || name === '__proto__') ? fields : undefined;
   }
 
   read(batch: Batch, row: number): AnyRow {
@@ -33,10 +35,9 @@ export class RowReader {
     const names = this.#names;
     const object: Record<string, unknown> = {};
     for (let i = 0; i < names.length; i++) {
-      const name = names[i] as string;
       const value = readValue(memory, batch.column(this.#columns[i] as number), row);
-      if (this.#hasProto && name === '__proto__') Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true });
-      else object[name] = value;
+      if (this.#fields === undefined) object[names[i] as string] = value;
+      else setMember(object, this.#fields[i] as Field, value);
     }
     return object;
   }
@@ -44,7 +45,8 @@ export class RowReader {
   /** The same members of an object that has them. */
   pick(row: AnyRow): AnyRow {
     const object: Record<string, unknown> = {};
-    for (const name of this.#names) Object.defineProperty(object, name, { value: row[name], enumerable: true, configurable: true, writable: true });
+    if (this.#fields !== undefined) for (const field of this.#fields) setMember(object, field, memberOf(row, field));
+    else for (const name of this.#names) object[name] = row[name];
     return object as AnyRow;
   }
 }
@@ -61,14 +63,26 @@ export type Key = string | number | bigint | boolean | null;
  */
 export function keyReader(keys: readonly number[], schema: Schema): (batch: Batch, row: number) => Key {
   const [only] = keys;
-  if (keys.length === 1 && only !== undefined && schema.field(only).type.name !== 'binary') {
+  if (keys.length === 1 && only !== undefined && isOwnKey(schema.field(only))) {
     return (batch, row) => readValue(batch.memory, batch.column(only), row) as Key;
   }
+  // Lists by their texts.
+  const isList = keys.map((c) => schema.field(c).type.element !== undefined);
   return (batch, row) => {
     let key = '';
-    for (let i = 0; i < keys.length; i++) key += encoded(readValue(batch.memory, batch.column(keys[i] as number), row));
+    for (let i = 0; i < keys.length; i++) {
+      const column = batch.column(keys[i] as number);
+      key += encoded(readValue(batch.memory, isList[i] === true ? { ...column, type: TEXT } : column, row));
+    }
     return key;
   };
+}
+
+const TEXT = nullable(utf8);
+
+/** Whether a Map compares the column's values as keys are compared. */
+function isOwnKey({ type }: Field): boolean {
+  return type.name !== 'binary' && type.element === undefined;
 }
 
 /** No encoding is a prefix of another of the same type; texts are preceded by their length. */
@@ -82,10 +96,10 @@ function encoded(value: unknown): string {
 
 /** The values of the columns that {@link keyReader} made a key of. */
 export function keyValues(key: Key, fields: readonly Field[]): unknown[] {
-  if (fields.length === 1 && fields[0]?.type.name !== 'binary') return [key];
+  if (fields.length === 1 && isOwnKey(fields[0] as Field)) return [key];
   assert(typeof key === 'string', 'a key of several columns is a text');
   let at = 0;
-  return fields.map(({ type: { name } }) => {
+  return fields.map(({ type: { name, element } }) => {
     if (key[at] === 'n') {
       at++;
       return null;
@@ -97,6 +111,7 @@ export function keyValues(key: Key, fields: readonly Field[]): unknown[] {
     if (isText) {
       const text = key.slice(at, at + Number(head));
       at += text.length;
+      if (element !== undefined) return listOf(element, text);
       return name === 'utf8' ? text : Uint8Array.from(Buffer.from(text, 'latin1'));
     }
     return name === 'bool' ? head === 'true' : name === 'i64' ? BigInt(head) : Number(head);

@@ -1,6 +1,7 @@
 /** The values of new columns: a function or another column, and perhaps a condition, parsed as one. */
 
 import type { Identifier } from 'acorn';
+import { type Field, memberOf, rowObject, type Schema } from '../../core/index.ts';
 import type { ColumnValue } from './operation.ts';
 import { type ExpressionBody, type ParsedFunction, parseRowFunction, type RowFunction } from './parse.ts';
 
@@ -26,14 +27,15 @@ export function parseColumn(value: ColumnValue, operation: string): ParsedColumn
   return areExpressions ? { reads, body: given.body, where: where.body } : { reads, body: undefined, where: undefined };
 }
 
-/** The same as a function that returns a row with this column. */
-export function columnFunction(name: string, value: ColumnValue): RowFunction {
+/** The same as a function that returns a row with this column. @param input the columns that it sees */
+export function columnFunction(field: Field, value: ColumnValue, input: Schema): RowFunction {
   const { where } = value;
-  const of: (row: never) => unknown = 'fn' in value ? value.fn : (row) => row[value.column];
-  return where === undefined ? (row) => ({ [name]: of(row) }) : (row) => ({ [name]: where(row) ? of(row) : null });
+  const from = 'fn' in value ? undefined : input.field(input.require(value.column, 'withColumns'));
+  const of: (row: never) => unknown = 'fn' in value ? value.fn : (row) => memberOf(row, from as Field);
+  return (row) => rowObject([field], [where === undefined || where(row) ? of(row) : null]);
 }
 
 function columnItself(column: string): ParsedFunction {
   const result: Identifier = { type: 'Identifier', name: 'value', start: 0, end: 0 };
-  return { reads: new Set([column]), body: { row: undefined, columns: new Map([['value', column]]), locals: [], result } };
+  return { reads: new Set([column]), body: { row: undefined, columns: new Map([['value', column]]), locals: [], result, isColumn: true } };
 }

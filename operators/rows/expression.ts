@@ -11,7 +11,7 @@
 import type { Expression, Node } from 'acorn';
 import { MATH_CONSTANTS, MATH_FUNCTIONS, NUMBER_TESTS, STRING_METHODS } from './builtins.ts';
 import { equalInPlace, textInPlace } from './in-place.ts';
-import { type ExpressionBody, propertyName } from './parse.ts';
+import { type ExpressionBody, memberPath, propertyName } from './parse.ts';
 import {
   BIGINT,
   BOOLEAN,
@@ -35,10 +35,10 @@ import { bigOrNumber, bits, condition, conditional, halvesCompared, isWithin, No
 export class ExpressionEmitter {
   readonly #source: Source;
   readonly #body: ExpressionBody;
-  readonly #slotOf: (name: string) => Slot | undefined;
+  readonly #slotOf: (path: readonly string[] | string) => Slot | undefined;
   readonly #locals = new Map<string, Term>();
 
-  constructor(source: Source, body: ExpressionBody, slotOf: (name: string) => Slot | undefined) {
+  constructor(source: Source, body: ExpressionBody, slotOf: (path: readonly string[] | string) => Slot | undefined) {
     this.#source = source;
     this.#body = body;
     this.#slotOf = slotOf;
@@ -97,7 +97,7 @@ export class ExpressionEmitter {
     const local = this.#locals.get(name);
     if (local) return local;
     const column = this.#body.columns.get(name);
-    if (column !== undefined) return this.#column(column);
+    if (column !== undefined) return this.#column(this.#body.isColumn ? column : [column]);
     if (name === this.#body.row || this.#body.locals.some((other) => other.name === name)) throw new NotEmittable();
     if (name === 'undefined') return { text: '(void 0)', mask: UNDEFINED, throws: false, number: '(0/0)', literal: { value: undefined } };
     if (name === 'NaN') return this.#literal(Number.NaN, undefined);
@@ -105,8 +105,9 @@ export class ExpressionEmitter {
     throw new NotEmittable();
   }
 
-  #column(name: string): Term {
-    const slot = this.#slotOf(name);
+  /** @param path names on the way from the row, or the whole name of a column */
+  #column(path: readonly string[] | string): Term {
+    const slot = this.#slotOf(path);
     if (slot === undefined) throw new NotEmittable();
     const source = this.#source;
     const mask = slotMask(slot);
@@ -139,7 +140,7 @@ export class ExpressionEmitter {
     if (object.type === 'Identifier' && !this.#isBound(object.name as string)) {
       if (object.name === this.#body.row) {
         if (call) throw new NotEmittable();
-        return this.#column(name);
+        return this.#column([name]);
       }
       if (object.name === 'Math' && !member.optional) return this.#math(name, call?.arguments);
       if (object.name === 'Number' && !member.optional && call && NUMBER_TESTS.has(name)) {
@@ -148,7 +149,16 @@ export class ExpressionEmitter {
         return { text: `Number.${name}(${argument.text})`, mask: BOOLEAN, throws: false };
       }
     }
-    return this.#text(this.term(member.object), name, call?.arguments, isChain && member.optional);
+    const inStruct = call ? undefined : this.#structMember(member);
+    return inStruct ?? this.#text(this.term(member.object), name, call?.arguments, isChain && member.optional);
+  }
+
+  /** `row.user.id`: a struct is never null, so that `?.` is a dot. */
+  #structMember(node: Node): Term | undefined {
+    const { row } = this.#body;
+    if (row === undefined || this.#isBound(row)) return undefined;
+    const path = memberPath(node, row);
+    return path === undefined || this.#slotOf(path) === undefined ? undefined : this.#column(path);
   }
 
   #isBound(name: string): boolean {

@@ -3,11 +3,11 @@
  * processes that forbid code from strings. The generated loops are tested against it.
  */
 
-import { assert, type Batch, type BatchBuilder, type Field, readValue } from '../../core/index.ts';
+import { assert, type Batch, type BatchBuilder, type Field, memberOf, readValue, rowObject } from '../../core/index.ts';
 import { type Output, STATE } from './loop.ts';
 import type { LoopPlan } from './loop-plan.ts';
 import type { RowPart } from './slots.ts';
-import { emitReturned, fitted, ownValue, refusePromise, requireRow } from './values.ts';
+import { emitReturned, fitted, refusePromise, requireRow } from './values.ts';
 
 /** What the interpreted loop needs from its program. */
 export interface LoopHost {
@@ -37,7 +37,7 @@ export function interpretedLoop(plan: LoopPlan, host: LoopHost): (rowCount: numb
     for (const step of plan.steps) {
       state[STATE.operation] = step.operation;
       const fn = step.fn as (row: unknown, emit?: unknown) => unknown;
-      const object = rowObject(batch, row, step.row, locals);
+      const object = objectOf(batch, row, step.row, locals);
       if (step.kind === 'filter') {
         const answer = fn(object);
         if (!answer) return false;
@@ -93,12 +93,13 @@ function append(
 }
 
 function fitAll(row: object, fields: readonly Field[]): unknown[] {
-  const values = fields.map(({ name }) => (name in Object.prototype ? ownValue(row, name) : (row as Record<string, unknown>)[name]));
+  const values = fields.map((field) => memberOf(row, field));
   return values.map((value, c) => fitted(fields[c] as Field, value));
 }
 
-function rowObject(batch: Batch, row: number, parts: readonly RowPart[], locals: ReadonlyMap<string, unknown>): object {
-  return Object.fromEntries(
-    parts.map(({ name, slot }) => [name, slot.at === 'input' ? readValue(batch.memory, batch.column(slot.column), row) : locals.get(slot.id)]),
+function objectOf(batch: Batch, row: number, parts: readonly RowPart[], locals: ReadonlyMap<string, unknown>): object {
+  return rowObject(
+    parts.map(({ field }) => field),
+    parts.map(({ slot }) => (slot.at === 'input' ? readValue(batch.memory, batch.column(slot.column), row) : locals.get(slot.id))),
   );
 }

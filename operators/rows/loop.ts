@@ -43,6 +43,10 @@ export const HELPERS = [
   'isBytes',
   'emitReturned',
   'converted',
+  'readList',
+  'fitted',
+  'writeList',
+  'memberOf',
 ] as const;
 export type HelperName = (typeof HELPERS)[number];
 

@@ -16,6 +16,8 @@ export type RowOperation =
   | { readonly kind: 'select'; readonly columns: readonly string[] }
   /** New names, by the old ones. */
   | { readonly kind: 'rename'; readonly names: ReadonlyMap<string, string> }
+  /** The same with what an asynchronous function gives. It ends a chain: what is behind waits for it (runtime/engine/lookups). */
+  | ({ readonly kind: 'enrich'; readonly schema: Schema } & Lookup)
   | { readonly kind: 'mapBatches'; readonly schema: Schema; readonly fn: (batch: Batch, out: BatchBuilder) => void };
 
 /** What a new column has: what a function gives, or what another column has; null where the condition does not hold. */
@@ -23,9 +25,27 @@ export type ColumnValue =
   | { readonly fn: (row: any) => unknown; readonly where?: ((row: any) => unknown) | undefined }
   | { readonly column: string; readonly where: (row: any) => unknown };
 
+/** A look-up outside, row by row. */
+export interface Lookup {
+  readonly fn: (row: any, context: { readonly signal: AbortSignal }) => unknown;
+  /** Calls under way in one thread. */
+  readonly concurrency: number;
+  readonly timeoutMs: number;
+  /** How often a call that failed is made again. */
+  readonly retries: number;
+  readonly cache: LookupCache | undefined;
+}
+
 // biome-ignore-end lint/suspicious/noExplicitAny: see above
 
-export type LoopOperation = Exclude<RowOperation, { kind: 'mapBatches' }>;
+/** Answers that are kept in a thread: one for all rows with these values. */
+export interface LookupCache {
+  readonly by: readonly string[];
+  readonly size: number;
+  readonly ttlMs: number;
+}
+
+export type LoopOperation = Exclude<RowOperation, { kind: 'mapBatches' | 'enrich' }>;
 
 /** The schema behind an operation. */
 export function schemaAfter(schema: Schema, operation: RowOperation): Schema {
@@ -39,6 +59,7 @@ export function schemaAfter(schema: Schema, operation: RowOperation): Schema {
       return new Schema(schema.fields.map(({ name, type }) => ({ name: operation.names.get(name) ?? name, type })));
     case 'keyBy':
     case 'withColumns':
+    case 'enrich':
       return new Schema([
         ...schema.fields.map((field) => operation.schema.fields[operation.schema.indexOf(field.name)] ?? field),
         ...operation.schema.fields.filter(({ name }) => schema.indexOf(name) < 0),

@@ -26,7 +26,8 @@ export function fitText(
   isConverted = false,
 ): { readonly text: string; readonly mayFail: boolean } {
   const { name, nullable } = field.type;
-  const wanted = typeMask(name);
+  if (field.type.json || field.type.element !== undefined) return { text: `const ${to}=h19(${source.constant(field)},${from});`, mayFail: true };
+  const wanted = typeMask(field.type);
   if ((name === 'timestamp' || name === 'i64') && (mask & ~(NULL | UNDEFINED)) !== wanted && !isConverted) {
     // A Date, or a safe integer, where one of these is wanted.
     const whole = to.replace(/^[a-z]+/, 'cv');
@@ -93,6 +94,7 @@ function readBack(name: Field['type']['name'], v: string): string {
 /** Writes local `id` to row `j0` of the output column at `place`: addresses od, ow of that place. */
 export function storeText(field: Field, place: number, id: string, mayBeNull: boolean): string {
   const { name } = field.type;
+  if (field.type.element !== undefined) return `h20(${place},j0,${id});`;
   if (name === 'utf8') return `h10(${place},j0,${id});`;
   if (name === 'binary') return `h11(${place},j0,${id});`;
   const od = `od${place}`;
@@ -114,6 +116,7 @@ function writeBit(base: string, id: string): string {
  * row's own.
  */
 export function resultText(source: Source, row: string, field: Field): string {
+  if (field.type.nested) return `h21(${row},${source.constant(field)})`;
   const name = source.constant(field.name);
   return field.name in Object.prototype ? `h12(${row},${name})` : `${row}[${name}]`;
 }

@@ -4,11 +4,12 @@
  * types.
  *
  * The columns are over-approximated. A name that an inner scope declares anew still counts. A row that is
- * used in any way other than `row.name` (passed on, spread, returned, `row[k]`) means every column.
+ * used in any way other than `row.name` (passed on, spread, returned, `row[k]`) means every column. A struct
+ * that is used in such a way means all of its columns.
  */
 
 import { type Expression, type Function as FunctionNode, type Node, type ObjectPattern, type Pattern, parseExpressionAt } from 'acorn';
-import { MillraceError } from '../../core/index.ts';
+import { MillraceError, type Schema } from '../../core/index.ts';
 
 export type RowFunction = (...values: never[]) => unknown;
 
@@ -21,10 +22,12 @@ export interface ExpressionBody {
   /** `const` declarations before the return, in order. */
   readonly locals: readonly { readonly name: string; readonly value: Expression }[];
   readonly result: Expression;
+  /** The names in `columns` are whole names of columns, which no function of a user says. */
+  readonly isColumn?: true;
 }
 
 export interface ParsedFunction {
-  /** Property names read of the row, in order of appearance, or 'all'. */
+  /** What is read of the row, in order of appearance, with all that is named behind it (`user.id`, `page.length`), or 'all'. */
   readonly reads: ReadonlySet<string> | 'all';
   readonly body: ExpressionBody | undefined;
 }
@@ -124,13 +127,17 @@ class RowReads {
       return;
     }
     if (node.type === 'WithStatement') this.all = true;
-    if (node.type === 'MemberExpression' && this.#isRow(any.object)) {
-      const name = propertyName(any.property as Node, any.computed as boolean);
-      if (name === undefined) {
+    if (node.type === 'MemberExpression') {
+      const path = this.row === undefined ? undefined : memberPath(node, this.row);
+      if (path !== undefined && path.length > 0) {
+        this.names.add(path.join('.'));
+        return;
+      }
+      if (this.#isRow(any.object)) {
         this.all = true;
         this.visit(any.property as Node);
-      } else this.names.add(name);
-      return;
+        return;
+      }
     }
     if (node.type === 'VariableDeclarator' && this.#isRow(any.init) && (any.id as Pattern).type === 'ObjectPattern') {
       this.pattern(any.id as ObjectPattern);
@@ -148,6 +155,37 @@ class RowReads {
   #isRow(node: unknown): boolean {
     return this.row !== undefined && isNode(node) && node.type === 'Identifier' && (node as unknown as { name: string }).name === this.row;
   }
+}
+
+/** The names of `row.a.b`, in order; undefined when the expression is not of this form. `?.` counts as a dot. */
+export function memberPath(node: Node, row: string): string[] | undefined {
+  const path: string[] = [];
+  let at = node as Node & { object: Node; property: Node; computed: boolean; expression: Node; name: string };
+  for (;;) {
+    if (at.type === 'ChainExpression') at = at.expression as typeof at;
+    else if (at.type === 'MemberExpression') {
+      const name = propertyName(at.property, at.computed);
+      if (name === undefined) return undefined;
+      path.unshift(name);
+      at = at.object as typeof at;
+    } else return at.type === 'Identifier' && at.name === row ? path : undefined;
+  }
+}
+
+/** Columns that a function reads, in the order of the schema; 'all' where it names what is no column. */
+export function columnsRead(reads: ParsedFunction['reads'], schema: Schema): ReadonlySet<string> | 'all' {
+  if (reads === 'all') return 'all';
+  const found = new Set<string>();
+  for (const read of reads) {
+    let isKnown = false;
+    for (const { name, type } of schema.fields) {
+      if (name !== read && !read.startsWith(`${name}.`) && !(type.nested && name.startsWith(`${read}.`))) continue;
+      found.add(name);
+      isKnown = true;
+    }
+    if (!isKnown) return 'all';
+  }
+  return found;
 }
 
 /** The name of a member or a property, where it is certain. */

@@ -9,14 +9,14 @@
  * row (interpret.ts).
  */
 
-import { assert, type Field, Schema, SIGN, shown } from '../../core/index.ts';
+import { assert, type DataType, type Field, kindText, pathOf, Schema, SIGN, shown } from '../../core/index.ts';
 import { columnFunction, type ParsedColumn, parseColumn } from './column-value.ts';
 import { ExpressionEmitter } from './expression.ts';
 import { loadedColumns, loopText, type Output } from './loop.ts';
 import type { LoopPlan, OperationNote, PlanMode, Step } from './loop-plan.ts';
 import { type ColumnValue, type LoopOperation, schemaAfter } from './operation.ts';
 import { fitText, resultText, storeText } from './output.ts';
-import { type ExpressionBody, type ParsedFunction, parseRowFunction, propertyName, type RowFunction } from './parse.ts';
+import { columnsRead, type ExpressionBody, type ParsedFunction, parseRowFunction, propertyName, type RowFunction } from './parse.ts';
 import { Selection } from './selection.ts';
 import { ANY, isNullText, mayBeNull, NULL, type RowPart, rowText, type Slot, UNDEFINED } from './slots.ts';
 import { Source } from './source.ts';
@@ -113,7 +113,7 @@ class LoopPlanner {
     else {
       const row = this.#rowParts(parsed);
       this.#notes.push(this.#closureNote('withColumns', parsed, row));
-      this.#map(columnFunction(field.name, value), number, row, schema);
+      this.#map(columnFunction(field, value, before), number, row, schema);
     }
   }
 
@@ -137,7 +137,7 @@ class LoopPlanner {
     return {
       kind,
       how: this.#mode.generate ? 'closure reading' : 'interpreted closure reading',
-      reads: readsAll ? 'every column' : nameList(row.map((part) => part.name)),
+      reads: readsAll ? 'every column' : nameList(row.map((part) => part.field.name)),
     };
   }
 
@@ -169,10 +169,10 @@ class LoopPlanner {
     const { fields } = this.#schema;
     // A name that is no column may be inherited and look at the whole row (toString): then all columns are
     // provided.
-    const reads = parsed.reads === 'all' || [...parsed.reads].some((name) => this.#schema.indexOf(name) < 0) ? undefined : parsed.reads;
+    const reads = columnsRead(parsed.reads, this.#schema);
     const parts: RowPart[] = [];
     fields.forEach((field, c) => {
-      if (reads === undefined ? seesSign || field.name !== SIGN : reads.has(field.name)) parts.push({ name: field.name, slot: this.#slots[c] as Slot });
+      if (reads === 'all' ? seesSign || field.name !== SIGN : reads.has(field.name)) parts.push({ field, slot: this.#slots[c] as Slot });
     });
     for (const { slot } of parts) if (slot.at === 'input') this.#stepColumns.add(slot.column);
     return parts;
@@ -184,10 +184,7 @@ class LoopPlanner {
   #trySelect(number: number, { body }: ParsedFunction): boolean {
     if (body === undefined || body.locals.length > 0) return false;
     try {
-      return this.#selection.tryTerm(
-        number,
-        new ExpressionEmitter(this.#selection.source, body, (name) => this.#slots[this.#schema.indexOf(name)]).term(body.result),
-      );
+      return this.#selection.tryTerm(number, new ExpressionEmitter(this.#selection.source, body, (path) => this.#slotAt(path)).term(body.result));
     } catch (error) {
       if (error instanceof NotEmittable) return false;
       throw error;
@@ -215,7 +212,7 @@ class LoopPlanner {
             return false;
           terms.set(name, emitter.term(property.value));
         }
-        if (operation.schema.fields.some(({ name }) => !terms.has(name))) return false;
+        if (operation.schema.fields.some(({ name, type }) => type.nested || !terms.has(name))) return false;
         this.#declareAll(number, declarations);
         this.#mapTerms(number, operation.schema, terms);
       }
@@ -223,9 +220,17 @@ class LoopPlanner {
     });
   }
 
+  /** The column that is so many names away from the row; of one name in a list of its own, with that name. */
+  #slotAt(path: readonly string[] | string): Slot | undefined {
+    if (typeof path === 'string') return this.#slots[this.#schema.indexOf(path)];
+    const c = this.#schema.indexOf(path.join('.'));
+    // `row['user.id']` is not `row.user.id`.
+    return c >= 0 && pathOf(this.#schema.field(c)).length === path.length ? this.#slots[c] : undefined;
+  }
+
   /** An emitter of a function's expression, and what is to be declared before it. */
   #emitterOf(body: ExpressionBody): { readonly emitter: ExpressionEmitter; readonly declarations: [id: string, term: Term][] } {
-    const emitter = new ExpressionEmitter(this.#source, body, (name) => this.#slots[this.#schema.indexOf(name)]);
+    const emitter = new ExpressionEmitter(this.#source, body, (path) => this.#slotAt(path));
     const declarations: [id: string, term: Term][] = [];
     for (const { name, value } of body.locals) {
       const term = emitter.term(value);
@@ -259,7 +264,7 @@ class LoopPlanner {
     const declarations: [string, Term][] = [];
     for (const [name, term] of terms) {
       const field = schema.fields[schema.indexOf(name)];
-      if (term.slot !== undefined && (field === undefined || field.type.name === term.slot.field.type.name)) continue;
+      if (term.slot !== undefined && (field === undefined || isHeldBy(field.type, term.slot.field.type))) continue;
       const id = this.#source.local('v');
       computed.set(name, id);
       declarations.push([id, term]);
@@ -385,8 +390,14 @@ class LoopPlanner {
   }
 }
 
+/** Whether a column may have the values of another as they are, nulls aside. */
+function isHeldBy(type: DataType, from: DataType): boolean {
+  return kindText(type) === kindText(from) || (from.json === true && kindText(type) === 'utf8');
+}
+
 /** In the order of the schema, as a closure's are: what a plan is must not depend on how its functions are run. */
-function columnList({ reads }: Pick<ParsedFunction, 'reads'>, schema: Schema): string {
+function columnList(parsed: Pick<ParsedFunction, 'reads'>, schema: Schema): string {
+  const reads = columnsRead(parsed.reads, schema);
   return nameList(schema.fields.map((field) => field.name).filter((name) => reads === 'all' || reads.has(name)));
 }
 

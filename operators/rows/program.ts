@@ -3,7 +3,21 @@
  * through, and knows which input row gave which output row. It owns the output columns.
  */
 
-import { assert, Batch, BatchBuilder, type Column, gather, MillraceError, readText, type SharedMemory, type SlabAllocator, shown } from '../../core/index.ts';
+import {
+  assert,
+  Batch,
+  BatchBuilder,
+  type Column,
+  type ElementType,
+  gather,
+  listOf,
+  MillraceError,
+  memberOf,
+  readText,
+  type SharedMemory,
+  type SlabAllocator,
+  shown,
+} from '../../core/index.ts';
 import { interpretedLoop } from './interpret.ts';
 import { ADDRESSES_A_COLUMN, HELPERS, type HelperName, STATE } from './loop.ts';
 import type { LoopPlan } from './loop-plan.ts';
@@ -12,6 +26,7 @@ import {
   bytesWithin,
   converted,
   emitReturned,
+  fitted,
   ownValue,
   plainBytes,
   refusePromise,
@@ -20,6 +35,7 @@ import {
   textLength,
   wellFormed,
   writeBinary,
+  writeList,
   writeText,
 } from './values.ts';
 
@@ -302,6 +318,10 @@ export class LoopSegment implements Segment {
       isBytes: (value: unknown) => value instanceof Uint8Array,
       emitReturned,
       converted,
+      readList: (element: ElementType, start: number, end: number) => listOf(element, readText(memory, start, end)),
+      fitted,
+      writeList: (place: number, row: number, value: readonly unknown[] | null) => writeList(builder(), builder().columns[place] as never, row, value),
+      memberOf,
     };
     // Every program gets code of its own: V8's type feedback is not shared with other pipelines.
     const factory = new Function('me0', 'ka0', 'he0', 'st0', 'ai0', 'ao0', 'or0', 'se0', 'wo0', code.text);

@@ -35,7 +35,7 @@ export class Selection {
   }
 
   tryClosure(number: number, fn: RowFunction, row: readonly RowPart[]): boolean {
-    const isCheap = row.every(({ slot }) => (typeMask(slot.field.type.name) & (NUMBER | BOOLEAN)) !== 0);
+    const isCheap = row.every(({ slot }) => (typeMask(slot.field.type) & (NUMBER | BOOLEAN)) !== 0);
     if (isCheap) this.#filters.push({ number, throws: true, fn, row });
     return isCheap;
   }

@@ -4,7 +4,7 @@
  * the value after ToNumber (so that a nullable number needs no boxed union), and the value as a condition.
  */
 
-import type { Field, TypeName } from '../../core/index.ts';
+import { type DataType, type Field, pathOf } from '../../core/index.ts';
 import type { Source } from './source.ts';
 
 /** Sets of JavaScript types, as bits. */
@@ -23,7 +23,9 @@ export type Slot =
   | { readonly at: 'input'; readonly column: number; readonly field: Field }
   | { readonly at: 'local'; readonly id: string; readonly field: Field; readonly mayBeNull: boolean };
 
-export function typeMask(name: TypeName): number {
+export function typeMask({ name, element }: DataType): number {
+  // A list is an array in functions, whatever its column holds.
+  if (element !== undefined) return OBJECT;
   switch (name) {
     case 'bool':
       return BOOLEAN;
@@ -43,7 +45,7 @@ export function mayBeNull(slot: Slot): boolean {
 }
 
 export function slotMask(slot: Slot): number {
-  return typeMask(slot.field.type.name) | (mayBeNull(slot) ? NULL : 0);
+  return typeMask(slot.field.type) | (mayBeNull(slot) ? NULL : 0);
 }
 
 /** 1 or 0 of a bitmap whose address is in `base`. */
@@ -76,7 +78,7 @@ export function halves(source: Source, column: number): { readonly high: string;
  * The raw value of an input column, whatever its validity bit says. Strings, bigints and bytes are made at
  * most once per row.
  */
-function rawText(source: Source, column: number, name: TypeName, wrap: (raw: string) => string): string {
+function rawText(source: Source, column: number, { name, element }: DataType, wrap: (raw: string) => string): string {
   const x = `x${column}`;
   const once = (raw: string) => `(${source.onDemand(`g${column}`, `let g${column};`)}===void 0?g${column}=${wrap(raw)}:g${column})`;
   switch (name) {
@@ -89,6 +91,8 @@ function rawText(source: Source, column: number, name: TypeName, wrap: (raw: str
       return once(`i64[d${column}+i0]`);
     case 'utf8': {
       const { start, end } = textSpan(source, column);
+      // Each reader has an array of its own, as it has bytes.
+      if (element !== undefined) return wrap(`h18(${source.constant(element)},${start},${end})`);
       return once(`h0(${start},${end})`);
     }
     case 'binary': {
@@ -106,21 +110,21 @@ const VIEW = { i8: 'i8', i16: 'i16', i32: 'i32', u32: 'u32', f32: 'f32', f64: 'f
 export function valueText(source: Source, slot: Slot): string {
   if (slot.at === 'local') return slot.id;
   const isNullable = slot.field.type.nullable;
-  return rawText(source, slot.column, slot.field.type.name, (raw) => (isNullable ? `(${validText(source, slot.column)}===1?${raw}:null)` : raw));
+  return rawText(source, slot.column, slot.field.type, (raw) => (isNullable ? `(${validText(source, slot.column)}===1?${raw}:null)` : raw));
 }
 
 /** The value after ToNumber, for numbers and booleans: null is 0. */
 export function toNumberText(source: Source, slot: Slot): string {
-  const isNumber = typeMask(slot.field.type.name) === NUMBER;
+  const isNumber = typeMask(slot.field.type) === NUMBER;
   if (slot.at === 'local') return slot.mayBeNull || !isNumber ? `(+${slot.id})` : slot.id;
   const wrap = slot.field.type.nullable ? (raw: string) => `(${validText(source, slot.column)}===1?${raw}:0)` : (raw: string) => raw;
-  const text = rawText(source, slot.column, slot.field.type.name, wrap);
+  const text = rawText(source, slot.column, slot.field.type, wrap);
   return isNumber ? text : `(+${text})`;
 }
 
 /** The value as a condition. */
 export function conditionText(source: Source, slot: Slot): string {
-  const mask = typeMask(slot.field.type.name);
+  const mask = typeMask(slot.field.type);
   if (slot.at === 'local') return slot.id;
   const { column } = slot;
   const valid = slot.field.type.nullable ? `${validText(source, column)}===1&&` : '';
@@ -133,7 +137,7 @@ export function conditionText(source: Source, slot: Slot): string {
     return `(${valid}(${high}|${low})!==0)`;
   }
   if (mask === OBJECT) return slot.field.type.nullable ? `(${validText(source, column)}===1)` : 'true';
-  const raw = rawText(source, column, slot.field.type.name, (text) => text);
+  const raw = rawText(source, column, slot.field.type, (text) => text);
   return valid === '' ? raw : `(${valid}${raw})`;
 }
 
@@ -145,16 +149,35 @@ export function isNullText(source: Source, slot: Slot): string | undefined {
 
 /** A column of the row object that a closure is called with. */
 export interface RowPart {
-  readonly name: string;
+  /** As the row has it: its name may not be that of the slot's field. */
+  readonly field: Field;
   readonly slot: Slot;
 }
 
 /**
- * A fresh plain object with these columns. A literal does not find the names of Object.prototype, as
- * assignment would.
+ * A fresh plain object with these columns, those of a struct as one object in it. A literal does not find the
+ * names of Object.prototype, as assignment would.
  */
 export function rowText(source: Source, row: readonly RowPart[]): string {
-  const values = row.map(({ slot }) => valueText(source, slot));
-  if (row.some(({ name }) => name in Object.prototype)) return `{${row.map(({ name }, n) => `[${source.constant(name)}]:${values[n]}`).join(',')}}`;
-  return `new ${source.rowConstructor(row.map(({ name }) => name))}(${values.join(',')})`;
+  return objectText(
+    source,
+    row.map(({ field, slot }) => ({ path: pathOf(field), value: valueText(source, slot) })),
+  );
+}
+
+function objectText(source: Source, parts: readonly { readonly path: readonly string[]; readonly value: string }[]): string {
+  const members = new Map<string, { path: readonly string[]; value: string }[]>();
+  for (const { path, value } of parts) {
+    const [name, ...rest] = path as [string, ...string[]];
+    const inner = members.get(name) ?? [];
+    members.set(name, inner);
+    inner.push({ path: rest, value });
+  }
+  const names = [...members.keys()];
+  const values = names.map((name) => {
+    const inner = members.get(name) as { path: readonly string[]; value: string }[];
+    return inner[0]?.path.length === 0 ? (inner[0].value as string) : objectText(source, inner);
+  });
+  if (names.some((name) => name in Object.prototype)) return `{${names.map((name, n) => `[${source.constant(name)}]:${values[n]}`).join(',')}}`;
+  return `new ${source.rowConstructor(names)}(${values.join(',')})`;
 }

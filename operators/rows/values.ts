@@ -4,7 +4,18 @@
  * written here, too.
  */
 
-import { type BatchBuilder, type ColumnSpace, type Field, MillraceError, readText, type SharedMemory, shown } from '../../core/index.ts';
+import {
+  type BatchBuilder,
+  type ColumnSpace,
+  type Field,
+  kindText,
+  listOf,
+  MillraceError,
+  readText,
+  type SharedMemory,
+  shown,
+  textOfValue,
+} from '../../core/index.ts';
 
 const ASCII_LENGTH_MAX = 64;
 
@@ -12,7 +23,7 @@ type WellFormed = string & { toWellFormed(): string };
 
 /** @throws MillraceError ERR_MILLRACE_SCHEMA, always */
 export function refuseValue(field: Field, value: unknown): never {
-  const wanted = `${field.type.name}${field.type.nullable ? ' or null' : ''}`;
+  const wanted = `${kindText(field.type)}${field.type.nullable ? ' or null' : ''}`;
   throw new MillraceError(
     'ERR_MILLRACE_SCHEMA',
     `Column ${shown(field.name)} holds ${wanted}, but the value is ${shown(value)}. Give a ${wanted}, or change the column's type.`,
@@ -25,8 +36,10 @@ export function refuseValue(field: Field, value: unknown): never {
  * @throws MillraceError ERR_MILLRACE_SCHEMA when the value does not fit
  */
 export function fitted(field: Field, value: unknown): unknown {
-  const { name, nullable } = field.type;
+  const { name, nullable, element } = field.type;
   if (value === null || value === undefined) return nullable ? null : refuseValue(field, value);
+  if (element !== undefined) return listOf(element, textOfValue(field.name, field.type, value) as string);
+  if (field.type.json) return textOfValue(field.name, field.type, value);
   switch (name) {
     case 'bool':
       return typeof value === 'boolean' ? value : refuseValue(field, value);
@@ -134,6 +147,11 @@ export function writeText(builder: BatchBuilder, column: ColumnSpace, row: numbe
   }
   column.byteLength = end;
   i32[ends + 1] = end;
+}
+
+/** Like {@link writeText}, for columns of lists. */
+export function writeList(builder: BatchBuilder, column: ColumnSpace, row: number, value: readonly unknown[] | null): void {
+  writeText(builder, column, row, value === null ? null : (textOfValue(column.name, column.type, value) as string));
 }
 
 /** Like {@link writeText}, for binary columns. */

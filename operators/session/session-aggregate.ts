@@ -77,7 +77,7 @@ export class SessionAggregate implements KeyedOperator {
     this.#list = new SessionList(plan.gapMs);
     this.#writer = SessionWriter.taken(context, plan);
     this.#own = plan.mixed === undefined ? undefined : new SessionStates(plan.mixed.split.own);
-    this.#reader = new RowReader(plan.input.schema);
+    this.#reader = new RowReader(plan.input.schema, plan.columns);
     this.#emission = new SessionEmission(this.#list, plan.gapMs, plan.window.emission);
     this.#table = this.#newTable();
     if (from !== undefined) this.#restore(from);
@@ -95,13 +95,14 @@ export class SessionAggregate implements KeyedOperator {
   onBatch(rows: Batch): void {
     const { slabs, atWork } = this.#context;
     const { u32: words } = slabs.memory;
-    const { eventTime, timeShiftMs } = this.#plan.input;
+    const { time: timeColumn, timeShiftMs, end } = this.#plan;
     const { rowCount } = rows;
     const list = this.#list;
     const keyColumns = this.#plan.input.keys.map((key) => rows.column(key));
     if (rowCount > this.#hashes.length) this.#hashes = new Uint32Array(rowCount * 2);
     hashKeys(slabs.memory, keyColumns, rowCount, this.#hashes);
-    const times = rows.column(eventTime).data;
+    const times = rows.column(timeColumn).data;
+    const ends = end < 0 ? 0 : rows.column(end).data;
     const inputs = this.#plan.values.inputs.map((column) => (column < 0 ? undefined : rows.column(column)));
     const data = slabs.alloc(rowCount * 4);
     const numbers: Column = { ...this.#numbers, data };
@@ -110,10 +111,11 @@ export class SessionAggregate implements KeyedOperator {
       const key = this.#keys.intern(keyColumns, row, this.#hashes[row] as number);
       list.reserveKeys(this.#keys.idLimit);
       const time = readTimestamp(slabs.memory, times, row) + timeShiftMs;
+      const last = end < 0 ? time : readTimestamp(slabs.memory, ends, row);
       atWork[0] = row;
       let tried: unknown[] | undefined;
       if (this.#own !== undefined && this.#context.failures.areSkipped) {
-        tried = this.#try(this.#own, rows, row, key, time);
+        tried = this.#try(this.#own, rows, row, key, time, last);
         if (tried === undefined) {
           // The row is left out.
           if (done < row) this.#table.update([numbers], inputs, done, row);
@@ -122,33 +124,34 @@ export class SessionAggregate implements KeyedOperator {
           continue;
         }
       }
-      const session = list.add(key, time);
+      const session = list.add(key, time, last);
+      const { merged } = list;
       words[(data >>> 2) + row] = session;
       if (this.#plan.isRevised) {
         this.#save(session, key);
-        if (list.mergedFrom >= 0) this.#save(list.mergedFrom, key);
+        for (const { from } of merged) this.#save(from, key);
       }
       if (tried !== undefined) {
-        if (list.mergedFrom >= 0) this.#own?.forget(list.mergedFrom);
+        for (const { from } of merged) this.#own?.forget(from);
         this.#own?.put(session, tried);
       } else if (this.#own !== undefined) {
-        if (list.mergedFrom >= 0) this.#own.merge(list.mergedTo, list.mergedFrom);
+        for (const { from, to } of merged) this.#own.merge(to, from);
         this.#own.add(session, Object.freeze(this.#reader.read(rows, row)));
       }
-      if (list.mergedFrom < 0) continue;
-      // Two sessions have become one: the rows so far, this one included, go into their slots before these
-      // are merged.
+      if (merged.length === 0) continue;
+      // Sessions have become one: the rows so far, this one included, go into their slots before these are
+      // merged.
       this.#table.update([numbers], inputs, done, row + 1);
       done = row + 1;
-      this.#mergeSlot(list.mergedFrom, list.mergedTo);
+      for (const { from, to } of merged) this.#mergeSlot(from, to);
     }
     if (done < rowCount) this.#table.update([numbers], inputs, done, rowCount);
     slabs.free(data);
   }
 
   /** @returns undefined: a function failed, and nothing has changed */
-  #try(own: SessionStates, rows: Batch, row: number, key: number, time: number): unknown[] | undefined {
-    const { into, from } = this.#list.lookAt(key, time);
+  #try(own: SessionStates, rows: Batch, row: number, key: number, time: number, last: number): unknown[] | undefined {
+    const { into, from } = this.#list.lookAt(key, time, last);
     try {
       return own.tried(into, from, Object.freeze(this.#reader.read(rows, row)));
     } catch (error) {

@@ -11,12 +11,14 @@ import { type DueTimes, type Key, type KeyedContext, type KeyedInput, type Keyed
 import type { WindowSpec } from '../windows.ts';
 import { type PublishedSessions, retractedField, SessionEmission } from './session-emission.ts';
 import { BEHIND_MS, SessionList } from './session-list.ts';
+import { windowFacts } from './session-plan.ts';
 
 /**
  * @param request with a window whose shape is a session, and with event time
+ * @param ends where rows have gaps of their own: the column with their ends, the last one, of which the fold knows nothing
  * @throws MillraceError ERR_MILLRACE_PIPELINE when a column is missing or two result columns have one name
  */
-export function planSessionFold({ input, keys, fold, window, eventTime, timeShiftMs }: FoldRequest): KeyedOperatorPlan {
+export function planSessionFold({ input, keys, fold, window, eventTime, timeShiftMs }: FoldRequest, ends?: string): KeyedOperatorPlan {
   if (window === undefined || window.shape.kind !== 'session' || eventTime === undefined) {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window ?? 'A session'} needs event time. Put .withWatermark(column, delay) before it.`);
   }
@@ -27,9 +29,10 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
     schema: input,
     keys: keyColumns,
     columns: input.fields.map((_, c) => c),
-    eventTime: input.require(eventTime, 'withWatermark'),
-    timeShiftMs,
+    eventTime: input.require(ends ?? eventTime, 'session()'),
+    timeShiftMs: ends === undefined ? timeShiftMs : 0,
   };
+  const timing: RowTiming = { time: input.require(eventTime, 'withWatermark'), timeShiftMs, end: ends === undefined ? -1 : rows.eventTime };
   return {
     name: fold.kind,
     isOrdered: true,
@@ -44,8 +47,8 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
     lateBefore: (watermark) => watermark - gapMs - window.latenessMs,
     // A session may last for ever, and a restart needs all of its rows.
     heldUntil: () => Number.POSITIVE_INFINITY,
-    state: { format: 1, facts: { fold: fold.facts, window } },
-    open: (context, from) => new SessionFold(fold, rows, window, gapMs, context, from as SessionFoldSnapshot | undefined),
+    state: { format: 1, facts: { fold: fold.facts, window: windowFacts(window) } },
+    open: (context, from) => new SessionFold(fold, rows, timing, window, gapMs, context, from as SessionFoldSnapshot | undefined),
     whole: fold.whole,
     describe: () =>
       [
@@ -54,6 +57,14 @@ export function planSessionFold({ input, keys, fold, window, eventTime, timeShif
         '  state     one value a session; values of sessions that a row puts together are merged',
       ].join('\n'),
   };
+}
+
+/** Where a row says when it happened, and its end. */
+interface RowTiming {
+  readonly time: number;
+  readonly timeShiftMs: 0 | -1;
+  /** -1: all have one gap. */
+  readonly end: number;
 }
 
 interface SessionFoldSnapshot {
@@ -65,6 +76,7 @@ interface SessionFoldSnapshot {
 class SessionFold implements KeyedOperator {
   readonly #fold: RowFold;
   readonly #input: KeyedInput;
+  readonly #timing: RowTiming;
   readonly #window: WindowSpec;
   readonly #gapMs: number;
   readonly #groups: Groups;
@@ -80,9 +92,18 @@ class SessionFold implements KeyedOperator {
   /** By number: sessions as they were when their results came out, of those touched by rows of this epoch. */
   readonly #saved = new Map<number, Group>();
 
-  constructor(fold: RowFold, input: KeyedInput, window: WindowSpec, gapMs: number, context: KeyedContext, from: SessionFoldSnapshot | undefined) {
+  constructor(
+    fold: RowFold,
+    input: KeyedInput,
+    timing: RowTiming,
+    window: WindowSpec,
+    gapMs: number,
+    context: KeyedContext,
+    from: SessionFoldSnapshot | undefined,
+  ) {
     this.#fold = fold;
     this.#input = input;
+    this.#timing = timing;
     this.#window = window;
     this.#gapMs = gapMs;
     this.#groups = new Groups(fold, input, context);
@@ -108,43 +129,46 @@ class SessionFold implements KeyedOperator {
   }
 
   onBatch(rows: Batch): void {
-    const { eventTime, timeShiftMs } = this.#input;
-    const { data } = rows.column(eventTime);
+    const { time: timeColumn, timeShiftMs, end } = this.#timing;
+    const { data } = rows.column(timeColumn);
+    const ends = end < 0 ? 0 : rows.column(end).data;
     const list = this.#list;
     for (let row = 0; row < rows.rowCount; row++) {
       const id = this.#groups.keyOf(rows, row);
       const key = this.#intern(id);
       const time = readTimestamp(rows.memory, data, row) + timeShiftMs;
-      const tried = this.#groups.isGuarded ? this.#try(rows, row, key, time) : undefined;
+      const last = end < 0 ? time : readTimestamp(rows.memory, ends, row);
+      const tried = this.#groups.isGuarded ? this.#try(rows, row, key, time, last) : undefined;
       if (tried?.isLeftOut) {
         if (list.lastOf(key) < 0) this.#freeKey(id);
         continue;
       }
-      const number = list.add(key, time);
+      const number = list.add(key, time, last);
+      const { merged } = list;
       if (this.#isRevised) {
         this.#save(number);
-        if (list.mergedFrom >= 0) this.#save(list.mergedFrom);
+        for (const { from } of merged) this.#save(from);
       }
       const group = this.#values.get(number);
       if (tried !== undefined) {
-        if (list.mergedFrom >= 0) this.#values.delete(list.mergedFrom);
+        for (const { from } of merged) this.#values.delete(from);
         if (group !== undefined) group.value = tried.value;
         else this.#values.set(number, { id, key: this.#input.keys.map((column) => rows.value(column, row)), value: tried.value });
         continue;
       }
-      if (list.mergedFrom >= 0) this.#merge(list.mergedTo, list.mergedFrom);
+      for (const { from, to } of merged) this.#merge(to, from);
       if (group !== undefined) group.value = this.#fold.add(group.value, rows, row);
       else this.#values.set(number, { id, key: this.#input.keys.map((key) => rows.value(key, row)), value: this.#fold.add(undefined, rows, row) });
     }
   }
 
   /** The value of a row's session with the row, made of copies: nothing has changed if a function fails. */
-  #try(rows: Batch, row: number, key: number, time: number): { readonly isLeftOut: boolean; readonly value?: unknown } {
-    const { into, from } = this.#list.lookAt(key, time);
+  #try(rows: Batch, row: number, key: number, time: number, last: number): { readonly isLeftOut: boolean; readonly value?: unknown } {
+    const { into, from } = this.#list.lookAt(key, time, last);
     const valueOf = (number: number): unknown => stateCopy(this.#values.get(number)?.value);
-    const copies = [into < 0 ? undefined : valueOf(into), from < 0 ? undefined : valueOf(from)];
+    const others = from.map(valueOf);
     try {
-      const value = from < 0 ? copies[0] : this.#fold.merge(copies[0], copies[1]);
+      const value = others.reduce((merged, other) => this.#fold.merge(merged, other), into < 0 ? undefined : valueOf(into));
       return { isLeftOut: false, value: this.#fold.add(value, rows, row) };
     } catch (error) {
       this.#groups.failed(error, row);

@@ -1,6 +1,6 @@
 /**
  * The open sessions of a shard: for each key a list of them in the order of time, which rows extend, merge
- * and begin. Arrays by session, no object. A session also has a number that is never reused, the key of its
+ * and begin. No two of a key touch each other. Arrays by session, no object. A session also has a number that is never reused, the key of its
  * slot in a group table. A session is dropped at once, its slot later.
  */
 
@@ -12,17 +12,19 @@ export const BEHIND_MS = 1;
 const SESSIONS_MIN = 64;
 
 export class SessionList {
-  /** By session: first and last time of its rows, key id, number. */
+  /**
+   * By session: first time of its rows; last time, or where each row has a gap of its own (the list's is 0 then)
+   * the last end; key id; number.
+   */
   starts = new Float64Array(SESSIONS_MIN);
   lasts = new Float64Array(SESSIONS_MIN);
   keys = new Uint32Array(SESSIONS_MIN);
   numbers = new Uint32Array(SESSIONS_MIN);
   /**
-   * After `add`: the number of the session that was merged into another, and the number of that one; -1: none
-   * was.
+   * After `add`: by number, the sessions that were merged, each into the one before it; the latest first. More
+   * than one only where rows have gaps of their own.
    */
-  mergedFrom = NONE;
-  mergedTo = NONE;
+  readonly merged: { readonly from: number; readonly to: number }[] = [];
   /** The number of the next session. */
   nextNumber = 0;
   size = 0;
@@ -65,45 +67,65 @@ export class SessionList {
 
   /**
    * What `add` would do with a row, without doing it: the number of the session that it goes into (-1: a new
-   * one), and of the session that is merged into that one (-1: none is).
+   * one), and of the sessions that are merged into that one, the earliest first.
    */
-  lookAt(key: number, time: number): { readonly into: number; readonly from: number } {
-    const gap = this.#gapMs;
-    let at = this.#tail[key] as number;
-    while (at !== NONE && (this.starts[at] as number) - gap > time) at = this.#previous[at] as number;
-    if (at === NONE || (this.lasts[at] as number) + gap < time) return { into: NONE, from: NONE };
-    const before = this.#previous[at] as number;
-    if (before === NONE || (this.lasts[before] as number) + gap < time) return { into: this.numbers[at] as number, from: NONE };
-    return { into: this.numbers[before] as number, from: this.numbers[at] as number };
+  lookAt(key: number, time: number, last = time): { readonly into: number; readonly from: readonly number[] } {
+    let at = this.#nearest(key, time, last);
+    if (at === NONE) return { into: NONE, from: [] };
+    const from: number[] = [];
+    for (let before = this.#before(at, time); before !== NONE; before = this.#before(at, time)) {
+      from.unshift(this.numbers[at] as number);
+      at = before;
+    }
+    return { into: this.numbers[at] as number, from };
   }
 
-  /** Takes one row of a key. Returns the number of its session. */
-  add(key: number, time: number): number {
-    this.mergedFrom = NONE;
-    const gap = this.#gapMs;
-    let at = this.#tail[key] as number;
-    while (at !== NONE && (this.starts[at] as number) - gap > time) at = this.#previous[at] as number;
-    if (at === NONE || (this.lasts[at] as number) + gap < time) {
-      const session = this.insert(key, time, time, this.nextNumber++, at);
+  /**
+   * Takes one row of a key. Returns the number of its session.
+   *
+   * @param last where the list's gap is 0, the end of the row
+   */
+  add(key: number, time: number, last = time): number {
+    this.merged.length = 0;
+    let at = this.#nearest(key, time, last);
+    if (at === NONE) {
+      const session = this.insert(key, time, last, this.nextNumber++, this.#lastBefore(key, time));
       this.#change(session);
       return this.numbers[session] as number;
     }
-    const before = this.#previous[at] as number;
-    if (before !== NONE && (this.lasts[before] as number) + gap >= time) {
-      // The row lies between two sessions and is close to both.
-      this.mergedFrom = this.numbers[at] as number;
-      this.mergedTo = this.numbers[before] as number;
+    if (last > (this.lasts[at] as number)) this.lasts[at] = last;
+    for (let before = this.#before(at, time); before !== NONE; before = this.#before(at, time)) {
+      // The row is close to two sessions.
+      this.merged.push({ from: this.numbers[at] as number, to: this.numbers[before] as number });
       this.lasts[before] = this.lasts[at] as number;
       this.#unlink(at);
       this.#isMerged[at] = 1;
       this.size--;
       at = before;
-    } else {
-      if (time < (this.starts[at] as number)) this.starts[at] = time;
-      if (time > (this.lasts[at] as number)) this.lasts[at] = time;
     }
+    if (time < (this.starts[at] as number)) this.starts[at] = time;
     this.#change(at);
     return this.numbers[at] as number;
+  }
+
+  /** The latest session that a row is close to, or NONE. */
+  #nearest(key: number, time: number, last: number): number {
+    let at = this.#tail[key] as number;
+    while (at !== NONE && (this.starts[at] as number) - this.#gapMs > last) at = this.#previous[at] as number;
+    return at === NONE || (this.lasts[at] as number) + this.#gapMs < time ? NONE : at;
+  }
+
+  /** The session before one that a row is close to, where the row is close to it, too. */
+  #before(session: number, time: number): number {
+    const before = this.#previous[session] as number;
+    return before !== NONE && (this.lasts[before] as number) + this.#gapMs >= time ? before : NONE;
+  }
+
+  /** The last session of a key that ends before a time, or NONE. */
+  #lastBefore(key: number, time: number): number {
+    let at = this.#tail[key] as number;
+    while (at !== NONE && (this.starts[at] as number) > time) at = this.#previous[at] as number;
+    return at;
   }
 
   /** Puts a session after another one of its key; NONE: first. */

@@ -1,7 +1,9 @@
 /**
  * The plan of an aggregation in session windows: rows of one key that follow each other closely. Two rows
  * whose times differ by at most the gap belong to one session, so a late row may join two sessions. A session
- * starts at its first time and ends at its last time plus the gap.
+ * starts at its first time and ends at its last time plus the gap. Where rows have gaps of their own, a row lasts
+ * from its time to its end, time plus gap; rows that overlap or touch belong to one session, which ends at the last
+ * end. One row may then join many sessions.
  *
  * It closes when the watermark has passed end + lateness: passed, not reached, as a row at `end` would still
  * extend it. A row is late when the session that it would make alone is closed. A row that is not late, but
@@ -22,24 +24,27 @@ import { MillraceError, Schema, SlotLayout, u32 } from '../../core/index.ts';
 import { planAggregate } from '../aggregate/index.ts';
 import type { KeyedOperatorPlan } from '../keyed/index.ts';
 import { describeUserAggregates, hasUserAggregate, type MixedRequest, planMixed } from '../user-aggregates/index.ts';
-import { tumbling } from '../windows.ts';
+import { tumbling, type WindowSpec } from '../windows.ts';
 import { type HeldSessions, SessionAggregate } from './session-aggregate.ts';
 import { withRetracted } from './session-emission.ts';
 import type { SessionPlan } from './session-layout.ts';
 
 /**
  * @param request with a window whose shape is a session, and with event time
+ * @param ends where rows have gaps of their own: the column with their ends, which no result and no function sees
  * @throws MillraceError ERR_MILLRACE_PIPELINE as planAggregate
  */
-export function planSession(request: MixedRequest): KeyedOperatorPlan {
+export function planSession(request: MixedRequest, ends?: string): KeyedOperatorPlan {
   const { input, window, eventTime } = request;
   if (window === undefined || window.shape.kind !== 'session' || eventTime === undefined) {
     throw new MillraceError('ERR_MILLRACE_PIPELINE', `${window ?? 'A session'} needs event time. Put .withWatermark(column, delay) before it.`);
   }
   const { gapMs } = window.shape;
+  const end = ends === undefined ? -1 : input.require(ends, 'session()');
+  const columns = input.fields.flatMap((_, c) => (c === end ? [] : [c]));
   // As an aggregation in windows of one pane, except that slots are keyed by the session's number, and bounds
   // differ per row.
-  const ofOnePane = { ...request, window: tumbling(gapMs) };
+  const ofOnePane = { ...request, window: tumbling(Math.max(1, gapMs)) };
   const mixed = hasUserAggregate(request.aggregates) ? planMixed(ofOnePane, true) : undefined;
   const alone = mixed?.builtIn ?? planAggregate(ofOnePane as Parameters<typeof planAggregate>[0]);
   const layout = new SlotLayout(
@@ -54,10 +59,14 @@ export function planSession(request: MixedRequest): KeyedOperatorPlan {
     input: {
       schema: input,
       keys: alone.keys,
-      columns: mixed === undefined ? alone.columnsRead.map((name) => input.indexOf(name)) : input.fields.map((_, c) => c),
-      eventTime: alone.eventTime,
-      timeShiftMs: request.timeShiftMs ?? 0,
+      columns: mixed === undefined ? [...alone.columnsRead.map((name) => input.indexOf(name)), ...(end < 0 ? [] : [end])] : input.fields.map((_, c) => c),
+      eventTime: end < 0 ? alone.eventTime : end,
+      timeShiftMs: end < 0 ? (request.timeShiftMs ?? 0) : 0,
     },
+    time: alone.eventTime,
+    timeShiftMs: request.timeShiftMs ?? 0,
+    end,
+    columns,
     keyTypes: alone.keys.map((key) => input.field(key).type),
     head: behindBounds(new Schema(fields.slice(0, boundsEnd))),
     values: { ...alone, keys: [], window: undefined, grid: undefined, layout, output: new Schema(fields.slice(boundsEnd)) },
@@ -76,7 +85,7 @@ export function planSession(request: MixedRequest): KeyedOperatorPlan {
     lateBefore: (watermark) => watermark - gapMs - window.latenessMs,
     // A session may last for ever, and a restart needs all of its rows.
     heldUntil: () => Number.POSITIVE_INFINITY,
-    state: { format: 1, facts: { values: alone.facts, own: mixed?.ownFields.map(({ name }) => name), window } },
+    state: { format: 1, facts: { values: alone.facts, own: mixed?.ownFields.map(({ name }) => name), window: windowFacts(window) } },
     open: (context, from) => new SessionAggregate(context, plan, from as HeldSessions | undefined),
     whole: 'which session a row is in follows from the rows beside it',
     describe: () =>
@@ -94,4 +103,10 @@ export function planSession(request: MixedRequest): KeyedOperatorPlan {
         ...(mixed?.split.isAlone === true ? [] : alone.describe().split('\n').slice(4)),
       ].join('\n'),
   };
+}
+
+/** What of a window decides the meaning of its state: not the function that gives rows their gaps. */
+export function windowFacts(window: WindowSpec): unknown {
+  if (window.shape.kind !== 'session' || window.shape.gapOf === undefined) return window;
+  return { ...window, shape: { kind: 'session', gap: 'by row' } };
 }

@@ -40,14 +40,19 @@ export class SessionStates {
    * The states of a session with one more row, made of copies.
    *
    * @param into the session; -1: a new one
-   * @param from the session that is merged into it; -1: none is
+   * @param from the sessions that are merged into it, the earliest first
    * @throws MillraceError ERR_MILLRACE_USER_FUNCTION; nothing has changed then
    */
-  tried(into: number, from: number, row: AnyRow): unknown[] {
+  tried(into: number, from: readonly number[], row: AnyRow): unknown[] {
     const copies = (session: number): unknown[] | undefined => this.#states.get(session)?.map((state, i) => (this.#functions[i] as UserFunction).kept(state));
     const states = copies(into) ?? this.#functions.map((fn) => fn.init());
-    const others = copies(from);
-    return this.#functions.map((fn, i) => fn.add(others === undefined ? states[i] : fn.merge(states[i], others[i]), row));
+    const others = from.map(copies);
+    return this.#functions.map((fn, i) =>
+      fn.add(
+        others.reduce<unknown>((state, other) => fn.merge(state, other?.[i]), states[i]),
+        row,
+      ),
+    );
   }
 
   /** Sets what {@link tried} gave. */

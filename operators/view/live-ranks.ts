@@ -41,10 +41,12 @@ export class LiveRanks {
    */
   takeBatch(batch: Batch, cell: LiveCell, version: number, places: number): void {
     const { u32 } = batch.memory;
-    for (let row = 0; row < batch.rowCount; row++) {
-      const rank = rankAt(batch, row);
-      if (this.mayHold(rank)) this.#add({ rank, cell, version, place: u32[(places >>> 2) + row] as number });
-    }
+    for (let row = 0; row < batch.rowCount; row++) this.take(rankAt(batch, row), cell, version, u32[(places >>> 2) + row] as number);
+  }
+
+  /** The group at `place` is a candidate, if it is among the first `n` so far. */
+  take(rank: Rank, cell: LiveCell, version: number, place: number): void {
+    if (this.mayHold(rank)) this.#add({ rank, cell, version, place });
   }
 
   takeAll(other: LiveRanks): void {

@@ -9,13 +9,13 @@
 
 import {
   type AnyRow,
-  assert,
   type Batch,
   type Field,
   type GroupTable,
   type LiveCell,
   LiveReader,
   MillraceError,
+  memberOf,
   Schema,
   SHARD_BITS,
   type SlabAllocator,
@@ -23,8 +23,7 @@ import {
   smallTable,
   TORN,
 } from '../../core/index.ts';
-import { AggregateExchange, type AggregatePlan, type ResultColumn, ResultWriter } from '../aggregate/index.ts';
-import type { ExchangeOperator } from '../exchange/index.ts';
+import { type AggregatePlan, type ResultColumn, ResultWriter } from '../aggregate/index.ts';
 import type { LiveCandidate, LiveRanks } from './live-ranks.ts';
 
 /** The column by which groups are ranked. Made by {@link LiveRows.ranking}. */
@@ -36,12 +35,6 @@ export interface LiveRanking {
 }
 
 const RANKED = new Set(['i8', 'i16', 'i32', 'u32', 'i64', 'f32', 'f64', 'timestamp']);
-
-/** Reads the shards of an operator that can be viewed. */
-export function openView(slabs: SlabAllocator, operator: ExchangeOperator): LiveRows {
-  assert(operator instanceof AggregateExchange && operator.isViewable, `a view of ${operator.name}, which holds no table to read`);
-  return new LiveRows(slabs, operator.plan);
-}
 
 /** Reads the shards of one running aggregate. `version` is always what `cell.tryRead` returned. */
 export class LiveRows {
@@ -88,11 +81,20 @@ export class LiveRows {
   /** All rows of the shard, in no particular order; undefined: look again. */
   tryRows(cell: LiveCell, version: number): AnyRow[] | undefined {
     const rows: AnyRow[] = [];
-    for (let from = 0; ; from = this.#reader.next) {
-      const count = this.#reader.tryTile(cell, version, from, true);
-      if (count === TORN) return undefined;
-      if (count === 0) return rows;
-      for (const row of this.#rowsOf(count)) rows.push(row);
+    return this.tryEach(cell, version, (row) => rows.push(row)) ? rows : undefined;
+  }
+
+  /** Calls `visit` with all rows of the shard, and with where they are in this version; false: look again. */
+  tryEach(cell: LiveCell, version: number, visit: (row: AnyRow, place: number) => void): boolean {
+    const reader = this.#reader;
+    const { u32 } = this.#slabs.memory;
+    for (let from = 0; ; from = reader.next) {
+      const count = reader.tryTile(cell, version, from, true);
+      if (count === TORN) return false;
+      if (count === 0) return true;
+      this.#rowsOf(count).forEach((row, i) => {
+        visit(row, u32[(reader.places >>> 2) + i] as number);
+      });
     }
   }
 
@@ -167,7 +169,9 @@ export class LiveRows {
     if (Array.isArray(key)) {
       if (key.length === names.length) return key;
     } else if (typeof key === 'object' && key !== null && !(key instanceof Uint8Array)) {
-      if (names.every((name) => Object.hasOwn(key, name))) return names.map((name) => (key as AnyRow)[name]);
+      if (this.#keys.every((field) => (field.type.nested ? memberOf(key, field) !== undefined : Object.hasOwn(key, field.name)))) {
+        return this.#keys.map((field) => memberOf(key, field));
+      }
     } else if (names.length === 1) return [key];
     const wanted = names.length === 1 ? `its value` : `an object with them, or an array of ${names.length} values in their order`;
     throw new MillraceError('ERR_MILLRACE_SCHEMA', `${shown(key)} is no key here: the key is ${names.join(', ')}. Give ${wanted}.`);

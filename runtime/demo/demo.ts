@@ -7,7 +7,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Duration, durationMs } from '../../core/index.ts';
-import { grouped, ProgressPrinter, type RunOptions, run } from '../job/index.ts';
+import { type RunOptions, run } from '../job/index.ts';
+import { grouped, ProgressPrinter } from '../observe/index.ts';
 import { runKilled } from './killed.ts';
 import { example, type Place } from './place.ts';
 import { checksum, expectedResult, type PageMinute, printTopPages } from './result.ts';
@@ -25,6 +26,9 @@ export interface DemoOptions {
   readonly kills?: number;
   readonly seed?: number;
   readonly json: boolean;
+  /** Of the job that counts. */
+  readonly metrics?: RunOptions['metrics'];
+  readonly logger?: RunOptions['logger'];
 }
 
 /** The code that a shell reports for a program ended by Ctrl-C. */
@@ -68,6 +72,8 @@ export async function demo(options: DemoOptions): Promise<boolean> {
             // All clicks are there, but the log has no end, and its last windows are checked, too.
             bounded: true,
             drain: 'emit',
+            ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+            ...(options.logger === undefined ? {} : { logger: options.logger }),
             ...(options.trigger === undefined ? {} : { trigger: options.trigger }),
             ...(options.sinkDelay === undefined ? {} : { sinkDelay: options.sinkDelay }),
           });

@@ -190,7 +190,7 @@ export class TestDriver {
   }
 
   /**
-   * The state of a running aggregate that the pipeline names with `.as(name)`, as of the last epoch that has
+   * The rows that the pipeline names with `.as(name)`, as of the last epoch that has
    * ended. Like `job.view`.
    */
   view<R = AnyRow>(name: string): View<R> {

@@ -172,9 +172,10 @@ export class Engine {
   /**
    * Scans one chunk of the current epoch.
    *
+   * @returns what has to be waited for before the next call, where rows wait for functions of the user
    * @throws MillraceError of a user function, with the coordinates of the chunk in the message
    */
-  scan(source: number, chunk: Chunk, sequence: number): void {
+  scan(source: number, chunk: Chunk, sequence: number): Promise<void> | undefined {
     const decoder = this.#decoders[source] as ChunkDecoder;
     const flow = this.#flows.ofSources[source] as Flow;
     const flows = [flow, ...(this.#flows.ofRejects[source] as readonly Flow[])];
@@ -195,11 +196,42 @@ export class Engine {
     } catch (error) {
       throw located(error, this.#place.sourceName, chunk);
     }
-    this.#flows.end(flows);
-    this.#flows.flush(flows);
-    control.endWork(worker);
-    this.#place.count('rowsIn', rows);
-    this.#balance.ofSource(source, OF_SOURCE.decoded, rows);
+    const finish = (): void => {
+      this.#flows.end(flows);
+      this.#flows.flush(flows);
+      control.endWork(worker);
+      this.#place.count('rowsIn', rows);
+      this.#balance.ofSource(source, OF_SOURCE.decoded, rows);
+    };
+    if (!this.#flows.lookups.some(({ isWaiting }) => isWaiting)) {
+      finish();
+      return undefined;
+    }
+    return this.#lookUpChunk(chunk, finish);
+  }
+
+  /** Rows that have their answers may go on to functions that are asked in turn. */
+  #lookUpChunk(chunk: Chunk, finish: () => void): Promise<void> | undefined {
+    const { control, worker } = this.#context;
+    for (;;) {
+      const lookups = this.#flows.lookups.find(({ isWaiting }) => isWaiting);
+      if (lookups === undefined) {
+        finish();
+        return undefined;
+      }
+      control.endWork(worker);
+      const answers = lookups.ask();
+      const release = (): void => {
+        control.beginWork(worker, 0, this.#place.source, chunk.partition, chunk.first, chunk.next);
+        try {
+          lookups.release(0);
+        } catch (error) {
+          throw located(error, this.#place.sourceName, chunk);
+        }
+      };
+      if (answers !== undefined) return answers.then(release).then(() => this.#lookUpChunk(chunk, finish));
+      release();
+    }
   }
 
   /**
@@ -207,12 +239,13 @@ export class Engine {
    * arrived before any goes on. The number of steps is the same in every engine.
    *
    * @param nowMs the coordinator's clock when it ended the epoch, the same for all
+   * @returns its steps. A promise has to be waited for, and is no step of the others: rows wait for functions of the user
    */
-  *endEpoch(epoch: number, nowMs: number): Generator<void, void, void> {
+  *endEpoch(epoch: number, nowMs: number): Generator<Promise<void> | undefined, void, void> {
     this.#place.epoch = epoch;
     for (const watermark of this.#watermarks) watermark.publish(epoch);
     for (const [index, exchange] of this.#exchanges.entries()) if (exchange.upstream.length === 0) this.#publish(epoch, index);
-    yield;
+    yield undefined;
     // All engines are past the merges of the epoch before.
     this.#transport.takeBack(epoch - 1);
     for (const watermark of this.#watermarks) watermark.advance(epoch, nowMs);
@@ -220,9 +253,9 @@ export class Engine {
     for (const [index, exchange] of this.#exchanges.entries()) {
       if (exchange.upstream.length > 0) {
         this.#publish(epoch, index);
-        yield;
+        yield undefined;
       }
-      this.#merge(exchange, index, epoch, nowMs);
+      yield* this.#merge(exchange, index, epoch, nowMs);
     }
     this.#log(epoch, nowMs);
     this.#showStateBytes(nowMs);
@@ -279,7 +312,7 @@ export class Engine {
     control.setStateBytes(worker, { held: budget === undefined ? this.stateBytes : budget.bytes, away: budget?.bytesAway ?? 0, viewed });
   }
 
-  #merge(exchange: ExchangeRunner<Flow>, index: number, epoch: number, nowMs: number): void {
+  *#merge(exchange: ExchangeRunner<Flow>, index: number, epoch: number, nowMs: number): Generator<Promise<void>, void, void> {
     const blocks = this.#transport.gather(epoch, index);
     for (const block of blocks) this.#balance.ofExchange(index, OF_EXCHANGE.found, exchangeBlockRows(this.#memory, block));
     const watermark = this.#timeAtEnd(exchange.plan, epoch);
@@ -293,18 +326,45 @@ export class Engine {
       this.#place.atShards(index, group.number);
       for (const own of group.shards) {
         this.#flows.begin(flows, { source: this.#decoders.length + index, partition: own.number, first: epoch });
+        for (const lookups of this.#flows.lookups) lookups.origin = own.number;
         merged += exchange.pass(own, blocks, watermark);
         this.#flows.end(flows);
         control.goOn(worker);
       }
       this.#flows.flush(flows);
     }
+    for (const lookups of this.#flows.lookups) lookups.origin = 0;
+    yield* this.#lookUpShards(exchange, index, epoch, flows);
     this.#balance.ofExchange(index, OF_EXCHANGE.merged, merged);
     exchange.held?.account(blocks, watermark);
     this.#balance.ofExchange(index, OF_EXCHANGE.held, exchange.held?.held ?? 0);
     this.#balance.ofExchange(index, OF_EXCHANGE.released, exchange.held?.released ?? 0);
     exchange.endEpoch(watermark);
     control.endWork(worker);
+  }
+
+  /** Rows that the shards have put out may wait for functions of the user: all of them at a time. */
+  *#lookUpShards(exchange: ExchangeRunner<Flow>, index: number, epoch: number, flows: readonly Flow[]): Generator<Promise<void>, void, void> {
+    const { control, worker } = this.#context;
+    for (let round = 1; ; round++) {
+      const lookups = this.#flows.lookups.find(({ isWaiting }) => isWaiting);
+      if (lookups === undefined) return;
+      control.endWork(worker);
+      const answers = lookups.ask();
+      if (answers !== undefined) yield answers;
+      control.beginWork(worker, 1 + index, 0, 0, 0, 0);
+      for (const group of exchange.groups) {
+        this.#place.goOnAtShards(index, group.number, round);
+        for (const own of group.shards) {
+          this.#flows.begin(flows, { source: this.#decoders.length + index, partition: own.number, first: epoch });
+          for (const each of this.#flows.lookups) each.origin = own.number;
+          lookups.release(own.number);
+          this.#flows.end(flows);
+        }
+        this.#flows.flush(flows);
+      }
+      for (const each of this.#flows.lookups) each.origin = 0;
+    }
   }
 
   #beginEpoch(epoch: number, nowMs: number): void {

@@ -280,7 +280,11 @@ export class ExchangeRunner<F extends ResultFlow = ResultFlow> {
 
   /** A function has failed. */
   #skip({ areSkipped, note }: RunnerFailures, error: unknown, { values, block, offset, place }: LeftOut): void {
-    if (!areSkipped || !isOfFunction(error)) throw error;
+    if (!areSkipped || !isOfFunction(error)) {
+      // A row that has waited is no longer in a block, whose place the error would get.
+      if (place === undefined) throw error;
+      throw located(error, { source: place.source, partition: place.partition, first: place.offset }, place.offset, this.plan.sources);
+    }
     // It was counted when it came first.
     if (this.#isRedoing) return;
     const origin = block === 0 ? undefined : exchangeBlockOrigin(this.#memory, block);

@@ -8,7 +8,8 @@ import type { SinkEncoder } from '../../io/index.ts';
 import type { RowProgram, Scatter } from '../../operators/index.ts';
 import type { ExchangeTarget } from '../plan/index.ts';
 import { OF_EXCHANGE, type WorkerBalance } from '../shared/index.ts';
-import type { Place } from './place.ts';
+import type { Lookups } from './lookups.ts';
+import type { Place, RowTrail } from './place.ts';
 import type { WatermarkRunner } from './watermark-runner.ts';
 
 /** What a flow is made of. */
@@ -17,8 +18,10 @@ export interface FlowParts {
   readonly watermark: WatermarkRunner | undefined;
   readonly scatters: readonly { readonly scatter: Scatter; readonly exchange: number }[];
   readonly encoders: readonly SinkEncoder[];
-  /** Where its batches come from: another flow; undefined: the source or exchange itself. */
-  readonly parent: Flow | undefined;
+  /** Where its batches come from: another flow, or rows that waited; undefined: the source or exchange itself. */
+  readonly parent: RowTrail | undefined;
+  /** Its rows wait for an asynchronous function. */
+  readonly lookups: Lookups | undefined;
   /** Its rows are those of its source, or come from those by its parents; not late or failed ones. */
   readonly isTraced: boolean;
   /** Its parents make no more rows than they get. */
@@ -30,7 +33,7 @@ export interface FlowParts {
 /** What happens to the batches that arrive in one place. */
 export class Flow {
   readonly program: RowProgram;
-  readonly parent: Flow | undefined;
+  readonly parent: RowTrail | undefined;
   readonly isTraced: boolean;
   readonly isAscending: boolean;
   readonly next: Flow[] = [];
@@ -39,6 +42,7 @@ export class Flow {
   sinks: readonly number[] = [];
   /** The batch at work. */
   input: Batch | undefined;
+  readonly #lookups: Lookups | undefined;
   readonly #watermark: FlowParts['watermark'];
   readonly #scatters: FlowParts['scatters'];
   readonly #encoders: readonly SinkEncoder[];
@@ -46,11 +50,12 @@ export class Flow {
   readonly #balance: WorkerBalance;
   readonly #emit = (batch: Batch): void => this.#forward(batch);
 
-  constructor({ program, watermark, scatters, encoders, parent, isTraced, isAscending, place, balance }: FlowParts) {
+  constructor({ program, watermark, scatters, encoders, lookups, parent, isTraced, isAscending, place, balance }: FlowParts) {
     this.program = program;
     this.parent = parent;
     this.isTraced = isTraced;
     this.isAscending = isAscending;
+    this.#lookups = lookups;
     this.#watermark = watermark;
     this.#scatters = scatters;
     this.#encoders = encoders;
@@ -80,6 +85,10 @@ export class Flow {
   #forward(rows: Batch): void {
     if (rows.rowCount === 0) return;
     this.#place.row.rest();
+    if (this.#lookups !== undefined) {
+      this.#lookups.add(rows, this);
+      return;
+    }
     const batch = this.#watermark === undefined ? rows : this.#watermark.observe(rows, this.#place.global);
     for (const { scatter, exchange } of this.#scatters) {
       this.#place.adding = this;

@@ -7,11 +7,12 @@
 import type { Batch, MillraceError, SharedMemory, SlabAllocator } from '../../core/index.ts';
 import type { SinkEncoder, SinkInfo } from '../../io/index.ts';
 import { type ChunkOrigin, type ExchangeInput, placesOf, type Scatter } from '../../operators/index.ts';
-import { ErrorRows, type ExchangePlan, type ExchangeTarget, type FlowPlan, LateRows, type Plan, rowText } from '../plan/index.ts';
+import { ErrorRows, type ExchangePlan, type ExchangeTarget, type FlowPlan, LateRows, type LookupPlan, type Plan, rowText } from '../plan/index.ts';
 import type { OutputBlock, WorkerBalance } from '../shared/index.ts';
 import type { FailedRows } from './failed-rows.ts';
 import { Flow, sinksOf, targetsOf } from './flow.ts';
-import type { Place } from './place.ts';
+import { Lookups } from './lookups.ts';
+import type { Place, RowTrail } from './place.ts';
 import type { WatermarkRunner } from './watermark-runner.ts';
 
 /** What flows need to know of their engine. */
@@ -106,6 +107,35 @@ export class Flows {
     for (const sink of sinksOf(flows)) (this.#encoders[sink] as SinkEncoder).flush();
   }
 
+  /** Rows that wait for functions of the user, of all flows. */
+  readonly lookups: Lookups<Flow>[] = [];
+
+  #lookupsOf(plan: LookupPlan): Lookups<Flow> {
+    const { slabs, batchRows } = this.#context;
+    const takers = plan.errors.map((flow) => this.#flow(flow));
+    const errors = takers.length === 0 ? undefined : new ErrorRows(slabs);
+    const lookups = new Lookups<Flow>({
+      plan,
+      slabs,
+      batchRows,
+      place: this.#place,
+      // It ends the job where nobody takes it.
+      failed: (error, coordinates, row) => {
+        if (errors === undefined) {
+          if (!this.#failed.areSkipped) throw error;
+          this.#failed.note(error.message, coordinates);
+          return;
+        }
+        this.#place.count('failed', 1);
+        const batch = errors.batchOf({ ...coordinates, operator: 'enrich', message: error.message, row, bytes: null });
+        for (const taker of takers) taker.run(batch);
+      },
+    });
+    lookups.flows = [this.#flow(plan.flow, lookups.trail, true, true), ...takers];
+    this.lookups.push(lookups);
+    return lookups;
+  }
+
   #scatter({ exchange, input }: ExchangeTarget): Scatter {
     return (this.scatters[exchange] as readonly Scatter[])[input] as Scatter;
   }
@@ -114,7 +144,7 @@ export class Flows {
    * @param parent the flow whose batches come to this one
    * @param isTraced see FlowParts, as isAscending
    */
-  #flow(plan: FlowPlan, parent?: Flow, isTraced = false, isAscending = true): Flow {
+  #flow(plan: FlowPlan, parent?: RowTrail, isTraced = false, isAscending = true): Flow {
     const { memory, slabs, batchRows } = this.#context;
     const errors = plan.errors.map(({ covers, flow }) => ({ covers, flow: this.#flow(flow) }));
     // Each flow has its own, as a function that takes errors may fail in turn.
@@ -138,7 +168,10 @@ export class Flows {
       for (const taker of takers) taker.flow.run(batch);
       return 'skip';
     };
+    const { lookup } = plan;
+    const lookups = lookup === undefined ? undefined : this.#lookupsOf(lookup);
     const flow: Flow = new Flow({
+      lookups,
       program: plan.rows.instantiate({ memory, slabs, batchRows, onError, atWork: this.#place.row.words }),
       watermark: plan.watermark === undefined ? undefined : (this.#watermarks[plan.watermark] as WatermarkRunner),
       scatters: plan.exchanges.map((target) => ({ scatter: this.#scatter(target), exchange: target.exchange })),
@@ -152,7 +185,7 @@ export class Flows {
     const multiplies = plan.operations.some(({ kind }) => kind === 'flatMap' || kind === 'mapBatches');
     flow.next.push(...plan.next.map((next) => this.#flow(next, flow, isTraced, isAscending && !multiplies)));
     const late = plan.exchanges.flatMap(({ exchange, input }) => this.#lateOutputs[exchange]?.[input]?.flow ?? []);
-    const fed = [...flow.next, ...errors.map((of) => of.flow), ...late];
+    const fed = [...flow.next, ...(lookups?.flows ?? []), ...errors.map((of) => of.flow), ...late];
     flow.feeds(plan.exchanges, plan.sinks, fed);
     return flow;
   }
@@ -165,7 +198,8 @@ export class Flows {
     if (this.#place.stage === 0) return row;
     let origin = row;
     let input: Batch | undefined;
-    for (let at = this.#place.adding as Flow | undefined; at !== undefined; at = at.parent) {
+    for (let at: RowTrail | undefined = this.#place.adding; at !== undefined; at = at.parent) {
+      if (at.placeAt !== undefined) return at.placeAt(origin);
       origin = at.program.originOf(origin);
       input = at.input;
     }

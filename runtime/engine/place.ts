@@ -4,7 +4,7 @@
  * for rows that are late or fail.
  */
 
-import type { Counters } from '../../core/index.ts';
+import type { Batch, Counters } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder } from '../../io/index.ts';
 import type { RowCoordinates } from '../plan/index.ts';
 import type { CounterName, Restored, RowAtWork } from '../shared/index.ts';
@@ -13,6 +13,12 @@ import type { CounterName, Restored, RowAtWork } from '../shared/index.ts';
 export interface RowTrail {
   readonly program: { originOf(row: number): number };
   readonly parent: RowTrail | undefined;
+  /** The batch that its program is at work on. */
+  readonly input?: Batch | undefined;
+  /** Where its rows were read, for rows that have waited: the decoder is on another batch since. */
+  offsetAt?(row: number): number;
+  /** Likewise its place in the epoch, behind an exchange. */
+  placeAt?(row: number): number;
 }
 
 export class Place {
@@ -72,6 +78,12 @@ export class Place {
     this.global = 0;
   }
 
+  /** The same for rows that have waited: what they lead to comes behind what the group has handed over in earlier rounds. */
+  goOnAtShards(exchange: number, group: number, round: number): void {
+    this.atShards(exchange, group);
+    this.unitSequence = round;
+  }
+
   get sourceName(): string {
     return this.#sources[this.source] ?? '';
   }
@@ -105,7 +117,10 @@ export class Place {
   offset(flow: RowTrail | undefined, row: number): number {
     if (this.stage > 0) return -1;
     let origin = row;
-    for (let at = flow; at !== undefined; at = at.parent) origin = at.program.originOf(origin);
+    for (let at = flow; at !== undefined; at = at.parent) {
+      if (at.offsetAt !== undefined) return at.offsetAt(origin);
+      origin = at.program.originOf(origin);
+    }
     return (this.#decoder as ChunkDecoder).offsetOf(origin);
   }
 

@@ -60,7 +60,10 @@ export interface EpochRecord {
    * reading began.
    */
   readonly positions: readonly Offset[];
+  /** ms of a monotonic clock: when the epoch before was cut, when the first row came, when it was cut. */
   readonly startedAtMs: number;
+  readonly beganAtMs: number;
+  readonly cutAtMs: number;
   readonly bytes: number;
   /** The run ends with it: sources have ended, or were drained. */
   readonly isFinal: boolean;
@@ -123,11 +126,17 @@ export class Commits {
   }
 
   /** Ends the current epoch with these positions; the next one starts. */
-  end(positions: readonly Offset[], startedAtMs: number, bytes: number, isRecorded = true, isFinal = false): EpochRecord {
+  end(
+    positions: readonly Offset[],
+    times: Pick<EpochRecord, 'startedAtMs' | 'beganAtMs' | 'cutAtMs'>,
+    bytes: number,
+    isRecorded = true,
+    isFinal = false,
+  ): EpochRecord {
     const record: EpochRecord = {
       epoch: this.current,
       positions,
-      startedAtMs,
+      ...times,
       bytes,
       isFinal,
       isRecorded,

@@ -12,7 +12,7 @@ import { lstat, mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32cBytes, MillraceError, shown } from '../../core/index.ts';
-import type { CheckpointTopic, Deposed, Holdings, ProcessLock, Transaction, TransactionDomain } from '../../io/index.ts';
+import type { CheckpointTopic, Deposed, Holdings, ProcessLock, Report, Transaction, TransactionDomain } from '../../io/index.ts';
 import { CheckpointDir, type CheckpointId, type Manifest, TopicMirror } from '../checkpoint/index.ts';
 import { guarded } from './endpoint-error.ts';
 import type { CheckpointOptions } from './options.ts';
@@ -27,6 +27,8 @@ export interface StoreParts extends CheckpointOptions {
   readonly domain: TransactionDomain | undefined;
   readonly signal: AbortSignal;
   readonly warn: (message: string) => void;
+  /** What an end of this name tells of itself. */
+  readonly reportOf?: (name: string) => Report;
   readonly damaged: readonly CheckpointId[];
   readonly holdings: Holdings;
   readonly sessionMs: number;
@@ -231,7 +233,7 @@ async function openTopic(
   const { pipeline, domain, signal, warn, damaged, sessionMs } = parts;
   // Whoever has no topic needs no kafkajs.
   const { openCheckpointTopic } = await import('../../io/kafka/index.ts');
-  const topic = await openCheckpointTopic(kafka, { signal });
+  const topic = await openCheckpointTopic(kafka, { signal, ...(parts.reportOf && { report: parts.reportOf(`kafka ${kafka.topic}`) }) });
   locked.topic = topic;
   const isDamaged = damaged.some((one) => damaged.filter((other) => isSame(one, other)).length === 1);
   const mirror = await TopicMirror.open({ topic, disk, pipeline, report: warn, isDamaged });
@@ -262,8 +264,8 @@ function mustHave({ topic, committed }: Locked, newest: number, pipeline: string
   );
 }
 
-function transactionOf(domain: TransactionDomain, id: string, { signal, holdings }: StoreParts, locked: Locked): Promise<Transaction> {
-  const context = { id, signal, holdings, isTaken: isTakenOf(locked) };
+function transactionOf(domain: TransactionDomain, id: string, { signal, holdings, reportOf }: StoreParts, locked: Locked): Promise<Transaction> {
+  const context = { id, signal, holdings, isTaken: isTakenOf(locked), ...(reportOf && { report: reportOf(`transactions of ${domain.domain}`) }) };
   return guarded('ERR_MILLRACE_SINK', 'The transactions of the sinks cannot be opened', () => domain.open(context));
 }
 

@@ -6,6 +6,7 @@
 import type { MillraceError, SlabAllocator, WatermarkState } from '../../core/index.ts';
 import type { CommittedPosition, Offset } from '../../io/index.ts';
 import type { Drain, EpochState, JournalRecord } from '../epoch/index.ts';
+import type { JobWatch } from '../observe/index.ts';
 import type { Plan } from '../plan/index.ts';
 import type { OutputBlock } from '../shared/index.ts';
 import type { Crew } from '../workers/index.ts';
@@ -93,6 +94,8 @@ export interface CoordinatorParts {
   };
   readonly drain: Drain;
   readonly badRows: BadRows;
+  /** Is told what happens. A test driver has none. */
+  readonly watch?: JobWatch;
   /** ms between checkpoints; undefined: there are none. */
   readonly checkpointMs?: number | undefined;
   /** ms after which a member of the crew that does not return counts as hanging; undefined: never. */

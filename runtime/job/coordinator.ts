@@ -30,6 +30,7 @@ import {
   PartitionStates,
   positionOf,
 } from '../epoch/index.ts';
+import { type JobState, ProgressLog, type ProgressSources } from '../observe/index.ts';
 import type { SourcePlan } from '../plan/index.ts';
 import { Control, EpochBalance, PARTITION_DRAINED, PARTITION_ENDED } from '../shared/index.ts';
 import type { CrewEvents } from '../workers/index.ts';
@@ -39,7 +40,6 @@ import { EpochSize } from './epoch-size.ts';
 import { Finisher } from './finisher.ts';
 import { Intake } from './intake.ts';
 import { Outputs } from './outputs.ts';
-import { type JobState, ProgressLog, type ProgressSources } from './progress.ts';
 import { StallWatch } from './stall-watch.ts';
 import { PAUSED_EPOCH_MS, StateLimit } from './state-limit.ts';
 import { Views } from './view.ts';
@@ -68,6 +68,8 @@ export class Coordinator {
   #isRefused = false;
   #partitionCounts: readonly number[] = [];
   #epochStartedAtMs = 0;
+  /** When the first row of the open epoch came; undefined: none has. */
+  #beganAtMs: number | undefined;
   /** By epoch under way: the clock at its end. */
   readonly #clockAt = new Map<number, number>();
   #hasBegun = false;
@@ -75,6 +77,8 @@ export class Coordinator {
   readonly #waiting = new Map<number, string>();
   #isEpochWanted = false;
   #isStopping = false;
+  /** By the user. */
+  #isPaused = false;
   #readAgain: number | 'all' = 0;
   #isOver = false;
 
@@ -99,12 +103,13 @@ export class Coordinator {
       limits,
       {
         chunk: (source, chunk, sequence) => this.#dispatch(source, chunk, sequence),
-        began: () => this.#decisions.began(),
+        began: () => this.#began(),
         epochFull: () => this.#wantEpoch(),
         cutReached: () => this.#wantEpoch(),
         ended: () => this.wantEpochIfEnded(),
         failed: (source, error) => effects.failed(error, source),
         waiting: (source, what) => this.#waits(source, what),
+        assigned: (source, partitions) => parts.watch?.assigned(this.#nameOf(source), partitions),
       },
       clocks.elapsed,
     );
@@ -114,9 +119,10 @@ export class Coordinator {
       mayGoOn: () => !this.#isOver && !this.#isRefused,
       released: () => this.#holdBack(),
       committed: (record) => this.#committed(record),
-      finished: ({ epoch, bytes, startedAtMs, mergedAtMs }, writtenAtMs) => {
-        const times = { startedAtMs, mergedAtMs: mergedAtMs as number, writtenAtMs, committedAtMs: clocks.elapsed() };
-        this.progressLog.epoch({ epoch, bytes, ...times });
+      finished: (record, writtenAtMs, checkpointedAtMs) => {
+        const { epoch, bytes, startedAtMs, beganAtMs, cutAtMs, mergedAtMs } = record;
+        const stations = { startedAtMs, beganAtMs, cutAtMs, mergedAtMs: mergedAtMs as number, writtenAtMs, checkpointedAtMs, committedAtMs: clocks.elapsed() };
+        parts.watch?.epochDone(this.progressLog.epoch({ epoch, bytes, ...stations }));
       },
       idle: () => this.#goOn(),
     });
@@ -224,6 +230,7 @@ export class Coordinator {
   get state(): JobState {
     if (!this.#hasBegun) return 'starting';
     if (this.#isStopping) return 'draining';
+    if (this.#isPaused) return 'paused';
     if (this.#waiting.size > 0 || this.#stateLimit.isWaiting || this.#parts.effects.sinks?.().isWaiting) return 'waiting';
     if (!this.intake.hasHeardOfAll) return 'joining';
     return this.#decisions.isReplaying ? 'restoring' : 'running';
@@ -297,9 +304,12 @@ export class Coordinator {
     const areAllOver = states.every((state) => state === PARTITION_ENDED || state === PARTITION_DRAINED);
     if (isDrained) this.#finisher.drained(epoch, areAllOver);
     const isFinal = states.length > 0 && (isDrained || areAllOver);
-    commits.end(intake.partitions.map(positionOf), this.#epochStartedAtMs, bytes, record === undefined, isFinal);
+    const cutAtMs = clocks.elapsed();
+    const times = { startedAtMs: this.#epochStartedAtMs, beganAtMs: this.#beganAtMs ?? cutAtMs, cutAtMs };
+    commits.end(intake.partitions.map(positionOf), times, bytes, record === undefined, isFinal);
     this.#clockAt.set(epoch, nowMs);
-    this.#epochStartedAtMs = clocks.elapsed();
+    this.#epochStartedAtMs = cutAtMs;
+    this.#beganAtMs = undefined;
     if (record !== undefined) effects.record(record);
     crew.endEpoch({ epoch, startMs, nowMs });
     // After the end of this epoch, as what was held back belongs to the next.
@@ -345,6 +355,12 @@ export class Coordinator {
     else this.#wantEpoch();
   }
 
+  /** Takes in nothing more, or again. What was read is finished, written and committed all the same. */
+  pause(isPaused: boolean): void {
+    this.#isPaused = isPaused;
+    this.#holdBack();
+  }
+
   /** The job is over, with or without an error. Whatever is reported from here on changes nothing. */
   end(): void {
     this.#isOver = true;
@@ -354,12 +370,24 @@ export class Coordinator {
 
   #waits(source: number, what: string | undefined): void {
     if (what === this.#waiting.get(source)) return;
+    const name = this.#nameOf(source);
+    this.#parts.watch?.waits(name, what);
     if (what === undefined) this.#waiting.delete(source);
     else {
       this.#waiting.set(source, what);
-      const { name } = (this.#parts.plan.sources[source] as SourcePlan).source;
       this.#parts.effects.warn(what.startsWith(name) ? what : `The source ${name} waits: ${what}`);
     }
+  }
+
+  #nameOf(source: number): string {
+    return (this.#parts.plan.sources[source] as SourcePlan).source.name;
+  }
+
+  /** The first rows of an epoch come in. */
+  #began(): void {
+    this.#beganAtMs ??= this.#parts.clocks.elapsed();
+    this.#decisions.began();
+    this.#parts.watch?.hasRows();
   }
 
   // ---- chunks
@@ -466,7 +494,8 @@ export class Coordinator {
   /** Nothing is asked for while output that is not written takes too much, or the state. */
   #holdBack(): void {
     const isLate = this.#states.allEnded || this.#isStopping;
-    this.intake.pause(this.outputs.bytes > this.#epochSize.outBytes || (this.#stateLimit.isWaiting && !isLate));
+    const isFull = this.outputs.bytes > this.#epochSize.outBytes || (this.#stateLimit.isWaiting && !isLate);
+    this.intake.pause(isFull || this.#isPaused, isFull);
   }
 
   #refuse(reason: () => MillraceError): void {
@@ -516,6 +545,9 @@ export class Coordinator {
       spilledBytes: state?.away ?? 0,
       epoch: this.commits.current,
       committedEpoch: this.commits.committed,
+      epochsUnderWay: this.commits.underWay,
+      epochBytes: this.intake.epochBytes,
+      backPressure: this.intake.backPressure,
       samples: [...crew.samples, ...sinks.samples],
       refused: sinks.refused,
       sinks: sinks.sinks,

@@ -44,6 +44,7 @@ function flowsOf({ sources, exchanges }: Plan): FlowPlan[] {
 }
 
 /** Whether a function of it can make more rows than it gets. */
-function multiplies({ operations, next, errors }: FlowPlan): boolean {
-  return operations.some(({ kind }) => kind === 'flatMap' || kind === 'mapBatches') || [...next, ...errors.map(({ flow }) => flow)].some(multiplies);
+function multiplies({ operations, next, errors, lookup }: FlowPlan): boolean {
+  const behind = lookup === undefined ? next : [...next, lookup.flow, ...lookup.errors];
+  return operations.some(({ kind }) => kind === 'flatMap' || kind === 'mapBatches') || [...behind, ...errors.map(({ flow }) => flow)].some(multiplies);
 }

@@ -9,13 +9,14 @@ import { setMaxListeners } from 'node:events';
 import { createMemory, MillraceError, SlabAllocator } from '../../core/index.ts';
 import type { Holdings } from '../../io/index.ts';
 import type { CheckpointId } from '../checkpoint/index.ts';
+import type { JobState, JobWatch, ProgressLog } from '../observe/index.ts';
 import { identityOf, type Plan } from '../plan/index.ts';
 import { waitAsync } from '../shared/index.ts';
 import { asPassing, Workers } from '../workers/index.ts';
 import { Checkpoints, type CheckpointsParts } from './checkpoints.ts';
 import { Coordinator } from './coordinator.ts';
+import type { CheckpointCut } from './coordinator-parts.ts';
 import type { ResolvedOptions } from './options.ts';
-import type { JobState, ProgressLog } from './progress.ts';
 import { Sinks } from './sinks.ts';
 import { Sources } from './sources.ts';
 import { SpillFolder } from './spill-folder.ts';
@@ -56,6 +57,7 @@ export class Execution {
   /** Where state goes that memory has no room for. */
   #spill: SpillFolder | undefined;
   readonly #before: Before;
+  readonly #watch: JobWatch;
   readonly #coordinator: Coordinator;
   #timer: NodeJS.Timeout | undefined;
   #watchTimer: NodeJS.Timeout | undefined;
@@ -80,8 +82,9 @@ export class Execution {
    */
   readonly done: Promise<void>;
 
-  constructor(plan: Plan, url: string, options: ResolvedOptions, wall: () => number, before: Before) {
+  constructor(plan: Plan, url: string, options: ResolvedOptions, wall: () => number, before: Before, watch: JobWatch) {
     this.#before = before;
+    this.#watch = watch;
     this.#plan = plan;
     this.#url = url;
     this.#options = options;
@@ -90,7 +93,7 @@ export class Execution {
     setMaxListeners(0, this.#abort.signal);
     this.#slabs = new SlabAllocator(createMemory(options.memoryBytes));
     this.#sources = new Sources(plan.sources);
-    this.#sinks = new Sinks(this.#slabs.memory, options.sinkDelayMs);
+    this.#sinks = new Sinks(this.#slabs.memory, options.sinkDelayMs, watch);
     this.#workers = new Workers(this.#slabs, options.workers, heapMiB(options.memoryBytes), (error) => void this.fail(error));
     this.#coordinator = this.#makeCoordinator();
     this.done = new Promise((resolve, reject) => {
@@ -115,15 +118,11 @@ export class Execution {
       signal.throwIfAborted();
       const checkpoints = this.#checkpoints;
       const { transaction, deposed } = checkpoints?.store ?? {};
-      await this.#sinks.open(plan, {
-        signal,
-        guarantee,
-        transaction,
-        deposed,
-        warn,
-      });
+      await this.#sinks.open(plan, { signal, guarantee, transaction, deposed, warn });
       if (guarantee === 'exactly-once') await this.#sinks.recover(checkpoints?.written ?? -1);
-      await this.#sources.open(coordinator.intake, { drain: bounded, signal, deposed, holdings: this.#before.holdings }, (source) => checkpoints?.from(source));
+      await this.#sources.open(coordinator.intake, { drain: bounded, signal, deposed, holdings: this.#before.holdings, watch: this.#watch }, (source) =>
+        checkpoints?.from(source),
+      );
       const positions = await this.#sources.positions();
       const committed = checkpoints?.begin(positions, warn) ?? positions;
       coordinator.lay(this.#sources.partitionCounts);
@@ -132,8 +131,9 @@ export class Execution {
         this.#plan.sources.map(({ behind }) => behind),
         this.#plan.sources.map(({ source }) => source.bounded),
       );
+      this.#tellOpen();
       if (stored !== undefined) await checkpoints?.dir.journal.begin(stored.head, stored.kept);
-      if (checkpoints?.manifest === undefined) await checkpoints?.make(coordinator.firstCut, this.#sinks, this.#sources);
+      if (checkpoints?.manifest === undefined && checkpoints !== undefined) await this.#checkpoint(checkpoints, coordinator.firstCut);
       if (this.#options.atLimit === 'spill') this.#spill = await SpillFolder.open(checkpoints?.dir.dir);
       else if (checkpoints !== undefined) await SpillFolder.clear(checkpoints.dir.dir);
       this.#startWorkers();
@@ -161,6 +161,7 @@ export class Execution {
       sessionMs,
       signal: this.#abort.signal,
       warn: (message) => this.onWarning(message),
+      reportOf: (name) => this.#watch.reportOf(name),
       ...this.#before,
       lost: (error) => void this.fail(error),
       standBy: standby
@@ -171,6 +172,26 @@ export class Execution {
     };
     this.#isStandingBy = standby;
     return Checkpoints.open({ plan: this.#plan, guarantee, allowed, store });
+  }
+
+  #tellOpen(): void {
+    const counts = this.#sources.partitionCounts;
+    const sources = this.#plan.sources.map(({ source }, index) => ({ name: source.name, partitions: counts[index] ?? 0 }));
+    const manifest = this.#checkpoints?.manifest;
+    const from = manifest && { checkpoint: manifest.checkpoint, ageMs: Math.max(0, this.#wall() - manifest.writtenAtMs), stateBytes: manifest.stateBytes };
+    this.#watch.opened(sources, from);
+  }
+
+  async #checkpoint(checkpoints: Checkpoints, cut: CheckpointCut): Promise<void> {
+    const sinceMs = performance.now();
+    await checkpoints.make(cut, this.#sinks, this.#sources);
+    this.#watch.checkpointDone({ checkpoint: cut.checkpoint, ms: performance.now() - sinceMs, stateBytes: cut.state.stateBytes });
+  }
+
+  /** Takes in nothing more, or again. */
+  pause(isPaused: boolean): void {
+    if (this.#isOver) return;
+    this.#coordinator.pause(isPaused);
   }
 
   /** Stops reading; with `drain` everything taken in is finished, written and committed first. */
@@ -244,12 +265,13 @@ export class Execution {
       },
       drain,
       badRows,
+      watch: this.#watch,
       checkpointMs: checkpoint?.intervalMs,
       hangMs: checkpoint === undefined ? undefined : restarts.hangMs,
       effects: {
         record: (record) => done(this.#checkpoints?.record(record), () => coordinator.recorded(record.epoch)),
         write: (epoch, blocks) => done(this.#write(epoch, blocks), () => coordinator.written(epoch)),
-        checkpoint: (cut) => done(this.#checkpoints?.make(cut, this.#sinks, this.#sources), () => coordinator.checkpointed()),
+        checkpoint: (cut) => done(this.#checkpoints && this.#checkpoint(this.#checkpoints, cut), () => coordinator.checkpointed()),
         commit: (source, positions) => done(this.#commit(source, positions), () => coordinator.committed(source)),
         finished: () => void this.#end(),
         sinks: () => this.#sinks.progress,

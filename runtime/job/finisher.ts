@@ -21,7 +21,7 @@ export interface FinisherEvents {
   released(): void;
   committed(record: CommitPlace): void;
   /** The epoch is written, and what it lets be committed is committed. */
-  finished(record: EpochRecord, writtenAtMs: number): void;
+  finished(record: EpochRecord, writtenAtMs: number, checkpointedAtMs: number): void;
   /** Nothing is being written or committed. */
   idle(): void;
 }
@@ -54,6 +54,7 @@ export class Finisher {
   #finishing: EpochRecord | undefined;
   #committing: Committing | undefined;
   #writtenAtMs = 0;
+  #checkpointedAtMs = 0;
 
   constructor(parts: CoordinatorParts, commits: Commits, outputs: Outputs, events: FinisherEvents) {
     this.#parts = parts;
@@ -120,7 +121,9 @@ export class Finisher {
   }
 
   checkpointed(): void {
-    if (this.#committing !== undefined) this.#commitNext(this.#committing);
+    if (this.#committing === undefined) return;
+    this.#checkpointedAtMs = this.#parts.clocks.elapsed();
+    this.#commitNext(this.#committing);
   }
 
   committed(source: number): void {
@@ -200,7 +203,7 @@ export class Finisher {
 
   #finished(record: EpochRecord): void {
     this.#finishing = undefined;
-    this.#events.finished(record, this.#writtenAtMs);
+    this.#events.finished(record, this.#writtenAtMs, Math.max(this.#writtenAtMs, this.#checkpointedAtMs));
     this.#events.idle();
   }
 }

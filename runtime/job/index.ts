@@ -4,7 +4,5 @@ export type { BadRows } from './bad-rows.ts';
 export { Coordinator } from './coordinator.ts';
 export type { CheckpointCut, Effects } from './coordinator-parts.ts';
 export { type AllowedChanges, type ByteSize, failedRowsOf, type RunOptions } from './options.ts';
-export type { EpochTimes, JobState, PartitionProgress, Progress } from './progress.ts';
-export { grouped, ProgressPrinter } from './progress-printer.ts';
 export { explain, type Job, run, type Summary } from './run.ts';
 export type { View, ViewTopOptions } from './view.ts';

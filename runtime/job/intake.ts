@@ -20,6 +20,8 @@
 import { MillraceError, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import { type Chunk, FRAME, frameBytes, type Offset, type Source, type SourceContext } from '../../io/index.ts';
 import { type EpochCut, type PartitionState, positionOf } from '../epoch/index.ts';
+import type { BackPressure } from '../observe/index.ts';
+import { CreditTimes } from './credit-times.ts';
 
 export interface IntakeLimits {
   /** Bytes of a chunk's slab; a larger frame gets a slab of its own. */
@@ -43,6 +45,8 @@ export interface IntakeEvents {
   failed(source: number, error: unknown): void;
   /** What a source waits for outside; undefined: it waits no longer. */
   waiting(source: number, what: string | undefined): void;
+  /** A source says which partitions it has. */
+  assigned?(source: number, partitions: readonly number[]): void;
 }
 
 /** A partition, with its open chunk and what is held back. */
@@ -111,6 +115,7 @@ export class Intake {
   /** Since when there has been credit without a break, as far as observed. */
   #creditSinceMs = Number.NEGATIVE_INFINITY;
   #hadCredit = true;
+  readonly #creditTimes = new CreditTimes();
   #isCutting = false;
   /** Of epochs that are repeated, in their order, by global partition. */
   #cuts: readonly (readonly Offset[])[] = [];
@@ -289,6 +294,7 @@ export class Intake {
       },
       assigned: (partitions) => {
         this.#heard.add(source);
+        this.#events.assigned?.(source, partitions);
         this.#assign(source, partitions);
       },
       waiting: (what) => this.#events.waiting(source, what),
@@ -319,15 +325,26 @@ export class Intake {
   fillEpoch(): void {
     if (this.#epochIsFull || this.#isCutting || this.#epochBytes === 0) return;
     this.#epochIsFull = true;
+    this.#creditTimes.stop('epochs', this.#now());
     this.#events.epochFull();
   }
 
-  /** Asks for nothing more, or again. What comes all the same is taken in. */
-  pause(isPaused: boolean): void {
+  /**
+   * Asks for nothing more, or again. What comes all the same is taken in.
+   *
+   * @param isFull it is for want of memory, which counts as back-pressure
+   */
+  pause(isPaused: boolean, isFull = isPaused): void {
+    if (isFull) this.#creditTimes.stop('output', this.#now());
     if (isPaused === this.#isPaused) return;
     this.#isPaused = isPaused;
     if (isPaused) this.#hadCredit = false;
     else this.#wake();
+  }
+
+  /** How long there was no credit, by reason. */
+  get backPressure(): BackPressure {
+    return this.#creditTimes.seconds(this.#now());
   }
 
   /** Hands on all open chunks: the epoch has what came in so far. */
@@ -486,7 +503,10 @@ export class Intake {
     if (!this.#isCutting && !this.#epochIsFull && this.#epochBytes >= this.#epochBytesMax) {
       this.fillEpoch();
     }
-    if (!this.#hasCredit) this.#hadCredit = false;
+    if (!this.#hasCredit) {
+      this.#hadCredit = false;
+      if (!this.#isPaused) this.#creditTimes.stop(this.#epochIsFull ? 'epochs' : 'workers', this.#now());
+    }
   }
 
   #openChunk(bytes: number): number {
@@ -533,6 +553,7 @@ export class Intake {
   }
 
   #wake(): void {
+    if (this.#hasCredit || this.#isOver) this.#creditTimes.go(this.#now());
     if (!this.#hadCredit && this.#hasCredit) {
       this.#hadCredit = true;
       this.#creditSinceMs = this.#now();

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { checkOptionNames, type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, nearNames, shown, shownPath } from '../../core/index.ts';
 import type { KafkaCheckpointOptions } from '../../io/kafka/index.ts';
 import type { Drain } from '../epoch/index.ts';
+import { type ObserveOptions, type ResolvedObserve, resolveObserve } from '../observe/index.ts';
 import { type Allowed, type AllowedNames, NOTHING_ALLOWED } from '../plan/index.ts';
 import type { FailedRowsPolicy } from '../shared/index.ts';
 import type { Params } from '../stream/index.ts';
@@ -22,7 +23,7 @@ export interface AllowedChanges {
   readonly new?: true | readonly string[];
 }
 
-export interface RunOptions {
+export interface RunOptions extends ObserveOptions {
   /** Worker threads. Default: available parallelism - 1, at least 1. */
   readonly workers?: number;
   /** Epoch length (default '100ms'), or 'availableNow': read what is there, then stop. */
@@ -114,6 +115,11 @@ export interface RunOptions {
   readonly epochBytes?: ByteSize;
   /** Passed to the module's default export where that is a function. Structured-cloneable. */
   readonly params?: Params;
+  /**
+   * Stops the job when it is aborted, as `job.stop()` does: what was read is finished, written and committed, and
+   * `done` resolves. Where it is aborted before `run` has started the job, `run` rejects with its reason.
+   */
+  readonly signal?: AbortSignal;
   /** Waits this long before each epoch is written: shows what a slow sink does. */
   readonly sinkDelay?: Duration;
   /** Rows per batch in the workers (default 4096). */
@@ -145,6 +151,8 @@ export interface ResolvedOptions {
   readonly atLimit: AtLimit;
   readonly epochBytes: number;
   readonly params: Params;
+  readonly signal: AbortSignal | undefined;
+  readonly observe: ResolvedObserve;
   readonly sinkDelayMs: number;
   readonly batchRows: number;
   readonly codeGeneration: boolean | undefined;
@@ -178,6 +186,10 @@ const OPTIONS = {
   memory: true,
   epochBytes: true,
   params: true,
+  signal: true,
+  logger: true,
+  metrics: true,
+  telemetry: true,
   sinkDelay: true,
   batchRows: true,
   codeGeneration: true,
@@ -241,6 +253,8 @@ export function resolveOptions(options: RunOptions): ResolvedOptions {
     epochBytes:
       options.epochBytes === undefined ? Math.min(memoryBytes / (atLimit === 'spill' ? 32 : 8), EPOCH_BYTES_MAX) : byteSize(options.epochBytes, 'epochBytes'),
     params: options.params ?? {},
+    signal: signalOf(options.signal),
+    observe: resolveObserve(options),
     sinkDelayMs: options.sinkDelay === undefined ? 0 : durationMs(options.sinkDelay, 'sinkDelay'),
     batchRows,
     codeGeneration: options.codeGeneration,
@@ -267,6 +281,11 @@ function mustBeSendable(params: unknown): void {
       );
     }
   }
+}
+
+function signalOf(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw new MillraceError('ERR_MILLRACE_OPTION', `signal is ${shown(signal)}. Give an AbortSignal: new AbortController().signal.`);
 }
 
 function badRowsOf(badRows: BadRows): BadRows {

@@ -4,10 +4,10 @@ import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type AnyRow, checkOptionNames, MillraceError, shown } from '../../core/index.ts';
+import { type JobState, JobWatch, jobMetrics, Observation, type Progress, prometheusText } from '../observe/index.ts';
 import { describePlan, graphOf, makePlan, type Plan } from '../plan/index.ts';
 import { loadGraph, refuseInWorker, supportTypeScript } from '../stream/index.ts';
-import { type RunOptions, resolveOptions } from './options.ts';
-import type { JobState, Progress } from './progress.ts';
+import { type ResolvedOptions, type RunOptions, resolveOptions } from './options.ts';
 import { Supervisor } from './supervisor.ts';
 import type { View } from './view.ts';
 
@@ -41,10 +41,38 @@ export async function run(module: URL | string, options: RunOptions = {}): Promi
   refuseInWorker(url);
   const { codeGeneration } = resolved;
   const plan = makePlan(await loadGraph(url, resolved.params), codeGeneration === undefined ? {} : { codeGeneration });
-  const supervisor = new Supervisor(plan, url, resolved, Date.now);
-  const job = new Job(supervisor, plan);
-  await supervisor.start();
-  return job.started();
+  const { signal, observe, triggerMs } = resolved;
+  signal?.throwIfAborted();
+  let watch!: JobWatch;
+  const supervisor = new Supervisor(plan, url, resolved, Date.now, (progress) => {
+    watch = new JobWatch(plan, progress, { logger: observe.logger, triggerMs, settings: settingsOf(resolved) });
+    return watch;
+  });
+  watch.starts();
+  const observation = await Observation.open(watch, observe);
+  try {
+    const job = new Job(supervisor, plan, watch, observation);
+    await supervisor.start();
+    return job.started(signal);
+  } catch (error) {
+    watch.hasNotStarted(error);
+    await observation.close();
+    throw error;
+  }
+}
+
+/** What the log says of the options: nothing that could be a secret, such as params. */
+function settingsOf({ workers, triggerMs, guarantee, checkpoint, standby, memoryBytes, atLimit }: ResolvedOptions): object {
+  const place = checkpoint === undefined ? undefined : (checkpoint.dir ?? `topic ${checkpoint.kafka?.topic}`);
+  return {
+    workers,
+    triggerMs,
+    guarantee,
+    memoryBytes,
+    atLimit,
+    ...(place === undefined ? {} : { checkpoint: place, checkpointMs: checkpoint?.intervalMs }),
+    ...(standby ? { standby } : {}),
+  };
 }
 
 /** See ../start.ts. */
@@ -71,20 +99,33 @@ export class Job extends EventEmitter<JobEvents> {
   readonly #supervisor: Supervisor;
   readonly #plan: Plan;
   readonly #done: Promise<Summary>;
+  /** @internal What the job tells of itself; `metrics()` is made of it. */
+  readonly watch: JobWatch;
   /** Somebody looks at `done`, or waits for `stop()`. */
   #isAwaited = false;
   #hasStarted = false;
+  readonly #observation: Observation;
 
-  constructor(supervisor: Supervisor, plan: Plan) {
+  constructor(supervisor: Supervisor, plan: Plan, watch: JobWatch, observation: Observation) {
     super();
     this.#supervisor = supervisor;
     this.#plan = plan;
+    this.#observation = observation;
+    this.watch = watch;
     supervisor.onProgress = (progress) => this.emit('progress', progress);
     supervisor.onWarning = (message) => {
+      watch.warned(message);
       if (this.listenerCount('warning') > 0) this.emit('warning', message);
-      else process.emitWarning(message, { type: 'MillraceWarning', code: 'MILLRACE_WARNING' });
+      else if (!watch.log.isHeard) process.emitWarning(message, { type: 'MillraceWarning', code: 'MILLRACE_WARNING' });
     };
-    this.#done = supervisor.done.then(
+    const over = supervisor.done.then(
+      () => this.#isOver(undefined),
+      async (error) => {
+        await this.#isOver(error);
+        throw error;
+      },
+    );
+    this.#done = over.then(
       () => {
         this.emit('stopped', this.#summary());
         return this.#summary();
@@ -119,9 +160,63 @@ export class Job extends EventEmitter<JobEvents> {
   }
 
   /** @internal `run` returns it to its caller: until then, `run` throws what fails. */
-  started(): this {
+  started(signal: AbortSignal | undefined): this {
     this.#hasStarted = true;
+    if (signal === undefined) return this;
+    // `done` reports what goes wrong meanwhile.
+    const stop = (): void => void this.#supervisor.stop({ drain: true }).catch(() => {});
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+    const unlisten = (): void => signal.removeEventListener('abort', stop);
+    this.#done.then(unlisten, unlisten);
     return this;
+  }
+
+  /** Where metrics are served, `http://127.0.0.1:9464`; undefined without the option `metrics`. */
+  get url(): string | undefined {
+    return this.#observation.server?.url;
+  }
+
+  /** The metrics of the job as text, in the exposition format of Prometheus: what `/metrics` has, but for the process. */
+  metrics(): string {
+    return prometheusText(jobMetrics(this.watch));
+  }
+
+  /**
+   * Takes in nothing more, until `resume`. What was read is finished, written and committed; the job keeps its
+   * partitions and its state, which is 'paused'. Time goes on for what goes by the clock. It may be called at any time.
+   */
+  pause(): void {
+    this.#supervisor.pause(true);
+    this.watch.log.info({}, 'the job is paused');
+  }
+
+  /** Goes on after `pause`. */
+  resume(): void {
+    this.#supervisor.pause(false);
+    this.watch.log.info({}, 'the job is resumed');
+  }
+
+  /**
+   * `await using job = await run(...)`: stops the job at the end of the block, with what was read finished. Throws what
+   * ended the job, unless somebody has been told of it: by `done`, `stop()`, or an event.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const isTold = this.#isAwaited || this.listenerCount('error') > 0 || this.listenerCount('stopped') > 0;
+    this.#isAwaited = true;
+    try {
+      await this.#supervisor.stop({ drain: true });
+      await this.#done;
+    } catch (error) {
+      if (!isTold) throw error;
+    }
+  }
+
+  /** Says how it ended, and closes what is open around it. */
+  async #isOver(error: unknown): Promise<void> {
+    this.watch.ends(this.#supervisor.progress(), error);
+    if (this.#observation.isOpen) await this.#observation.close();
+    else void this.#observation.close();
   }
 
   /** @internal By what the sinks call themselves, in the order of the pipeline. */
@@ -135,7 +230,7 @@ export class Job extends EventEmitter<JobEvents> {
   }
 
   /**
-   * The state of a running aggregate that the pipeline names with `.as(name)`, read in place: as it is now,
+   * The rows that the pipeline names with `.as(name)`, read in place: as it is now,
    * or as it was last when the job is over.
    *
    * @throws MillraceError ERR_MILLRACE_OPTION when there is none of this name

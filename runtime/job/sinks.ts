@@ -4,7 +4,8 @@
  */
 
 import type { SharedMemory } from '../../core/index.ts';
-import type { Deposed, RefusedRow, SinkContext, SinkCounts, SinkInfo, SinkWriter, Transaction } from '../../io/index.ts';
+import type { Deposed, RefusedRow, SinkContext, SinkInfo, SinkWriter, Transaction } from '../../io/index.ts';
+import type { JobWatch, SinkProgress } from '../observe/index.ts';
 import type { Plan } from '../plan/index.ts';
 import { type LedgerSample, type OutputBlock, SAMPLES_MAX } from '../shared/index.ts';
 import { guarded } from './endpoint-error.ts';
@@ -14,12 +15,8 @@ export interface OpenSinks {
   readonly guarantee?: NonNullable<SinkContext['guarantee']>;
   readonly transaction?: Transaction | undefined;
   readonly deposed?: Deposed | undefined;
+  /** Gets what a sink waits for outside. */
   readonly warn: (message: string) => void;
-}
-
-/** What a sink that counts has done: see {@link SinkCounts}. */
-export interface SinkProgress extends SinkCounts {
-  readonly sink: string;
 }
 
 /** How the sinks of a job stand. */
@@ -49,10 +46,16 @@ export class Sinks {
   /** Output is final with a checkpoint, not with each epoch. */
   #isExact = false;
 
-  /** @param delayMs waits this long before each epoch's write, to see what a slow sink does */
-  constructor(memory: SharedMemory, delayMs: number) {
+  readonly #watch: JobWatch | undefined;
+
+  /**
+   * @param delayMs waits this long before each epoch's write, to see what a slow sink does
+   * @param watch is told what is written
+   */
+  constructor(memory: SharedMemory, delayMs: number, watch?: JobWatch) {
     this.#memory = memory;
     this.#delayMs = delayMs;
+    this.#watch = watch;
   }
 
   /**
@@ -69,7 +72,7 @@ export class Sinks {
             pipeline,
             signal,
             guarantee,
-            waiting: (what) => this.#waits(index, what, warn),
+            ...this.#ears(index, sink.name, warn),
             refused: (row) => this.#refused(sink.name, row),
             ...(deposed === undefined ? {} : { deposed }),
             ...(transaction !== undefined && sink.delivery === 'transactional' ? { transaction } : {}),
@@ -123,25 +126,37 @@ export class Sinks {
   async writeEpoch(epoch: number, blocks: readonly OutputBlock[]): Promise<void> {
     if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
     const { u8 } = this.#memory;
-    const touched = new Set<number>();
+    const touched = new Map<number, { rows: number; bytes: number }>();
     const writes: Promise<void>[] = [];
+    const sinceMs = performance.now();
     for (const block of blocks) {
-      touched.add(block.sink);
       const { writer } = this.#sinks[block.sink] as OpenSink;
       const bytes = u8.subarray(block.address, block.address + block.bytes);
+      const of = touched.get(block.sink) ?? { rows: 0, bytes: 0 };
+      touched.set(block.sink, { rows: of.rows + block.rows, bytes: of.bytes + block.bytes });
       writes.push(this.#guard(block.sink, () => writer.write({ epoch, unit: block.unit, partition: block.outputPartition, rowCount: block.rows, bytes })));
     }
     await Promise.all(writes);
-    if (this.#isExact) return;
-    for (const sink of [...touched].sort((a, b) => a - b)) await this.#guard(sink, () => (this.#sinks[sink] as OpenSink).writer.commit(epoch));
+    const inOrder = [...touched].sort(([a], [b]) => a - b);
+    if (!this.#isExact) for (const [sink] of inOrder) await this.#guard(sink, () => (this.#sinks[sink] as OpenSink).writer.commit(epoch));
+    const ms = performance.now() - sinceMs;
+    for (const [sink, { rows, bytes }] of inOrder) this.#watch?.sinkWrote((this.#sinks[sink] as OpenSink).name, rows, bytes, ms);
   }
 
-  #waits(sink: number, what: string | undefined, warn: (message: string) => void): void {
-    if (what === undefined) this.#waiting.delete(sink);
-    else if (!this.#waiting.has(sink)) {
-      this.#waiting.add(sink);
-      warn(what);
-    }
+  /** Where a sink says what it waits for, and what else it has to tell. */
+  #ears(sink: number, name: string, warn: OpenSinks['warn']): Pick<SinkContext, 'waiting' | 'report'> {
+    const watch = this.#watch;
+    return {
+      ...(watch === undefined ? {} : { report: watch.reportOf(name) }),
+      waiting: (what) => {
+        watch?.waits(name, what);
+        if (what === undefined) this.#waiting.delete(sink);
+        else if (!this.#waiting.has(sink)) {
+          this.#waiting.add(sink);
+          warn(what);
+        }
+      },
+    };
   }
 
   #refused(sink: string, { epoch, unit, message }: RefusedRow): void {

@@ -5,6 +5,7 @@
 
 import type { MillraceError } from '../../core/index.ts';
 import type { CommittedPosition, Deposed, Holdings, SourceContext, SourceReader } from '../../io/index.ts';
+import type { JobWatch } from '../observe/index.ts';
 import type { SourcePlan } from '../plan/index.ts';
 import { guarded, wrapped } from './endpoint-error.ts';
 import type { Intake } from './intake.ts';
@@ -25,11 +26,26 @@ export class Sources {
    */
   async open(
     intake: Intake,
-    { deposed, holdings, ...options }: Pick<SourceContext, 'drain' | 'signal'> & { readonly deposed?: Deposed | undefined; readonly holdings: Holdings },
+    {
+      deposed,
+      holdings,
+      watch,
+      ...options
+    }: Pick<SourceContext, 'drain' | 'signal'> & {
+      readonly deposed?: Deposed | undefined;
+      readonly holdings: Holdings;
+      readonly watch?: JobWatch;
+    },
     from: (source: number) => Pick<SourceContext, 'from' | 'identity'> | undefined = () => undefined,
   ): Promise<void> {
     for (const [index, { source }] of this.#plans.entries()) {
-      const context = { ...intake.context(index, options), ...from(index), holdings, ...(deposed === undefined ? {} : { deposed }) };
+      const context = {
+        ...intake.context(index, options),
+        ...from(index),
+        holdings,
+        ...(deposed === undefined ? {} : { deposed }),
+        ...(watch && { report: watch.reportOf(source.name) }),
+      };
       const reader = await guarded('ERR_MILLRACE_SOURCE', `The source ${source.name} cannot be opened`, () => source.open(context));
       this.#readers.push(reader);
       intake.addSource(reader.partitionCount, source.offsetBytes, source.frameRows?.bind(source), source.isPaced);

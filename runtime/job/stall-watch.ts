@@ -185,8 +185,9 @@ export class StallWatch {
 }
 
 /** The functions that rows run through, in their order, up to exchanges and sinks. */
-function operatorsOf({ operations, next }: FlowPlan): string[] {
-  return [...operations.map(({ kind }) => kind).filter((kind) => kind !== 'select'), ...next.flatMap(operatorsOf)];
+function operatorsOf({ operations, next, lookup }: FlowPlan): string[] {
+  const behind = lookup === undefined ? next : [...next, lookup.flow];
+  return [...operations.map(({ kind }) => kind).filter((kind) => kind !== 'select'), ...behind.flatMap(operatorsOf)];
 }
 
 /**

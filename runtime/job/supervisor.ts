@@ -11,11 +11,11 @@
 import { MillraceError } from '../../core/index.ts';
 import type { Holdings } from '../../io/index.ts';
 import type { CheckpointId } from '../checkpoint/index.ts';
+import type { JobState, JobWatch, Progress } from '../observe/index.ts';
 import type { Plan } from '../plan/index.ts';
 import { mayPass } from '../workers/index.ts';
 import { Execution } from './execution.ts';
 import type { ResolvedOptions } from './options.ts';
-import type { JobState, Progress } from './progress.ts';
 import type { View } from './view.ts';
 
 export class Supervisor {
@@ -23,6 +23,7 @@ export class Supervisor {
   readonly #url: string;
   readonly #options: ResolvedOptions;
   readonly #wall: () => number;
+  readonly #watch: JobWatch;
   #execution: Execution;
   /** When executions failed, ms of a monotonic clock: as many as count. */
   readonly #failedAtMs: number[] = [];
@@ -42,11 +43,13 @@ export class Supervisor {
   /** Settles when the job is over: rejected with the first failure that ended it. */
   readonly done: Promise<void>;
 
-  constructor(plan: Plan, url: string, options: ResolvedOptions, wall: () => number) {
+  /** @param watch makes what is told of all executions, of what tells how far the job is */
+  constructor(plan: Plan, url: string, options: ResolvedOptions, wall: () => number, watch: (progress: () => Progress) => JobWatch) {
     this.#plan = plan;
     this.#url = url;
     this.#options = options;
     this.#wall = wall;
+    this.#watch = watch(() => this.progress());
     this.#execution = this.#make();
     this.done = new Promise((resolve, reject) => {
       this.#resolveDone = resolve;
@@ -65,7 +68,7 @@ export class Supervisor {
       return;
     }
     await this.#execution.start();
-    void this.#watch();
+    void this.#follow();
   }
 
   /** The first execution starts when the process that is at work has ended. */
@@ -80,7 +83,7 @@ export class Supervisor {
       this.#isStarting = false;
     }
     if (this.#stop !== undefined) void this.#execution.stop(this.#stop).catch(() => {});
-    await this.#watch();
+    await this.#follow();
   }
 
   async stop(how: { readonly drain: boolean | 'hold' | 'emit' }): Promise<void> {
@@ -95,6 +98,12 @@ export class Supervisor {
       if (!this.#mayRestart(error)) throw error;
     });
     if (how.drain !== false) await this.done;
+  }
+
+  /** Takes in nothing more, or again; over restarts, too. */
+  pause(isPaused: boolean): void {
+    this.#isPaused = isPaused;
+    this.#execution.pause(isPaused);
   }
 
   get state(): JobState {
@@ -114,11 +123,18 @@ export class Supervisor {
   /** A start is under way of which nobody who calls `stop` knows: it stops when it is through. */
   #isStarting = false;
   #isOver = false;
+  #isPaused = false;
 
   #make(): Execution {
-    const execution = new Execution(this.#plan, this.#url, this.#options, this.#wall, { damaged: this.#damaged, holdings: this.#holdings });
+    const before = { damaged: this.#damaged, holdings: this.#holdings };
+    const execution = new Execution(this.#plan, this.#url, this.#options, this.#wall, before, this.#watch);
+    execution.pause(this.#isPaused);
     execution.onWarning = (message) => this.onWarning(message);
-    execution.progressLog.onTick = (progress) => this.onProgress(this.#total(progress));
+    execution.progressLog.onTick = (progress) => {
+      const total = this.#total(progress);
+      this.#watch.tick(total);
+      this.onProgress(total);
+    };
     return execution;
   }
 
@@ -130,12 +146,14 @@ export class Supervisor {
       rowsOut: progress.rowsOut + rowsOut,
       seconds: progress.seconds + seconds,
       restarts: this.#restarts,
+      lastCheckpoint: this.#watch.lastCheckpoint,
       ...(this.state === 'standby' ? { state: 'standby' } : {}),
     };
   }
 
-  async #watch(): Promise<void> {
+  async #follow(): Promise<void> {
     for (;;) {
+      let failure: unknown;
       try {
         await this.#execution.done;
         this.#resolveDone();
@@ -145,11 +163,12 @@ export class Supervisor {
           this.#rejectDone(this.#ending(error));
           return;
         }
+        failure = error;
         const { code, message } = error as MillraceError;
         this.onWarning(`${message} The job goes on from ${code === 'ERR_MILLRACE_STATE' ? 'the checkpoint before that one' : 'its last checkpoint'}.`);
       }
       try {
-        await this.#restart();
+        await this.#restart(failure);
       } catch (error) {
         this.#hasNotStarted(error);
         return;
@@ -163,8 +182,9 @@ export class Supervisor {
     else this.#resolveDone();
   }
 
-  async #restart(): Promise<void> {
+  async #restart(because: unknown): Promise<void> {
     const { rowsIn, rowsOut, seconds } = this.progress();
+    this.#watch.restarts({ ...this.#execution.progressLog.read(), restarts: this.#restarts }, because);
     this.#before = { rowsIn, rowsOut, seconds };
     this.#restarts++;
     this.#isStarting = true;

@@ -1,6 +1,6 @@
 /**
- * Views: the state of a running aggregate, read in place from the shared memory by the thread that started
- * the job. The workers do not take part. The owner of a shard only notes in the shard's cell
+ * Views: a running aggregate, or rows that are kept for the view (operators/view), read in place from the shared
+ * memory by the thread that started the job. The workers do not take part. The owner of a shard only notes in the shard's cell
  * (core/groups/live-cell.ts) when it changes the shard's table, and which epoch the table is of. Reading is
  * synchronous. While a shard is being changed, the reader looks again. That holds its thread for as long as
  * the owner takes to add one epoch, and never longer than WAIT_MS_MAX.
@@ -10,14 +10,14 @@
  */
 
 import { type AnyRow, checkOptionNames, LiveCell, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator, shown } from '../../core/index.ts';
-import { LiveRanks, type LiveRows, openView } from '../../operators/index.ts';
+import { LiveRanks, type LiveView, openView } from '../../operators/index.ts';
 import type { Plan, ViewPlan } from '../plan/index.ts';
 import { type Control, spinUntil } from '../shared/index.ts';
 
 const WAIT_MS_MAX = 1_000;
 
 export interface ViewTopOptions<R> {
-  /** The aggregate to compare by: numbers or times. May be left out where there is only one. */
+  /** The aggregate, or the column, to compare by: numbers or times. May be left out where there is only one. */
   readonly by?: keyof R & string;
   /** `desc` (default): the greatest first. NaN and null come last in either order. */
   readonly order?: 'desc' | 'asc';
@@ -37,8 +37,8 @@ export interface ViewHost {
 }
 
 /**
- * The state of one running aggregate, while the job runs and after it. Rows are as a sink gets them: key
- * columns, then aggregates.
+ * The rows that the pipeline has named, while the job runs and after it, as a sink gets them: of a running
+ * aggregate the key columns, then the aggregates.
  *
  * @example
  * const pages = job.view<{ page: string; clicks: number }>('pages');
@@ -48,14 +48,14 @@ export interface ViewHost {
 export class View<R = AnyRow> {
   readonly name: string;
   readonly #host: ViewHost;
-  readonly #rows: LiveRows;
+  readonly #rows: LiveView;
   readonly #cells: readonly LiveCell[];
   #epoch = -1;
 
   constructor(host: ViewHost, plan: ViewPlan, index: number) {
     this.name = plan.name;
     this.#host = host;
-    this.#rows = openView(host.slabs, plan.operator);
+    this.#rows = openView(host.slabs, plan.operator, plan.rows);
     const memory: SharedMemory = host.slabs.memory;
     this.#cells = Array.from({ length: SHARD_COUNT }, (_, shard) => new LiveCell(memory, host.control.live(index, shard)));
   }
@@ -219,7 +219,7 @@ export class Views {
       const names = this.#plan.views.map((view) => shown(view.name)).join(', ');
       throw new MillraceError(
         'ERR_MILLRACE_OPTION',
-        `view() names ${shown(name)}; ${names === '' ? 'the pipeline has no views. Name a running aggregate in it: .keyBy(...).count().as(name)' : `there are ${names}`}.`,
+        `view() names ${shown(name)}; ${names === '' ? 'the pipeline has no views. Name a table in it: .keyBy(...).count().as(name)' : `there are ${names}`}.`,
       );
     }
     const view = new View<R>(this.#host, this.#plan.views[index] as ViewPlan, index);

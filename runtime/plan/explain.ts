@@ -3,6 +3,7 @@
  * identity.ts.
  */
 
+import { withoutSecrets } from '../../core/index.ts';
 import type { ExchangePlan, FlowPlan, Plan } from './plan.ts';
 
 /** Several lines, one per step, in the order in which a batch passes them. */
@@ -35,7 +36,7 @@ export function describePlan(plan: Plan): string {
     for (const errors of exchange.errors) lines.push('  rows that fail:', ...describeFlow(plan, errors, '    '));
   });
   plan.sinks.forEach(({ sink, schema }, index) => lines.push(`sink ${index}: ${sink.name} (${schema})`));
-  return lines.join('\n');
+  return withoutSecrets(lines.join('\n'));
 }
 
 function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
@@ -48,6 +49,14 @@ function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {
         ? `${indent}watermark ${flow.watermark}: the clock; ${strategy.column} is the clock at the start of the row's epoch`
         : `${indent}watermark ${flow.watermark}: ${strategy.column} - ${strategy.delayMs} ms${extras}`,
     );
+  }
+  if (flow.lookup !== undefined) {
+    const { operation, flow: behind, errors } = flow.lookup;
+    const { concurrency, timeoutMs, retries, cache } = operation;
+    const kept = cache === undefined ? '' : `, answers by ${cache.by.join(', ')} kept for ${cache.ttlMs} ms`;
+    lines.push(`${indent}enrich: (${operation.schema}), ${concurrency} calls at a time, ${timeoutMs} ms each, ${retries} retries${kept}`);
+    for (const failed of errors) lines.push(`${indent}rows that fail:`, ...describeFlow(plan, failed, `${indent}  `));
+    lines.push(...describeFlow(plan, behind, indent));
   }
   for (const { exchange, input } of flow.exchanges) lines.push(`${indent}-> exchange ${exchange}${inputName(plan, exchange, input)}`);
   for (const sink of flow.sinks) lines.push(`${indent}-> sink ${sink}`);
@@ -91,6 +100,12 @@ export function mermaidPlan(plan: Plan): string {
     for (const { exchange, input } of flow.exchanges) lines.push(`  ${at} ==>|by key${inputName(plan, exchange, input)}| x${exchange}`);
     for (const sink of flow.sinks) lines.push(`  ${at} --> k${sink}`);
     for (const next of flow.next) draw(at, next);
+    if (flow.lookup !== undefined) {
+      const to = `f${flows++}`;
+      lines.push(`  ${at} --> ${to}[${label(`enrich (${flow.lookup.operation.schema})`)}]`);
+      draw(to, flow.lookup.flow);
+      for (const errors of flow.lookup.errors) draw(to, errors);
+    }
     for (const errors of flow.errors) draw(at, errors.flow);
   };
   plan.exchanges.forEach((exchange: ExchangePlan, index) =>
@@ -115,7 +130,7 @@ export function mermaidPlan(plan: Plan): string {
     for (const rows of late) if (rows !== undefined) draw(`x${index}`, rows);
     for (const rows of errors) draw(`x${index}`, rows);
   });
-  return lines.join('\n');
+  return withoutSecrets(lines.join('\n'));
 }
 
 /** A Mermaid label: quoted, with the characters that end it written as entities. */

@@ -5,7 +5,7 @@
 
 import { assert, MillraceError, type Schema, shown, type WatermarkPolicy } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
-import type { ExchangeOperator, RowOperation } from '../../operators/index.ts';
+import type { ExchangeOperator, RowOperation, ViewedRows } from '../../operators/index.ts';
 
 /** An operator by key; one parent per input. */
 export interface ExchangeNode {
@@ -23,6 +23,16 @@ export interface ExchangeNode {
   readonly latestBy?: readonly string[];
   /** Of `top`: the column with the rank. */
   readonly rank?: string;
+  /** The keys that it works by, where its rows have them and come one by one for each: windows, process. */
+  readonly by?: readonly string[];
+  /** It is there for a view alone: of the rows of this node. */
+  readonly shows?: Shown;
+}
+
+/** What a view shows, where it is no running aggregate. */
+export interface Shown extends ViewedRows {
+  /** What was named. */
+  readonly node: Node;
 }
 
 export interface NodeTable {

@@ -73,6 +73,12 @@ export function identityOf(plan: Plan): PlanIdentity {
     for (const { exchange, input } of flow.exchanges) to(`${exchanges[exchange]}, input ${input}`);
     for (const sink of flow.sinks) to(sinks[sink] as string);
     for (const next of flow.next) walk(at, next);
+    if (flow.lookup !== undefined) {
+      const name = add('enrich', 0, { adds: String(flow.lookup.operation.schema) });
+      to(name);
+      walk(name, flow.lookup.flow);
+      for (const errors of flow.lookup.errors) walk(`errors of ${name}`, errors);
+    }
     for (const { covers, flow: errors } of flow.errors) walk(`errors of ${names.filter((_, i) => covers[i]).join(' and ')}`, errors);
   };
   plan.sources.forEach(({ flow, rejects }, index) => {

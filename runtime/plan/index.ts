@@ -20,6 +20,7 @@ export {
   type ExchangeTarget,
   eventTimeOf,
   type FlowPlan,
+  type LookupPlan,
   type Plan,
   type SinkPlan,
   type SourcePlan,

@@ -13,7 +13,7 @@
 
 import type { Schema, WatermarkPolicy } from '../../core/index.ts';
 import type { Sink, Source } from '../../io/index.ts';
-import type { ExchangeOperator, RowOperation, RowPlan } from '../../operators/index.ts';
+import type { ExchangeOperator, RowOperation, RowPlan, ViewedRows } from '../../operators/index.ts';
 import type { WatermarkStrategy } from './graph.ts';
 
 export interface Plan {
@@ -92,6 +92,8 @@ export interface ViewPlan {
   readonly exchange: number;
   /** That of the exchange, which is viewable. */
   readonly operator: ExchangeOperator;
+  /** Where the exchange is there for the view alone: the rows that it keeps. */
+  readonly rows: ViewedRows | undefined;
 }
 
 /** What happens to the batches that arrive somewhere. */
@@ -104,8 +106,20 @@ export interface FlowPlan {
   readonly exchanges: readonly ExchangeTarget[];
   readonly sinks: readonly number[];
   readonly next: readonly FlowPlan[];
+  /** Rows wait for an asynchronous function, and go on in the flow behind it; there is no other way on then. */
+  readonly lookup?: LookupPlan | undefined;
   /** Where rows that fail go, and for which of `operations`; without any, a failure ends the job. */
   readonly errors: readonly ErrorsPlan[];
+}
+
+export interface LookupPlan {
+  readonly operation: Extract<RowOperation, { kind: 'enrich' }>;
+  /** Of the rows that wait, and with the columns that are added. */
+  readonly input: Schema;
+  readonly output: Schema;
+  readonly flow: FlowPlan;
+  /** Where rows go for which the function fails. */
+  readonly errors: readonly FlowPlan[];
 }
 
 export interface ErrorsPlan {

@@ -9,7 +9,7 @@
 import { MillraceError, type Schema, shown } from '../../core/index.ts';
 import { type ExchangeInput, type OrderOfRows, planRows, type RowOperation } from '../../operators/index.ts';
 import { type ExchangeNode, type Graph, type Node, parentsOf, type WatermarkStrategy } from './graph.ts';
-import type { ErrorsPlan, ExchangePlan, ExchangeTarget, FlowPlan, Plan } from './plan.ts';
+import type { ErrorsPlan, ExchangePlan, ExchangeTarget, FlowPlan, LookupPlan, Plan } from './plan.ts';
 
 export interface PlanOptions {
   /** False: run user functions without generated code. Default: generate where the process allows it. */
@@ -23,7 +23,7 @@ export function makePlan(graph: Graph, options: PlanOptions = {}): Plan {
   if (graph.sinks.length === 0 && graph.views.size === 0) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
-      `The pipeline "${graph.name}" writes nothing. End it with to(sink), print() or forEachBatch(), or name a running aggregate with as(name) to view it.`,
+      `The pipeline "${graph.name}" writes nothing. End it with to(sink), print() or forEachBatch(), or name a table with as(name) to view it.`,
     );
   }
   mustHavePlacesOfTheirOwn(graph);
@@ -104,7 +104,12 @@ class Planner {
         };
       }),
       sinks: this.#graph.sinks.map(({ parent, sink }) => ({ sink, schema: parent.schema })),
-      views: [...this.#graph.views].map(([name, node]) => ({ name, exchange: this.#exchanges.indexOf(node), operator: node.operator })),
+      views: [...this.#graph.views].map(([name, node]) => ({
+        name,
+        exchange: this.#exchanges.indexOf(node),
+        operator: node.operator,
+        rows: node.shows,
+      })),
     };
   }
 
@@ -173,10 +178,22 @@ class Planner {
     let at = edges;
     let schema = output;
     const operationNodes: Node[] = [];
+    let lookup: LookupPlan | undefined;
     while (watermark === undefined && at.length === 1) {
       const edge = at[0] as Edge;
       if ('sink' in edge) break;
       const { to } = edge;
+      if (to.kind === 'rows' && to.operation.kind === 'enrich') {
+        lookup = {
+          operation: to.operation,
+          input: schema,
+          output: to.schema,
+          flow: this.#flowOf(to.schema, [], undefined, this.#edges.get(to) as Edge[], to.schema),
+          errors: this.#errorFlows([to]).map(({ flow }) => flow),
+        };
+        at = [];
+        break;
+      }
       if (to.kind === 'rows') {
         operations.push(to.operation);
         operationNodes.push(to);
@@ -205,10 +222,10 @@ class Planner {
       if (isProcessingTime) needed.delete(columnIndex);
       else needed.add(columnIndex);
     }
-    const all = sinks.length > 0 ? ('all' as const) : [...needed].sort((a, b) => a - b);
+    const all = sinks.length > 0 || lookup !== undefined ? ('all' as const) : [...needed].sort((a, b) => a - b);
     const { codeGeneration } = this.#options;
     const rows = planRows(input, operations, all, codeGeneration === undefined ? {} : { codeGeneration });
-    return { rows, operations, watermark, exchanges, sinks, next, errors: this.#errorFlows(operationNodes) };
+    return { rows, operations, watermark, exchanges, sinks, next, lookup, errors: this.#errorFlows(operationNodes) };
   }
 
   /**
@@ -272,7 +289,7 @@ class Planner {
 
 /**
  * The nodes whose failures the errors of a stream take: its row functions, back to the source or operator
- * that made its rows, and that one.
+ * that made its rows, and that one with the functions that compute columns for it.
  */
 function chainOf(node: Node): ReadonlySet<Node> {
   const chain = new Set<Node>();
@@ -280,6 +297,13 @@ function chainOf(node: Node): ReadonlySet<Node> {
     if (chain.has(at)) return;
     chain.add(at);
     if (at.kind === 'rows' || at.kind === 'watermark' || at.kind === 'union') for (const parent of parentsOf(at)) walk(parent);
+    if (at.kind !== 'exchange') return;
+    for (let parent of at.parents) {
+      while (parent.kind === 'rows' && parent.operation.kind === 'withColumns' && parent.operation.isHidden === true) {
+        chain.add(parent);
+        parent = parent.parent;
+      }
+    }
   };
   walk(node);
   return chain;

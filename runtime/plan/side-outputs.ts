@@ -18,6 +18,7 @@ import {
   MillraceError,
   nullable,
   readValue,
+  rowObject,
   Schema,
   type SlabAllocator,
   schema,
@@ -126,8 +127,13 @@ export class ErrorRows {
  * A row as JSON, for a dead letter: bigints, and numbers that JSON does not have, as text; bytes in base64.
  */
 export function rowText(batch: Batch, row: number, columns: readonly number[]): string {
-  const members = columns.map((c) => `${JSON.stringify(batch.schema.field(c).name)}:${JSON.stringify(plain(batch.value(c, row)))}`);
-  return `{${members.join(',')}}`;
+  const fields = columns.map((c) => batch.schema.field(c));
+  return valuesText(
+    rowObject(
+      fields,
+      columns.map((c) => batch.value(c, row)),
+    ),
+  );
 }
 
 /** The same of values by name. */
@@ -139,5 +145,8 @@ export function valuesText(values: AnyRow): string {
 
 function plain(value: unknown): unknown {
   if (typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))) return String(value);
-  return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.length).toString('base64') : value;
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.length).toString('base64');
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, plain(inner)]));
 }

@@ -50,10 +50,14 @@ export function withExpressions<A extends AggregateRequest['aggregates'] | Reado
 
 /** Late rows without the columns that were computed for aggregates. */
 export function withoutHidden(late: Node): Node {
-  const from = late.kind === 'late' && late.parent.kind === 'exchange' ? late.parent.parents[late.input] : undefined;
-  if (from?.kind !== 'rows' || from.operation.kind !== 'withColumns' || from.operation.isHidden !== true) return late;
-  const hidden = from.operation.schema;
-  const columns = late.schema.fields.flatMap(({ name }) => (hidden.indexOf(name) < 0 ? [name] : []));
+  let from = late.kind === 'late' && late.parent.kind === 'exchange' ? late.parent.parents[late.input] : undefined;
+  const hidden = new Set<string>();
+  while (from?.kind === 'rows' && from.operation.kind === 'withColumns' && from.operation.isHidden === true) {
+    for (const { name } of from.operation.schema.fields) hidden.add(name);
+    from = from.parent;
+  }
+  if (hidden.size === 0) return late;
+  const columns = late.schema.fields.flatMap(({ name }) => (hidden.has(name) ? [] : [name]));
   return { kind: 'rows', schema: late.schema.select(columns, 'late'), parent: late, operation: { kind: 'select', columns } };
 }
 
@@ -73,7 +77,8 @@ function jsonText(value: unknown): string {
 }
 
 /** As it stands in messages and in the plan: `[total]` for the aggregate `total`. */
-function freeName(name: string, schema: Schema): string {
+/** A name in brackets that no column has. */
+export function freeName(name: string, schema: Schema): string {
   let free = `[${name}]`;
   while (schema.indexOf(free) >= 0) free = `[${free}]`;
   return free;

@@ -34,24 +34,25 @@ import {
   rangesApart,
   type WindowSpec,
 } from '../../operators/index.ts';
-import { ERROR_SCHEMA, type ExchangeNode, type Graph, lateSchema, type Node, type NodeTable, type Upstream } from '../plan/index.ts';
+import { ERROR_SCHEMA, type ExchangeNode, lateSchema, type Node, type NodeTable, type Upstream } from '../plan/index.ts';
 import { isAddedTime, orderingTime, presentTime, windowTime } from './event-time.ts';
 import { withExpressions } from './expressions.ts';
+import { withEnds } from './session-ends.ts';
 import { isLatestOfEach, mustBeFacts, updatesOf } from './updates.ts';
 
 /** Aggregates by key, running or in windows; with windows that have no rows, where asked for. */
 export function aggregateNode(stream: Upstream, keys: readonly string[], aggregates: MixedRequest['aggregates'], window: WindowSpec | undefined): Node {
-  const node = ofLength(aggregationNode(stream, keys, aggregates, window), window);
+  const node = ofWindows(aggregationNode(stream, keys, aggregates, window), keys, window);
   if (window?.hasEmpty !== true) return node;
   const counts = Object.keys(aggregates).filter((name) => (aggregates[name] as { readonly name?: unknown }).name === 'count');
-  return ofLength(exchangeNode([node], new KeyedExchange(planEmptyWindows({ input: node.schema, window, counts, keys }))), window);
+  return ofWindows(exchangeNode([node], new KeyedExchange(planEmptyWindows({ input: node.schema, window, counts, keys }))), keys, window);
 }
 
-/** The result of windows knows how long they are, where they are of one length. */
-function ofLength(node: Node, window: WindowSpec | undefined): Node {
-  const shape = window?.shape;
-  const isFixed = shape !== undefined && 'sizeMs' in shape && !('zone' in shape);
-  return node.kind === 'exchange' && isFixed ? { ...node, windowMs: shape.sizeMs } : node;
+/** The result of windows knows their keys and, where they are of one length, how long they are. */
+function ofWindows(node: Node, keys: readonly string[], window: WindowSpec | undefined): Node {
+  if (node.kind !== 'exchange' || window === undefined) return node;
+  const { shape } = window;
+  return 'sizeMs' in shape && !('zone' in shape) ? { ...node, by: keys, windowMs: shape.sizeMs } : { ...node, by: keys };
 }
 
 /** Which operator it is depends on the window. */
@@ -73,36 +74,16 @@ function aggregationNode(stream: Upstream, keys: readonly string[], aggregates: 
     const evaluation = isMixed ? planMixed(request, false) : planAggregate(request as AggregateRequest);
     return rowWindowNode(stream, keys, evaluation, window, window.shape);
   }
-  if (window?.shape.kind === 'session')
-    return keyedNode(stream, planSession({ input, keys, aggregates, window, ...windowTime(stream) }), updatesOf(window), tableIn(keys, window));
+  if (window?.shape.kind === 'session') {
+    const { from, ends } = withEnds(stream, window.shape);
+    const plan = planSession({ input: from.schema, keys, aggregates, window, ...windowTime(stream) }, ends);
+    return keyedNode(from, plan, updatesOf(window), tableIn(keys, window));
+  }
   const request = { input, keys, aggregates, ...(window === undefined ? orderingTime(stream.node) : { window, ...windowTime(stream) }) };
   const updates = window === undefined ? 'a running aggregate' : updatesOf(window);
   const table = tableIn(keys, window);
   if (isMixed) return keyedNode(stream, planMixedAggregate(request), updates, table);
   return { ...exchangeNode([stream.node], new AggregateExchange(planAggregate(request as AggregateRequest)), updates, table), latestBy: keys };
-}
-
-/** Names the state of a node, to view it by. */
-export function nameView({ name: pipeline, views }: Graph, node: Node, name: string): void {
-  if (typeof name !== 'string' || name === '') {
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', `as() got the name ${shown(name)}. Give a text that is not empty: .count().as('counts').`);
-  }
-  if (node.kind !== 'exchange' || !node.operator.isViewable) {
-    const isWindow = node.kind === 'exchange' && node.operator.outputTime?.shiftMs === -1;
-    const instead = isWindow ? " Of windows, view the latest result of each key: .keyBy('page').aggregate({ clicks: last('clicks') }).as(name) behind it." : '';
-    throw new MillraceError(
-      'ERR_MILLRACE_PIPELINE',
-      `as(${shown(name)}) is called on ${isWindow ? 'the result of a window' : 'a stream'} that holds no state to view. What can be viewed is a running aggregate: the result of .keyBy(...).aggregate(...) (of aggregates that are not your own functions) or .keyBy(...).count() without a window, before any further step.${instead}`,
-    );
-  }
-  if (views.has(name)) {
-    throw new MillraceError('ERR_MILLRACE_PIPELINE', `Two streams of the pipeline ${shown(pipeline)} are named ${shown(name)} with as(). Name each once.`);
-  }
-  for (const [other, of] of views) {
-    if (of === node)
-      throw new MillraceError('ERR_MILLRACE_PIPELINE', `as(${shown(name)}) is called on the stream that is ${shown(other)}. One name is enough.`);
-  }
-  views.set(name, node);
 }
 
 /** Side outputs are made once per stream. */
@@ -171,12 +152,20 @@ export function keyedNode(stream: Upstream, plan: KeyedOperatorPlan, updates?: s
   return exchangeNode([stream.node], new KeyedExchange(plan), updates, table);
 }
 
-/** The node of an operator over the rows of several streams. What an update means is up to its functions. */
-export function connectedNode(streams: readonly Upstream[], operator: ExchangeOperator): Node {
-  return exchangeNode(
-    streams.map(({ node }) => node),
-    operator,
-  );
+/**
+ * The node of an operator over the rows of several streams. What an update means is up to its functions.
+ *
+ * @param keys of the streams
+ */
+export function connectedNode(streams: readonly Upstream[], keys: readonly string[], operator: ExchangeOperator): Node {
+  const parents = streams.map(({ node }) => node);
+  const input = (parents[0] as Node).schema;
+  const keepsKeys = keys.every((key) => {
+    const at = operator.output.indexOf(key);
+    return at >= 0 && operator.output.field(at).type.name === input.field(input.indexOf(key)).type.name;
+  });
+  const node = exchangeNode(parents, operator);
+  return keepsKeys ? { ...node, by: keys } : node;
 }
 
 /** The node of a fold over a stream in windows. */
@@ -188,10 +177,11 @@ export function foldNode(stream: Upstream, keys: readonly string[], fold: RowFol
     );
   }
   mustBeFacts(stream.node, `${fold.name} in ${window}`);
-  if (isRowWindow(window.shape)) return rowWindowNode(stream, keys, fold, window, window.shape);
-  const request = { input: stream.schema, keys, fold, window, ...windowTime(stream) };
-  const plan = window.shape.kind === 'session' ? planSessionFold(request) : planFold(request);
-  return ofLength(keyedNode(stream, plan, updatesOf(window), tableIn(keys, window, placesOf(fold))), window);
+  if (isRowWindow(window.shape)) return ofWindows(rowWindowNode(stream, keys, fold, window, window.shape), keys, window);
+  const { from, ends } = window.shape.kind === 'session' ? withEnds(stream, window.shape) : { from: stream, ends: undefined };
+  const request = { input: from.schema, keys, fold, window, ...windowTime(stream) };
+  const plan = window.shape.kind === 'session' ? planSessionFold(request, ends) : planFold(request);
+  return ofWindows(keyedNode(from, plan, updatesOf(window), tableIn(keys, window, placesOf(fold))), keys, window);
 }
 
 /** The node of a fold over all rows so far. */

@@ -174,6 +174,7 @@ export function processNodes(streams: readonly ProcessStream[], options: AnyProc
   });
   const exchange = connectedNode(
     streams.map(({ stream }) => stream),
+    (streams[0] as ProcessStream).keys,
     new KeyedExchange(plan),
   );
   const time = commonTime(streams.filter(({ isTable }) => !isTable).map(({ stream }) => stream.node));

@@ -13,6 +13,7 @@ import {
   checkOptionNames,
   type Duration,
   durationMs,
+  i32,
   MillraceError,
   type RowOf,
   type Schema,
@@ -36,6 +37,7 @@ import {
 } from '../../operators/index.ts';
 import { type ErrorRow, GRAPH, type Graph, type Node, type PipelineLike, type Upstream } from '../plan/index.ts';
 import { mustBeFunction, mustHaveColumns, newColumns, newNames } from './arguments.ts';
+import { type EnrichOptions, enrichOperation } from './enrich.ts';
 import { withoutHidden } from './expressions.ts';
 import {
   type AnyJoinOptions,
@@ -57,7 +59,6 @@ import {
   joinNode,
   joinSide,
   lateNode,
-  nameView,
   type OverOptions,
   overNode,
   runningFoldNode,
@@ -74,12 +75,14 @@ import {
   type TableOptions,
 } from './process.ts';
 import type { LateRow, LateRowsOf, OrNull, Renamed, Results, Simplify, TimeColumn, WindowBounds } from './row-types.ts';
+import { type SampleOptions, sampler } from './sample.ts';
 import { tableJoinNode } from './table-joins.ts';
 import { factsNode, type LastRowOptions, tableAggregateNode, tableNode, tableReduceNode, tableTopNode, unionNode } from './table-nodes.ts';
 import { sinkNode } from './table-sinks.ts';
 import { rowsNode, tableOf } from './tables.ts';
 import { type Ranked, type TopOptions, topNode } from './top.ts';
 import { mustBeFacts } from './updates.ts';
+import { nameView } from './views.ts';
 import { type EventTimeOptions, eventTimeNode, namedTimeNode, processingTimeNode, type WatermarkStreamOptions } from './watermark-nodes.ts';
 
 /**
@@ -206,6 +209,76 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     return this.#rows(operation);
   }
 
+  /**
+   * All columns, and those of `schema`, which an asynchronous function looks up: in a database, a service, a
+   * cache. Rows stay in their order; what is behind a row waits for its answer, and an epoch ends when its last
+   * answer is there. Calls run in the worker threads, `concurrency` at a time in each.
+   *
+   * A call that throws, or takes longer than `timeout`, is made again `retries` times; then the row fails, as
+   * one for which another function throws: see {@link errors}. After a restart rows that are read again are
+   * looked up again.
+   *
+   * @example .enrich({ country: utf8 }, async (r, { signal }) => ({ country: await lookUp(r.ip, signal) }), { cache: { by: 'ip' } })
+   * @throws MillraceError ERR_MILLRACE_OPTION
+   */
+  enrich<S extends SchemaFields>(
+    schema: S,
+    fn: (row: R, context: { readonly signal: AbortSignal }) => Promise<RowOf<S> | null | undefined> | RowOf<S> | null | undefined,
+    options: EnrichOptions<R> = {},
+  ): Stream<Simplify<Omit<R, keyof S> & RowOf<S>>> {
+    mustHaveColumns(schema, fn, 'enrich', 'async (r, { signal }) => ({ country: await lookUp(r.ip, signal) })');
+    return this.#rows(enrichOperation(toSchema(schema), fn, options as EnrichOptions, this.schema));
+  }
+
+  /** Calls `fn` with each row that passes, in the worker threads: for a look at what is there. */
+  peek(fn: (row: R) => void): Stream<R> {
+    mustBeFunction(fn, 'peek');
+    return this.#rows({
+      kind: 'filter',
+      fn: (row: R) => {
+        fn(row);
+        return true;
+      },
+    });
+  }
+
+  /**
+   * A share of the rows, for trying out: those whose values (or the values of the columns `by`) have a low
+   * hash. Rows that are alike go together, and the same ones come again in a replay: `by: 'user'` keeps all
+   * rows of a share of the users.
+   *
+   * @param share from 0 to 1
+   * @throws MillraceError ERR_MILLRACE_OPTION
+   */
+  sample(share: number, options: SampleOptions<R> = {}): Stream<R> {
+    return this.#rows({ kind: 'filter', fn: sampler(share, options as SampleOptions, this.schema) });
+  }
+
+  /**
+   * The first `n` rows of the job, in the order in which they are read; with more than one partition, whichever
+   * come first. The job goes on without them. All rows go to one place to be counted: for trying out.
+   */
+  limit(n: number): Stream<R> {
+    if (!(Number.isSafeInteger(n) && n >= 0)) throw new MillraceError('ERR_MILLRACE_OPTION', `limit() got ${shown(n)}; it takes a whole number of rows.`);
+    const columns = Object.fromEntries(this.schema.fields.map(({ name, type }) => [name, type]));
+    const place = '[limit]';
+    return this.keyBy({ [place]: i32 }, () => ({ [place]: 0 }) as never).process({
+      schema: columns,
+      state: () => ({ rows: 0 }),
+      onRow(row, ctx) {
+        if (ctx.state.rows >= n) return;
+        ctx.state.rows++;
+        const { [place]: _, ...rest } = row as Record<string, unknown>;
+        ctx.emit(rest as never);
+      },
+    }) as unknown as Stream<R>;
+  }
+
+  /** The columns of this stream, for people: their names, their types, and whether they can be null. */
+  describe(): readonly { readonly name: string; readonly type: string; readonly nullable: boolean }[] {
+    return this.schema.fields.map(({ name, type }) => ({ name, type: type.name, nullable: type.nullable }));
+  }
+
   /** The rows of both streams, which must have the same columns; their order may differ. */
   union(other: Stream<R>): Stream<R> {
     if (!(other instanceof Stream))
@@ -325,7 +398,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    * Windows over all rows, with no key. All rows of a window meet in one place: for small results of large
    * streams.
    */
-  windowAll<E extends boolean = false, T extends boolean = boolean>(window: WindowSpec<WindowShape, E, T>): WindowedStream<R, unknown, E, T> {
+  windowAll<E extends boolean = false, T extends boolean = boolean>(window: WindowSpec<WindowShape, E, T, R>): WindowedStream<R, unknown, E, T> {
     return new WindowedStream<R, unknown, E, T>(this, [], window);
   }
 
@@ -344,11 +417,13 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /**
-   * Names the state behind this stream, so that it can be read while the job runs: `job.view(name)`. For the
-   * result of `.keyBy(...).aggregate(...)` or `.count()` without a window, before any further step. Returns
-   * the stream; a pipeline that is only viewed needs no sink.
+   * Names the rows of this stream, so that they can be read while the job runs: `job.view(name)`. Of a table the
+   * rows by its key, behind row functions, too; of windows, before any further step, the latest of each key; of
+   * process, whose rows have its key, the last that came out of each key. Running aggregates are read where they
+   * are, of all else the rows are kept once more. Returns the stream; a pipeline that is only viewed needs no sink.
    *
-   * @throws MillraceError ERR_MILLRACE_PIPELINE when there is no such state, or the name is taken
+   * @example orders.keyBy('id').table({ delete: (r) => r.done }).as('open')
+   * @throws MillraceError ERR_MILLRACE_PIPELINE when no row replaces another, or the name is taken
    */
   as(name: string): this {
     nameView(this[GRAPH], this.node, name);
@@ -486,7 +561,7 @@ export class KeyedStream<R, K> {
   }
 
   /** Windows by key. They need event time: call withWatermark() first. */
-  window<T extends boolean = boolean>(window: WindowSpec<WindowShape, boolean, T>): WindowedStream<R, K, false, T> {
+  window<T extends boolean = boolean>(window: WindowSpec<WindowShape, boolean, T, R>): WindowedStream<R, K, false, T> {
     return new WindowedStream<R, K, false, T>(this.#stream, this.#keys, window);
   }
 
@@ -919,7 +994,7 @@ export class WindowedStream<R, K, E extends boolean = false, T extends boolean =
   readonly #keys: readonly string[];
   readonly #window: WindowSpec;
 
-  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec<WindowShape, boolean, T>) {
+  constructor(stream: Upstream, keys: readonly string[], window: WindowSpec<WindowShape, boolean, T, never>) {
     if (!(window instanceof WindowSpec)) {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
@@ -928,7 +1003,7 @@ export class WindowedStream<R, K, E extends boolean = false, T extends boolean =
     }
     this.#stream = stream;
     this.#keys = keys;
-    this.#window = window;
+    this.#window = window as WindowSpec;
   }
 
   aggregate<A extends AggregatesOf<R>>(aggregates: A): Windowed<T, K, Simplify<K & WindowBounds & OrNull<Results<A, R>, E>>, R> {
@@ -981,6 +1056,10 @@ export class WindowedStream<R, K, E extends boolean = false, T extends boolean =
   }
 }
 
+/** Why keys are needed where every shard holds the other side. */
+const BY_KEY =
+  ' With broadcast(...), too: state, timers and the order of rows are those of a key. Where any will do, take one that spreads the rows: .keyBy({ part: u32 }, (r) => ({ part: r.id % 64 })).';
+
 /**
  * A plain stream is asked for what needs keys, or a window over all rows. The compiler refuses it; plain
  * JavaScript gets this.
@@ -990,7 +1069,7 @@ for (const name of ['window', 'reduce', 'process', 'connect', 'sorted', 'top', '
     value() {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
-        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${['process', 'connect', 'sorted', 'over', 'dropDuplicates', 'join', 'table'].includes(name) ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.`,
+        `${name}() is called on a stream without keys. Call keyBy('column').${name}(...)${['process', 'connect', 'sorted', 'over', 'dropDuplicates', 'join', 'table'].includes(name) ? '' : ', or for windows over all rows windowAll(tumbling("1m"))'} first.${name === 'connect' || name === 'join' ? BY_KEY : ''}`,
       );
     },
   });

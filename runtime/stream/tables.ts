@@ -13,6 +13,7 @@
 import { MillraceError, type Schema, SIGN, withoutSign, withSign } from '../../core/index.ts';
 import { carriedColumns, KeyedExchange, type KeyedOperatorPlan, planTable, type RowOperation, schemaAfter } from '../../operators/index.ts';
 import type { Node } from '../plan/index.ts';
+import { isWindowEnd } from './event-time.ts';
 
 export interface TableTraits {
   /** Columns by which a new row replaces an old one; undefined: they are no longer there. */
@@ -70,6 +71,7 @@ function afterRows(table: TableTraits, operation: RowOperation, before: Schema):
       return renamed((name) => operation.names.get(name) ?? name);
     case 'keyBy':
     case 'withColumns':
+    case 'enrich':
       return renamed((name) => (operation.schema.indexOf(name) < 0 ? name : undefined));
     case 'map': {
       const carried = carriedColumns(operation.fn);
@@ -114,6 +116,11 @@ export function rowsNode(parent: Node, operation: RowOperation, repeats?: Node):
       return lastly(plain(parent, { kind: 'keyBy', schema: operation.schema, fn: operation.fn }), operation.schema);
     case 'flatMap':
       return plain(parent, { kind: 'flatMap', schema: withSign(operation.schema), fn: signed(operation.fn), seesSign: true });
+    case 'enrich':
+      throw new MillraceError(
+        'ERR_MILLRACE_PIPELINE',
+        'enrich() is between a table and what needs its changes: what it finds for a row that is taken back may not be what it found for it before. Call it before the table is made, or behind .changes().',
+      );
     case 'mapBatches':
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
@@ -169,7 +176,8 @@ function makeChanges(node: Node, table: TableTraits | undefined): Node {
       const { keys, deleted } = table;
       if (keys === undefined) throw withoutKey(node.schema);
       if (node.kind === 'exchange' && node.table?.forgetsBy !== undefined) throw forgets(node.table.forgetsBy);
-      return changesNode([node], planTable({ input: node.schema, keys, deleted, keepsDeleted: true }), 'a table', keys);
+      const windowEnd = isWindowEnd(node) && keys.includes('windowEnd') ? 'windowEnd' : undefined;
+      return changesNode([node], planTable({ input: node.schema, keys, deleted, keepsDeleted: true, windowEnd }), 'a table', keys);
     }
   }
 }

@@ -5,7 +5,7 @@
  * next one before all have taken this one.
  */
 
-import { Counters, SlabAllocator } from '../../core/index.ts';
+import { Counters, MillraceError, SlabAllocator } from '../../core/index.ts';
 import { Engine, type EngineContext, type SpillPlace } from '../engine/index.ts';
 import { type ChunkMessage, COUNTER_NAMES, type Control, type CounterName, type EpochEndMessage, type LedgerSample } from '../shared/index.ts';
 import type { StateLog } from '../state-log/index.ts';
@@ -23,7 +23,7 @@ interface Member {
   readonly engine: Engine;
   readonly queue: (ChunkMessage | EpochEndMessage)[];
   /** The end of an epoch that it is working on, and how many steps it has taken. */
-  ending: { readonly epoch: number; readonly steps: Generator<void, void, void> } | undefined;
+  ending: { readonly epoch: number; readonly steps: Generator<Promise<void> | undefined, void, void> } | undefined;
   steps: number;
 }
 
@@ -119,7 +119,7 @@ export class EngineCrew implements Crew {
       const message = member.queue.shift() as ChunkMessage | EpochEndMessage;
       engine.stampAt(message.startMs);
       if ('chunk' in message) {
-        engine.scan(message.source, message.chunk, message.sequence);
+        mustNotWait(engine.scan(message.source, message.chunk, message.sequence));
         this.#told.push((events) => events.chunkDone(message.chunk.address));
         return;
       }
@@ -127,7 +127,11 @@ export class EngineCrew implements Crew {
     }
     const { epoch, steps } = member.ending;
     member.steps++;
-    if (steps.next().done !== true) return;
+    const step = steps.next();
+    if (step.done !== true) {
+      mustNotWait(step.value);
+      return;
+    }
     member.ending = undefined;
     this.#told.push((events) => events.epochDone(epoch));
   }
@@ -142,4 +146,14 @@ export class EngineCrew implements Crew {
     if (member.ending === undefined) return member.queue.length > 0;
     return this.#members.every(({ steps }) => steps >= member.steps);
   }
+}
+
+/** Engines here are stepped one after the other by callers that do not wait. */
+function mustNotWait(answers: Promise<void> | undefined): void {
+  if (answers === undefined) return;
+  answers.catch(() => {});
+  throw new MillraceError(
+    'ERR_MILLRACE_PIPELINE',
+    'The function of enrich() gives a promise, and this driver does not wait. Give the pipeline one that answers at once for tests, by a parameter: enrich(schema, params.lookUp).',
+  );
 }

@@ -97,10 +97,14 @@ async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<voi
     hasWorked = true;
     engine.stampAt(message.startMs);
     if ('chunk' in message) {
-      engine.scan(message.source, message.chunk, message.sequence);
+      const answers = engine.scan(message.source, message.chunk, message.sequence);
+      if (answers !== undefined) await answers;
       link.chunkDone(message.chunk);
     } else {
-      for (const _ of engine.endEpoch(message.epoch, message.nowMs)) control.barrier();
+      for (const answers of engine.endEpoch(message.epoch, message.nowMs)) {
+        if (answers === undefined) control.barrier();
+        else await answers;
+      }
       link.epochDone(message.epoch);
       await nextTurn();
     }

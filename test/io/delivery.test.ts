@@ -16,6 +16,7 @@ import {
   RecordBlock,
   type RecordFault,
   type Records,
+  Refused,
   recordBlockEncoder,
   TooLarge,
   type Transport,
@@ -118,7 +119,7 @@ describe('record blocks', () => {
 
 describe('delivery', () => {
   test('any schedule: stored once or refused, units in order, at most so many requests at a time', async () => {
-    const action = fc.constantFrom('takes', 'takes', 'takes', 'busy', 'absent', 'large', 'refuses');
+    const action = fc.constantFrom('takes', 'takes', 'takes', 'busy', 'absent', 'large', 'refuses', 'spoilt');
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.tuple(fc.nat(6), fc.integer({ min: 1, max: 12 })), { minLength: 1, maxLength: 20 }),
@@ -138,6 +139,10 @@ describe('delivery', () => {
               inFlight--;
               const what = actions.shift() ?? 'takes';
               if (what === 'absent') throw new Unavailable('nobody is there');
+              if (what === 'spoilt') {
+                if (records.count === 1) turnedAway.add(taken[0] as string);
+                throw new Refused('one of them is no good');
+              }
               if (what === 'large' && records.count > 1) throw new TooLarge('too large');
               const faults: RecordFault[] = [];
               taken.forEach((record, i) => {
@@ -277,6 +282,27 @@ describe('delivery', () => {
     assert.equal(refused.length, 1);
     assert.match(refused[0]?.message ?? '', /refuses a row: at most 20 bytes. The row: x{30}/);
     assert.ok(sizes.filter((size) => size > 20).length <= 4, `${sizes}`);
+    await delivery.close();
+  });
+
+  test('one record spoils its request: it alone is refused, and the others are stored in few requests', async () => {
+    const stored: string[] = [];
+    let requests = 0;
+    const transport: Transport = {
+      async send(records) {
+        requests++;
+        const texts = Array.from({ length: records.count }, (_, i) => textOf(records.record(i)));
+        if (texts.includes('bad.')) throw new Refused('no good');
+        stored.push(...texts);
+        return [];
+      },
+    };
+    const { delivery, refused } = deliver(transport, { requestRows: 1_000, requestBytes: 1 << 20 });
+    const good = Array.from({ length: 500 }, (_, i) => `${i}.`);
+    await delivery.write(blockOf([...good.slice(0, 333), 'bad.', ...good.slice(333)]));
+    assert.deepEqual(stored, good);
+    assert.equal(refused.length, 1);
+    assert.ok(requests < 30, `${requests} requests`);
     await delivery.close();
   });
 

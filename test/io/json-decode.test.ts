@@ -24,7 +24,8 @@ import {
   utf8,
 } from '../../core/index.ts';
 import type { JsonKernels } from '../../io/json/decode.ts';
-import { writeProgram } from '../../io/json/program.ts';
+import { jsonColumns, membersOf } from '../../io/json/layout.ts';
+import { JsonProgram } from '../../io/json/program.ts';
 import { DEPTH_MAX } from '../../io/json/scanner.ts';
 import { json } from '../../io/json.ts';
 import { allocRecordIndex } from '../../io/record-index.ts';
@@ -534,8 +535,17 @@ describe('json(schema): decoding', () => {
     ];
     const builder = new BatchBuilder(slabs, schema(fields), 8);
     builder.reserve(builder.columns[0] as (typeof builder.columns)[number], 4096);
-    const program = writeProgram(slabs, builder.columns);
-    kernels.jsonPrepare(program);
+    const columns = jsonColumns(schema(fields), {}, {});
+    const program = new JsonProgram(
+      slabs,
+      membersOf(
+        columns.map((column, position) => ({ column, position })),
+        'plain',
+      ),
+      builder.columns,
+      columns.map(() => ({ default: undefined, unit: 'ms' as const })),
+    );
+    program.prepare(kernels);
     const frame = slabs.alloc(4096);
     ordinary.forEach((record, i) => {
       const at = frame + 1024 + i * 512;
@@ -544,9 +554,9 @@ describe('json(schema): decoding', () => {
       memory.i32[(frame >>> 2) + 64 + i] = Buffer.byteLength(record);
     });
     // Once with nothing predicted, once with what the last record left.
-    for (let round = 0; round < 2; round++) assert.equal(kernels.jsonDecode(program, frame, frame + 256, ordinary.length, 0), ordinary.length);
+    for (let round = 0; round < 2; round++) assert.equal(kernels.jsonDecode(program.address, frame, frame + 256, ordinary.length, 0), ordinary.length);
     slabs.free(frame);
-    slabs.free(program);
+    program.release(slabs);
     builder.release();
   });
 

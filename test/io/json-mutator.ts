@@ -6,7 +6,7 @@
  * random numbers given.
  */
 
-import type { Rng, SchemaFields } from '../../core/index.ts';
+import type { DataType, Rng, SchemaFields } from '../../core/index.ts';
 
 const CONTROLS = [0x00, 0x00, 0x01, 0x08, 0x09, 0x0a, 0x0d, 0x1f, 0x20, 0x22, 0x2c, 0x30, 0x3a, 0x5b, 0x5c, 0x5d, 0x65, 0x7b, 0x7d, 0x7f, 0x80, 0xc0, 0xff];
 const STRUCTURE = ['{', '}', '[', ']', ',', ':', '""', '0', 'true', 'null', ' ', '\n', '{}', '[]', '"s"', ',,', '::', '\u00a0', '\ufeff', '"', '\\'];
@@ -96,7 +96,7 @@ export class JsonMutator {
 
   constructor(random: Rng, fields: SchemaFields) {
     this.#random = random;
-    this.#fields = Object.entries(fields).map(([name, type]) => [JSON.stringify(name).slice(1, -1), type.name]);
+    this.#fields = Object.entries(fields).map(([name, type]) => [JSON.stringify(name).slice(1, -1), (type as DataType).name]);
     this.#keys = this.#fields.map(([name]) => name);
   }
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { AnyRow } from '../../core/index.ts';
+import { type AnyRow, nullable, Schema, timestamp } from '../../core/index.ts';
 import {
   approxCountDistinct,
   collect,
@@ -103,6 +103,49 @@ describe('session windows', () => {
       ),
       { numRuns: RUNS },
     );
+  });
+
+  test('with a gap for each row give what lists of rows give, also where one row joins many', () => {
+    const input = new Schema([...left.schema.fields, { name: 'until', type: nullable(timestamp) }]);
+    let leaked = 0;
+    let most = 0;
+    fc.assert(
+      fc.property(
+        fc.oneof(epochs, behind),
+        options,
+        fc.record({ short: fc.constantFrom(1, 3, 10), long: fc.constantFrom(10, 30, 120) }),
+        fc.constantFrom(0, 15),
+        fc.constantFrom('final', 'update', 'revise') as fc.Arbitrary<Emission>,
+        (random, { workers, batchRows, delayMs, restoreAfter }, { short, long }, latenessMs, emission) => {
+          const gapOf = (row: AnyRow) => (row.on === true && row.note !== null ? long : short);
+          const all = random.map((epoch) => ({ ...epoch, chunks: epoch.chunks.filter(({ input }) => input === 0) }));
+          const withEnds = all.map((epoch) => ({
+            ...epoch,
+            chunks: epoch.chunks.map((chunk) => ({ ...chunk, rows: chunk.rows.map((row) => ({ ...row, until: (row.at as number) + gapOf(row) })) })),
+          }));
+          const window = session(gapOf).lateness(latenessMs).emit(emission) as ReturnType<typeof session>;
+          const operator = planSession({ input, keys: ['user'], aggregates, window, eventTime: 'at' }, 'until');
+          const run = runKeyed(operator, withEnds, {
+            workers,
+            spread: (chunk) => chunk,
+            batchRows,
+            partitions: PARTITIONS,
+            delayMs,
+            ...(restoreAfter === undefined ? {} : { restoreAfter }),
+          });
+          const expected = modelSessions(all, { keys: ['user'], gap: gapOf, latenessMs, emission, delayMs, partitions: PARTITIONS, outcome });
+          const columns = operator.output.fields.map((field) => field.name);
+          assert.ok(!columns.includes('until'));
+          assert.deepEqual(normalized(run.results, columns), normalized(expected.results, columns));
+          assert.equal(run.late.length, expected.lateCount);
+          most = Math.max(most, expected.mergedMost);
+          leaked = Math.max(leaked, run.leakedBytes);
+          assert.ok(leaked < 1 << 20, `${leaked} bytes leaked`);
+        },
+      ),
+      { numRuns: RUNS },
+    );
+    assert.ok(most > 2, `no row joined more than ${most} sessions`);
   });
 
   test('give the same rows in the same order however chunks are spread, and whether or not they were restored', () => {

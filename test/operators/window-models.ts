@@ -29,7 +29,8 @@ export function watermarks(all: readonly KeyedEpoch[], partitions: number, delay
 
 export interface SessionModel {
   readonly keys: readonly string[];
-  readonly gap: number;
+  /** Of all rows, or of each. */
+  readonly gap: number | ((row: AnyRow) => number);
   readonly latenessMs: number;
   readonly emission: Emission;
   readonly delayMs: number;
@@ -50,26 +51,30 @@ const timesOf = ({ rows }: Session) => rows.map((row) => row.at as number);
 
 export function modelSessions(all: readonly KeyedEpoch[], { keys, gap, latenessMs, emission, delayMs, partitions, outcome }: SessionModel) {
   const marks = watermarks(all, partitions, delayMs);
+  const endOf = (row: AnyRow) => (row.at as number) + (typeof gap === 'number' ? gap : gap(row));
+  const endsOf = ({ rows }: Session) => Math.max(...rows.map(endOf));
   let open: Session[] = [];
   let lateCount = 0;
+  let mergedMost = 0;
   const results: Emitted[] = [];
   marks.forEach((mark, epoch) => {
     const before = epoch === 0 ? Number.NEGATIVE_INFINITY : (marks[epoch - 1] as number);
     for (const { row } of epoch < all.length ? inOrder(all[epoch] as KeyedEpoch) : []) {
       const time = row.at as number;
-      if (time + gap + latenessMs < before) {
+      if (endOf(row) + latenessMs < before) {
         lateCount++;
         continue;
       }
       const key = keyOf(row, keys);
-      const near = open.filter((of) => of.key === key && timesOf(of).some((other) => Math.abs(other - time) <= gap));
+      const near = open.filter((of) => of.key === key && of.rows.some((other) => (other.at as number) <= endOf(row) && endOf(other) >= time));
       near.sort((a, b) => Math.min(...timesOf(a)) - Math.min(...timesOf(b)));
+      mergedMost = Math.max(mergedMost, near.length);
       open = open.filter((of) => !near.includes(of));
       open.push({ key, rows: [...near.flatMap((of) => of.rows), row], changed: true, out: near.flatMap((of) => of.out) });
     }
-    const isDue = (of: Session) => Math.max(...timesOf(of)) + gap + latenessMs < mark;
+    const isDue = (of: Session) => endsOf(of) + latenessMs < mark;
     for (const one of open) {
-      const bounds = { start: Math.min(...timesOf(one)), end: Math.max(...timesOf(one)) + gap };
+      const bounds = { start: Math.min(...timesOf(one)), end: endsOf(one) };
       const gone = one.out.filter(({ start, end }) => start !== bounds.start || end !== bounds.end);
       for (const { rows } of gone) for (const row of rows) results.push({ epoch, row: { ...row, retracted: true } });
       one.out = one.out.filter((result) => !gone.includes(result));
@@ -84,7 +89,7 @@ export function modelSessions(all: readonly KeyedEpoch[], { keys, gap, latenessM
     }
     open = open.filter((of) => !isDue(of));
   });
-  return { results, lateCount };
+  return { results, lateCount, mergedMost };
 }
 
 export interface RowWindowModel {

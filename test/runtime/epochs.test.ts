@@ -6,7 +6,7 @@ import { Commits } from '../../runtime/epoch/commits.ts';
 
 /** Ends an epoch and has it written: which one's positions may then be committed. */
 function step(epochs: Commits, ...progress: readonly (readonly [heldUntil: number, watermark: number])[]): number | undefined {
-  const record = epochs.end([], 0, 0);
+  const record = epochs.end([], { startedAtMs: 0, beganAtMs: 0, cutAtMs: 0 }, 0);
   epochs.merged(
     record,
     progress.map(([heldUntil, watermark]) => ({ heldUntil, watermark })),

@@ -456,3 +456,16 @@ test('what is no fault of a row ends the job all the same', () => {
     /cannot be copied/,
   );
 });
+
+test('under fail the error says where the row was read, in the order of event time, too', () => {
+  for (const order of ['arrival', 'eventTime'] as const) {
+    const driver = testDriver(processed(false, order).to(collect()), SMALL);
+    const given = [...Array.from({ length: 6 }, (_, i) => ({ k: 'a', n: 1, at: i * 1_000, bad: i === 4 ? 7 : 0 })), { k: 'b', n: 1, at: 90_000, bad: 0 }];
+    driver.send(given);
+    // Where rows wait they come to the function in the epoch in which the watermark has passed them.
+    assert.throws(() => {
+      driver.endEpoch();
+      driver.close();
+    }, /poison 7.*\(source 0, partition 0, offset 4\)$/s);
+  }
+});

@@ -110,7 +110,7 @@ function textObjections(path: string, source: string): string[] {
 }
 
 /** Doors of their own, which packages load by a sub-path. */
-const SUB_PATHS = new Set(['io/kafka/index.ts']);
+const SUB_PATHS = new Set(['io/elasticsearch/index.ts', 'io/kafka/index.ts']);
 
 function importObjections(path: string, source: string): string[] {
   const room = path.split('/')[0] as string;

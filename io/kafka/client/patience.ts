@@ -81,7 +81,9 @@ export class Patience {
     this.#failing.set(key, entry);
     const forMs = now - entry.sinceMs;
     const left = leftMs ?? this.#options.timeoutMs - forMs;
-    if (!isPassing(error) || left <= 0) throw this.#connection.error(`${name}: ${what}`, error);
+    const mayPass = isPassing(error) && left > 0;
+    if (mayPass) this.#connection.report?.retried(`${name}: ${what}`, describe(error).message);
+    if (!mayPass) throw this.#connection.error(`${name}: ${what}`, error);
     if (forMs >= SILENT_MS) this.#say(error, Math.ceil(left / 1000));
     return Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(entry.times++, 10), Math.max(1, left));
   }

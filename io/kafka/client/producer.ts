@@ -274,6 +274,7 @@ export class BatchProducer {
       lane.notBefore = now + Math.min(BACKOFF_MS_MIN * 2 ** Math.min(lane.failures++, 10), BACKOFF_MS_MAX, Math.max(1, delivery.deadline - now));
     }
     if (key !== undefined && isConnectionError(error)) this.#wait(key, error, deliveries);
+    else this.#cluster.connection.report?.retried(`kafka ${this.#options.topic}: rows cannot be written`, describe(error).message);
     this.#lookForLeaders();
   }
 

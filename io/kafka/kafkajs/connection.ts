@@ -7,13 +7,17 @@
 import net, { type Socket } from 'node:net';
 import tls from 'node:tls';
 import type { KafkaConfig, SASLOptions } from 'kafkajs';
-import { MillraceError } from '../../../core/index.ts';
+import { keepSecret, type LogLevel, MillraceError } from '../../../core/index.ts';
+import type { Report } from '../../report.ts';
 import type { KafkaConnectionOptions } from '../connection/index.ts';
 import { BrokerAnswer, type Request, WireReader, WireWriter } from '../protocol/index.ts';
 import { type KafkajsBroker, privateClient } from './private-client.ts';
 
 const KEEP_ALIVE_MS = 60_000;
 const LOG_LEVEL_ERROR = 1;
+const LOG_LEVEL_INFO = 4;
+/** Its errors are no errors of the job, which tries again, or ends with an error of its own. */
+const LEVEL_OF: Readonly<Record<number, LogLevel>> = { 1: 'warn', 2: 'warn', 4: 'info', 5: 'debug' };
 /** System and TLS errors that repeat: a bad certificate or handshake is bad the next time too. */
 const TLS_FAULT = /CERT|SSL|TLS|EPROTO|SIGNATURE/;
 
@@ -23,35 +27,46 @@ const TLS_FAULT = /CERT|SSL|TLS|EPROTO|SIGNATURE/;
 export class Connection {
   readonly options: KafkaConnectionOptions;
   readonly config: KafkaConfig;
-  /** The last error that kafkajs logged. It goes into our own error's message; nothing is printed. */
+  /** Where its lines go, and what is counted; undefined: nowhere. */
+  readonly report: Report | undefined;
+  /** The last error that kafkajs logged. It goes into our own error's message. */
   lastError = '';
   readonly #sockets = new Set<Socket>();
   #isClosed = false;
 
-  constructor(options: KafkaConnectionOptions) {
+  constructor(options: KafkaConnectionOptions, report?: Report) {
     this.options = options;
+    this.report = report;
     this.config = {
       clientId: options.clientId ?? 'millrace',
       brokers: [...options.brokers],
       connectionTimeout: options.connectionTimeout ?? 3000,
       requestTimeout: options.requestTimeout ?? 30_000,
       enforceRequestTimeout: true,
-      logLevel: LOG_LEVEL_ERROR,
+      logLevel: this.#logLevel,
       logCreator: () => (entry) => {
         const cause = entry.log['error'];
-        this.lastError = typeof cause === 'string' && !entry.log.message.includes(cause) ? `${entry.log.message}: ${cause}` : entry.log.message;
+        const line = typeof cause === 'string' && !entry.log.message.includes(cause) ? `${entry.log.message}: ${cause}` : entry.log.message;
+        if (entry.level === LOG_LEVEL_ERROR) this.lastError = line;
+        const { broker, clientId } = entry.log as { readonly broker?: unknown; readonly clientId?: unknown };
+        report?.log[LEVEL_OF[entry.level] ?? 'debug']({ client: 'kafkajs', part: entry.namespace, broker, clientId }, line);
       },
       socketFactory: (socket) => this.#connect(socket),
       ...(options.ssl !== undefined && { ssl: options.ssl as boolean | tls.ConnectionOptions }),
-      ...(options.sasl !== undefined && { sasl: options.sasl as SASLOptions }),
+      ...(options.sasl !== undefined && { sasl: keptTokens(options.sasl) as SASLOptions }),
     };
+  }
+
+  /** Without a log only its last error is of use. */
+  get #logLevel(): number {
+    return this.report === undefined ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO;
   }
 
   /** A broker, not connected yet. */
   async broker(host: string, port: number, rack: string | null = null): Promise<KafkajsBroker> {
     const client = privateClient();
     const { logCreator, ...config } = this.config;
-    const logger = client.createLogger({ level: LOG_LEVEL_ERROR, logCreator: logCreator as NonNullable<KafkaConfig['logCreator']> });
+    const logger = client.createLogger({ level: this.#logLevel, logCreator: logCreator as NonNullable<KafkaConfig['logCreator']> });
     const connectionPool = new client.ConnectionPool({ ...config, logger, host, port, rack, maxInFlightRequests: null });
     return new client.Broker({ connectionPool, logger, allowAutoTopicCreation: false });
   }
@@ -120,6 +135,20 @@ export class Connection {
     socket.once('close', () => this.#sockets.delete(socket));
     return socket;
   }
+}
+
+/** Tokens that a provider gives are secrets, which nobody can know before. */
+function keptTokens(sasl: NonNullable<KafkaConnectionOptions['sasl']>): NonNullable<KafkaConnectionOptions['sasl']> {
+  if (!('oauthBearerProvider' in sasl)) return sasl;
+  const { oauthBearerProvider: provider } = sasl;
+  return {
+    ...sasl,
+    oauthBearerProvider: async () => {
+      const token = await provider();
+      keepSecret(token?.value);
+      return token;
+    },
+  };
 }
 
 /**

@@ -3,11 +3,11 @@
  * itself it counts epochs only.
  */
 
-import { type Counters, type SlabUsage, sumCounters, type Watermark } from '../../core/index.ts';
+import { type Counters, type SlabUsage, sumCounters, type Watermark, withoutSecrets } from '../../core/index.ts';
+import type { SinkCounts } from '../../io/index.ts';
 import { type PartitionState, positionOf } from '../epoch/index.ts';
-import type { Plan, SourcePlan } from '../plan/index.ts';
+import type { Plan } from '../plan/index.ts';
 import type { Balance, CounterName, LedgerSample } from '../shared/index.ts';
-import type { SinkProgress } from './sinks.ts';
 
 export interface PartitionProgress {
   readonly source: string;
@@ -31,14 +31,46 @@ export interface EpochTimes {
   readonly scanMs: number;
   readonly writeMs: number;
   readonly commitMs: number;
+  /** Of scanMs: from the first row to the end of the epoch; from there until all workers have merged it. */
+  readonly intakeMs: number;
+  readonly mergeMs: number;
+  /** Of commitMs: making the checkpoint, where one was made. */
+  readonly checkpointMs: number;
+}
+
+/** The checkpoint that was made last. */
+export interface CheckpointTimes {
+  /** The epoch whose state it has. */
+  readonly checkpoint: number;
+  /** When it was made, ms since 1970. */
+  readonly atMs: number;
+  readonly ms: number;
+  /** Of the state that it has, estimated as stateBytes is. */
+  readonly stateBytes: number;
+}
+
+/**
+ * How long sources were not allowed to hand on more rows, in seconds, by what they waited for. `workers`: rows that
+ * were handed on are not scanned yet. `epochs`: the open epoch is full, and those before it are not written. `output`:
+ * output that is not written takes too much memory, or the state does.
+ */
+export interface BackPressure {
+  readonly workers: number;
+  readonly epochs: number;
+  readonly output: number;
 }
 
 /**
  * What a job is doing. `joining`: a source has reported nothing of its partitions yet, as while a consumer
  * group forms. `restoring`: epochs of the journal are being repeated. `waiting`: a source waits for something
- * outside, such as a broker. `draining`: the job is stopping, and finishes what was read.
+ * outside, such as a broker. `paused`: by `job.pause()`. `draining`: the job is stopping, and finishes what was read.
  */
-export type JobState = 'standby' | 'starting' | 'joining' | 'restoring' | 'running' | 'waiting' | 'draining' | 'stopped' | 'failed';
+export type JobState = 'standby' | 'starting' | 'joining' | 'restoring' | 'running' | 'waiting' | 'paused' | 'draining' | 'stopped' | 'failed';
+
+/** What a sink that counts has done: see {@link SinkCounts}. */
+export interface SinkProgress extends SinkCounts {
+  readonly sink: string;
+}
 
 export interface Progress {
   readonly pipeline: string;
@@ -61,7 +93,13 @@ export interface Progress {
   readonly readAgain: number | 'all';
   readonly epoch: number;
   readonly committedEpoch: number;
+  /** Epochs that have ended and are not written; and what the open one has taken in, bytes. */
+  readonly epochsUnderWay: number;
+  readonly epochBytes: number;
   readonly lastEpoch: EpochTimes | undefined;
+  /** Of this run; undefined where none was made yet. */
+  readonly lastCheckpoint: CheckpointTimes | undefined;
+  readonly backPressure: BackPressure;
   /** Shared memory in use: state, and what is under way. */
   readonly memory: SlabUsage;
   /**
@@ -101,17 +139,38 @@ export interface ProgressSources {
   readonly spilledBytes: number;
   readonly epoch: number;
   readonly committedEpoch: number;
+  readonly epochsUnderWay: number;
+  readonly epochBytes: number;
   readonly readAgain: number | 'all';
   readonly samples: readonly LedgerSample[];
   readonly refused: number;
   readonly sinks: readonly SinkProgress[];
   readonly balance: Balance;
+  readonly backPressure: BackPressure;
+}
+
+/** When an epoch passed its stations, ms of a monotonic clock. */
+export interface EpochStations {
+  readonly epoch: number;
+  readonly bytes: number;
+  /** The one before it was cut. */
+  readonly startedAtMs: number;
+  /** Its first row came, or it was cut without one. */
+  readonly beganAtMs: number;
+  readonly cutAtMs: number;
+  readonly mergedAtMs: number;
+  readonly writtenAtMs: number;
+  /** The same as writtenAtMs where no checkpoint was made. */
+  readonly checkpointedAtMs: number;
+  readonly committedAtMs: number;
 }
 
 const TICK_MS_MIN = 500;
 
 export class ProgressLog {
   readonly #plan: Plan;
+  /** By source. */
+  readonly #names: readonly string[];
   readonly #sources: () => ProgressSources;
   readonly #elapsed: () => number;
   readonly #startedAt: number;
@@ -125,20 +184,26 @@ export class ProgressLog {
   /** @param elapsed ms of a monotonic clock */
   constructor(plan: Plan, elapsed: () => number, sources: () => ProgressSources) {
     this.#plan = plan;
+    this.#names = plan.sources.map(({ source }) => withoutSecrets(source.name));
     this.#elapsed = elapsed;
     this.#startedAt = elapsed();
     this.#lastTick = { at: this.#startedAt, rows: 0, rowsPerSecond: 0 };
     this.#sources = sources;
   }
 
-  epoch(times: { epoch: number; bytes: number; startedAtMs: number; mergedAtMs: number; writtenAtMs: number; committedAtMs: number }): void {
+  /** An epoch is written, and what it lets be committed is committed. */
+  epoch(at: EpochStations): EpochTimes {
     this.#lastEpoch = {
-      epoch: times.epoch,
-      bytes: times.bytes,
-      scanMs: times.mergedAtMs - times.startedAtMs,
-      writeMs: times.writtenAtMs - times.mergedAtMs,
-      commitMs: times.committedAtMs - times.writtenAtMs,
+      epoch: at.epoch,
+      bytes: at.bytes,
+      scanMs: at.mergedAtMs - at.startedAtMs,
+      writeMs: at.writtenAtMs - at.mergedAtMs,
+      commitMs: at.committedAtMs - at.writtenAtMs,
+      intakeMs: at.cutAtMs - at.beganAtMs,
+      mergeMs: at.mergedAtMs - at.cutAtMs,
+      checkpointMs: at.checkpointedAtMs - at.writtenAtMs,
     };
+    return this.#lastEpoch;
   }
 
   tick(): void {
@@ -168,7 +233,7 @@ export class ProgressLog {
     const rowsIn = totals.get('rowsIn') ?? 0;
     const isThere = partitions.map(({ assigned, position }) => assigned || position !== undefined);
     const all = partitions.map((state, global) => ({
-      source: (this.#plan.sources[state.source] as SourcePlan).source.name,
+      source: this.#names[state.source] as string,
       partition: state.partition,
       position: state.position,
       lag: lagOf(state),
@@ -185,6 +250,7 @@ export class ProgressLog {
       watermark: watermarks.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...watermarks.map((watermark) => watermark.current)),
       lag: partitions.reduce<number | undefined>((sum, state, global) => (state.assigned ? plus(sum, perPartition[global]?.lag) : sum), 0),
       lastEpoch: this.#lastEpoch,
+      lastCheckpoint: undefined,
       partitions: perPartition,
       ledger: {
         undecodable: totals.get('undecodable') ?? 0,
