@@ -2,8 +2,12 @@
 
 import { type ChangelogSink, count, f64, json, log, pipeline, sum, timestamp, tumbling, utf8 } from 'millrace';
 import { elasticsearch } from 'millrace/io/elasticsearch';
+import { type HdfsSinkOptions, hdfs } from 'millrace/io/hdfs';
 
-const SINKS: Readonly<Record<string, (options: never) => unknown>> = { elasticsearch: elasticsearch.sink };
+const SINKS: Readonly<Record<string, (options: never) => unknown>> = {
+  elasticsearch: elasticsearch.sink,
+  hdfs: (options: Omit<HdfsSinkOptions, 'value' | 'changelog'>) => hdfs.sink({ ...options, value: json() }),
+};
 
 export interface ToServerParams {
   readonly dir: string;
