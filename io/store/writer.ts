@@ -203,6 +203,7 @@ export class StoreWriter implements SinkWriter {
       await this.#writeEnd(part);
       await part.aside.publish(visible);
       this.#taken.add(visible);
+      this.#claims.delete(visible);
       stale.delete(visible);
     }
     // Files of shards that had no rows this time.
@@ -222,6 +223,7 @@ export class StoreWriter implements SinkWriter {
     const visible = this.#visibleName(name);
     const now = await this.#store.finalise(name, visible);
     this.#taken.add(now);
+    this.#claims.delete(now);
     return now;
   }
 

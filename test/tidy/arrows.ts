@@ -58,6 +58,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['http', 'base', 'delivery'],
       ['elasticsearch', 'base', 'delivery', 'http'],
       ['hdfs', 'base', 'delivery', 'http'],
+      ['s3', 'base', 'delivery', 'http'],
       ['kafka/protocol', 'base'],
       ['kafka/connection', 'base'],
       ['kafka/kafkajs', 'base', 'kafka/protocol', 'kafka/connection'],

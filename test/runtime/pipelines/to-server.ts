@@ -3,10 +3,12 @@
 import { type ChangelogSink, count, f64, json, log, pipeline, sum, timestamp, tumbling, utf8 } from 'millrace';
 import { elasticsearch } from 'millrace/io/elasticsearch';
 import { type HdfsSinkOptions, hdfs } from 'millrace/io/hdfs';
+import { type S3SinkOptions, s3 } from 'millrace/io/s3';
 
 const SINKS: Readonly<Record<string, (options: never) => unknown>> = {
   elasticsearch: elasticsearch.sink,
   hdfs: (options: Omit<HdfsSinkOptions, 'value' | 'changelog'>) => hdfs.sink({ ...options, value: json() }),
+  s3: (options: Omit<S3SinkOptions, 'value' | 'changelog'>) => s3.sink({ ...options, value: json() }),
 };
 
 export interface ToServerParams {
