@@ -91,7 +91,7 @@ describe('parquet()', () => {
       await write(dir, parquet({ compression }), all, ROWS);
       const [file] = (await readdir(dir)).filter((name) => name.endsWith('.parquet'));
       assert.equal(file, 'part-0000000001-00000.parquet');
-      const columns = 'flag, tiny, small, "int", unsigned, long::varchar, single, "double", odd, hex(bytes), epoch_ms(at)::varchar, n';
+      const columns = 'flag, tiny, small, "int", unsigned, long::varchar, single, "double", odd, hex(bytes), epoch_ms("at")::varchar, n';
       const found = await query(`select ${columns} from '${join(dir, file)}' order by n`);
       const expected = ROWS.map((row) =>
         all.fields.map(({ name }) => {
@@ -128,7 +128,7 @@ describe('parquet()', () => {
     assert.deepEqual(
       (
         await query(
-          `select row_group_num_rows, stats_min, stats_max, compression from parquet_metadata('${file}') where path_in_schema = 'i' order by row_group_id`,
+          `select row_group_num_rows, stats_min_value, stats_max_value, compression from parquet_metadata('${file}') where path_in_schema = 'i' order by row_group_id`,
         )
       ).map((row) => row.map(String)),
       [
