@@ -34,7 +34,12 @@ export class Circuit {
 
   constructor(options: CircuitOptions) {
     this.#options = options;
-    options.signal.addEventListener('abort', () => this.#wakeAll(), { once: true });
+    options.signal.addEventListener('abort', this.#wakeAll, { once: true });
+  }
+
+  /** It is not used any more. */
+  close(): void {
+    this.#options.signal.removeEventListener('abort', this.#wakeAll);
   }
 
   get isOpen(): boolean {
@@ -109,7 +114,7 @@ export class Circuit {
     });
   }
 
-  #wakeAll(): void {
+  readonly #wakeAll = (): void => {
     for (const wake of [...this.#sleepers]) wake();
-  }
+  };
 }

@@ -48,7 +48,7 @@ export class Delivery {
     else signal.addEventListener('abort', ends, { once: true });
     this.#circuit = new Circuit({ name, patienceMs: settings.deliveryTimeoutMs, signal: this.#abort.signal, waiting });
     this.#refusals = new Refusals(name, pipeline, settings, refused);
-    this.#lanes = Array.from({ length: settings.concurrency }, () => new Lane());
+    this.#lanes = Array.from({ length: settings.concurrency }, (_, number) => new Lane(number));
   }
 
   /** Resolves when every record of the block is stored or refused. Its bytes have to stay until then. */
@@ -72,6 +72,14 @@ export class Delivery {
   async settle(): Promise<void> {
     await Promise.all(this.#unsettled);
     if (this.#failure !== undefined) throw this.#failure;
+    await this.#refusals.sync();
+  }
+
+  /** Rows that were stored, and turn out to be refused where they are to go on to. */
+  async refuse(refusals: readonly Refusal[]): Promise<void> {
+    await this.#refusals.add(refusals);
+    this.#counts.refused += refusals.length;
+    this.#counts.rows -= refusals.length;
     await this.#refusals.sync();
   }
 

@@ -10,13 +10,15 @@ import { KeyColumns } from '../record-batch/index.ts';
 
 /** What is around a record, or in place of it. */
 export interface RecordFrame {
+  /** A row that goes has a record, too: its last values. Default: none. */
+  readonly hasRecordsOfGone?: boolean;
   /** Most bytes that `head` and `tail` write for a row with a key of so many bytes (0 without one). */
   bytesMax(keyBytes: number): number;
   /**
    * Writes what comes before the record, at `at`. Returns the address behind.
    *
    * @param key address of the row's key, valid during the call; `keyBytes` is -1 for none and for a null
-   * @param isGone the row leaves the table: there is no record
+   * @param isGone the row leaves the table: there is no record, unless `hasRecordsOfGone`
    */
   head(batch: Batch, row: number, at: number, key: number, keyBytes: number, isGone: boolean): number;
   /** Writes what comes behind it. */
@@ -80,7 +82,7 @@ export class FramedRecords implements RecordEncoder {
       const isGone = isChanges && this.#isTakenBack(given, from + i);
       if (!(isGone && i + 1 < known && !this.#isTakenBack(given, from + i + 1) && this.#hasKeyOfNext(i))) {
         at = this.#frame.head(batch, from + i, at, keyBytes < 0 ? 0 : (u32[(this.#keyAddresses >>> 2) + i] as number), keyBytes, isGone);
-        if (!isGone) {
+        if (!isGone || this.#frame.hasRecordsOfGone === true) {
           u8.copyWithin(at, start, end);
           at += end - start;
         }

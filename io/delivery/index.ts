@@ -6,5 +6,6 @@ export { untilOpen } from './opening.ts';
 export { DELIVERY_OPTIONS, type DeliveryOptions, type DeliverySettings, deliverySettings } from './options.ts';
 export { briefly, type CallCounts, type Calls, Patience } from './patience.ts';
 export { RecordBlock, recordBlockEncoder } from './record-block.ts';
+export type { Refusal } from './refusals.ts';
 export { type RecordFault, Records, Refused, TooLarge, type Transport, Unavailable } from './transport.ts';
 export { DeliveryWriter } from './writer.ts';

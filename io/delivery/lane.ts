@@ -11,6 +11,8 @@ import { Records } from './transport.ts';
 export interface Pending {
   readonly of: QueuedBlock;
   readonly bytes: Uint8Array;
+  /** Counts the records of the lane. */
+  readonly sequence: number;
 }
 
 export class QueuedBlock {
@@ -60,12 +62,18 @@ export interface LaneRequest {
 }
 
 export class Lane {
+  readonly #number: number;
+  #sequence = 0;
   readonly #queue: QueuedBlock[] = [];
   /** To be sent again, before all others. */
   #again: readonly Pending[] = [];
   isAtWork = false;
   /** Most rows of a request that has records which come again: fewer where one of them spoils the others. */
   #rowsAgain = Number.POSITIVE_INFINITY;
+
+  constructor(number: number) {
+    this.#number = number;
+  }
 
   add(block: QueuedBlock): void {
     if (block.records.count > 0) this.#queue.push(block);
@@ -98,7 +106,7 @@ export class Lane {
       const fits = this.#again.findIndex((record, i) => i >= most || ((size += record.bytes.length) > bytes && i > 0));
       const pending = fits < 0 ? this.#again : this.#again.slice(0, fits);
       this.#again = fits < 0 ? [] : this.#again.slice(fits);
-      return { pending, records: new Records(pending.map((record) => record.bytes)) };
+      return this.#request(pending);
     }
     const pending: Pending[] = [];
     const chunks: Uint8Array[] = [];
@@ -111,20 +119,19 @@ export class Lane {
         const record = records.bytes(to, to + 1);
         if (pending.length > 0 && size + record.length > bytes) break;
         size += record.length;
-        pending.push({ of: block, bytes: record });
+        pending.push({ of: block, bytes: record, sequence: this.#sequence++ });
       }
       if (to > from) chunks.push(records.bytes(from, to));
       block.next = to;
       if (to < records.count) break;
       this.#queue.shift();
     }
-    return {
-      pending,
-      records: new Records(
-        pending.map((record) => record.bytes),
-        chunks,
-      ),
-    };
+    return this.#request(pending, chunks);
+  }
+
+  #request(pending: readonly Pending[], chunks?: readonly Uint8Array[]): LaneRequest {
+    const records = pending.map((record) => record.bytes);
+    return { pending, records: new Records(records, chunks, this.#number, (pending[0] as Pending).sequence) };
   }
 
   /** Fails all that is in it. */

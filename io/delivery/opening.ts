@@ -11,11 +11,16 @@ import { Patience } from './patience.ts';
  * @throws MillraceError ERR_MILLRACE_SINK when the patience is at its end; what `attempt` throws that is not
  * Unavailable
  */
-export function untilOpen<T>(
+export async function untilOpen<T>(
   name: string,
   settings: DeliverySettings,
   context: Pick<SinkContext, 'signal' | 'waiting'>,
   attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  return new Patience(name, settings, context).call(attempt);
+  const patience = new Patience(name, settings, context);
+  try {
+    return await patience.call(attempt);
+  } finally {
+    patience.close();
+  }
 }

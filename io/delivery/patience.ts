@@ -78,6 +78,11 @@ export class Patience implements Calls {
     }
   }
 
+  /** No call is made any more: the signal of the job is listened to no longer. */
+  close(): void {
+    this.#circuit.close();
+  }
+
   get counts(): CallCounts {
     return { requests: this.#requests, retries: this.#retries, inFlight: this.#inFlight, seconds: this.#seconds, isWaiting: this.#circuit.isOpen };
   }

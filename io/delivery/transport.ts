@@ -6,10 +6,19 @@ export class Records {
   readonly byteLength: number;
   /** Their bytes, in pieces of whole records. Views of shared memory: valid until the request is over. */
   readonly chunks: readonly Uint8Array[];
+  /** Whose they are: requests of one lane come one after the other. */
+  readonly lane: number;
+  /**
+   * The first one's place among all records of the lane. A transport that reports none as retriable gets them
+   * without gaps, and the same ones again under the same number.
+   */
+  readonly sequence: number;
   readonly #records: readonly Uint8Array[];
 
-  constructor(records: readonly Uint8Array[], chunks: readonly Uint8Array[] = records) {
+  constructor(records: readonly Uint8Array[], chunks: readonly Uint8Array[] = records, lane = 0, sequence = 0) {
     this.#records = records;
+    this.lane = lane;
+    this.sequence = sequence;
     this.chunks = chunks;
     this.count = records.length;
     this.byteLength = chunks.reduce((sum, chunk) => sum + chunk.length, 0);

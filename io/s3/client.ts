@@ -37,7 +37,7 @@ interface S3Request {
 const PASSING = new Set(['SlowDown', 'ServiceUnavailable', 'InternalError', 'RequestTimeout', 'OperationAborted', 'Throttling', 'ThrottlingException']);
 const MISSING = new Set(['NoSuchKey', 'NoSuchUpload', 'NotFound']);
 
-type Signer = typeof import('aws4fetch')['AwsV4Signer'];
+type Signer = (typeof import('aws4fetch'))['AwsV4Signer'];
 
 /** @throws MillraceError ERR_MILLRACE_OPTION when aws4fetch is not installed */
 export async function loadSigner(what: string): Promise<Signer> {
