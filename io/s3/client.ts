@@ -37,7 +37,16 @@ interface S3Request {
 const PASSING = new Set(['SlowDown', 'ServiceUnavailable', 'InternalError', 'RequestTimeout', 'OperationAborted', 'Throttling', 'ThrottlingException']);
 const MISSING = new Set(['NoSuchKey', 'NoSuchUpload', 'NotFound']);
 
-type Signer = (typeof import('aws4fetch'))['AwsV4Signer'];
+/** Of aws4fetch, by its shape: its types are not there where it is not installed. */
+export type Signer = new (
+  request: S3Credentials & {
+    readonly method: string;
+    readonly url: string;
+    readonly headers: Record<string, string>;
+    readonly service: string;
+    readonly region: string;
+  },
+) => { sign(): Promise<{ readonly url: URL; readonly headers: Iterable<[string, string]> }> };
 
 /** @throws MillraceError ERR_MILLRACE_OPTION when aws4fetch is not installed */
 export async function loadSigner(what: string): Promise<Signer> {
@@ -183,7 +192,6 @@ export class S3 {
         ...(sessionToken !== undefined && { sessionToken }),
         service: 's3',
         region,
-        allHeaders: false,
       });
       const signed = await signer.sign();
       const answer = await this.#client.send({
