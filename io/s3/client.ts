@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { MillraceError, shown } from '../../core/index.ts';
 import { type Calls, Unavailable } from '../delivery/index.ts';
-import { busy, type HttpAnswer, type HttpClient, isPassingStatus, wordsOf } from '../http/index.ts';
+import { type AnswerBody, busy, type HttpAnswer, type HttpClient, isPassingStatus, wordsOf } from '../http/index.ts';
 
 export interface S3Credentials {
   readonly accessKeyId: string;
@@ -82,7 +82,7 @@ export class S3 {
   }
 
   /** @throws NotThere */
-  async get(key: string): Promise<Buffer> {
+  async get(key: string): Promise<AnswerBody> {
     return (await this.#call({ method: 'GET', key })).body;
   }
 
