@@ -37,7 +37,8 @@ export interface HttpRequest {
 /** The bytes of an answer: a Buffer, whose type users may not have. */
 export interface AnswerBody extends Uint8Array {
   toString(encoding?: 'utf8' | 'latin1' | 'base64'): string;
-  indexOf(value: number | string | Uint8Array, from?: number): number;
+  includes(value: number | string | Uint8Array, from?: number): boolean;
+  subarray(from?: number, to?: number): AnswerBody;
 }
 
 export interface HttpAnswer {
