@@ -82,7 +82,8 @@ export async function launch({ title, dir, ownsDir, asNobody = false, stopSignal
     }
     await killAll();
   };
-  const removeDir = () => ownsDir && fs.rmSync(dir, { recursive: true, force: true });
+  // What was just killed may still be making files.
+  const removeDir = () => ownsDir && fs.rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   // The last resort: neither a server nor its data outlives the process that started it.
   const atExit = () => {
     for (const { child } of running) signalGroup(child, 'SIGKILL');
@@ -170,7 +171,8 @@ function sendQuietly(pid, name) {
  */
 export function watchFor(pids, dir) {
   if (process.platform === 'win32') return undefined;
-  const script = 'cat > /dev/null; dir=$1; shift; for pid; do kill -9 "-$pid" 2> /dev/null; done; if [ -n "$dir" ]; then sleep 0.1; rm -rf "$dir"; fi';
+  const script =
+    'cat > /dev/null; dir=$1; shift; for pid; do kill -9 "-$pid" 2> /dev/null; done; if [ -n "$dir" ]; then for i in 1 2 3 4 5; do rm -rf "$dir" && break; sleep 0.2; done; fi';
   const shell = spawn('/bin/sh', ['-c', script, 'sh', dir ?? '', ...pids.map(String)], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
   shell.once('error', () => {});
   shell.unref();

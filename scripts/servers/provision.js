@@ -24,7 +24,7 @@ export const isRoot = () => process.getuid?.() === 0;
  *
  * @param {string} folder
  */
-function isOpen(folder) {
+export function isOpen(folder) {
   let at = path.resolve(folder);
   while (!fs.existsSync(at)) at = path.dirname(at);
   for (; at !== path.dirname(at); at = path.dirname(at)) if ((fs.statSync(at).mode & 0o001) === 0) return false;
