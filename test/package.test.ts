@@ -32,9 +32,11 @@ const OLDEST_TYPESCRIPT = '5.7';
 
 /** All doors, as a program with its types would use them. The last line must not compile. */
 const CONSUMER = `
-import { collect, count, f64, json, mean, pipeline, run, sliding, timestamp, utf8 } from 'millrace';
+import { collect, count, f64, json, mean, pipeline, parquet, run, sliding, timestamp, utf8 } from 'millrace';
 import { GroupTable } from 'millrace/core';
+import { hdfs } from 'millrace/io/hdfs';
 import { kafka } from 'millrace/io/kafka';
+import { s3 } from 'millrace/io/s3';
 import { testDriver } from 'millrace/testing';
 const brokers = ['127.0.0.1:9092'];
 const means = pipeline('clicks-per-page')
@@ -46,6 +48,8 @@ const means = pipeline('clicks-per-page')
   .window(sliding('1m', '10s'))
   .aggregate({ clicks: count(), meanMs: mean('ms') });
 means.to(collect());
+means.to(hdfs.sink({ url: 'http://namenode:9870', path: '/means', name: '{windowStart:ms}', value: json() }));
+means.to(s3.sink({ bucket: 'lake', value: parquet({ compression: 'gzip' }) }));
 export default means.to(kafka.sink({ brokers, topic: 'clicks-per-page', key: 'page', value: json() }));
 export const rowsIn = async (): Promise<number> => (await (await run('./clicks.ts', { workers: 2 })).done).rowsIn;
 export const rest = [GroupTable, testDriver];

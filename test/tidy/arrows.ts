@@ -59,6 +59,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['elasticsearch', 'base', 'delivery', 'http'],
       ['clickhouse', 'base', 'delivery', 'http'],
       ['hdfs', 'base', 'delivery', 'http'],
+      ['s3', 'base', 'delivery', 'http'],
       ['postgres', 'base', 'delivery'],
       ['cassandra', 'base', 'delivery'],
       ['hbase', 'base', 'delivery', 'http'],
