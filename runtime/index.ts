@@ -19,6 +19,8 @@ export {
   i16,
   i32,
   i64,
+  jsonText,
+  list,
   MillraceError,
   normalDensity,
   nullable,

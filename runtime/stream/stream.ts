@@ -40,6 +40,7 @@ import {
 } from '../../operators/index.ts';
 import { type ErrorRow, GRAPH, type Graph, type Node, type PipelineLike, type Upstream } from '../plan/index.ts';
 import { columnsOf, mustBeFunction, mustHaveColumns, newColumns, newNames } from './arguments.ts';
+import { type Exploded, explodeOperation, type ListColumn } from './explode.ts';
 import { withoutHidden } from './expressions.ts';
 import {
   type AnyJoinOptions,
@@ -162,6 +163,17 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     mustHaveColumns(schema, fn, 'flatMap', '(r) => [{ page: r.page, ms: r.ms }]');
     const columns = toSchema(schema);
     return this.#rows({ kind: 'flatMap', schema: columns, fn: fn as (row: unknown, emit: (row: AnyRow) => void) => unknown });
+  }
+
+  /**
+   * A row for each element of a list, which has the element in the list's place. A list that is null or empty
+   * gives no row.
+   *
+   * @example orders.explode('items').keyBy('items.sku').aggregate({ n: sum('items.n') })
+   * @throws MillraceError ERR_MILLRACE_PIPELINE for a column that holds no list
+   */
+  explode<C extends ColumnName<R>>(column: C & ListColumn<R, C>): Stream<Exploded<R, C>> {
+    return this.#rows(explodeOperation(this.schema, column));
   }
 
   /** The vectorised escape hatch: whole batches, columns as typed memory. */

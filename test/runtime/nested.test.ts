@@ -240,6 +240,59 @@ describe('structs, lists and text of JSON in a pipeline', () => {
     assert.deepEqual(new Map([...held].map(([key, row]) => [key, (row as { n: number }).n])), wanted);
   });
 
+  test('explode gives a row for each element, with its members as columns', () => {
+    const orders = [
+      {
+        id: 'o1',
+        at: 1,
+        box: { labels: ['x', 'y'] },
+        items: [
+          { sku: 'a', n: 2 },
+          { sku: 'b', n: null },
+        ],
+      },
+      { id: 'o2', at: 2, box: { labels: [] }, items: null },
+      { id: 'o3', at: 3, box: { labels: ['z'] }, items: [{ sku: 'a', n: 5 }] },
+    ];
+    const from = () =>
+      pipeline('p').from(
+        memory(orders, { schema: { id: utf8, at: timestamp, box: { labels: list(utf8) }, items: nullable(list({ sku: utf8, n: nullable(f64) })) } }),
+      );
+    const run = (p: Parameters<typeof testDriver>[0]) => {
+      const driver = testDriver(p);
+      driver.send(orders);
+      driver.close();
+      return driver.output();
+    };
+    assert.deepEqual(
+      run(from().explode('items').to(collect())),
+      orders.flatMap(({ id, at, box, items }) => (items ?? []).map((each) => ({ id, at, box, items: each }))),
+    );
+    assert.deepEqual(
+      run(from().select('id', 'box').explode('box.labels').to(collect())),
+      orders.flatMap(({ id, box }) => box.labels.map((labels) => ({ id, box: { labels } }))),
+    );
+    assert.deepEqual(
+      run(
+        from()
+          .explode('items')
+          .withWatermark('at', 0)
+          .keyBy('items.sku')
+          .window(tumbling('1s'))
+          .aggregate({ n: sum('items.n') })
+          .to(collect()),
+      )
+        .map((row) => JSON.stringify(row))
+        .sort(),
+      [
+        { items: { sku: 'a' }, windowStart: 0, windowEnd: 1000, n: 7 },
+        { items: { sku: 'b' }, windowStart: 0, windowEnd: 1000, n: null },
+      ].map((row) => JSON.stringify(row)),
+    );
+    // @ts-expect-error: it is no list
+    assert.throws(() => from().explode('id'), /explode\("id"\) needs a column of lists, and "id" is utf8/);
+  });
+
   test('records come out again as they went in, by JSON and by CSV', () => {
     const dir = mkdtempSync(join(tmpdir(), 'nested-'));
     try {
