@@ -218,6 +218,11 @@ export function kindText(type: DataType): string {
   return type.element === undefined ? type.name : `list<${elementText(type.element)}>`;
 }
 
+/** Whether the text that a column holds is JSON: of any value, or of a list. */
+export function holdsJson(type: DataType | undefined): boolean {
+  return type?.json === true || type?.element !== undefined;
+}
+
 function elementText(element: ElementType): string {
   if (isType(element)) return typeText(element);
   return `{${Object.entries(element)

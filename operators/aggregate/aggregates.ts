@@ -73,7 +73,7 @@ export type NumberOrNull = { readonly [numberOrNull]: true };
 /** The values of columns that can be summed. */
 export type NumberLike = number | bigint | boolean | null;
 /** The values that JSON can hold. */
-export type JsonLike = NumberLike | string;
+export type JsonLike = NumberLike | string | readonly unknown[];
 
 /**
  * One aggregate over one column. `V` is the type of the result, as `ResultOf` reads it. `C` is the name of

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { f64, i32, i64, jsonText, list, nullable, timestamp, utf8 } from '../../core/index.ts';
 import { collect, csv, json, log, memory } from '../../io/index.ts';
-import { collect as collected, count, last, max, pipeline, sum, tumbling } from '../../runtime/index.ts';
+import { collect as collected, count, last, max, pipeline, sum, topK, tumbling } from '../../runtime/index.ts';
 import { testDriver } from '../../runtime/testing.ts';
 
 const FIELDS = {
@@ -238,6 +238,57 @@ describe('structs, lists and text of JSON in a pipeline', () => {
     const wanted = new Map<string, number>();
     for (const { tags } of newest) wanted.set(JSON.stringify(tags), (wanted.get(JSON.stringify(tags)) ?? 0) + 1);
     assert.deepEqual(new Map([...held].map(([key, row]) => [key, (row as { n: number }).n])), wanted);
+  });
+
+  test('collect and topK of lists and JSON hold values, not texts; what has no order is refused', () => {
+    const rows = ROWS.slice(1, 4).map((r) => ({ ...r, user: { ...r.user, id: 'u' } }));
+    const run = (p: Parameters<typeof testDriver>[0]) => {
+      const driver = testDriver(p);
+      driver.send(rows);
+      driver.close();
+      return driver.output()[0] as Record<string, string>;
+    };
+    const tags = rows.map((r) => r.tags);
+    const payloads = rows.map((r) => JSON.parse(r.payload));
+    const windowed = run(
+      pipeline('p')
+        .from(source())
+        .withWatermark('meta.at', '1s')
+        .keyBy('user.id')
+        .window(tumbling('1m'))
+        .aggregate({ tags: collected('tags'), payloads: collected('payload'), top: topK('tags', 1) })
+        .to(collect()),
+    );
+    assert.deepEqual(JSON.parse(windowed.tags as string), tags);
+    assert.deepEqual(JSON.parse(windowed.payloads as string), payloads);
+    assert.deepEqual(JSON.parse(windowed.top as string)[0].value, ['t1', 'a,b', '"']);
+    const over = run(
+      pipeline('p')
+        .from(source())
+        .withWatermark('meta.at', '1s')
+        .keyBy('user.id')
+        .over({ all: collected('tags', { rows: 5 }) })
+        .to(collect()),
+    );
+    assert.deepEqual(JSON.parse(over.all as string), [rows[0]?.tags]);
+    const table = run(
+      pipeline('p')
+        .from(source())
+        .keyBy('id')
+        .table()
+        .groupBy('user.id')
+        .aggregate({ tags: collected('tags', { by: 'meta.at' }), payloads: collected('payload', { by: 'meta.at' }) })
+        .to(collect({ changelog: 'append' })),
+    );
+    assert.deepEqual([JSON.parse(table.tags as string), JSON.parse(table.payloads as string)], [tags, payloads]);
+    assert.throws(
+      () =>
+        pipeline('p')
+          .from(source())
+          .keyBy('user.id')
+          .aggregate({ m: max('tags') }),
+      /max\("tags"\) of a list<utf8> column: such values have no order/,
+    );
   });
 
   test('explode gives a row for each element, with its members as columns', () => {
