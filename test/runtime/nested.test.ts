@@ -1,14 +1,15 @@
 /** Structs, lists and JSON text through whole pipelines: functions, keys, aggregates, joins, state, and every sink. */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { f64, i32, i64, jsonText, list, nullable, timestamp, utf8 } from '../../core/index.ts';
 import { collect, csv, json, log, memory } from '../../io/index.ts';
-import { collect as collected, count, last, max, pipeline, sum, topK, tumbling } from '../../runtime/index.ts';
+import { collect as collected, count, last, max, pipeline, run, sum, topK, tumbling } from '../../runtime/index.ts';
 import { testDriver } from '../../runtime/testing.ts';
+import { orderOf, rows, spent } from './pipelines/nested.ts';
 
 const FIELDS = {
   id: utf8,
@@ -367,4 +368,53 @@ describe('structs, lists and text of JSON in a pipeline', () => {
       rmSync(dir, { recursive: true, force: true });
     }
   });
+});
+
+test('a job on worker threads: generated, through a log as JSON and as Arrow, into files and aggregates', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'nested-job-'));
+  try {
+    const total = 3_000;
+    const job = async (step: string) => {
+      const running = await run(new URL('./pipelines/nested.ts', import.meta.url), {
+        workers: 2,
+        trigger: 'availableNow',
+        drain: 'emit',
+        params: { dir, step, count: total },
+      });
+      await running.done;
+    };
+    await job('make');
+    const made = Array.from({ length: total }, (_, i) => orderOf(i));
+    const wanted = new Map<string, { orders: number; n: number }>();
+    for (const { user, items } of made) {
+      if (!user.tags.includes('paying') || user.home.city === 'c1') continue;
+      for (const { sku, n } of items) {
+        const held = wanted.get(`${user.id} ${sku}`) ?? { orders: 0, n: 0 };
+        wanted.set(`${user.id} ${sku}`, { orders: held.orders + 1, n: held.n + n });
+      }
+    }
+    const byTime = (a: unknown, b: unknown) => (a as { at: number }).at - (b as { at: number }).at;
+    for (const step of ['json', 'arrow']) {
+      await job(step);
+      assert.deepEqual([...rows.rows].sort(byTime), made, step);
+      const found = (spent.rows as readonly { user: { id: string }; items: { sku: string }; orders: number; n: number }[]).map(
+        ({ user, items, orders, n }) => [`${user.id} ${items.sku}`, { orders, n }] as const,
+      );
+      assert.deepEqual(new Map(found), wanted, step);
+    }
+    const lines = readdirSync(join(dir, 'files'), { recursive: true })
+      .filter((name) => /part|\.csv/.test(String(name)))
+      .flatMap((name) =>
+        readFileSync(join(dir, 'files', String(name)), 'utf8')
+          .trim()
+          .split('\n'),
+      );
+    assert.equal(lines.length, total);
+    assert.ok(
+      lines.some((line) => line.includes('"[""paying"",""t1""]"')),
+      lines[1] ?? 'no line',
+    );
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 });
