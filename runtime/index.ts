@@ -9,6 +9,7 @@ export {
   BatchBuilder,
   binary,
   bool,
+  type ColumnName,
   type DataType,
   type Duration,
   ERROR_CODES,
