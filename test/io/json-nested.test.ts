@@ -249,6 +249,26 @@ describe('json(schema): objects in objects, lists, text of JSON', () => {
     assert.ok(read > RUNS * 2, `${read} records were read`);
   });
 
+  test('hostile bytes: kernel and reference refuse and read the same', () => {
+    let refused = 0;
+    const change = fc.tuple(fc.nat(1_000), fc.oneof(fc.constantFrom(...Buffer.from('{}[]",:\\u0 tn'), 0, 0xff, 0xc3, 0x80), fc.integer({ min: 0, max: 255 })));
+    fc.assert(
+      fc.property(fc.array(fc.tuple(whole(good), fc.array(change, { maxLength: 2 })), { minLength: 1, maxLength: 12 }), (given) => {
+        const records = given.map(([text, changes]) => {
+          const bytes = Buffer.from(text);
+          for (const [at, byte] of changes) bytes[at % bytes.length] = byte;
+          return bytes;
+        });
+        const [kernel, reference] = [true, false].map((which) => decode(codec as never, records, { kernel: which }));
+        assert.deepEqual(kernel?.records, reference?.records);
+        assert.deepStrictEqual(kernel?.rows, reference?.rows);
+        refused += kernel?.rejections.length ?? 0;
+      }),
+      { numRuns: RUNS },
+    );
+    assert.ok(refused > RUNS, `${refused} records were refused`);
+  });
+
   test('lets the kernel take nested records itself', (t) => {
     const kernels = kernelExports<JsonKernels>(memory);
     if (!kernels) return t.skip('no kernels');
