@@ -6,7 +6,7 @@
 
 import { MillraceError } from '../../core/index.ts';
 import { type RecordFault, type Records, refusalOf, type Transport } from '../delivery/index.ts';
-import { meaningOf, orAborted, type Statement, unavailable, wordsOf } from './driver.ts';
+import { endClient, meaningOf, orAborted, type Statement, unavailable, wordsOf } from './driver.ts';
 import { DELETE, VALUES_AT, valuesOf } from './encode.ts';
 import type { CassandraSettings, CassandraSinkOptions } from './options.ts';
 import { type Owner, Ring } from './ring.ts';
@@ -85,7 +85,7 @@ export class Batches implements Transport {
   }
 
   async close(): Promise<void> {
-    await this.#table.client.shutdown();
+    await endClient(this.#table.client);
   }
 
   #batchesOf(records: Records, faults: RecordFault[]): readonly Batch[] {

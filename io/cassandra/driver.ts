@@ -30,7 +30,7 @@ export interface Client {
   execute(query: string, params: readonly unknown[], options: object): Promise<{ readonly rows: readonly Record<string, unknown>[] }>;
   batch(statements: readonly Statement[], options: object): Promise<unknown>;
   shutdown(): Promise<void>;
-  on(event: string, listener: () => void): void;
+  on(event: string, listener: (host?: { shutdown?(waits: boolean): unknown }) => void): void;
 }
 
 export interface Driver {
@@ -57,17 +57,33 @@ export function makeClient(
   driver: Driver,
   { contactPoints, localDataCenter, consistency = 'localQuorum', auth, ssl, client = {} }: CassandraSinkOptions,
 ): Client {
-  const { policies = {}, queryOptions = {} } = client as { policies?: object; queryOptions?: object };
-  return new driver.Client({
+  const { policies = {}, queryOptions = {}, pooling = {} } = client as { policies?: object; queryOptions?: object; pooling?: object };
+  const made = new driver.Client({
     ...client,
     contactPoints: [contactPoints].flat(),
     localDataCenter,
     ...(auth === undefined ? {} : { authProvider: new driver.auth.PlainTextAuthProvider(auth.username, auth.password) }),
     ...(ssl === undefined ? {} : { sslOptions: ssl }),
+    // Of a connection that a server has closed at once its timer stays behind, and keeps the process alive. A connection
+    // that is dead is noticed by the time that a request may take.
+    pooling: { heartBeatInterval: 0, ...pooling },
     // Its own pause grows to ten minutes, and a server that is back must be seen before.
     policies: { reconnection: new driver.policies.reconnection.ConstantReconnectionPolicy(RECONNECT_MS), ...policies },
     queryOptions: { ...queryOptions, consistency: driver.types.consistencies[consistency], isIdempotent: true, prepare: true },
   });
+  // It forgets a node that comes back as another, and would try to connect to the old one for ever.
+  made.on('hostRemove', (host) => void host?.shutdown?.(false));
+  return made;
+}
+
+/**
+ * Ends a client, also one that could not connect: its own `shutdown` does nothing then, and what it has begun (pools, a
+ * control connection that connects again and again) would keep the process alive.
+ */
+export async function endClient(client: Client): Promise<void> {
+  const begun = client as { connected?: boolean; hosts?: unknown };
+  if (begun.hosts !== undefined && begun.hosts !== null) begun.connected = true;
+  await client.shutdown();
 }
 
 /** What an error of the driver means for the rows of a request. */

@@ -2,7 +2,7 @@
 
 import { MillraceError, type Schema, shown } from '../../core/index.ts';
 import type { NamedColumn } from '../column-names.ts';
-import { type Client, type Driver, loadDriver, makeClient, meaningOf, orAborted, unavailable, wordsOf } from './driver.ts';
+import { type Client, type Driver, endClient, loadDriver, makeClient, meaningOf, orAborted, unavailable, wordsOf } from './driver.ts';
 import type { TablePlan } from './encode.ts';
 import { type CassandraSettings, type CassandraSinkOptions, checkColumns } from './options.ts';
 import { TARGETS } from './values.ts';
@@ -35,7 +35,7 @@ export async function openTable(name: string, options: CassandraSinkOptions, sch
   } catch (error) {
     // When it has been given up, and opens nevertheless.
     opening.then(
-      ({ client }) => client.shutdown(),
+      ({ client }) => endClient(client),
       () => {},
     );
     throw error;
@@ -51,7 +51,7 @@ async function connectTo(name: string, options: CassandraSinkOptions, schema: Sc
     const plan = await planOf(name, client, options, schema);
     return { driver, client, plan };
   } catch (error) {
-    await client?.shutdown();
+    if (client !== undefined) await endClient(client);
     if (error instanceof MillraceError) throw error;
     if (meaningOf(error) === 'unavailable') throw unavailable(error);
     throw new MillraceError('ERR_MILLRACE_SINK', `${name} cannot be written to: ${wordsOf(error)}.${hintFor(error)}`, { cause: error });
