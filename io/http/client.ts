@@ -34,10 +34,17 @@ export interface HttpRequest {
   readonly signal?: AbortSignal;
 }
 
+/** The bytes of an answer: a Buffer, whose type users may not have. */
+export interface AnswerBody extends Uint8Array {
+  toString(encoding?: 'utf8' | 'latin1' | 'base64'): string;
+  includes(value: number | string | Uint8Array, from?: number): boolean;
+  subarray(from?: number, to?: number): AnswerBody;
+}
+
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: IncomingMessage['headers'];
-  readonly body: Buffer;
+  readonly body: AnswerBody;
   text(): string;
   /** @throws MillraceError ERR_MILLRACE_SINK when it is no JSON */
   json(): unknown;

@@ -1,7 +1,7 @@
 /** The door of runtime/observe: what a job tells of itself, and how others get to see it. */
 
 export type { LogLine } from './job-log.ts';
-export { JobWatch, type JobWatchOptions, type ProgressSample } from './job-watch.ts';
+export { JobWatch, type JobWatchOptions } from './job-watch.ts';
 export { type LineLoggerOptions, lineLogger, type MessageFirstLogger, messageFirst } from './line-logger.ts';
 export { jobMetrics, type MetricFamily, processMetrics } from './metrics.ts';
 export { Observation } from './observation.ts';
@@ -19,5 +19,6 @@ export {
   type SinkProgress,
 } from './progress.ts';
 export { grouped, type PrintTarget, ProgressPrinter } from './progress-printer.ts';
+export type { ProgressSample } from './progress-sample.ts';
 export { prometheusText } from './prometheus-text.ts';
 export { type Route, Routes, reply, WatchServer } from './watch-server.ts';
