@@ -26,17 +26,16 @@ const HEX = Buffer.from('0123456789abcdef');
  * one more column then, whether the row goes
  */
 export function copyEncoder(context: EncoderContext, schema: Schema, key: readonly string[], isChanges: boolean): RecordEncoder {
-  return new FramedRecords(context, schema, COPY_TEXT, key, new LineEnd(context.memory, isChanges));
+  if (!isChanges) return new CopyText(context.memory, true);
+  return new FramedRecords(context, schema, COPY_TEXT, key, new LineEnd(context.memory));
 }
 
 class LineEnd implements RecordFrame {
   readonly hasRecordsOfGone = true;
   readonly #u8: Uint8Array;
-  readonly #isChanges: boolean;
 
-  constructor({ u8 }: SharedMemory, isChanges: boolean) {
+  constructor({ u8 }: SharedMemory) {
     this.#u8 = u8;
-    this.#isChanges = isChanges;
   }
 
   bytesMax(): number {
@@ -48,10 +47,7 @@ class LineEnd implements RecordFrame {
   }
 
   tail(address: number, isGone: boolean): number {
-    let at = address;
-    if (this.#isChanges) at = writeAscii(this.#u8, at, isGone ? '\tt' : '\tf');
-    this.#u8[at++] = LF;
-    return at;
+    return writeAscii(this.#u8, address, isGone ? '\tt\n' : '\tf\n');
   }
 }
 
@@ -61,17 +57,19 @@ const COPY_TEXT: Codec = {
   decoder: () => {
     throw new Error('COPY text is written only');
   },
-  encoder: ({ memory }) => new CopyText(memory),
+  encoder: ({ memory }) => new CopyText(memory, false),
 };
 
-/** Lines without their ends. */
+/** Lines, or lines without their ends. */
 class CopyText implements RecordEncoder {
   readonly wholeBatch = false;
   readonly #memory: SharedMemory;
+  readonly #hasEnds: boolean;
   readonly #date = new DateText();
 
-  constructor(memory: SharedMemory) {
+  constructor(memory: SharedMemory, hasEnds: boolean) {
     this.#memory = memory;
+    this.#hasEnds = hasEnds;
   }
 
   encode({ columns }: Batch, from: number, to: number, address: number, limit: number, ends: number): number {
@@ -83,6 +81,7 @@ class CopyText implements RecordEncoder {
         if (c > 0) u8[at++] = TAB;
         at = this.#value(columns[c] as Column, row, at);
       }
+      if (this.#hasEnds) u8[at++] = LF;
       u32[(ends >>> 2) + (row - from)] = at;
     }
     return to - from;
@@ -90,7 +89,7 @@ class CopyText implements RecordEncoder {
 
   #bound(columns: readonly Column[], row: number): number {
     const { i32 } = this.#memory;
-    let bytes = columns.length * Math.max(NUMBER_BYTES_MAX, TIME_BYTES_MAX);
+    let bytes = columns.length * Math.max(NUMBER_BYTES_MAX, TIME_BYTES_MAX) + 1;
     for (const { offsets } of columns) if (offsets !== 0) bytes += 2 * ((i32[(offsets >>> 2) + row + 1] as number) - (i32[(offsets >>> 2) + row] as number));
     return bytes;
   }
