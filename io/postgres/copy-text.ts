@@ -19,8 +19,8 @@ const DAY_MAX = 100_000_000;
 const TWO_32 = 4_294_967_296;
 /** `-271821-04-20 00:00:00.000+00 BC` and some. */
 const TIME_BYTES_MAX = 40;
-const DIGITS = '0123456789abcdef';
-const HEX = Buffer.from(DIGITS);
+
+const HEX = Buffer.from('0123456789abcdef');
 
 /**
  * @param schema of the batches to come, with the hidden column where they are changes of a table: each line ends with
