@@ -1,6 +1,20 @@
 /** The door of core: the structures and kernels, with no threads, no Kafka and nothing asynchronous. */
 
-export { ArrowReader, batchBytes, readBatch, readSchema, readStream, streamBytes, writeBatch, writeSchema, writeStream } from './arrow/index.ts';
+export {
+  ArrowReader,
+  batchBytes,
+  isNestedSchema,
+  NestedArrowReader,
+  nestedBatchBytes,
+  nestedStreamBytes,
+  readBatch,
+  readSchema,
+  readStream,
+  streamBytes,
+  writeBatch,
+  writeSchema,
+  writeStream,
+} from './arrow/index.ts';
 export { assert, unreachable } from './assert.ts';
 export { Batch, BatchBuilder, type Column, type ColumnSpace, gather, isValid, readText, readTimestamp, readValue } from './batch/index.ts';
 export { SIGN, withoutSign, withSign } from './changes.ts';

@@ -111,6 +111,27 @@ export type ColumnName<R> = {
         ? `${K}.${ColumnName<NonNullable<R[K]>>}`
         : K;
 }[keyof R & string];
+/** The same, and structs by their names. */
+export type ColumnOrStruct<R> = {
+  [K in keyof R & string]: K | (ColumnName<Pick<R, K>> extends K ? never : `${K}.${ColumnOrStruct<NonNullable<R[K]>>}`);
+}[keyof R & string];
+/** The type of a column of a row. */
+export type ValueAt<R, C> = C extends keyof R
+  ? R[C]
+  : C extends `${infer S}.${infer Rest}`
+    ? S extends keyof R
+      ? ValueAt<NonNullable<R[S]>, Rest>
+      : never
+    : never;
+type Behind<C, S> = S extends string ? (C extends `${S}.${infer Rest}` ? Rest : never) : never;
+/** A row of some of the columns. */
+export type PickColumns<R, C> = {
+  readonly [K in keyof R as K extends C ? K : [Behind<C, K>] extends [never] ? never : K]: K extends C ? R[K] : PickColumns<NonNullable<R[K]>, Behind<C, K>>;
+};
+/** A row without some of the columns. */
+export type OmitColumns<R, C> = {
+  readonly [K in keyof R as K extends C ? never : K]: [Behind<C, K>] extends [never] ? R[K] : OmitColumns<NonNullable<R[K]>, Behind<C, K>>;
+};
 /** A row of any schema. */
 export type AnyRow = Readonly<Record<string, unknown>>;
 
@@ -195,6 +216,11 @@ export function typeText(type: DataType): string {
 export function kindText(type: DataType): string {
   if (type.json) return 'json';
   return type.element === undefined ? type.name : `list<${elementText(type.element)}>`;
+}
+
+/** Whether the text that a column holds is JSON: of any value, or of a list. */
+export function holdsJson(type: DataType | undefined): boolean {
+  return type?.json === true || type?.element !== undefined;
 }
 
 function elementText(element: ElementType): string {

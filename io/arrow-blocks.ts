@@ -34,11 +34,16 @@ export class ArrowBlockReader {
   }
 
   read(block: SinkBlock): Batch[] {
-    const buffer = block.bytes.buffer as SharedArrayBuffer;
+    return this.readBytes(block.bytes);
+  }
+
+  /** @param bytes messages, in shared memory, at a multiple of 8 */
+  readBytes(bytes: Uint8Array): Batch[] {
+    const buffer = bytes.buffer as SharedArrayBuffer;
     if (this.#memory?.buffer !== buffer || this.#reader === undefined) {
       this.#memory = attachMemory(buffer);
       this.#reader = new ArrowReader(this.#memory, this.#schema);
     }
-    return this.#reader.read(block.bytes.byteOffset, block.bytes.byteLength);
+    return this.#reader.read(bytes.byteOffset, bytes.byteLength);
   }
 }

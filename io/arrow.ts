@@ -5,6 +5,9 @@
  * Decoding copies nothing: the batches are views of the bytes that the source handed over. A value that does
  * not begin at a multiple of 8 is first moved, as a whole. Columns are found by name and checked by type;
  * additional columns are skipped. A value is taken whole or rejected whole.
+ *
+ * Structs and lists are those of Arrow: `user.id` is the child `id` of the struct `user`. Messages that have any
+ * are copied, value by value, on the way in and out. A null struct has null members.
  */
 
 import {
@@ -14,7 +17,11 @@ import {
   batchBytes,
   checkOptionNames,
   copyBytes,
+  isNestedSchema,
   MillraceError,
+  NestedArrowReader,
+  nestedBatchBytes,
+  nestedStreamBytes,
   type RowOf,
   Schema,
   type SchemaFields,
@@ -66,7 +73,7 @@ export function arrow(columns?: SchemaFields | Schema, options: ArrowOptions = {
 
 class ArrowDecoder implements RecordDecoder {
   readonly #context: DecoderContext;
-  readonly #reader: ArrowReader;
+  readonly #reader: ArrowReader | NestedArrowReader;
   #records: RecordIndex | undefined;
   /** The next record to read, and the one that the last batch came from. */
   #next = 0;
@@ -82,7 +89,9 @@ class ArrowDecoder implements RecordDecoder {
 
   constructor(context: DecoderContext, schema: Schema) {
     this.#context = context;
-    this.#reader = new ArrowReader(context.memory, schema, context.columns);
+    this.#reader = isNestedSchema(schema)
+      ? new NestedArrowReader(context.slabs, schema, context.columns)
+      : new ArrowReader(context.memory, schema, context.columns);
   }
 
   open(records: RecordIndex): void {
@@ -174,6 +183,16 @@ class ArrowEncoder implements RecordEncoder {
     let rows = to - from;
     while (rows > 0) {
       const part = batch.slice(from, from + rows);
+      if (isNestedSchema(batch.schema)) {
+        const bytes = isStream ? nestedStreamBytes(batch.schema, part) : nestedBatchBytes(part);
+        if (bytes.length <= limit - address) {
+          memory.u8.set(bytes, address);
+          memory.u32[ends >>> 2] = address + bytes.length;
+          return rows;
+        }
+        rows = rows <= 8 ? 0 : Math.floor(rows / 16) * 8;
+        continue;
+      }
       const needed = isStream ? streamBytes(batch.schema, [part]) : batchBytes(part);
       if (needed <= limit - start) {
         const written = isStream ? writeStream(memory, batch.schema, [part], start, limit) : writeBatch(part, start, limit);

@@ -4,6 +4,7 @@
  */
 
 export { arrow } from './arrow.ts';
+export { arrowStream } from './arrow-stream.ts';
 export { type BatchCallback, type BatchCallbackOptions, forEachBatch } from './batch-callback.ts';
 export type * from './checkpoint-topic.ts';
 export type * from './codec.ts';
@@ -19,11 +20,13 @@ export { lineSinkEncoder } from './line-encoder.ts';
 export { lineBytes, splitLines } from './lines.ts';
 export { type LogBatch, type LogSinkOptions, type LogSourceOptions, log, logTopics, readLog } from './log/index.ts';
 export { type MemoryOptions, memory } from './memory.ts';
+export { type ParquetOptions, parquet } from './parquet/index.ts';
 export { type Deposed, isProcessGone, isSameProcess, type LeaseSign, ProcessLock } from './process-lock.ts';
 export { type RawRow, type RecordHeader, raw, readHeaders } from './raw.ts';
 export { allocRecordIndex, type RecordParts, RecordSpace } from './record-index.ts';
 export type * from './report.ts';
 export type * from './sink.ts';
 export * from './source.ts';
+export type { FileBody, FileFormat } from './store/index.ts';
 export { text } from './text.ts';
 export type { TimeOptions } from './text-columns.ts';

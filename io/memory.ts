@@ -76,7 +76,7 @@ function inferSchema(rows: readonly object[]): Schema {
       if (type === undefined) {
         throw new MillraceError(
           'ERR_MILLRACE_SCHEMA',
-          `memory: row ${i} has ${shown(value)} in ${shown(name)}, which is no value of a column. Use number, string, boolean, bigint, Uint8Array or null.`,
+          `memory: row ${i} has ${shown(value)} in ${shown(name)}, which is no value of a column whose type is not given. Use number, string, boolean, bigint, Uint8Array or null, or give a schema: objects and lists need one.`,
         );
       }
       if (column.type !== undefined && column.type !== type) {

@@ -143,6 +143,33 @@ export function writeJsonString(u8: Uint8Array, address: number, from: number, t
   return address + text.length;
 }
 
+/** The letter after the backslash where a database's tab-separated text has one; 0: the byte stays as it is. */
+const LETTERS = new Uint8Array(256);
+for (const [byte, letter] of [
+  [8, 'b'],
+  [9, 't'],
+  [10, 'n'],
+  [11, 'v'],
+  [12, 'f'],
+  [13, 'r'],
+  [0x5c, '\\'],
+] as const)
+  LETTERS[byte] = letter.charCodeAt(0);
+
+/** Bytes as the tab-separated text of databases has them: a backslash before what would end the value. At most twice as many. */
+export function writeBackslashed(u8: Uint8Array, address: number, from: number, to: number): number {
+  let at = address;
+  for (let i = from; i < to; i++) {
+    const byte = u8[i] as number;
+    const letter = LETTERS[byte] as number;
+    if (letter !== 0) {
+      u8[at++] = 0x5c;
+      u8[at++] = letter;
+    } else u8[at++] = byte;
+  }
+  return at;
+}
+
 /**
  * A value of fixed width, not null, as both JSON and CSV write it.
  *

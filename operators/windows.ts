@@ -330,6 +330,7 @@ export function session(gap: Duration, options?: Readonly<Record<string, never>>
  *
  * @param gap a whole number of at least 1; anything else is a failure of the row
  * @example .window(session((r) => (r.kind === 'video' ? 600_000 : 30_000)))
+ * @example .window(session((r: Click) => r.ms * 10).lateness('1m')) // with more behind it the compiler needs the type of the row
  */
 export function session<R>(gap: (row: R) => number, options?: Readonly<Record<string, never>>): WindowSpec<WindowShape, false, false, R>;
 export function session(gap: Duration | ((row: never) => number), options: Readonly<Record<string, never>> = {}): WindowSpec<WindowShape, false, false, never> {

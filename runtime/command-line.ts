@@ -166,7 +166,7 @@ async function runCommand(args: string[]): Promise<number> {
     if (logger === undefined) job.on('warning', warn);
     if (job.url !== undefined && logger === undefined && !isJson) console.error(`metrics at ${job.url}/metrics`);
     if (job.dashboardUrl !== undefined && logger === undefined && !isJson) console.error(`live page at ${job.dashboardUrl}/`);
-    await follow(job, printer);
+    await follow(job, printer, warn);
   } finally {
     unlisten();
   }
@@ -174,9 +174,9 @@ async function runCommand(args: string[]): Promise<number> {
 }
 
 /** Says how far a job is, until it is over; the first signal stops it. */
-async function follow(job: Job, printer: ProgressPrinter): Promise<void> {
+async function follow(job: Job, printer: ProgressPrinter, warn: (message: string) => void): Promise<void> {
   if (job.sinkNames.length > 0 && job.sinkNames.every((name) => name === 'collect')) {
-    console.error('The only sink is collect(), which keeps the rows for a program: nothing will be seen of them here. To print them, end with .to(stdout()).');
+    warn('The only sink is collect(), which keeps the rows for a program: nothing will be seen of them here. To print them, end with .to(stdout()).');
   }
   printer.start(job.progress());
   job.on('progress', (progress) => printer.show(progress));

@@ -18,6 +18,8 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePorts } from './servers/ports.js';
+import { stopAtEndOfInput, stopAtSignals, watchStarters } from './servers/starters.js';
 
 const KAFKA_VERSION = process.env.KAFKA_VERSION ?? '4.3.1';
 const JAVA_MAJOR_MIN = 17;
@@ -328,27 +330,6 @@ function clusterId() {
 }
 
 /**
- * @param {number} count
- * @returns {Promise<number[]>} ports that are free on 127.0.0.1, all different
- */
-async function freePorts(count) {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise((resolve, reject) => {
-          const server = net.createServer();
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
-
-/**
  * Whether a broker answers an ApiVersions request (version 0) there. An open port is not enough: the broker
  * opens it before it serves requests.
  *
@@ -382,59 +363,6 @@ function parse(args) {
   process.exit(2);
 }
 
-/**
- * Who started this: the parent; under `npm run` that is a shell, whose parent is npm, and whose parent is who
- * is meant. Process ids, the nearest first.
- */
-function starters() {
-  // Some shells give way to the last command that they run; then npm itself is the parent.
-  const wanted = process.env.npm_lifecycle_event === undefined ? 1 : isShell(process.ppid) ? 3 : 2;
-  const chain = [process.ppid];
-  while (chain.length < wanted) {
-    const parent = parentOf(chain.at(-1));
-    if (parent === undefined || parent <= 1) break;
-    chain.push(parent);
-  }
-  return chain;
-}
-
-/** @param {number} pid */
-function isShell(pid) {
-  const name =
-    process.platform === 'linux'
-      ? fs.readFileSync(`/proc/${pid}/comm`, 'utf8')
-      : spawnSync('ps', ['-o', 'comm=', '-p', String(pid)], { encoding: 'utf8' }).stdout;
-  return /(^|\/)-?(ba|da|z|k|a)?sh$/.test((name ?? '').trim());
-}
-
-/** @param {number | undefined} pid */
-function parentOf(pid) {
-  if (process.platform === 'linux') {
-    try {
-      // The name, in parentheses, may hold anything.
-      return Number(fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[1]);
-    } catch {
-      return undefined;
-    }
-  }
-  const { status, stdout } = spawnSync('ps', ['-o', 'ppid=', '-p', String(pid)], { encoding: 'utf8' });
-  return status === 0 ? Number(stdout.trim()) : undefined;
-}
-
-/**
- * Calls `ended` when one of those who started this is gone: the chain from here upward is not what it was.
- */
-function watchStarters(ended) {
-  if (process.platform === 'win32') return;
-  const first = starters();
-  const timer = setInterval(() => {
-    const now = [process.ppid];
-    while (now.length < first.length) now.push(parentOf(now.at(-1)) ?? 0);
-    if (now.some((pid, i) => pid !== first[i])) ended();
-  }, 500);
-  timer.unref();
-}
-
 async function main() {
   const { port, stays } = parse(process.argv.slice(2));
   /** @type {Awaited<ReturnType<typeof startKafka>> | undefined} */
@@ -446,9 +374,7 @@ async function main() {
     await kafka?.stop();
     process.exit(0);
   };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
-  process.on('SIGHUP', stop);
+  stopAtSignals(stop);
   if (!stays) watchStarters(stop);
   try {
     kafka = await startKafka(port === undefined ? {} : { port });
@@ -456,10 +382,7 @@ async function main() {
     process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
     process.exit(1);
   }
-  // The end of standard input ends the broker if somebody holds the other end (a terminal, a pipe of the
-  // parent). /dev/null ends nothing.
-  const input = fs.fstatSync(0);
-  if (process.stdin.isTTY || input.isFIFO() || input.isSocket()) process.stdin.on('end', stop).resume();
+  if (!stays) stopAtEndOfInput(stop);
   process.stdout.write(`KAFKA_BROKERS=${kafka.brokers}\n`);
   process.stderr.write(
     `Apache Kafka ${KAFKA_VERSION} runs (pid ${kafka.pid}, log ${path.relative(process.cwd(), kafka.logFile)}). Ctrl-C stops it and removes its data.\n`,

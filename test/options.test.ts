@@ -8,6 +8,10 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { arrowStream } from '../io/arrow-stream.ts';
+import { parquet } from '../io/parquet/format.ts';
+import { s3 } from '../io/s3/index.ts';
+import { http } from '../io/webhook/index.ts';
 import * as millrace from '../runtime/index.ts';
 import { moduleUrl } from '../runtime/job/run.ts';
 import { simulate, testDriver } from '../runtime/testing.ts';
@@ -81,6 +85,13 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   'reduce() in a window': (options) => windowed().reduce((a) => a, options),
   'top()': (options) => keyed().top(3, { by: 'ms', ...options }),
   'over()': (options) => keyed().over({ rows: millrace.count({ rows: 3 }) }, options),
+  'arrowStream()': (options) => arrowStream(options as never),
+  'parquet()': (options) => parquet(options),
+  's3.sink: credentials': (credentials) => s3.sink({ bucket: 'abc', path: 'b', region: 'c', value: millrace.json(), credentials } as never),
+  'http.source': (options) => http.source({ port: 0, dir: 'd', value: millrace.json({ a: millrace.utf8 }), ...options } as never),
+  'enrich()': (options) => stream().enrich({ more: millrace.f64 }, async () => ({ more: 1 }), options),
+  'enrich(): cache': (cache) => stream().enrich({ more: millrace.f64 }, async () => ({ more: 1 }), { cache } as never),
+  'sample()': (options) => stream().sample(0.5, options),
   'dropDuplicates()': (options) => keyed().dropDuplicates(options),
   'print()': (options) => stream().print(options),
   forEachBatch: (options) => stream().forEachBatch(() => {}, options),

@@ -1,5 +1,5 @@
 /**
- * The snippets of README.md and examples/FROM-SPARK.md: each ```ts block is compiled under strict TypeScript, and run, against the package as it
+ * The snippets of README.md, docs/OPERATIONS.md and examples/FROM-SPARK.md: each ```ts block is compiled under strict TypeScript, and run, against the package as it
  * would be published, in a folder with nothing else. ```ts compile-only marks one that needs a broker; ```ts file=NAME.ts
  * one that others import by that name, ```ts after=NAME.ts one that goes on from such a one. Calls in the tables of FROM-SPARK.md
  * are compiled, too.
@@ -23,7 +23,7 @@ interface Document {
   readonly cells: readonly Cell[];
 }
 
-const documents = ['README.md', 'examples/FROM-SPARK.md'].map((path): Document => {
+const documents = ['README.md', 'examples/FROM-SPARK.md', 'docs/OPERATIONS.md'].map((path): Document => {
   const text = existsSync(join(packageRoot, path)) ? readFileSync(join(packageRoot, path), 'utf8') : '';
   return { path, snippets: snippetsOf(text), cells: cellsOf(text, 'millrace') };
 });

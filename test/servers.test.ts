@@ -1,6 +1,6 @@
 /**
- * scripts/servers against real servers, one after the other: each serves, keeps what it has acknowledged over kill -9, is at the same
- * address again, and leaves nothing behind.
+ * scripts/servers, but those on Java: they serve, keep what they have acknowledged over kill -9, and leave nothing behind. And what all
+ * have in common: folders, refusals, the end with who started them, the command.
  */
 
 import assert from 'node:assert/strict';
@@ -8,43 +8,17 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { missing, type RunningServer, SERVER_NAMES, type ServerName, startServer } from '../scripts/servers/index.js';
+import { SERVER_NAMES, startServer } from '../scripts/servers/index.js';
 import { isAlive } from '../scripts/servers/processes.js';
 import { until } from './runtime/until.ts';
+import { livesAndDies, serverNames, skipOf } from './server-life.ts';
 import { MARK, ROUND_TRIPS } from './server-round-trips.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const isCi = process.env['CI'] === 'true';
-/** Why a server cannot run here: then its test is skipped, and fails with CI=true. */
-const skipOf = (name: ServerName): string | false => (isCi ? false : (missing(name) ?? false));
 
-async function livesAndDies<Name extends ServerName>(t: TestContext, name: Name): Promise<void> {
-  const { write, read } = ROUND_TRIPS[name];
-  const server: RunningServer<Name> = await startServer(name);
-  t.after(() => server.stop());
-  const { port, url, dir } = server;
-  const pids = [...server.pids];
-  await write(server);
-  assert.equal(await read(server), MARK);
-
-  await server.kill();
-  for (const pid of pids) assert.ok(!isAlive(pid), `${name}: process ${pid} lives on`);
-  await assert.rejects(read(server));
-
-  await server.restart();
-  assert.deepEqual([server.port, server.url], [port, url]);
-  for (const pid of server.pids) assert.ok(!pids.includes(pid));
-  assert.equal(await read(server), MARK);
-
-  const last = [...server.pids];
-  await server.stop();
-  for (const pid of last) assert.ok(!isAlive(pid), `${name}: process ${pid} lives on`);
-  assert.ok(!existsSync(dir), `${dir} is left behind`);
-}
-
-for (const name of SERVER_NAMES) test(`${name} keeps its data over kill -9`, { skip: skipOf(name) }, (t) => livesAndDies(t, name));
+for (const name of serverNames({ onJava: false })) test(`${name} serves again after kill -9`, { skip: skipOf(name) }, (t) => livesAndDies(t, name));
 
 test('a folder of the caller is kept, and used again', { skip: skipOf('redis') }, async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'millrace-servers-test-'));
@@ -67,6 +41,7 @@ test('what cannot be is refused, and says why', { skip: skipOf('redis') }, async
   // @ts-expect-error there is no such option
   await assert.rejects(startServer('redis', { memory: 1 }), /no option 'memory'\. It has port, /);
   await assert.rejects(startServer('redis', { settings: { nonsense: 1 } }), /Redis ended while starting[\s\S]*nonsense/);
+  await assert.rejects(startServer('redis', { heapMiB: 64 }), /Redis has no heap of Java: heapMiB 64/);
   const redis = await startServer('redis');
   t.after(() => redis.stop());
   await assert.rejects(startServer('redis', { port: redis.port }), new RegExp(`port ${redis.port} of 127.0.0.1: something else does`));
@@ -85,18 +60,41 @@ test('a server ends with who started it, though that was killed', { skip: proces
   await until(() => !isAlive(Number(pid)) && !existsSync(log), 'the end of the server and its folder');
 });
 
+/** Runs the command to its end. */
+async function command(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<{ code: number; out: string; err: string }> {
+  const child = spawn(process.execPath, ['scripts/servers.js', ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+  const said = { out: '', err: '' };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => void (said.out += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => void (said.err += text));
+  const code = await new Promise<number>((resolve) => child.once('close', resolve));
+  return { code, ...said };
+}
+
 test('the command says what is wrong with its arguments', async () => {
   for (const [args, objection] of [
     [['oracle'], /no server 'oracle'/],
     [['redis', '--port', 'x'], /--port x is no port/],
     [['redis', '--data', 'x'], /Unknown option '--data'/],
+    [['redis', 's3'], /One server at a time, not redis, s3/],
     [['--stay'], /Which server\?/],
   ] as const) {
-    const child = spawn(process.execPath, ['scripts/servers.js', ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
-    let said = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => void (said += text));
-    const code = await new Promise((resolve) => child.once('close', resolve));
+    const { code, err } = await command(args);
     assert.equal(code, 2);
-    assert.match(said, objection);
+    assert.match(err, objection);
   }
+});
+
+test('it lists all servers, and says what is missing', async () => {
+  const { code, out } = await command([], { PATH: '' });
+  assert.equal(code, 0);
+  const lines = out.trimEnd().split('\n');
+  assert.deepEqual(
+    lines.map((line) => line.split(' ')[0]),
+    SERVER_NAMES,
+  );
+  const advice = /Redis cannot run here\. redis-server is missing: install it \(Debian: apt-get install redis-server\)\./;
+  assert.match(out, advice);
+  const refused = await command(['redis'], { PATH: '' });
+  assert.equal(refused.code, 1);
+  assert.match(refused.err, advice);
 });

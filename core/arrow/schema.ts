@@ -22,6 +22,8 @@ export interface WireField {
   /** How many nodes and buffers it takes in a record batch, children included; NaN when unknown. */
   readonly nodes: number;
   readonly buffers: number;
+  /** Of a struct its members, of a list its element. */
+  readonly children: readonly WireField[];
 }
 
 /**
@@ -100,8 +102,10 @@ function readField(field: wire.Field | null, budget: Budget, depth: number): Wir
   if (!(childCount >= 0 && childCount <= budget.fields)) invalid(`column ${JSON.stringify(name)} has ${childCount} children`);
   let [arrowType, buffers] = known;
   let nodes = 1;
+  const children: WireField[] = [];
   for (let i = 0; i < childCount; i++) {
     const child = readField(field.children(i), budget, depth + 1);
+    children.push(child);
     nodes += child.nodes;
     buffers += child.buffers;
   }
@@ -109,8 +113,8 @@ function readField(field: wire.Field | null, budget: Budget, depth: number): Wir
   [type, arrowType] = readType(field, number, arrowType);
   if (childCount > 0) type = undefined;
   // The batch holds indexes into the dictionary: integers.
-  if (field.dictionary() !== null) return { name, type: undefined, arrowType: `dictionary of ${arrowType}`, nodes: 1, buffers: 2 };
-  return { name, type: type && field.nullable() ? nullable(type) : type, arrowType, nodes, buffers };
+  if (field.dictionary() !== null) return { name, type: undefined, arrowType: `dictionary of ${arrowType}`, nodes: 1, buffers: 2, children: [] };
+  return { name, type: type && field.nullable() ? nullable(type) : type, arrowType, nodes, buffers, children };
 }
 
 function readType(field: wire.Field, number: number, name: string): [DataType | undefined, string] {
@@ -176,6 +180,7 @@ export function wireFieldsOf(schema: Schema): WireField[] {
     arrowType: type.name,
     nodes: 1,
     buffers: type.name === 'utf8' || type.name === 'binary' ? 3 : 2,
+    children: [],
   }));
 }
 
@@ -208,12 +213,12 @@ export function schemaMessage(schema: Schema): Uint8Array {
   return message;
 }
 
-/** Finishes a Message and frames it. The body length is present, as 0, to be patched. */
-export function framed(builder: flatbuffers.Builder, kind: number, header: number): Uint8Array {
+/** Finishes a Message and frames it. The body length is present, also as 0, to be patched. */
+export function framed(builder: flatbuffers.Builder, kind: number, header: number, bodyBytes = 0): Uint8Array {
   wire.Message.startMessage(builder);
   // The writer patches the body length, so it must be present although it is 0.
   builder.forceDefaults(true);
-  wire.Message.addBodyLength(builder, 0n);
+  wire.Message.addBodyLength(builder, BigInt(bodyBytes));
   wire.Message.addHeader(builder, header);
   wire.Message.addVersion(builder, wire.MetadataVersion.V5);
   wire.Message.addHeaderType(builder, kind);
@@ -228,7 +233,7 @@ export function framed(builder: flatbuffers.Builder, kind: number, header: numbe
   return message;
 }
 
-function writeType(builder: flatbuffers.Builder, type: DataType): [number, flatbuffers.Offset] {
+export function writeType(builder: flatbuffers.Builder, type: DataType): [number, flatbuffers.Offset] {
   switch (type.name) {
     case 'bool':
       wire.Bool.startBool(builder);

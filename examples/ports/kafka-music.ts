@@ -1,7 +1,8 @@
-// Confluent's KafkaMusic: the five songs that are played most in each genre, of plays of at least 30 seconds. The
-// charts can be asked for while they change: job.view('charts').get('rock').
+// Confluent's KafkaMusic: the five songs that are played most in each genre, of plays of at least 30 seconds. Counts
+// by song are a table, as are the charts that are made of them. They can be asked for while they change:
+// job.view('charts').get({ genre: 'rock', rank: 1 }).
 
-import { collect, f64, pipeline, timestamp, topK, utf8 } from 'millrace';
+import { collect, f64, pipeline, timestamp, utf8 } from 'millrace';
 import { grouped, made, type Port, START_MS } from './port.ts';
 
 const plays = made({ songId: f64, seconds: f64, at: timestamp }, 4_000, playAt, { partitions: 2 });
@@ -9,13 +10,16 @@ const songs = made({ id: f64, title: utf8, genre: utf8 }, 60, songAt, { isTable:
 const charts = collect();
 
 const p = pipeline('kafka-music');
-export default p
+const played = p
   .from(plays.source)
   .filter((r) => r.seconds >= 30)
   .keyBy('songId')
-  .join(p.from(songs.source).keyBy('id'))
-  .keyBy('genre')
-  .aggregate({ top: topK('title', 5) })
+  .count();
+export default played
+  .groupBy('songId')
+  .join(p.from(songs.source).keyBy('id').table().groupBy('id'))
+  .groupBy('genre')
+  .top(5, { by: ['count desc', 'title'] })
   .as('charts')
   .to(charts);
 
@@ -34,14 +38,23 @@ export const port: Port = {
   outcomes: [
     {
       sink: charts,
-      latestBy: ['genre'],
+      latestBy: ['genre', 'rank'],
       expected() {
         const bySong = new Map(songs.rows.map((song) => [song.id, song]));
-        const heard = plays.rows.filter((r) => r.seconds >= 30).map((r) => bySong.get(r.songId) as (typeof songs.rows)[0]);
-        return [...grouped(heard, (r) => r.genre)].map(([genre, rows]) => {
-          const counts = [...grouped(rows, (r) => r.title)].map(([value, own]) => ({ value, count: own.length, error: 0 }));
-          return { genre, top: JSON.stringify(counts.sort((a, b) => b.count - a.count || (a.value < b.value ? -1 : 1)).slice(0, 5)) };
+        const heard = grouped(
+          plays.rows.filter((r) => r.seconds >= 30),
+          (r) => String(r.songId),
+        );
+        const counts = [...heard].map(([songId, rows]) => {
+          const { title, genre } = bySong.get(Number(songId)) as (typeof songs.rows)[0];
+          return { songId: Number(songId), title, genre, count: rows.length };
         });
+        return [...grouped(counts, (r) => r.genre).values()].flatMap((rows) =>
+          rows
+            .sort((a, b) => b.count - a.count || (a.title < b.title ? -1 : 1))
+            .slice(0, 5)
+            .map((row, i) => ({ ...row, rank: i + 1 })),
+        );
       },
     },
   ],

@@ -47,7 +47,7 @@ export class Delivery {
     if (signal.aborted) ends();
     else signal.addEventListener('abort', ends, { once: true });
     this.#circuit = new Circuit({ name, patienceMs: settings.deliveryTimeoutMs, signal: this.#abort.signal, waiting });
-    this.#refusals = new Refusals(name, pipeline, settings, refused);
+    this.#refusals = new Refusals(name, pipeline, settings, refused, transport.textOf?.bind(transport));
     this.#lanes = Array.from({ length: settings.concurrency }, (_, number) => new Lane(number));
   }
 

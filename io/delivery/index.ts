@@ -7,5 +7,6 @@ export { DELIVERY_OPTIONS, type DeliveryOptions, type DeliverySettings, delivery
 export { briefly, type CallCounts, type Calls, Patience } from './patience.ts';
 export { RecordBlock, recordBlockEncoder } from './record-block.ts';
 export type { Refusal } from './refusals.ts';
+export { RowRecords, type RowWriter, refusalOf } from './row-records.ts';
 export { type RecordFault, Records, Refused, TooLarge, type Transport, Unavailable } from './transport.ts';
 export { DeliveryWriter } from './writer.ts';

@@ -24,15 +24,20 @@ export class Refusals {
   readonly #policy: 'ledger' | 'fail';
   readonly #file: string | undefined;
   readonly #tell: SinkContext['refused'];
+  readonly #textOf: (record: Uint8Array) => string;
   #handle: FileHandle | undefined;
   #isDirty = false;
   count = 0;
 
-  /** @param name of the sink, and where it writes */
-  constructor(name: string, pipeline: string, settings: DeliverySettings, tell: SinkContext['refused']) {
+  /**
+   * @param name of the sink, and where it writes
+   * @param textOf gives a record as text
+   */
+  constructor(name: string, pipeline: string, settings: DeliverySettings, tell: SinkContext['refused'], textOf = asText) {
     this.#name = name;
     this.#policy = settings.refused;
     this.#tell = tell;
+    this.#textOf = textOf;
     this.#file = settings.deadLetters === undefined ? undefined : join(resolve(settings.deadLetters), `${pipeline.replace(/[^\w.-]/g, '_')}.jsonl`);
   }
 
@@ -40,7 +45,7 @@ export class Refusals {
   async add(refusals: readonly Refusal[]): Promise<void> {
     const [first] = refusals;
     if (first === undefined) return;
-    const wordsOf = ({ record, message }: Refusal): string => `${this.#name} refuses a row: ${message}. The row: ${shownRecord(record)}`;
+    const wordsOf = ({ record, message }: Refusal): string => `${this.#name} refuses a row: ${message}. The row: ${shownText(this.#textOf(record))}`;
     if (this.#policy === 'fail') {
       throw new MillraceError(
         'ERR_MILLRACE_SINK',
@@ -68,7 +73,7 @@ export class Refusals {
     const file = this.#file;
     if (file === undefined) return;
     const at = new Date().toISOString();
-    const lines = refusals.map(({ epoch, record, message }) => `${JSON.stringify({ at, sink: this.#name, epoch, message, record: asText(record) })}\n`);
+    const lines = refusals.map(({ epoch, record, message }) => `${JSON.stringify({ at, sink: this.#name, epoch, message, record: this.#textOf(record) })}\n`);
     try {
       if (this.#handle === undefined) {
         await mkdir(join(file, '..'), { recursive: true });
@@ -88,7 +93,6 @@ function asText(record: Uint8Array): string {
   return Buffer.from(record).toString('utf8').trimEnd();
 }
 
-function shownRecord(record: Uint8Array): string {
-  const text = asText(record);
+function shownText(text: string): string {
   return text.length > RECORD_SHOWN_MAX ? `${text.slice(0, RECORD_SHOWN_MAX - 3)}...` : text;
 }

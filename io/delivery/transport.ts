@@ -48,6 +48,8 @@ export interface Transport {
    * the server takes smaller requests only; Refused when one record spoils the others. Any other error ends the job.
    */
   send(records: Records, signal: AbortSignal): Promise<readonly RecordFault[]>;
+  /** A record as text, for the ledger and for dead letters. Default: its bytes as UTF-8. */
+  textOf?(record: Uint8Array): string;
   close?(): Promise<void>;
 }
 

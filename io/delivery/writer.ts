@@ -10,10 +10,12 @@ import type { Transport } from './transport.ts';
  * idempotent, or its rows come again.
  */
 export class DeliveryWriter implements SinkWriter {
-  readonly info: SinkInfo = { partitionCount: 1 };
+  readonly info: SinkInfo;
   readonly #delivery: Delivery;
 
-  constructor(transport: Transport, settings: DeliverySettings, context: DeliveryContext) {
+  /** @param info what the encoders need to know */
+  constructor(transport: Transport, settings: DeliverySettings, context: DeliveryContext, info: SinkInfo = { partitionCount: 1 }) {
+    this.info = info;
     this.#delivery = new Delivery(transport, settings, context);
   }
 

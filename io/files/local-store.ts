@@ -51,8 +51,9 @@ class LocalStore implements Store {
     return new LocalFile(hidden(path, TEMPORARY), hidden(path, SEALED), (from, to) => this.#rename(from, to), this.#root);
   }
 
-  finalise(name: string, visible: string): Promise<void> {
-    return this.#rename(hidden(join(this.#root, name), SEALED), join(this.#root, visible));
+  async finalise(name: string, visible: string): Promise<string> {
+    await this.#rename(hidden(join(this.#root, name), SEALED), join(this.#root, visible));
+    return visible;
   }
 
   async list(): Promise<StoredFile[]> {

@@ -101,8 +101,9 @@ export class HdfsStore implements Store {
     );
   }
 
-  finalise(name: string, visible: string): Promise<void> {
-    return this.#guarded(name, () => this.#hdfs.rename(hidden(this.#path(name), SEALED), this.#path(visible)));
+  async finalise(name: string, visible: string): Promise<string> {
+    await this.#guarded(name, () => this.#hdfs.rename(hidden(this.#path(name), SEALED), this.#path(visible)));
+    return visible;
   }
 
   async list(): Promise<StoredFile[]> {

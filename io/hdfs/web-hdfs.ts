@@ -5,7 +5,7 @@
 
 import { MillraceError, shown } from '../../core/index.ts';
 import { type Calls, Unavailable } from '../delivery/index.ts';
-import { busy, type HttpAnswer, type HttpClient, isPassingStatus, wordsOf } from '../http/index.ts';
+import { type AnswerBody, busy, type HttpAnswer, type HttpClient, isPassingStatus, wordsOf } from '../http/index.ts';
 
 /** Faults that pass: a NameNode that starts, stands by or has no DataNode yet, and what the network does to one behind it. */
 const PASSING = new Set([
@@ -75,7 +75,7 @@ export class WebHdfs {
     });
   }
 
-  async read(path: string): Promise<Buffer> {
+  async read(path: string): Promise<AnswerBody> {
     return this.#calls.call(async (signal) => {
       const where = await this.#ask('GET', path, { op: 'OPEN' }, signal, 307);
       const answer = await this.#client.send({ method: 'GET', path: this.#redirect(where), signal });

@@ -26,7 +26,7 @@ export const HTTP_OPTIONS = { url: true, auth: true, ssl: true, headers: true } 
 
 export interface HttpRequest {
   readonly method: string;
-  /** Behind the address of the server, or a whole URL (a redirect of it). */
+  /** Behind the address of the server, or a whole URL (a redirect of it); empty: that address, with its query. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string | number>>;
   /** Pieces of the body. */
@@ -34,10 +34,17 @@ export interface HttpRequest {
   readonly signal?: AbortSignal;
 }
 
+/** The bytes of an answer: a Buffer, whose type users may not have. */
+export interface AnswerBody extends Uint8Array {
+  toString(encoding?: 'utf8' | 'latin1' | 'base64'): string;
+  includes(value: number | string | Uint8Array, from?: number): boolean;
+  subarray(from?: number, to?: number): AnswerBody;
+}
+
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: IncomingMessage['headers'];
-  readonly body: Buffer;
+  readonly body: AnswerBody;
   text(): string;
   /** @throws MillraceError ERR_MILLRACE_SINK when it is no JSON */
   json(): unknown;
@@ -85,7 +92,7 @@ export class HttpClient {
    */
   async send(request: HttpRequest): Promise<HttpAnswer> {
     const server = this.#next();
-    const url = /^https?:\/\//.test(request.path) ? new URL(request.path) : new URL(`${server.url.pathname.replace(/\/$/, '')}${request.path}`, server.url);
+    const url = addressOf(server.url, request.path);
     try {
       const answer = await this.#exchange(url, request);
       server.failedAtMs = Number.NEGATIVE_INFINITY;
@@ -196,6 +203,12 @@ export function pauseOf({ headers }: HttpAnswer): number | undefined {
 /** An answer with a passing status, as an error. */
 export function busy(client: HttpClient, answer: HttpAnswer): Unavailable {
   return new Unavailable(`${client.place} answers with ${wordsOf(answer)}`, { pauseMs: pauseOf(answer) });
+}
+
+/** An empty path is the address of the server as it was given, with its query. */
+function addressOf(server: URL, path: string): URL {
+  if (path === '') return server;
+  return /^https?:\/\//.test(path) ? new URL(path) : new URL(`${server.pathname.replace(/\/$/, '')}${path}`, server);
 }
 
 function serversOf(what: string, url: string | readonly string[]): readonly Server[] {

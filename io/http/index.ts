@@ -1,6 +1,7 @@
 /** HTTP: requests to servers. */
 
 export {
+  type AnswerBody,
   busy,
   HTTP_OPTIONS,
   type HttpAnswer,

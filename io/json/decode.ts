@@ -36,6 +36,9 @@ export class JsonDecoder implements RecordDecoder {
   readonly #columns: readonly JsonColumn[];
   #program: JsonProgram | undefined;
   #way: 'plain' | 'path' = 'plain';
+  /** Records that had the other way, and how many of them change the program. */
+  #others = 0;
+  #patience = 1;
   #records: RecordIndex | undefined;
   #next = 0;
 
@@ -129,7 +132,10 @@ export class JsonDecoder implements RecordDecoder {
       // The kernel needs room for a whole record in each column. Provide it for the next record of this size.
       this.#writer.reserveBytes(isGood ? row + 1 : row, Math.min(length, ROOM_BYTES_MAX) + ROOM_SLACK_BYTES);
       const { way } = this.#reader;
-      if (way !== undefined && way !== this.#way) {
+      // In a topic that has both, the program changes less and less often.
+      if (way !== undefined && way !== this.#way && ++this.#others >= this.#patience) {
+        this.#others = 0;
+        this.#patience *= 2;
         this.#program.release(this.#context.slabs);
         this.#program = this.#makeProgram(way);
       } else this.#program.refresh();

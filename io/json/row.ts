@@ -47,7 +47,9 @@ export class JsonRowReader {
   /** 1: the value is that of the member which has the column's whole name. */
   readonly #isPlain: Uint8Array;
   readonly #faults: string[];
-  readonly #hasWays: boolean;
+  /** By column, whether there are two ways to it. */
+  readonly #hasWays: readonly boolean[];
+  #hasPath = false;
   #scratch = new Uint8Array(KEY_BYTES_FIRST);
   #from = 0;
   #fault = '';
@@ -73,7 +75,7 @@ export class JsonRowReader {
     this.#states = new Uint8Array(columns.length);
     this.#isPlain = new Uint8Array(columns.length);
     this.#faults = columns.map(() => '');
-    this.#hasWays = columns.some(({ plain }) => plain !== undefined);
+    this.#hasWays = columns.map(({ plain }) => plain !== undefined);
   }
 
   /** What was wrong with the record when `read` last returned false. */
@@ -81,10 +83,9 @@ export class JsonRowReader {
     return this.#fault;
   }
 
-  /** Which of the two ways to a column with dots in its name the last record had; undefined where there are no two. */
+  /** Which of the two ways to a column with dots in its name the last record had; undefined: none. */
   get way(): 'plain' | 'path' | undefined {
-    if (!this.#hasWays) return undefined;
-    return this.#isPlain.includes(1) ? 'plain' : 'path';
+    return this.#isPlain.includes(1) ? 'plain' : this.#hasPath ? 'path' : undefined;
   }
 
   /**
@@ -95,6 +96,7 @@ export class JsonRowReader {
     this.#from = from;
     this.#states.fill(MISSING);
     this.#isPlain.fill(0);
+    this.#hasPath = false;
     const scanner = this.#scanner;
     scanner.open(from, to);
     if (!this.#record(row)) {
@@ -162,6 +164,7 @@ export class JsonRowReader {
     if (w >= 0) {
       if (this.#isPlain[w] === 1 && !member.isPlain) return scanner.value(depth);
       if (member.isPlain) this.#isPlain[w] = 1;
+      else if (this.#hasWays[w] === true) this.#hasPath = true;
       return this.#value(w, row, depth);
     }
     // The last of objects under one key counts, whatever was in the others.

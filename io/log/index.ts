@@ -6,7 +6,7 @@
 import { MillraceError, shown } from '../../core/index.ts';
 import { type RecordBatchHeader, readBatchHeader } from '../record-batch/index.ts';
 import { PartitionCursor, visibleEnds } from './cursor.ts';
-import { dirPath, listPartitions, listTopics, partitionPath, topicPath } from './layout.ts';
+import { dirPath, listPartitions, listSegments, listTopics, partitionPath, segmentPath, topicPath } from './layout.ts';
 import { logSink } from './sink.ts';
 import { logSource } from './source.ts';
 import { StableReader } from './stable-offsets.ts';
@@ -21,6 +21,12 @@ export const log = { source: logSource, sink: logSink } as const;
 /** The topics in a folder, sorted. */
 export function logTopics(dir: string | URL): Promise<string[]> {
   return listTopics(dirPath(dir));
+}
+
+/** The segments of a partition, in order: their first offsets and files. */
+export async function logSegments(dir: string, topic: string, partition: number): Promise<{ first: number; path: string }[]> {
+  const folder = partitionPath(dir, topic, partition);
+  return (await listSegments(folder)).map((first) => ({ first, path: segmentPath(folder, first) }));
 }
 
 export interface LogBatch {

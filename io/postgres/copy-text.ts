@@ -8,11 +8,10 @@
 import { type Batch, type Column, isValid, type Schema, type SharedMemory } from '../../core/index.ts';
 import type { Codec, EncoderContext, RecordEncoder } from '../codec.ts';
 import { FramedRecords, type RecordFrame } from '../delivery/index.ts';
-import { NUMBER_BYTES_MAX, writeAscii, writeFixed, writeI64 } from '../text-writer.ts';
+import { NUMBER_BYTES_MAX, writeAscii, writeBackslashed, writeFixed, writeI64 } from '../text-writer.ts';
 
 const TAB = 0x09;
 const LF = 0x0a;
-const BACKSLASH = 0x5c;
 const ZERO = 0x30;
 const DAY_MS = 86_400_000;
 /** The days that a Date can hold. */
@@ -20,37 +19,24 @@ const DAY_MAX = 100_000_000;
 const TWO_32 = 4_294_967_296;
 /** `-271821-04-20 00:00:00.000+00 BC` and some. */
 const TIME_BYTES_MAX = 40;
-const HEX = Buffer.from('0123456789abcdef');
 
-/** The letter after the backslash, by byte; 0: the byte stays as it is. */
-const ESCAPES = new Uint8Array(256);
-for (const [byte, letter] of [
-  [8, 'b'],
-  [9, 't'],
-  [10, 'n'],
-  [11, 'v'],
-  [12, 'f'],
-  [13, 'r'],
-  [BACKSLASH, '\\'],
-] as const)
-  ESCAPES[byte] = letter.charCodeAt(0);
+const HEX = Buffer.from('0123456789abcdef');
 
 /**
  * @param schema of the batches to come, with the hidden column where they are changes of a table: each line ends with
  * one more column then, whether the row goes
  */
 export function copyEncoder(context: EncoderContext, schema: Schema, key: readonly string[], isChanges: boolean): RecordEncoder {
-  return new FramedRecords(context, schema, COPY_TEXT, key, new LineEnd(context.memory, isChanges));
+  if (!isChanges) return new CopyText(context.memory, true);
+  return new FramedRecords(context, schema, COPY_TEXT, key, new LineEnd(context.memory));
 }
 
 class LineEnd implements RecordFrame {
   readonly hasRecordsOfGone = true;
   readonly #u8: Uint8Array;
-  readonly #isChanges: boolean;
 
-  constructor({ u8 }: SharedMemory, isChanges: boolean) {
+  constructor({ u8 }: SharedMemory) {
     this.#u8 = u8;
-    this.#isChanges = isChanges;
   }
 
   bytesMax(): number {
@@ -62,10 +48,7 @@ class LineEnd implements RecordFrame {
   }
 
   tail(address: number, isGone: boolean): number {
-    let at = address;
-    if (this.#isChanges) at = writeAscii(this.#u8, at, isGone ? '\tt' : '\tf');
-    this.#u8[at++] = LF;
-    return at;
+    return writeAscii(this.#u8, address, isGone ? '\tt\n' : '\tf\n');
   }
 }
 
@@ -75,17 +58,19 @@ const COPY_TEXT: Codec = {
   decoder: () => {
     throw new Error('COPY text is written only');
   },
-  encoder: ({ memory }) => new CopyText(memory),
+  encoder: ({ memory }) => new CopyText(memory, false),
 };
 
-/** Lines without their ends. */
+/** Lines, or lines without their ends. */
 class CopyText implements RecordEncoder {
   readonly wholeBatch = false;
   readonly #memory: SharedMemory;
+  readonly #hasEnds: boolean;
   readonly #date = new DateText();
 
-  constructor(memory: SharedMemory) {
+  constructor(memory: SharedMemory, hasEnds: boolean) {
     this.#memory = memory;
+    this.#hasEnds = hasEnds;
   }
 
   encode({ columns }: Batch, from: number, to: number, address: number, limit: number, ends: number): number {
@@ -97,6 +82,7 @@ class CopyText implements RecordEncoder {
         if (c > 0) u8[at++] = TAB;
         at = this.#value(columns[c] as Column, row, at);
       }
+      if (this.#hasEnds) u8[at++] = LF;
       u32[(ends >>> 2) + (row - from)] = at;
     }
     return to - from;
@@ -104,7 +90,7 @@ class CopyText implements RecordEncoder {
 
   #bound(columns: readonly Column[], row: number): number {
     const { i32 } = this.#memory;
-    let bytes = columns.length * Math.max(NUMBER_BYTES_MAX, TIME_BYTES_MAX);
+    let bytes = columns.length * Math.max(NUMBER_BYTES_MAX, TIME_BYTES_MAX) + 1;
     for (const { offsets } of columns) if (offsets !== 0) bytes += 2 * ((i32[(offsets >>> 2) + row + 1] as number) - (i32[(offsets >>> 2) + row] as number));
     return bytes;
   }
@@ -129,7 +115,7 @@ class CopyText implements RecordEncoder {
       case 'binary': {
         const start = data + (i32[(offsets >>> 2) + row] as number);
         const end = data + (i32[(offsets >>> 2) + row + 1] as number);
-        return type.name === 'utf8' ? writeText(u8, at, start, end) : writeHex(u8, at, start, end);
+        return type.name === 'utf8' ? writeBackslashed(u8, at, start, end) : writeHex(u8, at, start, end);
       }
       default:
         return writeFixed(memory, column, row, at, undefined);
@@ -196,19 +182,6 @@ function writeTwo(u8: Uint8Array, at: number, value: number): number {
   u8[at] = ZERO + tens;
   u8[at + 1] = ZERO + value - tens * 10;
   return at + 2;
-}
-
-function writeText(u8: Uint8Array, address: number, from: number, to: number): number {
-  let at = address;
-  for (let i = from; i < to; i++) {
-    const byte = u8[i] as number;
-    const letter = ESCAPES[byte] as number;
-    if (letter !== 0) {
-      u8[at++] = BACKSLASH;
-      u8[at++] = letter;
-    } else u8[at++] = byte;
-  }
-  return at;
 }
 
 /** `\\x` and two digits a byte: the backslash itself is escaped. */

@@ -18,6 +18,8 @@ export class StagedWriter implements SinkWriter {
   /** Rows came since the last commit. */
   #isStaged = false;
   #isPrepared = false;
+  /** The server is away, and a checkpoint waits for it. */
+  #isWaiting = false;
 
   /** @param place of the server, for messages */
   constructor(place: string, connect: (signal: AbortSignal) => Promise<Connection>, staging: Staging, settings: DeliverySettings, context: DeliveryContext) {
@@ -53,7 +55,8 @@ export class StagedWriter implements SinkWriter {
   }
 
   counts(): SinkCounts {
-    return this.#delivery.counts;
+    const counts = this.#delivery.counts;
+    return { ...counts, isWaiting: counts.isWaiting || this.#isWaiting };
   }
 
   async close(): Promise<void> {
@@ -63,10 +66,14 @@ export class StagedWriter implements SinkWriter {
 
   /** Tries until the server has done it. What it did without our hearing of it, it does not do again. */
   #settled<T>(attempt: (connection: Connection, signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { name } = this.#context;
+    const { name, signal: ends, waiting } = this.#context;
+    const told = (what: string | undefined): void => {
+      this.#isWaiting = what !== undefined;
+      waiting?.(what);
+    };
     // To move the rows of a checkpoint takes longer than a request.
     const settings = { ...this.#settings, requestTimeoutMs: Math.max(this.#settings.requestTimeoutMs, this.#settings.deliveryTimeoutMs) };
-    return untilOpen(name, settings, this.#context, async (signal) => {
+    return untilOpen(name, settings, { signal: ends, waiting: told }, async (signal) => {
       try {
         if (this.#control === undefined || this.#control.isOver) this.#control = await this.#connect(signal);
         return await attempt(this.#control, signal);

@@ -23,7 +23,7 @@ const GZIP = compressionCode('gzip');
 const COMPRESSED_BYTES_MIN = 1 << 10;
 
 /** One batch with these records, at offset 0, without a producer. */
-export async function keyedBatch(records: readonly KeyedRecord[], timestampMs: number): Promise<Uint8Array> {
+export async function keyedBatch(records: readonly KeyedRecord[], timestampMs: number, { compress = true } = {}): Promise<Uint8Array> {
   const pieces = records.flatMap(({ key, value }, index) => {
     const front = [0, ...varint(0), ...varint(index), ...varint(key.length)];
     const middle = varint(value === null ? -1 : value.length);
@@ -31,7 +31,7 @@ export async function keyedBatch(records: readonly KeyedRecord[], timestampMs: n
     return [Uint8Array.from([...varint(length), ...front]), key, Uint8Array.from(middle), value ?? new Uint8Array(0), Uint8Array.of(0)];
   });
   const plain = Buffer.concat(pieces);
-  const packed = plain.length < COMPRESSED_BYTES_MIN ? plain : await gzip(plain, { level: zlib.constants.Z_BEST_SPEED });
+  const packed = !compress || plain.length < COMPRESSED_BYTES_MIN ? plain : await gzip(plain, { level: zlib.constants.Z_BEST_SPEED });
   const isSmaller = packed.length < plain.length;
   const batch = Buffer.concat([Buffer.alloc(RECORD_BATCH.records), isSmaller ? packed : plain]);
   writeI32(batch, RECORD_BATCH.batchLength, batch.length - RECORD_BATCH.lengthEnd);

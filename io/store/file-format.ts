@@ -9,7 +9,7 @@ import { type Codec, mustBeCodec } from '../codec.ts';
 import { lineSinkEncoder } from '../line-encoder.ts';
 import type { SinkEncoder, SinkEncoderContext } from '../sink.ts';
 
-/** What a file is: `parquet()`, `arrowFile()`. Sinks of files take it as `value`, in place of a codec. */
+/** What a file is: `parquet()`, `arrowStream()`. Sinks of files take it as `value`, in place of a codec. */
 export interface FileFormat {
   /** `parquet`, `arrow`: for messages. */
   readonly name: string;
@@ -59,7 +59,7 @@ function linesOf(what: string, codec: Codec): FileFormat {
       if (codec.name === 'arrow')
         throw new MillraceError(
           'ERR_MILLRACE_PIPELINE',
-          `${what} writes lines, which the arrow codec does not. Use json(), csv() or text(), or the format arrowFile().`,
+          `${what} writes lines, which the arrow codec does not. Use json(), csv() or text(), or the format arrowStream().`,
         );
     },
     encoder: (context, room) => lineSinkEncoder(context, codec, room),

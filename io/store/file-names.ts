@@ -30,7 +30,16 @@ const VALUE_MAX = 150;
 const VALUES_KEPT = 4_096;
 /** As Hive and Spark name the partition of rows without a value. */
 const NO_VALUE = '__HIVE_DEFAULT_PARTITION__';
-const TIME_LETTERS: readonly string[] = ['yyyy', 'MM', 'dd', 'HH', 'mm', 'ss', 'SSS'];
+/** By the letters of a time, what they can be. */
+const TIME_SOURCES: ReadonlyMap<string, string> = new Map([
+  ['yyyy', '-?\\d{4,6}'],
+  ['MM', '\\d\\d'],
+  ['dd', '\\d\\d'],
+  ['HH', '\\d\\d'],
+  ['mm', '\\d\\d'],
+  ['ss', '\\d\\d'],
+  ['SSS', '\\d{3}'],
+]);
 
 interface ColumnPiece {
   readonly column: string;
@@ -171,12 +180,12 @@ function piecesOf(what: string, pattern: string): Piece[] {
 function timeOf(what: string, pattern: string, time: string): 'ms' | readonly string[] {
   if (time === 'ms') return 'ms';
   const parts = time.match(/([A-Za-z])\1*|[^A-Za-z]+/g) ?? [];
-  const wrong = parts.find((part) => /[A-Za-z]/.test(part) && !TIME_LETTERS.includes(part));
+  const wrong = parts.find((part) => /[A-Za-z]/.test(part) && !TIME_SOURCES.has(part));
   if (wrong !== undefined || !parts.some((part) => part === 'yyyy'))
     refuse(
       what,
       pattern,
-      `the time ${shown(time)} ${wrong === undefined ? 'has no year' : `has ${shown(wrong)}`}; use ${TIME_LETTERS.join(', ')}, or ms alone`,
+      `the time ${shown(time)} ${wrong === undefined ? 'has no year' : `has ${shown(wrong)}`}; use ${[...TIME_SOURCES.keys()].join(', ')}, or ms alone`,
     );
   if (parts.some((part) => !/^[A-Za-z0-9_.=/-]+$/.test(part))) refuse(what, pattern, `the time ${shown(time)} has a character that names do not have`);
   return parts;
@@ -186,9 +195,12 @@ function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
+/** What a value can be in a name. The shortest one counts, so that an epoch behind it is seen. */
 function sourceOf({ time }: ColumnPiece): string {
-  const value = time === undefined ? '[^/]+' : time === 'ms' ? '-?\\d+' : time.map((part) => (/[A-Za-z]/.test(part) ? '-?\\d+' : escaped(part))).join('');
-  return `(?:${value}|${NO_VALUE})`;
+  if (time === undefined) return '(?:[^/]+?)';
+  // A time that has no calendar is written in milliseconds.
+  const text = time === 'ms' ? '-?\\d+' : `${time.map((part) => (/[A-Za-z]/.test(part) ? TIME_SOURCES.get(part) : escaped(part))).join('')}|-?\\d{16,}`;
+  return `(?:${text}|${NO_VALUE})`;
 }
 
 /** The text of a column's value in a name. Neighbouring rows mostly have the same. */
@@ -242,7 +254,8 @@ function safe(value: string): string {
   const text = value.replace(/[^A-Za-z0-9_.=-]+/gu, (odd) =>
     [...Buffer.from(odd)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
   );
-  const shownText = text.startsWith('.') ? `%2E${text.slice(1)}` : text;
+  // Neither hidden, nor like a name with an epoch.
+  const shownText = text.replace(/^\./, '%2E').replace(/-(?=\d{10}|$)/g, '%2D');
   if (shownText.length <= VALUE_MAX) return shownText;
   return `${shownText.slice(0, VALUE_MAX)}~${createHash('sha256').update(value).digest('hex').slice(0, 16)}`;
 }

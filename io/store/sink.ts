@@ -17,7 +17,7 @@ export interface FilesOptions {
    * How rows of a table are written: see {@link Changelog}. Files take no table without it.
    */
   readonly changelog?: Changelog;
-  /** How a line is written: `json()`, `csv()`, `text()`; or what a file is: `parquet()`, `arrowFile()`. */
+  /** How a line is written: `json()`, `csv()`, `text()`; or what a file is: `parquet()`, `arrowStream()`. */
   readonly value: Codec | FileFormat;
   /**
    * First part of the names, before the epoch: letters, digits, `_`, `.`, `=`, `-`, not beginning with a dot.
@@ -32,7 +32,7 @@ export interface FilesOptions {
    * their own, with the epoch behind the name.
    */
   readonly name?: string;
-  /** Last part of the names, without its dot; empty: none. Default by format: `jsonl`, `csv`, `txt`, `parquet`, `arrow`. */
+  /** Last part of the names, without its dot; empty: none. Default by format: `jsonl`, `csv`, `txt`, `parquet`, `arrows`. */
   readonly ext?: string;
   /** One file per epoch (`one`, the default), or one per epoch and shard. */
   readonly parts?: 'one' | 'shard';

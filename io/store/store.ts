@@ -19,14 +19,17 @@ export interface Store {
    * Begins a file that nobody sees, in place of what was left aside under this name.
    *
    * @param name below the store's folder; slashes part folders
+   * @param visible what it will be called when it is finalised, as far as is known now
    */
-  putAside(name: string): FileAside;
+  putAside(name: string, visible: string): FileAside;
   /**
-   * Makes a sealed file visible under a name, in place of what is there. It is not sealed any more then.
+   * Makes a sealed file visible under a name, in place of what is there. It is not sealed any more then. Where the
+   * store finds that it was finalised before, only not to the end, it ends that.
    *
+   * @returns the name that it has
    * @throws MillraceError ERR_MILLRACE_FILE or ERR_MILLRACE_SINK; ERR_MILLRACE_FENCED when it is gone
    */
-  finalise(name: string, visible: string): Promise<void>;
+  finalise(name: string, visible: string): Promise<string>;
   /** All files, in the order of their names. Other files than those of the sink may be among them. */
   list(): Promise<StoredFile[]>;
   /** Removes a file in the given state, if it is there. */

@@ -57,6 +57,8 @@ export class StoreWriter implements SinkWriter {
   readonly #found = new Map<number, string[]>();
   /** Names without an epoch that are taken. */
   readonly #taken = new Set<string>();
+  /** Names without an epoch that files which are not visible yet will have. */
+  readonly #claims = new Map<string, string>();
 
   constructor(store: Store, options: StoreWriterOptions) {
     this.#store = store;
@@ -201,6 +203,7 @@ export class StoreWriter implements SinkWriter {
       await this.#writeEnd(part);
       await part.aside.publish(visible);
       this.#taken.add(visible);
+      this.#claims.delete(visible);
       stale.delete(visible);
     }
     // Files of shards that had no rows this time.
@@ -218,15 +221,26 @@ export class StoreWriter implements SinkWriter {
   /** Makes a sealed file visible. Returns the name that it has then. */
   async #finalise(name: string): Promise<string> {
     const visible = this.#visibleName(name);
-    await this.#store.finalise(name, visible);
-    this.#taken.add(visible);
-    return visible;
+    const now = await this.#store.finalise(name, visible);
+    this.#taken.add(now);
+    this.#claims.delete(now);
+    return now;
   }
 
   /** Without the epoch, where no other file has that name. */
   #visibleName(name: string, replaced?: ReadonlySet<string>): string {
     const first = this.#options.names.first(name);
     return first === undefined || this.#taken.has(first) || replaced?.has(name) ? name : first;
+  }
+
+  /** The name that a file will have. Of those that are not visible yet, the first one has that without the epoch. */
+  #likelyName(epoch: number, name: string): string {
+    const visible = this.#visibleName(name, new Set(this.#found.get(epoch)));
+    if (visible === name) return name;
+    const claim = this.#claims.get(visible);
+    if (claim !== undefined && claim !== name) return name;
+    this.#claims.set(visible, name);
+    return visible;
   }
 
   #isUnique(name: string): boolean {
@@ -257,7 +271,7 @@ export class StoreWriter implements SinkWriter {
     let parts = this.#open.get(epoch);
     if (parts === undefined) this.#open.set(epoch, (parts = new Map()));
     let part = parts.get(name);
-    if (part === undefined) parts.set(name, (part = { name, aside: this.#store.putAside(name), body: this.#options.newBody() }));
+    if (part === undefined) parts.set(name, (part = { name, aside: this.#store.putAside(name, this.#likelyName(epoch, name)), body: this.#options.newBody() }));
     return part;
   }
 }

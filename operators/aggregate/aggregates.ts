@@ -30,7 +30,7 @@
  * own paragraphs; a test measures each.
  */
 
-import { checkOptionNames, type Duration, durationMs, MillraceError, shown } from '../../core/index.ts';
+import { type ColumnName, checkOptionNames, type Duration, durationMs, MillraceError, shown, type ValueAt } from '../../core/index.ts';
 import { type Range, type Ranged, type RangeOptions, splitRange } from './aggregate-range.ts';
 import type { UserAggregate } from './aggregator.ts';
 
@@ -73,7 +73,7 @@ export type NumberOrNull = { readonly [numberOrNull]: true };
 /** The values of columns that can be summed. */
 export type NumberLike = number | bigint | boolean | null;
 /** The values that JSON can hold. */
-export type JsonLike = NumberLike | string;
+export type JsonLike = NumberLike | string | readonly unknown[];
 
 /**
  * One aggregate over one column. `V` is the type of the result, as `ResultOf` reads it. `C` is the name of
@@ -122,11 +122,11 @@ export interface AggregateParameters {
 }
 
 /** Columns by which values can be ordered. */
-type OrderColumn<Row> = { [K in keyof Row & string]: Row[K] extends number | bigint | null ? K : never }[keyof Row & string];
+type OrderColumn<Row> = { [K in ColumnName<Row>]: ValueAt<Row, K> extends number | bigint | null ? K : never }[ColumnName<Row>];
 type AggregateOf<Row> =
   | UserAggregate<unknown, Row>
   | (Aggregate<unknown, never, unknown, never> & RowFunctions<Row>)
-  | { [C in keyof Row & string]: Aggregate<unknown, C, Row[C], OrderColumn<Row>> & RowFunctions<Row> }[keyof Row & string];
+  | { [C in ColumnName<Row>]: Aggregate<unknown, C, ValueAt<Row, C>, OrderColumn<Row>> & RowFunctions<Row> }[ColumnName<Row>];
 /** What `.aggregate` takes for a row type: ranges are for `over`. */
 export type AggregatesOf<Row> = Readonly<Record<string, AggregateOf<Row> & { readonly range?: undefined }>>;
 /** What `.over` takes for a row type: aggregates, those with a range, and pairs of an aggregate and a range. */
@@ -145,17 +145,11 @@ type ValueOf<A, Row> =
     ? V extends NumberOrNull
       ? number | null
       : V extends SameAsColumn
-        ? C extends keyof Row
-          ? Row[C]
-          : never
+        ? ValueAt<Row, C>
         : V extends SumOfColumn
-          ? C extends keyof Row
-            ? (NonNullable<Row[C]> extends bigint ? bigint : number) | NullOf<Row[C]>
-            : never
+          ? (NonNullable<ValueAt<Row, C>> extends bigint ? bigint : number) | NullOf<ValueAt<Row, C>>
           : null extends V
-            ? C extends keyof Row
-              ? Exclude<V, null> | NullOf<Row[C]>
-              : never
+            ? Exclude<V, null> | NullOf<ValueAt<Row, C>>
             : V
     : never;
 /** The columns that aggregates add to a result row. */

@@ -10,6 +10,8 @@ import {
   accumulator,
   type DataType,
   f64,
+  holdsJson,
+  kindText,
   MillraceError,
   nullable,
   precisionFor,
@@ -136,7 +138,13 @@ export function resultColumn(name: string, aggregate: Aggregate | undefined, inp
   if (of !== undefined && !takes.has(of.name)) {
     throw new MillraceError(
       'ERR_MILLRACE_PIPELINE',
-      `${aggregate.name}(${shown(aggregate.column)}) of a ${of.name} column: it takes ${[...takes].join(', ')}. Convert the column with .map, or take another.`,
+      `${aggregate.name}(${shown(aggregate.column)}) of a ${kindText(of)} column: it takes ${[...takes].join(', ')}. Convert the column with .map, or take another.`,
+    );
+  }
+  if (holdsJson(of) && (aggregate.name === 'min' || aggregate.name === 'max')) {
+    throw new MillraceError(
+      'ERR_MILLRACE_PIPELINE',
+      `${aggregate.name}(${shown(aggregate.column)}) of a ${kindText(of as DataType)} column: such values have no order. Take first or last, or a column that is made of them.`,
     );
   }
   if (aggregate.name === 'rate' && !hasWindow) {

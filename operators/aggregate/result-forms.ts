@@ -12,6 +12,7 @@ import {
   eachUnordered,
   eachValue,
   type GroupTable,
+  holdsJson,
   quantileAt,
   readText,
   type SharedMemory,
@@ -63,7 +64,7 @@ export function writeForm(
     default: {
       const text = result.form === 'topK' ? topText : listText;
       const { k = 0, max = 0, isJson } = result.aggregate.parameters;
-      if (isJson === 1) {
+      if (result.form !== 'topK' && (isJson === 1 || holdsJson(accumulator.input))) {
         for (let i = 0; i < count; i++) out.setValue(column, row + i, listText(memory, accumulator, (u32[(slots >>> 2) + i] as number) + offset, max, String));
         return;
       }
@@ -134,7 +135,7 @@ function topText(memory: SharedMemory, of: Accumulator, field: number, k: number
   const error = takenOff(memory, field);
   return `[${found
     .slice(0, k)
-    .map(({ value, count }) => `{"value":${jsonOf(value)},"count":${count},"error":${error}}`)
+    .map(({ value, count }) => `{"value":${holdsJson(of.input) ? String(value) : jsonOf(value)},"count":${count},"error":${error}}`)
     .join(',')}]`;
 }
 

@@ -5,7 +5,7 @@
  * (aggregate/aggregates.ts), and exact where that is approximate.
  */
 
-import { MillraceError, type Schema, shown } from '../../core/index.ts';
+import { MillraceError, type Schema, shown, textOfValue } from '../../core/index.ts';
 import { type Aggregate, type AggregateName, medianOf } from '../aggregate/index.ts';
 import { neverThere } from './change-rows.ts';
 import { addExactly, addSquare, type ExactSum, exactSum, spreadOf, valueOfSum } from './exact-sum.ts';
@@ -68,7 +68,12 @@ export function accumulatorOf(name: string, aggregate: Aggregate, input: Schema)
     case 'quantile':
       return ordered(name, (set) => asNumber(itemAt(set, Math.floor((parameters.q as number) * (set.size - 1))))) as Accumulator;
     case 'collect': {
-      const listed = parameters.isJson === 1 ? (values: readonly unknown[]) => `[${values.join(',')}]` : jsonOf;
+      const isText = parameters.isJson === 1 || type?.json === true;
+      const listed = isText
+        ? (values: readonly unknown[]) => `[${values.join(',')}]`
+        : type?.element !== undefined
+          ? (values: readonly unknown[]) => `[${values.map((value) => textOfValue(name, type, value)).join(',')}]`
+          : jsonOf;
       return (
         by === undefined
           ? ordered(name, (set) => listed(firstItems(set, parameters.max as number)))

@@ -9,7 +9,7 @@
  * of a join can be either side of another join.
  */
 
-import { type Column, type Field, MillraceError, nullable, Schema, shown, timestamp } from '../../core/index.ts';
+import { type Column, type Field, kindText, MillraceError, nullable, Schema, shown, timestamp } from '../../core/index.ts';
 
 export type JoinType = 'inner' | 'left' | 'right' | 'full';
 
@@ -72,10 +72,10 @@ export function joinColumns(left: JoinSide, right: JoinSide, type: JoinType, suf
   const keyFields = left.keys.map((name, k): Field => {
     const mine = left.schema.field(left.schema.require(name, 'keyBy'));
     const theirs = right.schema.field(right.schema.require(right.keys[k] as string, 'keyBy'));
-    if (mine.type.name !== theirs.type.name) {
+    if (kindText(mine.type) !== kindText(theirs.type)) {
       throw new MillraceError(
         'ERR_MILLRACE_PIPELINE',
-        `${NAME} of the key ${shown(mine.name)} (${mine.type.name}) with ${shown(theirs.name)} (${theirs.type.name}): keys are equal only within one type. Convert one with map() before keyBy().`,
+        `${NAME} of the key ${shown(mine.name)} (${kindText(mine.type)}) with ${shown(theirs.name)} (${kindText(theirs.type)}): keys are equal only within one type. Convert one with map() before keyBy().`,
       );
     }
     return { name: mine.name, type: mine.type.nullable || theirs.type.nullable ? nullable(mine.type) : mine.type };

@@ -1,6 +1,6 @@
 /** The features of a key, as of its newest row, into the columns of a result. */
 
-import { assert, type BatchBuilder, type ColumnSpace, MillraceError, readText, type SharedMemory, shown, varianceOf } from '../../core/index.ts';
+import { assert, type BatchBuilder, type ColumnSpace, holdsJson, MillraceError, readText, type SharedMemory, shown, varianceOf } from '../../core/index.ts';
 import { medianOf } from '../aggregate/index.ts';
 import { putTime } from '../by-key/index.ts';
 import type { KeyWindows } from './key-windows.ts';
@@ -176,6 +176,7 @@ export class FeatureResults {
     if (kind === 'long') return (i64[at >>> 3] as bigint).toString();
     const value = f64[at >>> 3] as number;
     if (kind === 'number') return JSON.stringify(type.name === 'bool' ? value === 1 : value);
+    if (holdsJson(type)) return this.#text(at);
     return JSON.stringify(this.#text(at));
   }
 

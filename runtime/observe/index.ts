@@ -2,7 +2,7 @@
 
 export type { LogLine } from './job-log.ts';
 export { jobRoutes } from './job-routes.ts';
-export { JobWatch, type JobWatchOptions, type ProgressSample, type TailRow } from './job-watch.ts';
+export { JobWatch, type JobWatchOptions, type TailRow } from './job-watch.ts';
 export { type LineLoggerOptions, lineLogger, type MessageFirstLogger, messageFirst } from './line-logger.ts';
 export { jobMetrics, type MetricFamily, processMetrics } from './metrics.ts';
 export { Observation } from './observation.ts';
@@ -20,5 +20,6 @@ export {
   type SinkProgress,
 } from './progress.ts';
 export { grouped, type PrintTarget, ProgressPrinter } from './progress-printer.ts';
+export type { ProgressSample } from './progress-sample.ts';
 export { prometheusText } from './prometheus-text.ts';
 export { type Route, Routes, reply, WatchServer } from './watch-server.ts';

@@ -12,8 +12,10 @@ import { BYTES, Histogram, SECONDS } from './histogram.ts';
 import { JobLog } from './job-log.ts';
 import { type PlanGraph, planGraph } from './plan-graph.ts';
 import { PressureLog } from './pressure-log.ts';
-import type { BackPressure, CheckpointTimes, EpochTimes, PartitionProgress, Progress } from './progress.ts';
+import type { CheckpointTimes, EpochTimes, PartitionProgress, Progress } from './progress.ts';
+import { type ProgressSample, sampleOf } from './progress-sample.ts';
 import { Recent } from './recent.ts';
+import { SlowEpochs } from './slow-epochs.ts';
 
 export const PHASES = ['intake', 'merge', 'write', 'checkpoint', 'commit'] as const;
 export type Phase = (typeof PHASES)[number];
@@ -21,13 +23,6 @@ export type Phase = (typeof PHASES)[number];
 const EPOCHS_KEPT = 300;
 const SAMPLES_KEPT = 600;
 const TAIL_ROWS = 30;
-/** Beyond this many partitions a sample has the sums only. */
-const PARTITIONS_SAMPLED_MAX = 1_000;
-/** An epoch counts as slow from this many triggers on, and at least this many ms. */
-const SLOW_TRIGGERS = 10;
-const SLOW_MS_MIN = 5_000;
-/** Slow epochs are told at most this often. */
-const SLOW_PAUSE_MS = 10_000;
 
 /** What one sink has written. */
 export interface SinkTotals {
@@ -39,25 +34,6 @@ export interface SinkTotals {
 
 /** A row on its way to a sink, as JSON can hold it. */
 export type TailRow = Readonly<Record<string, unknown>>;
-
-/** Progress at one time, small enough to keep some hundred of them. */
-export interface ProgressSample {
-  /** ms since 1970. */
-  readonly atMs: number;
-  readonly state: Progress['state'];
-  readonly rowsIn: number;
-  readonly rowsOut: number;
-  readonly bytesIn: number;
-  readonly lag: number | undefined;
-  readonly watermark: number;
-  readonly stateBytes: number;
-  readonly spilledBytes: number;
-  readonly memoryBytes: number;
-  readonly backPressure: BackPressure;
-  /** By partition, in the order of `Progress.partitions`; NaN: unknown. Empty where there are more than 1,000. */
-  readonly lags: Float64Array;
-  readonly watermarks: Float64Array;
-}
 
 /** What is counted on over restarts within the process, where `Progress` begins anew. */
 export interface Carried {
@@ -114,11 +90,9 @@ export class JobWatch {
   /** What the job has done and where it stands. */
   readonly progress: () => Progress;
   readonly #settings: object;
-  readonly #slowMs: number;
+  readonly #slow: SlowEpochs;
   readonly #pressure: PressureLog;
   #samples: Recent<ProgressSample> | undefined;
-  #toldSlowAtMs = Number.NEGATIVE_INFINITY;
-  #slowUntold = 0;
   #hasRows = false;
   readonly #waiting = new Map<string, string>();
 
@@ -129,7 +103,7 @@ export class JobWatch {
     this.log = new JobLog(plan.name, logger);
     this.#pressure = new PressureLog(this.log);
     this.#settings = settings;
-    this.#slowMs = Math.max(SLOW_TRIGGERS * triggerMs, SLOW_MS_MIN);
+    this.#slow = new SlowEpochs(this.log, triggerMs);
     this.sourceNames = plan.sources.map(({ source }) => withoutSecrets(source.name));
     for (const { sink } of plan.sinks) this.sinks.set(withoutSecrets(sink.name), { rows: 0, bytes: 0, writes: new Histogram(SECONDS) });
   }
@@ -218,6 +192,7 @@ export class JobWatch {
     sources: readonly { readonly name: string; readonly partitions: number }[],
     from: { readonly checkpoint: number; readonly ageMs: number; readonly stateBytes: number } | undefined,
   ): void {
+    this.#slow.begin();
     if (from === undefined) this.log.info({ sources }, 'sources and sinks are open');
     else {
       const { checkpoint, ageMs, stateBytes } = from;
@@ -240,7 +215,7 @@ export class JobWatch {
   /** A source or sink waits for something outside; undefined: no longer. The wait itself is said as a warning. */
   waits(name: string, what: string | undefined): void {
     if (what !== undefined) this.#waiting.set(name, what);
-    else if (this.#waiting.delete(name)) this.log.info({ endpoint: name }, 'what was waited for is there again');
+    else if (this.#waiting.delete(name)) this.log.info({ endpoint: name }, 'the wait is over');
   }
 
   epochDone(times: EpochTimes): void {
@@ -250,7 +225,7 @@ export class JobWatch {
     this.recentEpochs.push(times);
     this.lastEpochAtMs = Date.now();
     for (const listener of this.listeners) listener.epoch?.(times);
-    this.#tellSlow(times);
+    this.#slow.look(times, performance.now());
   }
 
   checkpointDone({ checkpoint, ms, stateBytes }: { readonly checkpoint: number; readonly ms: number; readonly stateBytes: number }): void {
@@ -285,31 +260,7 @@ export class JobWatch {
     this.#pressure.look(progress.backPressure, performance.now());
     this.#samples?.push(sampleOf(progress));
   }
-
-  #tellSlow(times: EpochTimes): void {
-    const { epoch, bytes, mergeMs, writeMs, commitMs, checkpointMs } = times;
-    if (mergeMs + writeMs + commitMs < this.#slowMs) return;
-    const now = performance.now();
-    if (now - this.#toldSlowAtMs < SLOW_PAUSE_MS) {
-      this.#slowUntold++;
-      return;
-    }
-    const parts = { merge: mergeMs, write: writeMs, checkpoint: checkpointMs, commit: commitMs - checkpointMs };
-    const [longest] = Object.entries(parts).sort(([, a], [, b]) => b - a) as [[keyof typeof parts, number], ...unknown[]];
-    const others = this.#slowUntold === 0 ? {} : { othersBefore: this.#slowUntold };
-    const ms = Object.fromEntries(Object.entries(parts).map(([name, value]) => [`${name}Ms`, rounded(value)]));
-    this.log.warn({ epoch, bytes, ...ms, ...others }, `a slow epoch: ${WHY_SLOW[longest[0]]}`);
-    this.#toldSlowAtMs = now;
-    this.#slowUntold = 0;
-  }
 }
-
-const WHY_SLOW = {
-  merge: 'workers took long to scan and merge it',
-  write: 'sinks took long to write it, or the epoch before it',
-  checkpoint: 'its checkpoint took long',
-  commit: 'sources took long to commit its positions',
-} as const;
 
 /** What an epoch spent where, in seconds. The phases follow each other. */
 export function secondsByPhase({ intakeMs, mergeMs, writeMs, commitMs, checkpointMs }: EpochTimes): Readonly<Record<Phase, number>> {
@@ -324,25 +275,6 @@ export function secondsByPhase({ intakeMs, mergeMs, writeMs, commitMs, checkpoin
 
 function partitionKey(source: string, partition: number): string {
   return `${partition} ${source}`;
-}
-
-function sampleOf({ state, rowsIn, rowsOut, bytesIn, lag, watermark, stateBytes, spilledBytes, memory, backPressure, partitions }: Progress): ProgressSample {
-  const sampled = partitions.length > PARTITIONS_SAMPLED_MAX ? [] : partitions;
-  return {
-    atMs: Date.now(),
-    state,
-    rowsIn,
-    rowsOut,
-    bytesIn,
-    lag,
-    watermark,
-    stateBytes,
-    spilledBytes,
-    memoryBytes: memory.usedBytes,
-    backPressure,
-    lags: Float64Array.from(sampled, (one) => one.lag ?? Number.NaN),
-    watermarks: Float64Array.from(sampled, (one) => one.watermark),
-  };
 }
 
 function errorFields(error: unknown): object {

@@ -78,5 +78,5 @@ export function planGraph(plan: Plan): PlanGraph {
     for (const rows of errors) follow(`x${index}`, rows, 'failed');
   });
   plan.sinks.forEach(({ sink, schema }, index) => node(`k${index}`, 'sink', sink.name, [String(schema)]));
-  return { pipeline: plan.name, nodes, edges, views: plan.views.map(({ name, exchange }) => ({ name, node: `x${exchange}` })) };
+  return { pipeline: withoutSecrets(plan.name), nodes, edges, views: plan.views.map(({ name, exchange }) => ({ name, node: `x${exchange}` })) };
 }

@@ -169,6 +169,7 @@ const TICK_MS_MIN = 500;
 
 export class ProgressLog {
   readonly #plan: Plan;
+  readonly #pipeline: string;
   /** By source. */
   readonly #names: readonly string[];
   readonly #sources: () => ProgressSources;
@@ -184,6 +185,7 @@ export class ProgressLog {
   /** @param elapsed ms of a monotonic clock */
   constructor(plan: Plan, elapsed: () => number, sources: () => ProgressSources) {
     this.#plan = plan;
+    this.#pipeline = withoutSecrets(plan.name);
     this.#names = plan.sources.map(({ source }) => withoutSecrets(source.name));
     this.#elapsed = elapsed;
     this.#startedAt = elapsed();
@@ -242,7 +244,7 @@ export class ProgressLog {
     }));
     const perPartition = all.filter((_, global) => isThere[global]);
     return {
-      pipeline: this.#plan.name,
+      pipeline: this.#pipeline,
       rowsIn,
       ...rest,
       rowsPerSecond: rowsIn / seconds,

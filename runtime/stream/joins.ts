@@ -3,7 +3,7 @@
  * streams are nodes already; see operators/join for what a join does.
  */
 
-import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
+import { type ColumnName, checkOptionNames, MillraceError, type OmitColumns, shown, type ValueAt } from '../../core/index.ts';
 import {
   type JoinSide,
   type JoinType,
@@ -69,7 +69,7 @@ type IsSame<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
  * rest.
  */
 export type Joinable<K, K2, Stream> =
-  IsSame<NonNullable<K[keyof K]>, NonNullable<K2[keyof K2]>> extends true ? Stream : { readonly keysOfDifferentTypes: [K, K2] };
+  IsSame<NonNullable<ValueAt<K, ColumnName<K>>>, NonNullable<ValueAt<K2, ColumnName<K2>>>> extends true ? Stream : { readonly keysOfDifferentTypes: [K, K2] };
 
 type Outer<R, IsOuter> = IsOuter extends true ? { [C in keyof R]: R[C] | null } : R;
 type Renamed<R2, Taken, S extends string> = { [C in keyof R2 as C extends Taken ? `${C & string}${S}` : C]: R2[C] };
@@ -78,8 +78,8 @@ type Renamed<R2, Taken, S extends string> = { [C in keyof R2 as C extends Taken 
 export type Joined<R, K, R2, K2, T extends JoinType, S extends string, Bounds> = Simplify<
   K &
     Bounds &
-    Outer<Omit<R, keyof K | keyof Bounds>, T extends 'right' | 'full' ? true : false> &
-    Outer<Renamed<Omit<R2, keyof K2>, keyof K | keyof Bounds | keyof R, S>, T extends 'left' | 'full' ? true : false>
+    Outer<OmitColumns<R, ColumnName<K> | keyof Bounds>, T extends 'right' | 'full' ? true : false> &
+    Outer<Renamed<OmitColumns<R2, ColumnName<K2>>, keyof K | keyof Bounds | keyof R, S>, T extends 'left' | 'full' ? true : false>
 >;
 
 /** Any options that join() is given. */

@@ -1,5 +1,6 @@
 /** Types of rows, as they travel along a pipeline. */
 
+import type { ColumnName, OmitColumns, ValueAt } from '../../core/index.ts';
 import type { ResultOf } from '../../operators/index.ts';
 import type { RowCoordinates } from '../plan/index.ts';
 
@@ -7,10 +8,15 @@ import type { RowCoordinates } from '../plan/index.ts';
 export type Simplify<T> = { [P in keyof T]: T[P] };
 
 /** The same columns, some under other names. */
-export type Renamed<R, M> = Simplify<{ [P in keyof R as P extends keyof M ? (M[P] extends string ? M[P] : P) : P]: R[P] }>;
+export type Renamed<R, M> = Simplify<
+  { [P in keyof OmitColumns<R, InStructs<R, M>> as P extends keyof M ? (M[P] extends string ? M[P] : P) : P]: OmitColumns<R, InStructs<R, M>>[P] } & {
+    [P in InStructs<R, M> as M[P] extends string ? M[P] : never]: ValueAt<R, P>;
+  }
+>;
+type InStructs<R, M> = Exclude<keyof M, keyof R>;
 
 /** The columns that may be an event time: numbers that are never null. */
-export type TimeColumn<R> = { [C in keyof R & string]: R[C] extends number ? C : never }[keyof R & string];
+export type TimeColumn<R> = { [C in ColumnName<R>]: ValueAt<R, C> extends number ? C : never }[ColumnName<R>];
 
 /** What aggregates add to a row. */
 export type Results<A, R> = { readonly [P in keyof A]: ResultOf<A[P], R> };

@@ -10,11 +10,15 @@ import {
   type AnyRow,
   type Batch,
   type BatchBuilder,
+  type ColumnName,
+  type ColumnOrStruct,
   checkOptionNames,
   type Duration,
   durationMs,
   i32,
   MillraceError,
+  type OmitColumns,
+  type PickColumns,
   type RowOf,
   type Schema,
   type SchemaFields,
@@ -36,8 +40,9 @@ import {
   WindowSpec,
 } from '../../operators/index.ts';
 import { type ErrorRow, GRAPH, type Graph, type Node, type PipelineLike, type Upstream } from '../plan/index.ts';
-import { mustBeFunction, mustHaveColumns, newColumns, newNames } from './arguments.ts';
+import { columnsOf, mustBeFunction, mustHaveColumns, newColumns, newNames } from './arguments.ts';
 import { type EnrichOptions, enrichOperation } from './enrich.ts';
+import { type Exploded, explodeOperation, type ListColumn } from './explode.ts';
 import { withoutHidden } from './expressions.ts';
 import {
   type AnyJoinOptions,
@@ -163,6 +168,17 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
     return this.#rows({ kind: 'flatMap', schema: columns, fn: fn as (row: unknown, emit: (row: AnyRow) => void) => unknown });
   }
 
+  /**
+   * A row for each element of a list, which has the element in the list's place. A list that is null or empty
+   * gives no row.
+   *
+   * @example orders.explode('items').keyBy('items.sku').aggregate({ n: sum('items.n') })
+   * @throws MillraceError ERR_MILLRACE_PIPELINE for a column that holds no list
+   */
+  explode<C extends ColumnName<R>>(column: C & ListColumn<R, C>): Stream<Exploded<R, C>> {
+    return this.#rows(explodeOperation(this.schema, column));
+  }
+
   /** The vectorised escape hatch: whole batches, columns as typed memory. */
   mapBatches<S extends SchemaFields>(schema: S, fn: (batch: Batch, out: BatchBuilder) => void): Stream<Simplify<RowOf<S>>> {
     mustHaveColumns(schema, fn, 'mapBatches', '(batch, out) => { ... }');
@@ -171,14 +187,15 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /** The named columns only, in this order. */
-  select<K extends keyof R & string>(...columns: K[]): Stream<Simplify<Pick<R, K>>> {
-    return this.#rows({ kind: 'select', columns });
+  select<K extends ColumnOrStruct<R>>(...columns: K[]): Stream<Simplify<PickColumns<R, K>>> {
+    return this.#rows({ kind: 'select', columns: columnsOf(this.schema, columns) });
   }
 
   /** All columns but the named ones. */
-  drop<K extends keyof R & string>(...columns: K[]): Stream<Simplify<Omit<R, K>>> {
-    for (const column of columns) this.schema.require(column, 'drop');
-    const kept = this.schema.fields.map((field) => field.name).filter((name) => !(columns as string[]).includes(name));
+  drop<K extends ColumnOrStruct<R>>(...columns: K[]): Stream<Simplify<OmitColumns<R, K>>> {
+    const dropped = columnsOf(this.schema, columns);
+    for (const column of dropped) this.schema.require(column, 'drop');
+    const kept = this.schema.fields.map((field) => field.name).filter((name) => !dropped.includes(name));
     return this.#rows({ kind: 'select', columns: kept });
   }
 
@@ -193,7 +210,7 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
       readonly [P in keyof S]: readonly [type: S[P], fn: (row: R) => NoInfer<RowOf<S>[P & keyof RowOf<S>]>];
     },
   ): Stream<Simplify<Omit<R, keyof S> & RowOf<S>>> {
-    const operation: RowOperation = { kind: 'withColumns', ...newColumns(columns) };
+    const operation: RowOperation = { kind: 'withColumns', ...newColumns(columns, this.schema) };
     return this.#rows(operation);
   }
 
@@ -202,10 +219,10 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
    *
    * @example .rename({ ts: 'at', usr: 'user' })
    */
-  rename<const M extends { readonly [P in keyof R & string]?: string }>(
-    names: { readonly [P in keyof M]: P extends keyof R ? M[P] : never },
+  rename<const M extends { readonly [P in ColumnOrStruct<R>]?: string }>(
+    names: { readonly [P in keyof M]: P extends ColumnOrStruct<R> ? M[P] : never },
   ): Stream<Renamed<R, M>> {
-    const operation: RowOperation = { kind: 'rename', names: newNames(names) };
+    const operation: RowOperation = { kind: 'rename', names: newNames(names, this.schema) };
     return this.#rows(operation);
   }
 
@@ -347,13 +364,13 @@ export class Stream<R, L = never, LR = never> implements PipelineLike {
   }
 
   /** Rows of equal values in these columns belong together: aggregates and windows go by key. */
-  keyBy<K extends keyof R & string>(...columns: K[]): KeyedStream<R, Simplify<Pick<R, K>>>;
+  keyBy<K extends ColumnName<R>>(...columns: K[]): KeyedStream<R, Simplify<PickColumns<R, K>>>;
   /** The same with computed keys: `fn` returns the columns of `schema`, which the rows have from here on. */
   keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedStream<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
   /** Both: columns that are there, then computed ones. */
-  keyBy<K extends keyof R & string, S extends SchemaFields>(
+  keyBy<K extends ColumnName<R>, S extends SchemaFields>(
     ...columns: [...columns: K[], schema: S, fn: (row: R) => RowOf<S>]
-  ): KeyedStream<Simplify<R & RowOf<S>>, Simplify<Pick<R, K> & RowOf<S>>>;
+  ): KeyedStream<Simplify<R & RowOf<S>>, Simplify<PickColumns<R, K> & RowOf<S>>>;
   keyBy(...args: unknown[]): unknown {
     if (typeof args[0] === 'function') {
       throw new MillraceError(
@@ -468,11 +485,11 @@ export class Table<K, R, L = never> extends (Stream as unknown as TableBase)<R, 
    *
    * @example users.keyBy('id').table().groupBy('region').count()
    */
-  groupBy<C extends keyof R & string>(...columns: C[]): KeyedTable<R, Simplify<Pick<R, C>>>;
+  groupBy<C extends ColumnName<R>>(...columns: C[]): KeyedTable<R, Simplify<PickColumns<R, C>>>;
   groupBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedTable<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
-  groupBy<C extends keyof R & string, S extends SchemaFields>(
+  groupBy<C extends ColumnName<R>, S extends SchemaFields>(
     ...args: [...columns: C[], schema: S, fn: (row: R) => RowOf<S>]
-  ): KeyedTable<Simplify<R & RowOf<S>>, Simplify<Pick<R, C> & RowOf<S>>>;
+  ): KeyedTable<Simplify<R & RowOf<S>>, Simplify<PickColumns<R, C> & RowOf<S>>>;
   groupBy(...args: unknown[]): unknown {
     return (this.keyBy as (...args: unknown[]) => unknown)(...args);
   }
@@ -512,23 +529,23 @@ export interface Table<K, R, L = never> {
     fn: (row: R, emit: (row: RowOf<S>) => void) => Iterable<RowOf<S>> | void | null | undefined,
   ): Table<unknown, Simplify<RowOf<S>>>;
   mapBatches<S extends SchemaFields>(schema: S, fn: (batch: Batch, out: BatchBuilder) => void): Table<unknown, Simplify<RowOf<S>>>;
-  select<C extends keyof R & string>(...columns: C[]): Table<K, Simplify<Pick<R, C>>>;
-  drop<C extends keyof R & string>(...columns: C[]): Table<K, Simplify<Omit<R, C>>>;
+  select<C extends ColumnName<R>>(...columns: C[]): Table<K, Simplify<PickColumns<R, C>>>;
+  drop<C extends ColumnName<R>>(...columns: C[]): Table<K, Simplify<OmitColumns<R, C>>>;
   withColumns<S extends SchemaFields>(
     columns: {
       readonly [P in keyof S]: readonly [type: S[P], fn: (row: R) => NoInfer<RowOf<S>[P & keyof RowOf<S>]>];
     },
   ): Table<K, Simplify<Omit<R, keyof S> & RowOf<S>>>;
-  rename<const M extends { readonly [P in keyof R & string]?: string }>(
-    names: M & { readonly [P in Exclude<keyof M, keyof R>]: never },
+  rename<const M extends { readonly [P in ColumnOrStruct<R>]?: string }>(
+    names: M & { readonly [P in Exclude<keyof M, ColumnOrStruct<R>>]: never },
   ): Table<K, Renamed<R, M>>;
   union(other: Stream<R> | Table<never, R> | Table<unknown, R>): Table<unknown, R>;
   /** The same as {@link groupBy}. */
-  keyBy<C extends keyof R & string>(...columns: C[]): KeyedTable<R, Simplify<Pick<R, C>>>;
+  keyBy<C extends ColumnName<R>>(...columns: C[]): KeyedTable<R, Simplify<PickColumns<R, C>>>;
   keyBy<S extends SchemaFields>(schema: S, fn: (row: R) => RowOf<S>): KeyedTable<Simplify<R & RowOf<S>>, Simplify<RowOf<S>>>;
-  keyBy<C extends keyof R & string, S extends SchemaFields>(
+  keyBy<C extends ColumnName<R>, S extends SchemaFields>(
     ...args: [...columns: C[], schema: S, fn: (row: R) => RowOf<S>]
-  ): KeyedTable<Simplify<R & RowOf<S>>, Simplify<Pick<R, C> & RowOf<S>>>;
+  ): KeyedTable<Simplify<R & RowOf<S>>, Simplify<PickColumns<R, C> & RowOf<S>>>;
   /** Writes the table to a sink that says how: see its option `changelog`. */
   to(sink: ChangelogSink): this;
   as(name: string): this;

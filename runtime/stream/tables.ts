@@ -10,7 +10,7 @@
  * no longer passes a filter is taken back.
  */
 
-import { MillraceError, type Schema, SIGN, withoutSign, withSign } from '../../core/index.ts';
+import { kindText, MillraceError, type Schema, SIGN, withoutSign, withSign } from '../../core/index.ts';
 import { carriedColumns, KeyedExchange, type KeyedOperatorPlan, planTable, type RowOperation, schemaAfter } from '../../operators/index.ts';
 import type { Node } from '../plan/index.ts';
 import { isWindowEnd } from './event-time.ts';
@@ -77,7 +77,7 @@ function afterRows(table: TableTraits, operation: RowOperation, before: Schema):
       const carried = carriedColumns(operation.fn);
       const isSame = (from: string, to: string): boolean => {
         const [a, b] = [before.indexOf(from), operation.schema.indexOf(to)];
-        return a >= 0 && b >= 0 && before.field(a).type.name === operation.schema.field(b).type.name;
+        return a >= 0 && b >= 0 && kindText(before.field(a).type) === kindText(operation.schema.field(b).type);
       };
       return renamed((name) => {
         const to = carried.get(name);

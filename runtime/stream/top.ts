@@ -3,13 +3,13 @@
  * operators/fold/top.ts.
  */
 
-import { checkOptionNames } from '../../core/index.ts';
+import { type ColumnName, checkOptionNames } from '../../core/index.ts';
 import { type RowFold, type Ties, topFold, type WindowSpec } from '../../operators/index.ts';
 import type { Node, Upstream } from '../plan/index.ts';
 import { columnsBesides, foldNode, runningFoldNode } from './nodes.ts';
 
 /** A column to compare by, perhaps with its direction. */
-type OrderOf<R> = (keyof R & string) | `${keyof R & string} ${'asc' | 'desc'}`;
+type OrderOf<R> = ColumnName<R> | `${ColumnName<R>} ${'asc' | 'desc'}`;
 
 export interface TopOptions<R, A extends string = 'rank'> {
   /**

@@ -16,6 +16,19 @@ export interface ServerConnections {
   redis: { host: string; port: number };
   /** The options of the AWS SDK's `new S3Client`. */
   s3: { endpoint: string; region: string; forcePathStyle: true; credentials: { accessKeyId: string; secretAccessKey: string } };
+  clickhouse: { url: string; username: string; password: string; database: string };
+  /** The options of the AWS SDK's `new KinesisClient`, which needs a `requestHandler` of HTTP/1.1 besides. */
+  kinesis: { endpoint: string; region: string; credentials: { accessKeyId: string; secretAccessKey: string } };
+  /** The schema registry's interface, as Confluent's. */
+  apicurio: { url: string };
+  /** Lines over TCP go to files under `out`, unless `settings` has the lines of another agent, called `a`. */
+  flume: { host: string; port: number; out: string };
+  /** Lines over TCP go to the file `messages`, unless `settings: { config }` has other actions. */
+  rsyslog: { host: string; port: number; messages: string };
+  /** `settings: { targets: 'host:port,...', path }` says whom it asks, each second. */
+  prometheus: { url: string };
+  /** DevTools protocol; an option of puppeteer's `connect`. */
+  chromium: { browserURL: string };
 }
 
 export type ServerName = keyof ServerConnections;

@@ -5,21 +5,28 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { apicurio } from './apicurio.js';
 import { cassandra } from './cassandra.js';
+import { chromium } from './chromium.js';
+import { clickhouse } from './clickhouse.js';
 import { elasticsearch } from './elasticsearch.js';
+import { flume } from './flume.js';
 import { hbase } from './hbase.js';
 import { hdfs } from './hdfs.js';
+import { kinesis } from './kinesis.js';
 import { launch } from './lifecycle.js';
 import { opensearch } from './opensearch.js';
 import { freePorts, isFree } from './ports.js';
 import { postgres } from './postgres.js';
 import { findJava } from './programs.js';
-import { isFetched, isRoot, missingForProvision, NOBODY, provision } from './provision.js';
+import { prometheus } from './prometheus.js';
+import { isFetched, isOpen, isRoot, missingForProvision, NOBODY, provision } from './provision.js';
 import { redis } from './redis.js';
+import { rsyslog } from './rsyslog.js';
 import { s3 } from './s3.js';
 import { VERSIONS } from './versions.js';
 
-const SERVERS = { elasticsearch, hdfs, cassandra, hbase, postgres, redis, opensearch, s3 };
+const SERVERS = { elasticsearch, hdfs, cassandra, hbase, postgres, redis, opensearch, s3, clickhouse, kinesis, apicurio, flume, rsyslog, prometheus, chromium };
 const OPTIONS = new Set(['port', 'dir', 'settings', 'heapMiB']);
 
 export const SERVER_NAMES = Object.keys(SERVERS);
@@ -52,6 +59,7 @@ export async function startServer(name, options = {}) {
   const { port, settings = {}, heapMiB } = options;
   if (port !== undefined && !(await isFree(port))) throw new Error(`${server.title} cannot listen on port ${port} of 127.0.0.1: something else does.`);
   const { version, java: range } = VERSIONS[name];
+  if (heapMiB !== undefined && range === undefined) throw new Error(`${server.title} has no heap of Java: heapMiB ${heapMiB} means nothing to it.`);
   const home = isFetched(name) ? await provision(name) : undefined;
   const free = await freePorts(server.ports.length);
   const ports = Object.fromEntries(server.ports.map((each, i) => [each, i === 0 && port !== undefined ? port : free[i]]));
@@ -59,6 +67,9 @@ export async function startServer(name, options = {}) {
   if (!ownsDir) fs.mkdirSync(options.dir, { recursive: true });
   // Real paths: on some systems the folder for temporary files is a link.
   const dir = ownsDir ? fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), `millrace-${name}-`)) : fs.realpathSync(options.dir);
+  if (server.asNobody && isRoot() && !isOpen(path.dirname(dir))) {
+    throw new Error(`${server.title} does not run as root, and as nobody it cannot enter ${path.dirname(dir)}: give it another dir, or open that (chmod o+x).`);
+  }
   const java = range === undefined ? undefined : findJava(range);
   const context = { dir, home, version, ports, settings, heapMiB, java };
   const giveAway = () => server.asNobody && isRoot() && giveToNobody(dir);
@@ -77,7 +88,7 @@ export async function startServer(name, options = {}) {
     asNobody: server.asNobody,
     stopSignal: server.stopSignal,
     programs: server.programs(context),
-    isReady: () => server.isReady(context),
+    isReady: (log) => server.isReady({ ...context, log }),
   });
   return {
     name,

@@ -24,19 +24,22 @@ const LOG_TAIL_CHARS = 4000;
 /**
  * @param {{
  *   title: string, dir: string, ownsDir: boolean, asNobody?: boolean, stopSignal?: NodeJS.Signals,
- *   programs: readonly Program[], isReady: () => Promise<boolean>,
- * }} server programs: in the order in which they start; they are stopped in the other order. asNobody: when we are root
+ *   programs: readonly Program[], isReady: (log: () => string) => boolean | Promise<boolean>,
+ * }} server isReady: with what the logs say since this start. programs: in the order in which they start; they are stopped in the other order. asNobody: when we are root
  * @returns {Promise<{ pids: readonly number[], logs: readonly string[], exited: Promise<void>, kill(): Promise<void>, restart(): Promise<void>, stop(): Promise<void> }>}
  */
 export async function launch({ title, dir, ownsDir, asNobody = false, stopSignal = 'SIGTERM', programs, isReady }) {
   const logs = programs.map(({ name }) => path.join(dir, `${name}.log`));
   const user = asNobody && isRoot() ? { uid: NOBODY, gid: NOBODY } : {};
+  /** @type {number[]} */
+  let logBytes = [];
   /** @type {{ child: import('node:child_process').ChildProcess, exited: Promise<void> }[]} */
   let running = [];
   /** @type {import('node:child_process').ChildProcess | undefined} */
   let watchdog;
 
   const start = () => {
+    logBytes = logs.map((log) => fs.statSync(log, { throwIfNoEntry: false })?.size ?? 0);
     running = programs.map(({ command, args, env = {}, cwd = dir }, i) => {
       const log = fs.openSync(logs[i], 'a');
       const child = spawn(command, typeof args === 'function' ? args() : args, {
@@ -79,7 +82,8 @@ export async function launch({ title, dir, ownsDir, asNobody = false, stopSignal
     }
     await killAll();
   };
-  const removeDir = () => ownsDir && fs.rmSync(dir, { recursive: true, force: true });
+  // What was just killed may still be making files.
+  const removeDir = () => ownsDir && fs.rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   // The last resort: neither a server nor its data outlives the process that started it.
   const atExit = () => {
     for (const { child } of running) signalGroup(child, 'SIGKILL');
@@ -91,9 +95,10 @@ export async function launch({ title, dir, ownsDir, asNobody = false, stopSignal
     watchdog?.kill('SIGKILL');
     removeDir();
   };
+  const log = () => logs.map((file, i) => fs.readFileSync(file).toString('utf8', logBytes[i])).join('');
   const untilReady = async () => {
     const deadline = Date.now() + READY_TIMEOUT_MS;
-    while (!(await isReady())) {
+    while (!(await isReady(log))) {
       const dead = running.findIndex((one) => !isRunning(one));
       if (dead < 0 && Date.now() < deadline) {
         await sleep(POLL_MS);
@@ -166,7 +171,8 @@ function sendQuietly(pid, name) {
  */
 export function watchFor(pids, dir) {
   if (process.platform === 'win32') return undefined;
-  const script = 'cat > /dev/null; dir=$1; shift; for pid; do kill -9 "-$pid" 2> /dev/null; done; if [ -n "$dir" ]; then sleep 0.1; rm -rf "$dir"; fi';
+  const script =
+    'cat > /dev/null; dir=$1; shift; for pid; do kill -9 "-$pid" 2> /dev/null; done; if [ -n "$dir" ]; then for i in 1 2 3 4 5; do rm -rf "$dir" && break; sleep 0.2; done; fi';
   const shell = spawn('/bin/sh', ['-c', script, 'sh', dir ?? '', ...pids.map(String)], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
   shell.once('error', () => {});
   shell.unref();

@@ -10,6 +10,17 @@ const JVMS = '/usr/lib/jvm';
 /** @type {Map<string, number | undefined>} */
 const majors = new Map();
 
+/** @param {string} file */
+function isProgram(file) {
+  try {
+    fs.accessSync(file, fs.constants.X_OK);
+    return fs.statSync(file).isFile();
+  } catch {
+    // It is not there, or in a folder that is not for us.
+    return false;
+  }
+}
+
 /**
  * @param {string} name
  * @param {readonly string[]} [more] folders to look into, too
@@ -20,7 +31,7 @@ export function findProgram(name, more = []) {
   for (const folder of [...FOLDERS(), ...more]) {
     for (const each of names) {
       const file = path.join(folder, each);
-      if (fs.statSync(file, { throwIfNoEntry: false })?.isFile()) return file;
+      if (isProgram(file)) return file;
     }
   }
   return undefined;

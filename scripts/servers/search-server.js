@@ -1,6 +1,7 @@
 // Elasticsearch and OpenSearch: two products of one origin, which are configured and started alike. The archives are the
 // real servers with few of their modules: no scripts, no ingest pipelines, no reindex, no _update_by_query. Both refuse
 // to run as root, so under root they run as nobody.
+// Their JVMs compile quickly and not well, and collect with one thread, which halves what a start costs: 9 s of CPU in place of 18.
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -46,7 +47,7 @@ export function searchServer({ name, title, prefix, settings: own }) {
         env: {
           [`${prefix}_JAVA_HOME`]: java.home,
           [`${prefix}_PATH_CONF`]: path.join(dir, 'config'),
-          [`${prefix}_JAVA_OPTS`]: `-Xms${heapMiB}m -Xmx${heapMiB}m${prefix === 'ES' ? '' : ' -XX:+UseSerialGC'}`,
+          [`${prefix}_JAVA_OPTS`]: `-Xms${heapMiB}m -Xmx${heapMiB}m -XX:+UseSerialGC -XX:TieredStopAtLevel=1`,
           [`${prefix}_TMPDIR`]: path.join(dir, 'tmp'),
           HOME: dir,
         },

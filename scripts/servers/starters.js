@@ -1,4 +1,4 @@
-// Who started this process, so that a server ends with them: the parent; under `npm run` that is a shell, whose parent is
+// Who started this process, so that a server, or Kafka, ends with them: the parent; under `npm run` that is a shell, whose parent is
 // npm, and whose parent is who is meant. And the signals and the end of standard input that end it, too.
 
 import { spawnSync } from 'node:child_process';

@@ -2,8 +2,10 @@
 // runs on, npm and PyPI packages, Debian packages and their programs. Nothing else in this folder names a version.
 // Maven Central's mirrors may lack single artifacts of a version, so check the whole set before you change one.
 
-/** The plugin that copies jars and unpacks archives. */
-export const MAVEN_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1';
+/** The plugin that resolves and copies jars. */
+export const MAVEN_JARS = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1';
+/** The same for archives: newer versions ask for the artifact's parents, which may not be served, and which an archive does not need. */
+export const MAVEN_ARCHIVES = 'org.apache.maven.plugins:maven-dependency-plugin:2.8';
 
 const HADOOP_OF_HBASE = '3.3.5';
 const hadoopOfHbase = (names) => names.map((name) => `org.apache.hadoop:hadoop-${name}:${HADOOP_OF_HBASE}`);
@@ -57,4 +59,31 @@ export const VERSIONS = {
     java: { min: 17 },
     jars: ['org.gaul:s3proxy:2.9.0'],
   },
+  clickhouse: {},
+  kinesis: {
+    version: '3.3.3',
+    // LevelDB, which kinesalite leaves to who wants files.
+    npm: ['kinesalite@3.3.3', 'leveldown@5.6.0'],
+  },
+  apicurio: {
+    version: '3.0.9',
+    java: { min: 17 },
+    archive: 'io.apicurio:apicurio-registry-app:3.0.9:tar.gz:all',
+  },
+  flume: {
+    version: '1.11.0',
+    java: { min: 17, max: 23 },
+    jars: [
+      'org.apache.flume:flume-ng-node:1.11.0',
+      'org.apache.flume.flume-ng-sources:flume-taildir-source:1.11.0',
+      'org.apache.flume.flume-ng-sinks:flume-ng-kafka-sink:1.11.0',
+      'org.apache.flume.flume-ng-sinks:flume-http-sink:1.11.0',
+      // Without these two there is no log, and no error to see.
+      'org.apache.logging.log4j:log4j-slf4j-impl:2.17.1',
+      'org.apache.logging.log4j:log4j-core:2.17.1',
+    ],
+  },
+  rsyslog: {},
+  prometheus: {},
+  chromium: {},
 };

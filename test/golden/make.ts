@@ -4,7 +4,7 @@
  *
  *   node --import ./scripts/typescript.js test/golden/make.ts NAME
  *
- * NAME later-format makes one of a format that nobody knows yet. A new one is made for each release, and whenever a format changes. Those that there are stay as they are: later versions must read them, or
+ * NAME tables-... makes one of the pipeline of tables. NAME later-format makes one of a format that nobody knows yet. A new one is made for each release, and whenever a format changes. Those that there are stay as they are: later versions must read them, or
  * refuse them by name.
  */
 
@@ -33,13 +33,13 @@ const dir = await mkdtemp(join(tmpdir(), 'millrace-golden-'));
 try {
   // Several epochs: blocks, too, are to be in the log, not bases alone.
   await writeRead(dir);
-  await outputs(dir, { trigger: 10, epochBytes: '1KiB' });
+  await outputs(name, dir, { trigger: 10, epochBytes: '1KiB' });
   await rm(to, { recursive: true, force: true });
   await mkdir(to, { recursive: true });
   const files = (await readdir(join(dir, 'state'))).filter((file) => file !== 'job.held');
   for (const file of files) await writeFile(join(to, `${file}.gz`), gzipSync(await readFile(join(dir, 'state', file)), { level: 9 }));
   await writeNew(dir);
-  const expected = await outputs(dir, { trigger: '1h', drain: 'emit' });
+  const expected = await outputs(name, dir, { trigger: '1h', drain: 'emit' });
   await writeFile(join(to, EXPECTED), gzipSync(JSON.stringify(expected, undefined, 1), { level: 9 }));
 } finally {
   await rm(dir, { recursive: true, force: true });

@@ -1,5 +1,7 @@
 // The rows that golden checkpoints have read, and those that come after them. Not to be changed.
 
+import { mkdir, writeFile } from 'node:fs/promises';
+import { topicIdPath, topicPath } from '../../io/log/layout.ts';
 import { writeTopic } from '../runtime/topics.ts';
 
 const KEYS = ['a', 'b', 'c', '', 'a key that is longer than what lies in a slot', '\u2603'];
@@ -21,7 +23,12 @@ export const ALL = 320;
 
 /** Writes what the checkpoint has read. */
 export async function writeRead(dir: string): Promise<void> {
-  for (const topic of ['left', 'right'] as const) await writeTopic(dir, topic, 2, records(topic, 0, READ));
+  for (const topic of ['left', 'right'] as const) {
+    // By which a checkpoint knows the topic again.
+    await mkdir(topicPath(dir, topic), { recursive: true });
+    await writeFile(topicIdPath(topicPath(dir, topic)), `golden-${topic}\n`);
+    await writeTopic(dir, topic, 2, records(topic, 0, READ));
+  }
 }
 
 /** Writes what comes after it. */

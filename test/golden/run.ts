@@ -1,16 +1,24 @@
 // Runs the pipeline of the golden checkpoints. Not a test.
 
 import { type AnyRow, type RunOptions, run } from '../../runtime/index.ts';
-import { OUTPUTS, results } from './every-state.ts';
+import * as everyState from './every-state.ts';
+import * as tables from './tables.ts';
 
 /** Beside the files of the checkpoint. */
 export const EXPECTED = 'expected.json.gz';
 
 export type Outputs = Readonly<Record<string, readonly string[]>>;
 
-/** Reads what is there, from the checkpoint in `dir`. One epoch of all that is new, with everything that is open in the end. */
-export async function outputs(dir: string, options: RunOptions): Promise<Outputs> {
-  const job = await run(new URL('./every-state.ts', import.meta.url), {
+/** Which pipeline a golden checkpoint is of, by its name. */
+const pipelineOf = (name: string) =>
+  name.startsWith('tables-')
+    ? { module: './tables.ts', names: tables.OUTPUTS, results: tables.results }
+    : { module: './every-state.ts', names: everyState.OUTPUTS, results: everyState.results };
+
+/** Reads what is there, from the checkpoint `name` in `dir`. One epoch of all that is new, with everything that is open in the end. */
+export async function outputs(name: string, dir: string, options: RunOptions): Promise<Outputs> {
+  const { module, names, results } = pipelineOf(name);
+  const job = await run(new URL(module, import.meta.url), {
     workers: 2,
     bounded: true,
     checkpoint: { dir: `${dir}/state`, interval: 1 },
@@ -19,5 +27,7 @@ export async function outputs(dir: string, options: RunOptions): Promise<Outputs
   });
   await job.done;
   const text = (row: AnyRow) => JSON.stringify(Object.entries(row));
-  return Object.fromEntries(OUTPUTS.map((name) => [name, (results.get(name)?.rows ?? []).map(text).sort()]));
+  return Object.fromEntries(
+    names.map((output) => [output, ((results as ReadonlyMap<string, { readonly rows: readonly AnyRow[] }>).get(output)?.rows ?? []).map(text).sort()]),
+  );
 }

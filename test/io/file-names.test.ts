@@ -161,6 +161,30 @@ describe('names by window', () => {
     assert.deepEqual(left[`country=de/ok=true/n=1/dt=2026-01-01/${file}`], ['1']);
   });
 
+  test('a value that looks like an epoch is none', async () => {
+    const dir = folder();
+    const of = toSchema({ a: utf8, n: i32, at: timestamp });
+    const name = '{a}{n}{at:yyyyMMddHHmmss}';
+    const rows = [
+      { a: 'x-1234567890', n: 1, at: START },
+      { a: 'x-', n: 1_234_567_890, at: START },
+      { a: 'x', n: -1_234_567_890, at: START },
+      { a: '-', n: 0, at: -62_198_755_200_000 },
+      { a: '9-9999999999', n: 0, at: 8_640_000_000_000_001 },
+    ];
+    for (let checkpoint = 0; checkpoint < 3; checkpoint++) {
+      const run = await open(dir, { name, columns: ['n'] }, checkpoint - 1, of);
+      await run.write(rows, { epoch: checkpoint, shard: 0 });
+      await run.writer.prepare?.(checkpoint);
+      await run.close();
+    }
+    await (await open(dir, { name, columns: ['n'] }, 1, of)).close();
+    const names = Object.keys(await contents(dir));
+    // Two of them give the same text.
+    assert.equal(names.length, 2 * (rows.length - 1), names.join(' '));
+    assert.equal(names.filter((each) => each.endsWith('-0000000001.csv')).length, rows.length - 1, names.join(' '));
+  });
+
   test('thousands of rows of many windows in any order: each is in its file, once, in order', async () => {
     const dir = folder();
     const rng = seededRng(5);

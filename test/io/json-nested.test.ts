@@ -27,7 +27,7 @@ import { jsonColumns, membersOf } from '../../io/json/layout.ts';
 import { JsonProgram } from '../../io/json/program.ts';
 import { json } from '../../io/json.ts';
 import { caseCount, fc } from '../seed.ts';
-import { decode, memory, slabs } from './codec-harness.ts';
+import { decode, encode, memory, slabs } from './codec-harness.ts';
 import { modelRow, REFUSED } from './json-model.ts';
 
 const RUNS = caseCount(300);
@@ -249,6 +249,26 @@ describe('json(schema): objects in objects, lists, text of JSON', () => {
     assert.ok(read > RUNS * 2, `${read} records were read`);
   });
 
+  test('hostile bytes: kernel and reference refuse and read the same', () => {
+    let refused = 0;
+    const change = fc.tuple(fc.nat(1_000), fc.oneof(fc.constantFrom(...Buffer.from('{}[]",:\\u0 tn'), 0, 0xff, 0xc3, 0x80), fc.integer({ min: 0, max: 255 })));
+    fc.assert(
+      fc.property(fc.array(fc.tuple(whole(good), fc.array(change, { maxLength: 2 })), { minLength: 1, maxLength: 12 }), (given) => {
+        const records = given.map(([text, changes]) => {
+          const bytes = Buffer.from(text);
+          for (const [at, byte] of changes) bytes[at % bytes.length] = byte;
+          return bytes;
+        });
+        const [kernel, reference] = [true, false].map((which) => decode(codec as never, records, { kernel: which }));
+        assert.deepEqual(kernel?.records, reference?.records);
+        assert.deepStrictEqual(kernel?.rows, reference?.rows);
+        refused += kernel?.rejections.length ?? 0;
+      }),
+      { numRuns: RUNS },
+    );
+    assert.ok(refused > RUNS, `${refused} records were refused`);
+  });
+
   test('lets the kernel take nested records itself', (t) => {
     const kernels = kernelExports<JsonKernels>(memory);
     if (!kernels) return t.skip('no kernels');
@@ -447,5 +467,39 @@ describe('json(schema): objects in objects, lists, text of JSON', () => {
     }
     assert.deepEqual(listOf(i64, '[9007199254740993,-1]'), [9007199254740993n, -1n]);
     assert.deepEqual(listOf({ x: jsonText, y: nullable(i64) }, '[{"x":{"a":[1,"]"]},"y":null}]'), [{ x: '{"a":[1,"]"]}', y: null }]);
+  });
+
+  test('writes what it reads: objects, lists and values again, by kernel and reference', () => {
+    const fields = {
+      id: utf8,
+      'a.b': nullable(f64),
+      user: { id: utf8, age: nullable(i32), home: { lat: nullable(f64), deep: { tags: list(utf8) } }, last: bool },
+      payload: nullable(jsonText),
+      xs: list(nullable(f64)),
+      end: { x: { y: i64 } },
+    };
+    const written = json(fields, { from: { 'a.b': ['a.b'] } });
+    const records = [
+      '{"id":"1","a.b":1.5,"user":{"id":"u","age":null,"home":{"lat":-2,"deep":{"tags":["a\\n","é"]}},"last":true},"payload":{"a":[1.0]},"xs":[1,null,0.25],"end":{"x":{"y":9007199254740993}}}',
+      '{"id":"","a.b":null,"user":{"id":"","age":7,"home":{"lat":null,"deep":{"tags":[]}},"last":false},"payload":null,"xs":[],"end":{"x":{"y":-1}}}',
+    ];
+    for (const kernel of [true, false]) {
+      const { rows } = decode(
+        written as never,
+        records.map((record) => Buffer.from(record)),
+        { kernel },
+      );
+      const builder = new BatchBuilder(slabs, schema(fields), 8);
+      for (const row of rows) builder.appendRow(row);
+      const texts = encode(json() as never, builder.finish(), { kernel }).map((bytes) => Buffer.from(bytes).toString());
+      assert.deepEqual(texts, records, kernel ? 'kernel' : 'reference');
+      // Columns of one object come together, wherever they stand.
+      const apart = new BatchBuilder(slabs, schema(fields).select(['user.last', 'id', 'end.x.y', 'user.home.lat', 'user.id'], 'test'), 8);
+      for (const row of rows) apart.appendRow(row);
+      const [first] = encode(json() as never, apart.finish(), { kernel }).map((bytes) => Buffer.from(bytes).toString());
+      assert.equal(first, '{"user":{"last":true,"home":{"lat":-2},"id":"u"},"id":"1","end":{"x":{"y":9007199254740993}}}');
+      apart.release();
+      builder.release();
+    }
   });
 });

@@ -29,15 +29,16 @@ async function folder(t: TestContext, name: string): Promise<string> {
   return dir;
 }
 
-test('there are golden checkpoints', () => assert.ok(names.length >= 3));
+test('there are golden checkpoints', () => assert.ok(names.length >= 4 && names.some((name) => name.startsWith('tables-'))));
 
 for (const name of names.filter((one) => one !== 'later-format')) {
   test(`${name} is read, with every kind of state`, async (t) => {
     const dir = await folder(t, name);
     const expected = JSON.parse(gunzipSync(await readFile(new URL(`${name}/${EXPECTED}`, GOLDEN))).toString()) as Outputs;
-    const found = await outputs(dir, { trigger: '1h', drain: 'emit' });
+    const found = await outputs(name, dir, { trigger: '1h', drain: 'emit' });
     assert.deepEqual(Object.keys(found), Object.keys(expected));
     for (const [output, rows] of Object.entries(found)) assert.deepEqual(rows, expected[output], output);
+    if (name.startsWith('tables-')) return;
     // That much follows from the rows alone: running aggregates have those of before and after.
     const counts = new Map<string, number>();
     for (const text of records('left', 0, ALL)) {
@@ -51,7 +52,7 @@ for (const name of names.filter((one) => one !== 'later-format')) {
 
 test('a checkpoint of a later format is refused by its number', async (t) => {
   const dir = await folder(t, 'later-format');
-  await assert.rejects(outputs(dir, {}), {
+  await assert.rejects(outputs('later-format', dir, {}), {
     code: 'ERR_MILLRACE_CHECKPOINT',
     message: /has the format 999; this version of millrace reads 1\. Go on with the version that wrote it/,
   });

@@ -174,6 +174,32 @@ export function running(keys: readonly string[], evaluate: Evaluate): Model {
   };
 }
 
+/** The changes of a table by groups: of the last row of each key, until one that takes it out. */
+export function groupsOfTable(keys: readonly string[], isGone: (row: AnyRow) => boolean, group: readonly string[], evaluate: Evaluate): Model {
+  return (rows, marks) => {
+    const results: { epoch: number; row: AnyRow }[] = [];
+    const table = new Map<string, AnyRow>();
+    let out = new Map<string, AnyRow>();
+    marks.forEach((_, epoch) => {
+      for (const { row } of rows.filter((of) => of.epoch === epoch)) {
+        if (isGone(row)) table.delete(keyText(row, keys));
+        else table.set(keyText(row, keys), row);
+      }
+      const groups = new Map<string, AnyRow[]>();
+      for (const row of table.values()) groups.set(keyText(row, group), [...(groups.get(keyText(row, group)) ?? []), row]);
+      const now = new Map([...groups].map(([name, of]) => [name, { ...keyColumns(of[0] as AnyRow, group), ...(evaluate(of)[0] as AnyRow) }]));
+      for (const name of new Set([...out.keys(), ...now.keys()])) {
+        const [was, is] = [out.get(name), now.get(name)];
+        if (was !== undefined && is !== undefined && Object.keys(is).every((column) => shownValue(is[column]) === shownValue(was[column]))) continue;
+        if (was !== undefined) results.push({ epoch, row: { ...was, retracted: true } });
+        if (is !== undefined) results.push({ epoch, row: { ...is, retracted: false } });
+      }
+      out = now;
+    });
+    return { results, late: 0 };
+  };
+}
+
 /** The first row of a key, and each that is at least `withinMs` away from all that passed. */
 export function firstOfKey(keys: readonly string[], withinMs: number | undefined): Model {
   return (rows, marks) => {

@@ -9,13 +9,14 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
-import { type Logger, lineLogger, MillraceError, messageFirst, type RunOptions, run } from '../../runtime/index.ts';
+import { type EpochTimes, type Logger, lineLogger, MillraceError, messageFirst, type RunOptions, run } from '../../runtime/index.ts';
 import { Histogram } from '../../runtime/observe/histogram.ts';
 import { type JobWatch, Routes, WatchServer } from '../../runtime/observe/index.ts';
 import { PressureLog } from '../../runtime/observe/pressure-log.ts';
 import { prometheusText } from '../../runtime/observe/prometheus-text.ts';
 import { readiness } from '../../runtime/observe/readiness.ts';
 import { Recent } from '../../runtime/observe/recent.ts';
+import { SlowEpochs } from '../../runtime/observe/slow-epochs.ts';
 import type { Params } from './pipelines/observed.ts';
 import { until } from './until.ts';
 
@@ -357,6 +358,28 @@ test('back-pressure is said when it lasts, with what rows wait for, and when it 
   assert.deepEqual(logger.lines, [{ level: 'info', message: 'back-pressure: rows wait for epochs to be written', fields: { share: 1, reason: 'epochs' } }]);
   log.look(of(1, 10.1), 20_000);
   assert.deepEqual(logger.lines.at(-1), { level: 'info', message: 'back-pressure is over', fields: { seconds: 15 } });
+});
+
+test('a slow epoch is said with what took long, at most once in ten seconds', () => {
+  const logger = kept();
+  const slow = new SlowEpochs(logger, 100);
+  const epoch = (times: Partial<EpochTimes>): EpochTimes => ({
+    ...{ epoch: 1, bytes: 9, scanMs: 0, writeMs: 0, commitMs: 0, intakeMs: 1e6, mergeMs: 0, checkpointMs: 0 },
+    ...times,
+  });
+  slow.look(epoch({ mergeMs: 6_000 }), 0);
+  slow.look(epoch({ writeMs: 4_999 }), 20_000);
+  slow.look(epoch({ writeMs: 5_000 }), 30_000);
+  slow.look(epoch({ writeMs: 6_000 }), 35_000);
+  slow.look(epoch({ writeMs: 1_000, commitMs: 9_000, checkpointMs: 8_000 }), 45_000);
+  assert.deepEqual(
+    logger.lines.map(({ message, fields }) => [message, fields['othersBefore']]),
+    [
+      ['a slow epoch: it had to wait until the workers were up', undefined],
+      ['a slow epoch: sinks took long to write it, or the epoch before it', undefined],
+      ['a slow epoch: its checkpoint took long', 1],
+    ],
+  );
 });
 
 test('a slow sink is back-pressure, by the reason that it is', async () => {

@@ -43,6 +43,7 @@ import {
   countWindows,
   firstOfKey,
   greatest,
+  groupsOfTable,
   intervalJoin,
   type Model,
   over,
@@ -231,6 +232,24 @@ const stages: fc.Arbitrary<Stage> = fc.oneof(
         ),
       model: countWindows(keys, size, Math.min(size, slide), (rows) => [aggregated(rows)]),
     })),
+  fc.record({ keys: keySets, second }).map(({ keys, second: by }) => ({
+    name: `groups of a table by ${keys}`,
+    second: by,
+    build: (left: Stream<Row>) =>
+      as(
+        keyed(left, keys)
+          .table({ delete: (r) => r.note === 'x' })
+          .groupBy('note', 'id')
+          .aggregate({ rows: count(), total: sum('ms'), least: min('ms'), most: max('ms') })
+          .changes(),
+      ),
+    model: groupsOfTable(
+      keys,
+      (r) => r.note === 'x',
+      ['note', 'id'],
+      (rows) => [aggregated(rows)].map(({ rows: n, total, least, most }) => ({ rows: n, total, least, most })),
+    ),
+  })),
   fc.record({ keys: keySets, second, of: aggregateSets }).map(({ keys, second: by, of }) => ({
     name: `running by ${keys}${ownText(of)}`,
     second: by,

@@ -53,7 +53,7 @@ const start = (params: Omit<Params, 'dir'>, options: RunOptions) =>
 
 /** As one text each, in an order of their own; of running results the last one of each key. */
 function settled(kind: string, of: readonly Result[]): string[] {
-  const isRunning = kind === 'running aggregates' || kind === 'reduce';
+  const isRunning = ['running aggregates', 'reduce', 'table', 'groups of a table', 'join of tables'].includes(kind);
   const final = isRunning ? [...new Map(of.map((row) => [row.key, row])).values()] : of;
   return final.map((row) => JSON.stringify(row)).sort();
 }

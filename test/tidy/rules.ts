@@ -110,7 +110,17 @@ function textObjections(path: string, source: string): string[] {
 }
 
 /** Doors of their own, which packages load by a sub-path. */
-const SUB_PATHS = new Set(['io/elasticsearch/index.ts', 'io/kafka/index.ts']);
+const SUB_PATHS = new Set([
+  'io/cassandra/index.ts',
+  'io/clickhouse/index.ts',
+  'io/elasticsearch/index.ts',
+  'io/hbase/index.ts',
+  'io/hdfs/index.ts',
+  'io/kafka/index.ts',
+  'io/postgres/index.ts',
+  'io/redis/index.ts',
+  'io/s3/index.ts',
+]);
 
 function importObjections(path: string, source: string): string[] {
   const room = path.split('/')[0] as string;

@@ -76,7 +76,7 @@ export interface Import {
   readonly line: number;
 }
 
-const FROM = /\b(?:from|import)\s*\(?\s*$/;
+const FROM = /(?<!\.)\b(?:from\s*|import\s*\(?\s*)$/;
 
 /** What a source imports or re-exports, types included, and dynamically by a literal. */
 export function importsOf(source: string): Import[] {

@@ -3,7 +3,7 @@
 import { elasticsearch } from '../../../io/elasticsearch/index.ts';
 import type { ServerConnections } from '../../servers/index.js';
 import type { Average } from '../averages.ts';
-import type { System } from './index.ts';
+import type { System } from './system.ts';
 
 type Connect = ServerConnections['elasticsearch'];
 const INDEX = 'averaged-clicks';

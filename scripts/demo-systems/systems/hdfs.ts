@@ -4,7 +4,7 @@ import { hdfs } from '../../../io/hdfs/index.ts';
 import { csv } from '../../../runtime/index.ts';
 import type { ServerConnections } from '../../servers/index.js';
 import type { Average } from '../averages.ts';
-import type { System } from './index.ts';
+import type { System } from './system.ts';
 
 type Connect = ServerConnections['hdfs'];
 const FOLDER = '/averaged_clicks';

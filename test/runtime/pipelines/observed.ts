@@ -15,10 +15,11 @@ export default ({ rows, rowsPerSecond }: Params) =>
   pipeline('observed "pipeline"')
     .from(
       generator({
-        rows,
+        // From the command line they are texts.
+        rows: Number(rows),
         seed: 1,
         partitions: 2,
-        ...(rowsPerSecond === undefined ? {} : { rowsPerSecond }),
+        ...(rowsPerSecond === undefined ? {} : { rowsPerSecond: Number(rowsPerSecond) }),
         schema: { page: utf8, at: timestamp },
         row: (i) => ({ page: `/p${i % 3}`, at: START + (i % 1_000 === 999 ? 0 : i * 100) }),
       }),

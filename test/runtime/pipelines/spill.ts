@@ -129,6 +129,12 @@ export const KINDS = {
     return left.join(right, { asOf: 'eventTime' });
   },
   reduce: (params: Params) => keyed(params).reduce((a, b) => ({ id: b.id, key: a.key, n: a.n + b.n, text: later(a.text, b.text), at: b.at })),
+  table: (params: Params) => keyed(params).table(),
+  'groups of a table': (params: Params) => keyed(params).table().groupBy('key').aggregate(both),
+  'join of tables': (params: Params) => {
+    const [left, right] = pair(params).map((stream) => stream.table().groupBy('key'));
+    return (left as NonNullable<typeof left>).join(right as NonNullable<typeof right>);
+  },
   over: (params: Params) =>
     keyed(params)
       .over({ total: sum('n', '1h'), texts: max('text', { rows: 3 }) })
