@@ -44,7 +44,9 @@ export function jsonColumns(
 ): readonly JsonColumn[] {
   const given = flatDefaults(schema, defaults);
   checkNames('from', schema, Object.keys(from));
-  const columns = schema.fields.map((field): JsonColumn => ({ ...wayTo(field, from[field.name]), default: given.get(field.name) }));
+  const columns = schema.fields.map(
+    (field): JsonColumn => ({ ...wayTo(field, Object.hasOwn(from, field.name) ? from[field.name] : undefined), default: given.get(field.name) }),
+  );
   // Building the tree tells whether two columns want one member.
   const members = membersOf(
     columns.map((column, c) => ({ column, position: c })),

@@ -221,8 +221,9 @@ export class Lookups<T extends Onward = Onward> {
   /** The columns that are added, of what the function gave. Nothing: they are null. */
   #rowOf(given: unknown): AnyRow {
     if (typeof given !== 'object' && given !== undefined) throw new Error(`it gave ${shown(given)} in place of an object with ${this.#added.join(', ')}`);
-    const answer = given as Readonly<Record<string, unknown>> | null | undefined;
-    return Object.fromEntries(this.#added.map((name) => [name, answer?.[name] ?? null])) as AnyRow;
+    const answer = (given ?? {}) as Readonly<Record<string, unknown>>;
+    // Own members only: a column may be called like one of every object.
+    return Object.fromEntries(this.#added.map((name) => [name, Object.hasOwn(answer, name) ? (answer[name] ?? null) : null])) as AnyRow;
   }
 }
 
