@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+
 /** `run`: loads a pipeline module, makes its plan, and starts a job. A user holds the handle of the job. */
 
 import { EventEmitter } from 'node:events';

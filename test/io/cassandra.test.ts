@@ -6,25 +6,7 @@ import { createRequire } from 'node:module';
 import { after, describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import driver from 'cassandra-driver';
-import {
-  type AnyRow,
-  binary,
-  bool,
-  f32,
-  f64,
-  i8,
-  i16,
-  i32,
-  i64,
-  nullable,
-  type SchemaFields,
-  SIGN,
-  schema,
-  seededRng,
-  timestamp,
-  u32,
-  utf8,
-} from '../../core/index.ts';
+import { type AnyRow, binary, bool, f64, i32, i64, nullable, type SchemaFields, SIGN, schema, seededRng, timestamp, utf8 } from '../../core/index.ts';
 import { type CassandraSinkOptions, cassandra } from '../../io/cassandra/index.ts';
 import { tokenHigh } from '../../io/cassandra/token.ts';
 import { type ConformanceRow, sinkConformance } from '../../runtime/testing.ts';
@@ -32,7 +14,7 @@ import { throughOutages, type WindowRow } from '../runtime/server-outage.ts';
 import { seedOf } from '../seed.ts';
 import { openServer } from '../servers.ts';
 import { TYPESCRIPT } from '../typescript.ts';
-import { writeRows } from './sink-rows.ts';
+import { EVERY_TYPE, oddRows, writeRefused, writeRows } from './sink-rows.ts';
 
 const KEYSPACE = 'test';
 let tables = 0;
@@ -72,63 +54,10 @@ async function rowsOf(own: driver.Client, table: string): Promise<driver.types.R
   return rows;
 }
 
-/** Writes rows and returns what was refused. */
-async function write<F extends SchemaFields>(options: CassandraSinkOptions, fields: F, rows: readonly AnyRow[], units = 1): Promise<string[]> {
-  const refused: string[] = [];
-  const sink = cassandra.sink(options);
-  const listening = {
-    ...sink,
-    open: (context: Parameters<typeof sink.open>[0]) => sink.open({ ...context, refused: ({ message }) => void refused.push(message) }),
-  };
-  await writeRows(listening, fields, rows, { units });
-  return refused;
-}
+const write = <F extends SchemaFields>(options: CassandraSinkOptions, fields: F, rows: readonly AnyRow[], units = 1) =>
+  writeRefused(cassandra.sink(options), fields, rows, units);
 
-const FIELDS = {
-  id: utf8,
-  flag: nullable(bool),
-  tiny: nullable(i8),
-  small: nullable(i16),
-  int: nullable(i32),
-  unsigned: nullable(u32),
-  long: nullable(i64),
-  single: nullable(f32),
-  double: nullable(f64),
-  text: nullable(utf8),
-  bytes: nullable(binary),
-  at: nullable(timestamp),
-};
-const ROWS: readonly AnyRow[] = [
-  { id: 'nulls', flag: null, tiny: null, small: null, int: null, unsigned: null, long: null, single: null, double: null, text: null, bytes: null, at: null },
-  {
-    id: 'low',
-    flag: false,
-    tiny: -128,
-    small: -32_768,
-    int: -2_147_483_648,
-    unsigned: 0,
-    long: -9_223_372_036_854_775_808n,
-    single: -1.5,
-    double: Number.MIN_VALUE,
-    text: '',
-    bytes: new Uint8Array(0),
-    at: -1,
-  },
-  {
-    id: 'high "\\ \n\u0000 🐟',
-    flag: true,
-    tiny: 127,
-    small: 32_767,
-    int: 2_147_483_647,
-    unsigned: 4_294_967_295,
-    long: 9_223_372_036_854_775_807n,
-    single: 0.5,
-    double: Number.NaN,
-    text: `"quoted" \u2028 🐟 ${'ü'.repeat(10_000)}`,
-    bytes: new Uint8Array([0, 255, 10]),
-    at: 8_640_000_000_000_000,
-  },
-];
+const ROWS = oddRows({ id: 'high "\\ \n\u0000 🐟', double: Number.NaN, at: 8_640_000_000_000_000 });
 
 /** A value as the driver reads it, and as we have it, in one form. */
 function plain(value: unknown): unknown {
@@ -152,7 +81,7 @@ describe('cassandra', () => {
       text text, bytes blob, at varint`;
     for (const columns of [tight, wide]) {
       const table = await makeTable(at.client, columns);
-      assert.deepEqual(await write({ ...at.connect, table }, FIELDS, ROWS, 3), []);
+      assert.deepEqual(await write({ ...at.connect, table }, EVERY_TYPE, ROWS, 3), []);
       assert.deepEqual(plainRows(await rowsOf(at.client, table)), plainRows(ROWS));
     }
   });

@@ -10,12 +10,12 @@ import { type ClickhouseSinkOptions, clickhouse } from '../../io/clickhouse/inde
 import type { RefusedRow, Sink } from '../../io/sink.ts';
 import { run } from '../../runtime/index.ts';
 import { type ConformanceRow, sinkConformance } from '../../runtime/testing.ts';
-import { realServer } from '../real-server.ts';
+import { openServer } from '../servers.ts';
 import { SinkRun } from './harness.ts';
 import { killJobs, until } from './job-kills.ts';
 
 async function place(t: TestContext) {
-  const server = await realServer(t, 'clickhouse');
+  const server = await openServer(t, 'clickhouse');
   if (server === undefined) return undefined;
   const { url } = server;
   const sql = async (query: string): Promise<string> => {

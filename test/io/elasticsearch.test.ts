@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import { binary, bool, f32, f64, i8, i16, i32, i64, nullable, timestamp, u32, utf8 } from '../../core/index.ts';
+import { i32, i64, timestamp, utf8 } from '../../core/index.ts';
 import { elasticsearch } from '../../io/elasticsearch/index.ts';
 import { sinkConformance } from '../../runtime/testing.ts';
 import { throughOutages, type WindowRow } from '../runtime/server-outage.ts';
 import { openServer } from '../servers.ts';
-import { writeRows } from './sink-rows.ts';
+import { EVERY_TYPE, oddRows, writeRefused, writeRows } from './sink-rows.ts';
 
 type Kind = 'elasticsearch' | 'opensearch';
 
@@ -42,53 +42,7 @@ async function documents(url: string, index: string): Promise<Hit[]> {
   }
 }
 
-const FIELDS = {
-  id: utf8,
-  flag: nullable(bool),
-  tiny: nullable(i8),
-  small: nullable(i16),
-  int: nullable(i32),
-  unsigned: nullable(u32),
-  long: nullable(i64),
-  single: nullable(f32),
-  double: nullable(f64),
-  text: nullable(utf8),
-  bytes: nullable(binary),
-  at: nullable(timestamp),
-};
-
-const NULLS = { flag: null, tiny: null, small: null, int: null, unsigned: null, long: null, single: null, double: null, text: null, bytes: null, at: null };
-const ROWS = [
-  { id: 'nulls', ...NULLS },
-  {
-    id: 'low',
-    flag: false,
-    tiny: -128,
-    small: -32_768,
-    int: -2_147_483_648,
-    unsigned: 0,
-    long: -9_223_372_036_854_775_808n,
-    single: -1.5,
-    double: Number.MIN_VALUE,
-    text: '',
-    bytes: new Uint8Array(0),
-    at: -1,
-  },
-  {
-    id: `high " \\ \n \u0000 🐟 ${'ü'.repeat(100)}`,
-    flag: true,
-    tiny: 127,
-    small: 32_767,
-    int: 2_147_483_647,
-    unsigned: 4_294_967_295,
-    long: 9_223_372_036_854_775_807n,
-    single: 0.5,
-    double: 1.7976931348623157e308,
-    text: '"quoted" \\ \n\r\t \u2028 🐟',
-    bytes: new Uint8Array([0, 255, 10]),
-    at: 253_402_300_799_999,
-  },
-];
+const ROWS = oddRows({ id: `high " \\ \n \u0000 🐟 ${'ü'.repeat(100)}` });
 
 for (const kind of ['elasticsearch', 'opensearch'] as const satisfies readonly Kind[]) {
   describe(kind, () => {
@@ -98,7 +52,7 @@ for (const kind of ['elasticsearch', 'opensearch'] as const satisfies readonly K
       const url = await open(t);
       if (url === undefined) return;
       const index = nextIndex();
-      await writeRows(elasticsearch.sink({ url, index, id: 'id', createIndex: true }), FIELDS, ROWS, { units: 3 });
+      await writeRows(elasticsearch.sink({ url, index, id: 'id', createIndex: true }), EVERY_TYPE, ROWS, { units: 3 });
       const found = await documents(url, index);
       const expected = ROWS.map((row) => [
         row.id,
@@ -172,13 +126,7 @@ for (const kind of ['elasticsearch', 'opensearch'] as const satisfies readonly K
       if (url === undefined) return;
       const index = nextIndex();
       await ask(`${url}/${index}`, 'PUT', { mappings: { properties: { id: { type: 'keyword' }, n: { type: 'integer' } } } });
-      const refused: string[] = [];
-      const sink = elasticsearch.sink({ url, index, id: 'id' });
-      const listening = {
-        ...sink,
-        open: (context: Parameters<typeof sink.open>[0]) => sink.open({ ...context, refused: ({ message }) => void refused.push(message) }),
-      };
-      await writeRows(listening, { id: utf8, n: utf8 }, [
+      const refused = await writeRefused(elasticsearch.sink({ url, index, id: 'id' }), { id: utf8, n: utf8 }, [
         { id: 'a', n: '1' },
         { id: 'b', n: 'many' },
         { id: 'c'.repeat(600), n: '3' },

@@ -9,8 +9,8 @@ import pg from 'pg';
 import { i32, schema } from '../../core/index.ts';
 import { postgres } from '../../io/postgres/index.ts';
 import { run } from '../../runtime/index.ts';
-import { realServer } from '../real-server.ts';
 import { effortCount } from '../seed.ts';
+import { openServer } from '../servers.ts';
 import { SinkRun } from './harness.ts';
 import { killJobs, until } from './job-kills.ts';
 
@@ -43,7 +43,7 @@ for (const [table, key, guarantee] of [
   ['kept_by_key', 'id', 'at-least-once'],
 ] as const) {
   test(`the server is killed and comes back (${guarantee}${key === undefined ? '' : ', by key'})`, async (t) => {
-    const server = await realServer(t, 'postgres');
+    const server = await openServer(t, 'postgres');
     if (server === undefined) return;
     const options = { connection: server.connect, table, createTable: true, ...(key === undefined ? {} : { key }) };
     const job = await run(module, {
@@ -70,7 +70,7 @@ for (const [table, key, guarantee] of [
 }
 
 test('the job is killed, again and again, exactly-once: appended rows, and a table by key', async (t) => {
-  const server = await realServer(t, 'postgres');
+  const server = await openServer(t, 'postgres');
   if (server === undefined) return;
   const kills = effortCount(4);
   const appended = { to: 'postgres', options: { connection: server.connect, table: 'killed', createTable: true }, rows: ROWS, rowsPerSecond: 15_000 };
@@ -88,7 +88,7 @@ test('the job is killed, again and again, exactly-once: appended rows, and a tab
 });
 
 test('a process that was stopped is shut out by its successor, and writes nothing more', async (t) => {
-  const server = await realServer(t, 'postgres');
+  const server = await openServer(t, 'postgres');
   if (server === undefined) return;
   const open = () =>
     SinkRun.open(postgres.sink({ connection: server.connect, table: 'fenced', createTable: true }), schema({ id: i32 }), { guarantee: 'exactly-once' });

@@ -25,7 +25,7 @@ import {
 import { type PostgresSinkOptions, postgres } from '../../io/postgres/index.ts';
 import type { RefusedRow, Sink } from '../../io/sink.ts';
 import { type ConformanceRow, sinkConformance } from '../../runtime/testing.ts';
-import { realServer } from '../real-server.ts';
+import { openServer } from '../servers.ts';
 import { SinkRun } from './harness.ts';
 
 interface Place {
@@ -36,7 +36,7 @@ interface Place {
 }
 
 async function place(t: TestContext): Promise<Place | undefined> {
-  const server = await realServer(t, 'postgres');
+  const server = await openServer(t, 'postgres');
   if (server === undefined) return undefined;
   const client = new pg.Client(server.connect);
   await client.connect();

@@ -29,12 +29,12 @@ import { type RedisSinkOptions, redis } from '../../io/redis/index.ts';
 import type { RefusedRow, Sink } from '../../io/sink.ts';
 import { run } from '../../runtime/index.ts';
 import { type ConformanceRow, sinkConformance } from '../../runtime/testing.ts';
-import { realServer } from '../real-server.ts';
+import { openServer } from '../servers.ts';
 import { SinkRun } from './harness.ts';
 import { killJobs, until } from './job-kills.ts';
 
 async function place(t: TestContext) {
-  const server = await realServer(t, 'redis');
+  const server = await openServer(t, 'redis');
   if (server === undefined) return undefined;
   const client = new Redis(server.url, { maxRetriesPerRequest: null });
   client.on('error', () => {});
