@@ -10,8 +10,11 @@ export interface EnrichOptions<R = Readonly<Record<string, unknown>>> {
   readonly timeout?: Duration;
   /** How often a call that failed is made again, after pauses that grow. Default 2. */
   readonly retries?: number;
-  /** Rows go on in the order in which they came. There is no other way: an epoch waits for its last answer anyhow. */
-  readonly ordered?: true;
+  /**
+   * Default true. Rows keep their order with false, too: an epoch waits for its last answer anyhow, so that nothing would
+   * come out earlier without it.
+   */
+  readonly ordered?: boolean;
   /** Answers that each worker thread keeps: one for all rows with the same values in the columns `by`. */
   readonly cache?: {
     readonly by: (keyof R & string) | readonly (keyof R & string)[];
@@ -33,12 +36,7 @@ const CACHE_TTL_MS = 60_000;
 export function enrichOperation(schema: Schema, fn: Lookup['fn'], options: EnrichOptions, input: Schema): RowOperation {
   checkOptionNames('enrich()', options, { concurrency: true, timeout: true, retries: true, ordered: true, cache: true });
   const { concurrency = CONCURRENCY, timeout = TIMEOUT_MS, retries = RETRIES, ordered = true, cache } = options;
-  if (ordered !== true) {
-    throw new MillraceError(
-      'ERR_MILLRACE_OPTION',
-      `enrich(): ordered is ${shown(ordered)}. Rows keep their order: an epoch ends when its last answer is there, so that nothing would come out earlier without it. Leave ordered out.`,
-    );
-  }
+  if (typeof ordered !== 'boolean') throw new MillraceError('ERR_MILLRACE_OPTION', `enrich(): ordered is ${shown(ordered)}; it must be true or false.`);
   return {
     kind: 'enrich',
     schema,

@@ -154,7 +154,7 @@ test('enrich: what it refuses', () => {
   bad({ concurrency: 0 }, /concurrency is 0; it must be a whole number from 1 to 10000/);
   bad({ timeout: 'soon' }, /enrich\(\): timeout/);
   bad({ retries: -1 }, /retries is -1/);
-  bad({ ordered: false }, /Rows keep their order/);
+  bad({ ordered: 'no' }, /ordered is "no"; it must be true or false/);
   bad({ cache: {} }, /cache has no by/);
   bad({ cache: { by: 'usr' } }, /usr/);
   assert.throws(() => p.enrich((async () => {}) as never, {} as never), { message: /enrich\(\) takes the columns of the new rows first/ });
