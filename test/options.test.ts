@@ -35,6 +35,7 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   checkpoint: (options) => millrace.run('nowhere.ts', { checkpoint: { dir: 'x', ...options } }),
   'checkpoint.allow': (options) => millrace.run('nowhere.ts', { checkpoint: { dir: 'x', allow: options } }),
   metrics: (options) => millrace.run('nowhere.ts', { metrics: { port: 0, ...options } }),
+  dashboard: (options) => millrace.run('nowhere.ts', { dashboard: { port: 0, ...options } }),
   'metrics.ready': (options) => millrace.run('nowhere.ts', { metrics: { port: 0, ready: options } }),
   'lineLogger()': (options) => millrace.lineLogger(options),
   restarts: (options) => millrace.run('nowhere.ts', { restarts: { times: 1, ...options } }),

@@ -218,12 +218,10 @@ export class Job extends EventEmitter<JobEvents> {
   async [Symbol.asyncDispose](): Promise<void> {
     const isTold = this.#isAwaited || this.listenerCount('error') > 0 || this.listenerCount('stopped') > 0;
     this.#isAwaited = true;
-    try {
-      await this.#supervisor.stop({ drain: true });
-      await this.#done;
-    } catch (error) {
-      if (!isTold) throw error;
-    }
+    // Whoever was told has been told when this is over.
+    const ends = await Promise.allSettled([this.#supervisor.stop({ drain: true }), this.#done]);
+    const failure = ends.find((end) => end.status === 'rejected');
+    if (failure !== undefined && !isTold) throw failure.reason;
   }
 
   /** Says how it ended, and closes what is open around it. */
