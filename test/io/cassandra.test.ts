@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { after, describe, type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import driver from 'cassandra-driver';
 import { type AnyRow, binary, bool, f64, i32, i64, nullable, type SchemaFields, SIGN, schema, seededRng, timestamp, utf8 } from '../../core/index.ts';
@@ -45,6 +46,20 @@ async function makeTable(own: driver.Client, columns: string): Promise<string> {
   const table = nextTable();
   await own.execute(`CREATE TABLE ${KEYSPACE}.${table} (${columns})`);
   return table;
+}
+
+/** The login that a new Cassandra has. It makes it some time after it takes connections, and refuses it until then. */
+const LOGIN = { username: 'cassandra', password: 'cassandra' };
+
+async function untilLoginsWork(options: driver.ClientOptions): Promise<void> {
+  for (let left = 240; ; left--) {
+    const tried = new driver.Client(options);
+    const error = await tried.connect().catch((refused: Error) => refused);
+    await tried.shutdown();
+    if (error === undefined) return;
+    if (left === 0) throw error;
+    await sleep(500);
+  }
 }
 
 async function rowsOf(own: driver.Client, table: string): Promise<driver.types.Row[]> {
@@ -312,13 +327,14 @@ describe('cassandra', () => {
     const server = await openServer(t, 'cassandra', { settings: { authenticator: 'PasswordAuthenticator' } });
     if (server === undefined) return;
     const own = { ...server.connect, keyspace: 'system', table: 'nothing' };
+    await untilLoginsWork({ ...server.connect, credentials: LOGIN });
     await assert.rejects(write({ ...own, auth: { username: 'cassandra', password: 'secret-word' } }, { id: utf8 }, []), (error: Error & { code?: string }) => {
       assert.equal(error.code, 'ERR_MILLRACE_SINK');
       assert.match(error.message, /cannot be written to: .* Check the option auth/);
       return !error.message.includes('secret-word');
     });
     await assert.rejects(write(own, { id: utf8 }, []), { code: 'ERR_MILLRACE_SINK', message: /Check the option auth/ });
-    await assert.rejects(write({ ...own, auth: { username: 'cassandra', password: 'cassandra' } }, { id: utf8 }, []), { message: /has no table "nothing"/ });
+    await assert.rejects(write({ ...own, auth: LOGIN }, { id: utf8 }, []), { message: /has no table "nothing"/ });
     await server.stop();
   });
 
