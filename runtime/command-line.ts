@@ -12,6 +12,7 @@ import { type AllowedChanges, explain, type Job, type RunOptions, run } from './
 import { lineLogger, ProgressPrinter } from './observe/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
 import { exportState, stateLine } from './state-export/index.ts';
+import { type SharedJob, SharedPrinter, type ShareOptions, share } from './tasks/index.ts';
 
 /** What each command takes. `millrace --help` prints all of it. */
 const HELP_OF = {
@@ -28,6 +29,7 @@ const HELP_OF = {
       --checkpoint-interval <time>   how often (default 1s)
       --checkpoint-topic <topic>     keep it in this Kafka topic as well, so that it outlives the machine
       --checkpoint-brokers <host:port,...>   of that topic
+      --tasks <n>             share the job with other processes that say the same, in 1, 2, 4 ... 64 tasks, exactly-once, over Kafka
       --standby               where another process is at work with this checkpoint: wait, and take over when it ends
       --session-timeout <time>   how long that one may be silent until then (default 10s)
       --allow <what[=name]>   lets state go that a changed pipeline cannot keep: dropped, changed or new, of one operator or of all; may be repeated
@@ -121,6 +123,7 @@ async function runCommand(args: string[]): Promise<number> {
     'checkpoint-interval': { type: 'string' },
     'checkpoint-topic': { type: 'string' },
     'checkpoint-brokers': { type: 'string' },
+    tasks: { type: 'string' },
     standby: { type: 'boolean' },
     'session-timeout': { type: 'string' },
     allow: { type: 'string', multiple: true },
@@ -161,6 +164,14 @@ async function runCommand(args: string[]): Promise<number> {
   const warn = (message: string): void => (logger === undefined ? printer.warn(message) : logger.warn({}, withoutSecrets(message)));
   const unlisten = listenToWarnings(warn);
   try {
+    if (values.tasks !== undefined) {
+      await followShared(
+        await share(oneModule(positionals), { ...options, tasks: wholeNumber('tasks', values.tasks as string) } as ShareOptions),
+        isJson,
+        logger === undefined ? warn : undefined,
+      );
+      return 0;
+    }
     const job = await run(oneModule(positionals), options);
     // The log has them by itself.
     if (logger === undefined) job.on('warning', warn);
@@ -180,6 +191,19 @@ async function follow(job: Job, printer: ProgressPrinter, warn: (message: string
   }
   printer.start(job.progress());
   job.on('progress', (progress) => printer.show(progress));
+  await untilOver(job, (message) => printer.warn(message)).finally(() => printer.end(job.progress()));
+}
+
+/** @param warn undefined: the log has the warnings by itself */
+async function followShared(job: SharedJob, isJson: boolean, warn: ((message: string) => void) | undefined): Promise<void> {
+  const printer = new SharedPrinter(isJson);
+  if (warn !== undefined) job.on('warning', warn);
+  job.on('progress', (progress) => printer.show(progress));
+  await untilOver(job, warn ?? (() => {})).finally(() => printer.end(job.progress()));
+}
+
+/** Waits for the end of a job; the first signal stops it. */
+async function untilOver(job: Pick<Job, 'done'> & { stop(): Promise<unknown> }, say: (message: string) => void): Promise<void> {
   let isStopping = false;
   const stop = (signal: NodeJS.Signals) => {
     if (isStopping) {
@@ -187,9 +211,9 @@ async function follow(job: Job, printer: ProgressPrinter, warn: (message: string
       process.exit(signal === 'SIGINT' ? 130 : 143);
     }
     isStopping = true;
-    printer.warn(`${signal}: what was read is finished and committed, within the drain timeout; a second signal ends at once`);
+    say(`${signal}: what was read is finished and committed, within the drain timeout; a second signal ends at once`);
     // `done` reports what goes wrong meanwhile.
-    job.stop({ drain: true }).catch(() => {});
+    job.stop().catch(() => {});
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
@@ -198,7 +222,6 @@ async function follow(job: Job, printer: ProgressPrinter, warn: (message: string
   } finally {
     process.removeListener('SIGINT', stop);
     process.removeListener('SIGTERM', stop);
-    printer.end(job.progress());
   }
 }
 

@@ -30,6 +30,7 @@ import {
   shardOrders,
   shardRows,
   shardsWithRows,
+  sliceRowBlock,
 } from '../exchange/index.ts';
 import type { KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import { RowOutput } from './row-output.ts';
@@ -110,6 +111,10 @@ export class KeyedExchange implements ExchangeOperator {
     if (typeof of !== 'number' || rows === undefined) return { values: typeof of === 'number' ? {} : of, block: 0, offset: undefined };
     const { schema, columns } = this.inputs[input] as RowInput;
     return { values: new RowReader(schema, columns).read(rows, of), block, offset: offsetInShard(memory, block, shard, of) };
+  }
+
+  slice(slabs: SlabAllocator, block: number, from: number, to: number): number {
+    return sliceRowBlock(slabs, this.inputs[blockInput(slabs.memory, block)] as RowInput, block, from, to);
   }
 
   piecesOf(memory: SharedMemory, block: number): number {

@@ -298,7 +298,7 @@ export class Execution {
   }
 
   #startWorkers(): void {
-    const { params, batchRows, failedRows, codeGeneration, memoryBytes, epochBytes } = this.#options;
+    const { params, batchRows, failedRows, codeGeneration, memoryBytes, epochBytes, task } = this.#options;
     const coordinator = this.#coordinator;
     this.#workers.start(coordinator.control, {
       url: this.#url,
@@ -314,7 +314,8 @@ export class Execution {
       failedRows,
       stored: this.#checkpoints?.task,
       spill: this.#spill && { dir: this.#spill.dir, limitBytes: stateBytesBeside(memoryBytes, epochBytes) },
-      ...(codeGeneration === undefined ? {} : { codeGeneration }),
+      codeGeneration,
+      task,
     });
   }
 
