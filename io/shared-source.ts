@@ -27,9 +27,9 @@ export interface SharedSource {
    * A topic between the tasks, with a partition for each: the sink writes a row to the partition that it names, and the
    * source reads the partition of its task. Rows have the columns of EXCHANGE_ROWS.
    *
-   * @param name of the topic, which is created where it does not exist
+   * @param pipeline its name, which is part of the topic's; the topic is created where it does not exist
    */
-  exchange(name: string, task: Task): { readonly source: Source; readonly sink: Sink };
+  exchange(pipeline: string, task: Task): { readonly source: Source; readonly sink: Sink };
   /** Joins the processes that share the job. */
   join(context: SharingContext): Promise<Sharing>;
 }
@@ -38,8 +38,6 @@ export interface SharedSource {
 export interface SharingContext {
   /** Of the job, without its tasks. */
   readonly pipeline: string;
-  /** The topic between them. */
-  readonly topic: string;
   readonly tasks: number;
   /** After how long without a sign of life a process is taken to be gone. */
   readonly sessionMs: number;

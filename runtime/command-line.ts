@@ -58,6 +58,8 @@ const HELP_OF = {
       --brokers <host:port>   through Kafka instead of the embedded log
       --format <json|arrow>   how clicks are written (default json)
       --sink-delay <time>     slow the sink down by this much an epoch
+      --processes <n>         so many processes share the job, exactly-once; with --brokers
+      --tasks <n>             in so many tasks (default 8)
       --kill-every <time>     kill -9 the job about so often, exactly-once, on the embedded log
       --kills <n>             at most so many times
       --seed <n>              other clicks
@@ -344,6 +346,8 @@ async function demoCommand(args: string[]): Promise<number> {
     brokers: { type: 'string' },
     format: { type: 'string' },
     'sink-delay': { type: 'string' },
+    processes: { type: 'string' },
+    tasks: { type: 'string' },
     'kill-every': { type: 'string' },
     kills: { type: 'string' },
     seed: { type: 'string' },
@@ -359,12 +363,20 @@ async function demoCommand(args: string[]): Promise<number> {
     const other = ['brokers', 'trigger', 'sink-delay', 'metrics', 'dashboard', 'log-level'].find((name) => values[name] !== undefined);
     if (other !== undefined) throw new UsageError(`--kill-every goes without --${other}`);
   }
+  if (values.processes !== undefined) {
+    const other = ['workers', 'sink-delay', 'kill-every', 'metrics', 'dashboard', 'log-level'].find((name) => values[name] !== undefined);
+    if (other !== undefined) throw new UsageError(`--processes goes without --${other}`);
+    if (values.brokers === undefined) throw new UsageError('--processes goes with --brokers <host:port>: processes share a job over Kafka');
+    if (format !== 'json') throw new UsageError('--processes goes with --format json');
+  } else if (values.tasks !== undefined) throw new UsageError('--tasks goes with --processes <n>');
   if (values.kills !== undefined && values['kill-every'] === undefined) throw new UsageError('--kills goes with --kill-every <time>');
   const number = (name: string) => (values[name] === undefined ? undefined : wholeNumber(name, values[name] as string));
   const isVerified = await demo({
     ...option('rows', number('rows')),
     ...option('workers', number('workers')),
     ...option('seed', number('seed')),
+    ...option('processes', number('processes')),
+    ...option('tasks', number('tasks')),
     ...option('trigger', values.trigger as Duration | undefined),
     ...option('brokers', values.brokers as string | undefined),
     ...option('sinkDelay', values['sink-delay'] as Duration | undefined),

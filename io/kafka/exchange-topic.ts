@@ -17,6 +17,7 @@ import { openWriter } from './sink.ts';
 import { transactionsOf } from './transactions.ts';
 
 /** A block goes into one record, whatever its size. */
+const TOPIC_CHARS_MAX = 249;
 const RECORD_BYTES_MAX = 64 << 20;
 const SETTINGS = {
   'cleanup.policy': 'delete',
@@ -28,7 +29,8 @@ const SETTINGS = {
 /** As the cluster has it by default. */
 const REPLICATION = -1;
 
-export function exchangeTopic({ group, ...options }: KafkaSourceOptions, topic: string, task: Task): { source: Source; sink: Sink } {
+export function exchangeTopic({ group, ...options }: KafkaSourceOptions, pipeline: string, task: Task): { source: Source; sink: Sink } {
+  const topic = exchangeTopicOf(group, pipeline);
   const connection = connectionOf(options);
   const source = partOf({ ...connection, topic, group, value: raw(), failOnDataLoss: true, maxBytesPerPartition: RECORD_BYTES_MAX }, task);
   const written: KafkaSinkOptions = { ...connection, topic, value: raw(), batchBytesMax: RECORD_BYTES_MAX };
@@ -52,6 +54,11 @@ export function exchangeTopic({ group, ...options }: KafkaSourceOptions, topic: 
       recordSinkEncoder(context, { codec: raw(), partition: EXCHANGE_ROWS.indexOf('partition'), batchBytesMax: RECORD_BYTES_MAX }),
   };
   return { source, sink };
+}
+
+/** Whoever begins anew, with another group, gets another topic. */
+export function exchangeTopicOf(group: string, pipeline: string): string {
+  return `${group}.${pipeline}.exchange`.replace(/[^a-zA-Z0-9._-]/g, '-').slice(-TOPIC_CHARS_MAX);
 }
 
 /** @param tasks a partition for each */

@@ -19,7 +19,7 @@ export function source<R>(options: KafkaSourceOptions<R>): CodedSource<R> {
     shared: {
       domain: domainOf(options),
       part: (task) => partOf(options, task),
-      exchange: (topic, task) => exchangeTopic(options, topic, task),
+      exchange: (pipeline, task) => exchangeTopic(options, pipeline, task),
       join: (context) => joinTaskGroup(options, context),
     },
   };

@@ -2,7 +2,7 @@
 
 import type { Sharing, SharingContext } from '../shared-source.ts';
 import { Cluster, findOrCreateTopic, Patience, TaskGroup } from './client/index.ts';
-import { newExchangeTopic } from './exchange-topic.ts';
+import { exchangeTopicOf, newExchangeTopic } from './exchange-topic.ts';
 import { Connection, within } from './kafkajs/index.ts';
 import { BROKER_TIMEOUT_MS, type KafkaSourceOptions } from './options.ts';
 
@@ -11,8 +11,9 @@ const REBALANCE_MS = 10_000;
 const LEAVE_TIMEOUT_MS = 1_000;
 
 export async function joinTaskGroup(options: KafkaSourceOptions, context: SharingContext): Promise<Sharing> {
-  const { pipeline, topic, tasks, sessionMs, signal, waiting } = context;
+  const { pipeline, tasks, sessionMs, signal, waiting } = context;
   const name = `tasks of ${pipeline}`;
+  const topic = exchangeTopicOf(options.group, pipeline);
   const cluster = new Cluster(new Connection(options));
   const patience = new Patience(cluster.connection, { name, timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS, signal, waiting: waiting?.bind(context) });
   try {

@@ -18,11 +18,6 @@ export function shardsOf(index: number, count: number): readonly [number, number
   return [index * size, (index + 1) * size];
 }
 
-/** The topic between the tasks of a pipeline. */
-export function exchangeTopicOf(pipeline: string): string {
-  return `millrace.${pipeline.replace(/[^a-zA-Z0-9._-]/g, '-')}.exchange`;
-}
-
 /** The name of a task: of its state, and of its transactions. */
 export function taskName(pipeline: string, { index, count }: Task): string {
   return `${pipeline}.${index + 1}of${count}`;
@@ -33,7 +28,7 @@ export function taskName(pipeline: string, { index, count }: Task): string {
  */
 export function planOfTask(plan: Plan, task: Task): Plan {
   const [first] = mustBeShareable(plan);
-  const { source, sink } = (first as SharedSource).exchange(exchangeTopicOf(plan.name), task);
+  const { source, sink } = (first as SharedSource).exchange(plan.name, task);
   const sources = plan.sources.map((of): SourcePlan => ({ ...of, source: (of.source.shared as SharedSource).part(task) }));
   const direct = plan.exchanges.map(() => new Set<number>());
   for (const { flow } of plan.sources) noteDirect(flow, undefined, direct);

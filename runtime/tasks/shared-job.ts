@@ -11,7 +11,7 @@ import { EventEmitter } from 'node:events';
 import type { Sharing } from '../../io/index.ts';
 import { moduleUrl, resolveOptions, type Summary } from '../job/index.ts';
 import type { JobState, Progress } from '../observe/index.ts';
-import { exchangeTopicOf, mustBeShareable } from '../plan/index.ts';
+import { mustBeShareable } from '../plan/index.ts';
 import { planFor } from '../workers/index.ts';
 import { checkShareOptions, optionsOfTask, type ShareOptions, taskCountOf } from './share-options.ts';
 import { TaskRun } from './task-run.ts';
@@ -76,7 +76,6 @@ export async function share(module: URL | string, options: ShareOptions): Promis
   try {
     const sharing = await first?.join({
       pipeline: plan.name,
-      topic: exchangeTopicOf(plan.name),
       tasks: taskCountOf(options),
       sessionMs: job.sessionMs,
       signal: job.signal,

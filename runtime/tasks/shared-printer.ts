@@ -42,5 +42,10 @@ function line({ pipeline, tasks, taskCount, rowsIn, rowsOut, seconds }: SharedPr
 }
 
 function plain({ tasks, ...rest }: SharedProgress): unknown {
-  return { ...rest, tasks: tasks.map(({ task, state, rowsIn, rowsOut, progress }) => ({ task, state, rowsIn, rowsOut, lag: progress?.lag ?? null })) };
+  const { user, system } = process.cpuUsage();
+  return {
+    ...rest,
+    cpuSeconds: (user + system) / 1e6,
+    tasks: tasks.map(({ task, state, rowsIn, rowsOut, progress }) => ({ task, state, rowsIn, rowsOut, lag: progress?.lag ?? null })),
+  };
 }
