@@ -4,13 +4,14 @@
  * block.
  */
 
-import { type AnyRow, type Batch, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import { type AnyRow, type Batch, copyBytes, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import type { RowPlace } from '../by-key/index.ts';
 import {
   blockInput,
   type DueTimes,
   type ExchangeOperator,
   type ExchangeShard,
+  exchangeBlockBytes,
   exchangeBlockOrigin,
   exchangeBlockRows,
   type LeftOut,
@@ -114,7 +115,12 @@ export class KeyedExchange implements ExchangeOperator {
   }
 
   slice(slabs: SlabAllocator, block: number, from: number, to: number): number {
-    return sliceRowBlock(slabs, this.inputs[blockInput(slabs.memory, block)] as RowInput, block, from, to);
+    const input = this.inputs[blockInput(slabs.memory, block)] as RowInput;
+    if (input.isBroadcast !== true) return sliceRowBlock(slabs, input, block, from, to);
+    const bytes = exchangeBlockBytes(slabs.memory, block);
+    const copy = slabs.alloc(bytes);
+    copyBytes(slabs.memory, copy, block, bytes);
+    return copy;
   }
 
   piecesOf(memory: SharedMemory, block: number): number {

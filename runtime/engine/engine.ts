@@ -463,7 +463,12 @@ export class Engine {
     const { plan } = this.#context;
     if (this.#tasks === undefined) return;
     this.#place.atTasks(plan.exchanges.length, plan.exchanges.length);
-    this.#tasks.tell(plan.exchanges.map((exchange, index) => this.#ownTime(exchange, index, epoch)));
+    const { control } = this.#context;
+    this.#tasks.tell(
+      plan.exchanges.map((exchange, index) => this.#ownTime(exchange, index, epoch)),
+      control.isLoaded(epoch),
+    );
+    if (this.#tasks.areLoaded) control.setAllLoaded();
   }
 
   /** The event time of what this task puts into an exchange. */

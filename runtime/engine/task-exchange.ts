@@ -25,7 +25,7 @@ import { type Plan, shardsOf, type TaskPlan } from '../plan/index.ts';
  *
  *   u32 BLOCK, u32 exchange, u32 the task that sends it, u32 the address that it had; then the block
  *
- * A mark: u32 MARK, u32 number of exchanges, u32 the task, u32 0; then for each exchange three f64: what is promised; how
+ * A mark: u32 MARK, u32 number of exchanges, u32 the task, u32 whether its tables are loaded (1) or not; then for each exchange three f64: what is promised; how
  * far the task's own rows have come; whether it is idle (1) or not.
  */
 const BLOCK = 1;
@@ -69,6 +69,8 @@ export class TaskExchange {
   readonly #times: number[];
   /** By exchange: what this task has promised. */
   readonly #promised: number[];
+  /** By task: whether its tables are loaded. */
+  readonly #loaded: boolean[];
   #told = '';
 
   constructor(plan: Plan, task: TaskPlan, slabs: SlabAllocator, encoder: SinkEncoder) {
@@ -80,6 +82,7 @@ export class TaskExchange {
     this.#builder = new BatchBuilder(slabs, EXCHANGE_ROWS, ROWS_MAX);
     this.#taken = plan.exchanges.map(() => []);
     this.#marks = plan.exchanges.map(() => Array.from({ length: task.count }, () => UNKNOWN));
+    this.#loaded = Array.from({ length: task.count }, () => false);
     this.#times = plan.exchanges.map(() => Number.NEGATIVE_INFINITY);
     this.#promised = plan.exchanges.map(() => Number.NEGATIVE_INFINITY);
   }
@@ -111,6 +114,7 @@ export class TaskExchange {
     const [kind, number, task] = isRow ? [view.getUint32(0, true), view.getUint32(4, true), view.getUint32(8, true)] : [0, 0, 0];
     if (kind === BLOCK && number < this.#taken.length) this.#takeBlock(row, address, number, view.getUint32(12, true));
     else if (kind === MARK && number === this.#marks.length && row.length === HEAD_BYTES + number * MARK_BYTES) {
+      this.#loaded[task] = view.getUint32(12, true) === 1;
       for (let exchange = 0; exchange < number; exchange++) {
         const at = HEAD_BYTES + exchange * MARK_BYTES;
         (this.#marks[exchange] as Mark[])[task] = {
@@ -166,14 +170,15 @@ export class TaskExchange {
    * in front of it.
    *
    * @param own by exchange
+   * @param isLoaded everything is sent of tables that are loaded first
    */
-  tell(own: readonly OwnTime[]): void {
+  tell(own: readonly OwnTime[], isLoaded: boolean): void {
     const marks = own.map(({ time, isIdle }, exchange): Mark => {
       const promised = Math.max(this.#promised[exchange] as number, isIdle ? this.#followed(exchange, time) : time);
       this.#promised[exchange] = promised;
       return { promised, reached: time, isIdle };
     });
-    const text = marks.map(({ promised, reached, isIdle }) => `${promised} ${reached} ${isIdle}`).join();
+    const text = `${isLoaded} ${marks.map(({ promised, reached, isIdle }) => `${promised} ${reached} ${isIdle}`).join()}`;
     if (text === this.#told) return;
     this.#told = text;
     const bytes = marks.length * MARK_BYTES;
@@ -182,14 +187,23 @@ export class TaskExchange {
     marks.forEach(({ promised, reached, isIdle }, exchange) => {
       f64.set([promised, reached, isIdle ? 1 : 0], (address + exchange * MARK_BYTES) >>> 3);
     });
-    for (let task = 0; task < this.#task.count; task++) this.#row(task, address, bytes, [MARK, marks.length, this.#task.index, 0]);
+    for (let task = 0; task < this.#task.count; task++) this.#row(task, address, bytes, [MARK, marks.length, this.#task.index, isLoaded ? 1 : 0]);
     this.#slabs.free(address);
     this.#hand();
   }
 
+  /** The tables of all tasks are loaded: what was sent of them is in front of whatever is sent from now on. */
+  get areLoaded(): boolean {
+    return this.#loaded.every((isLoaded) => isLoaded);
+  }
+
   /** What a checkpoint keeps: numbers, for {@link restore}. */
   get state(): number[] {
-    return [...this.#promised, ...this.#marks.flatMap((of) => of.flatMap(({ promised, reached, isIdle }) => [promised, reached, isIdle ? 1 : 0]))];
+    return [
+      ...this.#loaded.map(Number),
+      ...this.#promised,
+      ...this.#marks.flatMap((of) => of.flatMap(({ promised, reached, isIdle }) => [promised, reached, isIdle ? 1 : 0])),
+    ];
   }
 
   /**
@@ -201,11 +215,13 @@ export class TaskExchange {
       this.#times[exchange] = time;
     });
     const exchanges = this.#times.length;
-    if (state.length !== exchanges * (1 + 3 * this.#task.count)) return;
+    const { count } = this.#task;
+    if (state.length !== count + exchanges * (1 + 3 * count)) return;
+    for (let task = 0; task < count; task++) this.#loaded[task] = state[task] === 1;
     for (let exchange = 0; exchange < exchanges; exchange++) {
-      this.#promised[exchange] = state[exchange] as number;
-      for (let task = 0; task < this.#task.count; task++) {
-        const at = exchanges + (exchange * this.#task.count + task) * 3;
+      this.#promised[exchange] = state[count + exchange] as number;
+      for (let task = 0; task < count; task++) {
+        const at = count + exchanges + (exchange * count + task) * 3;
         (this.#marks[exchange] as Mark[])[task] = { promised: state[at] as number, reached: state[at + 1] as number, isIdle: state[at + 2] === 1 };
       }
     }

@@ -131,6 +131,7 @@ export class Execution {
       coordinator.intake.loadFirst(
         this.#plan.sources.map(({ behind }) => behind),
         this.#plan.sources.map(({ source }) => source.bounded),
+        this.#plan.task?.source,
       );
       this.#tellOpen();
       if (stored !== undefined) await checkpoints?.dir.journal.begin(stored.head, stored.kept);

@@ -7,7 +7,7 @@
 
 import { MillraceError, SHARD_COUNT, shown } from '../../core/index.ts';
 import { EXCHANGE_ROWS, type SharedSource, type Task } from '../../io/index.ts';
-import { type ExchangeOperator, planRows } from '../../operators/index.ts';
+import { planRows } from '../../operators/index.ts';
 import type { ExchangePlan, FlowPlan, Plan, SourcePlan } from './plan.ts';
 
 export const TASK_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64];
@@ -29,13 +29,24 @@ export function taskName(pipeline: string, { index, count }: Task): string {
 export function planOfTask(plan: Plan, task: Task): Plan {
   const [first] = mustBeShareable(plan);
   const { source, sink } = (first as SharedSource).exchange(plan.name, task);
-  const sources = plan.sources.map((of): SourcePlan => ({ ...of, source: (of.source.shared as SharedSource).part(task) }));
+  const tables = new Set(plan.sources.flatMap(({ behind }) => behind));
+  // Rows that wait for tables wait until all tasks have sent what they have of them. A table that waits for another one
+  // waits for this task's part of it: nothing comes of either before the rows.
+  const sources = plan.sources.map(
+    (of, index): SourcePlan => ({
+      ...of,
+      source: (of.source.shared as SharedSource).part(task),
+      behind: of.behind.length === 0 || tables.has(index) ? of.behind : [...of.behind, plan.sources.length],
+    }),
+  );
   const direct = plan.exchanges.map(() => new Set<number>());
   for (const { flow } of plan.sources) noteDirect(flow, undefined, direct);
   return {
     ...plan,
     name: taskName(plan.name, task),
     sources: [...sources, { source, flow: nothing(source.schema), behind: [], rejects: [] }],
+    // What a join with a table gives does not depend on it.
+    exchanges: plan.exchanges.map((exchange) => ({ ...exchange, carriesOrder: false })),
     sinks: [...plan.sinks, { sink, schema: EXCHANGE_ROWS }],
     task: { ...task, source: sources.length, sink: plan.sinks.length, direct: direct.map((of) => [...of].sort((a, b) => a - b)) },
   };
@@ -85,17 +96,11 @@ export function mustBeShareable(plan: Plan): SharedSource[] {
 
 /** What of an operator does not work across tasks yet; undefined: nothing. */
 function whyNot({ watermarks }: Plan, { operator, carriesOrder, policy, flow }: ExchangePlan): string | undefined {
-  if (operator.loadsFirst !== undefined) return 'waits until a table is loaded, and a task does not see how far the others have loaded it';
-  if (isBroadcast(operator)) return 'takes a stream that goes to every key';
-  if (carriesOrder)
+  if (carriesOrder && operator.order?.isNeeded === true && operator.name !== 'table join')
     return 'needs rows in the order in which they were read, behind an operator by another key, and tasks keep the order of each partition by key only';
   if (policy === 'max' && watermarks.length > 0) return "goes by the first of its streams (policy 'max')";
   if (hasWatermark(flow)) return 'has results that are given another event time';
   return undefined;
-}
-
-function isBroadcast({ inputs }: ExchangeOperator): boolean {
-  return inputs.some((input) => (input as { readonly isBroadcast?: boolean }).isBroadcast === true);
 }
 
 function hasWatermark({ watermark, next, lookup }: FlowPlan): boolean {

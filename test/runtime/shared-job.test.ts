@@ -103,6 +103,84 @@ class Scene {
   }
 }
 
+const WITH_TABLES = new URL('./pipelines/shared.ts', import.meta.url);
+
+test('tables are loaded, whoever reads them; one key counts to the last row; idle partitions hold nothing back', { timeout: 300_000 }, async (t) => {
+  const stage = await openStage(t);
+  if (stage === undefined) return;
+  const name = `shared-${randomBytes(4).toString('hex')}`;
+  const state = await mkdtemp(join(tmpdir(), 'millrace-test-'));
+  const rng = seededRng(seedOf(33));
+  const [customers, products, orders] = [
+    Array.from({ length: 3_000 }, (_, i) => ({ customer: `c${i}`, region: `r${rng.int(7)}` })),
+    Array.from({ length: 500 }, (_, i) => ({ product: `p${i}`, price: i / 4 })),
+    Array.from({ length: 20_000 }, (_, i) => ({ id: i, customer: `c${rng.int(3_000)}`, product: `p${rng.int(500)}`, n: rng.int(100), at: 1_000 + i })),
+  ] as const;
+  // The last partitions have no orders at all, and those of the tables have other numbers.
+  for (const [of, rows, partitions, used] of [
+    ['orders', orders, 4, 2],
+    ['customers', customers, 3, 3],
+    ['products', products, 2, 2],
+  ] as const) {
+    const topic = `${name}-${of}`;
+    await stage.admin.createTopics({ topics: [{ topic, numPartitions: partitions }], waitForLeaders: false });
+    await until(topic, async () => (await stage.admin.fetchTopicOffsets(topic).catch(() => [])).length === partitions);
+    for (let at = 0; at < rows.length; at += 2_000) {
+      const messages = rows.slice(at, at + 2_000).map((row, i) => ({ partition: Math.floor((at + i) / 100) % used, value: JSON.stringify(row) }));
+      await stage.producer.send({ topic, messages });
+    }
+  }
+  const flags = ['--param', `brokers=${stage.brokers[0]}`, '--param', `name=${name}`, '--trigger', '20ms', '--memory', '64MiB', '--session-timeout', '6s'];
+  const start = () => startCli(['run', fileURLToPath(WITH_TABLES), '--tasks', '4', '--checkpoint', state, '--checkpoint-interval', '100ms', ...flags]);
+  const processes = [start(), start(), start(), start()];
+  t.after(async () => {
+    for (const { child } of processes) child.kill('SIGKILL');
+    await Promise.all(processes.map(({ ended }) => ended));
+    await rm(state, { recursive: true, force: true });
+  });
+  const outputOf = async (of: string): Promise<Out[]> => {
+    const { reader, ended, values } = await stage.open({ topic: `${name}-${of}`, group: `read-${randomBytes(4).toString('hex')}` }, { drain: true });
+    await until(`the end of ${of}`, () => ended.size === reader.partitionCount);
+    await reader.close();
+    return values().map((value) => JSON.parse(value) as Out);
+  };
+  const eventually = async (of: string, check: (rows: readonly Out[]) => void): Promise<void> => {
+    for (const endMs = performance.now() + PATIENCE_MS; ; await sleep(250)) {
+      try {
+        return check(await outputOf(of));
+      } catch (error) {
+        if (performance.now() > endMs) throw new Error(processes.map((one) => one.stderr().slice(-2_000)).join('\n---\n'), { cause: error });
+      }
+    }
+  };
+  const regionOf = new Map(customers.map(({ customer, region }) => [customer, region]));
+  await eventually('joined', (rows) => {
+    assert.equal(rows.length, orders.length);
+    const byId = new Map(rows.map((row) => [row['id'], row]));
+    for (const { id, customer, product } of orders) {
+      assert.deepEqual(byId.get(id), { id, region: regionOf.get(customer), price: Number(product.slice(1)) / 4 });
+    }
+  });
+  await eventually('all', (rows) => assert.equal(Math.max(...rows.map((row) => row['count'] as number)), orders.length));
+  // Both partitions that have orders end within the last window, and become idle: the windows before it are closed.
+  await eventually('regions', (rows) => {
+    const last = Math.floor((1_000 + orders.length - 1) / 1_000) * 1_000;
+    const expected = new Map<string, [number, number]>();
+    for (const { customer, n, at } of orders) {
+      const start = Math.floor(at / 1_000) * 1_000;
+      if (start === last) continue;
+      const key = `${regionOf.get(customer)} ${start}`;
+      const [count, sum] = expected.get(key) ?? [0, 0];
+      expected.set(key, [count + 1, sum + n]);
+    }
+    const found = rows
+      .filter((row) => (row['windowStart'] as number) < last)
+      .map((row) => [`${row['region']} ${row['windowStart']}`, [row['orders'], row['n']]] as const);
+    assert.equal(found.length, expected.size);
+    assert.deepEqual(new Map(found), expected);
+  });
+});
+
 test('one process, then another, share the tasks: the rows are those of a job that is not shared', { timeout: 300_000 }, async (t) => {
   const scene = await Scene.open(t);
   if (scene === undefined) return;
