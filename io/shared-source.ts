@@ -6,7 +6,6 @@
 
 import { binary, i32, nullable, type Schema, schema } from '../core/index.ts';
 import type { Sink } from './sink.ts';
-import type { Source } from './source.ts';
 
 /** One of the tasks of a job. */
 export interface Task {
@@ -15,7 +14,8 @@ export interface Task {
   readonly count: number;
 }
 
-export interface SharedSource {
+/** `Source`: that of source.ts. */
+export interface SharedSource<Source> {
   /** Where positions and rows are committed together: see TransactionDomain. */
   readonly domain: string;
   /**

@@ -46,7 +46,7 @@ export interface Source<R = unknown> {
    */
   readonly alone?: string;
   /** How several processes share its rows; undefined: one process at a time reads it. */
-  readonly shared?: SharedSource;
+  readonly shared?: SharedSource<Source>;
   /**
    * Bytes that one step of the offset stands for, where frames are smaller than their rows (the generator: 16
    * bytes for 4096 rows). Chunks are cut, and credit is charged, by the larger of this and the frame's bytes.

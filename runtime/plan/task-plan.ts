@@ -6,9 +6,11 @@
  */
 
 import { MillraceError, SHARD_COUNT, shown } from '../../core/index.ts';
-import { EXCHANGE_ROWS, type SharedSource, type Task } from '../../io/index.ts';
+import { EXCHANGE_ROWS, type SharedSource, type Source, type Task } from '../../io/index.ts';
 import { planRows } from '../../operators/index.ts';
 import type { ExchangePlan, FlowPlan, Plan, SourcePlan } from './plan.ts';
+
+type Shared = SharedSource<Source>;
 
 export const TASK_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64];
 
@@ -28,14 +30,14 @@ export function taskName(pipeline: string, { index, count }: Task): string {
  */
 export function planOfTask(plan: Plan, task: Task): Plan {
   const [first] = mustBeShareable(plan);
-  const { source, sink } = (first as SharedSource).exchange(plan.name, task);
+  const { source, sink } = (first as Shared).exchange(plan.name, task);
   const tables = new Set(plan.sources.flatMap(({ behind }) => behind));
   // Rows that wait for tables wait until all tasks have sent what they have of them. A table that waits for another one
   // waits for this task's part of it: nothing comes of either before the rows.
   const sources = plan.sources.map(
     (of, index): SourcePlan => ({
       ...of,
-      source: (of.source.shared as SharedSource).part(task),
+      source: (of.source.shared as Shared).part(task),
       behind: of.behind.length === 0 || tables.has(index) ? of.behind : [...of.behind, plan.sources.length],
     }),
   );
@@ -68,7 +70,7 @@ function nothing(schema: SourcePlan['source']['schema']): FlowPlan {
  * @returns by source: how it is shared
  * @throws MillraceError ERR_MILLRACE_PIPELINE where tasks cannot share the pipeline, with the reason
  */
-export function mustBeShareable(plan: Plan): SharedSource[] {
+export function mustBeShareable(plan: Plan): Shared[] {
   const refused = (why: string): MillraceError =>
     new MillraceError(
       'ERR_MILLRACE_PIPELINE',

@@ -1,8 +1,8 @@
 /** The options of a job that several processes share, and those that each of its tasks gets. */
 
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { MillraceError, shown } from '../../core/index.ts';
+import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import type { Task } from '../../io/index.ts';
 import { type RunOptions, resolveOptions } from '../job/index.ts';
 import { TASK_COUNTS } from '../plan/index.ts';
@@ -11,7 +11,22 @@ import { TASK_COUNTS } from '../plan/index.ts';
  * Options of `run` that hold for each task. A task has one worker thread, goes on where another process has left it, and
  * is exactly-once.
  */
-export interface ShareOptions extends Omit<RunOptions, 'workers' | 'standby' | 'guarantee' | 'bounded' | 'metrics' | 'telemetry' | 'dashboard'> {
+export interface ShareOptions
+  extends Pick<
+    RunOptions,
+    | 'trigger'
+    | 'sessionTimeout'
+    | 'drainTimeout'
+    | 'badRows'
+    | 'failedRows'
+    | 'restarts'
+    | 'epochBytes'
+    | 'params'
+    | 'signal'
+    | 'logger'
+    | 'batchRows'
+    | 'codeGeneration'
+  > {
   /**
    * Into how many tasks the job is parted, the same for all processes and for the life of its state: 1, 2, 4, ... 64
    * (default 8). So many processes at most can share it.
@@ -21,7 +36,28 @@ export interface ShareOptions extends Omit<RunOptions, 'workers' | 'standby' | '
   readonly checkpoint: NonNullable<RunOptions['checkpoint']>;
   /** Of each task. Default '256MiB'. */
   readonly memory?: NonNullable<RunOptions['memory']>;
+  /** It always is. */
+  readonly guarantee?: 'exactly-once';
 }
+
+const OPTIONS = {
+  tasks: true,
+  checkpoint: true,
+  memory: true,
+  guarantee: true,
+  trigger: true,
+  sessionTimeout: true,
+  drainTimeout: true,
+  badRows: true,
+  failedRows: true,
+  restarts: true,
+  epochBytes: true,
+  params: true,
+  signal: true,
+  logger: true,
+  batchRows: true,
+  codeGeneration: true,
+} as const;
 
 const TASKS = 8;
 const MEMORY = '256MiB';
@@ -34,7 +70,6 @@ export function taskCountOf({ tasks = TASKS }: ShareOptions): number {
 
 /** @throws MillraceError ERR_MILLRACE_OPTION */
 export function checkShareOptions(options: ShareOptions): void {
-  taskCountOf(options);
   for (const [name, why] of [
     ['workers', 'A task has one worker thread; give tasks, and start more processes.'],
     ['standby', 'Every process stands by for the others.'],
@@ -46,6 +81,8 @@ export function checkShareOptions(options: ShareOptions): void {
     if ((options as unknown as Record<string, unknown>)[name] !== undefined)
       throw new MillraceError('ERR_MILLRACE_OPTION', `${name} does not go with tasks. ${why}`);
   }
+  checkOptionNames('share()', options, OPTIONS);
+  taskCountOf(options);
   const { guarantee = 'exactly-once' } = options as RunOptions;
   if (guarantee !== 'exactly-once') {
     throw new MillraceError(
@@ -71,7 +108,7 @@ export function optionsOfTask({ tasks: _, signal: _signal, checkpoint, memory = 
   const path = dir instanceof URL ? fileURLToPath(dir) : dir;
   const ofTask = {
     ...checkpoint,
-    ...(path === undefined ? {} : { dir: join(dirname(path), basename(path), name) }),
+    ...(path === undefined ? {} : { dir: join(path, name) }),
     ...(kafka === undefined ? {} : { kafka: { ...kafka, topic: `${kafka.topic}.${name}` } }),
   } as NonNullable<RunOptions['checkpoint']>;
   return { ...options, memory, checkpoint: ofTask, workers: 1, standby: true, guarantee: 'exactly-once', drain: 'hold' };

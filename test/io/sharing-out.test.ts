@@ -2,9 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { type Claim, sharedOut } from '../../io/kafka/client/sharing-out.ts';
-import { caseCount } from '../seed.ts';
+import { caseCount, fc } from '../seed.ts';
 
 const members = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 9 });
 const count = fc.constantFrom(1, 2, 4, 8, 16, 32, 64);
