@@ -25,6 +25,7 @@ export { type Deposed, isProcessGone, isSameProcess, type LeaseSign, ProcessLock
 export { type RawRow, type RecordHeader, raw, readHeaders } from './raw.ts';
 export { allocRecordIndex, type RecordParts, RecordSpace } from './record-index.ts';
 export type * from './report.ts';
+export { EXCHANGE_ROWS, type SharedSource, type Sharing, type SharingContext, type Task } from './shared-source.ts';
 export type * from './sink.ts';
 export * from './source.ts';
 export type { FileBody, FileFormat } from './store/index.ts';

@@ -17,7 +17,7 @@ import {
   type SinkWriter,
   upsertKeyOf,
 } from '../sink.ts';
-import { BatchProducer, Cluster, findOrCreateTopic, Idempotence, Patience } from './client/index.ts';
+import { BatchProducer, Cluster, findOrCreateTopic, Idempotence, type NewTopic, Patience } from './client/index.ts';
 import { Connection } from './kafkajs/index.ts';
 import { BROKER_TIMEOUT_MS, checkSinkOptions, DELIVERY_TIMEOUT_MS, domainOf, type KafkaSinkOptions, REQUEST_TIMEOUT_MS } from './options.ts';
 import { KafkaTransaction, transactionsOf } from './transactions.ts';
@@ -54,15 +54,13 @@ export function sink<R>(options: KafkaSinkOptions<R>): ChangelogSink<R> {
   };
 }
 
-async function openWriter(name: string, options: KafkaSinkOptions, context: SinkContext): Promise<SinkWriter> {
+export async function openWriter(name: string, options: KafkaSinkOptions, context: SinkContext, made = newTopic(options)): Promise<TopicWriter> {
   const { signal, waiting, report } = context;
   const transaction = context.guarantee === 'exactly-once' ? transactionFor(name, options, context) : undefined;
   const cluster = new Cluster(new Connection(options, report));
   const patience = new Patience(cluster.connection, { name, timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS, signal, waiting });
   try {
-    const { topic, createTopic: wanted } = options;
-    const create = wanted && { partitions: wanted.partitions ?? 1, replicationFactor: wanted.replicationFactor ?? 1 };
-    const info = { partitionCount: (await findOrCreateTopic(cluster, patience, name, topic, create)).partitions.length };
+    const info = { partitionCount: (await findOrCreateTopic(cluster, patience, name, options.topic, made)).partitions.length };
     signal.throwIfAborted();
     if (transaction !== undefined) {
       cluster.close();
@@ -81,6 +79,10 @@ async function openWriter(name: string, options: KafkaSinkOptions, context: Sink
     cluster.close();
     throw error instanceof MillraceError ? error : cluster.connection.error(`${name}: topic ${options.topic} cannot be opened`, error);
   }
+}
+
+function newTopic({ createTopic: wanted }: KafkaSinkOptions): NewTopic | undefined {
+  return wanted && { partitions: wanted.partitions ?? 1, replicationFactor: wanted.replicationFactor ?? 1 };
 }
 
 /** @throws MillraceError ERR_MILLRACE_PIPELINE when the sink cannot write in the job's transaction */

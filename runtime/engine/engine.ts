@@ -44,6 +44,7 @@ import { Rejects } from './rejects.ts';
 import { type SpillPlace, StateBudget } from './state-budget.ts';
 import { type EngineState, type ShardState, stateOfShard } from './state-snapshot.ts';
 import type { TailTaker } from './tail.ts';
+import { type OwnTime, TaskExchange } from './task-exchange.ts';
 import { WatermarkRunner } from './watermark-runner.ts';
 
 /** How often bytes of state are shown to progress. */
@@ -103,12 +104,14 @@ export class Engine {
   readonly #decoders: ChunkDecoder[];
   readonly #balance: WorkerBalance;
   readonly #transport: BlockTransport;
+  /** The way to other tasks of the job; undefined: there are none. */
+  readonly #tasks: TaskExchange | undefined;
   readonly #writer: StateWriter | undefined;
   /** Which shards are in memory; undefined: all. */
   readonly #budget: StateBudget | undefined;
   /** What the scans of this epoch have left, by exchange, for the log. */
   #blocks: LoggedBlocks[] = [];
-  /** By exchange: its event time as of the end of the last epoch. */
+  /** By exchange: its event time as of the end of the last epoch; behind them what the tasks have told each other. */
   #before: number[] = [];
   /** Where the log ends. A plan that has changed since may have watermarks that are behind it. */
   readonly #timesOfLog = new Map<ExchangePlan, number>();
@@ -134,6 +137,7 @@ export class Engine {
     const failed = new FailedRows(context.failedRows, this.#place, (sample) => context.sample(sample));
     this.#noteTimesOfLog();
     this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance, failed);
+    this.#tasks = this.#openTasks();
     this.#failures = new Failures(plan, slabs, this.#place, failed, this.#flows.ofFailures);
     this.#budget = this.#makeBudget();
     this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index));
@@ -151,7 +155,7 @@ export class Engine {
       }),
     );
     if (context.stored !== undefined) redo(context.stored.log, this.#exchanges, slabs, (exchange) => this.#numberInLog(exchange));
-    this.#before = plan.exchanges.map((exchange) => this.#eventTime(exchange));
+    this.#before = this.#times((exchange) => this.#eventTime(exchange));
     if (context.stateLog !== undefined) {
       const { firstEpoch, nowMs, control, stored } = context;
       const shards = this.#exchanges.flatMap((exchange, index) => exchange.logged(index));
@@ -187,13 +191,15 @@ export class Engine {
     this.#balance.ofSource(source, OF_SOURCE.bytes, chunk.byteLength);
     this.#flows.begin(flows, { source, partition: chunk.partition, first: chunk.first });
     let rows = 0;
-    const { control, worker } = this.#context;
+    const { control, worker, plan } = this.#context;
+    const isOfTasks = source === plan.task?.source;
     control.beginWork(worker, 0, source, chunk.partition, chunk.first, chunk.next);
     try {
       decoder.open(chunk);
       for (let batch = decoder.next(); batch !== undefined; batch = decoder.next()) {
         rows += batch.rowCount;
-        flow.run(batch);
+        if (isOfTasks) this.#tasks?.take(batch);
+        else flow.run(batch);
         control.goOn(worker);
       }
     } catch (error) {
@@ -203,7 +209,7 @@ export class Engine {
       this.#flows.end(flows);
       this.#flows.flush(flows);
       control.endWork(worker);
-      this.#place.count('rowsIn', rows);
+      if (!isOfTasks) this.#place.count('rowsIn', rows);
       this.#balance.ofSource(source, OF_SOURCE.decoded, rows);
     };
     if (!this.#flows.lookups.some(({ isWaiting }) => isWaiting)) {
@@ -252,6 +258,7 @@ export class Engine {
     // All engines are past the merges of the epoch before.
     this.#transport.takeBack(epoch - 1);
     for (const watermark of this.#watermarks) watermark.advance(epoch, nowMs);
+    this.#tasks?.advance();
     this.#budget?.beginEpoch(epoch, this.#viewedBytes);
     for (const [index, exchange] of this.#exchanges.entries()) {
       if (exchange.upstream.length > 0) {
@@ -260,6 +267,7 @@ export class Engine {
       }
       yield* this.#merge(exchange, index, epoch, nowMs);
     }
+    this.#tellTasks(epoch);
     this.#log(epoch, nowMs);
     this.#showStateBytes(nowMs);
     this.#balance.publish(this.#context.control, epoch, this.#context.worker);
@@ -293,8 +301,8 @@ export class Engine {
   /** Writes the merged epoch to the state log, while its blocks are still there. */
   #log(epoch: number, nowMs: number): void {
     if (this.#writer === undefined) return;
-    const { plan, control } = this.#context;
-    const after = plan.exchanges.map((exchange) => this.#timeAtEnd(exchange, epoch));
+    const { control } = this.#context;
+    const after = this.#times((exchange) => this.#timeAtEnd(exchange, epoch));
     this.#writer.endEpoch({ epoch, workers: control.shape.workers, nowMs, before: this.#before, after }, this.#blocks);
     this.#before = after;
     this.#blocks = [];
@@ -375,7 +383,8 @@ export class Engine {
     this.#nowMs = nowMs;
     for (const watermark of this.#watermarks) watermark.begin(nowMs);
     this.#exchanges.forEach((exchange, index) => {
-      const start = { watermark: this.#eventTime(exchange.plan), timeBound: Number.POSITIVE_INFINITY };
+      const watermark = this.#tasks?.promisedOf(index) ?? this.#eventTime(exchange.plan);
+      const start = { watermark, timeBound: Number.POSITIVE_INFINITY };
       for (const scatter of this.#flows.scatters[index] as readonly Scatter[]) scatter.beginEpoch(start);
     });
   }
@@ -385,7 +394,9 @@ export class Engine {
    * there.
    */
   #eventTime(exchange: ExchangePlan): number {
-    const time = eventTimeOf(exchange, (watermark) => (this.#watermarks[watermark] as WatermarkRunner).watermark.current);
+    const time =
+      this.#tasks?.timeOf(this.#context.plan.exchanges.indexOf(exchange)) ??
+      eventTimeOf(exchange, (watermark) => (this.#watermarks[watermark] as WatermarkRunner).watermark.current);
     return Math.max(time, this.#timesOfLog.get(exchange) ?? Number.NEGATIVE_INFINITY);
   }
 
@@ -405,7 +416,7 @@ export class Engine {
 
   /** The watermark of an exchange at the end of an epoch; +Infinity: its input has ended. */
   #timeAtEnd(exchange: ExchangePlan, epoch: number): number {
-    return this.#hasEnded(exchange, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange);
+    return this.#tasks === undefined && this.#hasEnded(exchange, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange);
   }
 
   /** The input of an exchange can end without event time, too; then what is open comes out. */
@@ -423,13 +434,69 @@ export class Engine {
   /** Publishes the blocks that our scans left for an exchange, and until when their rows are held. */
   #publish(epoch: number, exchange: number): void {
     const { control, worker } = this.#context;
-    const blocks = (this.#flows.scatters[exchange] as readonly Scatter[]).flatMap((scatter) => scatter.takeBlocks());
+    const left = (this.#flows.scatters[exchange] as readonly Scatter[]).flatMap((scatter) => scatter.takeBlocks());
+    const blocks = this.#tasks === undefined ? left : this.#passOn(this.#tasks, exchange, left);
     const runner = this.#exchanges[exchange] as ExchangeRunner;
     this.#balance.ofExchange(exchange, OF_EXCHANGE.pieces, runner.piecesOf(blocks));
     for (const block of blocks) this.#balance.ofExchange(exchange, OF_EXCHANGE.bytes, exchangeBlockBytes(this.#memory, block));
     this.#memory.f64[control.held(epoch, worker, exchange)] = runner.heldUntil(blocks);
     if (this.#writer !== undefined) this.#blocks.push({ exchange, blocks });
     this.#transport.publish(epoch, exchange, blocks);
+  }
+
+  /**
+   * Blocks go to the tasks that have their shards.
+   *
+   * @returns those that have come from there: rows of these count as put in
+   */
+  #passOn(tasks: TaskExchange, exchange: number, left: readonly number[]): number[] {
+    const rowsOf = (blocks: readonly number[]): number => blocks.reduce((rows, block) => rows + exchangeBlockRows(this.#memory, block), 0);
+    const came = tasks.taken(exchange);
+    this.#balance.ofExchange(exchange, OF_EXCHANGE.put, rowsOf(came) - rowsOf(left));
+    this.#place.atTasks(this.#exchanges.length, exchange);
+    tasks.send(exchange, left);
+    return came;
+  }
+
+  /** Tells the other tasks how far this one is, with the epoch. */
+  #tellTasks(epoch: number): void {
+    const { plan } = this.#context;
+    if (this.#tasks === undefined) return;
+    this.#place.atTasks(plan.exchanges.length, plan.exchanges.length);
+    const { control } = this.#context;
+    this.#tasks.tell(
+      plan.exchanges.map((exchange, index) => this.#ownTime(exchange, index, epoch)),
+      control.isLoaded(epoch),
+    );
+    if (this.#tasks.areLoaded) control.setAllLoaded();
+  }
+
+  /** The event time of what this task puts into an exchange. */
+  #ownTime(exchange: ExchangePlan, index: number, epoch: number): OwnTime {
+    const { plan } = this.#context;
+    const direct = (plan.task?.direct[index] ?? []).map((watermark) => (this.#watermarks[watermark] as WatermarkRunner).watermark);
+    const above = exchange.upstream.map((from) => this.#eventTime(plan.exchanges[from] as ExchangePlan) + (plan.exchanges[from] as ExchangePlan).delayMs);
+    const counting = [...direct.filter(({ hasActive, hasEnded }) => hasActive || hasEnded).map(({ current }) => current), ...above];
+    if (counting.length > 0) return { time: Math.min(...counting) - exchange.delayMs, isIdle: false };
+    if (direct.length > 0) return { time: Math.max(...direct.map(({ current }) => current)) - exchange.delayMs, isIdle: true };
+    return { time: this.#hasEnded(exchange, epoch) ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY, isIdle: false };
+  }
+
+  /** What the log has of event time, at the end of an epoch. */
+  #times(of: (exchange: ExchangePlan) => number): number[] {
+    return [...this.#context.plan.exchanges.map(of), ...(this.#tasks?.state ?? [])];
+  }
+
+  #openTasks(): TaskExchange | undefined {
+    const { plan, slabs, stored } = this.#context;
+    if (plan.task === undefined) return undefined;
+    const tasks = new TaskExchange(plan, plan.task, slabs, this.#flows.encoderOf(plan.task.sink));
+    const told = stored?.predecessors === undefined ? stored?.log.last?.after.slice(plan.exchanges.length) : undefined;
+    tasks.restore(
+      plan.exchanges.map((exchange) => this.#timesOfLog.get(exchange) ?? Number.NEGATIVE_INFINITY),
+      told ?? [],
+    );
+    return tasks;
   }
 
   /** @returns what had been read before the restart */

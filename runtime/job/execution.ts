@@ -131,6 +131,7 @@ export class Execution {
       coordinator.intake.loadFirst(
         this.#plan.sources.map(({ behind }) => behind),
         this.#plan.sources.map(({ source }) => source.bounded),
+        this.#plan.task?.source,
       );
       this.#tellOpen();
       if (stored !== undefined) await checkpoints?.dir.journal.begin(stored.head, stored.kept);
@@ -298,7 +299,7 @@ export class Execution {
   }
 
   #startWorkers(): void {
-    const { params, batchRows, failedRows, codeGeneration, memoryBytes, epochBytes } = this.#options;
+    const { params, batchRows, failedRows, codeGeneration, memoryBytes, epochBytes, task } = this.#options;
     const coordinator = this.#coordinator;
     this.#workers.start(coordinator.control, {
       url: this.#url,
@@ -314,7 +315,8 @@ export class Execution {
       failedRows,
       stored: this.#checkpoints?.task,
       spill: this.#spill && { dir: this.#spill.dir, limitBytes: stateBytesBeside(memoryBytes, epochBytes) },
-      ...(codeGeneration === undefined ? {} : { codeGeneration }),
+      codeGeneration,
+      task,
     });
   }
 
