@@ -28,20 +28,23 @@ class Scene {
   readonly params: Params;
   readonly #stage: Stage;
   readonly #state: string;
+  readonly #isInTopics: boolean;
   readonly processes: CliProcess[] = [];
 
-  private constructor(stage: Stage, state: string, name: string) {
+  private constructor(stage: Stage, state: string, name: string, isInTopics: boolean) {
     this.#stage = stage;
     this.#state = state;
+    this.#isInTopics = isInTopics;
     this.params = { dir: state, brokers: stage.brokers[0] as string, name };
   }
 
-  static async open(t: TestContext): Promise<Scene | undefined> {
+  /** @param isInTopics each process has a disk of its own, and state is in topics */
+  static async open(t: TestContext, isInTopics = false): Promise<Scene | undefined> {
     const stage = await openStage(t);
     if (stage === undefined) return undefined;
     const state = await mkdtemp(join(tmpdir(), 'millrace-test-'));
     const name = `shared-${randomBytes(4).toString('hex')}`;
-    const scene = new Scene(stage, state, name);
+    const scene = new Scene(stage, state, name, isInTopics);
     t.after(async () => {
       for (const { child } of scene.processes) child.kill('SIGKILL');
       await Promise.all(scene.processes.map(({ ended }) => ended));
@@ -55,7 +58,10 @@ class Scene {
   start(): CliProcess {
     const flags = Object.entries(this.params).flatMap(([key, value]) => ['--param', `${key}=${value}`]);
     const args = ['run', fileURLToPath(EXACT), '--tasks', String(TASKS), '--trigger', '20ms', '--memory', '64MiB', '--session-timeout', '6s'];
-    const started = startCli([...args, '--checkpoint', this.#state, '--checkpoint-interval', '100ms', '--log-level', 'warn', ...flags]);
+    const own = this.#isInTopics ? join(this.#state, String(this.processes.length)) : this.#state;
+    const state = ['--checkpoint', own, '--checkpoint-interval', '100ms'];
+    if (this.#isInTopics) state.push('--checkpoint-topic', `${this.params.name}-state`, '--checkpoint-brokers', this.params.brokers as string);
+    const started = startCli([...args, ...state, '--log-level', 'warn', ...flags]);
     this.processes.push(started);
     return started;
   }
@@ -69,7 +75,7 @@ class Scene {
 
   /** Rows that close all windows, in every partition, of a key that does not count. */
   close(rows: readonly Row[]): Promise<void> {
-    const last = Math.max(...rows.map(({ at }) => at));
+    const last = rows.reduce((latest, { at }) => Math.max(latest, at), 0);
     return this.write(Array.from({ length: PARTITIONS }, (_, i): Row => ({ id: rows.length + i, key: '-', n: 0, at: last + 100_000 })));
   }
 
@@ -101,6 +107,12 @@ class Scene {
       }
     }
   }
+}
+
+/** Longer than a session: it wakes up when others have its tasks. */
+function stall({ child }: CliProcess): void {
+  child.kill('SIGSTOP');
+  setTimeout(() => child.kill('SIGCONT'), 9_000).unref();
 }
 
 const WITH_TABLES = new URL('./pipelines/shared.ts', import.meta.url);
@@ -196,25 +208,27 @@ test('one process, then another, share the tasks: the rows are those of a job th
   assert.equal((await second.ended).code, 0);
 });
 
-test('processes come, go and are killed, and nothing is lost or twice', { timeout: 600_000 }, async (t) => {
-  const scene = await Scene.open(t);
-  if (scene === undefined) return;
-  const seed = seedOf(32);
-  const rng = seededRng(seed);
-  const feed = new Feed(seed, (rows) => scene.write(rows));
-  const alive = [scene.start(), scene.start()];
-  await sleep(4_000);
-  const did: string[] = [];
-  for (let change = 0; change < CHANGES; change++) {
-    rng.seek(change);
-    const what = alive.length < 2 ? 'start' : alive.length > 3 ? 'kill' : (['start', 'kill', 'stop'] as const)[rng.int(3)];
-    did.push(what as string);
-    if (what === 'start') alive.push(scene.start());
-    else (alive.splice(rng.int(alive.length), 1)[0] as CliProcess).child.kill(what === 'kill' ? 'SIGKILL' : 'SIGTERM');
-    await sleep(500 + rng.int(2_500));
-  }
-  await feed.stop();
-  t.diagnostic(`seed ${seed}: ${feed.rows.length} rows, ${did.join(' ')}`);
-  await scene.close(feed.rows);
-  await scene.isExact(feed.rows);
-});
+for (const where of ['in folders', 'in topics'])
+  test(`processes come, go and are killed, with the state ${where}, and nothing is lost or twice`, { timeout: 600_000 }, async (t) => {
+    const scene = await Scene.open(t, where === 'in topics');
+    if (scene === undefined) return;
+    const seed = seedOf(32);
+    const rng = seededRng(seed);
+    const feed = new Feed(seed, (rows) => scene.write(rows));
+    const alive = [scene.start(), scene.start()];
+    await sleep(4_000);
+    const did: string[] = [];
+    for (let change = 0; change < CHANGES; change++) {
+      rng.seek(change);
+      const what = alive.length < 2 ? 'start' : alive.length > 3 ? 'kill' : (['start', 'kill', 'stop', 'stall'] as const)[rng.int(4)];
+      did.push(what as string);
+      if (what === 'start') alive.push(scene.start());
+      else if (what === 'stall') stall(alive[rng.int(alive.length)] as CliProcess);
+      else (alive.splice(rng.int(alive.length), 1)[0] as CliProcess).child.kill(what === 'kill' ? 'SIGKILL' : 'SIGTERM');
+      await sleep(500 + rng.int(2_500));
+    }
+    await feed.stop();
+    t.diagnostic(`seed ${seed}: ${feed.rows.length} rows, ${did.join(' ')}`);
+    await scene.close(feed.rows);
+    await scene.isExact(feed.rows);
+  });
