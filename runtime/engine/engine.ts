@@ -15,7 +15,7 @@
 import { type Counters, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
 import { exchangeBlockBytes, exchangeBlockRows, type Scatter } from '../../operators/index.ts';
-import { type ExchangePlan, eventTimeOf, type Plan, type Predecessor } from '../plan/index.ts';
+import type { ExchangePlan, Plan, Predecessor } from '../plan/index.ts';
 import {
   type Control,
   type CounterName,
@@ -25,14 +25,13 @@ import {
   OF_EXCHANGE,
   OF_SOURCE,
   type OutputBlock,
-  PARTITION_DRAINED,
-  PARTITION_ENDED,
   type Restored,
   restoreWatermarks,
   WorkerBalance,
 } from '../shared/index.ts';
 import { type LoggedBlocks, type StateLog, type StateReader, StateWriter } from '../state-log/index.ts';
 import { type BlockTransport, SharedMemoryTransport } from './block-transport.ts';
+import { EventTimes } from './event-times.ts';
 import { ExchangeRunner, ownGroups, type ShardOrigin } from './exchange-runner.ts';
 import { FailedRows } from './failed-rows.ts';
 import { Failures } from './failures.ts';
@@ -44,7 +43,7 @@ import { Rejects } from './rejects.ts';
 import { type SpillPlace, StateBudget } from './state-budget.ts';
 import { type EngineState, type ShardState, stateOfShard } from './state-snapshot.ts';
 import type { TailTaker } from './tail.ts';
-import { type OwnTime, TaskExchange } from './task-exchange.ts';
+import { TaskExchange } from './task-exchange.ts';
 import { WatermarkRunner } from './watermark-runner.ts';
 
 /** How often bytes of state are shown to progress. */
@@ -98,6 +97,7 @@ export class Engine {
   readonly #place: Place;
   readonly #firstGlobal: number[] = [];
   readonly #watermarks: WatermarkRunner[];
+  readonly #times: EventTimes;
   readonly #flows: Flows;
   readonly #failures: Failures;
   readonly #exchanges: ExchangeRunner<Flow>[];
@@ -113,8 +113,6 @@ export class Engine {
   #blocks: LoggedBlocks[] = [];
   /** By exchange: its event time as of the end of the last epoch; behind them what the tasks have told each other. */
   #before: number[] = [];
-  /** Where the log ends. A plan that has changed since may have watermarks that are behind it. */
-  readonly #timesOfLog = new Map<ExchangePlan, number>();
   /** The clock as of the end of the last epoch. */
   #nowMs = 0;
   /** When bytes of state were last shown. */
@@ -135,9 +133,11 @@ export class Engine {
     const names = plan.sources.map(({ source }) => source.name);
     this.#place = new Place(names, context.counters, this.#restoreWatermarks(), context.control.rowAtWork(context.worker));
     const failed = new FailedRows(context.failedRows, this.#place, (sample) => context.sample(sample));
-    this.#noteTimesOfLog();
+    this.#times = new EventTimes(context, this.#watermarks, this.#firstGlobal);
     this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance, failed);
-    this.#tasks = this.#openTasks();
+    const { task } = plan;
+    this.#tasks = task && new TaskExchange(plan, task, slabs, this.#flows.encoderOf(task.sink));
+    this.#times.follow(this.#tasks);
     this.#failures = new Failures(plan, slabs, this.#place, failed, this.#flows.ofFailures);
     this.#budget = this.#makeBudget();
     this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index));
@@ -154,8 +154,8 @@ export class Engine {
         reject: (rejection) => rejects.take(rejection),
       }),
     );
-    if (context.stored !== undefined) redo(context.stored.log, this.#exchanges, slabs, (exchange) => this.#numberInLog(exchange));
-    this.#before = this.#times((exchange) => this.#eventTime(exchange));
+    if (context.stored !== undefined) redo(context.stored.log, this.#exchanges, slabs, (exchange) => this.#times.numberInLog(exchange));
+    this.#before = this.#times.logged(undefined);
     if (context.stateLog !== undefined) {
       const { firstEpoch, nowMs, control, stored } = context;
       const shards = this.#exchanges.flatMap((exchange, index) => exchange.logged(index));
@@ -302,7 +302,7 @@ export class Engine {
   #log(epoch: number, nowMs: number): void {
     if (this.#writer === undefined) return;
     const { control } = this.#context;
-    const after = this.#times((exchange) => this.#timeAtEnd(exchange, epoch));
+    const after = this.#times.logged(epoch);
     this.#writer.endEpoch({ epoch, workers: control.shape.workers, nowMs, before: this.#before, after }, this.#blocks);
     this.#before = after;
     this.#blocks = [];
@@ -326,7 +326,7 @@ export class Engine {
   *#merge(exchange: ExchangeRunner<Flow>, index: number, epoch: number, nowMs: number): Generator<Promise<void>, void, void> {
     const blocks = this.#transport.gather(epoch, index);
     for (const block of blocks) this.#balance.ofExchange(index, OF_EXCHANGE.found, exchangeBlockRows(this.#memory, block));
-    const watermark = this.#timeAtEnd(exchange.plan, epoch);
+    const watermark = this.#times.atEnd(index, epoch);
     const { control, worker } = this.#context;
     control.beginWork(worker, 1 + index, 0, 0, 0, 0);
     exchange.beginEpoch(epoch, nowMs);
@@ -382,52 +382,9 @@ export class Engine {
     this.#place.epoch = epoch;
     this.#nowMs = nowMs;
     for (const watermark of this.#watermarks) watermark.begin(nowMs);
-    this.#exchanges.forEach((exchange, index) => {
-      const watermark = this.#tasks?.promisedOf(index) ?? this.#eventTime(exchange.plan);
-      const start = { watermark, timeBound: Number.POSITIVE_INFINITY };
+    this.#exchanges.forEach((_, index) => {
+      const start = { watermark: this.#times.lateBefore(index), timeBound: Number.POSITIVE_INFINITY };
       for (const scatter of this.#flows.scatters[index] as readonly Scatter[]) scatter.beginEpoch(start);
-    });
-  }
-
-  /**
-   * The watermark of an exchange: that of the watermarks above it, less the delay with which rows come from
-   * there.
-   */
-  #eventTime(exchange: ExchangePlan): number {
-    const time =
-      this.#tasks?.timeOf(this.#context.plan.exchanges.indexOf(exchange)) ??
-      eventTimeOf(exchange, (watermark) => (this.#watermarks[watermark] as WatermarkRunner).watermark.current);
-    return Math.max(time, this.#timesOfLog.get(exchange) ?? Number.NEGATIVE_INFINITY);
-  }
-
-  #noteTimesOfLog(): void {
-    const last = this.#context.stored?.log.last;
-    this.#context.plan.exchanges.forEach((exchange, index) => {
-      const time = last?.after[this.#numberInLog(index) ?? -1];
-      if (time !== undefined) this.#timesOfLog.set(exchange, time);
-    });
-  }
-
-  /** The number that an exchange has in the log; undefined: it has none. */
-  #numberInLog(exchange: number): number | undefined {
-    const predecessors = this.#context.stored?.predecessors;
-    return predecessors === undefined ? exchange : predecessors[exchange]?.exchange;
-  }
-
-  /** The watermark of an exchange at the end of an epoch; +Infinity: its input has ended. */
-  #timeAtEnd(exchange: ExchangePlan, epoch: number): number {
-    return this.#tasks === undefined && this.#hasEnded(exchange, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange);
-  }
-
-  /** The input of an exchange can end without event time, too; then what is open comes out. */
-  #hasEnded(exchange: ExchangePlan, epoch: number): boolean {
-    const { control, partitions } = this.#context;
-    return exchange.sources.every((source) => {
-      for (let partition = 0; partition < (partitions[source] as number); partition++) {
-        const state = control.partition(epoch, (this.#firstGlobal[source] as number) + partition);
-        if (state !== PARTITION_ENDED && state !== PARTITION_DRAINED) return false;
-      }
-      return true;
     });
   }
 
@@ -460,43 +417,11 @@ export class Engine {
 
   /** Tells the other tasks how far this one is, with the epoch. */
   #tellTasks(epoch: number): void {
-    const { plan } = this.#context;
+    const { plan, control } = this.#context;
     if (this.#tasks === undefined) return;
     this.#place.atTasks(plan.exchanges.length, plan.exchanges.length);
-    const { control } = this.#context;
-    this.#tasks.tell(
-      plan.exchanges.map((exchange, index) => this.#ownTime(exchange, index, epoch)),
-      control.isLoaded(epoch),
-    );
+    this.#tasks.tell(this.#times.ofOwnRows(epoch), control.isLoaded(epoch));
     if (this.#tasks.areLoaded) control.setAllLoaded();
-  }
-
-  /** The event time of what this task puts into an exchange. */
-  #ownTime(exchange: ExchangePlan, index: number, epoch: number): OwnTime {
-    const { plan } = this.#context;
-    const direct = (plan.task?.direct[index] ?? []).map((watermark) => (this.#watermarks[watermark] as WatermarkRunner).watermark);
-    const above = exchange.upstream.map((from) => this.#eventTime(plan.exchanges[from] as ExchangePlan) + (plan.exchanges[from] as ExchangePlan).delayMs);
-    const counting = [...direct.filter(({ hasActive, hasEnded }) => hasActive || hasEnded).map(({ current }) => current), ...above];
-    if (counting.length > 0) return { time: Math.min(...counting) - exchange.delayMs, isIdle: false };
-    if (direct.length > 0) return { time: Math.max(...direct.map(({ current }) => current)) - exchange.delayMs, isIdle: true };
-    return { time: this.#hasEnded(exchange, epoch) ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY, isIdle: false };
-  }
-
-  /** What the log has of event time, at the end of an epoch. */
-  #times(of: (exchange: ExchangePlan) => number): number[] {
-    return [...this.#context.plan.exchanges.map(of), ...(this.#tasks?.state ?? [])];
-  }
-
-  #openTasks(): TaskExchange | undefined {
-    const { plan, slabs, stored } = this.#context;
-    if (plan.task === undefined) return undefined;
-    const tasks = new TaskExchange(plan, plan.task, slabs, this.#flows.encoderOf(plan.task.sink));
-    const told = stored?.predecessors === undefined ? stored?.log.last?.after.slice(plan.exchanges.length) : undefined;
-    tasks.restore(
-      plan.exchanges.map((exchange) => this.#timesOfLog.get(exchange) ?? Number.NEGATIVE_INFINITY),
-      told ?? [],
-    );
-    return tasks;
   }
 
   /** @returns what had been read before the restart */
@@ -522,12 +447,12 @@ export class Engine {
       exchange,
       index,
       slabs,
-      this.#eventTime(exchange),
+      this.#times.of(index),
       this.#flows.ofExchanges[index] as Flow,
       groups,
       this.#failures.of(index),
       control.rowAtWork(worker),
-      this.#origin(index, this.#eventTime(exchange)),
+      this.#origin(index, this.#times.of(index)),
       viewed,
       this.#budget,
     );
@@ -545,7 +470,7 @@ export class Engine {
   #origin(exchange: number, watermark: number): ShardOrigin | undefined {
     const { from, stored } = this.#context;
     if (from !== undefined) return { stateOf: (shard) => stateOfShard(from.exchanges[exchange] as readonly ShardState[], shard) };
-    const number = this.#numberInLog(exchange);
+    const number = this.#times.numberInLog(exchange);
     if (stored === undefined || number === undefined) return undefined;
     const { log, predecessors } = stored;
     return originInLog(log, number, this.#context.plan.exchanges[exchange] as ExchangePlan, predecessors?.[exchange], watermark);
