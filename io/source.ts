@@ -57,11 +57,29 @@ export interface Source<R = unknown> {
    * checked against the rows decoded and refused.
    */
   frameRows?(bytes: Uint8Array, first: Offset, next: Offset, cut: number): number | undefined;
+  /**
+   * How far the source's group has got, looked up without reading a record, and without being a member of the group: a job
+   * may be running. Undefined where a source has no group that others could ask for.
+   *
+   * @throws MillraceError as `open`; ERR_MILLRACE_OPTION where the source has no group
+   */
+  lag?(signal: AbortSignal): Promise<readonly PartitionLag[]>;
   /** Coordinator end. Checks that the outside exists; reads nothing yet. */
   open(context: SourceContext): Promise<SourceReader>;
   /** Worker end. One decoder per source and worker. */
   decoder(context: DecoderContext): ChunkDecoder;
   readonly _row?: R;
+}
+
+/** Where a group is in a partition, as offsets. What it has yet to read is `end - (committed ?? first)`. */
+export interface PartitionLag {
+  readonly partition: number;
+  /** Of the oldest record that there is. */
+  readonly first: number;
+  /** Where the group goes on; undefined: it has committed nothing. */
+  readonly committed: number | undefined;
+  /** Behind the newest record that is visible. */
+  readonly end: number;
 }
 
 /**

@@ -1,15 +1,17 @@
 /**
- * The command line: `millrace init | run | explain | checkpoint | demo`. Reads arguments, calls the library, prints.
+ * The command line: `millrace init | run | explain | lag | checkpoint | demo`. Reads arguments, calls the library, prints.
  * cli.ts is the program.
  */
 
 import { fileURLToPath } from 'node:url';
 import { inspect, parseArgs } from 'node:util';
 import { type Duration, LOG_LEVELS, type LogLevel, MillraceError, withoutSecrets } from '../core/index.ts';
+import { log, raw, type Source } from '../io/index.ts';
 import { describeInspection, inspectCheckpoints, packageVersion } from './checkpoint/index.ts';
 import { demo } from './demo/index.ts';
 import { initProject } from './init/index.ts';
 import { type AllowedChanges, explain, type Job, type RunOptions, run } from './job/index.ts';
+import { describeLag, lagObject, lagsOf } from './lag/index.ts';
 import { lineLogger, ProgressPrinter } from './observe/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
 import { exportState, stateLine } from './state-export/index.ts';
@@ -48,6 +50,12 @@ const HELP_OF = {
       --mermaid               as a Mermaid flowchart
       --param <key=value>     handed to the module's default export; may be repeated
 `,
+  lag: `  millrace lag <module>       how far the groups of its sources have got, by partition; the job may run
+      --param <key=value>     handed to the module's default export; may be repeated
+  millrace lag --brokers <host:port,...> --topic <topic> --group <group>   of a group on Kafka, without a module
+  millrace lag --dir <folder> --topic <topic> --group <group>   of a group of the embedded log
+      --json                  as one JSON object
+`,
   checkpoint: `  millrace checkpoint inspect <dir>   what is in a checkpoint directory, and whether it is whole; a job may be running there
       --json                  as one JSON object
   millrace checkpoint export <dir>   the rows of its newest state, as JSON lines; a job may be running there
@@ -76,7 +84,7 @@ const HELP_OF = {
 
 const HELP = `millrace: stream processing on worker threads
 
-${HELP_OF.init}${HELP_OF.run}${HELP_OF.explain}${HELP_OF.checkpoint}${HELP_OF.demo}  millrace --help, --version
+${HELP_OF.init}${HELP_OF.run}${HELP_OF.explain}${HELP_OF.lag}${HELP_OF.checkpoint}${HELP_OF.demo}  millrace --help, --version
 `;
 
 /** Wrong arguments: exit code 2. */
@@ -95,6 +103,8 @@ async function main(args: string[]): Promise<number> {
       return runCommand(rest);
     case 'explain':
       return explainCommand(rest);
+    case 'lag':
+      return lagCommand(rest);
     case 'checkpoint':
       return checkpointCommand(rest);
     case 'demo':
@@ -288,6 +298,37 @@ async function explainCommand(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, { mermaid: { type: 'boolean' }, param: { type: 'string', multiple: true } });
   const plan = await explain(oneModule(positionals), params(values.param as string[] | undefined));
   console.log(values.mermaid === true ? mermaidPlan(plan) : describePlan(plan));
+  return 0;
+}
+
+async function lagCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, {
+    brokers: { type: 'string' },
+    dir: { type: 'string' },
+    topic: { type: 'string' },
+    group: { type: 'string' },
+    param: { type: 'string', multiple: true },
+    json: { type: 'boolean' },
+  });
+  const { brokers, dir, topic, group } = values as Readonly<Record<string, string | undefined>>;
+  let sources: readonly Source[];
+  if (brokers === undefined && dir === undefined) {
+    if (topic !== undefined || group !== undefined) throw new UsageError('--topic and --group go with --brokers <host:port,...>, or with --dir <folder>');
+    sources = (await explain(oneModule(positionals), params(values.param as string[] | undefined))).sources.map(({ source }) => source);
+  } else {
+    if (positionals.length > 0 || values.param !== undefined) throw new UsageError('give a module, or --brokers or --dir with --topic and --group');
+    if (brokers !== undefined && dir !== undefined) throw new UsageError('give --brokers or --dir, not both');
+    if (topic === undefined || group === undefined) throw new UsageError('--topic <topic> and --group <group> are missing');
+    const value = raw();
+    sources = [
+      brokers === undefined
+        ? log.source({ dir: dir as string, topic, group, value })
+        : (await import('../io/kafka/index.ts')).kafka.source({ brokers: brokers.split(','), topic, group, value }),
+    ];
+  }
+  const { lags, without } = await lagsOf(sources, new AbortController().signal);
+  for (const name of without) console.error(`millrace: ${name} has no group`);
+  console.log(values.json === true ? JSON.stringify(lagObject(lags)) : describeLag(lags));
   return 0;
 }
 

@@ -6,10 +6,10 @@
 import type { CodedSource } from '../codec.ts';
 import { recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
 import type { Task } from '../shared-source.ts';
-import type { SourceContext, SourceReader } from '../source.ts';
-import { Cluster, findTopic, Patience } from './client/index.ts';
+import type { PartitionLag, SourceContext, SourceReader } from '../source.ts';
+import { Cluster, committedOffsets, findTopic, logOffsets, Patience } from './client/index.ts';
 import { Connection } from './kafkajs/index.ts';
-import { BROKER_TIMEOUT_MS, type KafkaSourceOptions } from './options.ts';
+import { BROKER_TIMEOUT_MS, isolationOf, type KafkaSourceOptions } from './options.ts';
 import { KafkaReader } from './reader.ts';
 
 /** The partitions of a task, for a group of its own: `clicks.2of8`. */
@@ -28,6 +28,7 @@ export function sourceOf<R>(name: string, options: KafkaSourceOptions<R>, task: 
     alone: `${name} in group ${options.group}`,
     ...recordFrameRows(options.value),
     open: (context) => openReader(name, options, context, task),
+    lag: (signal) => lagOf(name, options, signal),
     decoder: (context) => recordBatchDecoder(context, options.value, options),
   };
 }
@@ -45,5 +46,30 @@ async function openReader(name: string, options: KafkaSourceOptions, context: So
   } catch (error) {
     cluster.close();
     throw error;
+  }
+}
+
+async function lagOf(name: string, options: KafkaSourceOptions, signal: AbortSignal): Promise<PartitionLag[]> {
+  const { topic, group } = options;
+  const cluster = new Cluster(new Connection(options));
+  const patience = new Patience(cluster.connection, { name, timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS, signal });
+  try {
+    const ids = (await findTopic(cluster, patience, name, topic)).partitions.map(({ partition }) => partition).sort((a, b) => a - b);
+    const [committed, firsts, ends] = await patience.through(`how far group ${group} is cannot be read`, () =>
+      Promise.all([
+        committedOffsets(cluster, group, topic, ids),
+        logOffsets(cluster, topic, ids, 'earliest'),
+        logOffsets(cluster, topic, ids, 'end', isolationOf(options)),
+      ]),
+    );
+    return ids.map((partition) => ({
+      partition,
+      first: firsts.get(partition) ?? 0,
+      committed: committed.get(partition)?.offset,
+      end: ends.get(partition) ?? 0,
+    }));
+  } finally {
+    patience.end();
+    cluster.close();
   }
 }

@@ -14,7 +14,7 @@ import { checkOptionNames, MillraceError, shown } from '../../core/index.ts';
 import { type Codec, type CodedSource, mustBeCodec, mustNotBeHeaded } from '../codec.ts';
 import { type Deposed, ProcessLock } from '../process-lock.ts';
 import { baseOffsetAt, FRAME_DAMAGED, nextOffsetAt, recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
-import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
+import type { CommittedPosition, Offset, PartitionLag, SourceContext, SourceReader } from '../source.ts';
 import { type Gap, PartitionCursor, visibleEnds } from './cursor.ts';
 import { dirPath, fileError, groupPath, listPartitions, listSegments, listTopics, partitionPath, topicId, topicPath } from './layout.ts';
 import { readPositions, writePositions } from './positions.ts';
@@ -78,8 +78,39 @@ export function logSource<R>(options: LogSourceOptions<R>): CodedSource<R> {
     codec: value,
     ...recordFrameRows(value),
     open: (context) => LogReader.open(context, dir, options),
+    lag: () => lagOf(dir, topic, group),
     decoder: (context) => recordBatchDecoder(context, value, options),
   };
+}
+
+async function lagOf(dir: string, topic: string, group: string | undefined): Promise<PartitionLag[]> {
+  if (group === undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_OPTION',
+      `log ${topic}: the source has no group, so only its job knows how far it is. Give log.source a group, or see /metrics of the job.`,
+    );
+  }
+  const partitionCount = await partitionsOf(dir, topic);
+  const committed = await readPositions(groupPath(dir, topic, group));
+  const stable = new StableReader(topicPath(dir, topic));
+  const ends = await visibleEnds(dir, topic, partitionCount, stable).finally(() => stable.close());
+  return Promise.all(
+    ends.map(async (end, partition) => {
+      const [first = 0] = await listSegments(partitionPath(dir, topic, partition));
+      return { partition, first, committed: committed.get(partition)?.offset, end };
+    }),
+  );
+}
+
+/** @throws MillraceError ERR_MILLRACE_TOPIC */
+async function partitionsOf(dir: string, topic: string): Promise<number> {
+  const partitionCount = await listPartitions(topicPath(dir, topic));
+  if (partitionCount > 0) return partitionCount;
+  const topics = await listTopics(dir);
+  throw new MillraceError(
+    'ERR_MILLRACE_TOPIC',
+    `There is no topic ${shown(topic)} in ${dir}; ${topics.length === 0 ? 'there are no topics at all' : `there are: ${topics.join(', ')}`}. Check topic and dir, or write the topic first.`,
+  );
 }
 
 class LogReader implements SourceReader {
@@ -127,14 +158,7 @@ class LogReader implements SourceReader {
 
   static async open(context: SourceContext, dir: string, options: LogSourceOptions): Promise<LogReader> {
     const { topic, group, partitions } = options;
-    const partitionCount = await listPartitions(topicPath(dir, topic));
-    if (partitionCount === 0) {
-      const topics = await listTopics(dir);
-      throw new MillraceError(
-        'ERR_MILLRACE_TOPIC',
-        `There is no topic ${shown(topic)} in ${dir}; ${topics.length === 0 ? 'there are no topics at all' : `there are: ${topics.join(', ')}`}. Check topic and dir, or write the topic first.`,
-      );
-    }
+    const partitionCount = await partitionsOf(dir, topic);
     if (partitions !== undefined && partitions !== partitionCount) {
       throw new MillraceError(
         'ERR_MILLRACE_OPTION',

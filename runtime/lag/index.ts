@@ -1,0 +1,3 @@
+/** The door of runtime/lag: `millrace lag`. */
+
+export { describeLag, lagObject, lagsOf, type SourceLag } from './lag.ts';
