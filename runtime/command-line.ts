@@ -1,11 +1,11 @@
 /**
- * The command line: `millrace init | run | explain | lag | checkpoint | demo`. Reads arguments, calls the library, prints.
+ * The command line: `millrace init | run | explain | lag | top | checkpoint | demo`. Reads arguments, calls the library, prints.
  * cli.ts is the program.
  */
 
 import { fileURLToPath } from 'node:url';
 import { inspect, parseArgs } from 'node:util';
-import { type Duration, LOG_LEVELS, type LogLevel, MillraceError, withoutSecrets } from '../core/index.ts';
+import { type Duration, durationMs, LOG_LEVELS, type LogLevel, MillraceError, withoutSecrets } from '../core/index.ts';
 import { log, raw, type Source } from '../io/index.ts';
 import { describeInspection, inspectCheckpoints, packageVersion } from './checkpoint/index.ts';
 import { demo } from './demo/index.ts';
@@ -16,6 +16,7 @@ import { lineLogger, ProgressPrinter } from './observe/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
 import { exportState, stateLine } from './state-export/index.ts';
 import { type SharedJob, SharedPrinter, type ShareOptions, share } from './tasks/index.ts';
+import { top } from './terminal/index.ts';
 
 /** What each command takes. `millrace --help` prints all of it. */
 const HELP_OF = {
@@ -56,6 +57,10 @@ const HELP_OF = {
   millrace lag --dir <folder> --topic <topic> --group <group>   of a group of the embedded log
       --json                  as one JSON object
 `,
+  top: `  millrace top <url>          a running job in the terminal; <url> is what it serves with --metrics or --dashboard
+      --interval <time>       how often (default 2s)
+      --once                  one screen, with the rates of one interval
+`,
   checkpoint: `  millrace checkpoint inspect <dir>   what is in a checkpoint directory, and whether it is whole; a job may be running there
       --json                  as one JSON object
   millrace checkpoint export <dir>   the rows of its newest state, as JSON lines; a job may be running there
@@ -84,7 +89,7 @@ const HELP_OF = {
 
 const HELP = `millrace: stream processing on worker threads
 
-${HELP_OF.init}${HELP_OF.run}${HELP_OF.explain}${HELP_OF.lag}${HELP_OF.checkpoint}${HELP_OF.demo}  millrace --help, --version
+${HELP_OF.init}${HELP_OF.run}${HELP_OF.explain}${HELP_OF.lag}${HELP_OF.top}${HELP_OF.checkpoint}${HELP_OF.demo}  millrace --help, --version
 `;
 
 /** Wrong arguments: exit code 2. */
@@ -105,6 +110,8 @@ async function main(args: string[]): Promise<number> {
       return explainCommand(rest);
     case 'lag':
       return lagCommand(rest);
+    case 'top':
+      return topCommand(rest);
     case 'checkpoint':
       return checkpointCommand(rest);
     case 'demo':
@@ -329,6 +336,13 @@ async function lagCommand(args: string[]): Promise<number> {
   const { lags, without } = await lagsOf(sources, new AbortController().signal);
   for (const name of without) console.error(`millrace: ${name} has no group`);
   console.log(values.json === true ? JSON.stringify(lagObject(lags)) : describeLag(lags));
+  return 0;
+}
+
+async function topCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, { interval: { type: 'string' }, once: { type: 'boolean' } });
+  if (positionals.length !== 1) throw new UsageError(`give one URL, not ${positionals.length}`);
+  await top(positionals[0] as string, { intervalMs: durationMs((values.interval ?? '2s') as Duration, '--interval', 100), once: values.once === true });
   return 0;
 }
 

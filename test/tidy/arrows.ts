@@ -90,6 +90,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['tasks', 'plan', 'observe', 'workers', 'job'],
       ['init', 'checkpoint'],
       ['lag'],
+      ['terminal'],
       ['state-export', 'plan', 'disk', 'state-log', 'checkpoint', 'engine'],
       ['driver', 'plan', 'shared', 'disk', 'epoch', 'state-log', 'checkpoint', 'engine', 'workers', 'job'],
       ['testing', 'driver'],

@@ -1,0 +1,3 @@
+/** The door of runtime/terminal: `millrace top`. */
+
+export { type TopOptions, top } from './top.ts';
