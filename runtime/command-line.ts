@@ -12,7 +12,7 @@ import { type AllowedChanges, explain, type Job, type RunOptions, run } from './
 import { lineLogger, ProgressPrinter } from './observe/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
 import { exportState, stateLine } from './state-export/index.ts';
-import { type SharedJob, SharedPrinter, type ShareOptions, share } from './tasks/index.ts';
+import { explainTask, type SharedJob, SharedPrinter, type ShareOptions, share } from './tasks/index.ts';
 
 /** What each command takes. `millrace --help` prints all of it. */
 const HELP_OF = {
@@ -42,6 +42,7 @@ const HELP_OF = {
 `,
   explain: `  millrace explain <module>   print the plan
       --mermaid               as a Mermaid flowchart
+      --tasks <n>             of a task, where so many share the job: what goes between them
       --param <key=value>     handed to the module's default export; may be repeated
 `,
   checkpoint: `  millrace checkpoint inspect <dir>   what is in a checkpoint directory, and whether it is whole; a job may be running there
@@ -268,8 +269,12 @@ function listenToWarnings(print: (message: string) => void): () => void {
 }
 
 async function explainCommand(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, { mermaid: { type: 'boolean' }, param: { type: 'string', multiple: true } });
-  const plan = await explain(oneModule(positionals), params(values.param as string[] | undefined));
+  const { values, positionals } = parse(args, { mermaid: { type: 'boolean' }, tasks: { type: 'string' }, param: { type: 'string', multiple: true } });
+  const of = params(values.param as string[] | undefined);
+  const plan =
+    values.tasks === undefined
+      ? await explain(oneModule(positionals), of)
+      : await explainTask(oneModule(positionals), of, wholeNumber('tasks', values.tasks as string));
   console.log(values.mermaid === true ? mermaidPlan(plan) : describePlan(plan));
   return 0;
 }
