@@ -20,7 +20,7 @@ import {
 import { BatchProducer, Cluster, findOrCreateTopic, Idempotence, type NewTopic, Patience } from './client/index.ts';
 import { Connection } from './kafkajs/index.ts';
 import { BROKER_TIMEOUT_MS, checkSinkOptions, DELIVERY_TIMEOUT_MS, domainOf, type KafkaSinkOptions, REQUEST_TIMEOUT_MS } from './options.ts';
-import { KafkaTransaction, transactionsOf } from './transactions.ts';
+import { isKafkaTransaction, type KafkaTransaction, transactionsOf } from './transactions.ts';
 
 /**
  * Writes to a topic.
@@ -89,7 +89,7 @@ function newTopic({ createTopic: wanted }: KafkaSinkOptions): NewTopic | undefin
 function transactionFor(name: string, options: KafkaSinkOptions, { transaction }: SinkContext): KafkaTransaction {
   const refused = (why: string): MillraceError => new MillraceError('ERR_MILLRACE_PIPELINE', `${name}: it cannot write exactly once: ${why}`);
   if (options.acks === 1) throw refused('acks is 1, and a row that only the leader has can be lost. Leave acks out.');
-  if (!(transaction instanceof KafkaTransaction)) throw refused('the job has no transaction of Kafka.');
+  if (!isKafkaTransaction(transaction)) throw refused('the job has no transaction of Kafka.');
   if (transaction.domain !== domainOf(options)) {
     throw refused(`it writes to ${domainOf(options)}, and the transactions of the job are in ${transaction.domain}. Name the same brokers for all sinks.`);
   }

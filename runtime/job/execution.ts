@@ -157,12 +157,15 @@ export class Execution {
 
   #openCheckpoints({ dir, kafka, allowed }: NonNullable<ResolvedOptions['checkpoint']>): Promise<Checkpoints> {
     const { guarantee, standby, sessionMs } = this.#options;
+    // Tasks of a shared job change hands all the time.
+    const isOfMany = this.#options.task !== undefined;
     const store: CheckpointsParts['store'] = {
       dir,
       kafka,
       sessionMs,
       signal: this.#abort.signal,
       warn: (message) => this.onWarning(message),
+      say: (message) => (isOfMany ? this.#watch.log.info({}, message) : this.onWarning(message)),
       reportOf: (name) => this.#watch.reportOf(name),
       ...this.#before,
       lost: (error) => void this.fail(error),
