@@ -5,6 +5,8 @@
 
 export { arrow } from './arrow.ts';
 export { arrowStream } from './arrow-stream.ts';
+export type { AvroRow, AvroSchema } from './avro/types.ts';
+export { type AvroOptions, avro, avroSchemaOf } from './avro.ts';
 export { type BatchCallback, type BatchCallbackOptions, forEachBatch } from './batch-callback.ts';
 export type * from './checkpoint-topic.ts';
 export type * from './codec.ts';
