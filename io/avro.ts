@@ -3,15 +3,17 @@
  * writes them.
  */
 
-import { checkOptionNames, MillraceError, type Schema, type SharedMemory, shown } from '../core/index.ts';
+import { checkOptionNames, MillraceError, type Schema, shown } from '../core/index.ts';
 import { avroColumns } from './avro/columns.ts';
-import { AvroDecoder, type AvroFrame, type WriterSchema } from './avro/decode.ts';
+import { AvroDecoder } from './avro/decode.ts';
 import { derivedSchema } from './avro/derived.ts';
 import { AvroEncoder } from './avro/encode.ts';
+import { bareFrame, markedFrame, markOf, registryFrame } from './avro/frames.ts';
 import { Resolution, Unresolvable } from './avro/resolution.ts';
-import { type AvroType, fingerprint, parseAvroSchema } from './avro/schema.ts';
+import { type AvroType, parseAvroSchema } from './avro/schema.ts';
 import type { AvroRow, AvroSchema } from './avro/types.ts';
 import type { Codec } from './codec.ts';
+import { mustBeRegistry, preparedId, registryPrefix, type SchemaRegistry } from './schema-registry.ts';
 
 export interface AvroOptions {
   /**
@@ -25,14 +27,16 @@ export interface AvroOptions {
    * fingerprint of its schema (CRC-64-AVRO).
    */
   readonly encoding?: 'binary' | 'single-object';
+  /**
+   * Records name their schema by its id in a schema registry: `registry({ url })`. Reading fetches what they were written
+   * with. A sink registers what it writes.
+   */
+  readonly registry?: SchemaRegistry;
   /** Columns that keep the type beneath their logical type: a timestamp-micros is an i64 of microseconds then, a decimal binary. */
   readonly raw?: readonly string[];
   /** Full name of the record, where no schema is given, and what is written has one of its own. Default: `millrace.Row`. */
   readonly name?: string;
 }
-
-const MARK = 0x01c3;
-const MARKED_BYTES = 10;
 
 /**
  * One record of Avro 1.12 per record. With a schema (a record) it reads, and what it writes has that schema. Without
@@ -70,14 +74,19 @@ export function avro(schema?: undefined, options?: AvroOptions): Codec<never>;
 export function avro<const S extends AvroSchema>(schema: S, options?: AvroOptions): Codec<AvroRow<S>>;
 export function avro(schema: object, options?: AvroOptions): Codec<Readonly<Record<string, unknown>>>;
 export function avro(schema?: unknown, options: AvroOptions = {}): Codec {
-  checkOptionNames('avro()', options, { writer: true, encoding: true, raw: true, name: true });
+  checkOptionNames('avro()', options, { writer: true, encoding: true, registry: true, raw: true, name: true });
   const { encoding = 'binary', raw = [], name = 'millrace.Row' } = options;
   if (encoding !== 'binary' && encoding !== 'single-object')
     throw new MillraceError('ERR_MILLRACE_OPTION', `avro(): encoding is ${shown(encoding)}. Give 'binary' or 'single-object'.`);
+  const { registry } = options;
+  mustBeRegistry('avro()', registry);
+  if (registry !== undefined && (options.encoding !== undefined || options.writer !== undefined))
+    throw new MillraceError('ERR_MILLRACE_OPTION', 'avro(): with a registry, records name their schema by its id. Leave encoding and writer out.');
   const type = schema === undefined ? undefined : parseAvroSchema('avro()', schema);
   const columns = type === undefined ? undefined : avroColumns('avro()', type, raw);
   const writers = writersOf(options, type);
-  const frame = encoding === 'binary' ? bareFrame(writers[0] as AvroType) : markedFrame(writers);
+  const frame = registry !== undefined ? registryFrame(registry) : encoding === 'binary' ? bareFrame(writers[0] as AvroType) : markedFrame(writers);
+  const written = (of: Schema): unknown => schema ?? derivedSchema(of, name);
   if (type !== undefined && columns !== undefined) for (const writer of writers) mustResolve(writer, type, columns);
   return {
     name: 'avro',
@@ -91,9 +100,17 @@ export function avro(schema?: unknown, options: AvroOptions = {}): Codec {
         );
       return new AvroDecoder(context, type, columns, frame);
     },
+    ...(registry !== undefined && {
+      prepare: ({ topic, schema: of, ...wait }) => {
+        const json = written(of);
+        const record = type?.name ?? name;
+        return registry.idOf({ topic, record, type: 'AVRO', schema: typeof json === 'string' ? json : JSON.stringify(json) }, wait);
+      },
+    }),
     encoder(context, of) {
-      const written = type ?? parseAvroSchema('avro()', derivedSchema(of, name));
-      return new AvroEncoder(context.memory, of, written, encoding === 'binary' ? new Uint8Array(0) : markOf(written));
+      const own = type ?? parseAvroSchema('avro()', written(of));
+      const prefix = registry !== undefined ? registryPrefix(preparedId('avro()', context)) : encoding === 'binary' ? new Uint8Array(0) : markOf(own);
+      return new AvroEncoder(context.memory, of, own, prefix);
     },
   };
 }
@@ -135,42 +152,4 @@ function mustResolve(writer: AvroType, reader: AvroType, columns: ReturnType<typ
       `avro(): what the writer's schema ${shown(writer.name ?? writer.kind)} gives cannot be read: ${error.message}.`,
     );
   }
-}
-
-function bareFrame(type: AvroType): AvroFrame {
-  return { bytes: 0, shown: 'a record', schemaAt: () => '', find: () => ({ type }) };
-}
-
-function markedFrame(types: readonly AvroType[]): AvroFrame {
-  const known = new Map<string, WriterSchema>(types.map((type) => [printText(fingerprint(type)), { type }]));
-  return {
-    bytes: MARKED_BYTES,
-    shown: 'the mark C3 01 and a fingerprint of 8 bytes',
-    schemaAt({ u8, view }: SharedMemory, at) {
-      if (((u8[at] as number) | ((u8[at + 1] as number) << 8)) !== MARK) return undefined;
-      return (
-        view
-          .getUint32(at + 6, true)
-          .toString(16)
-          .padStart(8, '0') +
-        view
-          .getUint32(at + 2, true)
-          .toString(16)
-          .padStart(8, '0')
-      );
-    },
-    find: (name) => known.get(name) ?? { fault: `it was written with the schema of the fingerprint ${name}, which is none of those in the option writer` },
-  };
-}
-
-function printText(print: bigint): string {
-  return print.toString(16).padStart(16, '0');
-}
-
-function markOf(type: AvroType): Uint8Array {
-  const bytes = new Uint8Array(MARKED_BYTES);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, MARK, true);
-  view.setBigUint64(2, fingerprint(type), true);
-  return bytes;
 }

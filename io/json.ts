@@ -5,9 +5,12 @@
 
 import { type ColumnName, checkOptionNames, MillraceError, type RowOf, type Schema, type SchemaFields, schema as toSchema } from '../core/index.ts';
 import type { Codec } from './codec.ts';
+import { FramedDecoder, PrefixedEncoder } from './framed.ts';
 import { JsonDecoder } from './json/decode.ts';
 import { JsonEncoder } from './json/encode.ts';
+import { jsonSchemaOf } from './json/json-schema.ts';
 import { jsonColumns } from './json/layout.ts';
+import { mustBeRegistry, preparedId, REGISTRY_BYTES, registryIdAt, registryPrefix, type SchemaRegistry } from './schema-registry.ts';
 import { checkColumnOptions, type TimeOptions, timeFormatsOf } from './text-columns.ts';
 
 export interface JsonOptions<S extends SchemaFields = SchemaFields> extends TimeOptions {
@@ -18,6 +21,11 @@ export interface JsonOptions<S extends SchemaFields = SchemaFields> extends Time
   readonly from?: { readonly [name in ColumnName<RowOf<S>>]?: string | readonly string[] };
   /** What stands for a key that is missing, and for a null where a column is not nullable. */
   readonly defaults?: DefaultsOf<RowOf<S>>;
+  /**
+   * Records begin with a zero byte and the id of their schema in a schema registry: `registry({ url })`. Reading goes by
+   * the columns, and asks the registry nothing. A sink registers the JSON Schema of its columns.
+   */
+  readonly registry?: SchemaRegistry;
   /** By column, what differs from the options for all: `columns: { at: { time: 'dd.MM.yyyy' } }`. */
   readonly columns?: { readonly [name in ColumnName<RowOf<S>>]?: TimeOptions };
 }
@@ -63,17 +71,18 @@ export type DefaultsOf<R> = {
  * @throws MillraceError ERR_MILLRACE_SCHEMA when the fields are no schema, ERR_MILLRACE_OPTION for a pattern or
  * a zone that is none, for names that are no columns, and for defaults that do not fit
  */
-export function json(): Codec<never>;
+export function json(fields?: undefined, options?: Pick<JsonOptions, 'registry'>): Codec<never>;
 export function json<S extends SchemaFields>(fields: S, options?: JsonOptions<S>): Codec<RowOf<S>>;
 export function json(fields: Schema, options?: JsonOptions): Codec;
 export function json(fields?: SchemaFields | Schema, options: JsonOptions = {}): Codec {
-  checkOptionNames('json()', options, { time: true, zone: true, unit: true, from: true, defaults: true, columns: true });
+  checkOptionNames('json()', options, { time: true, zone: true, unit: true, from: true, defaults: true, columns: true, registry: true });
   const schema = fields === undefined ? undefined : toSchema(fields);
-  const { columns = {}, from = {}, defaults = {} } = options;
+  const { columns = {}, from = {}, defaults = {}, registry } = options;
+  mustBeRegistry('json()', registry);
   if (schema !== undefined) checkColumnOptions<TimeOptions>('json()', schema, columns, { time: true, zone: true, unit: true });
   const formats = schema === undefined ? [] : timeFormatsOf('json()', schema, options, columns);
   const members = schema === undefined ? [] : jsonColumns(schema, from, defaults);
-  return {
+  const codec: Codec = {
     name: 'json',
     isRowPerRecord: true,
     schema,
@@ -83,5 +92,20 @@ export function json(fields?: SchemaFields | Schema, options: JsonOptions = {}):
       return new JsonDecoder(context, schema, members, formats);
     },
     encoder: (context, of) => new JsonEncoder(context, of),
+  };
+  return registry === undefined ? codec : registered(codec, registry);
+}
+
+/** The same behind the id of a schema. */
+function registered(codec: Codec, registry: SchemaRegistry): Codec {
+  return {
+    ...codec,
+    prepare: ({ topic, schema, ...wait }) => registry.idOf({ topic, record: topic, type: 'JSON', schema: JSON.stringify(jsonSchemaOf(schema, topic)) }, wait),
+    decoder: (context) =>
+      new FramedDecoder(context, codec, {
+        shown: 'a zero byte and the id of a schema, 4 bytes',
+        bytesAt: (at, length) => (registryIdAt(context.memory, at, length) < 0 ? -1 : REGISTRY_BYTES),
+      }),
+    encoder: (context, of) => new PrefixedEncoder(context.memory.u8, codec.encoder(context, of), registryPrefix(preparedId('json()', context))),
   };
 }

@@ -3,31 +3,18 @@
  * steps that read it are made when such a schema first comes.
  */
 
-import { type Batch, type SharedMemory, shown } from '../../core/index.ts';
+import type { Batch } from '../../core/index.ts';
 import type { RecordDecoder, RecordIndex } from '../codec.ts';
 import { ColumnWriter } from '../column-writer.ts';
 import { rejectRecord } from '../rejection.ts';
 import type { DecoderContext } from '../source.ts';
 import { Refusal } from '../wire/cursor.ts';
 import type { AvroColumns } from './columns.ts';
+import type { AvroFrame } from './frames.ts';
 import { Resolution, Unresolvable } from './resolution.ts';
 import { AvroRowReader } from './row.ts';
 import type { AvroType } from './schema.ts';
 import type { Step } from './steps.ts';
-
-/** What precedes each record. */
-export interface AvroFrame {
-  /** Its bytes. */
-  readonly bytes: number;
-  /** The name of the writer's schema, from the bytes at `at`; undefined: they are no such thing. */
-  schemaAt(memory: SharedMemory, at: number): string | undefined;
-  /** What a record has to begin with, in a message. */
-  readonly shown: string;
-  /** The schema of that name, or why there is none; a promise where it has to be fetched first. */
-  find(name: string): WriterSchema | Promise<void>;
-}
-
-export type WriterSchema = { readonly type: AvroType } | { readonly fault: string };
 
 type Program = { readonly step: Step } | { readonly fault: string };
 
@@ -39,8 +26,8 @@ export class AvroDecoder implements RecordDecoder {
   readonly #writer: ColumnWriter;
   readonly #rows: AvroRowReader;
   readonly #recordOf: Int32Array;
-  readonly #programs = new Map<string, Program>();
-  #lastName: string | undefined;
+  readonly #programs = new Map<number, Program>();
+  #lastSchema = -1;
   #last: Program | undefined;
   #records: RecordIndex | undefined;
   #next = 0;
@@ -92,12 +79,10 @@ export class AvroDecoder implements RecordDecoder {
   /** Reads a record into a row. A text says why it is refused, a promise what has to be there first. */
   #read(from: number, length: number, row: number): string | Promise<void> | undefined {
     const { bytes, shown: wanted } = this.#frame;
-    const name = length < bytes ? undefined : this.#frame.schemaAt(this.#context.memory, from);
-    if (name === undefined) return `expected ${wanted} at byte 0`;
-    const program = name === this.#lastName ? (this.#last as Program) : this.#program(name);
+    const schema = this.#frame.schemaAt(this.#context.memory, from, length);
+    if (schema < 0) return `expected ${wanted} at byte 0`;
+    const program = schema === this.#lastSchema ? (this.#last as Program) : this.#program(schema);
     if (program instanceof Promise) return program;
-    this.#lastName = name;
-    this.#last = program;
     if ('fault' in program) return program.fault;
     const { cursor } = this.#rows;
     cursor.open(from, from + length);
@@ -111,13 +96,17 @@ export class AvroDecoder implements RecordDecoder {
     }
   }
 
-  #program(name: string): Program | Promise<void> {
-    const known = this.#programs.get(name);
-    if (known !== undefined) return known;
-    const found = this.#frame.find(name);
-    if (found instanceof Promise) return found;
-    const program = 'fault' in found ? found : this.#resolve(name, found.type);
-    this.#programs.set(name, program);
+  #program(schema: number): Program | Promise<void> {
+    let program = this.#programs.get(schema);
+    if (program === undefined) {
+      const found = this.#frame.find(schema, this.#context);
+      // One that is not there may come.
+      if (found instanceof Promise || 'fault' in found) return found;
+      program = this.#resolve(found.name, found.type);
+      this.#programs.set(schema, program);
+    }
+    this.#lastSchema = schema;
+    this.#last = program;
     return program;
   }
 
@@ -128,7 +117,7 @@ export class AvroDecoder implements RecordDecoder {
     } catch (error) {
       resolution.release();
       if (!(error instanceof Unresolvable)) throw error;
-      return { fault: `it was written with ${name === '' ? 'a schema' : `the schema ${shown(name)}`} that the reader's cannot take: ${error.message}` };
+      return { fault: `it was written with a schema${name === '' ? '' : `, ${name},`} that the reader's cannot take: ${error.message}` };
     }
   }
 }

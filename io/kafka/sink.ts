@@ -4,7 +4,7 @@
  * Exactly-once, the rows go into the job's transaction (transactions.ts), which makes them visible.
  */
 
-import { MillraceError } from '../../core/index.ts';
+import { MillraceError, withoutSign } from '../../core/index.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
 import {
   type ChangelogSink,
@@ -62,7 +62,9 @@ async function openWriter(name: string, options: KafkaSinkOptions, context: Sink
   try {
     const { topic, createTopic: wanted } = options;
     const create = wanted && { partitions: wanted.partitions ?? 1, replicationFactor: wanted.replicationFactor ?? 1 };
-    const info = { partitionCount: (await findOrCreateTopic(cluster, patience, name, topic, create)).partitions.length };
+    const { partitions } = await findOrCreateTopic(cluster, patience, name, topic, create);
+    const schemaId = await options.value.prepare?.({ topic, schema: withoutSign(context.schema), signal, ...(waiting && { waiting }) });
+    const info = { partitionCount: partitions.length, ...(schemaId !== undefined && { schemaId }) };
     signal.throwIfAborted();
     if (transaction !== undefined) {
       cluster.close();

@@ -379,7 +379,10 @@ describe('single objects', () => {
     assert.deepEqual([...(records[0] as Uint8Array).subarray(0, 2)], [0xc3, 0x01]);
     const codec = avro(reader, { encoding: 'single-object', writer: [one, two] });
     assert.deepEqual(rowsOf(codec, ...records), [{ a: 1 }, { a: 2 }, { a: 0.5 }]);
-    assert.match(refusal(codec, rows(record({ name: 'z', type: 'int' }), [{ z: 1 }])[0] as Uint8Array), /the fingerprint [0-9a-f]{16}, which is none of those/);
+    assert.match(
+      refusal(codec, rows(record({ name: 'z', type: 'int' }), [{ z: 1 }])[0] as Uint8Array),
+      /its fingerprint is that of no schema in the option writer/,
+    );
     assert.match(refusal(codec, bytes('c301 00')), /expected the mark C3 01/);
   });
 });
