@@ -24,6 +24,7 @@ export { type LogBatch, type LogSinkOptions, type LogSourceOptions, log, logTopi
 export { type MemoryOptions, memory } from './memory.ts';
 export { type ParquetOptions, parquet } from './parquet/index.ts';
 export { type Deposed, isProcessGone, isSameProcess, type LeaseSign, ProcessLock } from './process-lock.ts';
+export { type ProtobufOptions, protobuf } from './protobuf.ts';
 export { type RawRow, type RecordHeader, raw, readHeaders } from './raw.ts';
 export { allocRecordIndex, type RecordParts, RecordSpace } from './record-index.ts';
 export type * from './report.ts';

@@ -1,8 +1,8 @@
 /**
- * Binary formats: records of Avro to columns and back, beside avsc.
+ * Binary formats: records of Avro to columns and back, beside avsc; of Protocol Buffers, beside protobufjs.
  *
- * Records have four fields that are read: two texts, a number, an instant. avsc gets what a consumer has, bytes,
- * and its fields go into arrays, which a batch would need. Verified before timing.
+ * Records have four fields that are read: two texts, a number, an instant. The peers get what a consumer has, bytes,
+ * and the fields go into arrays, which a batch would need. Verified before timing.
  *
  *   npx tsx bench/micro/binary-codecs.ts [--tiny] [--json]
  */
@@ -10,8 +10,9 @@
 import assert from 'node:assert/strict';
 import avsc from 'avsc';
 import { bench, group, run, summary } from 'mitata';
+import protobufjs from 'protobufjs';
 import { type AnyRow, BatchBuilder, createMemory, type Schema, SlabAllocator, seededRng } from '../../core/index.ts';
-import { avro, type Codec } from '../../io/index.ts';
+import { avro, type Codec, protobuf } from '../../io/index.ts';
 import { allocRecordIndex, type RecordSpace } from '../../io/record-index.ts';
 
 const isTiny = process.argv.includes('--tiny');
@@ -126,6 +127,26 @@ compare(
   'avsc',
   (record) => clickType.fromBuffer(record) as Click,
   (click) => clickType.toBuffer(click),
+);
+
+const PROTO = 'syntax = "proto3"; message Click { string page = 1; optional string user = 2; double ms = 3; google.protobuf.Timestamp at = 4; } ';
+const IMPORT = 'import "google/protobuf/timestamp.proto";';
+const withImport = PROTO.replace(';', `; ${IMPORT}`);
+const root = new protobufjs.Root();
+root.addJSON(protobufjs.common.get('google/protobuf/timestamp.proto')?.nested as never);
+const Message = protobufjs.parse(withImport, root).root.lookupType('Click');
+compare(
+  'Protocol Buffers',
+  protobuf(withImport),
+  'protobufjs',
+  (record) => {
+    const of = Message.decode(record) as unknown as { page: string; user?: string; ms: number; at: { seconds: { toNumber(): number }; nanos: number } };
+    return { page: of.page, user: of.user ?? null, ms: of.ms, at: of.at.seconds.toNumber() * 1_000 + of.at.nanos / 1e6 };
+  },
+  ({ page, user, ms, at }) => {
+    const seconds = Math.floor(at / 1_000);
+    return Message.encode({ page, ...(user !== null && { user }), ms, at: { seconds, nanos: (at - seconds * 1_000) * 1_000_000 } } as never).finish();
+  },
 );
 
 if (isTiny) console.log('verified');

@@ -90,6 +90,27 @@ test('JSON with its JSON Schema', async (t) => {
   );
 });
 
+test('Protocol Buffers with the text of their file', async (t) => {
+  const server = await openServer(t, 'apicurio');
+  if (server === undefined) return;
+  const dir = await folder(t);
+  const { url } = server.connect;
+  await (await start(dir, url, 'proto')).done;
+  const schema = await registry({ url }).schema('protos-value');
+  assert.equal(schema.type, 'PROTOBUF');
+  assert.match(schema.schema, /message Click/);
+  const [first, second] = await values(dir, 'protos');
+  // The second message of the file; of the first row, all is default but the page.
+  assert.deepEqual([...(first as Uint8Array)], [0, 0, 0, 0, schema.id, 2, 2, 0x0a, 2, 0x2f, 0x30]);
+  assert.deepEqual([...(second as Uint8Array).subarray(7)], [0x0a, 2, 0x2f, 0x31, 0x10, 1]);
+  await (await start(dir, url, 'readProto')).done;
+  const counts = (await values(dir, 'counts')).map((value) => JSON.parse(Buffer.from(value).toString()) as { count: number });
+  assert.equal(
+    counts.reduce((sum, { count }) => sum + count, 0),
+    5_000,
+  );
+});
+
 test('records that do not begin with an id are refused, whole; the others are read', () => {
   const schemas = {
     name: 'none',

@@ -1,6 +1,6 @@
 // Clicks whose schemas are in a registry: written by two versions of a program, read and counted by a third.
 
-import { avro, binary, i32, i64, json, log, memory, nullable, pipeline, raw, registry, utf8 } from 'millrace';
+import { avro, binary, i32, i64, json, log, memory, nullable, pipeline, protobuf, raw, registry, utf8 } from 'millrace';
 
 const V1 = {
   type: 'record',
@@ -31,10 +31,12 @@ const READ = {
 /** Cannot be read with the versions before: it has a field without a default. */
 const V3 = { ...V1, fields: [...V1.fields, { name: 'city', type: 'string' }] } as const;
 
+const PROTO = 'syntax = "proto3"; package shop; message Other { int32 x = 1; } message Click { string page = 1; int32 ms = 2; }';
+
 interface Params {
   readonly dir: string;
   readonly url: string;
-  readonly step: 'v1' | 'v2' | 'v3' | 'read' | 'unknown' | 'json' | 'readJson';
+  readonly step: 'v1' | 'v2' | 'v3' | 'read' | 'unknown' | 'json' | 'readJson' | 'proto' | 'readProto';
   readonly timeout?: `${number}s`;
 }
 
@@ -86,6 +88,21 @@ export default ({ dir, url, step, timeout = '60s' }: Params) => {
           ),
         )
         .to(log.sink({ ...to, topic: 'jsons', value: json(undefined, { registry: schemas }) }));
+    case 'proto':
+      return p
+        .from(
+          memory(
+            rows.map(({ page, ms }) => ({ page, ms })),
+            { schema: { page: utf8, ms: i32 } },
+          ),
+        )
+        .to(log.sink({ ...to, topic: 'protos', value: protobuf(PROTO, { message: 'shop.Click', registry: schemas }) }));
+    case 'readProto':
+      return p
+        .from(log.source({ dir, topic: 'protos', value: protobuf<{ page: string; ms: number }>(PROTO, { message: 'shop.Click', registry: schemas }) }))
+        .keyBy('page')
+        .count()
+        .to(log.sink({ dir, topic: 'counts', partitions: 1, key: 'page', value: json() }));
     case 'readJson':
       return p
         .from(log.source({ dir, topic: 'jsons', value: json({ page: utf8, ms: i32 }, { registry: schemas }) }))
