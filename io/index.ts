@@ -30,6 +30,7 @@ export { allocRecordIndex, type RecordParts, RecordSpace } from './record-index.
 export type * from './report.ts';
 export type * from './sink.ts';
 export * from './source.ts';
+export type { StandardSchema } from './standard-schema.ts';
 export type { FileBody, FileFormat } from './store/index.ts';
 export { text } from './text.ts';
 export type { TimeOptions } from './text-columns.ts';
