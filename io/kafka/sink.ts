@@ -4,7 +4,7 @@
  * Exactly-once, the rows go into the job's transaction (transactions.ts), which makes them visible.
  */
 
-import { MillraceError } from '../../core/index.ts';
+import { MillraceError, withoutSign } from '../../core/index.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
 import {
   type ChangelogSink,
@@ -60,7 +60,10 @@ export async function openWriter(name: string, options: KafkaSinkOptions, contex
   const cluster = new Cluster(new Connection(options, report));
   const patience = new Patience(cluster.connection, { name, timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS, signal, waiting });
   try {
-    const info = { partitionCount: (await findOrCreateTopic(cluster, patience, name, options.topic, made)).partitions.length };
+    const { topic } = options;
+    const { partitions } = await findOrCreateTopic(cluster, patience, name, topic, made);
+    const schemaId = await options.value.prepare?.({ topic, schema: withoutSign(context.schema), signal, ...(waiting && { waiting }) });
+    const info = { partitionCount: partitions.length, ...(schemaId !== undefined && { schemaId }) };
     signal.throwIfAborted();
     if (transaction !== undefined) {
       cluster.close();

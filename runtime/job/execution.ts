@@ -95,6 +95,7 @@ export class Execution {
     this.#sources = new Sources(plan.sources);
     this.#sinks = new Sinks(this.#slabs.memory, options.sinkDelayMs, watch);
     this.#workers = new Workers(this.#slabs, options.workers, heapMiB(options.memoryBytes), (error) => void this.fail(error));
+    this.#workers.onWaiting = (worker, source, what) => this.#coordinator.scanWaits(worker, source, what);
     this.#workers.onTail = (sink, rows) => this.#watch?.tailed(plan.sinks[sink]?.sink.name ?? '', rows);
     this.#coordinator = this.#makeCoordinator();
     this.done = new Promise((resolve, reject) => {
