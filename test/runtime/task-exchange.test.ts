@@ -118,6 +118,8 @@ describe('event time among tasks', () => {
       [1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
       [2, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0],
       [2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+      [1, ...Array(15).fill(0)],
+      [1, ...Array(200).fill(0)],
     ]) {
       builder.reset();
       builder.appendRow({ value: Uint8Array.from(bytes) });
