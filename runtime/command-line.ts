@@ -1,5 +1,5 @@
 /**
- * The command line: `millrace run | explain | checkpoint | demo`. Reads arguments, calls the library, prints.
+ * The command line: `millrace init | run | explain | checkpoint | demo`. Reads arguments, calls the library, prints.
  * cli.ts is the program.
  */
 
@@ -8,6 +8,7 @@ import { inspect, parseArgs } from 'node:util';
 import { type Duration, LOG_LEVELS, type LogLevel, MillraceError, withoutSecrets } from '../core/index.ts';
 import { describeInspection, inspectCheckpoints, packageVersion } from './checkpoint/index.ts';
 import { demo } from './demo/index.ts';
+import { initProject } from './init/index.ts';
 import { type AllowedChanges, explain, type Job, type RunOptions, run } from './job/index.ts';
 import { lineLogger, ProgressPrinter } from './observe/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
@@ -16,6 +17,9 @@ import { explainTask, type SharedJob, SharedPrinter, type ShareOptions, share } 
 
 /** What each command takes. `millrace --help` prints all of it. */
 const HELP_OF = {
+  init: `  millrace init [dir]         a new project: a pipeline on the embedded log, a test, a Dockerfile, a compose file with Kafka
+                              (default: this folder). Nothing is overwritten
+`,
   run: `  millrace run <module>       run the pipeline that a module exports
       --workers <n>           worker threads (default: cores - 1)
       --trigger <time>        epoch length, '250ms' or '10s' (default 100ms), or availableNow: read what is there, then stop
@@ -73,7 +77,7 @@ const HELP_OF = {
 
 const HELP = `millrace: stream processing on worker threads
 
-${HELP_OF.run}${HELP_OF.explain}${HELP_OF.checkpoint}${HELP_OF.demo}  millrace --help, --version
+${HELP_OF.init}${HELP_OF.run}${HELP_OF.explain}${HELP_OF.checkpoint}${HELP_OF.demo}  millrace --help, --version
 `;
 
 /** Wrong arguments: exit code 2. */
@@ -86,6 +90,8 @@ async function main(args: string[]): Promise<number> {
     return 0;
   }
   switch (command) {
+    case 'init':
+      return initCommand(rest);
     case 'run':
       return runCommand(rest);
     case 'explain':
@@ -266,6 +272,17 @@ function listenToWarnings(print: (message: string) => void): () => void {
     process.removeListener('warning', listener);
     for (const other of others) process.on('warning', other);
   };
+}
+
+async function initCommand(args: string[]): Promise<number> {
+  const { positionals } = parse(args, {});
+  if (positionals.length > 1) throw new UsageError(`give one folder, not ${positionals.length}`);
+  const [dir = '.'] = positionals;
+  const { dir: root, files, needsInstall } = await initProject(dir);
+  const steps = [...(root === process.cwd() ? [] : [`cd ${JSON.stringify(dir)}`]), ...(needsInstall ? ['npm install'] : []), 'npm test', 'npm start'];
+  console.log(`${files.length} files in ${root}:\n${files.map((file) => `  ${file}\n`).join('')}\nNext:\n${steps.map((step) => `  ${step}\n`).join('')}
+src/clicks.ts is the pipeline. The live page is at http://127.0.0.1:4000/ once npm start runs.`);
+  return 0;
 }
 
 async function explainCommand(args: string[]): Promise<number> {

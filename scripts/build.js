@@ -65,5 +65,7 @@ if (only === undefined) {
   ]) {
     cpSync(require.resolve(packaged), join(root, 'dist/runtime/dashboard/page', file));
   }
+  // What `millrace init` copies: sources, as they are.
+  cpSync(join(root, 'runtime/init/template'), join(root, 'dist/runtime/init/template'), { recursive: true });
   if (existsSync(join(root, 'dist/runtime/cli.js'))) chmodSync(join(root, 'dist/runtime/cli.js'), 0o755);
 }

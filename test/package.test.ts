@@ -86,6 +86,7 @@ describe('package', () => {
         !/^examples\/(ports\/)?[\w-]+\.(ts|md)$/.test(path) &&
         !/^examples\/monitoring\/[\w-]+\.(json|yml|md)$/.test(path) &&
         !TOP.includes(path) &&
+        !/^dist\/runtime\/init\/template\/((src|test)\/[\w.-]+\.ts|[\w.]+)$/.test(path) &&
         !/^dist\/runtime\/dashboard\/page\/[a-z]+\.(html|css)$/.test(path),
     );
     assert.deepEqual(strange, []);

@@ -89,6 +89,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['workers', 'plan', 'stream', 'shared', 'state-log', 'engine'],
       ['job', 'plan', 'stream', 'shared', 'epoch', 'state-log', 'checkpoint', 'observe', 'dashboard', 'workers'],
       ['tasks', 'plan', 'observe', 'workers', 'job'],
+      ['init', 'checkpoint'],
       ['state-export', 'plan', 'disk', 'state-log', 'checkpoint', 'engine'],
       ['driver', 'plan', 'shared', 'disk', 'epoch', 'state-log', 'checkpoint', 'engine', 'workers', 'job'],
       ['testing', 'driver'],

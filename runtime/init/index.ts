@@ -1,0 +1,3 @@
+/** The door of runtime/init. */
+
+export { initProject, type NewProject } from './project.ts';
