@@ -14,7 +14,7 @@ export { type CollectOptions, type CollectSink, collect } from './collect.ts';
 export { type StdoutOptions, stdout } from './console/sink.ts';
 export { type CsvColumnOptions, type CsvOptions, csv } from './csv.ts';
 export { type Change, type ChangedRow, type DebeziumOptions, debezium } from './debezium.ts';
-export { type FilesLocation, type FilesSinkOptions, type FilesSourceOptions, files } from './files/index.ts';
+export { type FileCompression, type FilesLocation, type FilesSinkOptions, type FilesSourceOptions, files } from './files/index.ts';
 export { FrameCursor } from './frames.ts';
 export { type GeneratorOptions, generator } from './generator.ts';
 export { iterable } from './iterable.ts';
