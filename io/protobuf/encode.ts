@@ -35,6 +35,8 @@ type Put = (writer: WireWriter, row: number) => void;
 type Members = Map<string, number | Members>;
 
 const TIMESTAMP = 'google.protobuf.Timestamp';
+/** Bytes of one Timestamp. */
+const INSTANT = new WireWriter();
 const INTEGERS: ReadonlySet<string> = new Set(['i8', 'i16', 'i32']);
 
 export class ProtoEncoder implements RecordEncoder {
@@ -434,11 +436,12 @@ function writeLongValue(writer: WireWriter, kind: ProtoKind, lo: number, hi: num
 function writeInstant(writer: WireWriter, field: ProtoField, ms: number): void {
   const seconds = Math.floor(ms / 1_000);
   const nanos = (ms - seconds * 1_000) * 1_000_000;
-  const inner = new WireWriter();
+  const inner = INSTANT;
+  inner.at = 0;
   if (seconds !== 0) {
-    const wide = BigInt(seconds);
+    const hi = Math.floor(seconds / 4_294_967_296);
     inner.byte(0x08);
-    inner.varint(Number(BigInt.asIntN(32, wide)), Number(BigInt.asIntN(32, wide >> 32n)));
+    inner.varint(seconds - hi * 4_294_967_296, hi);
   }
   if (nanos !== 0) {
     inner.byte(0x10);

@@ -162,7 +162,7 @@ export class ProtoJson {
         }
         const { field } = members[m] as Member;
         const { wire } = cursor;
-        if (!(wire === WIRE.bytes && field.isRepeated && isPackable(field.kind))) cursor.mustBe(wireOf(field.kind), shown(field.name));
+        if (!(wire === WIRE.bytes && field.isRepeated && isPackable(field.kind))) cursor.mustBe(wireOf(field.kind), field.name);
         if (wire === WIRE.bytes) {
           const length = cursor.length('a value');
           found.push(m, cursor.at, cursor.at + length, wire);

@@ -1,6 +1,6 @@
 /** Tags and values of Protocol Buffers on the wire: reads them, and moves over those that nobody knows. */
 
-import type { SharedMemory } from '../../core/index.ts';
+import { type SharedMemory, shown } from '../../core/index.ts';
 import { WireCursor } from '../wire/cursor.ts';
 import type { ProtoKind } from './descriptor.ts';
 
@@ -102,7 +102,7 @@ export class ProtoCursor extends WireCursor {
 
   /** @throws Refusal where the last tag is of another wire type than a field's values have */
   mustBe(wire: number, name: string): void {
-    if (this.wire !== wire) this.refuse(this.tagAt, `the field ${name} (${this.number}) is ${NAMES[this.wire]}, and it has to be ${NAMES[wire]}`);
+    if (this.wire !== wire) this.refuse(this.tagAt, `the field ${shown(name)} (${this.number}) is ${NAMES[this.wire]}, and it has to be ${NAMES[wire]}`);
   }
 
   /** Reads a number of 64 bits into `lo` and `hi`: its sign is in the highest bit. */
