@@ -25,6 +25,7 @@ export {
   type AccumulatorName,
   type AccumulatorOptions,
   accumulator,
+  BLOCK_SLOTS,
   blockSlots,
   eachListed,
   eachUnordered,

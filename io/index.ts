@@ -29,6 +29,7 @@ export { type ProtobufOptions, protobuf } from './protobuf.ts';
 export { type RawRow, type RecordHeader, raw, readHeaders } from './raw.ts';
 export { allocRecordIndex, type RecordParts, RecordSpace } from './record-index.ts';
 export type * from './report.ts';
+export { EXCHANGE_ROWS, type SharedSource, type Sharing, type SharingContext, type Task } from './shared-source.ts';
 export type * from './sink.ts';
 export * from './source.ts';
 export type { StandardSchema } from './standard-schema.ts';

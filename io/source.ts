@@ -15,6 +15,7 @@
 import type { Batch, Schema, SharedMemory, SlabAllocator } from '../core/index.ts';
 import type { Deposed } from './process-lock.ts';
 import type { Report } from './report.ts';
+import type { SharedSource } from './shared-source.ts';
 import type { Holdings } from './sink.ts';
 
 /**
@@ -44,6 +45,8 @@ export interface Source<R = unknown> {
    * pipeline with the same value.
    */
   readonly alone?: string;
+  /** How several processes share its rows; undefined: one process at a time reads it. */
+  readonly shared?: SharedSource<Source>;
   /**
    * Bytes that one step of the offset stands for, where frames are smaller than their rows (the generator: 16
    * bytes for 4096 rows). Chunks are cut, and credit is charged, by the larger of this and the frame's bytes.

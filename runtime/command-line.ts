@@ -12,6 +12,7 @@ import { type AllowedChanges, explain, type Job, type RunOptions, run } from './
 import { lineLogger, ProgressPrinter } from './observe/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
 import { exportState, stateLine } from './state-export/index.ts';
+import { explainTask, type SharedJob, SharedPrinter, type ShareOptions, share } from './tasks/index.ts';
 
 /** What each command takes. `millrace --help` prints all of it. */
 const HELP_OF = {
@@ -28,6 +29,7 @@ const HELP_OF = {
       --checkpoint-interval <time>   how often (default 1s)
       --checkpoint-topic <topic>     keep it in this Kafka topic as well, so that it outlives the machine
       --checkpoint-brokers <host:port,...>   of that topic
+      --tasks <n>             share the job with other processes that say the same, in 1, 2, 4 ... 64 tasks, exactly-once, over Kafka
       --standby               where another process is at work with this checkpoint: wait, and take over when it ends
       --session-timeout <time>   how long that one may be silent until then (default 10s)
       --allow <what[=name]>   lets state go that a changed pipeline cannot keep: dropped, changed or new, of one operator or of all; may be repeated
@@ -40,6 +42,7 @@ const HELP_OF = {
 `,
   explain: `  millrace explain <module>   print the plan
       --mermaid               as a Mermaid flowchart
+      --tasks <n>             of a task, where so many share the job: what goes between them
       --param <key=value>     handed to the module's default export; may be repeated
 `,
   checkpoint: `  millrace checkpoint inspect <dir>   what is in a checkpoint directory, and whether it is whole; a job may be running there
@@ -56,6 +59,8 @@ const HELP_OF = {
       --brokers <host:port>   through Kafka instead of the embedded log
       --format <json|arrow>   how clicks are written (default json)
       --sink-delay <time>     slow the sink down by this much an epoch
+      --processes <n>         so many processes share the job, exactly-once; with --brokers
+      --tasks <n>             in so many tasks (default 8)
       --kill-every <time>     kill -9 the job about so often, exactly-once, on the embedded log
       --kills <n>             at most so many times
       --seed <n>              other clicks
@@ -121,6 +126,7 @@ async function runCommand(args: string[]): Promise<number> {
     'checkpoint-interval': { type: 'string' },
     'checkpoint-topic': { type: 'string' },
     'checkpoint-brokers': { type: 'string' },
+    tasks: { type: 'string' },
     standby: { type: 'boolean' },
     'session-timeout': { type: 'string' },
     allow: { type: 'string', multiple: true },
@@ -161,6 +167,14 @@ async function runCommand(args: string[]): Promise<number> {
   const warn = (message: string): void => (logger === undefined ? printer.warn(message) : logger.warn({}, withoutSecrets(message)));
   const unlisten = listenToWarnings(warn);
   try {
+    if (values.tasks !== undefined) {
+      await followShared(
+        await share(oneModule(positionals), { ...options, tasks: wholeNumber('tasks', values.tasks as string) } as ShareOptions),
+        isJson,
+        logger === undefined ? warn : undefined,
+      );
+      return 0;
+    }
     const job = await run(oneModule(positionals), options);
     // The log has them by itself.
     if (logger === undefined) job.on('warning', warn);
@@ -180,6 +194,19 @@ async function follow(job: Job, printer: ProgressPrinter, warn: (message: string
   }
   printer.start(job.progress());
   job.on('progress', (progress) => printer.show(progress));
+  await untilOver(job, (message) => printer.warn(message)).finally(() => printer.end(job.progress()));
+}
+
+/** @param warn undefined: the log has the warnings by itself */
+async function followShared(job: SharedJob, isJson: boolean, warn: ((message: string) => void) | undefined): Promise<void> {
+  const printer = new SharedPrinter(isJson);
+  if (warn !== undefined) job.on('warning', warn);
+  job.on('progress', (progress) => printer.show(progress));
+  await untilOver(job, warn ?? (() => {})).finally(() => printer.end(job.progress()));
+}
+
+/** Waits for the end of a job; the first signal stops it. */
+async function untilOver(job: Pick<Job, 'done'> & { stop(): Promise<unknown> }, say: (message: string) => void): Promise<void> {
   let isStopping = false;
   const stop = (signal: NodeJS.Signals) => {
     if (isStopping) {
@@ -187,9 +214,9 @@ async function follow(job: Job, printer: ProgressPrinter, warn: (message: string
       process.exit(signal === 'SIGINT' ? 130 : 143);
     }
     isStopping = true;
-    printer.warn(`${signal}: what was read is finished and committed, within the drain timeout; a second signal ends at once`);
+    say(`${signal}: what was read is finished and committed, within the drain timeout; a second signal ends at once`);
     // `done` reports what goes wrong meanwhile.
-    job.stop({ drain: true }).catch(() => {});
+    job.stop().catch(() => {});
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
@@ -198,7 +225,6 @@ async function follow(job: Job, printer: ProgressPrinter, warn: (message: string
   } finally {
     process.removeListener('SIGINT', stop);
     process.removeListener('SIGTERM', stop);
-    printer.end(job.progress());
   }
 }
 
@@ -243,8 +269,12 @@ function listenToWarnings(print: (message: string) => void): () => void {
 }
 
 async function explainCommand(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, { mermaid: { type: 'boolean' }, param: { type: 'string', multiple: true } });
-  const plan = await explain(oneModule(positionals), params(values.param as string[] | undefined));
+  const { values, positionals } = parse(args, { mermaid: { type: 'boolean' }, tasks: { type: 'string' }, param: { type: 'string', multiple: true } });
+  const of = params(values.param as string[] | undefined);
+  const plan =
+    values.tasks === undefined
+      ? await explain(oneModule(positionals), of)
+      : await explainTask(oneModule(positionals), of, wholeNumber('tasks', values.tasks as string));
   console.log(values.mermaid === true ? mermaidPlan(plan) : describePlan(plan));
   return 0;
 }
@@ -321,6 +351,8 @@ async function demoCommand(args: string[]): Promise<number> {
     brokers: { type: 'string' },
     format: { type: 'string' },
     'sink-delay': { type: 'string' },
+    processes: { type: 'string' },
+    tasks: { type: 'string' },
     'kill-every': { type: 'string' },
     kills: { type: 'string' },
     seed: { type: 'string' },
@@ -336,12 +368,20 @@ async function demoCommand(args: string[]): Promise<number> {
     const other = ['brokers', 'trigger', 'sink-delay', 'metrics', 'dashboard', 'log-level'].find((name) => values[name] !== undefined);
     if (other !== undefined) throw new UsageError(`--kill-every goes without --${other}`);
   }
+  if (values.processes !== undefined) {
+    const other = ['workers', 'sink-delay', 'kill-every', 'metrics', 'dashboard', 'log-level'].find((name) => values[name] !== undefined);
+    if (other !== undefined) throw new UsageError(`--processes goes without --${other}`);
+    if (values.brokers === undefined) throw new UsageError('--processes goes with --brokers <host:port>: processes share a job over Kafka');
+    if (format !== 'json') throw new UsageError('--processes goes with --format json');
+  } else if (values.tasks !== undefined) throw new UsageError('--tasks goes with --processes <n>');
   if (values.kills !== undefined && values['kill-every'] === undefined) throw new UsageError('--kills goes with --kill-every <time>');
   const number = (name: string) => (values[name] === undefined ? undefined : wholeNumber(name, values[name] as string));
   const isVerified = await demo({
     ...option('rows', number('rows')),
     ...option('workers', number('workers')),
     ...option('seed', number('seed')),
+    ...option('processes', number('processes')),
+    ...option('tasks', number('tasks')),
     ...option('trigger', values.trigger as Duration | undefined),
     ...option('brokers', values.brokers as string | undefined),
     ...option('sinkDelay', values['sink-delay'] as Duration | undefined),

@@ -99,7 +99,7 @@ export {
 } from './observe/index.ts';
 export { describePlan, type ErrorRow, mermaidPlan, type PipelineLike, type Plan, type RowCoordinates } from './plan/index.ts';
 export type { Balance, ExchangeBalance, LedgerSample, SourceBalance } from './shared/index.ts';
-export { explain, run } from './start.ts';
+export { explain, run, share } from './start.ts';
 export {
   type BroadcastTable,
   broadcast,
@@ -120,3 +120,4 @@ export {
   type Table,
   type WindowedStream,
 } from './stream/index.ts';
+export type { SharedJob, SharedProgress, ShareOptions, TaskProgress } from './tasks/index.ts';

@@ -37,6 +37,7 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   metrics: (options) => millrace.run('nowhere.ts', { metrics: { port: 0, ...options } }),
   dashboard: (options) => millrace.run('nowhere.ts', { dashboard: { port: 0, ...options } }),
   'metrics.ready': (options) => millrace.run('nowhere.ts', { metrics: { port: 0, ready: options } }),
+  'share()': (options) => millrace.share('nowhere.ts', { checkpoint: { dir: 'x' }, ...options }),
   'lineLogger()': (options) => millrace.lineLogger(options),
   restarts: (options) => millrace.run('nowhere.ts', { restarts: { times: 1, ...options } }),
   badRows: (options) => millrace.run('nowhere.ts', { badRows: { fail: { above: 0.1 }, ...options } }),

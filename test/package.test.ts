@@ -29,6 +29,7 @@ const PICTURES = ['docs/live-page.png', 'docs/live-page-dark.png', 'docs/live-pa
 const TOP = [
   'docs/GUARANTEES.md',
   'docs/OPERATIONS.md',
+  'docs/SCALE.md',
   ...PICTURES,
   'package.json',
   'README.md',

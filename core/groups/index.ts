@@ -11,6 +11,7 @@ export { eachValue, takenOff } from './accumulators/value-table.ts';
 export { type Accumulator, type AccumulatorName, type AccumulatorOptions, accumulator } from './accumulators.ts';
 export { groupKernels } from './group-kernels.ts';
 export { blockSlots, GroupTable, type GroupTableOptions } from './group-table.ts';
+export { BLOCK_SLOTS } from './header.ts';
 export type { GroupKernels } from './kernel-signatures.ts';
 export { LIVE_CELL_BYTES, LiveCell } from './live-cell.ts';
 export { LiveReader, TORN } from './live-reader.ts';

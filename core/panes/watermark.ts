@@ -74,6 +74,18 @@ export class Watermark {
     return this.#current;
   }
 
+  /** Whether a partition takes part in the minimum; otherwise all are idle, or have ended. */
+  get hasActive(): boolean {
+    for (const { state } of this.#partitions.values()) if (state === 'active') return true;
+    return false;
+  }
+
+  /** All partitions have ended, and there is one. */
+  get hasEnded(): boolean {
+    for (const { state } of this.#partitions.values()) if (state !== 'ended') return false;
+    return this.#partitions.size > 0;
+  }
+
   /**
    * The greatest event time that may move the watermark in an epoch, given its recorded processing time. Rows
    * beyond it are processed like all others, but the maximum passed to `observe` leaves them out.

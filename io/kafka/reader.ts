@@ -12,6 +12,7 @@
 
 import { assert, MillraceError } from '../../core/index.ts';
 import { FRAME_ABORTED, FRAME_LOST } from '../record-batch/index.ts';
+import type { Task } from '../shared-source.ts';
 import type { CommittedPosition, SourceContext, SourceReader } from '../source.ts';
 import {
   type Cluster,
@@ -40,6 +41,8 @@ const NO_BYTES = new Uint8Array(0);
 
 interface Partition {
   readonly id: number;
+  /** False: another task reads it. */
+  readonly isOurs: boolean;
   /** Offset after what was emitted: the next to fetch. */
   position: number;
   /** Where a drain ends. */
@@ -54,6 +57,7 @@ export class KafkaReader implements SourceReader {
   /** Includes room for more than exist: a topic may grow. */
   readonly partitionCount: number;
   readonly #name: string;
+  readonly #task: Task | undefined;
   readonly #options: KafkaSourceOptions;
   readonly #context: SourceContext;
   readonly #cluster: Cluster;
@@ -74,8 +78,18 @@ export class KafkaReader implements SourceReader {
   #isStopped = false;
   #isClosed = false;
 
-  constructor(name: string, options: KafkaSourceOptions, context: SourceContext, cluster: Cluster, patience: Patience, found: TopicAnswer) {
+  /** @param task whose partitions are read; undefined: all */
+  constructor(
+    name: string,
+    options: KafkaSourceOptions,
+    context: SourceContext,
+    cluster: Cluster,
+    patience: Patience,
+    found: TopicAnswer,
+    task: Task | undefined,
+  ) {
     this.#name = name;
+    this.#task = task;
     this.#options = options;
     this.#context = context;
     this.#cluster = cluster;
@@ -179,7 +193,7 @@ export class KafkaReader implements SourceReader {
   /** Positions of existing partitions, with the topic's id. */
   #ours(positions: readonly CommittedPosition[]): CommittedPosition[] {
     return positions
-      .filter(({ partition }) => partition < this.#partitions.length)
+      .filter(({ partition }) => this.#partitions[partition]?.isOurs === true)
       .map(({ partition, offset, metadata }) => ({ partition, offset, metadata: metadataWith(this.#topicId, metadata) }));
   }
 
@@ -192,12 +206,14 @@ export class KafkaReader implements SourceReader {
     return new KafkaPositions({ group, committer: this.#member.committer, topics: [{ topic, offsets: ours }] });
   }
 
+  /** Of the partitions that are read. */
   get #ids(): number[] {
-    return this.#partitions.map(({ id }) => id);
+    return this.#partitions.flatMap(({ id, isOurs }) => (isOurs ? [id] : []));
   }
 
   #add(id: number, position = 0): void {
-    this.#partitions.push({ id, position, end: Number.POSITIVE_INFINITY, hasEnded: false, isWaiting: false, rest: undefined });
+    const isOurs = this.#task === undefined || id % this.#task.count === this.#task.index;
+    this.#partitions.push({ id, isOurs, position, end: Number.POSITIVE_INFINITY, hasEnded: false, isWaiting: false, rest: undefined });
   }
 
   /** Settles where each partition begins. */
@@ -218,7 +234,8 @@ export class KafkaReader implements SourceReader {
     const defaults = missing.length === 0 ? new Map() : await ask(missing, fromBeginning || committed.size > 0 ? 'earliest' : 'end');
     const ends = known.length === 0 ? new Map() : await ask(known, 'end');
     for (const partition of this.#partitions) {
-      const { id } = partition;
+      const { id, isOurs } = partition;
+      if (!isOurs) continue;
       const position = committed.get(id);
       let start = from?.get(id) ?? position?.offset ?? defaults.get(id) ?? 0;
       if (position !== undefined && !from?.has(id)) {
@@ -233,7 +250,7 @@ export class KafkaReader implements SourceReader {
     this.#context.assigned(this.#ids);
     // Otherwise the next start would skip rows that arrive before the first commit.
     if (!fromBeginning && committed.size === 0 && from === undefined)
-      await this.commit(this.#partitions.map(({ id, position }) => ({ partition: id, offset: position, metadata: '' })));
+      await this.commit(this.#ids.map((id) => ({ partition: id, offset: this.#partitions[id]?.position ?? 0, metadata: '' })));
   }
 
   /**
@@ -261,7 +278,10 @@ export class KafkaReader implements SourceReader {
     if (this.#context.drain) await this.#findEnds();
     if (this.#isStopped) return;
     if (this.#context.drain) for (let id = this.#partitions.length; id < this.partitionCount; id++) this.#context.end(id);
-    for (const partition of this.#partitions) this.#endIfThere(partition);
+    for (const partition of this.#partitions) {
+      if (partition.isOurs) this.#endIfThere(partition);
+      else if (this.#context.drain) this.#end(partition);
+    }
     this.#watch.start(!this.#context.drain);
   }
 
@@ -272,7 +292,7 @@ export class KafkaReader implements SourceReader {
     const { topic } = this.#options;
     const level = isolationOf(this.#options) === READ_COMMITTED ? READ_COMMITTED : READ_UNCOMMITTED;
     const ends = await this.#patience.through('where the log ends cannot be read', () => logOffsets(this.#cluster, topic, this.#ids, 'end', level));
-    for (const partition of this.#partitions) partition.end = ends.get(partition.id) ?? 0;
+    for (const partition of this.#partitions) if (partition.isOurs) partition.end = ends.get(partition.id) ?? 0;
   }
 
   /**
@@ -296,7 +316,7 @@ export class KafkaReader implements SourceReader {
   }
 
   #wanted(): readonly FetchTarget[] {
-    return this.#isStopped ? [] : this.#partitions.filter((partition) => !partition.hasEnded && !partition.isWaiting);
+    return this.#isStopped ? [] : this.#partitions.filter(({ isOurs, hasEnded, isWaiting }) => isOurs && !hasEnded && !isWaiting);
   }
 
   #onFetched(fetched: Fetched): void {

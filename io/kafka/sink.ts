@@ -17,10 +17,10 @@ import {
   type SinkWriter,
   upsertKeyOf,
 } from '../sink.ts';
-import { BatchProducer, Cluster, findOrCreateTopic, Idempotence, Patience } from './client/index.ts';
+import { BatchProducer, Cluster, findOrCreateTopic, Idempotence, type NewTopic, Patience } from './client/index.ts';
 import { Connection } from './kafkajs/index.ts';
 import { BROKER_TIMEOUT_MS, checkSinkOptions, DELIVERY_TIMEOUT_MS, domainOf, type KafkaSinkOptions, REQUEST_TIMEOUT_MS } from './options.ts';
-import { KafkaTransaction, transactionsOf } from './transactions.ts';
+import { isKafkaTransaction, type KafkaTransaction, transactionsOf } from './transactions.ts';
 
 /**
  * Writes to a topic.
@@ -54,15 +54,14 @@ export function sink<R>(options: KafkaSinkOptions<R>): ChangelogSink<R> {
   };
 }
 
-async function openWriter(name: string, options: KafkaSinkOptions, context: SinkContext): Promise<SinkWriter> {
+export async function openWriter(name: string, options: KafkaSinkOptions, context: SinkContext, made = newTopic(options)): Promise<TopicWriter> {
   const { signal, waiting, report } = context;
   const transaction = context.guarantee === 'exactly-once' ? transactionFor(name, options, context) : undefined;
   const cluster = new Cluster(new Connection(options, report));
   const patience = new Patience(cluster.connection, { name, timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS, signal, waiting });
   try {
-    const { topic, createTopic: wanted } = options;
-    const create = wanted && { partitions: wanted.partitions ?? 1, replicationFactor: wanted.replicationFactor ?? 1 };
-    const { partitions } = await findOrCreateTopic(cluster, patience, name, topic, create);
+    const { topic } = options;
+    const { partitions } = await findOrCreateTopic(cluster, patience, name, topic, made);
     const schemaId = await options.value.prepare?.({ topic, schema: withoutSign(context.schema), signal, ...(waiting && { waiting }) });
     const info = { partitionCount: partitions.length, ...(schemaId !== undefined && { schemaId }) };
     signal.throwIfAborted();
@@ -85,11 +84,15 @@ async function openWriter(name: string, options: KafkaSinkOptions, context: Sink
   }
 }
 
+function newTopic({ createTopic: wanted }: KafkaSinkOptions): NewTopic | undefined {
+  return wanted && { partitions: wanted.partitions ?? 1, replicationFactor: wanted.replicationFactor ?? 1 };
+}
+
 /** @throws MillraceError ERR_MILLRACE_PIPELINE when the sink cannot write in the job's transaction */
 function transactionFor(name: string, options: KafkaSinkOptions, { transaction }: SinkContext): KafkaTransaction {
   const refused = (why: string): MillraceError => new MillraceError('ERR_MILLRACE_PIPELINE', `${name}: it cannot write exactly once: ${why}`);
   if (options.acks === 1) throw refused('acks is 1, and a row that only the leader has can be lost. Leave acks out.');
-  if (!(transaction instanceof KafkaTransaction)) throw refused('the job has no transaction of Kafka.');
+  if (!isKafkaTransaction(transaction)) throw refused('the job has no transaction of Kafka.');
   if (transaction.domain !== domainOf(options)) {
     throw refused(`it writes to ${domainOf(options)}, and the transactions of the job are in ${transaction.domain}. Name the same brokers for all sinks.`);
   }

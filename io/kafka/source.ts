@@ -1,12 +1,10 @@
-/** The Kafka source: its public function, and how it opens. reader.ts does the reading. */
+/** The Kafka source: its public function. */
 
 import type { CodedSource } from '../codec.ts';
-import { recordBatchDecoder, recordFrameRows } from '../record-batch/index.ts';
-import type { SourceContext, SourceReader } from '../source.ts';
-import { Cluster, findTopic, Patience } from './client/index.ts';
-import { Connection } from './kafkajs/index.ts';
-import { BROKER_TIMEOUT_MS, checkSourceOptions, type KafkaSourceOptions } from './options.ts';
-import { KafkaReader } from './reader.ts';
+import { exchangeTopic } from './exchange-topic.ts';
+import { checkSourceOptions, domainOf, type KafkaSourceOptions } from './options.ts';
+import { partOf, sourceOf } from './partitions.ts';
+import { joinTaskGroup } from './task-sharing.ts';
 
 /**
  * Reads a topic, for a consumer group.
@@ -16,31 +14,13 @@ import { KafkaReader } from './reader.ts';
 export function source<R>(options: KafkaSourceOptions<R>): CodedSource<R> {
   const name = `kafka ${options?.topic}`;
   checkSourceOptions(name, options);
-  const { schema } = options.value;
   return {
-    name,
-    schema: schema as NonNullable<typeof schema>,
-    bounded: false,
-    codec: options.value,
-    alone: `${name} in group ${options.group}`,
-    ...recordFrameRows(options.value),
-    open: (context) => openReader(name, options, context),
-    decoder: (context) => recordBatchDecoder(context, options.value, options),
+    ...sourceOf(name, options, undefined),
+    shared: {
+      domain: domainOf(options),
+      part: (task) => partOf(options, task),
+      exchange: (pipeline, task) => exchangeTopic(options, pipeline, task),
+      join: (context) => joinTaskGroup(options, context),
+    },
   };
-}
-
-async function openReader(name: string, options: KafkaSourceOptions, context: SourceContext): Promise<SourceReader> {
-  const cluster = new Cluster(new Connection(options, context.report));
-  const patience = new Patience(cluster.connection, {
-    name,
-    timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS,
-    signal: context.signal,
-    waiting: context.waiting,
-  });
-  try {
-    return new KafkaReader(name, options, context, cluster, patience, await findTopic(cluster, patience, name, options.topic));
-  } catch (error) {
-    cluster.close();
-    throw error;
-  }
 }

@@ -29,6 +29,8 @@ export interface RecordSinkOptions {
    * their value.
    */
   readonly key?: string | readonly string[];
+  /** Position of the column (i32) that holds the partition of each row; default: the key, or else the value, decides. */
+  readonly partition?: number;
   /** `now` (default), or the name of a timestamp column: `windowEnd`. */
   readonly timestamp?: 'now' | (string & {});
   readonly clock?: Clock;
@@ -72,6 +74,7 @@ class RecordSinkEncoder implements SinkEncoder {
   readonly #schema: Schema;
   /** The hidden column of a table's changes; -1: rows are only added. */
   readonly #sign: number;
+  readonly #partitionColumn: number | undefined;
   readonly #timeColumn: number;
   readonly #clock: Clock;
   readonly #blockBytes: number;
@@ -133,6 +136,7 @@ class RecordSinkEncoder implements SinkEncoder {
           `The timestamp of the sink names the column ${shown(options.timestamp)}, which is ${type.name}. Name a timestamp column, or leave it out for the time of writing.`,
         );
     }
+    this.#partitionColumn = options.partition;
     this.#clock = options.clock ?? Date.now;
     this.#batchBytesMax = options.batchBytesMax ?? BATCH_BYTES_MAX;
     this.#blockBytes = Math.min(options.blockBytes ?? BLOCK_BYTES, this.#batchBytesMax);
@@ -171,7 +175,8 @@ class RecordSinkEncoder implements SinkEncoder {
       this.#keys?.list(batch, row, row + rows + next, this.#keyAddresses, this.#keyLengths);
       if (isChanges) this.#mark(given, row, rows, next);
       const keys = this.#keys === undefined ? 0 : this.#keyAddresses;
-      this.#partition(recordCount, keys, this.#keyLengths, this.#scratch, this.#ends, this.#context.info.partitionCount, this.#partitions);
+      if (this.#partitionColumn !== undefined) this.#takePartitions(batch, this.#partitionColumn, row, rows);
+      else this.#partition(recordCount, keys, this.#keyLengths, this.#scratch, this.#ends, this.#context.info.partitionCount, this.#partitions);
       this.#appendAll(recordCount, keys, rows);
       row += rows;
     }
@@ -179,6 +184,12 @@ class RecordSinkEncoder implements SinkEncoder {
 
   flush(): void {
     for (let partition = 0; partition < this.#stagings.length; partition++) this.#close(partition);
+  }
+
+  #takePartitions(batch: Batch, column: number, from: number, count: number): void {
+    const { i32 } = this.#memory;
+    const at = (batch.column(column).data >>> 2) + from;
+    i32.copyWithin(this.#partitions >>> 2, at, at + count);
   }
 
   /** Encodes as many rows into the scratch as fit; enlarges it when not even one does. */

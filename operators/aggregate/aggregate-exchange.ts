@@ -23,6 +23,7 @@ import {
 import type { AggregatePlan } from './aggregate-plan.ts';
 import { Combiner } from './combine.ts';
 import { groupsIn, lastPaneIn, relocateGroupBlock, shardsWithGroups } from './group-block.ts';
+import { sliceGroupBlock } from './group-slice.ts';
 import { HeldPaneRows } from './held-rows.ts';
 import { shardAggregate } from './open-shard.ts';
 import { ResultWriter } from './result-writer.ts';
@@ -90,6 +91,10 @@ export class AggregateExchange implements ExchangeOperator {
 
   relocate(memory: SharedMemory, block: number, from: number): boolean {
     return relocateGroupBlock(memory, this.plan.layout, block, from);
+  }
+
+  slice(slabs: SlabAllocator, block: number, from: number, to: number): number {
+    return sliceGroupBlock(slabs, this.plan.layout, block, from, to);
   }
 
   piecesOf(memory: SharedMemory, block: number): number {

@@ -11,7 +11,7 @@
 import { assert, blockSlots, type GroupTable, SHARD_COUNT, type SharedMemory, type SlabAllocator, type SlotLayout } from '../../core/index.ts';
 import { BLOCK_HEAD_BYTES, blockCount, type ChunkOrigin, exchangeBlockBytes, GROUPS_MAGIC, writeBlockHead } from '../exchange/index.ts';
 
-const ENTRY_BYTES = 24;
+export const GROUP_ENTRY_BYTES = 24;
 /** What of a table is in front of its slots, at least. */
 const TABLE_HEAD_BYTES = 4 * (SHARD_COUNT + 1);
 
@@ -38,14 +38,14 @@ export function writeGroupBlock(
   for (const table of tables) {
     if (table.size === 0) continue;
     paneCount++;
-    bytes += ENTRY_BYTES + roundUp8(table.blockBytes);
+    bytes += GROUP_ENTRY_BYTES + roundUp8(table.blockBytes);
   }
   if (paneCount === 0) return 0;
   const block = slabs.alloc(bytes);
   const { u32, f64 } = slabs.memory;
   writeBlockHead(slabs.memory, block, GROUPS_MAGIC, origin, sequence, paneCount, bytes, 0, rowCount);
   let entry = block + BLOCK_HEAD_BYTES;
-  let at = entry + paneCount * ENTRY_BYTES;
+  let at = entry + paneCount * GROUP_ENTRY_BYTES;
   for (let i = 0; i < tables.length; i++) {
     const table = tables[i] as GroupTable;
     if (table.size === 0) continue;
@@ -56,7 +56,7 @@ export function writeGroupBlock(
     const tableBytes = table.blockBytes;
     table.copyOut(at);
     at += roundUp8(tableBytes);
-    entry += ENTRY_BYTES;
+    entry += GROUP_ENTRY_BYTES;
   }
   return block;
 }
@@ -73,8 +73,8 @@ export function relocateGroupBlock(memory: SharedMemory, layout: SlotLayout, blo
   const end = block + exchangeBlockBytes(memory, block);
   const shift = block - from;
   const paneCount = paneCountOf(memory, block);
-  if (block + BLOCK_HEAD_BYTES + paneCount * ENTRY_BYTES > end) return false;
-  for (let i = 0, entry = block + BLOCK_HEAD_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
+  if (block + BLOCK_HEAD_BYTES + paneCount * GROUP_ENTRY_BYTES > end) return false;
+  for (let i = 0, entry = block + BLOCK_HEAD_BYTES; i < paneCount; i++, entry += GROUP_ENTRY_BYTES) {
     const tableBlock = block + (u32[(entry + 8) >>> 2] as number);
     if (tableBlock + TABLE_HEAD_BYTES > end) return false;
     const { address, count } = blockSlots(memory, layout, tableBlock);
@@ -98,7 +98,7 @@ export function relocateGroupBlock(memory: SharedMemory, layout: SlotLayout, blo
 export function groupsIn(memory: SharedMemory, block: number): number {
   const paneCount = paneCountOf(memory, block);
   let groups = 0;
-  for (let i = 0; i < paneCount; i++) groups += memory.u32[(block + BLOCK_HEAD_BYTES + i * ENTRY_BYTES + 12) >>> 2] as number;
+  for (let i = 0; i < paneCount; i++) groups += memory.u32[(block + BLOCK_HEAD_BYTES + i * GROUP_ENTRY_BYTES + 12) >>> 2] as number;
   return groups;
 }
 
@@ -106,14 +106,14 @@ export function groupsIn(memory: SharedMemory, block: number): number {
 export function lastPaneIn(memory: SharedMemory, block: number): number {
   const paneCount = paneCountOf(memory, block);
   let last = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < paneCount; i++) last = Math.max(last, memory.f64[(block + BLOCK_HEAD_BYTES + i * ENTRY_BYTES) >>> 3] as number);
+  for (let i = 0; i < paneCount; i++) last = Math.max(last, memory.f64[(block + BLOCK_HEAD_BYTES + i * GROUP_ENTRY_BYTES) >>> 3] as number);
   return last;
 }
 
 /** Calls `visit` with each pane of a block, and the number of rows that went into it. */
 export function eachPaneRows(memory: SharedMemory, block: number, visit: (pane: number, rows: number) => void): void {
   const paneCount = paneCountOf(memory, block);
-  for (let i = 0, entry = block + BLOCK_HEAD_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
+  for (let i = 0, entry = block + BLOCK_HEAD_BYTES; i < paneCount; i++, entry += GROUP_ENTRY_BYTES) {
     visit(memory.f64[entry >>> 3] as number, memory.u32[(entry + 16) >>> 2] as number);
   }
 }
@@ -133,7 +133,7 @@ export function eachPaneOf(
 ): number {
   const paneCount = paneCountOf(memory, block);
   let groups = 0;
-  for (let i = 0, entry = block + BLOCK_HEAD_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
+  for (let i = 0, entry = block + BLOCK_HEAD_BYTES; i < paneCount; i++, entry += GROUP_ENTRY_BYTES) {
     const tableBlock = block + (memory.u32[(entry + 8) >>> 2] as number);
     const { address, count } = blockSlots(memory, layout, tableBlock, shard);
     if (count === 0) continue;
@@ -146,7 +146,7 @@ export function eachPaneOf(
 /** Puts a 1 into `found`, by shard, for each shard that a block has groups of. */
 export function shardsWithGroups(memory: SharedMemory, layout: SlotLayout, block: number, found: Uint8Array): void {
   const paneCount = paneCountOf(memory, block);
-  for (let i = 0, entry = block + BLOCK_HEAD_BYTES; i < paneCount; i++, entry += ENTRY_BYTES) {
+  for (let i = 0, entry = block + BLOCK_HEAD_BYTES; i < paneCount; i++, entry += GROUP_ENTRY_BYTES) {
     const tableBlock = block + (memory.u32[(entry + 8) >>> 2] as number);
     for (let shard = 0; shard < SHARD_COUNT; shard++) if (blockSlots(memory, layout, tableBlock, shard).count > 0) found[shard] = 1;
   }

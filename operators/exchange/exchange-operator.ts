@@ -72,6 +72,14 @@ export interface ExchangeOperator {
    * @returns false: it is no copy of such a block
    */
   relocate?(memory: SharedMemory, block: number, from: number): boolean;
+  /**
+   * Copies what a block has for the shards `from` to `to` (exclusive) into a block of its own, for a process that has
+   * these shards. It is a copy in the sense of `relocate`, of the address that is returned.
+   *
+   * @returns address of a slab, which is the caller's; 0: there is nothing for them
+   * @throws MillraceError ERR_MILLRACE_MEMORY when there is no room
+   */
+  slice(slabs: SlabAllocator, block: number, from: number, to: number): number;
   /** How many pieces (groups, or rows) of a block all shards together have to merge. */
   piecesOf(memory: SharedMemory, block: number): number;
   /** Puts a 1 into `found`, by shard, for each shard that has to merge pieces of a block. Cost: O(shards). */

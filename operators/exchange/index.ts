@@ -40,4 +40,5 @@ export { hashKeys } from './key-hash.ts';
 export { type BlockColumns, offsetInShard, rowBlockMaxTime, shardOrders, shardRows, shardsWithRows } from './row-block.ts';
 export { RowMerger } from './row-order.ts';
 export { type RowInput, RowPartitioner, type RowStage } from './row-partition.ts';
+export { sliceRowBlock } from './row-slice.ts';
 export { named, type ResultParts, resultParts, type StateRow } from './state-row.ts';

@@ -4,13 +4,14 @@
  * block.
  */
 
-import { type AnyRow, type Batch, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
+import { type AnyRow, type Batch, copyBytes, type Schema, SHARD_COUNT, type SharedMemory, type SlabAllocator } from '../../core/index.ts';
 import type { RowPlace } from '../by-key/index.ts';
 import {
   blockInput,
   type DueTimes,
   type ExchangeOperator,
   type ExchangeShard,
+  exchangeBlockBytes,
   exchangeBlockOrigin,
   exchangeBlockRows,
   type LeftOut,
@@ -30,6 +31,7 @@ import {
   shardOrders,
   shardRows,
   shardsWithRows,
+  sliceRowBlock,
 } from '../exchange/index.ts';
 import type { KeyedOperator, KeyedOperatorPlan } from './keyed-operator.ts';
 import { RowOutput } from './row-output.ts';
@@ -110,6 +112,15 @@ export class KeyedExchange implements ExchangeOperator {
     if (typeof of !== 'number' || rows === undefined) return { values: typeof of === 'number' ? {} : of, block: 0, offset: undefined };
     const { schema, columns } = this.inputs[input] as RowInput;
     return { values: new RowReader(schema, columns).read(rows, of), block, offset: offsetInShard(memory, block, shard, of) };
+  }
+
+  slice(slabs: SlabAllocator, block: number, from: number, to: number): number {
+    const input = this.inputs[blockInput(slabs.memory, block)] as RowInput;
+    if (input.isBroadcast !== true) return sliceRowBlock(slabs, input, block, from, to);
+    const bytes = exchangeBlockBytes(slabs.memory, block);
+    const copy = slabs.alloc(bytes);
+    copyBytes(slabs.memory, copy, block, bytes);
+    return copy;
   }
 
   piecesOf(memory: SharedMemory, block: number): number {

@@ -24,6 +24,10 @@ export interface DemoOptions {
   readonly killEvery?: Duration;
   /** How many times at most. */
   readonly kills?: number;
+  /** So many processes share the job, exactly-once, over Kafka. */
+  readonly processes?: number;
+  /** Into how many tasks it is parted then. */
+  readonly tasks?: number;
   readonly seed?: number;
   readonly json: boolean;
   /** Of the job that counts. */
@@ -47,7 +51,10 @@ export async function demo(options: DemoOptions): Promise<boolean> {
     const params = { ...place.params, format, rows, seed };
     say(`making ${grouped(rows)} clicks as ${format} ...`);
     const madeSeconds = await runToEnd(example(place.makeClicks), { workers, trigger: 'availableNow', params });
-    say(`made in ${madeSeconds.toFixed(1)} s; counting them per page and minute with ${workers} worker${workers === 1 ? '' : 's'} ...`);
+    const crew =
+      options.processes === undefined ? `${workers} worker${workers === 1 ? '' : 's'}` : `${options.processes} process${options.processes === 1 ? '' : 'es'}`;
+    say(`made in ${madeSeconds.toFixed(1)} s; counting them per page and minute with ${crew} ...`);
+    const expected = await expectedResult(rows, seed);
 
     const job = example(place.mainJob);
     const startedAt = performance.now();
@@ -64,31 +71,38 @@ export async function demo(options: DemoOptions): Promise<boolean> {
             seed,
             say,
           });
-    const seconds =
-      killed !== undefined
-        ? (performance.now() - startedAt) / 1_000
-        : await runToEnd(job, {
-            workers,
+    const shared =
+      options.processes === undefined
+        ? undefined
+        : await (await import('./shared.ts')).runShared({
+            module: job,
+            place,
             params,
-            // All clicks are there, but the log has no end, and its last windows are checked, too.
-            bounded: true,
-            drain: 'emit',
-            ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
-            ...(options.dashboard === undefined ? {} : { dashboard: options.dashboard }),
-            ...(options.logger === undefined ? {} : { logger: options.logger }),
-            ...(options.trigger === undefined ? {} : { trigger: options.trigger }),
-            ...(options.sinkDelay === undefined ? {} : { sinkDelay: options.sinkDelay }),
+            processes: options.processes,
+            tasks: options.tasks ?? 8,
+            dir: await mkdtemp(join(tmpdir(), 'millrace-demo-')),
+            count: expected.length,
+            trigger: String(options.trigger ?? '100ms'),
           });
+    const seconds =
+      shared !== undefined
+        ? shared.seconds
+        : killed !== undefined
+          ? (performance.now() - startedAt) / 1_000
+          : await runToEnd(job, {
+              workers,
+              params,
+              // All clicks are there, but the log has no end, and its last windows are checked, too.
+              bounded: true,
+              drain: 'emit',
+              ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+              ...(options.dashboard === undefined ? {} : { dashboard: options.dashboard }),
+              ...(options.logger === undefined ? {} : { logger: options.logger }),
+              ...(options.trigger === undefined ? {} : { trigger: options.trigger }),
+              ...(options.sinkDelay === undefined ? {} : { sinkDelay: options.sinkDelay }),
+            });
     const maxRssBytes = process.resourceUsage().maxRSS * 1_024;
-    await (
-      await run(new URL(`./results.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url), {
-        workers: 1,
-        trigger: 'availableNow',
-        params: place.results,
-      })
-    ).done;
-    const result = (await import('./results.ts')).results.rows as unknown as readonly PageMinute[];
-    const expected = await expectedResult(rows, seed);
+    const result = shared?.result ?? (await readResults(place));
     const sum = checksum(result);
     const isVerified = sum === checksum(expected);
 
@@ -110,6 +124,9 @@ export async function demo(options: DemoOptions): Promise<boolean> {
           checksum: sum,
           verified: isVerified,
           ...killed,
+          ...(shared === undefined
+            ? {}
+            : { processes: options.processes, cpuSeconds: shared.cpuSeconds, rowsPerCpuSecond: Math.round(rows / shared.cpuSeconds) }),
         }),
       );
     }
@@ -118,6 +135,12 @@ export async function demo(options: DemoOptions): Promise<boolean> {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, interrupted);
     await place.close();
   }
+}
+
+async function readResults(place: Place): Promise<readonly PageMinute[]> {
+  const module = new URL(`./results.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url);
+  await (await run(module, { workers: 1, trigger: 'availableNow', params: place.results })).done;
+  return (await import('./results.ts')).results.rows as unknown as readonly PageMinute[];
 }
 
 async function onLog(): Promise<Place> {

@@ -32,7 +32,8 @@ export async function onKafka(brokers: string): Promise<Place> {
     results: { brokers, output, group: `${id}-results` },
     close: async () => {
       try {
-        await admin.deleteTopics({ topics: [input, output] });
+        // And that of tasks, where processes have shared the job.
+        await admin.deleteTopics({ topics: (await admin.listTopics()).filter((topic) => topic.startsWith(id)) });
       } finally {
         await admin.disconnect();
       }

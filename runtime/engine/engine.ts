@@ -15,7 +15,7 @@
 import { type Counters, MillraceError, SHARD_COUNT, type SharedMemory, type SlabAllocator, type WatermarkState } from '../../core/index.ts';
 import type { Chunk, ChunkDecoder, SinkInfo } from '../../io/index.ts';
 import { exchangeBlockBytes, exchangeBlockRows, type Scatter } from '../../operators/index.ts';
-import { type ExchangePlan, eventTimeOf, type Plan, type Predecessor } from '../plan/index.ts';
+import type { ExchangePlan, Plan, Predecessor } from '../plan/index.ts';
 import {
   type Control,
   type CounterName,
@@ -25,14 +25,13 @@ import {
   OF_EXCHANGE,
   OF_SOURCE,
   type OutputBlock,
-  PARTITION_DRAINED,
-  PARTITION_ENDED,
   type Restored,
   restoreWatermarks,
   WorkerBalance,
 } from '../shared/index.ts';
 import { type LoggedBlocks, type StateLog, type StateReader, StateWriter } from '../state-log/index.ts';
 import { type BlockTransport, SharedMemoryTransport } from './block-transport.ts';
+import { EventTimes } from './event-times.ts';
 import { ExchangeRunner, ownGroups, type ShardOrigin } from './exchange-runner.ts';
 import { FailedRows } from './failed-rows.ts';
 import { Failures } from './failures.ts';
@@ -44,6 +43,7 @@ import { Rejects } from './rejects.ts';
 import { type SpillPlace, StateBudget } from './state-budget.ts';
 import { type EngineState, type ShardState, stateOfShard } from './state-snapshot.ts';
 import type { TailTaker } from './tail.ts';
+import { TaskExchange } from './task-exchange.ts';
 import { WatermarkRunner } from './watermark-runner.ts';
 
 /** How often bytes of state are shown to progress. */
@@ -99,21 +99,22 @@ export class Engine {
   readonly #place: Place;
   readonly #firstGlobal: number[] = [];
   readonly #watermarks: WatermarkRunner[];
+  readonly #times: EventTimes;
   readonly #flows: Flows;
   readonly #failures: Failures;
   readonly #exchanges: ExchangeRunner<Flow>[];
   readonly #decoders: ChunkDecoder[];
   readonly #balance: WorkerBalance;
   readonly #transport: BlockTransport;
+  /** The way to other tasks of the job; undefined: there are none. */
+  readonly #tasks: TaskExchange | undefined;
   readonly #writer: StateWriter | undefined;
   /** Which shards are in memory; undefined: all. */
   readonly #budget: StateBudget | undefined;
   /** What the scans of this epoch have left, by exchange, for the log. */
   #blocks: LoggedBlocks[] = [];
-  /** By exchange: its event time as of the end of the last epoch. */
+  /** By exchange: its event time as of the end of the last epoch; behind them what the tasks have told each other. */
   #before: number[] = [];
-  /** Where the log ends. A plan that has changed since may have watermarks that are behind it. */
-  readonly #timesOfLog = new Map<ExchangePlan, number>();
   /** The clock as of the end of the last epoch. */
   #nowMs = 0;
   /** When bytes of state were last shown. */
@@ -134,8 +135,11 @@ export class Engine {
     const names = plan.sources.map(({ source }) => source.name);
     this.#place = new Place(names, context.counters, this.#restoreWatermarks(), context.control.rowAtWork(context.worker));
     const failed = new FailedRows(context.failedRows, this.#place, (sample) => context.sample(sample));
-    this.#noteTimesOfLog();
+    this.#times = new EventTimes(context, this.#watermarks, this.#firstGlobal);
     this.#flows = new Flows(context, this.#place, this.#watermarks, this.#balance, failed);
+    const { task } = plan;
+    this.#tasks = task && new TaskExchange(plan, task, slabs, this.#flows.encoderOf(task.sink));
+    this.#times.follow(this.#tasks);
     this.#failures = new Failures(plan, slabs, this.#place, failed, this.#flows.ofFailures);
     this.#budget = this.#makeBudget();
     this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index));
@@ -153,8 +157,8 @@ export class Engine {
         reject: (rejection) => rejects.take(rejection),
       }),
     );
-    if (context.stored !== undefined) redo(context.stored.log, this.#exchanges, slabs, (exchange) => this.#numberInLog(exchange));
-    this.#before = plan.exchanges.map((exchange) => this.#eventTime(exchange));
+    if (context.stored !== undefined) redo(context.stored.log, this.#exchanges, slabs, (exchange) => this.#times.numberInLog(exchange));
+    this.#before = this.#times.logged(undefined);
     if (context.stateLog !== undefined) {
       const { firstEpoch, nowMs, control, stored } = context;
       const shards = this.#exchanges.flatMap((exchange, index) => exchange.logged(index));
@@ -191,13 +195,15 @@ export class Engine {
     this.#balance.ofSource(source, OF_SOURCE.bytes, chunk.byteLength);
     this.#flows.begin(flows, { source, partition: chunk.partition, first: chunk.first });
     let rows = 0;
-    const { control, worker } = this.#context;
+    const { control, worker, plan } = this.#context;
+    const isOfTasks = source === plan.task?.source;
     const begin = (): void => control.beginWork(worker, 0, source, chunk.partition, chunk.first, chunk.next);
     const read = (): Promise<void> | undefined => {
       try {
         for (let batch = decoder.next(); batch !== undefined; batch = decoder.next()) {
           rows += batch.rowCount;
-          flow.run(batch);
+          if (isOfTasks) this.#tasks?.take(batch);
+          else flow.run(batch);
           control.goOn(worker);
         }
       } catch (error) {
@@ -214,7 +220,7 @@ export class Engine {
       this.#flows.end(flows);
       this.#flows.flush(flows);
       control.endWork(worker);
-      this.#place.count('rowsIn', rows);
+      if (!isOfTasks) this.#place.count('rowsIn', rows);
       this.#balance.ofSource(source, OF_SOURCE.decoded, rows);
     };
     begin();
@@ -272,6 +278,7 @@ export class Engine {
     // All engines are past the merges of the epoch before.
     this.#transport.takeBack(epoch - 1);
     for (const watermark of this.#watermarks) watermark.advance(epoch, nowMs);
+    this.#tasks?.advance();
     this.#budget?.beginEpoch(epoch, this.#viewedBytes);
     for (const [index, exchange] of this.#exchanges.entries()) {
       if (exchange.upstream.length > 0) {
@@ -280,6 +287,7 @@ export class Engine {
       }
       yield* this.#merge(exchange, index, epoch, nowMs);
     }
+    this.#tellTasks(epoch);
     this.#log(epoch, nowMs);
     this.#showStateBytes(nowMs);
     this.#balance.publish(this.#context.control, epoch, this.#context.worker);
@@ -313,8 +321,8 @@ export class Engine {
   /** Writes the merged epoch to the state log, while its blocks are still there. */
   #log(epoch: number, nowMs: number): void {
     if (this.#writer === undefined) return;
-    const { plan, control } = this.#context;
-    const after = plan.exchanges.map((exchange) => this.#timeAtEnd(exchange, epoch));
+    const { control } = this.#context;
+    const after = this.#times.logged(epoch);
     this.#writer.endEpoch({ epoch, workers: control.shape.workers, nowMs, before: this.#before, after }, this.#blocks);
     this.#before = after;
     this.#blocks = [];
@@ -338,7 +346,7 @@ export class Engine {
   *#merge(exchange: ExchangeRunner<Flow>, index: number, epoch: number, nowMs: number): Generator<Promise<void>, void, void> {
     const blocks = this.#transport.gather(epoch, index);
     for (const block of blocks) this.#balance.ofExchange(index, OF_EXCHANGE.found, exchangeBlockRows(this.#memory, block));
-    const watermark = this.#timeAtEnd(exchange.plan, epoch);
+    const watermark = this.#times.atEnd(index, epoch);
     const { control, worker } = this.#context;
     control.beginWork(worker, 1 + index, 0, 0, 0, 0);
     exchange.beginEpoch(epoch, nowMs);
@@ -394,62 +402,46 @@ export class Engine {
     this.#place.epoch = epoch;
     this.#nowMs = nowMs;
     for (const watermark of this.#watermarks) watermark.begin(nowMs);
-    this.#exchanges.forEach((exchange, index) => {
-      const start = { watermark: this.#eventTime(exchange.plan), timeBound: Number.POSITIVE_INFINITY };
+    this.#exchanges.forEach((_, index) => {
+      const start = { watermark: this.#times.lateBefore(index), timeBound: Number.POSITIVE_INFINITY };
       for (const scatter of this.#flows.scatters[index] as readonly Scatter[]) scatter.beginEpoch(start);
-    });
-  }
-
-  /**
-   * The watermark of an exchange: that of the watermarks above it, less the delay with which rows come from
-   * there.
-   */
-  #eventTime(exchange: ExchangePlan): number {
-    const time = eventTimeOf(exchange, (watermark) => (this.#watermarks[watermark] as WatermarkRunner).watermark.current);
-    return Math.max(time, this.#timesOfLog.get(exchange) ?? Number.NEGATIVE_INFINITY);
-  }
-
-  #noteTimesOfLog(): void {
-    const last = this.#context.stored?.log.last;
-    this.#context.plan.exchanges.forEach((exchange, index) => {
-      const time = last?.after[this.#numberInLog(index) ?? -1];
-      if (time !== undefined) this.#timesOfLog.set(exchange, time);
-    });
-  }
-
-  /** The number that an exchange has in the log; undefined: it has none. */
-  #numberInLog(exchange: number): number | undefined {
-    const predecessors = this.#context.stored?.predecessors;
-    return predecessors === undefined ? exchange : predecessors[exchange]?.exchange;
-  }
-
-  /** The watermark of an exchange at the end of an epoch; +Infinity: its input has ended. */
-  #timeAtEnd(exchange: ExchangePlan, epoch: number): number {
-    return this.#hasEnded(exchange, epoch) ? Number.POSITIVE_INFINITY : this.#eventTime(exchange);
-  }
-
-  /** The input of an exchange can end without event time, too; then what is open comes out. */
-  #hasEnded(exchange: ExchangePlan, epoch: number): boolean {
-    const { control, partitions } = this.#context;
-    return exchange.sources.every((source) => {
-      for (let partition = 0; partition < (partitions[source] as number); partition++) {
-        const state = control.partition(epoch, (this.#firstGlobal[source] as number) + partition);
-        if (state !== PARTITION_ENDED && state !== PARTITION_DRAINED) return false;
-      }
-      return true;
     });
   }
 
   /** Publishes the blocks that our scans left for an exchange, and until when their rows are held. */
   #publish(epoch: number, exchange: number): void {
     const { control, worker } = this.#context;
-    const blocks = (this.#flows.scatters[exchange] as readonly Scatter[]).flatMap((scatter) => scatter.takeBlocks());
+    const left = (this.#flows.scatters[exchange] as readonly Scatter[]).flatMap((scatter) => scatter.takeBlocks());
+    const blocks = this.#tasks === undefined ? left : this.#passOn(this.#tasks, exchange, left);
     const runner = this.#exchanges[exchange] as ExchangeRunner;
     this.#balance.ofExchange(exchange, OF_EXCHANGE.pieces, runner.piecesOf(blocks));
     for (const block of blocks) this.#balance.ofExchange(exchange, OF_EXCHANGE.bytes, exchangeBlockBytes(this.#memory, block));
     this.#memory.f64[control.held(epoch, worker, exchange)] = runner.heldUntil(blocks);
     if (this.#writer !== undefined) this.#blocks.push({ exchange, blocks });
     this.#transport.publish(epoch, exchange, blocks);
+  }
+
+  /**
+   * Blocks go to the tasks that have their shards.
+   *
+   * @returns those that have come from there: rows of these count as put in
+   */
+  #passOn(tasks: TaskExchange, exchange: number, left: readonly number[]): number[] {
+    const rowsOf = (blocks: readonly number[]): number => blocks.reduce((rows, block) => rows + exchangeBlockRows(this.#memory, block), 0);
+    const came = tasks.taken(exchange);
+    this.#balance.ofExchange(exchange, OF_EXCHANGE.put, rowsOf(came) - rowsOf(left));
+    this.#place.atTasks(this.#exchanges.length, exchange);
+    tasks.send(exchange, left);
+    return came;
+  }
+
+  /** Tells the other tasks how far this one is, with the epoch. */
+  #tellTasks(epoch: number): void {
+    const { plan, control } = this.#context;
+    if (this.#tasks === undefined) return;
+    this.#place.atTasks(plan.exchanges.length, plan.exchanges.length);
+    this.#tasks.tell(this.#times.ofOwnRows(epoch), control.isLoaded(epoch));
+    if (this.#tasks.areLoaded) control.setAllLoaded();
   }
 
   /** @returns what had been read before the restart */
@@ -475,12 +467,12 @@ export class Engine {
       exchange,
       index,
       slabs,
-      this.#eventTime(exchange),
+      this.#times.of(index),
       this.#flows.ofExchanges[index] as Flow,
       groups,
       this.#failures.of(index),
       control.rowAtWork(worker),
-      this.#origin(index, this.#eventTime(exchange)),
+      this.#origin(index, this.#times.of(index)),
       viewed,
       this.#budget,
     );
@@ -498,7 +490,7 @@ export class Engine {
   #origin(exchange: number, watermark: number): ShardOrigin | undefined {
     const { from, stored } = this.#context;
     if (from !== undefined) return { stateOf: (shard) => stateOfShard(from.exchanges[exchange] as readonly ShardState[], shard) };
-    const number = this.#numberInLog(exchange);
+    const number = this.#times.numberInLog(exchange);
     if (stored === undefined || number === undefined) return undefined;
     const { log, predecessors } = stored;
     return originInLog(log, number, this.#context.plan.exchanges[exchange] as ExchangePlan, predecessors?.[exchange], watermark);

@@ -95,6 +95,11 @@ export class Flows {
     this.ofFailures = plan.exchanges.map(({ errors }) => errors.map((flow) => this.#flow(flow)));
   }
 
+  /** The encoder of a sink. */
+  encoderOf(sink: number): SinkEncoder {
+    return this.#encoders[sink] as SinkEncoder;
+  }
+
   /** Begins a run of rows through these flows, all of one origin: a chunk, or a shard. */
   begin(flows: readonly Flow[], origin: ChunkOrigin): void {
     for (const target of targetsOf(flows)) this.#scatter(target).beginChunk(origin);
@@ -236,6 +241,8 @@ export class Flows {
   #handOver(sink: number, outputPartition: number, rows: number, address: number, bytes: number): void {
     const place = this.#place;
     const { epoch, stage, unit, unitSequence } = place;
-    this.#context.output(epoch, { sink, stage, unit, unitSequence, order: place.order++, outputPartition, rows, address, bytes });
+    // What goes to other tasks is no output of the job.
+    const rowsOut = sink === this.#context.plan.task?.sink ? 0 : rows;
+    this.#context.output(epoch, { sink, stage, unit, unitSequence, order: place.order++, outputPartition, rows: rowsOut, address, bytes });
   }
 }

@@ -78,6 +78,11 @@ export class Place {
     this.global = 0;
   }
 
+  /** Moves to what goes to other tasks: what is for exchange `which`; of their number, the end of the epoch. */
+  atTasks(exchanges: number, which: number): void {
+    this.atShards(exchanges + which, 0);
+  }
+
   /** The same for rows that have waited: what they lead to comes behind what the group has handed over in earlier rounds. */
   goOnAtShards(exchange: number, group: number, round: number): void {
     this.atShards(exchange, group);

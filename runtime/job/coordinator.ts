@@ -79,6 +79,7 @@ export class Coordinator {
   readonly #scansWaiting = new Map<string, string>();
   #isEpochWanted = false;
   #isStopping = false;
+  #isLoaded = false;
   /** By the user. */
   #isPaused = false;
   #readAgain: number | 'all' = 0;
@@ -313,6 +314,10 @@ export class Coordinator {
     this.#epochStartedAtMs = cutAtMs;
     this.#beganAtMs = undefined;
     if (record !== undefined) effects.record(record);
+    if (this.#isLoadedAnew) {
+      this.#isLoaded = true;
+      this.#control.setLoaded(epoch);
+    }
     crew.endEpoch({ epoch, startMs, nowMs });
     // After the end of this epoch, as what was held back belongs to the next.
     intake.cutAt(this.#decisions.cut);
@@ -441,9 +446,14 @@ export class Coordinator {
     if (this.#finisher.isConcluding) return false;
     if (this.#decisions.isReplaying) return !this.#isStopping && this.intake.isCutReached;
     if (this.#stateLimit.isWaiting && this.#parts.clocks.elapsed() >= this.#epochStartedAtMs + PAUSED_EPOCH_MS) return true;
-    if (this.intake.epochBytes > 0 || this.#states.haveChanged) return true;
+    if (this.intake.epochBytes > 0 || this.#states.haveChanged || this.#isLoadedAnew) return true;
     // What waits for the clock when nothing more comes waits for the next run.
     return this.#watermarks.waitsForClock && !this.#isStopping && !this.#states.allEnded;
+  }
+
+  /** The tables of this task are loaded, which the others do not know yet. */
+  get #isLoadedAnew(): boolean {
+    return this.#parts.plan.task !== undefined && !this.#isLoaded && this.intake.isLoaded;
   }
 
   #wantEpoch(): void {
@@ -463,6 +473,7 @@ export class Coordinator {
   /** All of the crew have merged the epoch: notes what windows hold now, then sees to the output. */
   #merged(record: EpochRecord): void {
     const blockBytes = this.#balance.check(record.epoch, this.#control);
+    if (this.#control.areAllLoaded) this.intake.loadedByAll();
     const progress = this.#watermarks.merged(record.epoch);
     this.commits.merged(record, progress, this.#watermarks.metadata(record));
     if (this.#parts.checkpointMs !== undefined) {

@@ -132,6 +132,7 @@ export class Execution {
       coordinator.intake.loadFirst(
         this.#plan.sources.map(({ behind }) => behind),
         this.#plan.sources.map(({ source }) => source.bounded),
+        this.#plan.task?.source,
       );
       this.#tellOpen();
       if (stored !== undefined) await checkpoints?.dir.journal.begin(stored.head, stored.kept);
@@ -157,12 +158,15 @@ export class Execution {
 
   #openCheckpoints({ dir, kafka, allowed }: NonNullable<ResolvedOptions['checkpoint']>): Promise<Checkpoints> {
     const { guarantee, standby, sessionMs } = this.#options;
+    // Tasks of a shared job change hands all the time.
+    const isOfMany = this.#options.task !== undefined;
     const store: CheckpointsParts['store'] = {
       dir,
       kafka,
       sessionMs,
       signal: this.#abort.signal,
       warn: (message) => this.onWarning(message),
+      say: (message) => (isOfMany ? this.#watch.log.info({}, message) : this.onWarning(message)),
       reportOf: (name) => this.#watch.reportOf(name),
       ...this.#before,
       lost: (error) => void this.fail(error),
@@ -299,7 +303,7 @@ export class Execution {
   }
 
   #startWorkers(): void {
-    const { params, batchRows, failedRows, codeGeneration, memoryBytes, epochBytes } = this.#options;
+    const { params, batchRows, failedRows, codeGeneration, memoryBytes, epochBytes, task } = this.#options;
     const coordinator = this.#coordinator;
     this.#workers.start(coordinator.control, {
       url: this.#url,
@@ -315,7 +319,8 @@ export class Execution {
       failedRows,
       stored: this.#checkpoints?.task,
       spill: this.#spill && { dir: this.#spill.dir, limitBytes: stateBytesBeside(memoryBytes, epochBytes) },
-      ...(codeGeneration === undefined ? {} : { codeGeneration }),
+      codeGeneration,
+      task,
     });
   }
 

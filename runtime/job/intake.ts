@@ -94,6 +94,8 @@ export class Intake {
   /** By source: whether it ends by itself. */
   #isBounded: readonly boolean[] = [];
   #isLoading = false;
+  #ofTasks: number | undefined;
+  #areAllLoaded = false;
   /** By source: rows that the frames of the epoch announce; NaN: a frame does not tell. */
   readonly #rows: number[] = [];
   /** What each chunk that was handed on counts as. */
@@ -179,12 +181,26 @@ export class Intake {
    *
    * @param behind by source, the sources that it waits for
    * @param isBounded by source, whether it ends by itself
+   * @param ofTasks the source by which the tasks of a job tell each other; sources behind it wait for {@link loadedByAll}
    */
-  loadFirst(behind: readonly (readonly number[])[], isBounded: readonly boolean[]): void {
+  loadFirst(behind: readonly (readonly number[])[], isBounded: readonly boolean[], ofTasks?: number): void {
+    this.#ofTasks = ofTasks;
     this.#behind = behind.map((sources) => new Set(sources));
     this.#isBounded = isBounded;
     this.#isLoading = behind.some((sources) => sources.length > 0);
     for (const source of this.#bySource.keys()) this.#checkLoaded(source);
+  }
+
+  /** What the other tasks do not tell: the tables of this one are loaded. */
+  get isLoaded(): boolean {
+    return this.#behind.every((behind) => behind.size === 0 || (behind.size === 1 && this.#ofTasks !== undefined && behind.has(this.#ofTasks)));
+  }
+
+  /** The tables of all tasks are loaded. */
+  loadedByAll(): void {
+    if (this.#ofTasks === undefined || this.#areAllLoaded) return;
+    this.#areAllLoaded = true;
+    this.#checkLoaded(this.#ofTasks);
   }
 
   /**
@@ -448,7 +464,7 @@ export class Intake {
     if (!this.#isLoading || this.#isCutting) return;
     const isLoaded = (state: IntakePartition): boolean =>
       state.ended || !state.assigned || (this.#isBounded[source] !== true && state.loadUntil !== undefined && positionOf(state) >= state.loadUntil);
-    if (!(this.#bySource[source] as IntakePartition[]).every(isLoaded)) return;
+    if (!(source === this.#ofTasks ? this.#areAllLoaded : (this.#bySource[source] as IntakePartition[]).every(isLoaded))) return;
     for (const behind of this.#behind) behind.delete(source);
     this.#isLoading = this.#behind.some((behind) => behind.size > 0);
     for (const state of this.partitions) {

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkOptionNames, type Duration, durationMs, MEMORY_BYTES_MAX, MillraceError, nearNames, shown, shownPath } from '../../core/index.ts';
+import type { Task } from '../../io/index.ts';
 import type { KafkaCheckpointOptions } from '../../io/kafka/index.ts';
 import { type DashboardOptions, type DashboardPlace, dashboardPlace } from '../dashboard/index.ts';
 import type { Drain } from '../epoch/index.ts';
@@ -160,6 +161,8 @@ export interface ResolvedOptions {
   readonly sinkDelayMs: number;
   readonly batchRows: number;
   readonly codeGeneration: boolean | undefined;
+  /** Which task of a job that several processes share; undefined: it is not shared. */
+  readonly task?: Task;
 }
 
 const MEMORY = '1GiB';

@@ -6,10 +6,12 @@ import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type AnyRow, checkOptionNames, MillraceError, shown } from '../../core/index.ts';
+import type { Task } from '../../io/index.ts';
 import { Dashboard } from '../dashboard/index.ts';
 import { type JobState, JobWatch, jobMetrics, Observation, type Progress, prometheusText } from '../observe/index.ts';
-import { describePlan, graphOf, makePlan, type Plan } from '../plan/index.ts';
-import { loadGraph, refuseInWorker, supportTypeScript } from '../stream/index.ts';
+import { describePlan, graphOf, type Plan } from '../plan/index.ts';
+import { refuseInWorker, supportTypeScript } from '../stream/index.ts';
+import { planFor } from '../workers/index.ts';
 import { type ResolvedOptions, type RunOptions, resolveOptions } from './options.ts';
 import { Supervisor } from './supervisor.ts';
 import type { View } from './view.ts';
@@ -39,11 +41,17 @@ interface JobEvents {
 
 /** See ../start.ts. */
 export async function run(module: URL | string, options: RunOptions = {}): Promise<Job> {
-  const url = moduleUrl(module);
-  const resolved = resolveOptions(options);
+  return start(moduleUrl(module), resolveOptions(options));
+}
+
+/** Starts one task of a job that several processes share; the options are those of a job of its own. */
+export async function runTask(module: URL | string, options: RunOptions, task: Task): Promise<Job> {
+  return start(moduleUrl(module), { ...resolveOptions(options), task });
+}
+
+async function start(url: string, resolved: ResolvedOptions): Promise<Job> {
   refuseInWorker(url);
-  const { codeGeneration } = resolved;
-  const plan = makePlan(await loadGraph(url, resolved.params), codeGeneration === undefined ? {} : { codeGeneration });
+  const plan = await planFor({ url, ...resolved });
   const { signal, observe, triggerMs } = resolved;
   signal?.throwIfAborted();
   let watch!: JobWatch;
@@ -84,7 +92,7 @@ function settingsOf({ workers, triggerMs, guarantee, checkpoint, standby, memory
 
 /** See ../start.ts. */
 export async function explain(module: URL | string, params: RunOptions['params'] = {}): Promise<Plan> {
-  return makePlan(await loadGraph(moduleUrl(module), params));
+  return planFor({ url: moduleUrl(module), params });
 }
 
 /** @internal */

@@ -250,7 +250,7 @@ export class ProgressLog {
       rowsPerSecond: rowsIn / seconds,
       rowsPerSecondNow: this.#lastTick.rowsPerSecond,
       watermark: watermarks.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...watermarks.map((watermark) => watermark.current)),
-      lag: partitions.reduce<number | undefined>((sum, state, global) => (state.assigned ? plus(sum, perPartition[global]?.lag) : sum), 0),
+      lag: partitions.reduce<number | undefined>((sum, state, global) => (state.assigned ? plus(sum, all[global]?.lag) : sum), 0),
       lastEpoch: this.#lastEpoch,
       lastCheckpoint: undefined,
       partitions: perPartition,

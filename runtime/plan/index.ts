@@ -24,6 +24,7 @@ export {
   type Plan,
   type SinkPlan,
   type SourcePlan,
+  type TaskPlan,
   type ViewPlan,
   type WatermarkPlan,
 } from './plan.ts';
@@ -31,3 +32,4 @@ export { makePlan } from './planner.ts';
 export { ERROR_SCHEMA, type ErrorRow, ErrorRows, LateRows, lateSchema, type RowCoordinates, rowText, valuesText } from './side-outputs.ts';
 export { headOf, STATE_FORMAT, type StateHead } from './state-head.ts';
 export { type Allowed, type AllowedNames, NOTHING_ALLOWED, type Predecessor, type Succession, stateOperators, succession } from './succession.ts';
+export { mustBeShareable, planOfTask, shardsOf, TASK_COUNTS, taskName } from './task-plan.ts';

@@ -12,7 +12,7 @@
  */
 
 import type { Schema, WatermarkPolicy } from '../../core/index.ts';
-import type { Sink, Source } from '../../io/index.ts';
+import type { Sink, Source, Task } from '../../io/index.ts';
 import type { ExchangeOperator, RowOperation, RowPlan, ViewedRows } from '../../operators/index.ts';
 import type { WatermarkStrategy } from './graph.ts';
 
@@ -25,6 +25,17 @@ export interface Plan {
   readonly sinks: readonly SinkPlan[];
   /** State that can be read while the job runs. */
   readonly views: readonly ViewPlan[];
+  /** Where several processes share the job: which part of it this is. */
+  readonly task?: TaskPlan;
+}
+
+/** What a task needs to know of the others. */
+export interface TaskPlan extends Task {
+  /** Among the sources and the sinks of the plan: the topic between the tasks. */
+  readonly source: number;
+  readonly sink: number;
+  /** By exchange: the watermarks whose rows come to it without another exchange between. */
+  readonly direct: readonly (readonly number[])[];
 }
 
 export interface SourcePlan {

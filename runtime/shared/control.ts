@@ -2,7 +2,8 @@
  * The control block: the few words of shared memory through which coordinator and workers meet. This file is
  * its layout, for both sides, and says who writes each field.
  *
- *   header        aborted flag · coordinator's doorbell · barrier (arrived, generation), one cache line each
+ *   header        aborted flag · coordinator's doorbell · barrier (arrived, generation), one cache line each; and what is
+ *                 known of tables that are loaded first, in this task and in all
  *   doorbells     one line per worker: rung by the coordinator
  *   partitions    [parity][partition] i32: what the coordinator knows of a partition when it ends an epoch
  *   maxima        [parity][worker][watermark][partition] f64: newest event time in the epoch
@@ -32,8 +33,9 @@ const ABORTED = 0;
 const DOORBELL = LINE;
 const ARRIVED = 2 * LINE;
 const GENERATION = 3 * LINE;
+const LOADED = 4 * LINE;
 const STATE_BYTES = 24;
-const DOORBELLS = 4 * LINE;
+const DOORBELLS = 5 * LINE;
 
 export interface ControlShape {
   readonly workers: number;
@@ -259,6 +261,26 @@ export class Control {
       bytes += this.memory.f64[at + 1] as number;
     }
     return { oldestBase, bytes };
+  }
+
+  /** Coordinator: the tables of this task are loaded with the rows of this epoch. */
+  setLoaded(epoch: number): void {
+    this.memory.f64[(this.address + LOADED) >>> 3] = epoch + 1;
+  }
+
+  /** Whether the tables of this task are loaded when the epoch ends. */
+  isLoaded(epoch: number): boolean {
+    const behind = this.memory.f64[(this.address + LOADED) >>> 3] as number;
+    return behind > 0 && behind <= epoch + 1;
+  }
+
+  /** Worker: those of all tasks are, as they have told. */
+  setAllLoaded(): void {
+    Atomics.store(this.memory.i32, (this.address + LOADED + 8) >>> 2, 1);
+  }
+
+  get areAllLoaded(): boolean {
+    return Atomics.load(this.memory.i32, (this.address + LOADED + 8) >>> 2) === 1;
   }
 
   /** Worker: it begins to scan rows of a partition, or (stage n + 1) to merge exchange n. */

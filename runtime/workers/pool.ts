@@ -7,7 +7,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { MillraceError, type SharedMemoryHandle, type WatermarkState } from '../../core/index.ts';
-import type { SinkInfo } from '../../io/index.ts';
+import type { SinkInfo, Task } from '../../io/index.ts';
 import type { PlanIdentity, Predecessor } from '../plan/index.ts';
 import type { ControlShape, FailedRowsPolicy, LedgerSample, Restored } from '../shared/index.ts';
 import type { SegmentRange } from '../state-log/index.ts';
@@ -56,7 +56,9 @@ export interface WorkerTask {
   readonly stored: StoredTask | undefined;
   /** Where state goes that memory has no room for; undefined: all of it stays there. */
   readonly spill: { readonly dir: string; readonly limitBytes: number } | undefined;
-  readonly codeGeneration?: boolean;
+  readonly codeGeneration: boolean | undefined;
+  /** Which task of a job that several processes share; undefined: it is not shared. */
+  readonly task: Task | undefined;
   /** Shows some of the rows that go to sinks. */
   readonly tail?: boolean;
   readonly port: MessagePort;

@@ -4,6 +4,10 @@
 
 import { existsSync } from 'node:fs';
 
+// Piscina tries require() first. A thread that is ended while Node makes a module that was imported out of one that was
+// required ends the whole process (an assertion of Node 20.20). What waits at its top level cannot be required.
+await undefined;
+
 const isSource = existsSync(new URL('./worker.ts', import.meta.url));
 
 async function load() {

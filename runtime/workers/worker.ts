@@ -8,11 +8,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
 import { attachMemory, Counters, MillraceError, SlabAllocator } from '../../core/index.ts';
 import { Engine } from '../engine/index.ts';
-import { identityDifference, identityOf, makePlan, type Plan } from '../plan/index.ts';
+import { identityDifference, identityOf, type Plan } from '../plan/index.ts';
 import { Aborted, type ChunkMessage, COUNTER_NAMES, Control, type EpochEndMessage, readChunk, readEpochEnd, TO_WORKER } from '../shared/index.ts';
 import { openSegmentFile, SegmentFiles, SpillFiles, StateReader } from '../state-log/index.ts';
-import { enterWorker, loadGraph } from '../stream/index.ts';
+import { enterWorker } from '../stream/index.ts';
 import { CoordinatorLink } from './coordinator-link.ts';
+import { planFor } from './plan-for.ts';
 import type { WorkerMessage, WorkerTask } from './pool.ts';
 import { type PortableError, portableError } from './portable-error.ts';
 
@@ -30,8 +31,7 @@ export async function work(task: WorkerTask): Promise<PortableError | undefined>
   printBy(task.port);
   failBy(task);
   try {
-    const { codeGeneration } = task;
-    const plan = makePlan(await loadGraph(task.url, task.params), codeGeneration === undefined ? {} : { codeGeneration });
+    const plan = await planFor(task);
     const difference = identityDifference(task.identity, identityOf(plan));
     if (difference !== undefined) {
       throw new MillraceError(

@@ -3,6 +3,7 @@
 import { deserialize, serialize } from 'node:v8';
 import { type AnyRow, type Batch, BatchBuilder, createMemory, type Schema, SHARD_COUNT, SlabAllocator, Watermark } from '../../core/index.ts';
 import {
+  AggregateExchange,
   type AggregatePlan,
   Combiner,
   orderExchangeBlocks,
@@ -12,6 +13,7 @@ import {
   shardAggregate,
   type WindowSpec,
 } from '../../operators/index.ts';
+import { travelled } from './travelled.ts';
 
 export interface Chunk {
   readonly partition: number;
@@ -36,6 +38,8 @@ export interface RunOptions {
   /** Take the state out, as bytes, and go on in new shards after this epoch. */
   readonly restoreAfter?: number;
   readonly slabs?: SlabAllocator;
+  /** Blocks travel in so many parts, as between processes. Default: they stay where they are. */
+  readonly parts?: number;
 }
 
 export interface RunOutcome {
@@ -75,7 +79,7 @@ export function runEpochs(plan: AggregatePlan, epochs: readonly Epoch[], options
   };
   epochs.forEach((epoch, e) => {
     for (const combiner of combiners) combiner.beginEpoch({ watermark: watermark.current, timeBound: Number.POSITIVE_INFINITY });
-    const blocks: number[] = [];
+    let blocks: number[] = [];
     for (const chunk of epoch) {
       const combiner = combiners[options.spread(chunkIndex++) % options.combiners] as Combiner;
       combiner.beginChunk({ source: 0, partition: chunk.partition, first: chunk.first });
@@ -83,6 +87,7 @@ export function runEpochs(plan: AggregatePlan, epochs: readonly Epoch[], options
       watermark.observe(chunk.partition, combiner.endChunk().maxTimeMs);
     }
     for (const combiner of combiners) blocks.push(...combiner.takeBlocks());
+    if (options.parts !== undefined) blocks = travelled(slabs, new AggregateExchange(plan), blocks, options.parts);
     orderExchangeBlocks(memory, blocks);
     const now = watermark.advance();
     shards.forEach((shard, s) => {

@@ -67,7 +67,7 @@ describe('statistics, sketches, texts and lists against arrays', () => {
       fc.property(epochs, window, names, fc.nat(5), (stream, of, chosen, at) => {
         const plan = planOf(chosen, ['page'], of.spec);
         const options = { batchRows: 8, delayMs: 100, partitions: PARTITIONS, combiners: 1, spread: () => 0 };
-        const restored = runEpochs(plan, stream, { ...options, restoreAfter: at });
+        const restored = runEpochs(plan, stream, { ...options, restoreAfter: at, parts: 16 });
         const model = modelEpochs(stream, {
           keys: ['page'],
           aggregates: Object.fromEntries(chosen.map((name) => [name, (CASES[name] as Case)[1]])),

@@ -101,10 +101,18 @@ describe('every aggregate against arrays', () => {
         fc.constantFrom(0, 50, 1_500),
         fc.constantFrom<Emission>('final', 'update', 'revise'),
         fc.option(fc.nat(5), { nil: undefined }),
-        (stream, chosen, [sizeMs, stepMs], lateness, emission, restoreAfter) => {
+        fc.constantFrom(undefined, 1, 8, 64),
+        (stream, chosen, [sizeMs, stepMs], lateness, emission, restoreAfter, parts) => {
           const spec: WindowSpec = cumulative(sizeMs, stepMs).lateness(lateness).emit(emission);
           const plan = planAggregate({ input, keys: ['page'], aggregates: aggregatesOf(BUILT_IN, chosen), window: spec, eventTime: 'at' });
-          const options = { combiners: 2, spread: (chunk: number) => chunk, batchRows: 8, delayMs: 100, partitions: PARTITIONS };
+          const options = {
+            combiners: 2,
+            spread: (chunk: number) => chunk,
+            batchRows: 8,
+            delayMs: 100,
+            partitions: PARTITIONS,
+            ...(parts !== undefined && { parts }),
+          };
           const slabs = new SlabAllocator(createMemory(32 << 20));
           const got = runEpochs(plan, stream, { ...options, ...(restoreAfter === undefined ? {} : { restoreAfter, slabs }) });
           const model = modelEpochs(stream, {

@@ -29,6 +29,7 @@ import {
   type BlockColumns,
   Combiner,
   count,
+  KeyedExchange,
   type KeyedOperatorPlan,
   orderExchangeBlocks,
   planAggregate,
@@ -37,6 +38,7 @@ import {
   shardRows,
 } from '../../operators/index.ts';
 import { caseCount, fc } from '../seed.ts';
+import { travelled } from './travelled.ts';
 
 const RUNS = caseCount(150);
 const slabs = new SlabAllocator(createMemory(64 << 20));
@@ -122,7 +124,8 @@ describe('row exchange', () => {
         fc.integer({ min: 1, max: 50 }),
         fc.constantFrom<string[][]>(['page'], ['id'], ['page', 'id'], ['ms'], ['big', 'flag'], ['ratio', 'tiny', 'short', 'size', 'on', 'raw'], []),
         fc.constantFrom(undefined, Number.NEGATIVE_INFINITY, 0),
-        (rows, size, keys, watermark) => {
+        fc.constantFrom(undefined, 1, 4, 64),
+        (rows, size, keys, watermark, parts) => {
           const before = slabs.usage().usedBytes;
           const late: AnyRow[] = [];
           const partitioner = new RowPartitioner(slabs, planOf(keys, { eventTime: watermark !== undefined }), 0, {
@@ -133,7 +136,11 @@ describe('row exchange', () => {
           const built = batches(rows, input, size);
           for (const builder of built) partitioner.add(builder.finish());
           partitioner.endChunk();
-          const blocks = orderExchangeBlocks(memory, partitioner.takeBlocks().reverse());
+          const left = partitioner.takeBlocks().reverse();
+          const blocks = orderExchangeBlocks(
+            memory,
+            parts === undefined ? left : travelled(slabs, new KeyedExchange(planOf(keys, { eventTime: watermark !== undefined })), left, parts),
+          );
           // The model: the rows as they read back, in order, by key.
           const all = built.flatMap((builder) => builder.finish().toRows());
           const isLate = (one: AnyRow) => watermark !== undefined && (one.at === null || (one.at as number) < watermark);

@@ -10,5 +10,6 @@ export { GroupMember } from './member.ts';
 export { readPartition } from './partition-read.ts';
 export { Patience } from './patience.ts';
 export { BatchProducer } from './producer.ts';
-export { findOrCreateTopic, findTopic, logOffsets, READ_COMMITTED, READ_UNCOMMITTED, topicSetting } from './topic.ts';
+export { TaskGroup } from './task-group.ts';
+export { findOrCreateTopic, findTopic, logOffsets, type NewTopic, READ_COMMITTED, READ_UNCOMMITTED, topicSetting } from './topic.ts';
 export { type GroupOffsets, ProducerTransaction } from './transaction.ts';

@@ -2,6 +2,7 @@
 
 export { BrokerAnswer, CODE, codeOf } from './errors.ts';
 export {
+  assignedPartitions,
   assignment,
   type CommittedOffset,
   type Coordinated,

@@ -2,7 +2,7 @@
  * The requests to a broker other than Fetch and Produce, and their answers. Layouts: Kafka's protocol guide.
  */
 
-import { type Request, type WireReader, WireWriter } from './wire.ts';
+import { type Request, WireReader, WireWriter } from './wire.ts';
 
 const LIST_OFFSETS = 2;
 export const METADATA = 3;
@@ -279,11 +279,11 @@ export function syncGroupRequest(
   who: Membership,
   assignments: readonly { readonly memberId: string; readonly assignment: Uint8Array }[],
   waitMs: number,
-): Request<{ code: number }> {
+): Request<{ code: number; assignment: Buffer }> {
   return request(
     { apiKey: SYNC_GROUP, apiName: 'SyncGroup', version: 3, waitMs },
     (to) => member(to, who).list(assignments, ({ memberId, assignment }) => to.string(memberId).blob(assignment)),
-    codeAlone,
+    (from) => ({ ...codeAlone(from), assignment: from.blob() }),
   );
 }
 
@@ -326,6 +326,14 @@ export function assignment(topic: string, partitions: readonly number[]): Buffer
     .i16(0)
     .list([topic], (name) => to.string(name).list(partitions, (partition) => to.i32(partition)))
     .blob(new Uint8Array(0)).bytes;
+}
+
+/** The partitions of an assignment to one topic; none where it is empty. */
+export function assignedPartitions(bytes: Buffer): number[] {
+  if (bytes.length === 0) return [];
+  const from = new WireReader(bytes);
+  from.i16();
+  return topicsOf(from, () => from.i32());
 }
 
 /** The user data of a subscription. */
