@@ -8,6 +8,7 @@ export const WIRE = { varint: 0, fixed64: 1, bytes: 2, group: 3, groupEnd: 4, fi
 const NAMES = ['a varint', '8 bytes', 'a length and bytes', 'a group', 'the end of a group', '4 bytes'];
 const NUMBER_MAX = 536_870_911;
 const TWO_32 = 4_294_967_296;
+export const TIMESTAMP = 'google.protobuf.Timestamp';
 /** Most messages and groups inside one another, as of other implementations. */
 export const DEPTH_MAX = 100;
 
