@@ -14,6 +14,7 @@ import { type Job, run } from '../../runtime/index.ts';
 import { openServer } from '../servers.ts';
 import { modelType } from './avro-model.ts';
 import { decode } from './codec-harness.ts';
+import { openStage } from './kafka-fixture.ts';
 import { kafkaDecode } from './record-batch-harness.ts';
 
 const PIPELINE = new URL('./pipelines/registered.ts', import.meta.url);
@@ -109,6 +110,35 @@ test('Protocol Buffers with the text of their file', async (t) => {
     counts.reduce((sum, { count }) => sum + count, 0),
     5_000,
   );
+});
+
+test('topics of Kafka, in a transaction, too: the id of each record is that of the subject', async (t) => {
+  const server = await openServer(t, 'apicurio');
+  if (server === undefined) return;
+  const stage = await openStage(t);
+  if (stage === undefined) return;
+  const dir = await folder(t);
+  const { url } = server.connect;
+  const params = { brokers: stage.brokers, topic: await stage.topic(2) };
+  const job = await run(PIPELINE, {
+    workers: 2,
+    trigger: 'availableNow',
+    guarantee: 'exactly-once',
+    checkpoint: { dir: join(dir, 'state') },
+    params: { dir, url, step: 'kafka', ...params },
+  });
+  await job.done;
+  const { id } = await registry({ url }).schema(`${params.topic}-value`);
+  assert.equal((await registry({ url }).schema(`${params.topic}-value`)).version, 1);
+  const read = await start(dir, url, 'readKafka', params);
+  await read.done;
+  assert.equal(read.progress().ledger.undecodable, 0);
+  const counts = (await values(dir, 'counts')).map((value) => JSON.parse(Buffer.from(value).toString()) as { count: number });
+  assert.equal(
+    counts.reduce((sum, { count }) => sum + count, 0),
+    5_000,
+  );
+  assert.ok(id > 0);
 });
 
 test('records that do not begin with an id are refused, whole; the others are read', () => {
