@@ -3,20 +3,25 @@
  * steps that read it are made when such a schema first comes.
  */
 
-import type { Batch } from '../../core/index.ts';
+import { type Batch, kernelExports } from '../../core/index.ts';
 import type { RecordDecoder, RecordIndex } from '../codec.ts';
 import { ColumnWriter } from '../column-writer.ts';
 import { rejectRecord } from '../rejection.ts';
 import type { DecoderContext } from '../source.ts';
 import { Refusal } from '../wire/cursor.ts';
 import type { AvroColumns } from './columns.ts';
+import { type AvroKernels, FlatProgram } from './flat.ts';
 import type { AvroFrame } from './frames.ts';
 import { Resolution, Unresolvable } from './resolution.ts';
 import { AvroRowReader } from './row.ts';
 import type { AvroType } from './schema.ts';
 import type { Step } from './steps.ts';
 
-type Program = { readonly step: Step } | { readonly fault: string };
+type Program = { readonly step: Step; readonly flat: FlatProgram | undefined } | { readonly fault: string };
+
+/** Most room that each column keeps for the next record. */
+const ROOM_BYTES_MAX = 1 << 20;
+const ROOM_SLACK_BYTES = 64;
 
 export class AvroDecoder implements RecordDecoder {
   readonly #context: DecoderContext;
@@ -26,6 +31,7 @@ export class AvroDecoder implements RecordDecoder {
   readonly #writer: ColumnWriter;
   readonly #rows: AvroRowReader;
   readonly #recordOf: Int32Array;
+  readonly #kernels: AvroKernels | undefined;
   readonly #programs = new Map<number, Program>();
   #lastSchema = -1;
   #last: Program | undefined;
@@ -41,6 +47,7 @@ export class AvroDecoder implements RecordDecoder {
     this.#writer = new ColumnWriter(context.slabs, columns.schema, context.columns, context.batchRows);
     this.#rows = new AvroRowReader(this.#writer, context.slabs);
     this.#recordOf = new Int32Array(this.#writer.builder.capacity);
+    this.#kernels = kernelExports<AvroKernels>(context.memory);
   }
 
   open(records: RecordIndex): void {
@@ -58,6 +65,9 @@ export class AvroDecoder implements RecordDecoder {
     this.#writer.builder.reset();
     let row = 0;
     for (; row < batchRows && this.#next < records.count; this.#next++) {
+      const taken = this.#run(records, row, Math.min(batchRows - row, records.count - this.#next));
+      row += taken;
+      if (row === batchRows || this.#next === records.count) break;
       const record = this.#next;
       const length = memory.i32[lengths + record] as number;
       const fault = length < 0 ? 'it has no value (a tombstone)' : this.#read(memory.u32[values + record] as number, length, row);
@@ -76,6 +86,18 @@ export class AvroDecoder implements RecordDecoder {
     return this.#recordOf[row] as number;
   }
 
+  /** Runs the kernel from the next record on, where it knows their schema; returns how many records it took. */
+  #run(records: RecordIndex, row: number, count: number): number {
+    const program = this.#last;
+    if (this.#kernels === undefined || program === undefined || 'fault' in program || program.flat?.isReady !== true) return 0;
+    program.flat.refresh();
+    const at = this.#next;
+    const done = this.#kernels.avroDecode(program.flat.address, records.values + at * 4, records.valueLengths + at * 4, count, row);
+    for (let i = 0; i < done; i++) this.#recordOf[row + i] = at + i;
+    this.#next += done;
+    return done;
+  }
+
   /** Reads a record into a row. A text says why it is refused, a promise what has to be there first. */
   #read(from: number, length: number, row: number): string | Promise<void> | undefined {
     const { bytes, shown: wanted } = this.#frame;
@@ -89,6 +111,11 @@ export class AvroDecoder implements RecordDecoder {
     cursor.at = from + bytes;
     try {
       this.#rows.read(program.step, row);
+      if (program.flat !== undefined && this.#kernels !== undefined) {
+        program.flat.setPrefix(from, bytes);
+        // The kernel needs room for a whole record in each column.
+        this.#writer.reserveBytes(row + 1, Math.min(length, ROOM_BYTES_MAX) + ROOM_SLACK_BYTES);
+      }
       return undefined;
     } catch (error) {
       if (error instanceof Refusal) return `${this.#rows.field}at byte ${error.byte}: ${error.message}`;
@@ -113,7 +140,9 @@ export class AvroDecoder implements RecordDecoder {
   #resolve(name: string, writer: AvroType): Program {
     const resolution = new Resolution(this.#context.slabs, this.#context.columns);
     try {
-      return { step: resolution.record(writer, this.#reader, this.#columns) };
+      const step = resolution.record(writer, this.#reader, this.#columns);
+      const { slabs } = this.#context;
+      return { step, flat: this.#kernels === undefined ? undefined : FlatProgram.of(slabs, step, this.#writer.columns) };
     } catch (error) {
       resolution.release();
       if (!(error instanceof Unresolvable)) throw error;

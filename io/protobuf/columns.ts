@@ -26,12 +26,12 @@ import {
   utf8,
 } from '../../core/index.ts';
 import type { ProtoField, ProtoKind, ProtoMessage } from './descriptor.ts';
+import { TIMESTAMP } from './wire.ts';
 
 /** A message whose value is one of its field, or null where it is not there. */
 const WRAPPERS: ReadonlySet<string> = new Set(
   ['Double', 'Float', 'Int64', 'UInt64', 'Int32', 'UInt32', 'Bool', 'String', 'Bytes'].map((kind) => `google.protobuf.${kind}Value`),
 );
-const TIMESTAMP = 'google.protobuf.Timestamp';
 const TYPES: Readonly<Record<Exclude<ProtoKind, 'message' | 'group'>, DataType>> = {
   double: f64,
   float: f32,

@@ -9,7 +9,7 @@ import { utf8Fault } from '../utf8.ts';
 import { JSON_BYTES_MAX, JsonRoom } from '../wire/json-room.ts';
 import { isWrapper } from './columns.ts';
 import { isPackable, type ProtoField, type ProtoMessage } from './descriptor.ts';
-import { DEPTH_MAX, type ProtoCursor, TOO_LARGE, unsignedText, WIRE, wireOf } from './wire.ts';
+import { DEPTH_MAX, type ProtoCursor, TIMESTAMP, TOO_LARGE, unsignedText, WIRE, wireOf } from './wire.ts';
 
 const encoder = new TextEncoder();
 
@@ -105,7 +105,7 @@ export class ProtoJson {
     const { room } = this;
     if (depth > DEPTH_MAX) this.#cursor.refuse(pieces[0] as number, `more than ${DEPTH_MAX} messages are inside one another`);
     const plan = this.#planOf(message);
-    if (message.name === 'google.protobuf.Timestamp') {
+    if (message.name === TIMESTAMP) {
       this.#instant(plan, pieces, depth);
       return;
     }
@@ -162,7 +162,7 @@ export class ProtoJson {
         }
         const { field } = members[m] as Member;
         const { wire } = cursor;
-        if (!(wire === WIRE.bytes && field.isRepeated && isPackable(field.kind))) cursor.mustBe(wireOf(field.kind), shown(field.name));
+        if (!(wire === WIRE.bytes && field.isRepeated && isPackable(field.kind))) cursor.mustBe(wireOf(field.kind), field.name);
         if (wire === WIRE.bytes) {
           const length = cursor.length('a value');
           found.push(m, cursor.at, cursor.at + length, wire);

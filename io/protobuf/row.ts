@@ -108,9 +108,15 @@ export class ProtoRowReader {
   read(row: number): void {
     this.#row = row;
     this.#field = '';
-    this.#present.fill(0);
-    this.#seen.fill(0);
-    for (let w = 0; w < this.#hits.length; w++) (this.#hits[w] as number[]).length = 0;
+    const present = this.#present;
+    const seen = this.#seen;
+    // Loops: of a few bytes, fill takes longer. Setting a length takes long even where it changes nothing.
+    for (let i = 0; i < present.length; i++) present[i] = 0;
+    for (let w = 0; w < seen.length; w++) {
+      seen[w] = 0;
+      const hits = this.#hits[w] as number[];
+      if (hits.length > 0) hits.length = 0;
+    }
     this.#present[this.#root.index] = 1;
     const { at, end } = this.cursor;
     this.#message(this.#root, 0, 0);
@@ -157,7 +163,7 @@ export class ProtoRowReader {
     const { cursor } = this;
     const { column, node, field, shape } = slot;
     const isPacked = shape === 'text' && cursor.wire === WIRE.bytes && isPackable(field.kind);
-    if (!isPacked) cursor.mustBe(slot.wire, shown(slot.name));
+    if (!isPacked) cursor.mustBe(slot.wire, slot.name);
     if (slot.others.length > 0) for (const other of slot.others) this.#clear(other);
     if (node !== undefined) {
       this.#present[node.index] = 1;
@@ -245,7 +251,7 @@ export class ProtoRowReader {
       if (cursor.wire === WIRE.groupEnd && cursor.number === group) return;
       if (cursor.number !== value.number) cursor.skip(depth);
       else {
-        cursor.mustBe(wireOf(value.kind), shown(slot.name));
+        cursor.mustBe(wireOf(value.kind), slot.name);
         this.#value(slot, value);
       }
     }

@@ -1,6 +1,6 @@
 /** Tags and values of Protocol Buffers on the wire: reads them, and moves over those that nobody knows. */
 
-import type { SharedMemory } from '../../core/index.ts';
+import { type SharedMemory, shown } from '../../core/index.ts';
 import { WireCursor } from '../wire/cursor.ts';
 import type { ProtoKind } from './descriptor.ts';
 
@@ -8,6 +8,7 @@ export const WIRE = { varint: 0, fixed64: 1, bytes: 2, group: 3, groupEnd: 4, fi
 const NAMES = ['a varint', '8 bytes', 'a length and bytes', 'a group', 'the end of a group', '4 bytes'];
 const NUMBER_MAX = 536_870_911;
 const TWO_32 = 4_294_967_296;
+export const TIMESTAMP = 'google.protobuf.Timestamp';
 /** Most messages and groups inside one another, as of other implementations. */
 export const DEPTH_MAX = 100;
 
@@ -102,7 +103,7 @@ export class ProtoCursor extends WireCursor {
 
   /** @throws Refusal where the last tag is of another wire type than a field's values have */
   mustBe(wire: number, name: string): void {
-    if (this.wire !== wire) this.refuse(this.tagAt, `the field ${name} (${this.number}) is ${NAMES[this.wire]}, and it has to be ${NAMES[wire]}`);
+    if (this.wire !== wire) this.refuse(this.tagAt, `the field ${shown(name)} (${this.number}) is ${NAMES[this.wire]}, and it has to be ${NAMES[wire]}`);
   }
 
   /** Reads a number of 64 bits into `lo` and `hi`: its sign is in the highest bit. */

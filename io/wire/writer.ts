@@ -6,7 +6,7 @@
 /** Thrown where the piece of shared memory is full: the row is written again when there is more room. */
 export const FULL = new Error('no room for another row');
 
-const FIRST_BYTES = 1_024;
+const FIRST_BYTES = 256;
 
 export class WireWriter {
   u8: Uint8Array;

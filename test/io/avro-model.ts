@@ -39,6 +39,16 @@ export function randomRecord(dice: Dice, depth = 0): Json {
   return { type: 'record', name: `R${names++}`, namespace: dice.of(['shop', 'a.b']), fields };
 }
 
+/** One whose fields are numbers, texts and bytes, nullable or not, in structs or not. */
+export function flatRecord(dice: Dice, depth = 0): Json {
+  const of = (): unknown => {
+    if (depth === 0 && dice.int(6) === 0) return flatRecord(dice, 1);
+    const plain = dice.int(6) === 0 ? { type: 'fixed', name: `F${names++}`, size: dice.int(9) } : dice.of(PRIMITIVES);
+    return [plain, ['null', plain], [plain, 'null']][dice.int(3)];
+  };
+  return { type: 'record', name: `R${names++}`, fields: Array.from({ length: 1 + dice.int(6) }, (_, i) => ({ name: `f${i}`, type: of() })) };
+}
+
 function randomType(dice: Dice, depth: number): unknown {
   const kind = dice.int(depth > 3 ? 9 : 14);
   if (kind < 7) return dice.of(PRIMITIVES);

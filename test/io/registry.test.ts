@@ -8,12 +8,13 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { i32, MillraceError } from '../../core/index.ts';
-import { json, readLog } from '../../io/index.ts';
+import { avro, json, readLog } from '../../io/index.ts';
 import { registry } from '../../io/registry/index.ts';
 import { type Job, run } from '../../runtime/index.ts';
 import { openServer } from '../servers.ts';
 import { modelType } from './avro-model.ts';
 import { decode } from './codec-harness.ts';
+import { openStage } from './kafka-fixture.ts';
 import { kafkaDecode } from './record-batch-harness.ts';
 
 const PIPELINE = new URL('./pipelines/registered.ts', import.meta.url);
@@ -109,6 +110,35 @@ test('Protocol Buffers with the text of their file', async (t) => {
     counts.reduce((sum, { count }) => sum + count, 0),
     5_000,
   );
+});
+
+test('topics of Kafka, in a transaction, too: the id of each record is that of the subject', async (t) => {
+  const server = await openServer(t, 'apicurio');
+  if (server === undefined) return;
+  const stage = await openStage(t);
+  if (stage === undefined) return;
+  const dir = await folder(t);
+  const { url } = server.connect;
+  const params = { brokers: stage.brokers, topic: await stage.topic(2) };
+  const job = await run(PIPELINE, {
+    workers: 2,
+    trigger: 'availableNow',
+    guarantee: 'exactly-once',
+    checkpoint: { dir: join(dir, 'state') },
+    params: { dir, url, step: 'kafka', ...params },
+  });
+  await job.done;
+  const { id } = await registry({ url }).schema(`${params.topic}-value`);
+  assert.equal((await registry({ url }).schema(`${params.topic}-value`)).version, 1);
+  const read = await start(dir, url, 'readKafka', params);
+  await read.done;
+  assert.equal(read.progress().ledger.undecodable, 0);
+  const counts = (await values(dir, 'counts')).map((value) => JSON.parse(Buffer.from(value).toString()) as { count: number });
+  assert.equal(
+    counts.reduce((sum, { count }) => sum + count, 0),
+    5_000,
+  );
+  assert.ok(id > 0);
 });
 
 test('records that do not begin with an id are refused, whole; the others are read', () => {
@@ -223,6 +253,40 @@ test('a registry that is away is waited for, and the job goes on when it is back
     given.done,
     (error) => error instanceof MillraceError && error.code === 'ERR_MILLRACE_SOURCE' && /It was tried for 1000 ms \(timeout\)/.test(error.message),
   );
+});
+
+test('a schema that refers to others; one that is of another kind; what is no schema', async (t) => {
+  const money = { type: 'record', name: 'shop.Money', fields: [{ name: 'cents', type: 'long' }] };
+  const line = { type: 'record', name: 'shop.Line', fields: [{ name: 'price', type: 'shop.Money' }] };
+  const order = { type: 'record', name: 'shop.Order', fields: [{ name: 'first', type: 'shop.Line' }] };
+  const to = (name: string, subject: string) => ({ name, subject, version: 1 });
+  const answers: Readonly<Record<string, object>> = {
+    '/schemas/ids/1': { schema: JSON.stringify(order), references: [to('shop.Line', 'line')] },
+    '/subjects/line/versions/1': { id: 2, version: 1, schema: JSON.stringify(line), references: [to('shop.Money', 'money')] },
+    '/subjects/money/versions/1': { id: 3, version: 1, schema: JSON.stringify(money) },
+    '/schemas/ids/4': { schema: 'message M { }', schemaType: 'PROTOBUF' },
+    '/schemas/ids/5': { schema: '{"type":"record","name":"shop.Order","fields":[{"name":"first","type":"nowhere.Line"}]}' },
+  };
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? '');
+    const answer = answers[request.url ?? ''];
+    response.writeHead(answer === undefined ? 404 : 200).end(JSON.stringify(answer ?? { error_code: 40_403 }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const schemas = registry({ url: `http://127.0.0.1:${(server.address() as { port: number }).port}` });
+  // As a worker asks: once for each id, however many wait for it.
+  for (const id of [1, 4, 5, 6]) await Promise.all([schemas.fetch(id, {}), schemas.fetch(id, {})]);
+  assert.equal(asked.length, new Set(asked).size);
+  const record = (id: number, ...bytes: number[]): Uint8Array => new Uint8Array([0, 0, 0, 0, id, ...bytes]);
+  const reader = { ...order, fields: [{ name: 'first', type: { ...line, fields: [{ name: 'price', type: money }] } }] };
+  const { rows, rejections } = decode(avro(reader, { registry: schemas }), [record(1, 14), record(4, 14), record(5, 14), record(6, 14), record(1, 16)]);
+  assert.deepEqual(rows, [{ first: { price: { cents: 7n } } }, { first: { price: { cents: 8n } } }]);
+  const why = rejections.map(({ message }) => message);
+  assert.match(why[0] ?? '', /its schema, id 4 of the registry, is "PROTOBUF", and the codec is avro\(\)/);
+  assert.match(why[1] ?? '', /its schema cannot be read: .*"nowhere.Line" is defined nowhere/);
+  assert.match(why[2] ?? '', /its schema has the id 6, which the registry .* does not have/);
 });
 
 test('subjects by topic, by record, by both; credentials are sent, and refused in the words of the registry', async (t) => {

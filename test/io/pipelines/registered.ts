@@ -1,6 +1,7 @@
 // Clicks whose schemas are in a registry: written by two versions of a program, read and counted by a third.
 
 import { avro, binary, i32, i64, json, log, memory, nullable, pipeline, protobuf, raw, registry, utf8 } from 'millrace';
+import { kafka } from 'millrace/io/kafka';
 
 const V1 = {
   type: 'record',
@@ -36,11 +37,13 @@ const PROTO = 'syntax = "proto3"; package shop; message Other { int32 x = 1; } m
 interface Params {
   readonly dir: string;
   readonly url: string;
-  readonly step: 'v1' | 'v2' | 'v3' | 'read' | 'unknown' | 'json' | 'readJson' | 'proto' | 'readProto';
+  readonly step: 'v1' | 'v2' | 'v3' | 'read' | 'unknown' | 'json' | 'readJson' | 'proto' | 'readProto' | 'kafka' | 'readKafka';
+  readonly brokers?: readonly string[];
+  readonly topic?: string;
   readonly timeout?: `${number}s`;
 }
 
-export default ({ dir, url, step, timeout = '60s' }: Params) => {
+export default ({ dir, url, step, timeout = '60s', brokers = [], topic = 'clicks' }: Params) => {
   const schemas = registry({ url, timeout });
   const p = pipeline(`registered-${step}`);
   const to = { dir, topic: 'clicks', partitions: 1 };
@@ -100,6 +103,21 @@ export default ({ dir, url, step, timeout = '60s' }: Params) => {
     case 'readProto':
       return p
         .from(log.source({ dir, topic: 'protos', value: protobuf<{ page: string; ms: number }>(PROTO, { message: 'shop.Click', registry: schemas }) }))
+        .keyBy('page')
+        .count()
+        .to(log.sink({ dir, topic: 'counts', partitions: 1, key: 'page', value: json() }));
+    case 'kafka':
+      return p
+        .from(
+          memory(
+            rows.map(({ page, ms }) => ({ page, ms })),
+            { schema: { page: utf8, ms: i32 } },
+          ),
+        )
+        .to(kafka.sink({ brokers, topic, key: 'page', value: avro(V1, { registry: schemas }) }));
+    case 'readKafka':
+      return p
+        .from(kafka.source({ brokers, topic, group: topic, value: avro(READ, { registry: schemas }) }))
         .keyBy('page')
         .count()
         .to(log.sink({ dir, topic: 'counts', partitions: 1, key: 'page', value: json() }));
