@@ -28,6 +28,7 @@ interface Manifest {
 const PICTURES = ['docs/live-page.png', 'docs/live-page-dark.png', 'docs/live-page-phone.png'];
 const TOP = [
   'docs/GUARANTEES.md',
+  'docs/errors.md',
   'docs/OPERATIONS.md',
   'docs/SCALE.md',
   ...PICTURES,
