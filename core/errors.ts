@@ -36,12 +36,24 @@ export const ERROR_CODES = [
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
+const OURS: unique symbol = Symbol.for('millrace.error');
+
 /**
  * An operating error, with a stable `code` of {@link ERROR_CODES} and the cause where there is one. Its message shows no
  * secret (secrets.ts).
  */
 export class MillraceError extends Error {
   readonly code: ErrorCode;
+
+  /** Of any copy of this package: a process may have two, such as the sources beside what was built of them. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && OURS in value;
+  }
+
+  /** @internal */
+  get [OURS](): true {
+    return true;
+  }
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(withoutSecrets(message), options);

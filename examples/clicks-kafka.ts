@@ -17,5 +17,5 @@ export interface Params {
 export default ({ brokers, format, input = 'clicks', output = 'clicks-per-page', group = 'clicks-per-page' }: Params) =>
   clicksPerPage(
     kafka.source({ brokers: brokers.split(','), topic: input, group, value: format === 'arrow' ? arrow(click) : json(click) }),
-    kafka.sink({ brokers: brokers.split(','), topic: output, key: 'page', value: json() }),
+    kafka.sink({ brokers: brokers.split(','), topic: output, key: 'page', value: json(), createTopic: { partitions: 4 } }),
   );

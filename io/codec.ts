@@ -7,6 +7,8 @@
  */
 
 import { type Batch, MillraceError, type Schema, type SharedMemory, type SlabAllocator, shown } from '../core/index.ts';
+import type { PrepareContext } from './schema-registry.ts';
+import type { SinkInfo } from './sink.ts';
 import type { DecoderContext, Source } from './source.ts';
 
 /**
@@ -58,6 +60,13 @@ export interface Codec<R = unknown> {
    * source puts that line beside every frame, and ends with an error where `fault` says what is wrong with it.
    */
   readonly headed?: { fault(line: Uint8Array): string | undefined };
+  /**
+   * Coordinator side, before a sink of a topic opens: what its encoders need from outside, the id of the schema that they
+   * write (SinkInfo.schemaId).
+   *
+   * @throws MillraceError ERR_MILLRACE_SINK
+   */
+  prepare?(context: PrepareContext): Promise<number>;
   /** The columns that decoding gives; undefined when the codec only encodes (`json()` without a schema). */
   readonly schema: Schema | undefined;
   /** Worker side. Throws MillraceError ERR_MILLRACE_PIPELINE when the codec has no schema to decode to. */
@@ -87,11 +96,15 @@ export interface RecordDecoder {
   next(): Batch | undefined;
   /** The record (its position in the RecordIndex) that gave row `row` of the last batch. */
   recordOf(row: number): number;
+  /** See ChunkDecoder. */
+  readonly waitsFor?: Promise<void> | undefined;
 }
 
 export interface EncoderContext {
   readonly memory: SharedMemory;
   readonly slabs: SlabAllocator;
+  /** What the sink found when it opened. */
+  readonly info?: SinkInfo;
 }
 
 /**

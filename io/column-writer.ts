@@ -25,6 +25,8 @@ const POWERS = Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
 /** Up to this many digits, a double holds any integer exactly. */
 const EXACT_DIGITS = 15;
 const I64_DIGITS_MAX = 19;
+/** Up to it, a loop is faster than a call that copies. */
+const SHORT_BYTES = 32;
 
 export class ColumnWriter {
   readonly builder: BatchBuilder;
@@ -129,6 +131,30 @@ export class ColumnWriter {
     this.#setValid(column, row, true);
   }
 
+  /** Writes a whole number into an i32 column. */
+  setI32(w: number, row: number, value: number): void {
+    const column = this.columns[w] as ColumnSpace;
+    this.builder.memory.i32[(column.data >>> 2) + row] = value;
+    this.#setValid(column, row, true);
+  }
+
+  /** Writes a 64-bit integer, given in two words, into an i64 column. */
+  setI64(w: number, row: number, lo: number, hi: number): void {
+    const column = this.columns[w] as ColumnSpace;
+    const { i32 } = this.builder.memory;
+    const at = (column.data >>> 2) + row * 2;
+    i32[at] = lo;
+    i32[at + 1] = hi;
+    this.#setValid(column, row, true);
+  }
+
+  /** Writes milliseconds since 1970, a safe integer. */
+  setMs(w: number, row: number, ms: number): void {
+    const column = this.columns[w] as ColumnSpace;
+    this.#storeI64(column, row, ms);
+    this.#setValid(column, row, true);
+  }
+
   /** Writes an instant from text, `from` to `to` of `bytes`; false when the text is none in the column's format. */
   setTime(w: number, row: number, from: number, to: number, bytes: Uint8Array = this.builder.memory.u8): boolean {
     const column = this.columns[w] as ColumnSpace;
@@ -173,10 +199,21 @@ export class ColumnWriter {
 
   /** Writes the bytes `from` to `to` as they are. */
   setBytes(w: number, row: number, from: number, to: number): void {
-    const address = this.roomForBytes(w, row, to - from);
-    copyBytes(this.builder.memory, address, from, to - from);
-    this.bytesWritten(w, row, to - from);
-    this.#setValid(this.columns[w] as ColumnSpace, row, true);
+    const column = this.columns[w] as ColumnSpace;
+    const { memory } = this.builder;
+    const length = to - from;
+    const at = (column.offsets >>> 2) + row;
+    const start = memory.i32[at] as number;
+    column.byteLength = start;
+    if (start + length > column.byteCapacity) this.builder.reserve(column, length);
+    if (length > SHORT_BYTES) copyBytes(memory, column.data + start, from, length);
+    else {
+      const { u8 } = memory;
+      for (let i = from, target = column.data + start; i < to; i++, target++) u8[target] = u8[i] as number;
+    }
+    column.byteLength = start + length;
+    memory.i32[at + 1] = start + length;
+    if (column.validity !== 0) setBit(memory.u8, column.validity, row, true);
   }
 
   /** Writes a text that is not in memory. */

@@ -52,10 +52,14 @@ export class LineDecoder implements ChunkDecoder {
   next(): Batch | undefined {
     for (;;) {
       const batch = this.#isOpen ? this.#records.next() : undefined;
-      if (batch !== undefined) return batch;
+      if (batch !== undefined || (this.#isOpen && this.#records.waitsFor !== undefined)) return batch;
       this.#isOpen = this.#list();
       if (!this.#isOpen) return undefined;
     }
+  }
+
+  get waitsFor(): Promise<void> | undefined {
+    return this.#isOpen ? this.#records.waitsFor : undefined;
   }
 
   offsetOf(row: number): Offset {

@@ -213,6 +213,8 @@ export interface Transaction {
  */
 export interface SinkInfo {
   readonly partitionCount: number;
+  /** What the codec's `prepare` gave. */
+  readonly schemaId?: number;
 }
 
 export interface SinkWriter {

@@ -203,6 +203,8 @@ export interface DecoderContext {
   readonly workers?: number;
   /** Most bytes of a rejection's sample. Default SAMPLE_BYTES_MAX; more where refused bytes are kept. */
   readonly sampleBytesMax?: number;
+  /** What the decoder waits for outside, in one line, while `waitsFor` lasts; undefined when that is over. */
+  waiting?(what: string | undefined): void;
   /**
    * Reports a row, or a whole frame, that cannot be decoded. The ledger counts it by reason; the decoder
    * continues after it.
@@ -248,6 +250,11 @@ export interface Chunk {
 export interface ChunkDecoder {
   open(chunk: Chunk): void;
   next(): Batch | undefined;
+  /**
+   * Set where `next` returned undefined before the chunk's end: what has to be there first, such as the schema of a
+   * record. Wait for it, and call `next` again. A rejection ends the job.
+   */
+  readonly waitsFor?: Promise<void> | undefined;
   /**
    * Offset of row `row` of the batch that `next` returned last: the row's coordinate for the ledger and for
    * errors.

@@ -75,6 +75,7 @@ export {
   exchangeBlockOrigin,
   exchangeBlockRows,
   type HeldRows,
+  isExchangeBlock,
   type LeftOut,
   type Migration,
   NEVER_DUE,

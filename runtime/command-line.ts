@@ -15,7 +15,7 @@ import { describeLag, lagObject, lagsOf } from './lag/index.ts';
 import { lineLogger, ProgressPrinter } from './observe/index.ts';
 import { describePlan, mermaidPlan } from './plan/index.ts';
 import { exportState, stateLine } from './state-export/index.ts';
-import { type SharedJob, SharedPrinter, type ShareOptions, share } from './tasks/index.ts';
+import { explainTask, type SharedJob, SharedPrinter, type ShareOptions, share } from './tasks/index.ts';
 import { top } from './terminal/index.ts';
 
 /** What each command takes. `millrace --help` prints all of it. */
@@ -49,6 +49,7 @@ const HELP_OF = {
 `,
   explain: `  millrace explain <module>   print the plan
       --mermaid               as a Mermaid flowchart
+      --tasks <n>             of a task, where so many share the job: what goes between them
       --param <key=value>     handed to the module's default export; may be repeated
 `,
   lag: `  millrace lag <module>       how far the groups of its sources have got, by partition; the job may run
@@ -302,8 +303,12 @@ src/clicks.ts is the pipeline. The live page is at http://127.0.0.1:4000/ once n
 }
 
 async function explainCommand(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, { mermaid: { type: 'boolean' }, param: { type: 'string', multiple: true } });
-  const plan = await explain(oneModule(positionals), params(values.param as string[] | undefined));
+  const { values, positionals } = parse(args, { mermaid: { type: 'boolean' }, tasks: { type: 'string' }, param: { type: 'string', multiple: true } });
+  const of = params(values.param as string[] | undefined);
+  const plan =
+    values.tasks === undefined
+      ? await explain(oneModule(positionals), of)
+      : await explainTask(oneModule(positionals), of, wholeNumber('tasks', values.tasks as string));
   console.log(values.mermaid === true ? mermaidPlan(plan) : describePlan(plan));
   return 0;
 }

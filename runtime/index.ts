@@ -40,6 +40,7 @@ export {
   zScore,
 } from '../core/index.ts';
 export * from '../io/index.ts';
+export { type RegisteredVersion, Registry, type RegistryOptions, registry } from '../io/registry/index.ts';
 export {
   type Aggregate,
   type AggregatorFunctions,

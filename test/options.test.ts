@@ -118,6 +118,10 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   'csv()': (options) => millrace.csv(columns, options),
   'arrow()': (options) => millrace.arrow(columns, options),
   'json()': (options) => (json as (fields: unknown, options: unknown) => unknown)(columns, options),
+  'avro()': (options) => millrace.avro({ type: 'record', name: 'R', fields: [{ name: 'page', type: 'string' }] }, options),
+  'debezium()': (options) => millrace.debezium(columns, options),
+  'protobuf()': (options) => millrace.protobuf('syntax = "proto3"; message M { int32 a = 1; }', options),
+  'registry()': (options) => millrace.registry({ url: 'http://127.0.0.1:8081', ...options }),
   'text()': (options) => millrace.text(options),
   'raw()': (options) => millrace.raw(options),
 };

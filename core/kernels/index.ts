@@ -16,4 +16,5 @@ export { groupMergeRun, groupSubtractRun, groupRunLongBytes, groupCopyRun, group
 export { arrowOffsetsFall } from "./arrow";
 export { jsonEncode } from "./json-encode";
 export { recordsToColumn } from "./text";
+export { avroDecode } from "./avro";
 export { paneSplit } from "./pane-split";

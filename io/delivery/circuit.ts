@@ -18,6 +18,8 @@ export interface CircuitOptions {
   readonly name: string;
   /** How long an outage may last, ms. */
   readonly patienceMs: number;
+  /** The option that says so. Default: deliveryTimeout. */
+  readonly option?: string;
   readonly signal: AbortSignal;
   /** Receives what is waited for, and undefined when that is over. */
   readonly waiting?: ((what: string | undefined) => void) | undefined;
@@ -75,11 +77,11 @@ export class Circuit {
   failed(error: Unavailable): void {
     const now = performance.now();
     this.#sinceMs ??= now;
-    const { name, patienceMs } = this.#options;
+    const { name, patienceMs, option = 'deliveryTimeout' } = this.#options;
     const leftMs = patienceMs - (now - this.#sinceMs);
     if (leftMs <= 0) {
       this.#wakeAll();
-      throw new MillraceError('ERR_MILLRACE_SINK', `${name}: ${error.message}. It was tried for ${patienceMs} ms (deliveryTimeout).`, { cause: error });
+      throw new MillraceError('ERR_MILLRACE_SINK', `${name}: ${error.message}. It was tried for ${patienceMs} ms (${option}).`, { cause: error });
     }
     // Lanes that were on their way when it began have failed of the same thing.
     if (this.#isTrying || this.#failures === 0) {

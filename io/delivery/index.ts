@@ -1,5 +1,6 @@
 /** Delivery: records to a server that takes or refuses each of them. */
 
+export { Circuit } from './circuit.ts';
 export { Delivery, type DeliveryContext } from './delivery.ts';
 export { FramedRecords, type RecordFrame, timeOf } from './framed-records.ts';
 export { untilOpen } from './opening.ts';

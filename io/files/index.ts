@@ -5,5 +5,6 @@ import { filesSource } from './source.ts';
 
 export type { FilesSinkOptions } from './sink.ts';
 export type { FilesLocation, FilesSourceOptions } from './source.ts';
+export type { FileCompression } from './text-file.ts';
 
 export const files = { source: filesSource, sink: filesSink } as const;

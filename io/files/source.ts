@@ -5,14 +5,17 @@
  * The coordinator reads each file in runs of whole lines and passes the bytes on as they are. The workers
  * find the lines and decode them. A line ends at \n or \r\n, in CSV also at a lone \r. A file is read up to
  * its size at the start: this is no tail -f. A quoted line end, which CSV allows, ends a line here.
+ *
+ * A compressed file is read to its end, and its offsets are those of the text in it.
  */
 
-import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { checkOptionNames, MillraceError, shown, shownPath } from '../../core/index.ts';
 import { type Codec, type CodedSource, mustBeCodec } from '../codec.ts';
 import { FRAME_HEADED, FRAME_STARTS, LineDecoder } from '../line-decoder.ts';
 import type { CommittedPosition, Offset, SourceContext, SourceReader } from '../source.ts';
+import { compressionOf, type FileCompression, openText, type TextFile } from './text-file.ts';
 
 /**
  * Where the files are: one path, several paths, or a folder and a name ending. Sub-folders are not searched.
@@ -25,6 +28,11 @@ export type FilesLocation =
 export type FilesSourceOptions<R> = FilesLocation & {
   /** What a line is: `text()`, `json(schema)`, `csv(schema)`. */
   readonly value: Codec<R>;
+  /**
+   * How the files are compressed. Default: `gzip` where a name ends in `.gz`, `zstd` where it ends in `.zst`, else
+   * `none`. A restart unpacks them again up to where it goes on.
+   */
+  readonly compression?: FileCompression;
   /** Lines to skip at the start of each file, such as a header. Default 0. */
   readonly skipLines?: number;
   /** Most bytes of a line; a longer one is an error. At least 512 KiB; default 16 MiB. */
@@ -35,6 +43,8 @@ const RUN_BYTES = 512 * 1_024;
 const LINE_BYTES_MAX = 16 * 1_024 * 1_024;
 /** Bytes that a header is looked for in first. */
 const HEADER_BYTES_FIRST = 64 * 1_024;
+/** How much text is in a compressed file is known when it was read. */
+const UNKNOWN = Number.POSITIVE_INFINITY;
 /** Files that are open at the same time. */
 const OPEN_MAX = 8;
 const LF = 0x0a;
@@ -48,8 +58,17 @@ const CR = 0x0d;
  * file cannot be read, or has a line above the limit.
  */
 export function filesSource<R>(options: FilesSourceOptions<R>): CodedSource<R> {
-  checkOptionNames('files.source', options, { path: true, paths: true, dir: true, ext: true, value: true, skipLines: true, lineBytesMax: true });
-  const { value, skipLines = 0, lineBytesMax = LINE_BYTES_MAX } = options;
+  checkOptionNames('files.source', options, {
+    path: true,
+    paths: true,
+    dir: true,
+    ext: true,
+    value: true,
+    compression: true,
+    skipLines: true,
+    lineBytesMax: true,
+  });
+  const { value, compression, skipLines = 0, lineBytesMax = LINE_BYTES_MAX } = options;
   mustBeCodec('files.source', value);
   const given = [options.path, options.paths, options.dir].filter((where) => where !== undefined);
   if (given.length !== 1) throw new MillraceError('ERR_MILLRACE_OPTION', `files.source: give one of path, paths and dir; there are ${given.length}.`);
@@ -60,6 +79,9 @@ export function filesSource<R>(options: FilesSourceOptions<R>): CodedSource<R> {
       'ERR_MILLRACE_OPTION',
       `files.source: lineBytesMax is ${shown(lineBytesMax)}; it must be a whole number of bytes, ${RUN_BYTES} (512 KiB) to 1 GiB.`,
     );
+  }
+  if (compression !== undefined && !['none', 'gzip', 'zstd'].includes(compression)) {
+    throw new MillraceError('ERR_MILLRACE_OPTION', `files.source: compression is ${shown(compression)}; give 'none', 'gzip' or 'zstd', or leave it out.`);
   }
   if (value?.schema === undefined)
     throw new MillraceError(
@@ -73,8 +95,11 @@ export function filesSource<R>(options: FilesSourceOptions<R>): CodedSource<R> {
     bounded: true,
     codec: value,
     async open(context) {
-      const found = inOrder(where, await listFiles(options), context.identity);
-      const sizes = await Promise.all(found.map(({ path }) => fileSize(path)));
+      const found = inOrder(where, await listFiles(options), context.identity).map((file) => ({
+        ...file,
+        compression: compression ?? compressionOf(file.path),
+      }));
+      const sizes = await Promise.all(found.map(async ({ path, compression }) => (await fileSize(path), compression === 'none' ? fileSize(path) : UNKNOWN)));
       found.forEach(({ path }, partition) => mustReach(path, sizes[partition] as number, context.from?.get(partition)));
       return new FilesReader(context, found, sizes, { skipLines, lineBytesMax, breaksAtCr: value.breaksAtCr === true, headed: value.headed });
     },
@@ -145,6 +170,8 @@ function fileError(what: string, cause: unknown): MillraceError {
   return new MillraceError('ERR_MILLRACE_FILE', `${what}: ${(cause as Error).message}.`, { cause });
 }
 
+type OpenedFile = FoundFile & { readonly compression: FileCompression };
+
 interface Cutting {
   readonly skipLines: number;
   readonly lineBytesMax: number;
@@ -156,29 +183,32 @@ class FilesReader implements SourceReader {
   readonly partitionCount: number;
   readonly identity: readonly string[];
   readonly #context: SourceContext;
-  readonly #paths: readonly string[];
-  readonly #sizes: readonly number[];
+  readonly #files: readonly OpenedFile[];
+  /** Bytes of text in each file. */
+  readonly #sizes: number[];
   readonly #cutting: Cutting;
   readonly #closed = new AbortController();
   readonly #signal: AbortSignal;
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(context: SourceContext, files: readonly FoundFile[], sizes: readonly number[], cutting: Cutting) {
+  constructor(context: SourceContext, files: readonly OpenedFile[], sizes: readonly number[], cutting: Cutting) {
     this.partitionCount = files.length;
     this.identity = files.map(({ name }) => name);
     this.#context = context;
-    this.#paths = files.map(({ path }) => path);
-    this.#sizes = sizes;
+    this.#files = files;
+    this.#sizes = [...sizes];
     this.#cutting = cutting;
     this.#signal = AbortSignal.any([context.signal, this.#closed.signal]);
   }
 
   async positions(): Promise<CommittedPosition[]> {
-    return this.#paths.map((_, partition) => ({ partition, offset: this.#start(partition), metadata: '' }));
+    return this.#files.map((_, partition) => ({ partition, offset: this.#start(partition), metadata: '' }));
   }
 
   start(): void {
-    for (let partition = 0; partition < this.partitionCount; partition++) this.#context.high(partition, this.#sizes[partition] as number);
+    this.#sizes.forEach((size, partition) => {
+      if (size !== UNKNOWN) this.#context.high(partition, size);
+    });
     let taken = 0;
     const readOn = async (): Promise<void> => {
       while (taken < this.partitionCount && !this.#signal.aborted) await this.#readFile(taken++);
@@ -202,10 +232,10 @@ class FilesReader implements SourceReader {
   }
 
   async #readFile(partition: number): Promise<void> {
-    const path = this.#paths[partition] as string;
-    let file: FileHandle | undefined;
+    const { path, compression } = this.#files[partition] as OpenedFile;
+    let file: TextFile | undefined;
     try {
-      file = await open(path, 'r');
+      file = await openText(path, compression);
       await this.#readLines(partition, path, file);
       if (!this.#signal.aborted) this.#context.end(partition);
     } catch (cause) {
@@ -215,8 +245,8 @@ class FilesReader implements SourceReader {
     }
   }
 
-  async #readLines(partition: number, path: string, file: FileHandle): Promise<void> {
-    const size = this.#sizes[partition] as number;
+  async #readLines(partition: number, path: string, file: TextFile): Promise<void> {
+    let size = this.#sizes[partition] as number;
     const { skipLines, lineBytesMax, breaksAtCr } = this.#cutting;
     const header = await this.#header(path, file, size);
     let buffer = Buffer.allocUnsafe(Math.min(RUN_BYTES, Math.max(size, 1)));
@@ -227,7 +257,13 @@ class FilesReader implements SourceReader {
     while (position < size && !this.#signal.aborted) {
       const wanted = Math.min(buffer.length - filled, size - position - filled);
       const { bytesRead } = wanted === 0 ? { bytesRead: 0 } : await file.read(buffer, filled, wanted, position + filled);
-      if (bytesRead === 0 && wanted > 0) throw new Error(`it has become shorter while it was read: it had ${size} bytes, and ends at ${position + filled}`);
+      if (bytesRead === 0 && wanted > 0) {
+        if (size !== UNKNOWN) throw new Error(`it has become shorter while it was read: it had ${size} bytes, and ends at ${position + filled}`);
+        size = position + filled;
+        this.#sizes[partition] = size;
+        this.#context.high(partition, size);
+        if (filled === 0) break;
+      }
       filled += bytesRead;
       const isEnd = position + filled >= size;
       let from = position === 0 && filled >= 3 && buffer[0] === 0xef && buffer[1] === 0xbb && buffer[2] === 0xbf ? 3 : 0;
@@ -270,13 +306,14 @@ class FilesReader implements SourceReader {
   }
 
   /** The first line behind those that are skipped, where the codec goes by it. */
-  async #header(path: string, file: FileHandle, size: number): Promise<Buffer | undefined> {
+  async #header(path: string, file: TextFile, size: number): Promise<Buffer | undefined> {
     const { skipLines, lineBytesMax, breaksAtCr, headed } = this.#cutting;
     if (headed === undefined) return undefined;
     for (let bytes = HEADER_BYTES_FIRST; ; bytes *= 2) {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(Math.min(bytes, size)), 0, Math.min(bytes, size), 0);
+      const buffer = Buffer.alloc(Math.min(bytes, size));
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
       const read = buffer.subarray(0, bytesRead);
-      const isWhole = bytesRead >= size;
+      const isWhole = bytesRead >= size || (size === UNKNOWN && bytesRead < buffer.length);
       let from = read[0] === 0xef && read[1] === 0xbb && read[2] === 0xbf ? 3 : 0;
       let to = from;
       for (let line = 0; line <= skipLines && to >= 0; line++) {

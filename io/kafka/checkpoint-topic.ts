@@ -28,7 +28,7 @@ import {
 import { Connection } from './kafkajs/index.ts';
 import { BROKER_TIMEOUT_MS, checkCheckpointOptions, DELIVERY_TIMEOUT_MS, type KafkaCheckpointOptions, REQUEST_TIMEOUT_MS } from './options.ts';
 import type { TopicAnswer } from './protocol/index.ts';
-import { KafkaTransaction, transactionsOf } from './transactions.ts';
+import { isKafkaTransaction, transactionsOf } from './transactions.ts';
 
 const RECORDS = 0;
 const HOLDERS = 1;
@@ -127,7 +127,7 @@ class KafkaCheckpointTopic implements CheckpointTopic {
   }
 
   async write(transaction: Transaction, records: readonly TopicRecord[]): Promise<void> {
-    if (!(transaction instanceof KafkaTransaction)) throw new MillraceError('ERR_MILLRACE_TRANSACTION', `${this.name}: the transaction is not one of Kafka.`);
+    if (!isKafkaTransaction(transaction)) throw new MillraceError('ERR_MILLRACE_TRANSACTION', `${this.name}: the transaction is not one of Kafka.`);
     transaction.enter(this.#topic);
     const nowMs = Date.now();
     let sent: Promise<void>[] = [];

@@ -4,7 +4,7 @@
  * Exactly-once, the rows go into the job's transaction (transactions.ts), which makes them visible.
  */
 
-import { MillraceError } from '../../core/index.ts';
+import { MillraceError, withoutSign } from '../../core/index.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
 import {
   type ChangelogSink,
@@ -20,7 +20,7 @@ import {
 import { BatchProducer, Cluster, findOrCreateTopic, Idempotence, type NewTopic, Patience } from './client/index.ts';
 import { Connection } from './kafkajs/index.ts';
 import { BROKER_TIMEOUT_MS, checkSinkOptions, DELIVERY_TIMEOUT_MS, domainOf, type KafkaSinkOptions, REQUEST_TIMEOUT_MS } from './options.ts';
-import { KafkaTransaction, transactionsOf } from './transactions.ts';
+import { isKafkaTransaction, type KafkaTransaction, transactionsOf } from './transactions.ts';
 
 /**
  * Writes to a topic.
@@ -60,7 +60,10 @@ export async function openWriter(name: string, options: KafkaSinkOptions, contex
   const cluster = new Cluster(new Connection(options, report));
   const patience = new Patience(cluster.connection, { name, timeoutMs: options.brokerTimeout ?? BROKER_TIMEOUT_MS, signal, waiting });
   try {
-    const info = { partitionCount: (await findOrCreateTopic(cluster, patience, name, options.topic, made)).partitions.length };
+    const { topic } = options;
+    const { partitions } = await findOrCreateTopic(cluster, patience, name, topic, made);
+    const schemaId = await options.value.prepare?.({ topic, schema: withoutSign(context.schema), signal, ...(waiting && { waiting }) });
+    const info = { partitionCount: partitions.length, ...(schemaId !== undefined && { schemaId }) };
     signal.throwIfAborted();
     if (transaction !== undefined) {
       cluster.close();
@@ -89,7 +92,7 @@ function newTopic({ createTopic: wanted }: KafkaSinkOptions): NewTopic | undefin
 function transactionFor(name: string, options: KafkaSinkOptions, { transaction }: SinkContext): KafkaTransaction {
   const refused = (why: string): MillraceError => new MillraceError('ERR_MILLRACE_PIPELINE', `${name}: it cannot write exactly once: ${why}`);
   if (options.acks === 1) throw refused('acks is 1, and a row that only the leader has can be lost. Leave acks out.');
-  if (!(transaction instanceof KafkaTransaction)) throw refused('the job has no transaction of Kafka.');
+  if (!isKafkaTransaction(transaction)) throw refused('the job has no transaction of Kafka.');
   if (transaction.domain !== domainOf(options)) {
     throw refused(`it writes to ${domainOf(options)}, and the transactions of the job are in ${transaction.domain}. Name the same brokers for all sinks.`);
   }

@@ -24,8 +24,23 @@ import {
 } from './options.ts';
 import { NO_MEMBER, type ProducerIdentity } from './protocol/index.ts';
 
+// What a source, a sink and a job give each other may be of two copies of this package.
+const POSITIONS: unique symbol = Symbol.for('millrace.kafka-positions');
+const TRANSACTION: unique symbol = Symbol.for('millrace.kafka-transaction');
+
+/** Whether positions come from a Kafka source. */
+function isKafkaPositions(of: unknown): of is KafkaPositions {
+  return typeof of === 'object' && of !== null && POSITIONS in of;
+}
+
+/** Whether a transaction of a job is one of Kafka. */
+export function isKafkaTransaction(of: unknown): of is KafkaTransaction {
+  return typeof of === 'object' && of !== null && TRANSACTION in of;
+}
+
 /** What a Kafka source hands over for the transaction (SourceReader.transactional). */
 export class KafkaPositions {
+  readonly [POSITIONS] = true;
   readonly offsets: GroupOffsets;
 
   constructor(offsets: GroupOffsets) {
@@ -41,6 +56,7 @@ export function transactionsOf(options: KafkaTransactionOptions): TransactionDom
 }
 
 export class KafkaTransaction implements Transaction {
+  readonly [TRANSACTION] = true;
   readonly transactionalId: string;
   readonly timeoutMs: number;
   readonly domain: string;
@@ -103,7 +119,7 @@ export class KafkaTransaction implements Transaction {
     await this.#transaction.commit([
       { group: this.#group, committer: NO_MEMBER, topics },
       ...positions.flatMap((each) => {
-        assert(each instanceof KafkaPositions, 'positions in a Kafka transaction come from a Kafka source');
+        assert(isKafkaPositions(each), 'positions in a Kafka transaction come from a Kafka source');
         return each.offsets.topics.every(({ offsets }) => offsets.length === 0) ? [] : [each.offsets];
       }),
     ]);

@@ -14,7 +14,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, rmdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { checkOptionNames, MillraceError, shown, shownPath } from '../../core/index.ts';
+import { checkOptionNames, MillraceError, shown, shownPath, withoutSign } from '../../core/index.ts';
 import { type Codec, mustBeCodec } from '../codec.ts';
 import { type Deposed, ProcessLock } from '../process-lock.ts';
 import { recordSinkEncoder } from '../record-batch/index.ts';
@@ -85,8 +85,9 @@ export function logSink(options: LogSinkOptions): ChangelogSink {
       for (const key of [options.key ?? []].flat()) schema.require(key, `The key of the log sink ${topic}`);
       if (options.timestamp !== undefined && options.timestamp !== 'now') schema.require(options.timestamp, `The timestamp of the log sink ${topic}`);
     },
-    open: ({ pipeline, guarantee, deposed }) => {
-      return LogWriter.open(dir, topic, { partitions, segmentBytes, user: `the pipeline ${shown(pipeline)}`, pipeline, guarantee, deposed });
+    open: async ({ schema, pipeline, guarantee, deposed, signal, waiting }) => {
+      const schemaId = await value.prepare?.({ topic, schema: withoutSign(schema), signal, ...(waiting && { waiting }) });
+      return LogWriter.open(dir, topic, { partitions, segmentBytes, user: `the pipeline ${shown(pipeline)}`, pipeline, guarantee, deposed, schemaId });
     },
     encoder: (context) =>
       recordSinkEncoder(context, {
@@ -109,6 +110,8 @@ export interface LogWriterOptions {
   readonly deposed?: Deposed | undefined;
   /** Default: at-least-once. */
   readonly guarantee?: SinkContext['guarantee'] | undefined;
+  /** See SinkInfo. */
+  readonly schemaId?: number | undefined;
 }
 
 /** Writes record batches to a topic. One per topic at a time, over all processes. */
@@ -134,6 +137,7 @@ export class LogWriter implements SinkWriter {
     stable: StableWriter,
     owner: string | undefined,
     isAnew: boolean,
+    schemaId: number | undefined,
   ) {
     this.#isAnew = isAnew;
     this.#path = path;
@@ -142,11 +146,11 @@ export class LogWriter implements SinkWriter {
     this.#lock = lock;
     this.#stable = stable;
     this.#owner = owner;
-    this.info = { partitionCount: dirs.length };
+    this.info = { partitionCount: dirs.length, ...(schemaId !== undefined && { schemaId }) };
   }
 
   static async open(dir: string, topic: string, options: LogWriterOptions = {}): Promise<LogWriter> {
-    const { partitions, segmentBytes = SEGMENT_BYTES, user = 'a writer of its own', pipeline = '', guarantee, deposed } = options;
+    const { partitions, segmentBytes = SEGMENT_BYTES, user = 'a writer of its own', pipeline = '', guarantee, deposed, schemaId } = options;
     const path = topicPath(dir, topic);
     const existing = await madePartitions(path);
     if (existing > 0 && partitions !== undefined && partitions !== existing) {
@@ -167,7 +171,16 @@ export class LogWriter implements SinkWriter {
       const dirs = Array.from({ length: count }, (_, partition) => partitionPath(dir, topic, partition));
       if (existing === 0) await makePartitions(path, dirs);
       const stable = await StableWriter.open(path, dirs.length, deposed !== undefined);
-      writer = new LogWriter(path, dirs, segmentBytes, lock, stable, guarantee === 'exactly-once' ? keptName(pipeline) : undefined, deposed !== undefined);
+      writer = new LogWriter(
+        path,
+        dirs,
+        segmentBytes,
+        lock,
+        stable,
+        guarantee === 'exactly-once' ? keptName(pipeline) : undefined,
+        deposed !== undefined,
+        schemaId,
+      );
       if (guarantee !== 'exactly-once') await writer.#takeAll();
       return writer;
     } catch (cause) {

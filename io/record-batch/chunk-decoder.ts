@@ -99,7 +99,7 @@ class RecordBatchDecoder implements ChunkDecoder {
     for (;;) {
       if (this.#isDecoding) {
         const batch = this.#codec.next();
-        if (batch !== undefined) return batch;
+        if (batch !== undefined || this.#codec.waitsFor !== undefined) return batch;
         this.#isDecoding = false;
       }
       if (!this.#fill()) {
@@ -110,6 +110,10 @@ class RecordBatchDecoder implements ChunkDecoder {
       this.#codec.open(this.#index);
       this.#isDecoding = true;
     }
+  }
+
+  get waitsFor(): Promise<void> | undefined {
+    return this.#isDecoding ? this.#codec.waitsFor : undefined;
   }
 
   offsetOf(row: number): Offset {

@@ -118,6 +118,12 @@ export function orderExchangeBlocks(memory: SharedMemory, blocks: number[]): num
   );
 }
 
+/** Whether bytes that came from elsewhere begin as a block does that is so long. */
+export function isExchangeBlock({ u32 }: SharedMemory, block: number, byteLength: number): boolean {
+  const magic = u32[block >>> 2];
+  return (magic === GROUPS_MAGIC || magic === ROWS_MAGIC) && byteLength >= BLOCK_HEAD_BYTES && u32[(block + BYTE_LENGTH) >>> 2] === byteLength;
+}
+
 function mustBeBlock(memory: SharedMemory, block: number): void {
   const magic = memory.u32[block >>> 2];
   assert(magic === GROUPS_MAGIC || magic === ROWS_MAGIC, `${block} is no exchange block`);

@@ -11,6 +11,7 @@ export {
   exchangeBlockOrigin,
   exchangeBlockRows,
   GROUPS_MAGIC,
+  isExchangeBlock,
   orderExchangeBlocks,
   writeBlockHead,
 } from './exchange-block.ts';

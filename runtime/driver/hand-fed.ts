@@ -107,10 +107,14 @@ class HandFedDecoder implements ChunkDecoder {
   next(): Batch | undefined {
     for (;;) {
       const batch = this.#isRaw ? this.#records?.next() : this.#nextRows();
-      if (batch !== undefined) return batch;
+      if (batch !== undefined || this.waitsFor !== undefined) return batch;
       if (!this.#frames.advance()) return undefined;
       this.#openFrame();
     }
+  }
+
+  get waitsFor(): Promise<void> | undefined {
+    return this.#isRaw ? this.#records?.waitsFor : undefined;
   }
 
   offsetOf(row: number): number {

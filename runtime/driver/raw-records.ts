@@ -92,6 +92,10 @@ export class RawRecordDecoder {
     return this.#codec.next();
   }
 
+  get waitsFor(): Promise<void> | undefined {
+    return this.#codec.waitsFor;
+  }
+
   offsetOf(row: number): Offset {
     return this.#memory.f64[(this.#index.offsets >>> 3) + this.#codec.recordOf(row)] as number;
   }

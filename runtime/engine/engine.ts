@@ -77,6 +77,8 @@ export interface EngineContext {
   readonly spill?: SpillPlace | undefined;
   /** Shows some of the rows that go to sinks; undefined: nobody watches. */
   readonly tail?: TailTaker | undefined;
+  /** What the scan of a source waits for outside; undefined when that is over. */
+  waiting?(source: number, what: string | undefined): void;
   output(epoch: number, block: OutputBlock): void;
   sample(sample: LedgerSample): void;
 }
@@ -151,6 +153,7 @@ export class Engine {
         workers: context.control.shape.workers,
         // A dead letter has all of its bytes.
         ...(takers.length > 0 ? { sampleBytesMax: memory.byteLength } : {}),
+        waiting: (what) => context.waiting?.(this.#place.source, what),
         reject: (rejection) => rejects.take(rejection),
       }),
     );
@@ -179,7 +182,8 @@ export class Engine {
   /**
    * Scans one chunk of the current epoch.
    *
-   * @returns what has to be waited for before the next call, where rows wait for functions of the user
+   * @returns what has to be waited for before the next call, where rows wait for functions of the user, or records for
+   * their schema
    * @throws MillraceError of a user function, with the coordinates of the chunk in the message
    */
   scan(source: number, chunk: Chunk, sequence: number): Promise<void> | undefined {
@@ -193,18 +197,25 @@ export class Engine {
     let rows = 0;
     const { control, worker, plan } = this.#context;
     const isOfTasks = source === plan.task?.source;
-    control.beginWork(worker, 0, source, chunk.partition, chunk.first, chunk.next);
-    try {
-      decoder.open(chunk);
-      for (let batch = decoder.next(); batch !== undefined; batch = decoder.next()) {
-        rows += batch.rowCount;
-        if (isOfTasks) this.#tasks?.take(batch);
-        else flow.run(batch);
-        control.goOn(worker);
+    const begin = (): void => control.beginWork(worker, 0, source, chunk.partition, chunk.first, chunk.next);
+    const read = (): Promise<void> | undefined => {
+      try {
+        for (let batch = decoder.next(); batch !== undefined; batch = decoder.next()) {
+          rows += batch.rowCount;
+          if (isOfTasks) this.#tasks?.take(batch);
+          else flow.run(batch);
+          control.goOn(worker);
+        }
+      } catch (error) {
+        throw located(error, this.#place.sourceName, chunk);
       }
-    } catch (error) {
-      throw located(error, this.#place.sourceName, chunk);
-    }
+      if (decoder.waitsFor === undefined) return this.#endScan(chunk, finish);
+      control.endWork(worker);
+      return decoder.waitsFor.then(() => {
+        begin();
+        return read();
+      });
+    };
     const finish = (): void => {
       this.#flows.end(flows);
       this.#flows.flush(flows);
@@ -212,11 +223,20 @@ export class Engine {
       if (!isOfTasks) this.#place.count('rowsIn', rows);
       this.#balance.ofSource(source, OF_SOURCE.decoded, rows);
     };
-    if (!this.#flows.lookups.some(({ isWaiting }) => isWaiting)) {
-      finish();
-      return undefined;
+    begin();
+    try {
+      decoder.open(chunk);
+    } catch (error) {
+      throw located(error, this.#place.sourceName, chunk);
     }
-    return this.#lookUpChunk(chunk, finish);
+    return read();
+  }
+
+  /** All rows of the chunk are read. */
+  #endScan(chunk: Chunk, finish: () => void): Promise<void> | undefined {
+    if (this.#flows.lookups.some(({ isWaiting }) => isWaiting)) return this.#lookUpChunk(chunk, finish);
+    finish();
+    return undefined;
   }
 
   /** Rows that have their answers may go on to functions that are asked in turn. */

@@ -17,7 +17,7 @@
 
 import { type Batch, BatchBuilder, copyBytes, MillraceError, type SlabAllocator } from '../../core/index.ts';
 import { EXCHANGE_ROWS, type SinkEncoder } from '../../io/index.ts';
-import { exchangeBlockBytes } from '../../operators/index.ts';
+import { exchangeBlockBytes, isExchangeBlock } from '../../operators/index.ts';
 import { type Plan, shardsOf, type TaskPlan } from '../plan/index.ts';
 
 /**
@@ -129,11 +129,10 @@ export class TaskExchange {
   #takeBlock(row: Uint8Array, address: number, exchange: number, was: number): void {
     const { memory } = this.#slabs;
     const bytes = row.length - HEAD_BYTES;
-    if (bytes < 48) throw this.#foreign();
-    const block = this.#slabs.alloc(bytes);
+    const block = this.#slabs.alloc(Math.max(bytes, 64));
     copyBytes(memory, block, address + HEAD_BYTES, bytes);
     const { operator } = this.#plan.exchanges[exchange] as Plan['exchanges'][number];
-    if (exchangeBlockBytes(memory, block) !== bytes || operator.relocate?.(memory, block, was) === false) throw this.#foreign();
+    if (!isExchangeBlock(memory, block, bytes) || operator.relocate?.(memory, block, was) === false) throw this.#foreign();
     (this.#taken[exchange] as number[]).push(block);
   }
 

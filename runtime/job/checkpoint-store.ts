@@ -27,6 +27,8 @@ export interface StoreParts extends CheckpointOptions {
   readonly domain: TransactionDomain | undefined;
   readonly signal: AbortSignal;
   readonly warn: (message: string) => void;
+  /** Takes what one says that stands by. */
+  readonly say: (message: string) => void;
   /** What an end of this name tells of itself. */
   readonly reportOf?: (name: string) => Report;
   readonly damaged: readonly CheckpointId[];
@@ -77,7 +79,7 @@ export class CheckpointStore {
   }
 
   static async open(parts: StoreParts): Promise<CheckpointStore> {
-    const { pipeline, signal, warn, sessionMs, standBy, lost } = parts;
+    const { pipeline, signal, warn, say, sessionMs, standBy, lost } = parts;
     const locked: Locked = { transactions: [], decided: 'manifest', committed: -1 } as unknown as Locked;
     let hasWaited = false;
     const session = standBy === undefined ? {} : { wait: signal, sessionMs };
@@ -88,7 +90,7 @@ export class CheckpointStore {
         ...session,
         waiting: (holder) => {
           hasWaited = true;
-          warn(`The pipeline ${shown(pipeline)} is at work elsewhere: ${holder}. This process stands by, and takes over when that one ends.`);
+          say(`The pipeline ${shown(pipeline)} is at work elsewhere: ${holder}. This process stands by, and takes over when that one ends.`);
         },
         deposed: (holder) => {
           locked.deposed = holder;
@@ -104,7 +106,7 @@ export class CheckpointStore {
           }
           standBy?.();
           if (hasWaited || locked.lease?.hasWaited === true)
-            warn(
+            say(
               `This process takes over the pipeline ${shown(pipeline)}${locked.deposed === undefined ? '' : `: nothing was heard of the other one for ${sessionMs / 1_000} s`}.`,
             );
         },
@@ -238,7 +240,14 @@ async function openTopic(
   const isDamaged = damaged.some((one) => damaged.filter((other) => isSame(one, other)).length === 1);
   const mirror = await TopicMirror.open({ topic, disk, pipeline, report: warn, isDamaged });
   locked.mirror = mirror;
-  const lease = new TopicLease({ topic, pipeline, name: locked.lock.name, sessionMs, deposed: locked.deposed, warn });
+  const lease = new TopicLease({
+    topic,
+    pipeline,
+    name: locked.lock.name,
+    sessionMs,
+    deposed: locked.deposed,
+    warn: parts.standBy === undefined ? warn : parts.say,
+  });
   locked.lease = lease;
   await lease.wait(parts.standBy === undefined ? undefined : { signal, meanwhile: () => mirror.follow() });
   const isShared = domain !== undefined && domain.domain === topic.transactions.domain;

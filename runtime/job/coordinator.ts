@@ -75,6 +75,8 @@ export class Coordinator {
   #hasBegun = false;
   /** By source: what it waits for outside. */
   readonly #waiting = new Map<number, string>();
+  /** By source and worker: what its scan waits for outside. */
+  readonly #scansWaiting = new Map<string, string>();
   #isEpochWanted = false;
   #isStopping = false;
   #isLoaded = false;
@@ -232,7 +234,7 @@ export class Coordinator {
     if (!this.#hasBegun) return 'starting';
     if (this.#isStopping) return 'draining';
     if (this.#isPaused) return 'paused';
-    if (this.#waiting.size > 0 || this.#stateLimit.isWaiting || this.#parts.effects.sinks?.().isWaiting) return 'waiting';
+    if (this.#waiting.size > 0 || this.#scansWaiting.size > 0 || this.#stateLimit.isWaiting || this.#parts.effects.sinks?.().isWaiting) return 'waiting';
     if (!this.intake.hasHeardOfAll) return 'joining';
     return this.#decisions.isReplaying ? 'restoring' : 'running';
   }
@@ -382,6 +384,16 @@ export class Coordinator {
       this.#waiting.set(source, what);
       this.#parts.effects.warn(what.startsWith(name) ? what : `The source ${name} waits: ${what}`);
     }
+  }
+
+  /** The scan of a source waits in a worker (`what`), or no longer. */
+  scanWaits(worker: number, source: number, what: string | undefined): void {
+    const key = `${source}/${worker}`;
+    if (what === undefined) this.#scansWaiting.delete(key);
+    else this.#scansWaiting.set(key, what);
+    const [first] = [...this.#scansWaiting].flatMap(([other, text]) => (other.startsWith(`${source}/`) ? [text] : []));
+    this.#parts.watch?.waits(this.#nameOf(source), first);
+    if (what !== undefined && first === what) this.#parts.effects.warn(`The source ${this.#nameOf(source)} waits: ${what}`);
   }
 
   #nameOf(source: number): string {

@@ -95,6 +95,7 @@ export class Execution {
     this.#sources = new Sources(plan.sources);
     this.#sinks = new Sinks(this.#slabs.memory, options.sinkDelayMs, watch);
     this.#workers = new Workers(this.#slabs, options.workers, heapMiB(options.memoryBytes), (error) => void this.fail(error));
+    this.#workers.onWaiting = (worker, source, what) => this.#coordinator.scanWaits(worker, source, what);
     this.#workers.onTail = (sink, rows) => this.#watch?.tailed(plan.sinks[sink]?.sink.name ?? '', rows);
     this.#coordinator = this.#makeCoordinator();
     this.done = new Promise((resolve, reject) => {
@@ -157,12 +158,15 @@ export class Execution {
 
   #openCheckpoints({ dir, kafka, allowed }: NonNullable<ResolvedOptions['checkpoint']>): Promise<Checkpoints> {
     const { guarantee, standby, sessionMs } = this.#options;
+    // Tasks of a shared job change hands all the time.
+    const isOfMany = this.#options.task !== undefined;
     const store: CheckpointsParts['store'] = {
       dir,
       kafka,
       sessionMs,
       signal: this.#abort.signal,
       warn: (message) => this.onWarning(message),
+      say: (message) => (isOfMany ? this.#watch.log.info({}, message) : this.onWarning(message)),
       reportOf: (name) => this.#watch.reportOf(name),
       ...this.#before,
       lost: (error) => void this.fail(error),

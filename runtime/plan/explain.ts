@@ -8,9 +8,15 @@ import type { ExchangePlan, FlowPlan, Plan } from './plan.ts';
 
 /** Several lines, one per step, in the order in which a batch passes them. */
 export function describePlan(plan: Plan): string {
+  const { task } = plan;
   const lines = [`pipeline ${plan.name}`];
+  if (task !== undefined) lines.push(`task ${task.index + 1} of ${task.count}, which have the same plan: each reads its partitions, and has its keys`);
   plan.sources.forEach(({ source, flow, behind }, index) => {
     const read = flow.rows.columnsRead.map((column) => source.schema.field(column).name);
+    if (index === task?.source) {
+      lines.push(`source ${index}: ${source.name}`, '  blocks from all tasks, for the exchanges');
+      return;
+    }
     lines.push(`source ${index}: ${source.name} (${source.schema})`);
     lines.push(`  decodes ${read.join(', ') || '(no column)'}`);
     if (behind.length > 0) lines.push(`  read behind source ${behind.join(', ')}, once that is loaded`);
@@ -26,6 +32,7 @@ export function describePlan(plan: Plan): string {
         .split('\n')
         .map((line) => `  ${line}`),
     );
+    if (task !== undefined) lines.push(`  between tasks: ${betweenTasks(exchange)}`);
     if (exchange.carriesOrder) lines.push('  order     rows carry their place in the epoch: they are needed in the order in which they were read');
     lines.push(`  gives (${operator.output})`);
     for (const view of plan.views) if (view.exchange === index) lines.push(`  viewed as ${JSON.stringify(view.name)}`);
@@ -35,8 +42,23 @@ export function describePlan(plan: Plan): string {
     });
     for (const errors of exchange.errors) lines.push('  rows that fail:', ...describeFlow(plan, errors, '    '));
   });
-  plan.sinks.forEach(({ sink, schema }, index) => lines.push(`sink ${index}: ${sink.name} (${schema})`));
+  plan.sinks.forEach(({ sink, schema }, index) => {
+    lines.push(index === task?.sink ? `sink ${index}: ${sink.name}, blocks for the tasks that have their keys` : `sink ${index}: ${sink.name} (${schema})`);
+  });
   return withoutSecrets(lines.join('\n'));
+}
+
+/** What a row costs on its way to another task. */
+function betweenTasks({ operator }: ExchangePlan): string {
+  if (operator.order === undefined) return 'one slot for each key (and pane) of an epoch, however many rows it stands for';
+  return operator.inputs
+    .map(({ schema, columns }) => {
+      const types = columns.map((column) => schema.field(column).type);
+      const bytes = types.reduce((sum, { name, width }) => sum + (name === 'bool' ? 1 / 8 : name === 'utf8' || name === 'binary' ? 4 : width), 0);
+      const texts = types.some(({ name }) => name === 'utf8' || name === 'binary') ? ' and its texts' : '';
+      return `each row, ${Math.ceil(bytes)} bytes${texts}`;
+    })
+    .join('; ');
 }
 
 function describeFlow(plan: Plan, flow: FlowPlan, indent: string): string[] {

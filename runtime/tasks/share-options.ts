@@ -63,7 +63,7 @@ const TASKS = 8;
 const MEMORY = '256MiB';
 
 /** @throws MillraceError ERR_MILLRACE_OPTION naming the option, its value and what it may be */
-export function taskCountOf({ tasks = TASKS }: ShareOptions): number {
+export function taskCountOf({ tasks = TASKS }: Pick<ShareOptions, 'tasks'>): number {
   if (TASK_COUNTS.includes(tasks)) return tasks;
   throw new MillraceError('ERR_MILLRACE_OPTION', `tasks is ${shown(tasks)}. Give ${TASK_COUNTS.join(', ')}: into so many tasks the job is parted.`);
 }

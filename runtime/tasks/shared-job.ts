@@ -9,9 +9,9 @@
 
 import { EventEmitter } from 'node:events';
 import type { Sharing } from '../../io/index.ts';
-import { moduleUrl, resolveOptions, type Summary } from '../job/index.ts';
+import { moduleUrl, type RunOptions, resolveOptions, type Summary } from '../job/index.ts';
 import type { JobState, Progress } from '../observe/index.ts';
-import { mustBeShareable } from '../plan/index.ts';
+import { mustBeShareable, type Plan } from '../plan/index.ts';
 import { planFor } from '../workers/index.ts';
 import { checkShareOptions, optionsOfTask, type ShareOptions, taskCountOf } from './share-options.ts';
 import { TaskRun } from './task-run.ts';
@@ -90,6 +90,11 @@ export async function share(module: URL | string, options: ShareOptions): Promis
     throw error;
   }
   return job;
+}
+
+/** The plan of the first task, where so many share the job. All have the same. */
+export function explainTask(module: URL | string, params: RunOptions['params'] = {}, count: number): Promise<Plan> {
+  return planFor({ url: moduleUrl(module), params, task: { index: 0, count: taskCountOf({ tasks: count }) } });
 }
 
 export class SharedJob extends EventEmitter<SharedJobEvents> {

@@ -154,6 +154,6 @@ function mustNotWait(answers: Promise<void> | undefined): void {
   answers.catch(() => {});
   throw new MillraceError(
     'ERR_MILLRACE_PIPELINE',
-    'The function of enrich() gives a promise, and this driver does not wait. Give the pipeline one that answers at once for tests, by a parameter: enrich(schema, params.lookUp).',
+    'The function of enrich() gives a promise, or a codec waits for its registry, and this driver does not wait. Give the pipeline a function that answers at once for tests, by a parameter, enrich(schema, params.lookUp), and a codec without a registry.',
   );
 }

@@ -69,6 +69,8 @@ export type WorkerMessage =
   | { readonly sample: LedgerSample }
   /** Rows on their way to a sink, for whoever watches. */
   | { readonly tail: { readonly sink: number; readonly rows: readonly Readonly<Record<string, unknown>>[] } }
+  /** What the scan of a source waits for outside; undefined when that is over. */
+  | { readonly waiting: { readonly source: number; readonly what: string | undefined } }
   /** What a user function has printed. */
   | { readonly print: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
   /** Something failed outside the task: a promise, a timer. */

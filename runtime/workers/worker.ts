@@ -75,6 +75,7 @@ async function pump(task: WorkerTask, control: Control, plan: Plan): Promise<voi
     failedRows,
     output: (epoch, block) => link.output(epoch, block),
     tail: task.tail === true ? (sink, rows) => task.port.postMessage({ tail: { sink, rows } } satisfies WorkerMessage) : undefined,
+    waiting: (source, what) => task.port.postMessage({ waiting: { source, what } } satisfies WorkerMessage),
     sample: (sample) => task.port.postMessage({ sample } satisfies WorkerMessage),
   });
   log?.close();

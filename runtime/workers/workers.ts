@@ -23,6 +23,8 @@ export class Workers implements Crew {
   /** Some of the rows that no result counts. */
   readonly samples: LedgerSample[] = [];
   /** Gets some of the rows that go to sinks, where the task says so. */
+  /** What the scan of a source waits for outside; undefined when that is over. */
+  onWaiting: ((worker: number, source: number, what: string | undefined) => void) | undefined;
   onTail: ((sink: number, rows: readonly Readonly<Record<string, unknown>>[]) => void) | undefined;
   readonly #slabs: SlabAllocator;
   readonly #failed: (error: unknown) => void;
@@ -58,7 +60,7 @@ export class Workers implements Crew {
     this.#links.forEach(({ ringIn, ringOut }, worker) => {
       const counters = (this.counters[worker] as Counters[])[0]?.address ?? 0;
       const run = this.#pool
-        .run({ ...task, worker, memory, control: control.address, shape: control.shape, ringIn, ringOut, counters }, (message) => this.#told(message))
+        .run({ ...task, worker, memory, control: control.address, shape: control.shape, ringIn, ringOut, counters }, (message) => this.#told(message, worker))
         .then(
           () => {
             if (!this.#isStopped) this.#failed(asPassing(new MillraceError('ERR_MILLRACE_WORKER', `Worker ${worker} left before the job was over.`)));
@@ -72,10 +74,11 @@ export class Workers implements Crew {
     });
   }
 
-  #told(message: WorkerMessage): void {
+  #told(message: WorkerMessage, worker: number): void {
     if ('sample' in message) {
       if (this.samples.length < SAMPLES_MAX) this.samples.push(message.sample);
-    } else if ('tail' in message) this.onTail?.(message.tail.sink, message.tail.rows);
+    } else if ('waiting' in message) this.onWaiting?.(worker, message.waiting.source, message.waiting.what);
+    else if ('tail' in message) this.onTail?.(message.tail.sink, message.tail.rows);
     else if ('print' in message) process[message.print].write(message.bytes);
     else this.#failed(asPassing(revive(message.failed)));
   }

@@ -1,4 +1,4 @@
-/** The bench of the codecs verifies its own answers; here at its tiny size, with the kernels and without. */
+/** The benches of the codecs verify their own answers; here at their tiny size, with the kernels and without. */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -13,3 +13,8 @@ for (const kernels of ['', 'typescript']) {
     assert.equal(out.trim(), 'verified');
   });
 }
+
+test('bench/micro/binary-codecs.ts --tiny', () => {
+  const file = fileURLToPath(new URL('../../bench/micro/binary-codecs.ts', import.meta.url));
+  assert.equal(execFileSync(process.execPath, [...TYPESCRIPT, file, '--tiny'], { encoding: 'utf8' }).trim(), 'verified');
+});

@@ -56,6 +56,7 @@ export const ARROWS: ReadonlyMap<string, Arrows> = new Map<string, Arrows>([
       ['base'],
       ['delivery', 'base'],
       ['http', 'base', 'delivery'],
+      ['registry', 'base', 'delivery', 'http'],
       ['elasticsearch', 'base', 'delivery', 'http'],
       ['clickhouse', 'base', 'delivery', 'http'],
       ['hdfs', 'base', 'delivery', 'http'],

@@ -119,6 +119,7 @@ const SUB_PATHS = new Set([
   'io/kafka/index.ts',
   'io/postgres/index.ts',
   'io/redis/index.ts',
+  'io/registry/index.ts',
   'io/s3/index.ts',
 ]);
 
