@@ -13,7 +13,7 @@ import type { Source } from '../source.ts';
 import type { NewTopic } from './client/index.ts';
 import type { KafkaConnectionOptions, KafkaSinkOptions, KafkaSourceOptions } from './options.ts';
 import { partOf } from './partitions.ts';
-import { openWriter } from './sink.ts';
+import { openWriter } from './topic-writer.ts';
 import { transactionsOf } from './transactions.ts';
 
 /** A block goes into one record, whatever its size. */
