@@ -173,8 +173,12 @@ test('no memory grows with what comes in', async (t) => {
   await page.evaluate(`window.told = 0; new EventSource('events').addEventListener('news', () => window.told++);`);
   await page.until('all that is kept', 'window.told > 700', 240);
   const before = await page.heapBytes();
-  await page.until('as much again', 'window.told > 1500', 240);
-  const after = await page.heapBytes();
+  // What waits to be collected goes with time, and what leaks does not.
+  let after = Number.POSITIVE_INFINITY;
+  for (let told = 1_500; told <= 2_000 && after >= before * 1.25 + 1e6; told += 100) {
+    await page.until('as much again', `window.told > ${told}`, 240);
+    after = Math.min(after, await page.heapBytes());
+  }
   assert.ok(after < before * 1.25 + 1e6, `${before} bytes, then ${after}`);
   assert.deepEqual(page.complaints, []);
 });
