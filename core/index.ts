@@ -16,7 +16,7 @@ export {
   writeStream,
 } from './arrow/index.ts';
 export { assert, unreachable } from './assert.ts';
-export { Batch, BatchBuilder, type Column, type ColumnSpace, gather, isValid, readText, readTimestamp, readValue } from './batch/index.ts';
+export { Batch, BatchBuilder, type Column, type ColumnSpace, gather, isValid, readNumber, readText, readTimestamp, readValue } from './batch/index.ts';
 export { SIGN, withoutSign, withSign } from './changes.ts';
 export { ERROR_CODES, type ErrorCode, MillraceError, shown, shownPath } from './errors.ts';
 export {

@@ -19,7 +19,7 @@ import { assert } from '../assert.ts';
 import { listOf } from '../list-text.ts';
 import type { SharedMemory } from '../memory/index.ts';
 import { rowObject } from '../nested-row.ts';
-import type { AnyRow, DataType, Schema } from '../schema.ts';
+import type { AnyRow, DataType, Schema, TypeName } from '../schema.ts';
 
 export interface Column {
   readonly type: DataType;
@@ -104,18 +104,6 @@ export function readValue(memory: SharedMemory, column: Column, row: number): un
   switch (column.type.name) {
     case 'bool':
       return (((memory.u8[column.data + (row >>> 3)] as number) >>> (row & 7)) & 1) === 1;
-    case 'i8':
-      return memory.i8[column.data + row];
-    case 'i16':
-      return memory.i16[(column.data >>> 1) + row];
-    case 'i32':
-      return memory.i32[(column.data >>> 2) + row];
-    case 'u32':
-      return memory.u32[(column.data >>> 2) + row];
-    case 'f32':
-      return memory.f32[(column.data >>> 2) + row];
-    case 'f64':
-      return memory.f64[(column.data >>> 3) + row];
     case 'i64':
       return memory.i64[(column.data >>> 3) + row];
     case 'timestamp':
@@ -126,6 +114,26 @@ export function readValue(memory: SharedMemory, column: Column, row: number): un
     }
     case 'binary':
       return memory.u8.slice(column.data + offsetAt(memory, column, row), column.data + offsetAt(memory, column, row + 1));
+    default:
+      return readNumber(memory, column.type.name, column.data, row);
+  }
+}
+
+/** A number of a column of such a type, valid or not. */
+export function readNumber(memory: SharedMemory, type: TypeName, data: number, row: number): number {
+  switch (type) {
+    case 'i8':
+      return memory.i8[data + row] as number;
+    case 'i16':
+      return memory.i16[(data >>> 1) + row] as number;
+    case 'i32':
+      return memory.i32[(data >>> 2) + row] as number;
+    case 'u32':
+      return memory.u32[(data >>> 2) + row] as number;
+    case 'f32':
+      return memory.f32[(data >>> 2) + row] as number;
+    default:
+      return memory.f64[(data >>> 3) + row] as number;
   }
 }
 

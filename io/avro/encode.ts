@@ -3,7 +3,20 @@
  * the decoder is. No object is made for a row, but where it has lists or JSON.
  */
 
-import { type Batch, type Column, type Field, isValid, MillraceError, pathOf, readText, type Schema, type SharedMemory, shown } from '../../core/index.ts';
+import {
+  type Batch,
+  type Column,
+  type Field,
+  isValid,
+  MillraceError,
+  pathOf,
+  readNumber,
+  readText,
+  readTimestamp,
+  type Schema,
+  type SharedMemory,
+  shown,
+} from '../../core/index.ts';
 import type { RecordEncoder } from '../codec.ts';
 import { FULL, WireWriter } from '../wire/writer.ts';
 import { columnText } from './columns.ts';
@@ -165,22 +178,22 @@ export class AvroEncoder implements RecordEncoder {
       case 'int':
         if (type.logical === 'date' && name === 'timestamp') return (row) => this.#days(data(), row);
         if (!WHOLE.has(name)) return undefined;
-        return (row) => writer.zigzag32(numberAt(memory, name, data(), row));
+        return (row) => writer.zigzag32(readNumber(memory, name, data(), row));
       case 'long': {
         const unit = unitOf(type.logical);
-        if (unit !== undefined && unit !== 1 && name === 'timestamp') return (row) => writer.zigzagOf(instantOf(msAt(memory, data(), row), unit));
+        if (unit !== undefined && unit !== 1 && name === 'timestamp') return (row) => writer.zigzagOf(instantOf(readTimestamp(memory, data(), row), unit));
         if (name === 'i64' || name === 'timestamp')
           return (row) => writer.zigzag(memory.i32[(data() >>> 2) + row * 2] as number, memory.i32[(data() >>> 2) + row * 2 + 1] as number);
         if (name === 'u32') return (row) => writer.zigzag(memory.i32[(data() >>> 2) + row] as number, 0);
         if (!WHOLE.has(name)) return undefined;
-        return (row) => writer.zigzag32(numberAt(memory, name, data(), row));
+        return (row) => writer.zigzag32(readNumber(memory, name, data(), row));
       }
       case 'float':
         if (name !== 'f32' && name !== 'i8' && name !== 'i16') return undefined;
-        return (row) => writer.f32(numberAt(memory, name, data(), row));
+        return (row) => writer.f32(readNumber(memory, name, data(), row));
       case 'double':
         if (name !== 'f32' && name !== 'f64' && name !== 'u32' && !WHOLE.has(name)) return undefined;
-        return (row) => writer.f64(numberAt(memory, name, data(), row));
+        return (row) => writer.f64(readNumber(memory, name, data(), row));
       case 'enum':
         return name === 'utf8' ? this.#symbol(type, c) : undefined;
       case 'string':
@@ -197,7 +210,7 @@ export class AvroEncoder implements RecordEncoder {
   }
 
   #days(data: number, row: number): void {
-    const days = Math.floor(msAt(this.#memory, data, row) / DAY_MS);
+    const days = Math.floor(readTimestamp(this.#memory, data, row) / DAY_MS);
     if ((days | 0) !== days) throw new NoSuchValue(`is ${days} days from 1970, which is no date of 32 bits`);
     this.#writer.zigzag32(days);
   }
@@ -264,25 +277,4 @@ function columnsOf(members: Members): number[] {
 
 function nameOf(type: AvroType): string {
   return type.logical ?? branchName(type);
-}
-
-function numberAt(memory: SharedMemory, name: string, data: number, row: number): number {
-  switch (name) {
-    case 'i8':
-      return memory.i8[data + row] as number;
-    case 'i16':
-      return memory.i16[(data >>> 1) + row] as number;
-    case 'i32':
-      return memory.i32[(data >>> 2) + row] as number;
-    case 'u32':
-      return memory.u32[(data >>> 2) + row] as number;
-    case 'f32':
-      return memory.f32[(data >>> 2) + row] as number;
-    default:
-      return memory.f64[(data >>> 3) + row] as number;
-  }
-}
-
-function msAt(memory: SharedMemory, data: number, row: number): number {
-  return (memory.i32[(data >>> 2) + row * 2 + 1] as number) * 4_294_967_296 + (memory.u32[(data >>> 2) + row * 2] as number);
 }

@@ -11,10 +11,12 @@ import {
   kindText,
   MillraceError,
   pathOf,
+  readNumber,
   readText,
   type Schema,
   type SharedMemory,
   shown,
+  type TypeName,
 } from '../../core/index.ts';
 import type { RecordEncoder } from '../codec.ts';
 import { FULL, WireWriter } from '../wire/writer.ts';
@@ -153,7 +155,7 @@ export class ProtoEncoder implements RecordEncoder {
     return this.#scalar(field, c, type.name);
   }
 
-  #scalar(field: ProtoField, c: number, type: string): Put | undefined {
+  #scalar(field: ProtoField, c: number, type: TypeName): Put | undefined {
     const memory = this.#memory;
     const { kind, hasPresence } = field;
     const data = (): number => (this.#columns[c] as Column).data;
@@ -188,7 +190,7 @@ export class ProtoEncoder implements RecordEncoder {
           kind === 'double' ? type === 'f64' || type === 'f32' || type === 'u32' || INTEGERS.has(type) : type === 'f32' || type === 'i8' || type === 'i16';
         if (!fits) return undefined;
         return (writer, row) => {
-          const value = numberAt(memory, type, data(), row);
+          const value = readNumber(memory, type, data(), row);
           // -0 is no default.
           if (Object.is(value, 0) && !hasPresence) return;
           tag(writer, field);
@@ -199,11 +201,11 @@ export class ProtoEncoder implements RecordEncoder {
       case 'int32':
       case 'sint32':
       case 'sfixed32':
-        return INTEGERS.has(type) ? (writer, row) => this.#word(writer, field, numberAt(memory, type, data(), row)) : undefined;
+        return INTEGERS.has(type) ? (writer, row) => this.#word(writer, field, readNumber(memory, type, data(), row)) : undefined;
       case 'uint32':
       case 'fixed32':
-        if (type === 'u32') return (writer, row) => this.#word(writer, field, numberAt(memory, type, data(), row));
-        return INTEGERS.has(type) ? (writer, row) => this.#word(writer, field, unsigned(numberAt(memory, type, data(), row))) : undefined;
+        if (type === 'u32') return (writer, row) => this.#word(writer, field, readNumber(memory, type, data(), row));
+        return INTEGERS.has(type) ? (writer, row) => this.#word(writer, field, unsigned(readNumber(memory, type, data(), row))) : undefined;
       default: {
         const isUnsigned = kind === 'uint64' || kind === 'fixed64';
         if (type === 'utf8' && isUnsigned)
@@ -214,7 +216,7 @@ export class ProtoEncoder implements RecordEncoder {
         if (type === 'u32') return (writer, row) => writeWords(writer, field, memory.i32[(data() >>> 2) + row] as number, 0);
         if (INTEGERS.has(type))
           return (writer, row) => {
-            const value = numberAt(memory, type, data(), row);
+            const value = readNumber(memory, type, data(), row);
             writeWords(writer, field, isUnsigned ? unsigned(value) : value, value >> 31);
           };
         if (type !== 'i64' && type !== 'timestamp') return undefined;
@@ -272,21 +274,4 @@ function addMember(members: Members, [name, ...rest]: readonly string[], c: numb
 
 function columnsOf(members: Members): number[] {
   return [...members.values()].flatMap((of) => (typeof of === 'number' ? [of] : columnsOf(of)));
-}
-
-function numberAt(memory: SharedMemory, name: string, data: number, row: number): number {
-  switch (name) {
-    case 'i8':
-      return memory.i8[data + row] as number;
-    case 'i16':
-      return memory.i16[(data >>> 1) + row] as number;
-    case 'i32':
-      return memory.i32[(data >>> 2) + row] as number;
-    case 'u32':
-      return memory.u32[(data >>> 2) + row] as number;
-    case 'f32':
-      return memory.f32[(data >>> 2) + row] as number;
-    default:
-      return memory.f64[(data >>> 3) + row] as number;
-  }
 }

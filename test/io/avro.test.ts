@@ -22,10 +22,9 @@ import {
 } from '../../core/index.ts';
 import { canonicalForm, fingerprint, parseAvroSchema } from '../../io/avro/schema.ts';
 import { avro, avroSchemaOf } from '../../io/avro.ts';
-import type { Codec } from '../../io/codec.ts';
 import { caseCount, fc } from '../seed.ts';
 import { Dice, flatRecord, type Json, modelRow, modelType, randomRecord, randomValue } from './avro-model.ts';
-import { type Decoded, decode, encode, slabs } from './codec-harness.ts';
+import { type Decoded, decode, encode, ofHex, refusal, rowsOf, slabs } from './codec-harness.ts';
 
 const RUNS = caseCount(300);
 
@@ -33,25 +32,11 @@ function record(...fields: object[]): { readonly type: 'record'; readonly name: 
   return { type: 'record', name: 'R', fields };
 }
 
-function rowsOf(codec: Codec, ...values: Uint8Array[]): readonly AnyRow[] {
-  const { rows, rejections } = decode(codec, values);
-  assert.deepEqual(rejections, []);
-  return rows;
-}
-
-function refusal(codec: Codec, value: Uint8Array): string {
-  const { rows, rejections } = decode(codec, [value]);
-  assert.deepEqual(rows, []);
-  return (rejections[0] as { message: string }).message;
-}
-
 function batchOf(rows: readonly AnyRow[], of: Schema): { readonly builder: BatchBuilder; readonly batch: ReturnType<BatchBuilder['finish']> } {
   const builder = new BatchBuilder(slabs, of, Math.max(rows.length, 1));
   for (const row of rows) builder.appendRow(row);
   return { builder, batch: builder.finish() };
 }
-
-const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(' ', ''), 'hex'));
 
 describe('avro against avsc', () => {
   test('random schemas and values: rows as the model has them, and written again as avsc reads them', () => {
@@ -456,13 +441,13 @@ describe('single objects', () => {
       refusal(codec, rows(record({ name: 'z', type: 'int' }), [{ z: 1 }])[0] as Uint8Array),
       /its fingerprint is that of no schema in the option writer/,
     );
-    assert.match(refusal(codec, bytes('c301 00')), /expected the mark C3 01/);
+    assert.match(refusal(codec, ofHex('c301 00')), /expected the mark C3 01/);
   });
 });
 
 describe('hostile bytes', () => {
   test('each is refused, with the byte and the field', () => {
-    const refused = (of: object, hex: string, pattern: RegExp): void => assert.match(refusal(avro(of), bytes(hex)), pattern);
+    const refused = (of: object, hex: string, pattern: RegExp): void => assert.match(refusal(avro(of), ofHex(hex)), pattern);
     const text = record({ name: 's', type: 'string' });
     refused(text, '', /in "s", at byte 0: the record ends where a value begins/);
     refused(text, '06 61', /in "s", at byte 1: a value|a text of 3 bytes begins, but 1 are left/);
@@ -495,15 +480,15 @@ describe('hostile bytes', () => {
       ['double', '04 00', /a block of 2 items begins/],
       ['null', 'feffffff0f 00', /an array has 2147483647 items that take no bytes/],
     ] as const) {
-      assert.match(refusal(avro(of(items)), bytes(hex)), pattern);
+      assert.match(refusal(avro(of(items)), ofHex(hex)), pattern);
     }
     // Blocks with their sizes, as Java's blocking encoder writes them.
-    assert.deepEqual(rowsOf(avro(of('int')), bytes('03 04 02 04 01 02 06 00')), [{ l: [1, 2, 3] }]);
+    assert.deepEqual(rowsOf(avro(of('int')), ofHex('03 04 02 04 01 02 06 00')), [{ l: [1, 2, 3] }]);
     // What nobody reads is moved over, by its size where it tells it.
-    const some = (hex: string): unknown => decode(avro(unread('int')), [bytes(hex)], { columns: [0] }).rows.map(({ x }) => x);
+    const some = (hex: string): unknown => decode(avro(unread('int')), [ofHex(hex)], { columns: [0] }).rows.map(({ x }) => x);
     assert.deepEqual(some('02 02 03 04 ffff 02 00 02 00'), [1]);
     assert.deepEqual(some('02 02 03 7e 02'), []);
-    assert.deepEqual(decode(avro(unread('null')), [bytes('02 02 feffffff0700')], { columns: [0] }).rejections.length, 1);
+    assert.deepEqual(decode(avro(unread('null')), [ofHex('02 02 feffffff0700')], { columns: [0] }).rejections.length, 1);
   });
 
   test('a type within itself goes 256 deep at most', () => {
@@ -515,7 +500,7 @@ describe('hostile bytes', () => {
 
   test('names of the prototype are names', () => {
     const of = record({ name: '__proto__', type: 'int' }, { name: 'constructor', type: { type: 'map', values: 'int' } });
-    const [row] = rowsOf(avro(of), bytes('02 02 12 5f5f70726f746f5f5f 04 00'));
+    const [row] = rowsOf(avro(of), ofHex('02 02 12 5f5f70726f746f5f5f 04 00'));
     assert.equal(Object.getOwnPropertyDescriptor(row, '__proto__')?.value, 1);
     assert.equal((row as AnyRow)['constructor'], '{"__proto__":2}');
   });

@@ -123,3 +123,20 @@ function trackSlabs(slabs: SlabAllocator, used: number[]): SlabAllocator {
     },
   });
 }
+
+/** Rows of records that are all decoded. */
+export function rowsOf(codec: Codec, ...values: Uint8Array[]): readonly AnyRow[] {
+  const { rows, rejections } = decode(codec, values);
+  assert.deepEqual(rejections, []);
+  return rows;
+}
+
+/** Why a record is refused. */
+export function refusal(codec: Codec, value: Uint8Array): string {
+  const { rows, rejections } = decode(codec, [value]);
+  assert.deepEqual(rows, []);
+  return (rejections[0] as { message: string }).message;
+}
+
+/** Bytes from hexadecimal text, with or without spaces. */
+export const ofHex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(' ', ''), 'hex'));

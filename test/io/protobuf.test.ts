@@ -9,7 +9,7 @@ import type { Codec } from '../../io/codec.ts';
 import { protobuf } from '../../io/protobuf.ts';
 import { caseCount, fc } from '../seed.ts';
 import { Dice } from './avro-model.ts';
-import { decode, encode, slabs } from './codec-harness.ts';
+import { decode, encode, ofHex, refusal, rowsOf, slabs } from './codec-harness.ts';
 import { modelRow, protoText, randomMessage, randomSpec } from './protobuf-model.ts';
 
 const RUNS = caseCount(300);
@@ -18,18 +18,6 @@ function rootOf(text: string): protobufjs.Root {
   const root = new protobufjs.Root();
   for (const name of ['timestamp', 'wrappers'] as const) root.addJSON(protobufjs.common.get(`google/protobuf/${name}.proto`)?.nested as never);
   return protobufjs.parse(text, root, { keepCase: true }).root.resolveAll() as protobufjs.Root;
-}
-
-function rowsOf(codec: Codec, ...values: Uint8Array[]): readonly AnyRow[] {
-  const { rows, rejections } = decode(codec, values);
-  assert.deepEqual(rejections, []);
-  return rows;
-}
-
-function refusal(codec: Codec, value: Uint8Array): string {
-  const { rows, rejections } = decode(codec, [value]);
-  assert.deepEqual(rows, []);
-  return (rejections[0] as { message: string }).message;
 }
 
 function written(codec: Codec, rows: readonly AnyRow[], of: Schema = codec.schema as Schema): Uint8Array[] {
@@ -42,7 +30,6 @@ function written(codec: Codec, rows: readonly AnyRow[], of: Schema = codec.schem
   }
 }
 
-const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(' ', ''), 'hex'));
 const proto3 = (body: string): string => `syntax = "proto3"; ${body}`;
 
 describe('protobuf against protobufjs', () => {
@@ -140,28 +127,28 @@ describe('what the wire allows', () => {
   });
 
   test('the last value counts; fields in any order, with others between; numbers packed and one by one', () => {
-    assert.deepEqual(rowsOf(codec, bytes('08 01 12 01 61 08 05 12 01 62')), [{ ...empty, a: 5, s: 'b' }]);
+    assert.deepEqual(rowsOf(codec, ofHex('08 01 12 01 61 08 05 12 01 62')), [{ ...empty, a: 5, s: 'b' }]);
     // Field 3 packed, alone, packed again; field 4 packed; unknown fields of all wire types, a group among them.
     assert.deepEqual(
-      rowsOf(codec, bytes('1a 02 01 02 f8 01 7f 18 03 f9 01 0000000000000000 22 02 07 08 fa 01 01 00 1a 01 04 fb 01 08 01 fc 01 fd 01 00000000 20 09')),
+      rowsOf(codec, ofHex('1a 02 01 02 f8 01 7f 18 03 f9 01 0000000000000000 22 02 07 08 fa 01 01 00 1a 01 04 fb 01 08 01 fc 01 fd 01 00000000 20 09')),
       [{ ...empty, r: [1, 2, 3, 4], u: [7, 8, 9] }],
     );
   });
 
   test('a message that comes twice is merged', () => {
-    assert.deepEqual(rowsOf(codec, bytes('2a 05 08 01 1a 01 61 2a 07 10 02 08 03 1a 01 62')), [{ ...empty, i: { p: 3, q: 2, t: ['a', 'b'] } }]);
-    assert.deepEqual(rowsOf(codec, bytes('2a 00')), [{ ...empty, i: { p: 0, q: null, t: [] } }]);
+    assert.deepEqual(rowsOf(codec, ofHex('2a 05 08 01 1a 01 61 2a 07 10 02 08 03 1a 01 62')), [{ ...empty, i: { p: 3, q: 2, t: ['a', 'b'] } }]);
+    assert.deepEqual(rowsOf(codec, ofHex('2a 00')), [{ ...empty, i: { p: 0, q: null, t: [] } }]);
   });
 
   test('of a oneof the last field counts, and what was in another one is gone', () => {
-    assert.deepEqual(rowsOf(codec, bytes('32 05 08 01 1a 01 61 3a 01 79')), [{ ...empty, y: 'y' }]);
-    assert.deepEqual(rowsOf(codec, bytes('3a 01 79 32 02 10 01')), [{ ...empty, x: { p: 0, q: 1, t: [] } }]);
-    assert.deepEqual(rowsOf(codec, bytes('32 02 08 01 40 05 32 02 10 01')), [{ ...empty, x: { p: 0, q: 1, t: [] } }]);
+    assert.deepEqual(rowsOf(codec, ofHex('32 05 08 01 1a 01 61 3a 01 79')), [{ ...empty, y: 'y' }]);
+    assert.deepEqual(rowsOf(codec, ofHex('3a 01 79 32 02 10 01')), [{ ...empty, x: { p: 0, q: 1, t: [] } }]);
+    assert.deepEqual(rowsOf(codec, ofHex('32 02 08 01 40 05 32 02 10 01')), [{ ...empty, x: { p: 0, q: 1, t: [] } }]);
   });
 
   test('negative numbers, numbers with more bits than their type, bools of any number', () => {
     const of = protobuf(proto3('message M { int32 a = 1; bool b = 2; uint32 c = 3; sint32 d = 4; enum E { Z = 0; O = 1; } E e = 5; }'));
-    assert.deepEqual(rowsOf(of, bytes('08 ffffffffffffffffff01 10 8002 18 ffffffffff7f 20 01 28 02')), [{ a: -1, b: true, c: 4_294_967_295, d: -1, e: '2' }]);
+    assert.deepEqual(rowsOf(of, ofHex('08 ffffffffffffffffff01 10 8002 18 ffffffffff7f 20 01 28 02')), [{ a: -1, b: true, c: 4_294_967_295, d: -1, e: '2' }]);
   });
 
   test('proto2: required fields, groups, fields that are not there; names that are none to JavaScript', () => {
@@ -172,16 +159,16 @@ describe('what the wire allows', () => {
       },
     );
     const names = (of.schema as Schema).fields.map(({ name }) => name);
-    const row = rowsOf(of, bytes('08 01 1b 08 07 1c 23 08 01 24 23 24'))[0] as Record<string, unknown>;
+    const row = rowsOf(of, ofHex('08 01 1b 08 07 1c 23 08 01 24 23 24'))[0] as Record<string, unknown>;
     assert.equal(row['a'], 1);
     assert.equal(row['s'], null);
     const [group, list] = [names.find((name) => /^g\.n$/i.test(name)), names.find((name) => /^r$/i.test(name))] as [string, string];
     assert.deepEqual(row[group.slice(0, 1)], { n: 7 });
     assert.deepEqual(row[list], [{ n: 1 }, { n: null }]);
-    assert.match(refusal(of, bytes('12 01 61')), /in "a", at byte 0: the required field is missing/);
-    assert.deepEqual(written(of, [row as AnyRow]), [bytes('08 01 1b 08 07 1c 23 08 01 24 23 24')]);
+    assert.match(refusal(of, ofHex('12 01 61')), /in "a", at byte 0: the required field is missing/);
+    assert.deepEqual(written(of, [row as AnyRow]), [ofHex('08 01 1b 08 07 1c 23 08 01 24 23 24')]);
     const odd = protobuf(proto3('message M { map<string, int32> constructor = 2; }'));
-    assert.equal((rowsOf(odd, bytes('12 0d 0a 09 5f5f70726f746f5f5f 10 02'))[0] as AnyRow)['constructor'], '{"__proto__":2}');
+    assert.equal((rowsOf(odd, ofHex('12 0d 0a 09 5f5f70726f746f5f5f 10 02'))[0] as AnyRow)['constructor'], '{"__proto__":2}');
     assert.throws(() => protobuf(proto3('message M { int32 __proto__ = 1; }')), /which protobufjs leaves out. Give a FileDescriptorSet/);
     // A FileDescriptorSet of hand: file { message M { required int32 __proto__ = 1; } } of proto2.
     const part = (number: number, value: string | number[]): number[] => {
@@ -190,15 +177,15 @@ describe('what the wire allows', () => {
     };
     const field = [...part(1, '__proto__'), 0x18, 1, 0x20, 2, 0x28, 5];
     const described = protobuf(new Uint8Array(part(1, [...part(1, 'm.proto'), ...part(2, 'p'), ...part(4, [...part(1, 'M'), ...part(2, field)])])));
-    const [made] = rowsOf(described, bytes('08 01'));
+    const [made] = rowsOf(described, ofHex('08 01'));
     assert.equal(Object.getOwnPropertyDescriptor(made, '__proto__')?.value, 1);
-    assert.match(refusal(described, bytes('')), /in "__proto__", at byte 0: the required field is missing/);
+    assert.match(refusal(described, ofHex('')), /in "__proto__", at byte 0: the required field is missing/);
   });
 
   test('a message within itself is text; maps with keys of all kinds; a uint64 as text', () => {
     const tree = protobuf(proto3('message T { int32 n = 1; T left = 2; repeated T more = 3; }'));
     assert.equal(tree.schema?.toString(), '"n":i32, "left":json?, "more":list<json>');
-    const value = bytes('08 01 12 04 08 02 12 00 1a 02 08 03');
+    const value = ofHex('08 01 12 04 08 02 12 00 1a 02 08 03');
     const [row] = rowsOf(tree, value) as [AnyRow];
     assert.deepEqual(row, {
       n: 1,
@@ -207,11 +194,11 @@ describe('what the wire allows', () => {
     });
     assert.deepEqual(written(tree, [row]), [value]);
     const maps = protobuf(proto3('message M { map<int64, string> a = 1; map<bool, double> b = 2; map<uint64, M> c = 3; }'));
-    assert.deepEqual(rowsOf(maps, bytes('0a 05 08 05 12 01 78 12 02 08 01 1a 0b 08 ffffffffffffffffff01')), [
+    assert.deepEqual(rowsOf(maps, ofHex('0a 05 08 05 12 01 78 12 02 08 01 1a 0b 08 ffffffffffffffffff01')), [
       { a: '{"5":"x"}', b: '{"true":0}', c: '{"18446744073709551615":{"a":{},"b":{},"c":{}}}' },
     ]);
     const text = 'message M { uint64 a = 1; repeated fixed64 b = 2; }';
-    const large = bytes('08 ffffffffffffffffff01 12 08 ffffffffffffffff');
+    const large = ofHex('08 ffffffffffffffffff01 12 08 ffffffffffffffff');
     assert.deepEqual(rowsOf(protobuf(proto3(text), { uint64: 'text' }), large), [{ a: '18446744073709551615', b: ['18446744073709551615'] }]);
     assert.deepEqual(written(protobuf(proto3(text), { uint64: 'text' }), [{ a: '18446744073709551615', b: ['18446744073709551615'] }]), [large]);
     assert.match(
@@ -227,7 +214,7 @@ describe('hostile bytes', () => {
       proto3('message M { int32 a = 1; string s = 2; M m = 3; fixed64 f = 4; N n = 5; repeated int32 r = 6; message N { string t = 1; } }'),
       { message: 'M' },
     );
-    const refused = (hex: string, pattern: RegExp): void => assert.match(refusal(codec, bytes(hex)), pattern);
+    const refused = (hex: string, pattern: RegExp): void => assert.match(refusal(codec, ofHex(hex)), pattern);
     refused('00 01', /at byte 0: a field has the number 0/);
     refused('0e', /the field 1 has the wire type 6, which there is not/);
     refused('0f', /the field 1 has the wire type 7/);
@@ -260,10 +247,10 @@ describe('hostile bytes', () => {
   test('fields that nobody wants are moved over, and checked as far as that goes', () => {
     const codec = protobuf(proto3('message M { int32 a = 1; string s = 2; }'));
     assert.deepEqual(
-      decode(codec, [bytes('08 01 12 01 ff')], { columns: [0] }).rows.map(({ a }) => a),
+      decode(codec, [ofHex('08 01 12 01 ff')], { columns: [0] }).rows.map(({ a }) => a),
       [1],
     );
-    assert.equal(decode(codec, [bytes('08 01 12 05 61')], { columns: [0] }).rejections.length, 1);
+    assert.equal(decode(codec, [ofHex('08 01 12 05 61')], { columns: [0] }).rejections.length, 1);
   });
 });
 
@@ -343,7 +330,7 @@ describe('writing and options', () => {
       idOf: () => Promise.reject(new Error('nobody asks')),
     };
     const read = (message: string, hex: string): unknown => {
-      const { rows, rejections } = decode(protobuf(text, { message, registry }), [bytes(hex)]);
+      const { rows, rejections } = decode(protobuf(text, { message, registry }), [ofHex(hex)]);
       return rows[0] ?? rejections[0]?.message;
     };
     assert.deepEqual(read('A', '00 00000001 00 08 05'), { a: 5 });
