@@ -413,7 +413,7 @@ export class KafkaReader implements SourceReader {
       const now = committed.get(id)?.offset;
       if (now === this.#committed.get(id) || now === this.#committing.get(id)) continue;
       throw new MillraceError(
-        'ERR_MILLRACE_SOURCE',
+        'ERR_MILLRACE_FENCED',
         `${this.#name}: the membership in group ${group} had run out (nothing was heard of this process for longer than sessionTimeout), and another process has committed offset ${now} of partition ${id} since. This one ends, so that no row counts twice. Start it again; it goes on from there.`,
       );
     }

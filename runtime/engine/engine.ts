@@ -144,7 +144,7 @@ export class Engine {
     this.#budget = this.#makeBudget();
     this.#exchanges = plan.exchanges.map((exchange, index) => this.#runner(exchange, index));
     const rejects = new Rejects(slabs, this.#place, this.#balance, this.#flows.ofRejects, (sample) => context.sample(sample));
-    this.#decoders = plan.sources.map(({ source, flow, rejects: takers }) =>
+    this.#decoders = plan.sources.map(({ source, flow, rejects: takers }, index) =>
       source.decoder({
         memory,
         slabs,
@@ -154,7 +154,10 @@ export class Engine {
         // A dead letter has all of its bytes.
         ...(takers.length > 0 ? { sampleBytesMax: memory.byteLength } : {}),
         waiting: (what) => context.waiting?.(this.#place.source, what),
-        reject: (rejection) => rejects.take(rejection),
+        reject: (rejection) => {
+          if (index === task?.source) this.#tasks?.mustNotLose(rejection);
+          rejects.take(rejection);
+        },
       }),
     );
     if (context.stored !== undefined) redo(context.stored.log, this.#exchanges, slabs, (exchange) => this.#times.numberInLog(exchange));

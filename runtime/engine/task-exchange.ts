@@ -16,7 +16,7 @@
  */
 
 import { type Batch, BatchBuilder, copyBytes, MillraceError, type SlabAllocator } from '../../core/index.ts';
-import { EXCHANGE_ROWS, type SinkEncoder } from '../../io/index.ts';
+import { EXCHANGE_ROWS, type Rejection, type SinkEncoder } from '../../io/index.ts';
 import { exchangeBlockBytes, isExchangeBlock } from '../../operators/index.ts';
 import { type Plan, shardsOf, type TaskPlan } from '../plan/index.ts';
 
@@ -134,6 +134,20 @@ export class TaskExchange {
     const { operator } = this.#plan.exchanges[exchange] as Plan['exchanges'][number];
     if (!isExchangeBlock(memory, block, bytes) || operator.relocate?.(memory, block, was) === false) throw this.#foreign();
     (this.#taken[exchange] as number[]).push(block);
+  }
+
+  /**
+   * What cannot be read of the topic are blocks of other tasks: no ledger makes up for them.
+   *
+   * @throws MillraceError ERR_MILLRACE_CORRUPT, but for control records
+   */
+  mustNotLose({ reason, offset, message }: Rejection): void {
+    if (reason === 'control') return;
+    const { name } = (this.#plan.sources[this.#task.source] as Plan['sources'][number]).source;
+    throw new MillraceError(
+      'ERR_MILLRACE_CORRUPT',
+      `${name}, offset ${offset}: what another task has sent cannot be read (${message}). Without it results would be wrong, so the task ends. Restore the topic; or begin anew, with another group and another checkpoint.`,
+    );
   }
 
   /** The blocks that have come for an exchange in this epoch; they are the caller's. */

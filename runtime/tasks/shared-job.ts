@@ -175,7 +175,10 @@ export class SharedJob extends EventEmitter<SharedJobEvents> {
   /** @internal */
   joined(sharing: Sharing, signal: AbortSignal | undefined): void {
     this.#sharing = sharing;
-    signal?.addEventListener('abort', () => this.#end(true), { once: true });
+    // A task has failed meanwhile: nobody would leave the group.
+    if (this.#ending !== undefined) void sharing.leave();
+    if (signal?.aborted === true) this.#end(true);
+    else signal?.addEventListener('abort', () => this.#end(true), { once: true });
   }
 
   /** @internal */

@@ -100,7 +100,5 @@ export class TaskRun {
 
 /** Another process has the task, or had it for a moment: it is for the group to say whose it is. */
 function isTaken(error: unknown): boolean {
-  if (!(error instanceof MillraceError)) return false;
-  if (error.code === 'ERR_MILLRACE_FENCED') return true;
-  return error.code === 'ERR_MILLRACE_SOURCE' && error.message.includes('another process');
+  return error instanceof MillraceError && error.code === 'ERR_MILLRACE_FENCED';
 }

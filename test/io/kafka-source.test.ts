@@ -294,7 +294,7 @@ test('a job that goes on in its process is the member that it was, and never tak
   await again.reader.close();
   assert.equal(holdings.size, 1);
   await assert.rejects(stage.open({ topic }, { holdings }), (error: Error) => {
-    return codeOf(error) === 'ERR_MILLRACE_SOURCE' && /another process has begun to read as group/.test(error.message);
+    return codeOf(error) === 'ERR_MILLRACE_FENCED' && /another process has begun to read as group/.test(error.message);
   });
   await successor.reader.commit([{ partition: 0, offset: 0, metadata: 'successor' }]);
   await successor.reader.close();
@@ -323,7 +323,7 @@ test('a second member takes over from what was committed; the first one ends, an
     { partition: 1, offset: 2, metadata: 'by one' },
   ]);
   await assert.rejects(one.reader.commit([{ partition: 0, offset: 5, metadata: '' }]), (error: Error) => {
-    return codeOf(error) === 'ERR_MILLRACE_SOURCE' && /another process has begun to read as group/.test(error.message);
+    return codeOf(error) === 'ERR_MILLRACE_FENCED' && /another process has begun to read as group/.test(error.message);
   });
   await until('the first one to end', () => one.failures.length > 0);
   assert.match(String(one.failures[0]), /another process has begun to read as group/);

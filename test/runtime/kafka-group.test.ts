@@ -84,7 +84,7 @@ test('a second job of the same group takes over: the first one ends and says why
   };
   await send(0, rows / 2);
   const first = await run(module, { workers: 1, trigger: '20ms', params });
-  const ended = assert.rejects(first.done, { code: 'ERR_MILLRACE_SOURCE', message: /another process has begun to read as group/ });
+  const ended = assert.rejects(first.done, { code: 'ERR_MILLRACE_FENCED', message: /another process has begun to read as group/ });
   await until('windows', () => results.rows.length > 0);
   const second = await run(module, { workers: 1, trigger: '20ms', params });
   await send(rows / 2, rows);

@@ -126,4 +126,13 @@ describe('event time among tasks', () => {
       assert.throws(() => scene.all[0]?.take(builder.finish()), { code: 'ERR_MILLRACE_SOURCE', message: /a record was not written by this pipeline/ });
     }
   });
+
+  test('what cannot be read of the topic ends the task; the ends of transactions do not', () => {
+    const [task] = new Tasks(2).all as [TaskExchange];
+    const rejection = { offset: 7, rows: 1, message: 'The checksum is wrong' } as const;
+    for (const reason of ['corrupt', 'undecodable', 'lost'] as const) {
+      assert.throws(() => task.mustNotLose({ ...rejection, reason }), { code: 'ERR_MILLRACE_CORRUPT', message: /tasks, offset 7: .*The checksum is wrong/ });
+    }
+    task.mustNotLose({ ...rejection, reason: 'control' });
+  });
 });

@@ -21,8 +21,7 @@ const LAST_MS = 180_000;
 /** After this a broker that is back leads its partitions again, and readers have found it. */
 const SETTLED_MS = 10_000;
 /** The error of a process whose place another one has taken: by its transactions, its group, or the lock of its directory. */
-const REPLACED =
-  /ERR_MILLRACE_FENCED|ERR_MILLRACE_SOURCE: .*another process has (begun to read|committed)|ERR_MILLRACE_CHECKPOINT: .*(no longer of this process|taken by another process)/s;
+const REPLACED = /ERR_MILLRACE_FENCED|ERR_MILLRACE_CHECKPOINT: .*(no longer of this process|taken by another process)/s;
 /** Lines that say how far it is. */
 const PROGRESS = /^.* rows in, .* out, .*\n/gm;
 /** A warning, or an error, about a checkpoint that cannot be read. */

@@ -230,7 +230,7 @@ export class GroupMember {
   #takenOver(): MillraceError {
     const { name, group } = this.#options;
     return new MillraceError(
-      'ERR_MILLRACE_SOURCE',
+      'ERR_MILLRACE_FENCED',
       `${name}: another process has begun to read as group ${group}, and goes on from what was committed; this one ends, so that no row counts twice. One job at a time reads a topic for a group: give a second one a group of its own.`,
     );
   }
