@@ -40,7 +40,7 @@ class Tasks {
   }
 
   /** A task reads some of what was sent to it, and ends an epoch. */
-  epoch(index: number, most: number, own: OwnTime): void {
+  epoch(index: number, most: number, own: OwnTime, isLoaded = true): void {
     const task = this.all[index] as TaskExchange;
     const sent = this.topic[index] as Uint8Array[];
     for (const to = Math.min(sent.length, (this.read[index] as number) + most); (this.read[index] as number) < to; ) {
@@ -50,12 +50,12 @@ class Tasks {
       this.read[index] = (this.read[index] as number) + 1;
     }
     task.advance();
-    task.tell([own], true);
+    task.tell([own], isLoaded);
   }
 
   /** Everybody reads everything, until nothing new is said. */
-  settle(own: readonly OwnTime[]): void {
-    for (let round = 0; round < 4 * this.#count; round++) own.forEach((time, index) => this.epoch(index, Number.POSITIVE_INFINITY, time));
+  settle(own: readonly OwnTime[], isLoaded: (index: number) => boolean = () => true): void {
+    for (let round = 0; round < 4 * this.#count; round++) own.forEach((time, index) => this.epoch(index, Number.POSITIVE_INFINITY, time, isLoaded(index)));
   }
 }
 
@@ -106,6 +106,21 @@ describe('event time among tasks', () => {
         for (const each of scene.all) assert.equal(each.timeOf(0), expected);
       }),
       { numRuns: caseCount(200) },
+    );
+  });
+
+  test('tables are loaded when the last task has said so', () => {
+    const scene = new Tasks(4);
+    const own = { time: 0, isIdle: false };
+    scene.settle([own, own, own, own], (index) => index !== 2);
+    assert.deepEqual(
+      scene.all.map(({ areLoaded }) => areLoaded),
+      [false, false, false, false],
+    );
+    scene.settle([own, own, own, own]);
+    assert.deepEqual(
+      scene.all.map(({ areLoaded }) => areLoaded),
+      [true, true, true, true],
     );
   });
 

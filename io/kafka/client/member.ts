@@ -22,6 +22,7 @@ import {
   joinGroupRequest,
   leaveGroupRequest,
   type Membership,
+  mustJoinAgain,
   type OffsetCommitter,
   offsetCommitRequest,
   subscription,
@@ -106,7 +107,7 @@ export class GroupMember {
       if (this.#failure !== undefined) throw this.#failure;
       const codes = await this.#cluster.askCoordinator(this.#options.group, this.#commitRequest(offsets));
       if (codes.code === CODE.rebalancing) await this.#patience.sleep(COMMIT_PAUSE_MS);
-      if (this.#isUnsettled(codes.code)) {
+      if (mustJoinAgain(codes.code)) {
         await this.#rejoin(codes.code);
         // A passing error: the commit is repeated with the new membership.
         throw answered(CODE.coordinatorLoading);
@@ -150,7 +151,7 @@ export class GroupMember {
     const key = `heartbeat of ${this.#instanceId}`;
     try {
       const { code } = await this.#cluster.askCoordinator(this.#options.group, heartbeatRequest(this.#membership));
-      if (this.#isUnsettled(code)) await this.#rejoin(code);
+      if (mustJoinAgain(code)) await this.#rejoin(code);
       else mustSucceed(code);
       this.#patience.passed(key);
     } catch (error) {
@@ -163,10 +164,6 @@ export class GroupMember {
     } finally {
       this.#isBeating = false;
     }
-  }
-
-  #isUnsettled(code: number): boolean {
-    return code === CODE.rebalancing || code === CODE.illegalGeneration || code === CODE.unknownMember || code === CODE.fencedInstance;
   }
 
   async #rejoin(code: number): Promise<void> {
@@ -209,7 +206,7 @@ export class GroupMember {
       const { code } = await this.#cluster.askCoordinator(group, syncGroupRequest(this.#membership, this.#assignments(answer), this.#options.rebalanceMs));
       if (code === CODE.fencedInstance) throw this.#takenOver();
       // Somebody else joined in between: try again.
-      if (this.#isUnsettled(code)) throw answered(CODE.rebalancing);
+      if (mustJoinAgain(code)) throw answered(CODE.rebalancing);
       mustSucceed(code);
       if (!isFirst && !hadSession) await this.#events.rejoined();
     });

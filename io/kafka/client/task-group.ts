@@ -18,6 +18,7 @@ import {
   joinGroupRequest,
   leaveGroupRequest,
   type Membership,
+  mustJoinAgain,
   subscription,
   syncGroupRequest,
   userDataOf,
@@ -93,7 +94,7 @@ export class TaskGroup {
     const key = `heartbeat of ${this.#instanceId}`;
     try {
       const { code } = await this.#cluster.askCoordinator(this.#options.group, heartbeatRequest(this.#membership));
-      if (isUnsettled(code)) {
+      if (mustJoinAgain(code)) {
         if (code !== CODE.rebalancing) this.#memberId = '';
         await this.#join();
       } else mustSucceed(code);
@@ -118,7 +119,7 @@ export class TaskGroup {
       const who = { group, memberId: this.#memberId, instanceId: this.#instanceId };
       const answer = await this.#cluster.askCoordinator(group, joinGroupRequest(who, { sessionMs, rebalanceMs }, { name: PROTOCOL, metadata }));
       if (answer.code === CODE.inconsistentProtocol) throw this.#inUse();
-      if (isUnsettled(answer.code)) {
+      if (mustJoinAgain(answer.code)) {
         this.#memberId = '';
         throw answered(CODE.coordinatorLoading);
       }
@@ -127,7 +128,7 @@ export class TaskGroup {
       this.#generation = answer.generation;
       const synced = await this.#cluster.askCoordinator(group, syncGroupRequest(this.#membership, this.#shares(answer), rebalanceMs));
       // Somebody else has joined in between.
-      if (isUnsettled(synced.code)) throw answered(CODE.rebalancing);
+      if (mustJoinAgain(synced.code)) throw answered(CODE.rebalancing);
       mustSucceed(synced.code);
       return assignedPartitions(synced.assignment);
     });
@@ -149,8 +150,4 @@ export class TaskGroup {
       `${name}: group ${group} is in use by another kind of client. Stop it, or give this job a group of its own.`,
     );
   }
-}
-
-function isUnsettled(code: number): boolean {
-  return code === CODE.rebalancing || code === CODE.illegalGeneration || code === CODE.unknownMember || code === CODE.fencedInstance;
 }

@@ -85,6 +85,11 @@ export class BrokerAnswer extends Error {
   }
 }
 
+/** Whether a member of a group has to join it again: the members change, or the group does not know this one any more. */
+export function mustJoinAgain(code: number): boolean {
+  return code === CODE.rebalancing || code === CODE.illegalGeneration || code === CODE.unknownMember || code === CODE.fencedInstance;
+}
+
 export function codeOf(error: unknown): number | undefined {
   return error instanceof BrokerAnswer ? error.code : undefined;
 }

@@ -1,6 +1,6 @@
 /** The door of io/kafka/protocol, Kafka's protocol: numbers and texts, requests and answers, error codes. */
 
-export { BrokerAnswer, CODE, codeOf } from './errors.ts';
+export { BrokerAnswer, CODE, codeOf, mustJoinAgain } from './errors.ts';
 export {
   assignedPartitions,
   assignment,
